@@ -1,0 +1,68 @@
+# `make demo` and `make test` are all a newcomer needs; both prepare .venv themselves.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+VENV ?= .venv
+BIN := $(VENV)/bin
+DATA_DIR ?= .headrace
+# The first interpreter that is new enough; override with `make PYTHON=/path/to/python`.
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
+	command -v $$p >/dev/null && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+# A user's own flows/ or api/ folder must never shadow ours.
+export PYTHONSAFEPATH := 1
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help
+help: ## Show what can be made
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
+
+.PHONY: setup
+setup: $(VENV)/.ready ## Create .venv with the pinned dependencies and the project
+
+$(VENV)/.ready: requirements.lock pyproject.toml
+	@test -n "$(PYTHON)" || { echo "Headrace needs Python 3.11 or newer; install it or set PYTHON=/path/to/python" >&2; exit 1; }
+	@echo "Preparing $(VENV) with $$($(PYTHON) --version) (about a minute the first time)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --requirement requirements.lock
+	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.PHONY: demo
+demo: setup ## Start everything, load the real flights data, show and check the result
+	@$(BIN)/headrace demo --data-dir $(DATA_DIR)
+
+.PHONY: up
+up: setup ## Start PostgreSQL, Prefect, a worker and the API; Ctrl-C stops them
+	@$(BIN)/headrace up --data-dir $(DATA_DIR)
+
+.PHONY: down
+down: setup ## Stop a stack that was started with --detach
+	@$(BIN)/headrace down --data-dir $(DATA_DIR)
+
+.PHONY: test
+test: lint ## Check style, types and import direction, then run the tests
+	@$(BIN)/python -m pytest
+
+.PHONY: lint
+lint: setup ## Check style, types and import direction
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+.PHONY: format
+format: setup ## Rewrite the code in the house style
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+.PHONY: lock
+lock: ## Resolve the dependencies anew and write requirements.lock
+	@rm -rf .lock-venv && $(PYTHON) -m venv .lock-venv
+	@.lock-venv/bin/python -m pip install --quiet setuptools wheel && .lock-venv/bin/python -m pip install --quiet '.[demo,dev]'
+	@{ echo "# Resolved by \`make lock\` from pyproject.toml."; \
+		.lock-venv/bin/python -m pip freeze --all --exclude headrace --exclude pip; } > requirements.lock
+	@rm -rf .lock-venv build *.egg-info
+
+.PHONY: clean
+clean: ## Remove what was built (not the data folder)
+	@rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -1,0 +1,151 @@
+"""What a source gives and a target takes: the surface between connectors and the run.
+
+Everything that crosses a process boundary (`Partition`, `Discovery`) is plain JSON data; everything that carries rows
+(`Batch`, `Rejects`) is a polars frame and stays inside one partition task.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import polars as pl
+
+from ir.schema import Schema
+
+ROW = "__row"
+"""Name of the column (Int64) that carries the source row number through every batch; header = row 0, data from 1."""
+
+REJECT_SCHEMA = {"row": pl.Int64, "column": pl.String, "value": pl.String, "error": pl.String, "rule": pl.String}
+"""Shape of every frame of rejected cells: `value` the offending text, `rule` a short stable id (`type`, `ragged`)."""
+
+
+class SourceError(Exception):
+    """The source cannot be read at all (missing, empty, undecodable, changed). The text is meant for a person.
+
+    `code` is stable (`file_not_found`, `empty_file`, `bad_encoding`, `source_changed`, ...), `hint` says the mend.
+    """
+
+    def __init__(self, code: str, message: str, hint: str = "") -> None:
+        super().__init__(f"{message} {hint}".strip())
+        self.code, self.message, self.hint = code, message, hint
+
+
+class TargetError(Exception):
+    """The target cannot take the load at all (no such table, missing column, ...). Same fields as SourceError."""
+
+    def __init__(self, code: str, message: str, hint: str = "") -> None:
+        super().__init__(f"{message} {hint}".strip())
+        self.code, self.message, self.hint = code, message, hint
+
+
+@dataclass(frozen=True, slots=True)
+class Partition:
+    """One independently readable slice of a source.
+
+    `first_row` is the source row number of its first row (rows count from 1 across all partitions of one source);
+    `rows` is how many records it holds; `location` is what the source needs to find it again (JSON values only).
+    """
+
+    index: int
+    first_row: int
+    rows: int
+    location: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Discovery:
+    """What a source is before a byte is loaded: typed columns, partitions, total rows and a fingerprint.
+
+    `fingerprint` changes when the source does (size, mtime, ...); a retry compares it with the stored one.
+    """
+
+    schema: Schema
+    partitions: Sequence[Partition]
+    total_rows: int
+    fingerprint: str
+
+
+def no_rejects() -> pl.DataFrame:
+    """An empty frame of rejected cells."""
+    return pl.DataFrame(schema=REJECT_SCHEMA)
+
+
+@dataclass(slots=True)
+class Batch:
+    """Some consecutive rows of one partition.
+
+    `frame` holds the readable rows: the columns of the source schema plus ROW. `rejects` names what was wrong with the
+    rows that are not in `frame`, one line per offending cell (REJECT_SCHEMA). `rows` is the number of source records
+    the batch covers: `frame.height` + the number of distinct rejected rows. `rows_done` is how many records of the
+    partition are read once this batch is (where a resumed read starts from), `position` an optional short cut to it.
+    """
+
+    frame: pl.DataFrame
+    rows: int
+    rows_done: int
+    rejects: pl.DataFrame = field(default_factory=no_rejects)
+    position: int | None = None
+
+
+class Source(Protocol):
+    """A place rows come from. Instances are built per run from a source node's config and its connector record."""
+
+    def discover(self, *, max_partitions: int) -> Discovery:
+        """Looks at the source; raises SourceError. Splits into at most `max_partitions`, fewer for small sources."""
+
+    def sample(self, rows: int) -> pl.DataFrame:
+        """The first rows, typed as `discover` would; for previews and type checks."""
+
+    def read(
+        self, partition: Partition, schema: Schema, *, rows_done: int = 0, position: int | None = None
+    ) -> Iterator[Batch]:
+        """Yields the partition's batches behind `rows_done`, in order, with bounded memory. Raises SourceError."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """Where a partition's load stands, as committed: the ledger row (all zero when there is none yet)."""
+
+    rows_done: int = 0
+    rows_loaded: int = 0
+    rows_failed: int = 0
+    rows_skipped: int = 0
+    position: int | None = None
+    counters: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What one `write` committed: rows now in the table, and the cells the database refused (REJECT_SCHEMA)."""
+
+    loaded: int
+    rejects: pl.DataFrame
+
+
+class CommitCallback(Protocol):
+    """Called inside `write`, just before the commit, with what the database refused; returns the ledger row to store.
+
+    Whatever it records elsewhere (errors, quarantine) is therefore there before the rows are, and a replayed batch
+    records the same keys again.
+    """
+
+    def __call__(self, written: Written) -> Resume: ...
+
+
+class PartitionLoader(Protocol):
+    """Loads one partition of a stage into one target; used from one thread, as a context manager."""
+
+    resume: Resume
+
+    def __enter__(self) -> PartitionLoader: ...
+
+    def __exit__(self, *exc: object) -> None: ...
+
+    def write(self, frame: pl.DataFrame, on_commit: CommitCallback) -> Written:
+        """Loads one batch and moves the ledger row in one transaction.
+
+        `frame` holds exactly the columns of the target's conformed schema plus ROW (which is not loaded). An empty
+        frame still moves the ledger. Retries transient database errors itself; raises TargetError when it cannot go on.
+        """

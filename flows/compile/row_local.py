@@ -1,0 +1,63 @@
+"""Whether a SQL expression looks at one row only.
+
+An aggregate or a window would give another answer for every batch size, and a subquery could read files: both are
+refused when the pipeline is saved. The words that begin a query are refused before polars sees the text, because it
+resolves the tables of a subquery while parsing; the rest is read off the parsed expression.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import polars as pl
+from polars.exceptions import PolarsError
+
+_QUOTED = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|`[^`]*`|--[^\n]*|/\*.*?\*/", re.DOTALL)
+_QUERY = re.compile(r"\bselect\b|\bvalues\s*\(|\bwith\b(?!\s+time\s+zone)", re.IGNORECASE)
+
+_MANY_ROWS = {
+    "Agg": "an aggregate",
+    "Len": "an aggregate",
+    "Over": "a window function",
+    "Rolling": "a window function",
+    "Window": "a window function",
+    "Explode": "a function that makes several rows",
+    "Filter": "a filter",
+    "Sort": "a sort",
+    "SortBy": "a sort",
+    "Gather": "a function that picks rows",
+    "Slice": "a function that picks rows",
+    "SubPlan": "a subquery",
+}
+_OPAQUE = {"Column", "Alias", "Literal"}  # what they hold is a name or a value, not an expression
+
+
+def refusal(sql: str) -> str | None:
+    """Why the expression is not row-local, or None. An expression that does not parse is not refused here."""
+    if _QUERY.search(_QUOTED.sub(" ", sql)):
+        return "A subquery is not allowed in an expression"
+    try:
+        tree = json.loads(pl.sql_expr(sql).meta.serialize(format="json"))
+    except PolarsError:
+        return None
+    what = _many_rows(tree)
+    return f"'{sql}' holds {what}, which needs more than one row" if what else None
+
+
+def _many_rows(tree: Any) -> str | None:
+    pending = [tree]
+    while pending:
+        node = pending.pop()
+        if isinstance(node, str) and node == "Len":
+            return _MANY_ROWS[node]
+        if isinstance(node, dict):
+            for key, value in node.items():
+                if key in _MANY_ROWS:
+                    return _MANY_ROWS[key]
+                if key not in _OPAQUE or (key == "Alias" and isinstance(value, list)):
+                    pending.append(value[0] if key == "Alias" else value)
+        elif isinstance(node, list):
+            pending.extend(node)
+    return None

@@ -1,0 +1,70 @@
+"""What a rule is compiled from and to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from connectors.types import field_of_polars
+from flows.compile.casting import ImpossibleCast, read_as
+from flows.compile.scope import Scope
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """The column under test, and the scope to report faults in (they belong to the rule's own text)."""
+
+    name: str
+    dtype: pl.DataType
+    scope: Scope
+
+    @property
+    def value(self) -> pl.Expr:
+        """The column's values."""
+        return pl.col(self.name)
+
+    def literal(self, text: str) -> pl.Expr:
+        """A literal of the rule, read as the column's own type; a fault when it cannot be."""
+        if self.dtype == pl.Null:
+            return pl.lit(None)
+        if self.dtype.is_integer() or self.dtype.is_float():
+            number = _number(text)
+            if number is None:
+                raise self.scope.fault("rule", "rule_arguments", f"'{text}' is not a number, but '{self.name}' is")
+            return pl.lit(number)
+        given = pl.Series("value", [text], dtype=pl.String)
+        field = field_of_polars(self.name, self.dtype)
+        try:
+            read = given.to_frame().select(read_as(pl.col("value"), pl.String(), field)).to_series()
+        except ImpossibleCast as error:
+            raise self.scope.fault("rule", "rule_arguments", str(error)) from None
+        if read.null_count():
+            message = f"'{text}' is not a {field.data_type}, but '{self.name}' is"
+            raise self.scope.fault("rule", "rule_arguments", message)
+        return pl.lit(read.item(), dtype=read.dtype)
+
+    def text(self, rule: str) -> pl.Expr:
+        """The values, when they are text; a fault otherwise."""
+        if self.dtype not in (pl.String, pl.Null):
+            message = f"'{rule}' looks at text, but '{self.name}' is {self.dtype}"
+            raise self.scope.fault("rule", "rule_type", message, "use a comparison, or cast the field to text before")
+        return self.value.cast(pl.String)
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """When a row fails, and what a person reads about it. Where `fails` is null the row passes."""
+
+    fails: pl.Expr
+    message: str
+
+
+def _number(text: str) -> int | float | None:
+    try:
+        return int(text)
+    except ValueError:
+        try:
+            return float(text)
+        except ValueError:
+            return None

@@ -1,0 +1,18 @@
+"""`in`, `not_in`"""
+
+from __future__ import annotations
+
+import polars as pl
+
+from flows.compile.rules.base import Column, Condition
+from ir.rules import Member
+
+
+def member(rule: Member, column: Column) -> Condition:
+    """Fails when the value is not in the list, or is when negated."""
+    literals = pl.select([column.literal(text).alias(str(i)) for i, text in enumerate(rule.literals)]).row(0)
+    inside = column.value.is_in(list(literals))
+    shown = ", ".join(rule.literals[:10]) + (", ..." if len(rule.literals) > 10 else "")
+    if rule.negated:
+        return Condition(inside, f"Must not be one of {shown}")
+    return Condition(~inside, f"Must be one of {shown}")

@@ -1,0 +1,94 @@
+"""What is known at one place of the document while it is compiled: the columns, and how a fault there is told."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import polars as pl
+from polars.exceptions import PolarsError
+
+from flows.compile.row_local import refusal
+from ir.problems import Problem, nearest
+
+
+class PlanError(Exception):
+    """One fault found while compiling."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.message)
+        self.problem = problem
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """The columns with their types that `path`, inside the node `node`, sees."""
+
+    node: str
+    path: str
+    schema: pl.Schema = field(default_factory=pl.Schema)
+
+    def fault(self, where: str, code: str, message: str, hint: str = "") -> PlanError:
+        """An error at `path` + `where` (a field of this op or rule)."""
+        return PlanError(Problem(f"{self.path}.{where}" if where else self.path, code, message, hint))
+
+    def column(self, name: str, where: str) -> pl.DataType:
+        """The type of an existing column; otherwise raises with the nearest name."""
+        if name not in self.schema:
+            raise self.fault(where, "unknown_column", f"There is no column '{name}' here", nearest(name, self.visible))
+        return self.schema[name]
+
+    def new_column(self, name: str, where: str) -> None:
+        """Raises when the column exists already."""
+        if name in self.schema:
+            raise self.fault(where, "column_exists", f"There is already a column '{name}'", "choose another name")
+
+    @property
+    def visible(self) -> list[str]:
+        """The names a document may use."""
+        return [name for name in self.schema if not name.startswith("__")]
+
+    def expression(self, sql: str, where: str) -> pl.Expr:
+        """A scalar SQL expression over the columns; raises for what does not parse, type-check or stay within a row."""
+        if reason := refusal(sql):
+            raise self.fault(where, "not_row_local", reason, "use only this row's columns and scalar functions")
+        try:
+            expression = pl.sql_expr(sql)
+        except PolarsError as error:
+            raise self.fault(
+                where, "invalid_expression", f"'{sql}' is not an expression: {first_line(error)}"
+            ) from None
+        with self.checked(where):
+            self.evaluate(expression)
+        return expression
+
+    def condition(self, sql: str, where: str) -> pl.Expr:
+        """A SQL condition over the columns, false where it is null; raises also when it is not true or false."""
+        expression = self.expression(sql, where)
+        if (have := self.evaluate(expression)) != pl.Boolean:
+            raise self.fault(where, "not_boolean", f"'{sql}' gives {have}, not true or false", "write a comparison")
+        return expression.fill_null(value=False)
+
+    def evaluate(self, expression: pl.Expr) -> pl.DataType:
+        """The type of an expression here; raises a polars error when it does not type-check."""
+        return pl.LazyFrame(schema=self.schema).select(expression.alias("value")).collect().schema["value"]
+
+    @contextmanager
+    def checked(self, where: str) -> Iterator[None]:
+        """Turns polars' errors inside the block into a fault at `where`."""
+        try:
+            yield
+        except PolarsError as error:
+            message = first_line(error)
+            if match := re.search(r'unable to find column "([^"]*)"', message):
+                missing = match.group(1)
+                text = f"There is no column '{missing}' here"
+                raise self.fault(where, "unknown_column", text, nearest(missing, self.visible)) from None
+            raise self.fault(where, "invalid_expression", message) from None
+
+
+def first_line(error: Exception) -> str:
+    """The first line of an error's text: polars adds hints for programmers below it."""
+    return str(error).strip().partition("\n")[0]

@@ -1,0 +1,1 @@
+"""The run: moves data as a physical plan says. Knows no Prefect."""

@@ -1,0 +1,33 @@
+"""Cutting a batch to the size a user asked for (`executionConfig.batchSize`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import polars as pl
+
+from connectors.base import ROW, Batch
+
+
+def cut(batch: Batch, first_row: int, size: int | None) -> Iterator[Batch]:
+    """Batches of at most `size` source records; the batch itself when it is small enough or no size is given.
+
+    `first_row` is the source row number of the partition's first row. Only the last piece keeps the short cut to its
+    position: a resume behind another one finds its place by counting rows.
+    """
+    if size is None or batch.rows <= size:
+        yield batch
+        return
+    start = first_row + batch.rows_done - batch.rows
+    done = batch.rows_done - batch.rows
+    for low in range(start, start + batch.rows, size):
+        high = min(low + size, start + batch.rows)
+        done += high - low
+        inside = pl.col(ROW).is_between(low, high - 1)
+        yield Batch(
+            frame=batch.frame.filter(inside),
+            rows=high - low,
+            rows_done=done,
+            rejects=batch.rejects.filter(pl.col("row").is_between(low, high - 1)),
+            position=batch.position if high == start + batch.rows else None,
+        )

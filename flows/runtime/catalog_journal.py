@@ -1,0 +1,46 @@
+"""The journal of a real run: into the catalog."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from catalog.runs import RunStore
+from connectors.base import Resume
+from flows.runtime.journal import LogStage, PartitionStatus
+
+
+class CatalogJournal:
+    """Writes a run's errors, progress and log lines to the catalog; see Journal."""
+
+    def __init__(self, store: RunStore, run_id: str, root_run_id: str) -> None:
+        self._store, self._run_id, self._root = store, run_id, root_run_id
+
+    def rejected(self, stage: int, partition: int, node: str, cells: pl.DataFrame) -> None:
+        self._store.errors(
+            self._root,
+            self._run_id,
+            node,
+            stage,
+            partition,
+            rows=cells.get_column("row").to_list(),
+            columns=cells.get_column("column").to_list(),
+            values=cells.get_column("value").to_list(),
+            errors=cells.get_column("error").to_list(),
+            rules=cells.get_column("rule").to_list(),
+        )
+
+    def progress(self, stage: int, partition: int, status: PartitionStatus, committed: Resume) -> None:
+        self._store.partition(
+            self._run_id,
+            stage,
+            partition,
+            status=status,
+            rows_in=committed.rows_done,
+            rows_out=committed.rows_loaded,
+            failed=committed.rows_failed,
+            skipped=committed.rows_skipped,
+            nodes={node: dict(counters) for node, counters in committed.counters.items()},
+        )
+
+    def log(self, stage: LogStage, message: str) -> None:
+        self._store.log(self._run_id, stage, message)

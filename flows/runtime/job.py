@@ -1,0 +1,67 @@
+"""What a run is given, and what it is once planned."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from catalog.run_records import RunPipeline
+from connectors.base import Discovery, Source
+from connectors.postgresql.modes import LoadMode
+from flows.compile import PhysicalPlan
+from ir import PipelineIR
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One run of one pipeline version. `root_run_id` is the first run of a chain of retries: the ledger's key.
+
+    `database_url` (libpq) is where targets are; `files_root` is the folder that file sources cannot leave.
+    """
+
+    run_id: str
+    root_run_id: str
+    pipeline: RunPipeline
+    database_url: str
+    files_root: Path
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionConfig:
+    """`executionConfig` of a pipeline: rows per transaction at most (None: as read), partitions at the same time."""
+
+    batch_rows: int | None
+    parallelism: int
+
+    @classmethod
+    def of(cls, config: Mapping[str, object]) -> ExecutionConfig:
+        """Reads the documented keys; what is not a positive whole number counts as not given."""
+        batch, parallel = config.get("batchSize"), config.get("parallelism")
+        return cls(
+            batch_rows=batch if isinstance(batch, int) and batch > 0 else None,
+            parallelism=parallel if isinstance(parallel, int) and parallel > 0 else 4,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A planned run: sources and discoveries by source node, load modes by target node."""
+
+    job: Job
+    ir: PipelineIR
+    plan: PhysicalPlan
+    execution: ExecutionConfig
+    sources: Mapping[str, Source]
+    discoveries: Mapping[str, Discovery]
+    modes: Mapping[str, LoadMode]
+
+    @property
+    def total_rows(self) -> int:
+        """Rows the run will read."""
+        return sum(partition.rows for stage in self.plan.stages for partition in stage.partitions)
+
+    @property
+    def fingerprints(self) -> dict[str, str]:
+        """The state of each source, by node."""
+        return {node: discovery.fingerprint for node, discovery in self.discoveries.items()}

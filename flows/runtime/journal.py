@@ -1,0 +1,26 @@
+"""What a run tells the outside while it works: rejected cells, committed progress, lines for its log."""
+
+from __future__ import annotations
+
+from typing import Literal, Protocol
+
+import polars as pl
+
+from connectors.base import Resume
+
+LogStage = Literal["extract", "transform", "validate", "load", "retry", "run"]
+PartitionStatus = Literal["pending", "running", "completed", "failed"]
+
+
+class Journal(Protocol):
+    """Receives what happens. Called from the threads of partitions; must be safe for that and idempotent, because a
+    replayed batch tells everything again."""
+
+    def rejected(self, stage: int, partition: int, node: str, cells: pl.DataFrame) -> None:
+        """Cells (REJECT_SCHEMA) of rows that were rejected, or warned about, at a node; before their batch commits."""
+
+    def progress(self, stage: int, partition: int, status: PartitionStatus, committed: Resume) -> None:
+        """Where a partition stands, as committed."""
+
+    def log(self, stage: LogStage, message: str) -> None:
+        """A line for people."""

@@ -1,0 +1,169 @@
+"""Running a segment on a frame: the rows that go on, the cells that were rejected, and the counts of every node.
+
+The usual batch is one polars query. Its checks come along as Boolean columns, so good rows are not touched twice; only
+rows that fail are looked at again, to say which cell and why. A query that raises (a strict CAST in an expression) is
+run again step by step and bisected until the rows to blame are alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import polars as pl
+from polars.exceptions import PolarsError
+
+from connectors.base import REJECT_SCHEMA, ROW
+from flows.compile.scope import first_line
+from flows.compile.segment import Segment
+from flows.compile.step import Check, Step
+from flows.runtime.tally import Tally
+
+_KEEP = "__keep"
+
+
+@dataclass(slots=True)
+class Rejects:
+    """Rejected cells of one node (REJECT_SCHEMA). `fatal` is the message of an `abort` rule that failed, if any did."""
+
+    node: str
+    cells: pl.DataFrame
+    fatal: str | None = None
+
+
+@dataclass(slots=True)
+class Sieved:
+    """What a segment made of a frame."""
+
+    frame: pl.DataFrame
+    tally: Tally
+    rejects: list[Rejects] = field(default_factory=list)
+
+
+def sieve(segment: Segment, frame: pl.DataFrame, tally: Tally) -> Sieved:
+    """Runs the segment on a frame with column ROW, adding to `tally`."""
+    try:
+        out = _query(segment.steps, frame).collect()
+    except PolarsError as error:
+        return _one_by_one(segment.steps, frame, tally, error)
+    flags = [name for name in out.columns if name.startswith("__f")]
+    extra = [*flags, _KEEP] if _KEEP in out.columns else flags
+    clean = out.select(~pl.any_horizontal(pl.col(flags).any())).item() if flags else True
+    if not clean:
+        return _sort_out(segment.steps, frame, out, tally)
+    kept = out.filter(pl.col(_KEEP)) if _KEEP in out.columns else out
+    tally.add(segment.steps[-1].node, skipped=frame.height - kept.height)
+    return Sieved(kept.drop(extra), tally)
+
+
+def _query(steps: tuple[Step, ...], frame: pl.DataFrame) -> pl.LazyFrame:
+    query = frame.lazy()
+    for position, step in enumerate(steps):
+        if step.checks:
+            query = query.with_columns(check.fails.alias(_flag(position, i)) for i, check in enumerate(step.checks))
+        if step.keep is not None:
+            query = query.with_columns(step.keep.alias(_KEEP))
+        query = step.apply(query)
+    return query
+
+
+def _flag(step: int, check: int) -> str:
+    return f"__f{step}_{check}"
+
+
+def _sort_out(steps: tuple[Step, ...], frame: pl.DataFrame, out: pl.DataFrame, tally: Tally) -> Sieved:
+    """Reads the flags of a query in which some rows failed. A row that failed at one step counts for that step alone:
+    what later steps made of it means nothing."""
+    alive = pl.repeat(True, out.height, dtype=pl.Boolean, eager=True)
+    rejects: list[Rejects] = []
+    for position, step in enumerate(steps):
+        failed = skipped = warned = pl.repeat(False, out.height, dtype=pl.Boolean, eager=True)
+        hit: list[tuple[Check, pl.Series]] = []
+        for number, check in enumerate(step.checks):
+            bad = out.get_column(_flag(position, number)) & alive
+            if not bad.any():
+                continue
+            if check.on_fail == "skip":
+                skipped |= bad
+                continue
+            hit.append((check, bad))
+            if check.on_fail == "warn":
+                warned |= bad
+            else:
+                failed |= bad
+        if step.keep is not None:
+            skipped |= alive & ~out.get_column(_KEEP)
+        skipped &= ~failed
+        alive &= ~(failed | skipped)
+        if hit:
+            rejects.append(_explain(steps[:position], step, frame, hit))
+        tally.add(step.node, failed=int(failed.sum()), skipped=int(skipped.sum()), warned=int(warned.sum()))
+    extra = [name for name in out.columns if name.startswith("__f") or name == _KEEP]
+    return Sieved(out.drop(extra).filter(alive), tally, rejects)
+
+
+def _explain(before: tuple[Step, ...], step: Step, frame: pl.DataFrame, hit: list[tuple[Check, pl.Series]]) -> Rejects:
+    """The rejected cells of one step, with the values as they were when it looked at them. `frame` and the masks have
+    the same rows in the same order, because no step inside a segment but its last removes any."""
+    any_hit = pl.repeat(False, frame.height, dtype=pl.Boolean, eager=True)
+    for _, bad in hit:
+        any_hit |= bad
+    query = frame.filter(any_hit).lazy()
+    for earlier in before:
+        query = earlier.apply(query)
+    rows = query.collect()
+    cells: list[pl.DataFrame] = []
+    fatal: str | None = None
+    for check, bad in hit:
+        cells.append(
+            rows.filter(bad.filter(any_hit)).select(
+                pl.col(ROW).alias("row"),
+                pl.lit(check.column).alias("column"),
+                check.value.alias("value"),
+                pl.lit(check.message).alias("error"),
+                pl.lit(check.rule).alias("rule"),
+            )
+        )
+        if check.on_fail == "abort" and fatal is None:
+            row, column, value, message, rule = cells[-1].row(0)
+            fatal = f"Rule '{rule}' stops the run: row {row}, {column} = {value!r}: {message}"
+    return Rejects(step.node, pl.concat(cells).cast(pl.Schema(REJECT_SCHEMA)).sort("row", maintain_order=True), fatal)
+
+
+def _one_by_one(steps: tuple[Step, ...], frame: pl.DataFrame, tally: Tally, error: PolarsError) -> Sieved:
+    """Some row makes the query raise: run the steps singly, and at the one that raises take the rows to blame out."""
+    rejects: list[Rejects] = []
+    for step in steps:
+        alone = len(steps) == 1
+        sieved = _blame(step, frame, tally, error) if alone else sieve(Segment((step,)), frame, tally)
+        frame, tally = sieved.frame, sieved.tally
+        rejects += sieved.rejects
+    return Sieved(frame, tally, rejects)
+
+
+def _blame(step: Step, frame: pl.DataFrame, tally: Tally, error: PolarsError) -> Sieved:
+    """Bisects until the rows on which the step raises are alone; they become rejects, the others go through."""
+    good: list[pl.DataFrame] = []
+    blamed: list[tuple[int, str]] = []
+    pending = [(frame, error)]
+    while pending:
+        part, cause = pending.pop()
+        if part.height == 1:
+            blamed.append((part.item(0, ROW), first_line(cause)))
+            continue
+        middle = part.height // 2
+        for half in (part[middle:], part[:middle]):
+            try:
+                _query((step,), half).collect()
+                good.append(half)
+            except PolarsError as again:
+                pending.append((half, again))
+    rest = pl.concat(good).sort(ROW) if good else frame.clear()
+    column = step.columns[0].meta.output_name() if step.columns else None
+    cells = pl.DataFrame(
+        [(row, column, None, f"Cannot be computed: {message}", "expression") for row, message in blamed],
+        schema=REJECT_SCHEMA,
+        orient="row",
+    )
+    tally.add(step.node, failed=len(blamed))
+    sieved = sieve(Segment((step,)), rest, tally)
+    return Sieved(sieved.frame, sieved.tally, [Rejects(step.node, cells.sort("row")), *sieved.rejects])

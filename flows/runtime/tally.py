@@ -1,0 +1,55 @@
+"""Counting rows: per node and in all, always as plain numbers that can be added and stored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+KEYS = ("rowsIn", "rowsOut", "failed", "skipped", "warned")
+"""What is counted for a node. rowsIn = rowsOut + failed + skipped holds for every row-preserving node."""
+
+
+class AccountingError(Exception):
+    """Rows were lost or doubled inside the engine: a fault of Headrace, never of the data."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counters by node id. `nodes[id][key]` with the keys above."""
+
+    nodes: dict[str, dict[str, int]] = field(default_factory=dict)
+
+    def settle(self, chain: Iterable[str], rows_in: int) -> int:
+        """Sets rowsIn and rowsOut along a chain of nodes from what failed and was skipped at each; gives the rows that
+        come out at its end. `rows_in` are the records the first one read."""
+        flowing = rows_in
+        for node in chain:
+            self.add(node)
+            counters = self.nodes[node]
+            counters["rowsIn"] = flowing
+            flowing -= counters["failed"] + counters["skipped"]
+            counters["rowsOut"] = flowing
+        return flowing
+
+    @classmethod
+    def of(cls, node_ids: Iterable[str], stored: Mapping[str, Mapping[str, int]] | None = None) -> Tally:
+        """All zero for these nodes, or what was stored."""
+        stored = stored or {}
+        return cls({node: {key: int(stored.get(node, {}).get(key, 0)) for key in KEYS} for node in node_ids})
+
+    def add(self, node: str, **counts: int) -> None:
+        """Adds to a node's counters, by the names above."""
+        counters = self.nodes.setdefault(node, dict.fromkeys(KEYS, 0))
+        for key, value in counts.items():
+            counters[key] += value
+
+    def plus(self, other: Tally) -> Tally:
+        """The sum of both; neither changes."""
+        result = Tally({node: dict(counters) for node, counters in self.nodes.items()})
+        for node, counters in other.nodes.items():
+            result.add(node, **counters)
+        return result
+
+    def total(self, key: str) -> int:
+        """The sum of one counter over all nodes."""
+        return sum(counters[key] for counters in self.nodes.values())

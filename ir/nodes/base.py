@@ -1,0 +1,26 @@
+"""What every node has."""
+
+from __future__ import annotations
+
+from ir.base import Doc, NodeId
+
+
+class NodeBase(Doc):
+    """A step of the pipeline. `inputs` lists the ids of the nodes (or `<branch>.<route>`) it reads from."""
+
+    id: NodeId
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The upstream references, in order; empty for a source."""
+        return ()
+
+
+class SingleInput(NodeBase):
+    """A node that reads from exactly one other."""
+
+    input: str
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        return (self.input,)

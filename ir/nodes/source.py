@@ -1,0 +1,37 @@
+"""The source node: where rows come from."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, StringConstraints
+
+from ir.base import ColumnName, Doc
+from ir.datatypes import DataType
+from ir.nodes.base import NodeBase
+from ir.schema import Field as SchemaField
+from ir.schema import Schema
+
+
+class DeclaredField(Doc):
+    """A column of the source with its type. `format` is a strptime-like pattern for dates and times."""
+
+    name: ColumnName
+    data_type: DataType
+    precision: int | None = Field(default=None, ge=1, le=38)
+    scale: int | None = Field(default=None, ge=0, le=38)
+    format: str | None = None
+
+
+class SourceNode(NodeBase):
+    """Reads rows. `config` belongs to the connector and is checked by it; without `fields` the types are inferred."""
+
+    kind: Literal["source"]
+    connector: Annotated[str, StringConstraints(min_length=1, max_length=100)]
+    config: dict[str, Any] = Field(default_factory=dict)
+    fields: tuple[DeclaredField, ...] | None = Field(default=None, min_length=1)
+
+    @property
+    def declared(self) -> Schema:
+        """The declared schema; empty when the types are to be inferred."""
+        return tuple(SchemaField(f.name, f.data_type, f.precision, f.scale, f.format) for f in self.fields or ())

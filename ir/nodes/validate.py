@@ -1,0 +1,47 @@
+"""The validate node: rules on rows, and where rows that break them go."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from ir.base import ColumnName, Doc, NodeId, TableName
+from ir.nodes.base import SingleInput
+from ir.rules import Rule, parse_rule
+
+OnFail = Literal["quarantine", "skip", "warn", "abort"]
+
+
+def _valid_rule(text: str) -> str:
+    parse_rule(text)
+    return text
+
+
+class RowRule(Doc):
+    """One rule on one field. `quarantine` keeps the row aside as failed, `skip` drops and counts it, `warn` loads it
+    and notes the error, `abort` fails the run before the batch is loaded."""
+
+    id: NodeId
+    field: ColumnName
+    rule: Annotated[str, AfterValidator(_valid_rule)]
+    on_fail: OnFail = "quarantine"
+
+    @property
+    def parsed(self) -> Rule:
+        """The rule as typed data."""
+        return parse_rule(self.rule)
+
+
+class Quarantine(Doc):
+    """The table that keeps quarantined rows, created on first use."""
+
+    table: TableName
+
+
+class ValidateNode(SingleInput):
+    """Checks every row against every rule; a row that breaks several is reported for each and counted once."""
+
+    kind: Literal["validate"]
+    row_level: tuple[RowRule, ...] = Field(min_length=1)
+    quarantine: Quarantine | None = None

@@ -1,0 +1,30 @@
+"""`add_field`: a new column, constant or computed."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import model_validator
+
+from ir.base import ColumnName, Doc, SqlText
+from ir.datatypes import DataType
+from ir.problems import fault
+
+
+class AddField(Doc):
+    """Adds `field` with a constant `value` or an `expression`, cast to `dataType` when given; it must not exist yet."""
+
+    type: Literal["add_field"]
+    field: ColumnName
+    value: str | bool | int | float | None = None
+    expression: SqlText | None = None
+    data_type: DataType | None = None
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> AddField:
+        given = self.model_fields_set & {"value", "expression"}
+        if len(given) != 1:
+            raise fault(
+                "value_or_expression", "add_field takes either a value or an expression", "give exactly one of them"
+            )
+        return self

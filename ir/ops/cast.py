@@ -1,0 +1,23 @@
+"""`cast`: change a column's type."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from ir.base import ColumnName, Doc
+from ir.datatypes import DataType
+
+
+class Cast(Doc):
+    """Casts `field` to `to`; `format` is strptime-like for text to date or time. A value that cannot be cast sends its
+    row to the errors (`quarantine`), becomes null (`null`), or fails the run (`abort`)."""
+
+    type: Literal["cast"]
+    field: ColumnName
+    to: DataType
+    precision: int | None = Field(default=None, ge=1, le=38)
+    scale: int | None = Field(default=None, ge=0, le=38)
+    format: str | None = None
+    on_error: Literal["quarantine", "null", "abort"] = "quarantine"

@@ -1,0 +1,16 @@
+"""`drop`: leave columns out."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from ir.base import ColumnName, Doc
+
+
+class Drop(Doc):
+    """Removes `fields`; each must exist."""
+
+    type: Literal["drop"]
+    fields: tuple[ColumnName, ...] = Field(min_length=1)

@@ -1,0 +1,15 @@
+"""`expression`: compute a column from a SQL expression."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from ir.base import ColumnName, Doc, SqlText
+
+
+class Expression(Doc):
+    """Creates or replaces `field` with a scalar SQL expression over the row's columns."""
+
+    type: Literal["expression"]
+    field: ColumnName
+    expression: SqlText

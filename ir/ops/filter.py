@@ -1,0 +1,14 @@
+"""`filter`: keep the rows that match."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from ir.base import Doc, SqlText
+
+
+class Filter(Doc):
+    """Keeps rows for which `expression` is true; the others are skipped and counted."""
+
+    type: Literal["filter"]
+    expression: SqlText

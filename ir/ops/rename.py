@@ -1,0 +1,17 @@
+"""`rename`: give a column another name."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from ir.base import ColumnName, Doc
+
+
+class Rename(Doc):
+    """Renames `from` to `to`; `to` must not exist yet."""
+
+    type: Literal["rename"]
+    source: ColumnName = Field(alias="from")
+    to: ColumnName

@@ -1,0 +1,35 @@
+"""How a rule's arguments are read from its string form."""
+
+from __future__ import annotations
+
+import csv
+
+from ir.problems import fault
+
+
+def no_arguments(name: str, args: str | None) -> None:
+    """Refuses arguments for a rule that takes none."""
+    if args is not None:
+        raise fault("rule_arguments", f"'{name}' takes no arguments", f"write '{name}'")
+
+
+def one_argument(name: str, args: str | None, example: str) -> str:
+    """The text after the colon, which may itself hold colons and commas; refuses none at all."""
+    if args is None or not args:
+        raise fault("rule_arguments", f"'{name}' needs an argument", f"for example '{name}:{example}'")
+    return args
+
+
+def list_argument(name: str, args: str | None, example: str) -> tuple[str, ...]:
+    """The comma-separated values; a value that holds a comma is put in double quotes."""
+    return tuple(
+        value.strip() for value in next(csv.reader([one_argument(name, args, example)], skipinitialspace=True))
+    )
+
+
+def count_argument(name: str, args: str | None, example: str) -> int:
+    """A non-negative whole number."""
+    text = one_argument(name, args, example)
+    if not text.strip().isdecimal():
+        raise fault("rule_arguments", f"'{name}' needs a whole number, not '{text}'", f"for example '{name}:{example}'")
+    return int(text)

@@ -1,0 +1,76 @@
+"""When a pipeline runs: cron, interval or rrule. They become Prefect schedules of the same kind."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from cronsim import CronSim, CronSimError
+from dateutil.rrule import rrulestr
+from pydantic import AfterValidator, Field
+
+from ir.base import Doc
+from ir.problems import fault
+
+
+def _known_timezone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise fault(
+            "unknown_timezone", f"Unknown time zone '{name}'", "use an IANA name such as Europe/Paris"
+        ) from None
+    return name
+
+
+def valid_cron(expression: str) -> str:
+    """The expression itself; raises a fault when it is not a five-field cron expression."""
+    try:
+        CronSim(expression, datetime(2026, 1, 1))
+    except CronSimError as error:
+        raise fault(
+            "invalid_cron",
+            f"'{expression}' is not a cron expression: {error}",
+            "five fields: minute hour day-of-month month day-of-week, for example '0 2 * * *'",
+        ) from None
+    return expression
+
+
+def _valid_rrule(text: str) -> str:
+    try:
+        rrulestr(text, dtstart=datetime(2026, 1, 1))
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise fault(
+            "invalid_rrule", f"'{text}' is not a recurrence rule: {error}", "for example 'FREQ=DAILY;COUNT=10'"
+        ) from None
+    return text
+
+
+Timezone = Annotated[str, AfterValidator(_known_timezone)]
+
+
+class CronSchedule(Doc):
+    """Fires when the five-field cron expression matches, in the given time zone."""
+
+    kind: Literal["cron"]
+    expression: Annotated[str, AfterValidator(valid_cron)]
+    timezone: Timezone = "UTC"
+
+
+class IntervalSchedule(Doc):
+    """Fires every `minutes` minutes (1 to 1440)."""
+
+    kind: Literal["interval"]
+    minutes: int = Field(ge=1, le=1440)
+
+
+class RRuleSchedule(Doc):
+    """Fires as an RFC 5545 recurrence rule says, in the given time zone."""
+
+    kind: Literal["rrule"]
+    rrule: Annotated[str, AfterValidator(_valid_rrule)]
+    timezone: Timezone = "UTC"
+
+
+Schedule = Annotated[CronSchedule | IntervalSchedule | RRuleSchedule, Field(discriminator="kind")]

@@ -1,0 +1,106 @@
+"""How the nodes hang together: ids, inputs, cycles, ends. Works on the raw document, so that a node whose shape is
+wrong still counts as a node and every problem is found at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
+from typing import Any
+
+from ir.problems import Problem, nearest
+
+
+@dataclass(frozen=True, slots=True)
+class _Node:
+    path: str
+    id: str
+    kind: object
+    inputs: tuple[tuple[str, str], ...]
+    """(path, reference) of each input that is a string; others are shape problems."""
+
+
+def structure_problems(document: object) -> list[Problem]:
+    """Every structural problem of the document, in document order as far as that has a meaning."""
+    if not isinstance(document, Mapping) or not isinstance(document.get("nodes"), list | tuple):
+        return []
+    nodes = list(_nodes(document["nodes"]))
+    return [*_duplicate_ids(nodes), *_ends(nodes), *_inputs(nodes), *_unconsumed(nodes), *_cycle(nodes)]
+
+
+def _nodes(raw: Any) -> Iterator[_Node]:
+    for index, node in enumerate(raw):
+        if isinstance(node, Mapping) and isinstance(node.get("id"), str):
+            path = f"nodes[{index}]"
+            inputs: list[tuple[str, str]] = []
+            if isinstance(node.get("input"), str):
+                inputs.append((f"{path}.input", node["input"]))
+            if isinstance(node.get("inputs"), list | tuple):
+                inputs += [(f"{path}.inputs[{i}]", ref) for i, ref in enumerate(node["inputs"]) if isinstance(ref, str)]
+            yield _Node(path, node["id"], node.get("kind"), tuple(inputs))
+
+
+def _duplicate_ids(nodes: list[_Node]) -> Iterator[Problem]:
+    first: dict[str, _Node] = {}
+    for node in nodes:
+        if (other := first.setdefault(node.id, node)) is not node:
+            yield Problem(
+                f"{node.path}.id",
+                "duplicate_id",
+                f"'{node.id}' is already the id of {other.path}",
+                "give each node its own id",
+            )
+
+
+def _ends(nodes: list[_Node]) -> Iterator[Problem]:
+    for kind in ("source", "target"):
+        if not any(node.kind == kind for node in nodes):
+            yield Problem(
+                "nodes", f"no_{kind}", f"A pipeline needs at least one {kind}", f"add a node of kind '{kind}'"
+            )
+
+
+def _inputs(nodes: list[_Node]) -> Iterator[Problem]:
+    ids = {node.id for node in nodes}
+    for node in nodes:
+        for path, reference in node.inputs:
+            if _producer(reference) == node.id:
+                yield Problem(path, "cycle", f"'{node.id}' reads from itself", "name the node before it")
+            elif _producer(reference) not in ids:
+                yield Problem(
+                    path, "unknown_input", f"No node has the id '{reference}'", nearest(reference, ids - {node.id})
+                )
+    targets = {node.id for node in nodes if node.kind == "target"}
+    for node in nodes:
+        for path, reference in node.inputs:
+            if reference in targets and reference != node.id:
+                yield Problem(
+                    path, "reads_target", f"'{reference}' is a target and gives no rows", "name the node before it"
+                )
+
+
+def _unconsumed(nodes: list[_Node]) -> Iterator[Problem]:
+    consumed = {_producer(reference) for node in nodes for _, reference in node.inputs}
+    for node in nodes:
+        if node.kind not in ("target", "archive") and node.id not in consumed:
+            yield Problem(node.path, "unused_node", f"Nothing reads from '{node.id}'", "connect it or remove it")
+
+
+def _cycle(nodes: list[_Node]) -> Iterator[Problem]:
+    paths = {node.id: node.path for node in nodes}
+    graph = {node.id: {_producer(ref) for _, ref in node.inputs if _producer(ref) != node.id} for node in nodes}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        around: list[str] = error.args[1]
+        yield Problem(
+            paths.get(around[0], "nodes"),
+            "cycle",
+            f"The nodes form a cycle: {' → '.join(reversed(around))}",
+            "break one input",
+        )
+
+
+def _producer(reference: str) -> str:
+    """The node behind a reference: `<branch>.<route>` is produced by the branch."""
+    return reference.partition(".")[0]

@@ -1,0 +1,55 @@
+"""What is planned, compared as a whole."""
+
+from __future__ import annotations
+
+from syrupy.assertion import SnapshotAssertion
+
+from flows.compile import shape_problems
+from ir import parse_ir
+from tests.flows.pipelines import document, logical, physical
+
+OPS = [
+    {"type": "rename", "from": "amount", "to": "qty"},
+    {"type": "cast", "field": "qty", "to": "integer"},
+    {"type": "filter", "expression": "qty > 0"},
+    {"type": "expression", "field": "total", "expression": "qty * price"},
+    {"type": "add_field", "field": "source", "value": "test"},
+    {"type": "drop", "fields": ["price"]},
+]
+RULES = [{"field": "name", "rule": "not_empty"}, {"field": "total", "rule": "lte:1000", "onFail": "warn"}]
+
+
+def test_a_row_local_pipeline_is_one_stage_cut_only_behind_its_filter(snapshot: SnapshotAssertion) -> None:
+    assert physical(OPS, RULES).describe() == snapshot
+
+
+def test_a_copy_is_one_segment(snapshot: SnapshotAssertion) -> None:
+    assert physical().describe() == snapshot
+
+
+def test_tasks_are_named_by_nodes_and_partition() -> None:
+    (stage,) = physical(OPS, RULES).stages
+    assert [stage.task_name(p.index) for p in stage.partitions] == [
+        "src→clean→check→tgt [1/2]",
+        "src→clean→check→tgt [2/2]",
+    ]
+
+
+def test_types_are_known_behind_every_node() -> None:
+    plan = logical(OPS, RULES)
+    assert {name: str(dtype) for name, dtype in plan.nodes["clean"].schema.items() if not name.startswith("__")} == {
+        "id": "Int64",
+        "name": "String",
+        "qty": "Int32",
+        "day": "Date",
+        "total": "Float64",
+        "source": "String",
+    }
+
+
+def test_a_node_read_twice_is_refused() -> None:
+    raw = document(OPS)
+    raw["nodes"].append({"id": "other", "kind": "target", "input": "clean", "schema": "public.ds_u"})
+    ir = parse_ir(raw).ir
+    assert ir is not None
+    assert [(problem.path, problem.code) for problem in shape_problems(ir)] == [("nodes[3].input", "fan_out")]
