@@ -189,7 +189,7 @@ def test_an_abort_rule_fails_the_run_before_its_batch_is_loaded(shop: Shop) -> N
 def test_too_many_bad_rows_fail_the_run_and_say_which_limit(shop: Shop) -> None:
     shop.write(many(5_000, bad_every=10))
     ops = [{"type": "cast", "field": "amount", "to": "integer"}]
-    with pytest.raises(RunFailed, match=r"More than 100 rows failed \(errorHandling.maxErrorRows\\)"):
+    with pytest.raises(RunFailed, match=r"More than 100 rows failed \(errorHandling.maxErrorRows\)"):
         shop.run(ops=ops, errorHandling={"maxErrorRows": 100})
     with pytest.raises(RunFailed, match="maxErrorRate"):
         shop.run(run_id="run_2", root="run_2", ops=ops, errorHandling={"maxErrorRate": 0.05})

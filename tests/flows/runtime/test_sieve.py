@@ -39,8 +39,11 @@ def cells(rejects: list[Rejects]) -> list[tuple[Any, ...]]:
 def test_good_rows_pass_in_the_types_of_the_table() -> None:
     frame, tally, rejects = run(
         rows(id=[1, 2], name=["a", "b"], amount=["3", " 4 "], price=[1.5, 2.0]),
-        [{"type": "cast", "field": "amount", "to": "integer"}, {"type": "expression", "field": "total", "expression": "amount * price"}],
-    )  # fmt: skip
+        [
+            {"type": "cast", "field": "amount", "to": "integer"},
+            {"type": "expression", "field": "total", "expression": "amount * price"},
+        ],
+    )
     assert frame.drop(ROW).rows() == [(1, "a", 3, None, 4.5), (2, "b", 4, None, 8.0)]
     assert frame.schema["id"] == pl.Int32
     assert not rejects
