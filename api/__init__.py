@@ -1,0 +1,1 @@
+"""The facade: the REST API of Headrace."""

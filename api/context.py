@@ -1,0 +1,84 @@
+"""What an endpoint works with: who asks, the catalog as that tenant sees it, and the orchestrator."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Annotated, Any, Protocol
+
+from fastapi import Depends, Request
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session
+
+from catalog.keys import Principal
+from catalog.repositories import TenantCatalog
+from catalog.runs import RunStore
+from catalog.settings import Settings
+from deployments.orchestrator import RegisteredPipeline, RunState, StartedRun
+
+
+class RunOrchestrator(Protocol):
+    """What the facade asks of `deployments.orchestrator.Orchestrator`; see there for what each gives and raises."""
+
+    def register(self, pipeline: RegisteredPipeline) -> str: ...
+
+    def start(self, deployment_id: str, *, parameters: dict[str, Any], idempotency_key: str | None) -> StartedRun: ...
+
+    def state(self, run_id: str) -> RunState | None: ...
+
+    def runs(self, deployment_id: str, limit: int = 20) -> list[RunState]: ...
+
+    def healthy(self) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What lives as long as the application; `app.state.services`."""
+
+    settings: Settings
+    engine: Engine
+    store: RunStore
+    orchestrator: RunOrchestrator
+
+
+@dataclass(frozen=True, slots=True)
+class RequestContext:
+    """One request's view of the system."""
+
+    principal: Principal
+    services: Services
+
+    @contextmanager
+    def catalog(self) -> Iterator[TenantCatalog]:
+        """The tenant's catalog in one transaction, committed on leaving, rolled back by an exception."""
+        with Session(self.services.engine, expire_on_commit=False) as session, session.begin():
+            yield TenantCatalog(session, self.principal.tenant_id)
+
+    @property
+    def store(self) -> RunStore:
+        """Runs by id; only for ids that the tenant's catalog has confirmed."""
+        return self.services.store
+
+    @property
+    def orchestrator(self) -> RunOrchestrator:
+        """Prefect."""
+        return self.services.orchestrator
+
+    @property
+    def pepper(self) -> str:
+        """The secret that seals connector credentials."""
+        return self.services.settings.key_pepper.get_secret_value()
+
+
+def services_of(request: Request) -> Services:
+    """The application's services."""
+    services: Services = request.app.state.services
+    return services
+
+
+def _context(request: Request) -> RequestContext:
+    return RequestContext(request.state.principal, services_of(request))
+
+
+Context = Annotated[RequestContext, Depends(_context)]

@@ -1,0 +1,198 @@
+"""One error envelope for every 4xx and 5xx, whoever raised it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import psycopg
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel
+from sqlalchemy.exc import DataError, DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse
+
+from catalog.errors import Conflict, Invalid
+from deployments.orchestrator import OrchestratorAway
+from ir.problems import Problem
+
+_log = structlog.get_logger("headrace.api")
+
+RETRY_AFTER_S = 5
+
+_CODES = {
+    400: "validation_error",
+    401: "unauthorized",
+    403: "forbidden",
+    404: "not_found",
+    405: "method_not_allowed",
+    409: "conflict",
+    413: "payload_too_large",
+    415: "unsupported_media_type",
+    422: "unprocessable",
+    429: "too_many_requests",
+    500: "internal_error",
+    503: "unavailable",
+}
+
+_PROBLEM_CODES = {"missing": "missing_field", "extra_forbidden": "unknown_field", "json_invalid": "malformed_json"}
+
+
+class Detail(BaseModel):
+    """One problem: where, a stable code, a sentence, and how to mend it."""
+
+    path: str
+    code: str
+    message: str
+    hint: str = ""
+
+
+class ErrorBody(BaseModel):
+    """What went wrong, for a program (`code`) and for a person (`message`)."""
+
+    code: str
+    message: str
+    status: int
+    requestId: str
+    details: list[Detail]
+
+
+class ErrorEnvelope(BaseModel):
+    """The body of every response with a status of 400 or more."""
+
+    error: ErrorBody
+
+
+ERROR_RESPONSES: dict[int | str, dict[str, Any]] = {
+    status: {"model": ErrorEnvelope} for status in (400, 401, 403, 404, 409, 413, 415, 422, 503)
+}
+
+
+class ApiError(HTTPException):
+    """An answer that is not a success. `details` name the problems one by one."""
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        *,
+        details: Sequence[Problem] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(status, message, headers)
+        self.details = details
+
+
+def not_found(noun: str) -> ApiError:
+    """The same answer for an object that does not exist and for one of another tenant."""
+    return ApiError(404, f"There is no such {noun}")
+
+
+def invalid(path: str, code: str, message: str, hint: str = "") -> ApiError:
+    """A 400 with one detail."""
+    return ApiError(400, message, details=[Problem(path, code, message, hint)])
+
+
+def envelope(
+    request: Request,
+    status: int,
+    message: str,
+    *,
+    details: Sequence[Problem] = (),
+    headers: Mapping[str, str] | None = None,
+) -> JSONResponse:
+    """The response of a failed request."""
+    body = {
+        "code": _CODES.get(status, "error"),
+        "message": message,
+        "status": status,
+        "requestId": request.state.request_id,
+        "details": [problem.as_dict() for problem in details],
+    }
+    return JSONResponse({"error": body}, status_code=status, headers=dict(headers or {}))
+
+
+def install(app: FastAPI) -> None:
+    """Every exception a handler may meet, and the answer it becomes."""
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(RequestValidationError, _malformed)
+    app.add_exception_handler(Conflict, _conflict)
+    app.add_exception_handler(Invalid, _invalid)
+    app.add_exception_handler(OrchestratorAway, _prefect_away)
+    app.add_exception_handler(DBAPIError, _database)
+    app.add_exception_handler(PoolTimeout, _database_away)
+
+
+async def _http(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    messages = {404: "There is nothing here", 405: f"{request.method} is not allowed here"}
+    message = error.detail if isinstance(error, ApiError) else messages.get(error.status_code, str(error.detail))
+    details = error.details if isinstance(error, ApiError) else ()
+    return envelope(request, error.status_code, message, details=details, headers=error.headers)
+
+
+async def _malformed(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    problems = [_problem(each) for each in error.errors()]
+    message = "The request is not valid" if len(problems) != 1 else problems[0].message
+    return envelope(request, 400, message, details=problems)
+
+
+def _problem(error: Mapping[str, Any]) -> Problem:
+    where, *steps = error["loc"]
+    path = ""
+    for step in steps if error["type"] != "json_invalid" else ():
+        path += f"[{step}]" if isinstance(step, int) else f".{step}" if path else str(step)
+    context = error.get("ctx", {})
+    kind = _PROBLEM_CODES.get(error["type"], error["type"])
+    if error["type"] == "json_invalid":
+        return Problem(where, kind, f"The body is not JSON: {context.get('error')} at character {steps[0]}")
+    if error["type"] in ("missing", "extra_forbidden"):
+        name = steps[-1] if steps else where
+        return Problem(
+            path or where, kind, f"'{name}' is required" if kind == "missing_field" else f"Unknown field '{name}'"
+        )
+    if "text" in context:  # raised by ir.problems.fault
+        return Problem(path or where, kind, str(context["text"]), str(context.get("hint", "")))
+    return Problem(path or where, kind, str(error["msg"]).removeprefix("Value error, "))
+
+
+async def _conflict(request: Request, error: Exception) -> JSONResponse:
+    return envelope(request, 409, str(error))
+
+
+async def _invalid(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, Invalid)
+    return envelope(request, 400, str(error), details=error.problems)
+
+
+async def _prefect_away(request: Request, error: Exception) -> JSONResponse:
+    _log.warning("prefect away", reason=str(error))
+    return _away(request, "Prefect cannot be reached; try again in a moment")
+
+
+async def _database(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, DBAPIError)
+    state = getattr(error.orig, "sqlstate", None)
+    if isinstance(error, DataError):
+        return envelope(request, 400, "A value cannot be stored")
+    # without an SQLSTATE the server never answered; the classes are connection, resources, shutdown
+    if isinstance(error, OperationalError | InterfaceError) and (state is None or state[:3] in ("080", "530", "57P")):
+        return await _database_away(request, error)
+    _log.error("database error", sqlstate=state, kind=type(error.orig).__name__)
+    deadlock = isinstance(error.orig, psycopg.errors.DeadlockDetected | psycopg.errors.SerializationFailure)
+    if deadlock:
+        return _away(request, "The database was busy; try again")
+    return envelope(request, 500, "Something went wrong here")
+
+
+async def _database_away(request: Request, error: Exception) -> JSONResponse:
+    _log.warning("database away", kind=type(error).__name__)
+    return _away(request, "The database cannot be reached; try again in a moment")
+
+
+def _away(request: Request, message: str) -> JSONResponse:
+    return envelope(request, 503, message, headers={"Retry-After": str(RETRY_AFTER_S)})

@@ -1,0 +1,92 @@
+"""Keyset pagination: `limit`, an opaque `cursor`, and the envelope of every list."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any, Generic, TypeVar
+
+from fastapi import Depends, Query
+
+from api.errors import ApiError, invalid
+from api.wire import Shown
+from catalog.models.base import TenantOwned
+from catalog.repositories import Page, Position
+
+DEFAULT_LIMIT = 20
+MAX_LIMIT = 100
+
+Item = TypeVar("Item")
+Stored = TypeVar("Stored", bound=TenantOwned)
+
+
+class Pagination(Shown):
+    """Where a page stands; `cursor` asks for the next one."""
+
+    total: int
+    has_more: bool
+    limit: int
+    cursor: str | None
+
+
+class PageOf(Shown, Generic[Item]):
+    """One page of a list."""
+
+    data: list[Item]
+    pagination: Pagination
+
+
+@dataclass(frozen=True, slots=True)
+class PageRequest:
+    """Which page is asked for."""
+
+    limit: int
+    after: Position | None
+
+
+def page_request(
+    limit: Annotated[int, Query(ge=1, le=MAX_LIMIT)] = DEFAULT_LIMIT, cursor: Annotated[str | None, Query()] = None
+) -> PageRequest:
+    """Reads `limit` and `cursor`; 400 for what they cannot be."""
+    if cursor is None:
+        return PageRequest(limit, None)
+    match decode_cursor(cursor):
+        case [str(created_at), str(object_id)]:
+            try:
+                return PageRequest(limit, Position(datetime.fromisoformat(created_at), object_id))
+            except ValueError:
+                pass
+    raise bad_cursor()
+
+
+Paged = Annotated[PageRequest, Depends(page_request)]
+
+
+def page_of(page: Page[Stored], request: PageRequest, show: Callable[[Stored], Item]) -> PageOf[Item]:
+    """A page as it goes out."""
+    cursor = None if page.next is None else encode_cursor([page.next.created_at.isoformat(), page.next.id])
+    pagination = Pagination(total=page.total, has_more=cursor is not None, limit=request.limit, cursor=cursor)
+    return PageOf(data=[show(item) for item in page.items], pagination=pagination)
+
+
+def encode_cursor(position: Sequence[Any]) -> str:
+    """A place in a list as url-safe text."""
+    return base64.urlsafe_b64encode(json.dumps(list(position)).encode()).decode().rstrip("=")
+
+
+def decode_cursor(cursor: str) -> object:
+    """The place a cursor means, of whatever shape. Raises the 400 of a bad cursor."""
+    try:
+        decoded: object = json.loads(base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True))
+    except (binascii.Error, ValueError, RecursionError):
+        raise bad_cursor() from None
+    return decoded
+
+
+def bad_cursor() -> ApiError:
+    """A cursor nobody here gave out."""
+    return invalid("cursor", "bad_cursor", "The cursor is not one of this list", "start again without a cursor")

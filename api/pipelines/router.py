@@ -1,0 +1,48 @@
+"""`/pipelines`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import Query
+
+from api.auth import READ, WRITE, allow, guarded_router
+from api.context import Context
+from api.pagination import Paged, PageOf
+from api.pipelines import service
+from api.pipelines.schemas import CreatePipeline, IrVersionItem, PipelineDetail, PipelineItem
+
+router = guarded_router("pipelines")
+
+_Filter = Annotated[str | None, Query(max_length=200)]
+
+
+@router.get("/pipelines", openapi_extra=allow(*READ))
+def list_pipelines(
+    context: Context,
+    page: Paged,
+    status: _Filter = None,
+    connector_id: Annotated[str | None, Query(alias="connectorId", max_length=200)] = None,
+    schema_id: Annotated[str | None, Query(alias="schemaId", max_length=200)] = None,
+    q: _Filter = None,
+) -> PageOf[PipelineItem]:
+    """The tenant's pipelines, newest first; `q` is a part of the name."""
+    return service.list_pipelines(context, page, status=status, connector_id=connector_id, schema_id=schema_id, q=q)
+
+
+@router.post("/pipelines", status_code=201, openapi_extra=allow(*WRITE))
+def create_pipeline(context: Context, body: CreatePipeline) -> PipelineDetail:
+    """Creates a pipeline, IR-native or legacy."""
+    return service.create_pipeline(context, body)
+
+
+@router.get("/pipelines/{pipeline_id}", openapi_extra=allow(*READ))
+def get_pipeline(context: Context, pipeline_id: str) -> PipelineDetail:
+    """One pipeline."""
+    return service.get_pipeline(context, pipeline_id)
+
+
+@router.get("/pipelines/{pipeline_id}/ir/versions", openapi_extra=allow(*READ))
+def list_ir_versions(context: Context, pipeline_id: str) -> list[IrVersionItem]:
+    """The versions of the pipeline's IR, newest first."""
+    return service.list_ir_versions(context, pipeline_id)

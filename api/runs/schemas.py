@@ -1,0 +1,124 @@
+"""The shapes of runs, their progress and their errors on the wire."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from api.pagination import Pagination
+from api.wire import Body, Shown, Timestamp
+
+
+class RunRequest(Body):
+    """What may be said when a run is asked for: the IR version to use instead of the live one."""
+
+    ir_version: int | None = Field(default=None, ge=1, le=2**31 - 1)
+
+
+class StartedRun(Shown):
+    """A run that was asked for."""
+
+    id: str
+    pipeline_id: str
+    status: str
+    created_at: Timestamp
+
+
+class RunItem(StartedRun):
+    """A run as the list shows it."""
+
+    completed_at: Timestamp | None
+
+
+class RunStatistics(Shown):
+    """What a run read, loaded, rejected and skipped."""
+
+    total_rows: int
+    processed_rows: int
+    rows_in: int | None
+    rows_out: int | None
+    failed_rows: int
+    skipped_rows: int
+    duration_ms: int
+
+
+class NodeResult(Shown):
+    """What one node of the IR did; the counters are the run's."""
+
+    node_id: str
+    counters: dict[str, int]
+
+
+class RunLinks(Shown):
+    """Where more is to be had."""
+
+    pipeline: str
+    progress: str
+    errors: str
+
+
+class RunDetail(RunItem):
+    """One run with everything that was counted."""
+
+    started_at: Timestamp | None
+    ir_version: int
+    load_strategy: str
+    failure_reason: str | None
+    retry_of: str | None
+    statistics: RunStatistics
+    node_results: list[NodeResult]
+    links: RunLinks
+
+
+class PartitionDetail(Shown):
+    """One partition; `progress` (percent) is there only while it runs."""
+
+    index: int
+    status: str
+    rows: int
+    progress: int | None = None
+
+
+class ValidationErrorItem(Shown):
+    """One rejected cell; `column` is null when the whole row is at fault."""
+
+    row: int
+    column: str | None
+    value: str | None
+    error: str
+
+
+class LogEntry(Shown):
+    """One line of a run's log."""
+
+    stage: str
+    message: str
+    timestamp: Timestamp
+
+
+class Progress(Shown):
+    """Where a run stands."""
+
+    status: str
+    total_rows: int
+    processed_rows: int
+    rows_in: int | None
+    rows_out: int | None
+    failed_rows: int
+    skipped_rows: int
+    partitions: int
+    completed_partitions: int
+    partition_details: list[PartitionDetail]
+    validation_errors: list[ValidationErrorItem]
+    eta: str | None
+    duration_ms: int
+    load_strategy: str
+    log: list[LogEntry]
+
+
+class RunErrors(Shown):
+    """A run's rejected cells; `pagination` is there when it was asked for or there are more."""
+
+    run_id: str
+    total: int
+    errors: list[ValidationErrorItem]
+    pagination: Pagination | None = None

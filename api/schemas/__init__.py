@@ -1,0 +1,1 @@
+"""Schemas over REST: each is a real table."""

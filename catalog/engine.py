@@ -1,0 +1,78 @@
+"""The connection to the database: engines from libpq URLs, and the migrations that prepare the schema `headrace`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import psycopg
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, create_engine, text
+
+SCHEMA = "headrace"
+"""The catalog's schema, so that `public` is the user's."""
+
+_MIGRATION_LOCK = 0x68656164  # "head"
+_CONNECT_TIMEOUT_S = 5
+
+
+def make_engine(url: str, *, pool_size: int = 10) -> Engine:
+    """An engine on psycopg 3 for a libpq URL (`postgresql://user@host/db`, socket directories and all).
+
+    libpq itself reads the URL, so everything libpq understands works. An engine must not cross a fork.
+    """
+
+    def connect() -> psycopg.Connection[tuple[object, ...]]:
+        return psycopg.connect(url, connect_timeout=_CONNECT_TIMEOUT_S, application_name="headrace")
+
+    return create_engine(
+        "postgresql+psycopg://",
+        creator=connect,
+        pool_size=pool_size,
+        max_overflow=pool_size,
+        pool_timeout=_CONNECT_TIMEOUT_S,
+        pool_pre_ping=True,
+        hide_parameters=True,  # values are the users' data: never in a log
+    )
+
+
+def upgrade(url: str) -> None:
+    """Brings the catalog to the newest migration; all of it or nothing. Concurrent calls wait for each other."""
+    engine = make_engine(url)
+    try:
+        with engine.begin() as connection:
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
+            connection.execute(text(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}"))
+            command.upgrade(_config(connection), "head")
+    finally:
+        engine.dispose()
+
+
+def current(url: str) -> str | None:
+    """The migration the database stands at; None when it has none."""
+    engine = make_engine(url)
+    try:
+        return current_of(engine)
+    finally:
+        engine.dispose()
+
+
+def current_of(engine: Engine) -> str | None:
+    """`current` on an engine that is already there."""
+    with engine.connect() as connection:
+        return MigrationContext.configure(connection, opts={"version_table_schema": SCHEMA}).get_current_revision()
+
+
+def head() -> str | None:
+    """The newest migration this release knows."""
+    return ScriptDirectory.from_config(_config(None)).get_current_head()
+
+
+def _config(connection: Connection | None) -> Config:
+    config = Config()
+    folder = str(Path(__file__).parent / "migrations")
+    config.set_main_option("script_location", folder.replace("%", "%%"))
+    config.attributes["connection"] = connection
+    return config

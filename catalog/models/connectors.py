@@ -1,0 +1,36 @@
+"""Connectors: where a tenant's data comes from."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import BigInteger, UniqueConstraint
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Mapped, mapped_column
+
+from catalog.models.base import Created, TenantOwned, newest_first
+
+
+class Connector(TenantOwned):
+    """A named connection. `config` may be shown; `auth_sealed` holds the encrypted credentials and never leaves."""
+
+    __tablename__ = "connectors"
+
+    name: Mapped[str]
+    type: Mapped[str]
+    description: Mapped[str | None]
+    config: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    auth_method: Mapped[str]
+    auth_sealed: Mapped[bytes | None]
+    status: Mapped[str]
+    last_tested_at: Mapped[datetime | None]
+    last_error: Mapped[str | None]
+    last_sync_row_count: Mapped[int | None] = mapped_column(BigInteger)
+    last_sync_at: Mapped[datetime | None]
+    updated_at: Mapped[Created]
+
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "name", name="connectors_name"),
+        newest_first("connectors_newest", "tenant_id"),
+    )

@@ -1,0 +1,118 @@
+"""Runs: what was read, loaded and rejected, by partition and node, and the errors row by row."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import BigInteger, ForeignKey, Identity, Index, func
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Mapped, mapped_column
+
+from catalog.models.base import Base, Big, Created, TenantOwned, newest_first
+from catalog.models.pipelines import Pipeline
+
+
+class PipelineRun(TenantOwned):
+    """One run of a pipeline. `attempt` counts how often its flow began; the four row totals are set at the end."""
+
+    __tablename__ = "pipeline_runs"
+
+    pipeline_id: Mapped[str] = mapped_column(ForeignKey(Pipeline.id, ondelete="CASCADE"))
+    ir_version: Mapped[int]
+    root_run_id: Mapped[str]
+    retry_of: Mapped[str | None]
+    status: Mapped[str]
+    load_strategy: Mapped[str]
+    attempt: Mapped[int] = mapped_column(server_default="0")
+    total_rows: Mapped[Big] = mapped_column(server_default="0")
+    fingerprint: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    plan: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    rows_in: Mapped[int | None] = mapped_column(BigInteger)
+    rows_out: Mapped[int | None] = mapped_column(BigInteger)
+    failed_rows: Mapped[int | None] = mapped_column(BigInteger)
+    skipped_rows: Mapped[int | None] = mapped_column(BigInteger)
+    failure_reason: Mapped[str | None]
+    started_at: Mapped[datetime | None]
+    measured_from: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        newest_first("pipeline_runs_newest", "pipeline_id"),
+        Index("pipeline_runs_root", "root_run_id"),
+    )
+
+
+class RunPartition(Base):
+    """Counts of one partition of one stage, absolute. `base_rows` were committed before this attempt measured."""
+
+    __tablename__ = "run_partitions"
+
+    run_id: Mapped[str] = mapped_column(ForeignKey(PipelineRun.id, ondelete="CASCADE"), primary_key=True)
+    stage: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    index: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    planned_rows: Mapped[Big]
+    status: Mapped[str]
+    rows_in: Mapped[Big] = mapped_column(server_default="0")
+    rows_out: Mapped[Big] = mapped_column(server_default="0")
+    failed: Mapped[Big] = mapped_column(server_default="0")
+    skipped: Mapped[Big] = mapped_column(server_default="0")
+    base_rows: Mapped[int | None] = mapped_column(BigInteger)
+    updated_at: Mapped[Created]
+
+
+class RunNode(Base):
+    """Counters of one node in one partition, absolute; which counters there are is the run's choice."""
+
+    __tablename__ = "run_nodes"
+
+    run_id: Mapped[str] = mapped_column(ForeignKey(PipelineRun.id, ondelete="CASCADE"), primary_key=True)
+    stage: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    partition: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    node_id: Mapped[str] = mapped_column(primary_key=True)
+    counters: Mapped[dict[str, int]] = mapped_column(JSONB)
+
+
+class RunError(Base):
+    """One rejected cell. The key makes a replayed batch write it once, and its order is the order of listing."""
+
+    __tablename__ = "run_errors"
+
+    root_run_id: Mapped[str] = mapped_column(primary_key=True)
+    row: Mapped[Big] = mapped_column(primary_key=True, autoincrement=False)
+    column: Mapped[str] = mapped_column(primary_key=True)
+    """Empty when the whole row is at fault."""
+    rule: Mapped[str] = mapped_column(primary_key=True)
+    node_id: Mapped[str] = mapped_column(primary_key=True)
+    partition: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    stage: Mapped[int]
+    run_id: Mapped[str] = mapped_column(ForeignKey(PipelineRun.id, ondelete="CASCADE"))
+    value: Mapped[str | None]
+    error: Mapped[str]
+
+    __table_args__ = (Index("run_errors_run", "run_id"),)
+
+
+class RunLog(Base):
+    """One line of a run's log."""
+
+    __tablename__ = "run_log"
+
+    id: Mapped[Big] = mapped_column(Identity(always=True), primary_key=True)
+    run_id: Mapped[str] = mapped_column(ForeignKey(PipelineRun.id, ondelete="CASCADE"))
+    stage: Mapped[str]
+    message: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+
+    __table_args__ = (Index("run_log_run", "run_id", "id"),)
+
+
+class RunRequest(Base):
+    """Which run an `Idempotency-Key` of a pipeline started."""
+
+    __tablename__ = "run_requests"
+
+    pipeline_id: Mapped[str] = mapped_column(ForeignKey(Pipeline.id, ondelete="CASCADE"), primary_key=True)
+    idempotency_key: Mapped[str] = mapped_column(primary_key=True)
+    run_id: Mapped[str]
+    created_at: Mapped[Created]

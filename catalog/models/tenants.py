@@ -1,0 +1,39 @@
+"""Tenants and the API keys that speak for them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import Index
+from sqlalchemy.orm import Mapped, mapped_column
+
+from catalog.models.base import Base, Created, TenantOwned, newest_first
+
+
+class Tenant(Base):
+    """An owner of connectors, schemas and pipelines; sees nothing of any other."""
+
+    __tablename__ = "tenants"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    created_at: Mapped[Created]
+
+
+class ApiKey(TenantOwned):
+    """A key of one tenant with one role. Only its keyed hash is stored; `prefix` is for people to recognise it."""
+
+    __tablename__ = "api_keys"
+
+    name: Mapped[str]
+    role: Mapped[str]
+    prefix: Mapped[str]
+    digest: Mapped[bytes]
+    expires_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
+    last_used_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        Index("api_keys_prefix", "prefix"),
+        newest_first("api_keys_newest", "tenant_id"),
+    )

@@ -1,0 +1,81 @@
+"""Reading everything that is known of one run at one moment."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from itertools import groupby
+
+from sqlalchemy import func, select, text
+from sqlalchemy.orm import Session
+
+from catalog.models import PipelineRun, RunLog, RunPartition
+from catalog.repositories.runs import RunRepository
+from catalog.run_records import LogLine, PartitionCounts, RejectedCell, RunSnapshot
+
+FIRST_ERRORS = 20
+_MAX_LOG_LINES = 500
+
+
+def read_snapshot(session: Session, run_id: str) -> RunSnapshot | None:
+    """The run, its partitions, node totals, first 20 errors and log; None when the catalog does not know it."""
+    run = session.get(PipelineRun, run_id)
+    if run is None:
+        return None
+    observed_at = session.scalars(select(func.clock_timestamp())).one()
+    counts = [getattr(RunPartition, column.name) for column in fields(PartitionCounts)]
+    partitions = tuple(
+        PartitionCounts(*row)
+        for row in session.execute(
+            select(*counts).where(RunPartition.run_id == run_id).order_by(RunPartition.stage, RunPartition.index)
+        )
+    )
+    errors = RunRepository(session, run.tenant_id).errors(run, limit=FIRST_ERRORS)
+    log = session.execute(
+        select(RunLog.stage, RunLog.message, RunLog.created_at)
+        .where(RunLog.run_id == run_id)
+        .order_by(RunLog.id)
+        .limit(_MAX_LOG_LINES)
+    )
+    signs = [run.created_at, run.started_at, run.measured_from, *(partition.updated_at for partition in partitions)]
+    return RunSnapshot(
+        id=run.id,
+        tenant_id=run.tenant_id,
+        pipeline_id=run.pipeline_id,
+        ir_version=run.ir_version,
+        root_run_id=run.root_run_id,
+        retry_of=run.retry_of,
+        status=run.status,
+        load_strategy=run.load_strategy,
+        total_rows=run.total_rows,
+        rows_in=sum(partition.rows_in for partition in partitions),
+        rows_out=sum(partition.rows_out for partition in partitions),
+        failed_rows=sum(partition.failed for partition in partitions),
+        skipped_rows=sum(partition.skipped for partition in partitions),
+        failure_reason=run.failure_reason,
+        fingerprint=run.fingerprint,
+        plan=run.plan,
+        created_at=run.created_at,
+        started_at=run.started_at,
+        measured_from=run.measured_from,
+        finished_at=run.finished_at,
+        touched_at=max(sign for sign in signs if sign is not None),
+        observed_at=observed_at,
+        partitions=partitions,
+        nodes=_node_totals(session, run_id),
+        first_errors=tuple(RejectedCell(e.row, e.column or None, e.value, e.error) for e in errors),
+        log=tuple(LogLine(*line) for line in log),
+    )
+
+
+def _node_totals(session: Session, run_id: str) -> dict[str, dict[str, int]]:
+    by_node = groupby(session.execute(_NODE_TOTALS, {"run_id": run_id}), lambda row: row[0])
+    return {node: {counter: int(total) for _, counter, total in totals} for node, totals in by_node}
+
+
+_NODE_TOTALS = text("""
+    SELECT node.node_id, counter.key, sum(counter.value::numeric)
+    FROM headrace.run_nodes node, jsonb_each_text(node.counters) AS counter
+    WHERE node.run_id = :run_id
+    GROUP BY node.node_id, counter.key
+    ORDER BY min(node.stage), node.node_id, counter.key
+""")

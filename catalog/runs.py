@@ -1,0 +1,333 @@
+"""What a running flow writes: its state, counts, errors and log. Everything is an upsert of absolute values, so that a
+task that runs twice, or a flow that starts again, leaves the same rows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Literal
+
+from sqlalchemy import Engine, func, literal, select, text, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from catalog.credentials import unseal
+from catalog.errors import NoIr, PipelineMissing
+from catalog.models import Pipeline, PipelineIrVersion, PipelineRun, RunLog, RunPartition
+from catalog.repositories.schemas import SchemaRepository
+from catalog.run_records import SUCCESSFUL, TERMINAL, ConnectorRecord, RunPipeline, RunSnapshot
+from catalog.run_snapshot import read_snapshot
+from catalog.settings import settings
+
+LogStage = Literal["extract", "transform", "validate", "load", "retry", "run"]
+
+MAX_VALUE_CHARS = 1000
+_MAX_KEY_CHARS = 300
+"""Column and rule are part of the errors' key, and an index row has less than 2,700 bytes."""
+_MAX_MESSAGE_CHARS = 4000
+
+
+class RunStore:
+    """Runs by id, for whoever was handed the id by Headrace itself: there is no tenant filter here.
+
+    `run_id` is `run_` + the hex of the Prefect flow-run id; `root_run_id` is the first run of a chain of retries.
+    `pepper` opens connector credentials; without one it is taken from the settings when it is needed.
+    """
+
+    def __init__(self, engine: Engine, *, pepper: str | None = None) -> None:
+        self._engine = engine
+        self._pepper = pepper
+
+    def open(
+        self,
+        run_id: str,
+        *,
+        tenant_id: str,
+        pipeline_id: str,
+        ir_version: int,
+        root_run_id: str,
+        retry_of: str | None,
+        load_strategy: str,
+        status: Literal["pending", "running"] = "pending",
+        created_at: datetime | None = None,
+    ) -> None:
+        """Makes the run known: `pending` by whoever asks for it, `running` by the flow when it starts.
+
+        Either may come first. A `running` run that had ended (the flow was started again) is open again.
+        """
+        statement = insert(PipelineRun).values(
+            id=run_id,
+            tenant_id=tenant_id,
+            pipeline_id=pipeline_id,
+            ir_version=ir_version,
+            root_run_id=root_run_id,
+            retry_of=retry_of,
+            load_strategy=load_strategy,
+            status=status,
+            created_at=created_at or func.now(),
+            started_at=func.now() if status == "running" else None,
+        )
+        new = statement.excluded
+        changes: dict[str, Any] = {"created_at": func.least(PipelineRun.created_at, new.created_at)}
+        if status == "running":
+            changes |= {
+                "status": new.status,
+                "ir_version": new.ir_version,
+                "root_run_id": new.root_run_id,
+                "retry_of": new.retry_of,
+                "load_strategy": new.load_strategy,
+                "started_at": func.coalesce(PipelineRun.started_at, new.started_at),
+                "finished_at": None,
+                "failure_reason": None,
+            }
+        with self._engine.begin() as connection:
+            connection.execute(statement.on_conflict_do_update(index_elements=[PipelineRun.id], set_=changes))
+
+    def started(
+        self,
+        run_id: str,
+        *,
+        total_rows: int,
+        fingerprint: dict[str, str],
+        plan: dict[str, Any],
+        partitions: Sequence[tuple[int, int, int]],
+    ) -> None:
+        """The run is planned and moves now. `partitions` are (stage, index, rows); earlier ones not named are dropped.
+
+        What a partition counted in an earlier attempt stays until it reports again.
+        """
+        planned = {
+            "run_id": run_id,
+            "stages": [stage for stage, _, _ in partitions],
+            "indexes": [index for _, index, _ in partitions],
+            "rows": [rows for _, _, rows in partitions],
+        }
+        with self._engine.begin() as connection:
+            connection.execute(
+                update(PipelineRun)
+                .where(PipelineRun.id == run_id)
+                .values(
+                    status="running",
+                    total_rows=total_rows,
+                    fingerprint=fingerprint,
+                    plan=plan,
+                    attempt=PipelineRun.attempt + 1,
+                    started_at=func.coalesce(PipelineRun.started_at, func.now()),
+                    measured_from=func.now(),
+                    finished_at=None,
+                    failure_reason=None,
+                )
+            )
+            connection.execute(_DROP_UNPLANNED, planned)
+            connection.execute(_PLAN_PARTITIONS, planned)
+
+    def partition(
+        self,
+        run_id: str,
+        stage: int,
+        index: int,
+        *,
+        status: str,
+        rows_in: int,
+        rows_out: int,
+        failed: int,
+        skipped: int,
+        nodes: dict[str, dict[str, int]],
+    ) -> None:
+        """Sets a partition's counts, rows committed so far since the root run began, and those of its nodes.
+
+        A stage that reads no source reports `rows_in` 0 and one that loads nothing `rows_out` 0: the run's totals are
+        plain sums. The first report of a partition should come before its first batch, with what an earlier run or
+        attempt committed, so that the ETA measures this one.
+        """
+        statement = insert(RunPartition).values(
+            run_id=run_id,
+            stage=stage,
+            index=index,
+            planned_rows=rows_in,
+            status=status,
+            rows_in=rows_in,
+            rows_out=rows_out,
+            failed=failed,
+            skipped=skipped,
+            base_rows=0,
+            updated_at=func.clock_timestamp(),
+        )
+        new = statement.excluded
+        changes: dict[str, Any] = {
+            name: new[name] for name in ("status", "rows_in", "rows_out", "failed", "skipped", "updated_at")
+        }
+        changes["base_rows"] = func.coalesce(RunPartition.base_rows, new.rows_in)
+        key = [RunPartition.run_id, RunPartition.stage, RunPartition.index]
+        with self._engine.begin() as connection:
+            connection.execute(statement.on_conflict_do_update(index_elements=key, set_=changes))
+            counted = {"run_id": run_id, "stage": stage, "partition": index, "nodes": json.dumps(nodes)}
+            connection.execute(_COUNT_NODES, counted)
+
+    def errors(
+        self,
+        root_run_id: str,
+        run_id: str,
+        node_id: str,
+        stage: int,
+        partition: int,
+        *,
+        rows: list[int],
+        columns: list[str | None],
+        values: list[str | None],
+        errors: list[str],
+        rules: list[str],
+    ) -> int:
+        """Stores rejected cells, five lists of one length; returns how many were new (a replayed batch adds none).
+
+        Values longer than 1,000 characters are cut.
+        """
+        with self._engine.begin() as connection:
+            stored = connection.execute(
+                _STORE_ERRORS,
+                {
+                    "root": root_run_id,
+                    "run": run_id,
+                    "node": node_id,
+                    "stage": stage,
+                    "partition": partition,
+                    "rows": rows,
+                    "columns": [_storable(column or "", _MAX_KEY_CHARS) for column in columns],
+                    "values": [None if value is None else _storable(value, MAX_VALUE_CHARS) for value in values],
+                    "errors": [_storable(error, MAX_VALUE_CHARS) for error in errors],
+                    "rules": [_storable(rule, _MAX_KEY_CHARS) for rule in rules],
+                },
+            )
+            return stored.rowcount
+
+    def log(self, run_id: str, stage: LogStage, message: str) -> None:
+        """Adds a line to the run's log; nothing when the run is not known (it failed before it could be opened)."""
+        line = select(PipelineRun.id, literal(stage), literal(_storable(message, _MAX_MESSAGE_CHARS)))
+        with self._engine.begin() as connection:
+            connection.execute(
+                insert(RunLog).from_select(["run_id", "stage", "message"], line.where(PipelineRun.id == run_id))
+            )
+
+    def finished(
+        self, run_id: str, *, status: str, failure_reason: str | None, only_if_unfinished: bool = False
+    ) -> bool:
+        """Ends the run: totals are the sums over its partitions, and the pipeline learns of it. False: nothing changed.
+
+        `only_if_unfinished` is for observers that find a run dead: what the run said of itself is not overwritten.
+        """
+        ended = update(PipelineRun).where(PipelineRun.id == run_id)
+        if only_if_unfinished:
+            ended = ended.where(PipelineRun.status.not_in(TERMINAL))
+        reason = None if failure_reason is None else _storable(failure_reason, _MAX_MESSAGE_CHARS)
+        totals = {
+            total: select(func.coalesce(func.sum(counted), 0)).where(RunPartition.run_id == run_id).scalar_subquery()
+            for total, counted in (
+                ("rows_in", RunPartition.rows_in),
+                ("rows_out", RunPartition.rows_out),
+                ("failed_rows", RunPartition.failed),
+                ("skipped_rows", RunPartition.skipped),
+            )
+        }
+        with self._engine.begin() as connection:
+            run = connection.execute(
+                ended.values(status=status, failure_reason=reason, finished_at=func.now(), **totals).returning(
+                    PipelineRun.pipeline_id, func.coalesce(PipelineRun.started_at, PipelineRun.created_at).label("at")
+                )
+            ).one_or_none()
+            if run is None:
+                return False
+            if status == "failed":
+                connection.execute(
+                    update(RunPartition)
+                    .where(RunPartition.run_id == run_id, RunPartition.status == "running")
+                    .values(status="failed")
+                )
+            changes: dict[str, Any] = {"last_run_at": run.at, "last_run_status": status}
+            if status in SUCCESSFUL:
+                changes["status"] = func.replace(Pipeline.status, "draft", "active")
+            connection.execute(
+                update(Pipeline)
+                .where(Pipeline.id == run.pipeline_id)
+                .where(Pipeline.last_run_at.is_(None) | (Pipeline.last_run_at <= run.at))
+                .values(changes)
+            )
+            return True
+
+    def load_pipeline(self, pipeline_id: str, ir_version: int | None) -> RunPipeline:
+        """The pipeline with that IR version, the live one for None.
+
+        Raises PipelineMissing, NoIr, CredentialsUnreadable.
+        """
+        with Session(self._engine) as session:
+            pipeline = session.get(Pipeline, pipeline_id)
+            if pipeline is None:
+                raise PipelineMissing(f"There is no pipeline {pipeline_id}")
+            wanted = pipeline.live_version if ir_version is None else ir_version
+            if wanted is None:
+                raise NoIr(f"The pipeline '{pipeline.name}' has no IR to run")
+            version = session.get(PipelineIrVersion, (pipeline_id, wanted))
+            if version is None:
+                raise PipelineMissing(f"The pipeline '{pipeline.name}' has no IR version {wanted}")
+            source = pipeline.connector
+            connector = ConnectorRecord(source.id, source.type, source.config)
+            if source.auth_sealed is not None:
+                pepper = self._pepper or settings().key_pepper.get_secret_value()
+                credentials = unseal(source.auth_sealed, connector_id=source.id, pepper=pepper)
+                connector = ConnectorRecord(source.id, source.type, source.config, credentials)
+            return RunPipeline(
+                id=pipeline.id,
+                tenant_id=pipeline.tenant_id,
+                name=pipeline.name,
+                ir=version.ir,
+                ir_version=wanted,
+                connector=connector,
+                execution_config=pipeline.execution_config,
+                tables=frozenset(SchemaRepository(session, pipeline.tenant_id).tables()),
+            )
+
+    def snapshot(self, run_id: str) -> RunSnapshot | None:
+        """All that is known of the run now; None when the catalog does not know it."""
+        with Session(self._engine) as session:
+            return read_snapshot(session, run_id)
+
+
+def _storable(value: str, limit: int) -> str:
+    # PostgreSQL's text takes neither NUL nor lone surrogates
+    return value[:limit].replace("\x00", "").encode("utf-8", "replace").decode()
+
+
+_DROP_UNPLANNED = text("""
+    DELETE FROM headrace.run_partitions p
+    WHERE p.run_id = :run_id AND NOT EXISTS (
+        SELECT FROM unnest(CAST(:stages AS int[]), CAST(:indexes AS int[])) AS planned (stage, index)
+        WHERE planned.stage = p.stage AND planned.index = p.index)
+""")
+
+_PLAN_PARTITIONS = text("""
+    INSERT INTO headrace.run_partitions AS p (run_id, stage, "index", planned_rows, status, base_rows)
+    SELECT run.id, planned.stage, planned.index, planned.rows, 'pending',
+           CASE WHEN run.attempt = 1 AND run.retry_of IS NULL THEN 0 END
+    FROM headrace.pipeline_runs run,
+         unnest(CAST(:stages AS int[]), CAST(:indexes AS int[]), CAST(:rows AS bigint[]))
+             AS planned (stage, index, rows)
+    WHERE run.id = :run_id
+    ON CONFLICT (run_id, stage, "index") DO UPDATE
+    SET planned_rows = excluded.planned_rows, base_rows = NULL, updated_at = now(),
+        status = CASE p.status WHEN 'completed' THEN 'completed' ELSE 'pending' END
+""")
+
+_COUNT_NODES = text("""
+    INSERT INTO headrace.run_nodes (run_id, stage, "partition", node_id, counters)
+    SELECT :run_id, :stage, :partition, node.key, node.value FROM jsonb_each(CAST(:nodes AS jsonb)) AS node
+    ON CONFLICT (run_id, stage, "partition", node_id) DO UPDATE SET counters = excluded.counters
+""")
+
+_STORE_ERRORS = text("""
+    INSERT INTO headrace.run_errors
+        (root_run_id, run_id, node_id, stage, "partition", "row", "column", value, error, rule)
+    SELECT :root, :run, :node, :stage, :partition, cell.row, cell.column, cell.value, cell.error, cell.rule
+    FROM unnest(CAST(:rows AS bigint[]), CAST(:columns AS text[]), CAST(:values AS text[]), CAST(:errors AS text[]),
+                CAST(:rules AS text[])) AS cell ("row", "column", value, error, rule)
+    ON CONFLICT (root_run_id, "row", "column", rule, node_id, "partition") DO NOTHING
+""")

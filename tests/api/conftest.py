@@ -1,0 +1,193 @@
+"""The facade on a real catalog, with an orchestrator that lives in this process where Prefect is not what is tested."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+from pydantic import SecretStr
+from sqlalchemy import Engine, text
+
+from api.app import create_app
+from catalog.bootstrap import ensure_tenant, issue_key
+from catalog.engine import make_engine, upgrade
+from catalog.keys import ROLES, Role
+from catalog.runs import RunStore
+from catalog.settings import Settings
+from deployments.orchestrator import OrchestratorAway, RegisteredPipeline, RunState, StartedRun, UnknownDeployment
+from deployments.stack.postgres import EmbeddedPostgres, ensure_database
+
+PEPPER = "a pepper for tests"
+
+SCHEMA = {"name": "orders", "displayName": "Orders", "fields": [{"name": "amount", "dataType": "integer"}]}
+CONNECTOR = {"name": "files", "type": "local_fs", "config": {}}
+IR: dict[str, Any] = {
+    "kind": "pipeline",
+    "version": "1.0",
+    "id": "orders",
+    "metadata": {"name": "orders"},
+    "nodes": [
+        {"id": "src", "kind": "source", "connector": "local_fs", "config": {"path": "orders.csv", "format": "csv"}},
+        {"id": "tgt", "kind": "target", "input": "src", "schema": "public.ds_orders", "loadMode": "append"},
+    ],
+}
+
+
+@dataclass
+class LocalOrchestrator:
+    """Keeps deployments and runs in memory with the rules of Prefect that the facade relies on."""
+
+    away: bool = False
+    registrations: list[RegisteredPipeline] = field(default_factory=list)
+    deployments: set[str] = field(default_factory=set)
+    states: dict[str, RunState] = field(default_factory=dict)
+    keys: dict[str, StartedRun] = field(default_factory=dict)
+    parameters: list[dict[str, Any]] = field(default_factory=list)
+    questions: int = 0
+
+    def register(self, pipeline: RegisteredPipeline) -> str:
+        self._reach()
+        self.registrations.append(pipeline)
+        deployment_id = f"deployment of {pipeline.id}"
+        self.deployments.add(deployment_id)
+        return deployment_id
+
+    def start(self, deployment_id: str, *, parameters: dict[str, Any], idempotency_key: str | None) -> StartedRun:
+        self._reach()
+        if deployment_id not in self.deployments:
+            raise UnknownDeployment(deployment_id)
+        key = idempotency_key or uuid4().hex
+        if key not in self.keys:
+            self.parameters.append(parameters)
+            state = self.put(deployment_id)
+            self.keys[key] = StartedRun(state.run_id, state.name, state.created_at)
+        return self.keys[key]
+
+    def put(self, deployment_id: str, **changes: Any) -> RunState:
+        """A run as Prefect would have it, started by whomever."""
+        waiting = RunState(
+            run_id=f"run_{uuid4().hex}",
+            name="calm-otter",
+            deployment_id=deployment_id,
+            status="pending",
+            state_name="Scheduled",
+            message=None,
+            created_at=datetime.now(UTC),
+            started_at=None,
+            ended_at=None,
+            failure_reason=None,
+        )
+        state = replace(waiting, **changes)
+        self.states[state.run_id] = state
+        return state
+
+    def state(self, run_id: str) -> RunState | None:
+        self._reach()
+        self.questions += 1
+        return self.states.get(run_id)
+
+    def runs(self, deployment_id: str, limit: int = 20) -> list[RunState]:
+        self._reach()
+        of_deployment = [state for state in self.states.values() if state.deployment_id == deployment_id]
+        return sorted(of_deployment, key=lambda state: state.created_at, reverse=True)[:limit]
+
+    def healthy(self) -> bool:
+        return not self.away
+
+    def _reach(self) -> None:
+        if self.away:
+            raise OrchestratorAway("nobody answers")
+
+
+@dataclass
+class Facade:
+    """The application under test, a client per role of the tenant `default`, and one of another tenant."""
+
+    app: FastAPI
+    engine: Engine
+    orchestrator: LocalOrchestrator
+    store: RunStore
+    admin: TestClient
+    editor: TestClient
+    viewer: TestClient
+    foreign: TestClient
+    anonymous: TestClient
+
+    def pipeline(self, name: str = "orders", *, client: TestClient | None = None, **body: Any) -> dict[str, Any]:
+        """A new IR-native pipeline with its own connector and schema."""
+        client = client or self.editor
+        connector = created(client, "/api/v1/connectors", CONNECTOR | {"name": f"files of {name}"})
+        schema = created(client, "/api/v1/schemas", SCHEMA | {"name": name})
+        references = {"connectorId": connector["id"], "schemaId": schema["id"]}
+        return created(client, "/api/v1/pipelines", {"name": name, **references, "irVersion": "1.0", "ir": IR, **body})
+
+
+def created(client: TestClient, path: str, body: dict[str, Any]) -> dict[str, Any]:
+    response = client.post(path, json=body)
+    assert response.status_code == 201, response.text
+    answer: dict[str, Any] = response.json()
+    return answer
+
+
+def error_of(response: Any, status: int) -> dict[str, Any]:
+    """The error of a response, after checking that it is in the envelope."""
+    assert response.status_code == status, response.text
+    error: dict[str, Any] = response.json()["error"]
+    assert set(error) == {"code", "message", "status", "requestId", "details"}
+    assert error["status"] == status
+    assert error["requestId"] == response.headers["X-Request-ID"]
+    assert all(set(detail) == {"path", "code", "message", "hint"} for detail in error["details"])
+    return error
+
+
+@pytest.fixture(scope="session")
+def facade_url(postgres_server: EmbeddedPostgres) -> str:
+    """A migrated database that the tests of this folder share."""
+    ensure_database(postgres_server.url("postgres"), "headrace_api")
+    upgrade(postgres_server.url("headrace_api"))
+    return postgres_server.url("headrace_api")
+
+
+def settings_for(database_url: str, **changes: Any) -> Settings:
+    facts: dict[str, Any] = {"database_url": database_url, "key_pepper": SecretStr(PEPPER)}
+    return Settings(**facts | changes)
+
+
+@pytest.fixture(scope="session")
+def running_facade(facade_url: str) -> Iterator[Facade]:
+    engine = make_engine(facade_url)
+    app = create_app(settings_for(facade_url), orchestrator=LocalOrchestrator(), engine=engine)
+
+    def client(tenant: str, role: Role) -> TestClient:
+        ensure_tenant(engine, tenant)
+        key = issue_key(engine, tenant_id=tenant, name=role, role=role, pepper=PEPPER)
+        return TestClient(app, headers={"X-API-Key": key}, raise_server_exceptions=False)
+
+    admin, editor, viewer = (client("default", role) for role in ROLES)
+    foreign = client("other", "admin")
+    anonymous = TestClient(app, raise_server_exceptions=False)
+    yield Facade(app, engine, LocalOrchestrator(), RunStore(engine), admin, editor, viewer, foreign, anonymous)
+    engine.dispose()
+
+
+@pytest.fixture
+def facade(running_facade: Facade) -> Facade:
+    """The facade with nothing in its catalog but tenants and keys, and a new orchestrator."""
+    with running_facade.engine.begin() as connection:
+        tables = connection.scalars(text("SELECT table_name FROM headrace.schemas")).all()
+        for statement in (
+            *(f'DROP TABLE IF EXISTS public."{table}"' for table in tables),
+            *(f"DELETE FROM headrace.{table}" for table in ("pipelines", "schemas", "connectors")),
+        ):
+            connection.execute(text(statement))
+    running_facade.orchestrator = LocalOrchestrator()
+    running_facade.app.state.services = replace(
+        running_facade.app.state.services, orchestrator=running_facade.orchestrator
+    )
+    return running_facade
