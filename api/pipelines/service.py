@@ -13,6 +13,7 @@ from api.pipelines.schemas import CreatePipeline, IrVersionItem, PipelineDetail,
 from catalog.models import Pipeline, new_id
 from catalog.repositories import TenantCatalog
 from deployments.orchestrator import OrchestratorAway
+from flows.check import check_types
 from ir import parse_ir
 from ir.problems import Problem
 
@@ -56,7 +57,8 @@ def create_pipeline(context: RequestContext, body: CreatePipeline) -> PipelineDe
     While Prefect is away the pipeline is stored all the same: its first run registers it.
     """
     if body.ir is not None:
-        problems = parse_ir(body.ir).problems
+        parsed = parse_ir(body.ir)
+        problems = parsed.problems if parsed.ir is None else check_types(parsed.ir)
         if problems:
             raise ApiError(400, "The IR is not valid", details=problems)
     with context.catalog() as catalog:

@@ -127,6 +127,12 @@ class Facade:
         references = {"connectorId": connector["id"], "schemaId": schema["id"]}
         return created(client, "/api/v1/pipelines", {"name": name, **references, "irVersion": "1.0", "ir": IR, **body})
 
+    def references(self, pipeline_id: str, ir: dict[str, Any]) -> dict[str, Any]:
+        """The body of another pipeline with the same connector and schema."""
+        like = self.editor.get(f"/api/v1/pipelines/{pipeline_id}").json()
+        ids = {key: like[key] for key in ("connectorId", "schemaId")}
+        return {"name": "another", **ids, "irVersion": "1.0", "ir": ir}
+
 
 def created(client: TestClient, path: str, body: dict[str, Any]) -> dict[str, Any]:
     response = client.post(path, json=body)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -133,17 +134,20 @@ class TestStart:
         assert [detail["code"] for detail in error["details"]] == ["no_ir"]
         assert facade.viewer.get(path(legacy["id"], "runs")).json() == []
 
-    def test_an_ir_that_cannot_compile_is_422_with_details(self, facade: Facade) -> None:
+    def test_a_stored_ir_that_cannot_compile_is_422_with_details(self, facade: Facade, pipeline: str) -> None:
         source, target = IR["nodes"]
-        filtering = {
-            "id": "f",
-            "kind": "transform",
-            "input": "src",
-            "ops": [{"type": "filter", "expression": "amuont > 0"}],
-        }
+        op = {"type": "filter", "expression": "amuont > 0"}
         declared = source | {"fields": [{"name": "amount", "dataType": "integer"}]}
-        made = facade.pipeline("misspelt", ir={**IR, "nodes": [declared, filtering, target | {"input": "f"}]})
-        error = error_of(facade.editor.post(path(made["id"], "run")), 422)
+        filtering = {"id": "f", "kind": "transform", "input": "src", "ops": [op]}
+        misspelt = {**IR, "nodes": [declared, filtering, target | {"input": "f"}]}
+
+        error = error_of(facade.editor.post(f"{BASE_PATH}/pipelines", json=facade.references(pipeline, misspelt)), 400)
+        assert [detail["path"] for detail in error["details"]] == ["nodes[1].ops[0].expression"]
+
+        # It was saved by a version that did not look so closely.
+        with facade.engine.begin() as connection:
+            connection.execute(text("UPDATE headrace.pipeline_ir_versions SET ir = :ir"), {"ir": json.dumps(misspelt)})
+        error = error_of(facade.editor.post(path(pipeline, "run")), 422)
         assert [detail["path"] for detail in error["details"]] == ["nodes[1].ops[0].expression"]
         assert "amount" in error["details"][0]["hint"]
 
