@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from connectors.casting import cast_native
+from connectors.casting import cast_native, format_problem
 from connectors.types import polars_dtype
 from flows.compile.step import Check, OnFail
 from ir.datatypes import EXPECTED
@@ -32,18 +32,16 @@ def read_as(value: pl.Expr, have: pl.DataType, to: Field) -> pl.Expr:
     Raises ImpossibleCast for pairs of types that have nothing in common, such as a number and a date.
     """
     want = polars_dtype(to)
+    if problem := format_problem(to):
+        raise ImpossibleCast(problem)
     if (have == want and to.data_type not in ("uuid", "json")) or have == pl.Null:
         return value.cast(want)
     if not _comparable(have, to):
         raise ImpossibleCast(f"{have} cannot be read as {to.data_type}")
-    if want.is_integer() and (have.is_float() or have.is_decimal()):
-        return pl.when(value == value.floor()).then(
-            value.cast(want, strict=False)
-        )  # a fraction is not dropped silently
-    if want.is_numeric() and (have.is_numeric() or have == pl.Boolean):
-        return value.cast(want, strict=False)
-    if want == pl.Boolean:
-        return pl.when(value.is_in([0, 1])).then(value == 1) if have.is_integer() else _vectorised(value, to)
+    if have.is_integer() and want.is_numeric():
+        return value.cast(want, strict=False)  # what `_vectorised` would do too, but inside polars
+    if have.is_integer() and want == pl.Boolean:
+        return pl.when(value.is_in([0, 1])).then(value == 1)
     return _vectorised(value, to)
 
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from connectors.base import Discovery, Partition, Source, TargetError
-from connectors.postgresql.modes import MODES, LoadMode, LoadSpec
-from connectors.postgresql.tables import LOAD_ID, describe_table
+from connectors.postgresql.modes import MODES, LoadMode, LoadSpec, RetryPolicy
+from connectors.postgresql.tables import describe_table
 from connectors.registry import source_for
 from flows.compile import TargetColumn, logical_plan, physical_plan, shape_problems
 from flows.runtime.job import ExecutionConfig, Job, Prepared
@@ -51,7 +51,8 @@ def prepare(job: Job, earlier_plan: Mapping[str, Any] | None = None) -> Prepared
     if logical.problems:
         raise PlanFailed(logical.problems)
     plan = physical_plan(ir, logical, discoveries)
-    modes = {stage.target.id: _mode(stage.target, stage.columns, job) for stage in plan.stages}
+    retry = RetryPolicy(attempts=ir.error_handling.retry.max_attempts)
+    modes = {stage.target.id: _mode(stage.target, stage.columns, job, retry) for stage in plan.stages}
     return Prepared(job, ir, plan, execution, sources, discoveries, modes)
 
 
@@ -104,14 +105,10 @@ def _columns(node: TargetNode, job: Job) -> list[TargetColumn]:
             f"Use one of {', '.join(sorted(job.pipeline.tables)[:10])}, or create a schema first.",
         )
     table = describe_table(job.database_url, node.table)
-    return [
-        TargetColumn(column.field, required=not (column.nullable or column.automatic), writable=not column.generated)
-        for column in table.columns
-        if column.name != LOAD_ID
-    ]
+    return [TargetColumn(column.field, required=column.required, writable=column.writable) for column in table.columns]
 
 
-def _mode(node: TargetNode, columns: tuple[str, ...], job: Job) -> LoadMode:
+def _mode(node: TargetNode, columns: tuple[str, ...], job: Job, retry: RetryPolicy) -> LoadMode:
     spec = LoadSpec(
         database_url=job.database_url,
         table=node.table,
@@ -121,6 +118,7 @@ def _mode(node: TargetNode, columns: tuple[str, ...], job: Job) -> LoadMode:
         pipeline_id=job.pipeline.id,
         ir_version=job.pipeline.ir_version,
         target_node=node.id,
+        retry=retry,
     )
     return MODES[node.load_mode](spec)
 

@@ -104,3 +104,8 @@ def test_a_mapping_of_what_is_not_there_is_told() -> None:
 )
 def test_words_of_queries_inside_names_and_texts_are_no_queries(sql: str) -> None:
     assert problems([{"type": "filter", "expression": sql}]) == []
+
+
+def test_a_format_that_cannot_be_used_is_told() -> None:
+    op = {"type": "cast", "field": "name", "to": "date", "format": "%H"}
+    assert problems([op]) == [("nodes[1].ops[0].to", "impossible_cast")]

@@ -59,6 +59,12 @@ def test_a_value_that_cannot_be_cast_fails_its_row_alone() -> None:
     assert tally.nodes["clean"]["failed"] == 1
 
 
+def test_a_number_does_not_lose_its_fraction_silently() -> None:
+    ops = [{"type": "cast", "field": "price", "to": "integer"}]
+    _, _, rejects = run(rows(id=[1, 2, 3], price=[1.0, 1.5, float("nan")]), ops)
+    assert [cell[1:4] for cell in cells(rejects)] == [(2, "price", "1.5"), (3, "price", "NaN")]
+
+
 def test_on_error_null_keeps_the_row() -> None:
     op = {"type": "cast", "field": "amount", "to": "integer", "onError": "null"}
     frame, _, rejects = run(rows(id=[1, 2], amount=["1", "x"]), [op])

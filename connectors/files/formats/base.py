@@ -1,0 +1,54 @@
+"""What a file format gives a file store: inspect one file, read one piece of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from connectors.base import Batch
+from ir.schema import Schema
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A part of one file that can be read on its own; `location` holds JSON values only."""
+
+    rows: int
+    location: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """One file before it is loaded."""
+
+    schema: Schema
+    pieces: Sequence[Piece]
+
+    @property
+    def rows(self) -> int:
+        """Records in the file."""
+        return sum(piece.rows for piece in self.pieces)
+
+
+class FileFormat(Protocol):
+    """Made once per source from `config.options`; raises SourceError for options it does not know."""
+
+    def __init__(self, options: Mapping[str, Any]) -> None: ...
+
+    def inspect(self, path: Path, name: str, declared: Schema, *, pieces: int) -> Inspection:
+        """Types and at most `pieces` pieces of a file; `name` is how people know it. Raises SourceError."""
+
+    def read(
+        self,
+        path: Path,
+        name: str,
+        piece: Piece,
+        schema: Schema,
+        *,
+        first_row: int,
+        rows_done: int,
+        position: int | None,
+    ) -> Iterator[Batch]:
+        """The batches of a piece behind `rows_done`; `rows_done` of a batch counts from the piece's start."""

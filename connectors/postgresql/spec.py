@@ -1,0 +1,36 @@
+"""What a load needs to know about its run and its target."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How often a batch is tried when the database fails for a moment; pauses double from `first_pause` seconds."""
+
+    attempts: int = 6
+    first_pause: float = 0.5
+    longest_pause: float = 30.0
+
+    def pause(self, attempt: int) -> float:
+        """Seconds to wait behind the failed attempt of this number (from 1)."""
+        return float(min(self.longest_pause, self.first_pause * 2 ** (attempt - 1)))
+
+
+@dataclass(frozen=True, slots=True)
+class LoadSpec:
+    """`table` is `schema.table`; `columns` are those the batches have, in any order; `database_url` is a libpq URL.
+
+    `root_run_id` is the first run of a chain of retries (the ledger's key), `run_id` the present one (the load's).
+    """
+
+    database_url: str
+    table: str
+    columns: tuple[str, ...]
+    root_run_id: str
+    run_id: str
+    pipeline_id: str
+    ir_version: int
+    target_node: str
+    retry: RetryPolicy = field(default_factory=RetryPolicy)

@@ -1,0 +1,215 @@
+"""What a PostgreSQL table is: its columns with types, defaults, keys and lengths, as a load needs to know them."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import psycopg
+from psycopg import sql
+
+from connectors.base import TargetError
+from connectors.types import data_type_of_postgres
+from ir.schema import Field
+
+LOAD_ID = "_headrace_load_id"
+"""Column (bigint) that every loaded row carries; `_headrace.loads` says which load it was."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column. `type_name` is pg_type's name (a domain's base type, `_int4` for arrays), `sql_type` the full type.
+
+    `automatic` columns get a value from the database when the data has none: default, identity or generated.
+    `generated` ones (and identity ALWAYS) never take one. `length` is a varchar's or char's limit in characters.
+    """
+
+    name: str
+    type_name: str
+    sql_type: str
+    nullable: bool
+    automatic: bool = False
+    generated: bool = False
+    length: int | None = None
+    precision: int | None = None
+    scale: int | None = None
+    labels: tuple[str, ...] | None = None
+
+    @property
+    def writable(self) -> bool:
+        """The data may fill it: neither always generated nor the loader's own column."""
+        return not self.generated and self.name != LOAD_ID
+
+    @property
+    def required(self) -> bool:
+        """The data must fill it: not null, and the database has nothing to put there."""
+        return not self.nullable and not self.automatic and self.name != LOAD_ID
+
+    @property
+    def field(self) -> Field:
+        """The column in IR words."""
+        data_type = data_type_of_postgres(self.type_name)
+        precision = self.length if data_type == "varchar" else self.precision
+        return Field(self.name, data_type, precision, self.scale)
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table or partitioned table. `keys` are the column lists of its primary key and unique constraints."""
+
+    schema: str
+    name: str
+    oid: int
+    columns: tuple[Column, ...]
+    keys: tuple[tuple[str, ...], ...] = ()
+
+    @property
+    def qualified(self) -> str:
+        """`schema.table` for people."""
+        return f"{self.schema}.{self.name}"
+
+    @property
+    def identifier(self) -> sql.Identifier:
+        """The quoted name for SQL."""
+        return sql.Identifier(self.schema, self.name)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the columns the data may fill: all but generated ones and the load id."""
+        return tuple(column.name for column in self.columns if column.writable)
+
+    def column(self, name: str) -> Column | None:
+        """The column of that name."""
+        return next((column for column in self.columns if column.name == name), None)
+
+
+def split_name(qualified: str) -> tuple[str, str]:
+    """(schema, table) of `schema.table` or `table` (schema public); double quotes allow dots in names."""
+    parts, part, quoted = [], "", False
+    for character in qualified:
+        if character == '"':
+            quoted = not quoted
+        elif character == "." and not quoted:
+            parts.append(part)
+            part = ""
+        else:
+            part += character
+    parts.append(part)
+    if quoted or len(parts) > 2 or not all(parts):
+        raise TargetError("bad_table_name", f"'{qualified}' is not a table name.", "Write schema.table.")
+    return (parts[0], parts[1]) if len(parts) == 2 else ("public", parts[0])
+
+
+def describe_table(database: str | psycopg.Connection[Any], qualified: str) -> Table:
+    """Looks a table up by URL or open connection; raises TargetError(`table_not_found`) with the nearest name."""
+    if isinstance(database, str):
+        try:
+            with psycopg.connect(database, autocommit=True) as connection:
+                return describe_table(connection, qualified)
+        except psycopg.OperationalError as error:
+            raise TargetError(
+                "database_unreachable", f"The target database cannot be reached: {first_line(error)}"
+            ) from None
+    schema, name = split_name(qualified)
+    found = database.execute(_TABLE, {"schema": schema, "name": name}).fetchone()
+    if found is None:
+        raise _missing(database, schema, name)
+    oid, kind = found
+    if kind not in ("r", "p", "f"):
+        raise TargetError("not_a_table", f"{schema}.{name} is not a table.", "Rows can only be loaded into tables.")
+    columns = tuple(_column(row) for row in database.execute(_COLUMNS, {"oid": oid}))
+    keys = tuple(tuple(row[0]) for row in database.execute(_KEYS, {"oid": oid}))
+    return Table(schema, name, oid, columns, keys)
+
+
+def check_columns(table: Table, loaded: Sequence[str]) -> None:
+    """Raises TargetError when these columns cannot be loaded: unknown, generated, or a required one left out."""
+    for name in loaded:
+        column = table.column(name)
+        if column is None:
+            close = difflib.get_close_matches(name, table.names, n=1)
+            raise TargetError(
+                "unknown_column",
+                f"Table {table.qualified} has no column '{name}'.",
+                f"Did you mean '{close[0]}'?" if close else f"Its columns are: {', '.join(table.names)}.",
+            )
+        if column.generated:
+            raise TargetError(
+                "generated_column",
+                f"Column '{name}' of {table.qualified} is always generated by the database.",
+                "Drop it from the data.",
+            )
+    for column in table.columns:
+        if column.required and column.name not in loaded:
+            raise TargetError(
+                "missing_required_column",
+                f"Column '{column.name}' of {table.qualified} must not be null and has no default; the data lacks it.",
+                f"Add it (op add_field), or give it a default. The data has: {', '.join(loaded)}.",
+            )
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of a database error."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def _column(row: tuple[Any, ...]) -> Column:
+    name, type_name, sql_type, nullable, automatic, generated, length, precision, scale, labels = row
+    enum = tuple(labels) if labels else None
+    return Column(name, type_name, sql_type, nullable, automatic, generated, length, precision, scale, enum)
+
+
+def _missing(connection: psycopg.Connection[Any], schema: str, name: str) -> TargetError:
+    rows = cast("list[tuple[str, str]]", connection.execute(_ALL_TABLES).fetchall())
+    names = {f"{owner}.{table}": (owner, table) for owner, table in rows}
+    close = difflib.get_close_matches(f"{schema}.{name}", names, n=1)
+    same = [full for full, (_, table) in names.items() if table == name]
+    guess = same[0] if same else close[0] if close else None
+    hint = f"Did you mean '{guess}'?" if guess else "Create it first, for example as a schema over the API."
+    return TargetError("table_not_found", f"Table {schema}.{name} does not exist.", hint)
+
+
+_TABLE = """
+SELECT c.oid::bigint, c.relkind::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = %(schema)s AND c.relname = %(name)s AND c.relkind IN ('r', 'p', 'f', 'v', 'm')
+"""
+
+_COLUMNS = """
+WITH RECURSIVE base(attnum, type, typmod, strict) AS (
+  SELECT attnum, atttypid, atttypmod, false FROM pg_attribute
+  WHERE attrelid = %(oid)s::oid AND attnum > 0 AND NOT attisdropped
+  UNION ALL
+  SELECT b.attnum, t.typbasetype, CASE WHEN t.typtypmod <> -1 THEN t.typtypmod ELSE b.typmod END,
+         b.strict OR t.typnotnull
+  FROM base b JOIN pg_type t ON t.oid = b.type WHERE t.typtype = 'd'
+), strict AS (SELECT attnum, bool_or(strict) AS strict FROM base GROUP BY attnum)
+SELECT a.attname::text,
+       CASE t.typtype WHEN 'e' THEN 'enum' ELSE t.typname::text END,
+       format_type(a.atttypid, a.atttypmod),
+       NOT (a.attnotnull OR s.strict),
+       a.atthasdef OR a.attidentity <> '',
+       a.attgenerated <> '' OR a.attidentity = 'a',
+       CASE WHEN t.typname IN ('varchar', 'bpchar') AND b.typmod > 4 THEN b.typmod - 4 END,
+       CASE WHEN t.typname = 'numeric' AND b.typmod > 4 THEN ((b.typmod - 4) >> 16) & 65535 END,
+       CASE WHEN t.typname = 'numeric' AND b.typmod > 4 THEN (((b.typmod - 4) & 2047) # 1024) - 1024 END,
+       (SELECT array_agg(e.enumlabel::text ORDER BY e.enumsortorder) FROM pg_enum e WHERE e.enumtypid = t.oid)
+FROM base b JOIN pg_type t ON t.oid = b.type AND t.typtype <> 'd'
+JOIN strict s ON s.attnum = b.attnum
+JOIN pg_attribute a ON a.attrelid = %(oid)s::oid AND a.attnum = b.attnum
+ORDER BY a.attnum
+"""
+
+_KEYS = """
+SELECT array_agg(a.attname::text ORDER BY k.ord)
+FROM pg_constraint c CROSS JOIN LATERAL unnest(c.conkey) WITH ORDINALITY AS k(attnum, ord)
+JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = k.attnum
+WHERE c.conrelid = %(oid)s::oid AND c.contype IN ('p', 'u') GROUP BY c.oid, c.contype ORDER BY c.contype, c.oid
+"""
+
+_ALL_TABLES = """
+SELECT n.nspname::text, c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'p') AND n.nspname NOT IN ('pg_catalog', 'information_schema')
+ORDER BY 1, 2
+"""

@@ -1,0 +1,36 @@
+"""The source connectors by their IR name. A new connector is one module and one line in SOURCES."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from connectors.base import Source, SourceError
+from connectors.files.delimited.dialect import near
+from connectors.files.local_fs import LocalFiles
+from ir.schema import Schema
+
+
+class SourceType(Protocol):
+    """What makes a Source from a node's config, its declared fields and the connector record's config."""
+
+    def __call__(
+        self, config: Mapping[str, Any], *, fields: Schema, files_root: Path, connection: Mapping[str, Any]
+    ) -> Source: ...
+
+
+SOURCES: dict[str, SourceType] = {"local_fs": LocalFiles}
+
+
+def source_for(
+    connector: str, config: Mapping[str, Any], *, fields: Schema, files_root: Path, connection: Mapping[str, Any]
+) -> Source:
+    """The source of a node; raises SourceError(`unknown_connector`) with the nearest name."""
+    if connector not in SOURCES:
+        raise SourceError(
+            "unknown_connector",
+            f"There is no connector '{connector}'.",
+            near(connector, tuple(SOURCES)) or f"Use one of {', '.join(SOURCES)}.",
+        )
+    return SOURCES[connector](config, fields=fields, files_root=files_root, connection=connection)
