@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
@@ -26,10 +27,13 @@ from flows.report import run_report
 from flows.runtime.catalog_journal import CatalogJournal
 from flows.runtime.execute import Execution, RunTotals
 from flows.runtime.job import Job
+from flows.runtime.journal import LogStage
 from flows.runtime.limits import RunFailed
 from flows.runtime.partition import Stopped
 from flows.runtime.prepare import prepare, stored_plan
 from flows.runtime.tally import AccountingError
+
+RunLogger = logging.Logger | logging.LoggerAdapter[logging.Logger]
 
 EXPLAINED = (
     SourceError,
@@ -50,6 +54,18 @@ class Running(NamedTuple):
     pool: ThreadPoolExecutor
 
 
+class _LoggedJournal(CatalogJournal):
+    """The run's log lines go to Prefect's log too: that is where people with its UI look."""
+
+    def __init__(self, store: RunStore, run_id: str, root_run_id: str, logger: RunLogger) -> None:
+        super().__init__(store, run_id, root_run_id)
+        self._logger = logger
+
+    def log(self, stage: LogStage, message: str) -> None:
+        super().log(stage, message)
+        self._logger.info("%s: %s", stage, message)
+
+
 _running: dict[str, Running] = {}
 """By run id: task parameters carry ids only."""
 
@@ -68,12 +84,14 @@ def _worth_retrying(_task: Any, _task_run: Any, state: State[Any]) -> bool:
 
 
 @task(name="partition", persist_result=False, cache_policy=NO_CACHE, retry_condition_fn=_worth_retrying)
-async def load_partition(run_id: str, stage: int, index: int) -> Resume:
+async def load_partition(run_id: str, stage: int, index: int) -> State[Resume]:
     """One partition of one stage, in a thread: it continues behind what its ledger row says is committed."""
     running = _running[run_id]
     loop = asyncio.get_running_loop()
     stages = running.execution.prepared.plan.stages
-    return await loop.run_in_executor(running.pool, running.execution.partition, stages[stage], index)
+    done = await loop.run_in_executor(running.pool, running.execution.partition, stages[stage], index)
+    message = f"{done.rows_loaded:,} rows loaded, {done.rows_failed:,} failed, {done.rows_skipped:,} skipped"
+    return Completed(message=f"{message} of {done.rows_done:,}", data=done)
 
 
 @flow(name="headrace", persist_result=False, validate_parameters=True)
@@ -93,7 +111,7 @@ async def run_pipeline(
     try:
         pipeline, root, earlier = _open(store, run_id, pipeline_id, tenant_id, ir_version, retry_of)
         job = Job(run_id, root, pipeline, settings().database_url, settings().files_root)
-        journal = CatalogJournal(store, run_id, root)
+        journal = _LoggedJournal(store, run_id, root, logger)
         execution = Execution(await asyncio.to_thread(prepare, job, earlier), journal)
         _started(store, run_id, execution)
         totals = await _run(run_id, execution)
@@ -182,7 +200,8 @@ async def _run(run_id: str, execution: Execution) -> RunTotals:
                 retry_delay_seconds=exponential_backoff(backoff_factor=2),
             )
             try:
-                return await named(run_id, stage, index)
+                state = await named(run_id, stage, index)
+                return await state.aresult()
             except BaseException:
                 execution.stop()
                 raise

@@ -31,8 +31,8 @@ class Stage:
 
     @property
     def name(self) -> str:
-        """What people see: `src→clean→check→orders`."""
-        return "→".join(self.nodes)
+        """What people see. The blanks are there because the timeline in Prefect's UI cannot draw the arrows."""
+        return " → ".join(self.nodes)
 
     def task_name(self, partition: int) -> str:
         """The name of the Prefect task of one partition (its number counts from 1 for people)."""

@@ -30,8 +30,8 @@ def test_a_copy_is_one_segment(snapshot: SnapshotAssertion) -> None:
 def test_tasks_are_named_by_nodes_and_partition() -> None:
     (stage,) = physical(OPS, RULES).stages
     assert [stage.task_name(p.index) for p in stage.partitions] == [
-        "src→clean→check→tgt [1/2]",
-        "src→clean→check→tgt [2/2]",
+        "src → clean → check → tgt [1/2]",
+        "src → clean → check → tgt [2/2]",
     ]
 
 
