@@ -1,0 +1,189 @@
+"""Whole runs through REST, Prefect and the worker: what bad input gives, and what a killed process leaves."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+
+from tests.conftest import RunningStack
+from tests.rest import Api, eventually
+
+pytestmark = pytest.mark.stack
+
+Make = Callable[..., Api]
+
+
+@pytest.fixture
+def make(stack: RunningStack) -> Iterator[Make]:
+    """Pipelines on the running stack."""
+    made: list[Api] = []
+
+    def build(*args: Any, **kwargs: Any) -> Api:
+        made.append(Api(stack, *args, **kwargs))
+        return made[-1].create()
+
+    yield build
+    for api in made:
+        api.close()
+
+
+def transform(*ops: dict[str, Any]) -> list[dict[str, Any]]:
+    return [{"id": "clean", "kind": "transform", "ops": list(ops)}]
+
+
+EXPECTS_INTEGER = {"type": "expression", "field": "amount", "expression": "cast(note as int)"}
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "says"),
+    [
+        (None, {}, "does not exist"),
+        ("", {}, "empty"),
+        (b"amount,note\n" + b"1,\xff\xfe\n" * 50, {}, "encoding"),
+        ('amount,note\n1,a\n2,"b\n3,c\n', {}, "quote"),
+        ("amount,remark\n1,a\n", {}, "Column 'note' is not in"),
+        ("amount,note\n1,a\n", {"nodes": transform({"type": "drop", "fields": ["noet"]}), "fields": None}, "'noet'"),
+        (
+            "amount,note\n1,a\n",
+            {"nodes": transform({"type": "filter", "expression": "amuont > 1"}), "fields": None},
+            "nodes[1].ops[0].expression: There is no column 'amuont' here (did you mean 'amount'?)",
+        ),
+        ("amount,note\n1,a\n", {"source": {"config": {"path": "../../etc/passwd"}}}, "not inside the files folder"),
+        ("amount,note\n1,a\n", {"source": {"connector": "lokal_fs"}}, "lokal_fs"),
+    ],
+    ids=["missing", "empty", "encoding", "quote", "header", "drop", "expression", "jail", "connector"],
+)
+def test_a_run_that_cannot_go_on_fails_with_a_sentence(
+    make: Make, text: str | bytes | None, options: dict[str, Any], says: str
+) -> None:
+    api = make(text, **options)
+    run_id = api.start()
+    progress = api.finished(run_id)
+    reason = api.detail(run_id)["failureReason"]
+    assert progress["status"] == "failed"
+    assert says in reason
+    assert "Traceback" not in reason
+    assert progress["log"][-1]["message"] == reason
+    assert api.rows() == []
+    flow_run = httpx.get(f"{api.stack.prefect_api_url}/flow_runs/{run_id.removeprefix('run_')}").json()
+    assert (flow_run["state"]["type"], flow_run["state"]["message"]) == ("FAILED", reason)
+
+
+def test_a_table_that_is_gone_is_named(make: Make) -> None:
+    api = make()
+    with psycopg.connect(api.stack.database_url) as connection:
+        connection.execute(f"DROP TABLE {api.table}")
+    run_id = api.start()
+    assert api.finished(run_id)["status"] == "failed"
+    assert f"{api.table} does not exist" in api.detail(run_id)["failureReason"]
+
+
+@pytest.mark.parametrize(
+    ("text", "nodes", "counts", "errors"),
+    [
+        (
+            "amount,note\n1,a\n2\n3,c,d\n4,d\n",
+            None,
+            (4, 2, 2, 0),
+            [(2, None, "Expected 2 fields, found 1"), (3, None, "Expected 2 fields, found 3")],
+        ),
+        (
+            "amount,note\n1,a\n2.5,b\nthree,c\n",
+            None,
+            (3, 1, 2, 0),
+            [(2, "amount", "Expected integer"), (3, "amount", "Expected integer")],
+        ),
+        ("amount,note\n1,7\n2,x\n", transform(EXPECTS_INTEGER), (2, 1, 1, 0), [(2, "amount", "Cannot be computed")]),
+        (
+            "amount,note\n1,a\n99999999999,b\n",
+            transform({"type": "cast", "field": "amount", "to": "bigint"}),
+            (2, 1, 1, 0),
+            [(2, "amount", "Expected integer")],
+        ),
+        (b"amount,note\n" + b"1,fine \xc3\xa4\n" * 2000 + b"2,\xff\n", None, (2001, 2000, 1, 0), [(2001, None, "")]),
+    ],
+    ids=["ragged", "type", "expression", "overflow", "undecodable"],
+)
+def test_bad_rows_are_told_and_the_others_load(
+    make: Make, text: str, nodes: Any, counts: tuple[int, ...], errors: list[tuple[int, str | None, str]]
+) -> None:
+    api = make(text, nodes=nodes)
+    run_id = api.start()
+    progress = api.finished(run_id)
+    assert progress["status"] == "completed_with_errors"
+    assert tuple(progress[key] for key in ("rowsIn", "rowsOut", "failedRows", "skippedRows")) == counts
+    assert len(api.rows()) == progress["rowsOut"]
+    told = api.get(f"/pipelines/{api.pipeline}/runs/{run_id}/errors").json()
+    assert told["total"] == len(errors)
+    for cell, (row, column, says) in zip(told["errors"], errors, strict=True):
+        assert (cell["row"], cell["column"]) == (row, column)
+        assert cell["error"].startswith(says)
+    flow_run = httpx.get(f"{api.stack.prefect_api_url}/flow_runs/{run_id.removeprefix('run_')}").json()
+    assert (flow_run["state"]["type"], flow_run["state"]["name"]) == ("COMPLETED", "CompletedWithErrors")
+
+
+def test_a_header_alone_completes_with_no_rows(make: Make) -> None:
+    progress = make("amount,note\n").run()
+    assert (progress["status"], progress["rowsIn"], progress["rowsOut"]) == ("completed", 0, 0)
+
+
+def test_the_flow_deployment_and_tasks_bear_the_names_of_pipeline_and_nodes(make: Make) -> None:
+    api = make("amount,note\n1,a\n", nodes=transform({"type": "cast", "field": "amount", "to": "bigint"}))
+    run_id = api.start()
+    assert api.finished(run_id)["status"] == "completed"
+    prefect = api.stack.prefect_api_url
+    deployment = httpx.get(f"{prefect}/deployments/{api.deployment()}").json()
+    assert deployment["name"] == api.name
+    assert api.name in httpx.get(f"{prefect}/flows/{deployment['flow_id']}").json()["name"]
+
+    def task_names() -> list[str] | None:
+        wanted = {"flow_runs": {"id": {"any_": [run_id.removeprefix("run_")]}}}
+        return [task["name"] for task in httpx.post(f"{prefect}/task_runs/filter", json=wanted).json()] or None
+
+    assert eventually(task_names) == ["src → clean → tgt [1/1]"]
+
+
+def test_a_run_killed_halfway_is_continued_by_prefects_retry_and_loses_and_doubles_nothing(make: Make) -> None:
+    rows = 400_000
+    text = "amount,note\n" + "".join(f"{number},a note of some length {number % 89}\n" for number in range(rows))
+    api = make(text, execution={"parallelism": 2, "batchSize": 5_000})
+    run_id = api.start()
+
+    def halfway() -> int | None:
+        ledger = api.rows(f"SELECT sum(rows_done) FROM _headrace.ledger WHERE root_run_id = '{run_id}'")[0][0]
+        return int(ledger) if ledger and ledger > 20_000 else None
+
+    eventually(lambda: _exists(api, "_headrace.ledger"))
+    eventually(halfway)
+    os.kill(_process_of(api, run_id), signal.SIGKILL)
+    assert api.finished(run_id)["status"] == "failed"
+    (loaded,) = api.rows("SELECT count(*) FROM {table}")[0]
+    assert 0 < loaded < rows
+    ledger = api.rows(f"SELECT sum(rows_loaded) FROM _headrace.ledger WHERE root_run_id = '{run_id}'")[0][0]
+    assert loaded == ledger
+
+    again = {"state": {"type": "SCHEDULED", "name": "AwaitingRetry"}, "force": True}
+    flow_run = f"{api.stack.prefect_api_url}/flow_runs/{run_id.removeprefix('run_')}"
+    assert httpx.post(f"{flow_run}/set_state", json=again).is_success
+    progress = eventually(lambda: p if (p := api.progress(run_id))["status"].startswith("completed") else None)
+    assert (progress["rowsIn"], progress["rowsOut"], progress["failedRows"]) == (rows, rows, 0)
+    assert api.rows("SELECT count(*), count(DISTINCT amount), sum(amount) FROM {table}") == [
+        (rows, rows, rows * (rows - 1) // 2)
+    ]
+    assert any("continuing behind" in line["message"] for line in progress["log"])
+
+
+def _exists(api: Api, table: str) -> bool | None:
+    return api.rows(f"SELECT to_regclass('{table}') IS NOT NULL")[0][0] or None
+
+
+def _process_of(api: Api, run_id: str) -> int:
+    """The process that executes a run, as the worker told Prefect."""
+    flow_run = httpx.get(f"{api.stack.prefect_api_url}/flow_runs/{run_id.removeprefix('run_')}").json()
+    return int(str(flow_run["infrastructure_pid"]).rpartition(":")[2])
