@@ -1,0 +1,98 @@
+"""A pipeline as Prefect sees it: its own flow and deployment, parameters that are ids, a fingerprint of all that."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from ir.schedule import Schedule
+
+ENTRYPOINT = "flows.run.run_pipeline"
+
+# A pipeline or tenant may be called anything; these are what Prefect refuses in a name, as their look-alikes. Distinct
+# names stay distinct (unless somebody uses the look-alikes themselves, and then only their titles in Prefect's UI mix).
+_LOOK_ALIKES = str.maketrans("/%&<>", "\uff0f\uff05\uff06\uff1c\uff1e")
+
+PARAMETER_SCHEMA: dict[str, Any] = {
+    "title": "Parameters",
+    "type": "object",
+    "properties": {
+        "pipeline_id": {"title": "pipeline_id", "type": "string", "position": 0},
+        "tenant_id": {"title": "tenant_id", "type": "string", "position": 1},
+        "ir_version": {
+            "title": "ir_version",
+            "anyOf": [{"type": "integer"}, {"type": "null"}],
+            "default": None,
+            "position": 2,
+        },
+        "retry_of": {
+            "title": "retry_of",
+            "anyOf": [{"type": "string"}, {"type": "null"}],
+            "default": None,
+            "position": 3,
+        },
+    },
+    "required": ["pipeline_id", "tenant_id"],
+    "definitions": {},
+}
+"""The parameters of `flows.run.run_pipeline`, as Prefect describes them: the facade never imports the flow itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class RegisteredPipeline:
+    """What of a pipeline Prefect has to know. `active` false pauses its schedule; runs can still be started by hand."""
+
+    id: str
+    name: str
+    tenant_id: str
+    schedule: Schedule | None = None
+    ir_version: int | None = None
+    parallelism: int | None = None
+    active: bool = True
+
+    @property
+    def flow_name(self) -> str:
+        """The title in Prefect's UI: the tenant, then the pipeline's name."""
+        return f"{self.tenant_id}: {self.name}".translate(_LOOK_ALIKES)
+
+    @property
+    def deployment_name(self) -> str:
+        return self.name.translate(_LOOK_ALIKES)
+
+    @property
+    def tags(self) -> list[str]:
+        return ["headrace", f"tenant:{self.tenant_id}", f"pipeline:{self.id}"]
+
+    @property
+    def parameters(self) -> dict[str, str]:
+        """Defaults, so that a run started in Prefect's UI or by a schedule needs none; it takes the live IR version."""
+        return {"pipeline_id": self.id, "tenant_id": self.tenant_id}
+
+    @property
+    def description(self) -> str:
+        lines = [f"Headrace pipeline `{self.id}` of tenant `{self.tenant_id}`."]
+        if self.ir_version is not None:
+            lines.append(f"IR version {self.ir_version}.")
+        if self.parallelism is not None:
+            lines.append(f"Up to {self.parallelism} partitions at a time.")
+        return " ".join(lines)
+
+    def fingerprint(self) -> str:
+        """16 hex digits over everything a deployment is made of; equal means there is nothing to send."""
+        document = {
+            "entrypoint": ENTRYPOINT,
+            "flow": self.flow_name,
+            "parameters": self.parameters,
+            "schema": PARAMETER_SCHEMA,
+            "description": self.description,
+            "schedule": None if self.schedule is None else self.schedule.model_dump(mode="json"),
+            "active": self.active,
+        }
+        return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()[:16]
+
+    @property
+    def version(self) -> str:
+        """The deployment's version: for a person the IR version, and the fingerprint, so nobody else need keep it."""
+        return f"v{self.ir_version or 0}+{self.fingerprint()}"

@@ -1,0 +1,113 @@
+"""Servers for the tests that need one: each is started once per session, on first use, and always stopped."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from deployments.stack.environment import base_environment
+from deployments.stack.postgres import DISPOSABLE, EmbeddedPostgres, ensure_database
+from deployments.stack.process import die_with_parent
+from deployments.stack.state import StackState
+
+HEADRACE = (sys.executable, "-P", "-m", "deployments.cli")
+_STACK_SECONDS = 150
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[EmbeddedPostgres]:
+    """One embedded PostgreSQL that keeps nothing."""
+    # Not pytest's own temp folders: those are private to this user, and as root PostgreSQL runs as another one.
+    folder = Path(tempfile.mkdtemp(prefix="headrace-"))
+    server = EmbeddedPostgres(folder / "postgres", folder / "postgresql.log", DISPOSABLE)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres_url(postgres_server: EmbeddedPostgres) -> str:
+    """The libpq URL of a database shared by the session's tests."""
+    ensure_database(postgres_server.url("postgres"), "headrace_tests")
+    return postgres_server.url("headrace_tests")
+
+
+@pytest.fixture
+def database_url(postgres_server: EmbeddedPostgres) -> Iterator[str]:
+    """The libpq URL of a fresh, empty database, dropped afterwards."""
+    name = f"test_{uuid4().hex[:12]}"
+    ensure_database(postgres_server.url("postgres"), name)
+    try:
+        yield postgres_server.url(name)
+    finally:
+        with psycopg.connect(postgres_server.url("postgres"), autocommit=True) as connection:
+            connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@dataclass(frozen=True)
+class RunningStack:
+    """A whole stack: where it can be reached, and the folder it lives in."""
+
+    data_dir: Path
+    api_url: str
+    """With its base path: `…/api/v1`."""
+    api_key: str
+    prefect_url: str
+    prefect_api_url: str
+    database_url: str
+    files_root: Path
+    pid: int
+
+
+@pytest.fixture(scope="session")
+def stack() -> Iterator[RunningStack]:
+    """The real whole stack, started as a user starts it: PostgreSQL, Prefect, a worker and the facade."""
+    folder = Path(tempfile.mkdtemp(prefix="headrace-stack-"))
+    log = folder / "up.log"
+    with log.open("wb") as output:
+        supervisor = subprocess.Popen(
+            [*HEADRACE, "up", "--data-dir", str(folder / "data"), "--port", "0", "--prefect-port", "0"],
+            cwd=folder,
+            env=base_environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            # In the foreground and tied to this process: however the tests end, nothing of it stays.
+            preexec_fn=die_with_parent(signal.SIGTERM),  # noqa: PLW1509
+        )
+    try:
+        state = _wait_for(folder / "data" / "stack.json", supervisor, log)
+        yield RunningStack(folder / "data", **{name: getattr(state, name) for name in StackState.__dataclass_fields__})
+    finally:
+        supervisor.terminate()
+        try:
+            supervisor.wait(_STACK_SECONDS)
+        except subprocess.TimeoutExpired:
+            supervisor.kill()
+            supervisor.wait()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _wait_for(path: Path, supervisor: subprocess.Popen[bytes], log: Path) -> StackState:
+    deadline = time.monotonic() + _STACK_SECONDS
+    while time.monotonic() < deadline and supervisor.poll() is None:
+        state = StackState.read(path)
+        if state is not None:
+            return state
+        time.sleep(0.05)
+    raise AssertionError(f"the stack did not start:\n{log.read_text()}")

@@ -1,0 +1,56 @@
+"""What Prefect is told of a pipeline, and when that counts as changed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from prefect.types.names import BANNED_CHARACTERS
+from prefect.utilities.callables import parameter_schema
+
+from deployments.pipeline import ENTRYPOINT, PARAMETER_SCHEMA, RegisteredPipeline
+from ir.schedule import CronSchedule, IntervalSchedule
+
+ORDERS = RegisteredPipeline(
+    "pipe_1", "Daily orders", "default", CronSchedule(kind="cron", expression="0 2 * * *"), 3, 4
+)
+
+
+def test_the_parameters_are_those_of_the_flow() -> None:
+    from flows.run import run_pipeline
+
+    assert f"{run_pipeline.fn.__module__}.{run_pipeline.fn.__name__}" == ENTRYPOINT
+    described = parameter_schema(run_pipeline).model_dump()
+    assert described["required"] == PARAMETER_SCHEMA["required"]
+    assert described["properties"] == PARAMETER_SCHEMA["properties"]
+    assert set(ORDERS.parameters) == set(PARAMETER_SCHEMA["required"])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"name": "Hourly orders"},
+        {"tenant_id": "acme"},
+        {"schedule": None},
+        {"schedule": IntervalSchedule(kind="interval", minutes=5)},
+        {"ir_version": 4},
+        {"parallelism": 8},
+        {"active": False},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_whatever_prefect_is_told_changes_the_fingerprint(change: dict[str, object]) -> None:
+    changed = replace(ORDERS, **change)  # type: ignore[arg-type]
+    assert changed.fingerprint() != ORDERS.fingerprint()
+    assert changed.version != ORDERS.version
+
+
+def test_the_same_pipeline_has_the_same_fingerprint() -> None:
+    again = replace(ORDERS, schedule=CronSchedule(kind="cron", expression="0 2 * * *"))
+    assert again.fingerprint() == ORDERS.fingerprint()
+
+
+def test_names_are_such_that_prefect_takes_them_and_stay_distinct() -> None:
+    names = {replace(ORDERS, name=f"a{character}b").flow_name for character in [*BANNED_CHARACTERS, " "]}
+    assert len(names) == len(BANNED_CHARACTERS) + 1
+    assert not any(character in name for name in names for character in BANNED_CHARACTERS)

@@ -1,0 +1,145 @@
+"""A stack from start to end, and through the deaths of its parts."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import psycopg
+import pytest
+
+from deployments.stack.environment import base_environment
+from deployments.stack.state import StackState
+
+pytestmark = pytest.mark.stack
+
+HEADRACE = (sys.executable, "-P", "-m", "deployments.cli")
+GONE_SECONDS = 30
+
+
+def headrace(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*HEADRACE, *arguments],
+        env=base_environment() | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=170,
+    )
+
+
+def start(data: Path, **environment: str) -> StackState:
+    done = headrace("up", "--data-dir", str(data), "--port", "0", "--prefect-port", "0", "--detach", **environment)
+    assert done.returncode == 0, done.stderr
+    state = StackState.read(data / "stack.json")
+    assert state is not None
+    return state
+
+
+def processes_of(state: StackState) -> list[psutil.Process]:
+    supervisor = psutil.Process(state.pid)
+    return [supervisor, *supervisor.children(recursive=True)]
+
+
+def all_end(processes: list[psutil.Process]) -> bool:
+    _, alive = psutil.wait_procs(processes, timeout=GONE_SECONDS)
+    return not [each for each in alive if each.status() != psutil.STATUS_ZOMBIE]
+
+
+@pytest.fixture
+def data() -> Iterator[Path]:
+    """A data folder that PostgreSQL's account can reach; whatever still runs on it is stopped."""
+    folder = Path(tempfile.mkdtemp(prefix="headrace-life-"))
+    yield folder / "data"
+    headrace("down", "--data-dir", str(folder / "data"))
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def test_it_serves_and_survives_the_deaths_of_its_parts_without_leaving_any(data: Path) -> None:
+    state = start(data)
+    processes = processes_of(state)
+    assert stat.S_IMODE((data / "stack.json").stat().st_mode) == 0o600
+    assert httpx.get(f"{state.api_url}/pipelines").status_code == 401
+    assert httpx.get(f"{state.api_url}/pipelines", headers={"X-API-Key": state.api_key}).status_code == 200
+    with psycopg.connect(state.database_url.replace("/headrace?", "/headrace_prefect?")) as connection:
+        found = connection.execute("SELECT count(*) FROM automation WHERE enabled AND name LIKE 'headrace%'").fetchone()
+    assert found == (1,)
+
+    facade = next(each for each in processes if "api.app:create_app" in each.cmdline())
+    facade.send_signal(signal.SIGKILL)
+    assert all_end(processes)
+    assert not (data / "stack.json").exists()
+    told = (data / "logs" / "supervisor.log").read_text()
+    assert "The facade was killed by SIGKILL" in told
+    assert "Traceback" not in told
+
+    again = start(data)
+    assert again.api_key == state.api_key
+    processes = processes_of(again)
+    os.kill(again.pid, signal.SIGKILL)
+    assert all_end(processes)
+    assert (data / "stack.json").exists()  # nobody was left to remove it
+
+    third = start(data)
+    assert third.pid != again.pid
+    assert third.api_key == state.api_key
+    processes = processes_of(third)
+    done = headrace("down", "--data-dir", str(data))
+    assert (done.returncode, "stopped the stack" in done.stdout) == (0, True)
+    assert all_end(processes)
+    assert not (data / "stack.json").exists()
+    assert "no stack runs" in headrace("down", "--data-dir", str(data)).stdout
+
+
+def test_a_postgresql_of_ones_own_is_used_instead(data: Path, database_url: str, postgres_server: Any) -> None:
+    state = start(data, HEADRACE_DATABASE_URL=database_url)
+    assert state.database_url == database_url
+    assert not (data / "postgres").exists()
+    assert httpx.get(f"{state.api_url}/pipelines", headers={"X-API-Key": state.api_key}).status_code == 200
+    assert headrace("down", "--data-dir", str(data)).returncode == 0
+    with psycopg.connect(database_url, autocommit=True) as connection:  # it goes on, and holds Prefect's database too
+        connection.execute(f"DROP DATABASE {connection.info.dbname}_prefect")
+
+
+def test_one_folder_has_one_stack(stack: Any) -> None:
+    done = headrace("up", "--data-dir", str(stack.data_dir), "--port", "0", "--prefect-port", "0")
+    assert done.returncode == 1
+    assert f"already runs on {stack.data_dir} (process {stack.pid}" in done.stderr
+    assert httpx.get(f"{stack.api_url}/pipelines", headers={"X-API-Key": stack.api_key}).status_code == 200
+
+
+def test_a_taken_port_is_said_before_anything_starts(stack: Any, data: Path) -> None:
+    taken = stack.prefect_url.rpartition(":")[2]
+    for flag, other in (("--port", "--prefect-port"), ("--prefect-port", "--port")):
+        done = headrace("up", "--data-dir", str(data), flag, taken, other, "0", "--detach")
+        assert done.returncode == 1
+        assert f"Port {taken}" in done.stderr
+        assert f"with {flag} " in done.stderr
+    assert not (data / "postgres").exists()
+
+
+def test_an_interrupted_start_stops_what_had_begun(data: Path) -> None:
+    with subprocess.Popen(
+        [*HEADRACE, "up", "--data-dir", str(data), "--port", "0", "--prefect-port", "0", "--detach"],
+        env=base_environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as starting:
+        assert starting.stdout is not None
+        assert b"PostgreSQL" in starting.stdout.readline()
+        parts = [each for each in psutil.Process(starting.pid).children(recursive=True) if each.is_running()]
+        assert len(parts) >= 2
+        starting.send_signal(signal.SIGINT)
+        assert starting.wait(GONE_SECONDS) == 130
+    assert all_end(parts)
+    assert not (data / "stack.json").exists()
