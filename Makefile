@@ -28,8 +28,8 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 	@touch $@
 
 .PHONY: demo
-demo: setup ## Start everything, load the real flights data, show and check the result
-	@$(BIN)/headrace demo --data-dir $(DATA_DIR)
+demo: setup ## Start everything, load the real flights data, check the result, leave it running to look at
+	@$(BIN)/headrace demo --data-dir $(DATA_DIR) --keep
 
 .PHONY: up
 up: setup ## Start PostgreSQL, Prefect, a worker and the API; Ctrl-C stops them
@@ -62,6 +62,10 @@ lock: ## Resolve the dependencies anew and write requirements.lock
 	@{ echo "# Resolved by \`make lock\` from pyproject.toml."; \
 		.lock-venv/bin/python -m pip freeze --all --exclude headrace --exclude pip; } > requirements.lock
 	@rm -rf .lock-venv build *.egg-info
+
+.PHONY: bench
+bench: setup ## Measure appending against psql (about two minutes; see docs/performance.md)
+	@PYTHONSAFEPATH= $(BIN)/python -m benchmarks.append
 
 .PHONY: clean
 clean: ## Remove what was built (not the data folder)

@@ -166,11 +166,15 @@ def demo(
 ) -> None:
     """Load the flights of New York 2013 with a pipeline made over REST, and check every count against the source.
 
-    Uses the stack on the data folder, and starts one for as long as it takes when there is none.
+    Uses the stack on the data folder, and starts one for as long as it takes when there is none: on these ports if they
+    are free, on others if not.
     """
     from deployments.demo.command import run_demo
+    from deployments.stack.ports import free_or_any
 
-    options = stack_options(data_dir, host="127.0.0.1", port=port, prefect_port=prefect_port)
+    host = "127.0.0.1"
+    ports = {"port": free_or_any(host, port), "prefect_port": free_or_any(host, prefect_port)}
+    options = stack_options(data_dir, host=host, **ports)
     raise typer.Exit(run_demo(options, keep=keep, console=_out))
 
 

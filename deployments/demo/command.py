@@ -85,7 +85,8 @@ def _stack(options: StackOptions, *, keep: bool, console: Console) -> Iterator[S
         yield state
     finally:
         if keep:
-            console.print(f"The stack keeps running; headrace down --data-dir {layout.root} stops it.")
+            console.print("\nThe stack keeps running. `make down`, or this, stops it:")
+            console.print(f"headrace down --data-dir {layout.root}", style="dim")
         else:
             stop_detached(layout)
             console.print("The stack has been stopped; headrace demo --keep leaves it running, headrace up starts it.")

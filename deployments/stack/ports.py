@@ -32,6 +32,14 @@ def choose_port(host: str, port: int, flag: str, *, besides: int | None = None) 
     return choose_port(host, 0, flag, besides=besides) if found == besides else found
 
 
+def free_or_any(host: str, port: int) -> int:
+    """`port` when it can be bound on `host`, else 0: for those who do not care which it is."""
+    try:
+        return choose_port(host, port, "")
+    except StackError:
+        return 0
+
+
 def http_url(host: str, port: int) -> str:
     """The URL a client on this machine takes for a server bound to `host`."""
     try:

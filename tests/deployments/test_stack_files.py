@@ -19,7 +19,7 @@ from deployments.stack.environment import asyncpg_url, base_environment
 from deployments.stack.errors import StackError
 from deployments.stack.lock import AlreadyRunning, StackLock, holder
 from deployments.stack.options import StackOptions
-from deployments.stack.ports import choose_port, http_url
+from deployments.stack.ports import choose_port, free_or_any, http_url
 from deployments.stack.secrets import load_pepper
 from deployments.stack.state import StackState
 
@@ -75,6 +75,7 @@ def test_a_taken_port_is_named_with_its_flag() -> None:
         with pytest.raises(StackError, match=rf"(?s){port}.*--prefect-port"):
             choose_port("127.0.0.1", port, "--prefect-port")
         assert choose_port("127.0.0.1", 0, "--port") != port
+        assert free_or_any("127.0.0.1", port) == 0
 
 
 def test_one_port_cannot_serve_two_parts() -> None:
