@@ -58,7 +58,7 @@ format: setup ## Rewrite the code in the house style
 .PHONY: lock
 lock: ## Resolve the dependencies anew and write requirements.lock
 	@rm -rf .lock-venv && $(PYTHON) -m venv .lock-venv
-	@.lock-venv/bin/python -m pip install --quiet setuptools wheel && .lock-venv/bin/python -m pip install --quiet '.[demo,dev]'
+	@.lock-venv/bin/python -m pip install --quiet --upgrade setuptools && .lock-venv/bin/python -m pip install --quiet '.[demo,dev]'
 	@{ echo "# Resolved by \`make lock\` from pyproject.toml."; \
 		.lock-venv/bin/python -m pip freeze --all --exclude headrace --exclude pip; } > requirements.lock
 	@rm -rf .lock-venv build *.egg-info
