@@ -33,6 +33,22 @@ def make(stack: RunningStack) -> Iterator[Make]:
         api.close()
 
 
+def flow_run(api: Api, run_id: str) -> dict[str, Any]:
+    """The run as Prefect has it."""
+    found: dict[str, Any] = httpx.get(f"{api.stack.prefect_api_url}/flow_runs/{run_id.removeprefix('run_')}").json()
+    return found
+
+
+def prefect_state(api: Api, run_id: str) -> dict[str, Any]:
+    """The state it ends in there, which is told a moment after the run's own word."""
+
+    def ended() -> dict[str, Any] | None:
+        state: dict[str, Any] = flow_run(api, run_id)["state"]
+        return state if state["type"] in ("COMPLETED", "FAILED") else None
+
+    return eventually(ended)
+
+
 def transform(*ops: dict[str, Any]) -> list[dict[str, Any]]:
     return [{"id": "clean", "kind": "transform", "ops": list(ops)}]
 
@@ -71,8 +87,8 @@ def test_a_run_that_cannot_go_on_fails_with_a_sentence(
     assert "Traceback" not in reason
     assert progress["log"][-1]["message"] == reason
     assert api.rows() == []
-    flow_run = httpx.get(f"{api.stack.prefect_api_url}/flow_runs/{run_id.removeprefix('run_')}").json()
-    assert (flow_run["state"]["type"], flow_run["state"]["message"]) == ("FAILED", reason)
+    state = prefect_state(api, run_id)
+    assert (state["type"], state["message"]) == ("FAILED", reason)
 
 
 def test_a_table_that_is_gone_is_named(make: Make) -> None:
@@ -124,8 +140,8 @@ def test_bad_rows_are_told_and_the_others_load(
     for cell, (row, column, says) in zip(told["errors"], errors, strict=True):
         assert (cell["row"], cell["column"]) == (row, column)
         assert cell["error"].startswith(says)
-    flow_run = httpx.get(f"{api.stack.prefect_api_url}/flow_runs/{run_id.removeprefix('run_')}").json()
-    assert (flow_run["state"]["type"], flow_run["state"]["name"]) == ("COMPLETED", "CompletedWithErrors")
+    state = prefect_state(api, run_id)
+    assert (state["type"], state["name"]) == ("COMPLETED", "CompletedWithErrors")
 
 
 def test_a_header_alone_completes_with_no_rows(make: Make) -> None:
@@ -169,8 +185,8 @@ def test_a_run_killed_halfway_is_continued_by_prefects_retry_and_loses_and_doubl
     assert loaded == ledger
 
     again = {"state": {"type": "SCHEDULED", "name": "AwaitingRetry"}, "force": True}
-    flow_run = f"{api.stack.prefect_api_url}/flow_runs/{run_id.removeprefix('run_')}"
-    assert httpx.post(f"{flow_run}/set_state", json=again).is_success
+    url = f"{api.stack.prefect_api_url}/flow_runs/{run_id.removeprefix('run_')}/set_state"
+    assert httpx.post(url, json=again).is_success
     progress = eventually(lambda: p if (p := api.progress(run_id))["status"].startswith("completed") else None)
     assert (progress["rowsIn"], progress["rowsOut"], progress["failedRows"]) == (rows, rows, 0)
     assert api.rows("SELECT count(*), count(DISTINCT amount), sum(amount) FROM {table}") == [
@@ -185,5 +201,4 @@ def _exists(api: Api, table: str) -> bool | None:
 
 def _process_of(api: Api, run_id: str) -> int:
     """The process that executes a run, as the worker told Prefect."""
-    flow_run = httpx.get(f"{api.stack.prefect_api_url}/flow_runs/{run_id.removeprefix('run_')}").json()
-    return int(str(flow_run["infrastructure_pid"]).rpartition(":")[2])
+    return int(str(flow_run(api, run_id)["infrastructure_pid"]).rpartition(":")[2])

@@ -39,7 +39,7 @@ class Notebook:
         self.lines: list[tuple[str, str]] = []
         self._lock = threading.Lock()
 
-    def rejected(self, stage: int, partition: int, node: str, cells: pl.DataFrame) -> None:
+    def rejected(self, stage: int, partition: int, node: str, cells: pl.DataFrame, *, warning: bool) -> None:
         with self._lock:
             for row, column, value, error, rule in cells.rows():
                 self.cells[(row, column or "", node, rule)] = (node, row, column, value, error)
