@@ -84,6 +84,8 @@ class RunSnapshot:
     ir_version: int
     root_run_id: str
     retry_of: str | None
+    origin_run_id: str | None
+    """Of a replay: the root of the runs whose failed rows it runs again."""
     status: str
     load_strategy: str
     total_rows: int

@@ -44,6 +44,7 @@ def read_snapshot(session: Session, run_id: str) -> RunSnapshot | None:
         ir_version=run.ir_version,
         root_run_id=run.root_run_id,
         retry_of=run.retry_of,
+        origin_run_id=run.origin_run_id,
         status=run.status,
         load_strategy=run.load_strategy,
         total_rows=run.total_rows,

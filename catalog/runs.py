@@ -12,7 +12,7 @@ from sqlalchemy import Engine, func, literal, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from catalog.credentials import unseal
+from catalog.credentials import Keyring
 from catalog.errors import NoIr, PipelineMissing
 from catalog.models import Pipeline, PipelineIrVersion, PipelineRun, RunLog, RunPartition
 from catalog.repositories.schemas import SchemaRepository
@@ -32,12 +32,12 @@ class RunStore:
     """Runs by id, for whoever was handed the id by Headrace itself: there is no tenant filter here.
 
     `run_id` is `run_` + the hex of the Prefect flow-run id; `root_run_id` is the first run of a chain of retries.
-    `pepper` opens connector credentials; without one it is taken from the settings when it is needed.
+    `keyring` opens connector credentials; without one it is taken from the settings when it is needed.
     """
 
-    def __init__(self, engine: Engine, *, pepper: str | None = None) -> None:
+    def __init__(self, engine: Engine, *, keyring: Keyring | None = None) -> None:
         self._engine = engine
-        self._pepper = pepper
+        self._keyring = keyring
 
     def open(
         self,
@@ -49,6 +49,7 @@ class RunStore:
         root_run_id: str,
         retry_of: str | None,
         load_strategy: str,
+        origin_run_id: str | None = None,
         status: Literal["pending", "running"] = "pending",
         created_at: datetime | None = None,
     ) -> None:
@@ -63,6 +64,7 @@ class RunStore:
             ir_version=ir_version,
             root_run_id=root_run_id,
             retry_of=retry_of,
+            origin_run_id=origin_run_id,
             load_strategy=load_strategy,
             status=status,
             created_at=created_at or func.now(),
@@ -76,6 +78,7 @@ class RunStore:
                 "ir_version": new.ir_version,
                 "root_run_id": new.root_run_id,
                 "retry_of": new.retry_of,
+                "origin_run_id": new.origin_run_id,
                 "load_strategy": new.load_strategy,
                 "started_at": func.coalesce(PipelineRun.started_at, new.started_at),
                 "finished_at": None,
@@ -178,10 +181,11 @@ class RunStore:
         values: list[str | None],
         errors: list[str],
         rules: list[str],
+        warning: bool = False,
     ) -> int:
         """Stores rejected cells, five lists of one length; returns how many were new (a replayed batch adds none).
 
-        Values longer than 1,000 characters are cut.
+        Values longer than 1,000 characters are cut. `warning`: the rows are loaded all the same.
         """
         with self._engine.begin() as connection:
             stored = connection.execute(
@@ -192,6 +196,7 @@ class RunStore:
                     "node": node_id,
                     "stage": stage,
                     "partition": partition,
+                    "warning": warning,
                     "rows": rows,
                     "columns": [_storable(column or "", _MAX_KEY_CHARS) for column in columns],
                     "values": [None if value is None else _storable(value, MAX_VALUE_CHARS) for value in values],
@@ -272,8 +277,8 @@ class RunStore:
             source = pipeline.connector
             connector = ConnectorRecord(source.id, source.type, source.config)
             if source.auth_sealed is not None:
-                pepper = self._pepper or settings().key_pepper.get_secret_value()
-                credentials = unseal(source.auth_sealed, connector_id=source.id, pepper=pepper)
+                keyring = self._keyring or settings().keyring
+                credentials = keyring.unseal(source.auth_sealed, connector_id=source.id)
                 connector = ConnectorRecord(source.id, source.type, source.config, credentials)
             return RunPipeline(
                 id=pipeline.id,
@@ -285,6 +290,12 @@ class RunStore:
                 execution_config=pipeline.execution_config,
                 tables=frozenset(SchemaRepository(session, pipeline.tenant_id).tables()),
             )
+
+    def failed_rows(self, root_run_id: str) -> dict[tuple[int, int], list[int]]:
+        """The source rows that failed in a chain of runs, ascending, by (stage, partition). Warnings did not fail."""
+        with self._engine.connect() as connection:
+            found = connection.execute(_FAILED_ROWS, {"root": root_run_id})
+            return {(stage, partition): list(rows) for stage, partition, rows in found}
 
     def snapshot(self, run_id: str) -> RunSnapshot | None:
         """All that is known of the run now; None when the catalog does not know it."""
@@ -323,10 +334,16 @@ _COUNT_NODES = text("""
     ON CONFLICT (run_id, stage, "partition", node_id) DO UPDATE SET counters = excluded.counters
 """)
 
+_FAILED_ROWS = text("""
+    SELECT stage, "partition", array_agg(DISTINCT "row" ORDER BY "row")
+    FROM headrace.run_errors WHERE root_run_id = :root AND NOT warning
+    GROUP BY stage, "partition"
+""")
+
 _STORE_ERRORS = text("""
     INSERT INTO headrace.run_errors
-        (root_run_id, run_id, node_id, stage, "partition", "row", "column", value, error, rule)
-    SELECT :root, :run, :node, :stage, :partition, cell.row, cell.column, cell.value, cell.error, cell.rule
+        (root_run_id, run_id, node_id, stage, "partition", warning, "row", "column", value, error, rule)
+    SELECT :root, :run, :node, :stage, :partition, :warning, cell.row, cell.column, cell.value, cell.error, cell.rule
     FROM unnest(CAST(:rows AS bigint[]), CAST(:columns AS text[]), CAST(:values AS text[]), CAST(:errors AS text[]),
                 CAST(:rules AS text[])) AS cell ("row", "column", value, error, rule)
     ON CONFLICT (root_run_id, "row", "column", rule, node_id, "partition") DO NOTHING

@@ -95,6 +95,9 @@ class Source(Protocol):
     def discover(self, *, max_partitions: int) -> Discovery:
         """Looks at the source; raises SourceError. Splits into at most `max_partitions`, fewer for small sources."""
 
+    def fingerprint(self) -> str:
+        """What `discover` would give as the fingerprint now, found without reading the rows. Raises SourceError."""
+
     def sample(self, rows: int) -> pl.DataFrame:
         """The first rows, typed as `discover` would; for previews and type checks."""
 
@@ -124,6 +127,15 @@ class Written:
     rejects: pl.DataFrame
 
 
+@dataclass(frozen=True, slots=True)
+class Quarantined:
+    """Rows that a validate node keeps aside in `table`: `row_number` (Int64), `rule`, `error`, `row` (JSON text)."""
+
+    table: str
+    node: str
+    rows: pl.DataFrame
+
+
 class CommitCallback(Protocol):
     """Called inside `write`, just before the commit, with what the database refused; returns the ledger row to store.
 
@@ -143,8 +155,8 @@ class PartitionLoader(Protocol):
 
     def __exit__(self, *exc: object) -> None: ...
 
-    def write(self, frame: pl.DataFrame, on_commit: CommitCallback) -> Written:
-        """Loads one batch and moves the ledger row in one transaction.
+    def write(self, frame: pl.DataFrame, on_commit: CommitCallback, quarantined: Sequence[Quarantined] = ()) -> Written:
+        """Loads one batch, keeps `quarantined` rows aside and moves the ledger row, in one transaction.
 
         `frame` holds exactly the columns of the target's conformed schema plus ROW (which is not loaded). An empty
         frame still moves the ledger. Retries transient database errors itself; raises TargetError when it cannot go on.

@@ -24,6 +24,7 @@ from catalog.runs import RunStore
 from catalog.settings import settings
 from connectors.base import Resume, SourceError, TargetError
 from flows.report import run_report
+from flows.resume import Continuation, begun_before, retried
 from flows.runtime.catalog_journal import CatalogJournal
 from flows.runtime.execute import Execution, RunTotals
 from flows.runtime.job import Job
@@ -109,10 +110,9 @@ async def run_pipeline(
     store = RunStore(make_engine(settings().database_url))
     logger = get_run_logger()
     try:
-        pipeline, root, earlier = _open(store, run_id, pipeline_id, tenant_id, ir_version, retry_of)
-        job = Job(run_id, root, pipeline, settings().database_url, settings().files_root)
-        journal = _LoggedJournal(store, run_id, root, logger)
-        execution = Execution(await asyncio.to_thread(prepare, job, earlier), journal)
+        job = _job(store, run_id, pipeline_id, tenant_id, ir_version, retry_of)
+        journal = _LoggedJournal(store, run_id, job.root_run_id, logger)
+        execution = Execution(await asyncio.to_thread(prepare, job), journal)
         _started(store, run_id, execution)
         totals = await _run(run_id, execution)
     except EXPLAINED as error:
@@ -127,7 +127,7 @@ async def run_pipeline(
         raise
     status = "completed_with_errors" if totals.failed else "completed"
     store.finished(run_id, status=status, failure_reason=None)
-    await _report(store, run_id, pipeline)
+    await _report(store, run_id, job.pipeline)
     message = (
         f"{totals.rows_out:,} rows loaded, {totals.failed:,} failed, {totals.skipped:,} skipped of {totals.rows_in:,}"
     )
@@ -135,34 +135,36 @@ async def run_pipeline(
     return Completed(message=message, name="CompletedWithErrors" if totals.failed else "Completed")
 
 
-def _open(
+def _job(
     store: RunStore, run_id: str, pipeline_id: str, tenant_id: str, ir_version: int | None, retry_of: str | None
-) -> tuple[RunPipeline, str, dict[str, Any] | None]:
-    """The pinned pipeline, the root of the chain of retries, and the plan of an earlier attempt to continue."""
+) -> Job:
+    """The pinned pipeline and what the run takes over from earlier ones; makes the run known to the catalog."""
+    database_url = settings().database_url
     before = store.snapshot(run_id)
     if before is not None and before.plan is not None:
-        retry_of, ir_version = before.retry_of, before.ir_version  # Prefect runs this flow run again
-    original = store.snapshot(retry_of) if retry_of else None
-    if retry_of and (original is None or original.tenant_id != tenant_id):
-        raise RunFailed(f"There is no run {retry_of} to retry")
-    if original is not None and ir_version is None:
-        ir_version = original.ir_version
-    pipeline = store.load_pipeline(pipeline_id, ir_version)
+        continues = begun_before(before, database_url)
+    elif retry_of is not None:
+        original = store.snapshot(retry_of)
+        if original is None or (original.tenant_id, original.pipeline_id) != (tenant_id, pipeline_id):
+            raise RunFailed(f"There is no run {retry_of} to retry")
+        continues = retried(original, store, run_id, database_url)
+    else:
+        continues = Continuation(root_run_id=run_id)
+    pipeline = store.load_pipeline(pipeline_id, continues.ir_version or ir_version)
     if pipeline.tenant_id != tenant_id:
-        raise RunFailed(f"There is no pipeline {pipeline_id}")
-    root = original.root_run_id if original is not None else run_id
+        raise PipelineMissing(f"There is no pipeline {pipeline_id}")
     store.open(
         run_id,
         tenant_id=tenant_id,
         pipeline_id=pipeline_id,
         ir_version=pipeline.ir_version,
-        root_run_id=root,
-        retry_of=retry_of,
+        root_run_id=continues.root_run_id,
+        retry_of=continues.retry_of,
+        origin_run_id=continues.origin_run_id,
         load_strategy=load_strategy(_load_modes(pipeline.ir)),
         status="running",
     )
-    earlier = before if before is not None and before.plan is not None else original
-    return pipeline, root, earlier.plan if earlier is not None else None
+    return Job(run_id, pipeline, database_url, settings().files_root, continues)
 
 
 def _load_modes(ir: dict[str, Any]) -> list[str]:

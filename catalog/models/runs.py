@@ -22,6 +22,8 @@ class PipelineRun(TenantOwned):
     ir_version: Mapped[int]
     root_run_id: Mapped[str]
     retry_of: Mapped[str | None]
+    origin_run_id: Mapped[str | None]
+    """Of a replay: the root of the runs whose failed rows it runs again."""
     status: Mapped[str]
     load_strategy: Mapped[str]
     attempt: Mapped[int] = mapped_column(server_default="0")
@@ -89,6 +91,8 @@ class RunError(Base):
     run_id: Mapped[str] = mapped_column(ForeignKey(PipelineRun.id, ondelete="CASCADE"))
     value: Mapped[str | None]
     error: Mapped[str]
+    warning: Mapped[bool] = mapped_column(server_default="false")
+    """The row was loaded all the same."""
 
     __table_args__ = (Index("run_errors_run", "run_id"),)
 

@@ -43,6 +43,13 @@ CREATE TABLE IF NOT EXISTS _headrace.loads (
   started_at timestamptz NOT NULL DEFAULT now(),
   UNIQUE (run_id, target_node, stage, partition)
 );
+CREATE TABLE IF NOT EXISTS _headrace.replayed (
+  origin_run_id text NOT NULL,
+  target_node text NOT NULL,
+  row_number bigint NOT NULL,
+  run_id text NOT NULL,
+  PRIMARY KEY (origin_run_id, target_node, row_number)
+);
 """
 
 _READ = """
@@ -75,6 +82,17 @@ SELECT coalesce(sum(rows_done), 0)::bigint, coalesce(sum(rows_loaded), 0)::bigin
 FROM _headrace.ledger WHERE root_run_id = %s AND target_node = %s
 """
 
+_COMMITTED = "SELECT coalesce(sum(rows_done), 0)::bigint FROM _headrace.ledger WHERE root_run_id = %s"
+
+_MARK = """
+INSERT INTO _headrace.replayed (origin_run_id, target_node, run_id, row_number)
+SELECT %s, %s, %s, unnest(%s::bigint[]) ON CONFLICT DO NOTHING
+"""
+
+_REPLAYED = """
+SELECT target_node, array_agg(row_number) FROM _headrace.replayed WHERE origin_run_id = %s GROUP BY target_node
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class LedgerKey:
@@ -94,7 +112,7 @@ class LedgerKey:
 def create_ledger(connection: psycopg.Connection[Any]) -> None:
     """Makes schema and tables when they are not there; safe when many do it at once. Commits."""
     with connection.transaction():
-        there = connection.execute("SELECT to_regclass('_headrace.loads') IS NOT NULL").fetchone()
+        there = connection.execute("SELECT to_regclass('_headrace.replayed') IS NOT NULL").fetchone()
         if there and there[0]:
             return
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
@@ -146,3 +164,30 @@ def ledger_counts(connection: psycopg.Connection[Any], root_run_id: str, target_
     """Sums over all partitions of a target."""
     row = connection.execute(_COUNTS, (root_run_id, target_node)).fetchone()
     return Resume() if row is None else Resume(*row)
+
+
+def mark_replayed(
+    connection: psycopg.Connection[Any], origin_run_id: str, target_node: str, run_id: str, rows: list[int]
+) -> bool:
+    """Notes inside the caller's transaction that failed rows were loaded after all; False when another run did so
+    before for one of them, and this one must give up."""
+    cursor = connection.execute(_MARK, (origin_run_id, target_node, run_id, rows))
+    return cursor.rowcount == len(rows)
+
+
+def replayed_rows(connection: psycopg.Connection[Any], origin_run_id: str) -> dict[str, set[int]]:
+    """The rows that were loaded after all, by target node; none when nothing was ever loaded."""
+    there = connection.execute("SELECT to_regclass('_headrace.replayed') IS NOT NULL").fetchone()
+    if there is None or not there[0]:
+        return {}
+    found = connection.execute(_REPLAYED, (origin_run_id,))
+    return {target_node: set(rows) for target_node, rows in found}
+
+
+def committed_rows(connection: psycopg.Connection[Any], root_run_id: str) -> int:
+    """How many source rows a chain of runs has dealt with for good, over all its targets."""
+    there = connection.execute("SELECT to_regclass('_headrace.ledger') IS NOT NULL").fetchone()
+    if there is None or not there[0]:
+        return 0
+    row = connection.execute(_COMMITTED, (root_run_id,)).fetchone()
+    return int(row[0]) if row is not None else 0

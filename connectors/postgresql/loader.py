@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import polars as pl
 import psycopg
 
-from connectors.base import CommitCallback, Resume, TargetError, Written, no_rejects
+from connectors.base import ROW, CommitCallback, Quarantined, Resume, TargetError, Written, no_rejects
 from connectors.postgresql.copy import copy_rows, is_data_error, is_transient
 from connectors.postgresql.encode import encoding_for
-from connectors.postgresql.ledger import LedgerKey, move_ledger, read_ledger, register_load
+from connectors.postgresql.ledger import LedgerKey, mark_replayed, move_ledger, read_ledger, register_load
 from connectors.postgresql.precheck import precheck
+from connectors.postgresql.quarantine import keep_rows, release_rows
 from connectors.postgresql.refusals import load_what_fits
 from connectors.postgresql.spec import LoadSpec
 from connectors.postgresql.tables import LOAD_ID, Column, Table, check_columns, describe_table, first_line
@@ -58,7 +59,7 @@ class AppendLoader:
     def __exit__(self, *exc: object) -> None:
         self._close()
 
-    def write(self, frame: pl.DataFrame, on_commit: CommitCallback) -> Written:
+    def write(self, frame: pl.DataFrame, on_commit: CommitCallback, quarantined: Sequence[Quarantined] = ()) -> Written:
         """See PartitionLoader."""
         before = self.resume
         state = _Attempt()
@@ -68,7 +69,7 @@ class AppendLoader:
             if state.arrived(lambda: self._stands(connection)):
                 return self._settle(state)
             try:
-                return self._load(connection, frame, before, on_commit, state)
+                return self._load(connection, frame, before, on_commit, state, quarantined)
             except _Overtaken:
                 # Our own lost commit may have arrived only now; otherwise somebody else loads this partition.
                 if state.arrived(lambda: self._stands(connection)):
@@ -88,6 +89,7 @@ class AppendLoader:
         before: Resume,
         on_commit: CommitCallback,
         state: _Attempt,
+        quarantined: Sequence[Quarantined],
     ) -> Written:
         table = self._described()
         columns = [column for column in (table.column(name) for name in self._spec.columns) if column is not None]
@@ -104,6 +106,12 @@ class AppendLoader:
                 loaded = good.height - refused.get_column("row").n_unique()
                 written = Written(loaded, rejects)
                 after = on_commit(written)
+                keep_rows(
+                    connection, self._spec.origin_run_id or self._spec.root_run_id, self._spec.run_id, quarantined
+                )
+                if self._spec.origin_run_id is not None:
+                    loaded_rows = good.filter(~pl.col(ROW).is_in(refused.get_column("row").implode()))
+                    self._settle_replayed(connection, self._spec.origin_run_id, loaded_rows.get_column(ROW))
                 if not move_ledger(connection, self._key, before, after):
                     raise _Overtaken
                 state.sent = (after, written)
@@ -112,6 +120,17 @@ class AppendLoader:
                 state.sent = None
             raise
         return self._settle(state)
+
+    def _settle_replayed(self, connection: psycopg.Connection[Any], origin: str, rows: pl.Series) -> None:
+        """Failed rows that are loaded now: noted, so that no other replay loads them, and out of quarantine."""
+        spec = self._spec
+        if not mark_replayed(connection, origin, spec.target_node, spec.run_id, rows.to_list()):
+            raise TargetError(
+                "replayed_elsewhere",
+                "Another run has loaded some of these failed rows in the meantime.",
+                "Retry again: what is left is looked up anew.",
+            )
+        release_rows(connection, origin, spec.quarantine_tables, rows)
 
     def _settle(self, state: _Attempt) -> Written:
         assert state.sent is not None

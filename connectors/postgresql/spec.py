@@ -23,6 +23,7 @@ class LoadSpec:
     """`table` is `schema.table`; `columns` are those the batches have, in any order; `database_url` is a libpq URL.
 
     `root_run_id` is the first run of a chain of retries (the ledger's key), `run_id` the present one (the load's).
+    A replay of failed rows has an `origin_run_id`: the root of the runs in which they failed.
     """
 
     database_url: str
@@ -33,4 +34,6 @@ class LoadSpec:
     pipeline_id: str
     ir_version: int
     target_node: str
+    origin_run_id: str | None = None
+    quarantine_tables: tuple[str, ...] = ()
     retry: RetryPolicy = field(default_factory=RetryPolicy)

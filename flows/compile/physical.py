@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from connectors.base import Discovery, Partition
@@ -11,7 +11,7 @@ from flows.compile.logical import LogicalNode, LogicalPlan
 from flows.compile.segment import Segment, fuse
 from flows.compile.step import Step
 from ir import PipelineIR, Problem
-from ir.nodes import SourceNode, TargetNode
+from ir.nodes import SourceNode, TargetNode, ValidateNode
 from ir.schema import Schema
 
 
@@ -28,6 +28,8 @@ class Stage:
     schema: Schema
     columns: tuple[str, ...]
     partitions: tuple[Partition, ...]
+    quarantine: Mapping[str, str] = field(default_factory=dict)
+    """The quarantine table of each validate node that has one."""
 
     @property
     def name(self) -> str:
@@ -90,6 +92,11 @@ def physical_plan(ir: PipelineIR, logical: LogicalPlan, discoveries: Mapping[str
                     schema=discovery.schema,
                     columns=target.written,
                     partitions=tuple(discovery.partitions),
+                    quarantine={
+                        link.node.id: link.node.quarantine.table
+                        for link in chain
+                        if isinstance(link.node, ValidateNode) and link.node.quarantine is not None
+                    },
                 )
             )
             if target.left_out:
@@ -108,6 +115,7 @@ def _chain(target: str, nodes: Mapping[str, LogicalNode]) -> Sequence[LogicalNod
 def _describe(stage: Stage) -> dict[str, Any]:
     return {
         "name": stage.name,
+        "nodes": list(stage.nodes),
         "source": {"connector": stage.source.connector, "columns": [f"{f.name} {f.data_type}" for f in stage.schema]},
         "segments": [[_label(step) for step in segment.steps] for segment in stage.segments],
         "target": {

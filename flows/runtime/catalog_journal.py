@@ -15,7 +15,7 @@ class CatalogJournal:
     def __init__(self, store: RunStore, run_id: str, root_run_id: str) -> None:
         self._store, self._run_id, self._root = store, run_id, root_run_id
 
-    def rejected(self, stage: int, partition: int, node: str, cells: pl.DataFrame) -> None:
+    def rejected(self, stage: int, partition: int, node: str, cells: pl.DataFrame, *, warning: bool) -> None:
         self._store.errors(
             self._root,
             self._run_id,
@@ -27,6 +27,7 @@ class CatalogJournal:
             values=cells.get_column("value").to_list(),
             errors=cells.get_column("error").to_list(),
             rules=cells.get_column("rule").to_list(),
+            warning=warning,
         )
 
     def progress(self, stage: int, partition: int, status: PartitionStatus, committed: Resume) -> None:

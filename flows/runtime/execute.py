@@ -60,7 +60,7 @@ class Execution:
             journal=self.journal,
             budget=self._budget,
             stop=self._stop,
-            batch_rows=prepared.execution.batch_rows,
+            batch_rows=None if prepared.job.continues.replays else prepared.execution.batch_rows,
         )
         return run_partition(work)
 

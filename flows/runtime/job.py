@@ -10,21 +10,27 @@ from catalog.run_records import RunPipeline
 from connectors.base import Discovery, Source
 from connectors.postgresql.modes import LoadMode
 from flows.compile import PhysicalPlan
+from flows.resume import Continuation
 from ir import PipelineIR
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One run of one pipeline version. `root_run_id` is the first run of a chain of retries: the ledger's key.
+    """One run of one pipeline version, and what it takes over from earlier ones.
 
     `database_url` (libpq) is where targets are; `files_root` is the folder that file sources cannot leave.
     """
 
     run_id: str
-    root_run_id: str
     pipeline: RunPipeline
     database_url: str
     files_root: Path
+    continues: Continuation
+
+    @property
+    def root_run_id(self) -> str:
+        """The first run of a chain of retries: the key of the ledger and of the errors."""
+        return self.continues.root_run_id
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,8 +16,9 @@ class Journal(Protocol):
     """Receives what happens. Called from the threads of partitions; must be safe for that and idempotent, because a
     replayed batch tells everything again."""
 
-    def rejected(self, stage: int, partition: int, node: str, cells: pl.DataFrame) -> None:
-        """Cells (REJECT_SCHEMA) of rows that were rejected, or warned about, at a node; before their batch commits."""
+    def rejected(self, stage: int, partition: int, node: str, cells: pl.DataFrame, *, warning: bool) -> None:
+        """Cells (REJECT_SCHEMA) of rows that failed at a node, before their batch commits; with `warning`, of rows that
+        go on all the same."""
 
     def progress(self, stage: int, partition: int, status: PartitionStatus, committed: Resume) -> None:
         """Where a partition stands, as committed."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from connectors.base import Batch, Partition, PartitionLoader, Resume, Source, Written
+from connectors.base import ROW, Batch, Partition, PartitionLoader, Quarantined, Resume, Source, Written
 from flows.compile import Stage
 from flows.runtime.ahead import ahead
 from flows.runtime.batches import cut
@@ -48,6 +48,7 @@ class _Processed:
     frame: pl.DataFrame
     tally: Tally
     rejects: list[Rejects]
+    quarantined: list[Quarantined]
 
 
 def run_partition(work: Work) -> Resume:
@@ -115,7 +116,23 @@ def _process(work: Work, batches: Iterator[Batch], committed: Resume) -> Iterato
             raise
         if (left := tally.settle(work.stage.nodes, batch.rows)) != frame.height:
             raise AccountingError(f"{work.stage.name}: {left:,} rows should be left of a batch, not {frame.height:,}")
-        yield _Processed(batch, frame, tally, rejects)
+        kept = [_quarantined(work, batch, found) for found in rejects if found.node in work.stage.quarantine]
+        yield _Processed(batch, frame, tally, rejects, [each for each in kept if each is not None])
+
+
+def _quarantined(work: Work, batch: Batch, found: Rejects) -> Quarantined | None:
+    """The rows that failed at a node with a quarantine table, as they were read from the source."""
+    if found.warning:
+        return None
+    original = pl.struct(pl.exclude(ROW)).struct.json_encode().alias("row")
+    failed = batch.frame.filter(pl.col(ROW).is_in(found.cells.get_column("row").implode()))
+    rows = found.cells.join(
+        failed.select(pl.col(ROW).alias("row_number"), original), left_on="row", right_on="row_number"
+    )
+    # PostgreSQL's jsonb has no NUL character.
+    json = pl.col("row_right").str.replace_all("\\u0000", "", literal=True).alias("row")
+    selected = rows.select(pl.col("row").alias("row_number"), "rule", "error", json)
+    return Quarantined(work.stage.quarantine[found.node], found.node, selected)
 
 
 def _load(work: Work, loader: PartitionLoader, processed: _Processed, before: Resume) -> Resume:
@@ -150,10 +167,10 @@ def _load(work: Work, loader: PartitionLoader, processed: _Processed, before: Re
         settled.append(after)
         return after
 
-    loader.write(processed.frame, on_commit)
+    loader.write(processed.frame, on_commit, processed.quarantined)
     return settled[-1]
 
 
 def _tell(work: Work, rejects: list[Rejects]) -> None:
     for found in rejects:
-        work.journal.rejected(work.stage.index, work.partition.index, found.node, found.cells)
+        work.journal.rejected(work.stage.index, work.partition.index, found.node, found.cells, warning=found.warning)

@@ -9,9 +9,10 @@ from connectors.base import Discovery, Partition, Source, TargetError
 from connectors.postgresql.modes import MODES, LoadMode, LoadSpec, RetryPolicy
 from connectors.postgresql.tables import describe_table
 from connectors.registry import source_for
-from flows.compile import TargetColumn, logical_plan, physical_plan, shape_problems
+from flows.compile import Stage, TargetColumn, logical_plan, physical_plan, shape_problems
 from flows.runtime.job import ExecutionConfig, Job, Prepared
 from flows.runtime.limits import RunFailed
+from flows.runtime.replay import Replay, only
 from ir import PipelineIR, Problem, parse_ir
 from ir.nodes import SourceNode, TargetNode
 
@@ -31,28 +32,31 @@ class SourceChanged(RunFailed):
     """A resumed run meets another source than the one it began with."""
 
 
-def prepare(job: Job, earlier_plan: Mapping[str, Any] | None = None) -> Prepared:
-    """Plans the run. `earlier_plan` is what an earlier attempt stored (`stored_plan`): its partitions are used again,
-    because the ledger counts by them.
+def prepare(job: Job) -> Prepared:
+    """Plans the run. Where it continues an earlier one that stored its plan (`stored_plan`), the partitions of that are
+    used again, because the ledger counts by them.
 
     Raises PlanFailed, SourceChanged, SourceError or TargetError, all with texts for people.
     """
     ir = _parsed(job)
     execution = ExecutionConfig.of(job.pipeline.execution_config)
-    sources = {node.id: _source(node, job) for node in ir.nodes if isinstance(node, SourceNode)}
+    sources: dict[str, Source] = {node.id: _source(node, job) for node in ir.nodes if isinstance(node, SourceNode)}
     discoveries = {
         node: source.discover(max_partitions=execution.parallelism * PARTITIONS_PER_WORKER)
         for node, source in sources.items()
     }
-    if earlier_plan is not None:
-        discoveries = {node: _as_before(node, found, earlier_plan) for node, found in discoveries.items()}
+    if (earlier := job.continues.earlier_plan) is not None:
+        discoveries = {node: _as_before(node, found, earlier) for node, found in discoveries.items()}
+    if job.continues.replays:
+        sources = {node: Replay(source) for node, source in sources.items()}
+        discoveries = {node: _open_only(node, found, job, ir) for node, found in discoveries.items()}
     targets = {node.id: _columns(node, job) for node in ir.nodes if isinstance(node, TargetNode)}
     logical = logical_plan(ir, {node: found.schema for node, found in discoveries.items()}, targets)
     if logical.problems:
         raise PlanFailed(logical.problems)
     plan = physical_plan(ir, logical, discoveries)
     retry = RetryPolicy(attempts=ir.error_handling.retry.max_attempts)
-    modes = {stage.target.id: _mode(stage.target, stage.columns, job, retry) for stage in plan.stages}
+    modes = {stage.target.id: _mode(stage, job, retry) for stage in plan.stages}
     return Prepared(job, ir, plan, execution, sources, discoveries, modes)
 
 
@@ -108,19 +112,40 @@ def _columns(node: TargetNode, job: Job) -> list[TargetColumn]:
     return [TargetColumn(column.field, required=column.required, writable=column.writable) for column in table.columns]
 
 
-def _mode(node: TargetNode, columns: tuple[str, ...], job: Job, retry: RetryPolicy) -> LoadMode:
+def _open_only(node: str, found: Discovery, job: Job, ir: PipelineIR) -> Discovery:
+    """The source's failed rows. A replay that is begun again has them in its stored partitions already."""
+    if job.continues.open_rows is None:
+        return found
+    chains = [stage for stage, target in enumerate(_targets(ir)) if _source_of(ir, target) == node]
+    rows = {index: numbers for (stage, index), numbers in job.continues.open_rows.items() if stage in chains}
+    return only(found, rows)
+
+
+def _targets(ir: PipelineIR) -> list[str]:
+    return [node.id for node in ir.nodes if isinstance(node, TargetNode)]
+
+
+def _source_of(ir: PipelineIR, node: str) -> str:
+    while inputs := ir.node(node).inputs:
+        node = inputs[0]
+    return node
+
+
+def _mode(stage: Stage, job: Job, retry: RetryPolicy) -> LoadMode:
     spec = LoadSpec(
         database_url=job.database_url,
-        table=node.table,
-        columns=columns,
+        table=stage.target.table,
+        columns=stage.columns,
         root_run_id=job.root_run_id,
         run_id=job.run_id,
         pipeline_id=job.pipeline.id,
         ir_version=job.pipeline.ir_version,
-        target_node=node.id,
+        target_node=stage.target.id,
+        origin_run_id=job.continues.origin_run_id,
+        quarantine_tables=tuple(sorted(set(stage.quarantine.values()))),
         retry=retry,
     )
-    return MODES[node.load_mode](spec)
+    return MODES[stage.target.load_mode](spec)
 
 
 def _sentence(problem: Problem) -> str:

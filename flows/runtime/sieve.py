@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import polars as pl
 from polars.exceptions import PolarsError
 
-from connectors.base import REJECT_SCHEMA, ROW
+from connectors.base import REJECT_SCHEMA, ROW, no_rejects
 from flows.compile.scope import first_line
 from flows.compile.segment import Segment
 from flows.compile.step import Check, Step
@@ -23,11 +23,13 @@ _KEEP = "__keep"
 
 @dataclass(slots=True)
 class Rejects:
-    """Rejected cells of one node (REJECT_SCHEMA). `fatal` is the message of an `abort` rule that failed, if any did."""
+    """Cells of one node that broke something (REJECT_SCHEMA). `fatal` is the message of an `abort` rule that failed, if
+    any did; `warning` says that the rows go on all the same."""
 
     node: str
     cells: pl.DataFrame
     fatal: str | None = None
+    warning: bool = False
 
 
 @dataclass(slots=True)
@@ -95,13 +97,15 @@ def _sort_out(steps: tuple[Step, ...], frame: pl.DataFrame, out: pl.DataFrame, t
         skipped &= ~failed
         alive &= ~(failed | skipped)
         if hit:
-            rejects.append(_explain(steps[:position], step, frame, hit))
+            rejects += _explain(steps[:position], step, frame, hit)
         tally.add(step.node, failed=int(failed.sum()), skipped=int(skipped.sum()), warned=int(warned.sum()))
     extra = [name for name in out.columns if name.startswith("__f") or name == _KEEP]
     return Sieved(out.drop(extra).filter(alive), tally, rejects)
 
 
-def _explain(before: tuple[Step, ...], step: Step, frame: pl.DataFrame, hit: list[tuple[Check, pl.Series]]) -> Rejects:
+def _explain(
+    before: tuple[Step, ...], step: Step, frame: pl.DataFrame, hit: list[tuple[Check, pl.Series]]
+) -> list[Rejects]:
     """The rejected cells of one step, with the values as they were when it looked at them. `frame` and the masks have
     the same rows in the same order, because no step inside a segment but its last removes any."""
     any_hit = pl.repeat(False, frame.height, dtype=pl.Boolean, eager=True)
@@ -111,22 +115,26 @@ def _explain(before: tuple[Step, ...], step: Step, frame: pl.DataFrame, hit: lis
     for earlier in before:
         query = earlier.apply(query)
     rows = query.collect()
-    cells: list[pl.DataFrame] = []
-    fatal: str | None = None
+    failures = Rejects(step.node, no_rejects())
+    warnings = Rejects(step.node, no_rejects(), warning=True)
     for check, bad in hit:
-        cells.append(
-            rows.filter(bad.filter(any_hit)).select(
-                pl.col(ROW).alias("row"),
-                pl.lit(check.column).alias("column"),
-                check.value.alias("value"),
-                pl.lit(check.message).alias("error"),
-                pl.lit(check.rule).alias("rule"),
-            )
-        )
-        if check.on_fail == "abort" and fatal is None:
-            row, column, value, message, rule = cells[-1].row(0)
-            fatal = f"Rule '{rule}' stops the run: row {row}, {column} = {value!r}: {message}"
-    return Rejects(step.node, pl.concat(cells).cast(pl.Schema(REJECT_SCHEMA)).sort("row", maintain_order=True), fatal)
+        cells = _cells(check, rows.filter(bad.filter(any_hit)))
+        found = warnings if check.on_fail == "warn" else failures
+        found.cells = pl.concat([found.cells, cells])
+        if check.on_fail == "abort" and failures.fatal is None:
+            row, column, value, message, rule = cells.row(0)
+            failures.fatal = f"Rule '{rule}' stops the run: row {row}, {column} = {value!r}: {message}"
+    return [found for found in (failures, warnings) if not found.cells.is_empty()]
+
+
+def _cells(check: Check, rows: pl.DataFrame) -> pl.DataFrame:
+    return rows.select(
+        pl.col(ROW).alias("row"),
+        pl.lit(check.column).alias("column"),
+        check.value.alias("value"),
+        pl.lit(check.message).alias("error"),
+        pl.lit(check.rule).alias("rule"),
+    ).cast(pl.Schema(REJECT_SCHEMA))
 
 
 def _one_by_one(steps: tuple[Step, ...], frame: pl.DataFrame, tally: Tally, error: PolarsError) -> Sieved:

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field
 
 from ir.base import ColumnName, Doc, NodeId, TableName
 from ir.nodes.base import SingleInput
+from ir.problems import fault
 from ir.rules import Rule, parse_rule
 
 OnFail = Literal["quarantine", "skip", "warn", "abort"]
@@ -33,10 +34,17 @@ class RowRule(Doc):
         return parse_rule(self.rule)
 
 
-class Quarantine(Doc):
-    """The table that keeps quarantined rows, created on first use."""
+def _quarantine_table(name: str) -> str:
+    if not name.startswith("dlq."):
+        hint = f"write dlq.{name.rpartition('.')[2]}"
+        raise fault("quarantine_schema", f"'{name}' is not in the schema dlq, where quarantine tables live", hint)
+    return name
 
-    table: TableName
+
+class Quarantine(Doc):
+    """The table, in the schema `dlq`, that keeps quarantined rows with their original values; created on first use."""
+
+    table: Annotated[TableName, AfterValidator(_quarantine_table)]
 
 
 class ValidateNode(SingleInput):

@@ -85,6 +85,7 @@ def test_a_parsed_document_dumps_to_one_that_parses_to_the_same() -> None:
         ("nodes.2.rowLevel.0.rule", "between:1", ("nodes[2].rowLevel[0].rule", "rule_arguments")),
         ("nodes.2.rowLevel.0.rule", "type:number", ("nodes[2].rowLevel[0].rule", "unknown_type")),
         ("nodes.2.rowLevel.0.onFail", "explode", ("nodes[2].rowLevel[0].onFail", "invalid_value")),
+        ("nodes.2.quarantine", {"table": "public.ds_x"}, ("nodes[2].quarantine.table", "quarantine_schema")),
         ("nodes.3.schema", "ds_orders; drop table x", ("nodes[3].schema", "invalid_table")),
         ("nodes.3.loadmode", "append", ("nodes[3].loadmode", "unknown_field")),
         ("nodes.3.input", "chek", ("nodes[3].input", "unknown_input")),

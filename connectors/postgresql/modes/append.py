@@ -11,6 +11,7 @@ from connectors.base import PartitionLoader, Resume, TargetError
 from connectors.postgresql.encode import ENCODINGS
 from connectors.postgresql.ledger import create_ledger, ledger_counts
 from connectors.postgresql.loader import AppendLoader, LoadPlace
+from connectors.postgresql.quarantine import create_quarantine
 from connectors.postgresql.spec import LoadSpec
 from connectors.postgresql.tables import LOAD_ID, Table, check_columns, describe_table, first_line
 
@@ -31,6 +32,7 @@ class Append:
                 check_columns(table, self._spec.columns)
                 check_types(table, self._spec.columns)
                 create_ledger(connection)
+                create_quarantine(connection, self._spec.quarantine_tables)
                 if table.column(LOAD_ID) is None:
                     add = sql.SQL("ALTER TABLE {} ADD COLUMN IF NOT EXISTS {} bigint")
                     connection.execute(add.format(table.identifier, sql.Identifier(LOAD_ID)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,8 @@ import psycopg
 import pytest
 
 from catalog.run_records import ConnectorRecord, RunPipeline
-from connectors.base import CommitCallback, PartitionLoader, Resume, SourceError, TargetError, Written
+from connectors.base import CommitCallback, PartitionLoader, Quarantined, Resume, SourceError, TargetError, Written
+from flows.resume import Continuation
 from flows.runtime.execute import Execution, RunTotals, run_in_threads
 from flows.runtime.job import Job
 from flows.runtime.limits import ErrorBudget, RunFailed
@@ -98,8 +99,8 @@ class Shop:
         return RunPipeline("pipe_1", "default", "Orders", ir, 1, connector, execution or {}, tables)
 
     def execution(self, run_id: str = "run_1", root: str = "run_1", earlier: Any = None, **pipeline: Any) -> Execution:
-        job = Job(run_id, root, self.pipeline(**pipeline), self.url, self.root)
-        return Execution(prepare(job, earlier), self.journal)
+        continues = Continuation(root_run_id=root, earlier_plan=earlier)
+        return Execution(prepare(Job(run_id, self.pipeline(**pipeline), self.url, self.root, continues)), self.journal)
 
     def run(self, **arguments: Any) -> RunTotals:
         return run_in_threads(self.execution(**arguments))
@@ -231,8 +232,8 @@ class StopAfter:
     def __exit__(self, *exc: object) -> None:
         self._loader.__exit__(*exc)
 
-    def write(self, frame: pl.DataFrame, on_commit: CommitCallback) -> Written:
-        written = self._loader.write(frame, on_commit)
+    def write(self, frame: pl.DataFrame, on_commit: CommitCallback, quarantined: Sequence[Quarantined] = ()) -> Written:
+        written = self._loader.write(frame, on_commit, quarantined)
         if self.resume.rows_done >= self._rows:
             self._stop.set()
         return written

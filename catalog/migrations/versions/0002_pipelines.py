@@ -1,0 +1,72 @@
+"""Pipelines: the schedule that is live, and the list of those whose Prefect deployment has to be looked at."""
+
+from __future__ import annotations
+
+from alembic import op
+
+revision = "0002_pipelines"
+down_revision = "0001"
+branch_labels = None
+depends_on = None
+
+_UPGRADE = (
+    "ALTER TABLE headrace.pipelines ADD COLUMN live_schedule jsonb, ADD COLUMN scheduled_since timestamptz",
+    """
+    UPDATE headrace.pipelines p SET live_schedule = s.schedule, scheduled_since = p.updated_at
+    FROM (
+        SELECT p.id, coalesce(
+            nullif(v.ir -> 'schedule', 'null'),
+            CASE WHEN p.schedule IS NOT NULL
+                THEN jsonb_build_object('kind', 'cron', 'expression', p.schedule, 'timezone', 'UTC') END) AS schedule
+        FROM headrace.pipelines p
+        LEFT JOIN headrace.pipeline_ir_versions v ON v.pipeline_id = p.id AND v.version = p.live_version
+    ) s
+    WHERE s.id = p.id AND s.schedule IS NOT NULL
+    """,
+    "DROP INDEX headrace.pipelines_connector",
+    "DROP INDEX headrace.pipelines_schema",
+    "CREATE INDEX pipelines_connector ON headrace.pipelines (connector_id, created_at DESC, id DESC)",
+    "CREATE INDEX pipelines_schema ON headrace.pipelines (schema_id, created_at DESC, id DESC)",
+    "CREATE INDEX pipelines_status ON headrace.pipelines (tenant_id, status, created_at DESC, id DESC)",
+    """
+    CREATE INDEX pipelines_scheduled ON headrace.pipelines (tenant_id, created_at DESC, id DESC)
+    WHERE live_schedule IS NOT NULL
+    """,
+    """
+    CREATE TABLE headrace.deployment_changes (
+        pipeline_id text PRIMARY KEY,
+        change text NOT NULL,
+        due_at timestamptz NOT NULL DEFAULT now(),
+        attempts integer NOT NULL DEFAULT 0,
+        problem text
+    )
+    """,
+    "CREATE INDEX deployment_changes_due ON headrace.deployment_changes (due_at)",
+    # What is registered by an earlier release is looked at once.
+    "INSERT INTO headrace.deployment_changes (pipeline_id, change) SELECT id, 'upgrade' FROM headrace.pipelines",
+)
+
+_DOWNGRADE = (
+    "DELETE FROM headrace.pipeline_ir_versions WHERE version < 1",
+    "UPDATE headrace.pipelines SET live_version = NULL WHERE live_version < 1",
+    "DROP TABLE headrace.deployment_changes",
+    "DROP INDEX headrace.pipelines_scheduled",
+    "DROP INDEX headrace.pipelines_status",
+    "DROP INDEX headrace.pipelines_schema",
+    "DROP INDEX headrace.pipelines_connector",
+    "CREATE INDEX pipelines_schema ON headrace.pipelines (schema_id)",
+    "CREATE INDEX pipelines_connector ON headrace.pipelines (connector_id)",
+    "ALTER TABLE headrace.pipelines DROP COLUMN scheduled_since, DROP COLUMN live_schedule",
+)
+
+
+def upgrade() -> None:
+    """Adds the columns, the indexes behind the lists' filters, and the table of changes."""
+    for statement in _UPGRADE:
+        op.execute(statement)
+
+
+def downgrade() -> None:
+    """Takes them away again."""
+    for statement in _DOWNGRADE:
+        op.execute(statement)

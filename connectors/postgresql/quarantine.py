@@ -1,0 +1,118 @@
+"""Quarantine tables: rows that a validate node kept out, with their original values, in the target database.
+
+They live in the schema `dlq` only, so that no document can have rows written into somebody's data, and are made on
+first use. A row is kept in the transaction that loads its batch, and leaves in the one that loads it after all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import polars as pl
+import psycopg
+from psycopg import sql
+
+from connectors.base import Quarantined, TargetError
+from connectors.postgresql.tables import split_name
+
+SCHEMA = "dlq"
+
+_LOCK = 0x4EAD_2ACF
+_COLUMNS = {"id", "root_run_id", "run_id", "node_id", "row_number", "rule_id", "error", "row", "created_at"}
+
+_DDL = """
+CREATE TABLE IF NOT EXISTS {table} (
+  id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  root_run_id text NOT NULL,
+  run_id text NOT NULL,
+  node_id text NOT NULL,
+  row_number bigint NOT NULL,
+  rule_id text NOT NULL,
+  error text NOT NULL,
+  "row" jsonb NOT NULL,
+  created_at timestamptz NOT NULL DEFAULT now(),
+  UNIQUE (root_run_id, node_id, row_number, rule_id)
+)
+"""
+
+_KEEP = """
+INSERT INTO {table} (root_run_id, run_id, node_id, row_number, rule_id, error, "row")
+SELECT %s, %s, %s, kept.* FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::jsonb[]) AS kept
+ON CONFLICT DO NOTHING
+"""
+
+_READ = """
+SELECT id, rule_id, "row", created_at FROM {table}
+WHERE root_run_id = %s AND node_id = %s ORDER BY row_number, id LIMIT %s
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class KeptRow:
+    """One quarantined row as it was read from its source."""
+
+    id: int
+    rule_id: str
+    row: dict[str, Any]
+    created_at: datetime
+
+
+def create_quarantine(connection: psycopg.Connection[Any], tables: Iterable[str]) -> None:
+    """Makes the tables that are not there. Raises TargetError for a table outside `dlq`, or of another shape."""
+    for qualified in tables:
+        schema, name = split_name(qualified)
+        if schema != SCHEMA:
+            raise TargetError(
+                "quarantine_schema",
+                f"Quarantine table '{qualified}' is not in the schema {SCHEMA}.",
+                f"Write {SCHEMA}.{name}.",
+            )
+        with connection.transaction():
+            connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
+            connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(SCHEMA)))
+            connection.execute(sql.SQL(_DDL).format(table=sql.Identifier(schema, name)))
+        found = connection.execute(
+            "SELECT attname::text FROM pg_attribute WHERE attrelid = %s::regclass AND attnum > 0",
+            (sql.Identifier(schema, name).as_string(connection),),
+        ).fetchall()
+        if missing := _COLUMNS - {row[0] for row in found}:
+            raise TargetError(
+                "quarantine_shape",
+                f"Table {qualified} is not a quarantine table: it lacks {', '.join(sorted(missing))}.",
+                "Name another one; it is made on first use.",
+            )
+
+
+def keep_rows(
+    connection: psycopg.Connection[Any], root_run_id: str, run_id: str, quarantined: Sequence[Quarantined]
+) -> None:
+    """Keeps rows inside the caller's transaction; a replayed batch keeps them once."""
+    for kept in quarantined:
+        statement = sql.SQL(_KEEP).format(table=sql.Identifier(*split_name(kept.table)))
+        columns = [kept.rows.get_column(name).to_list() for name in ("row_number", "rule", "error", "row")]
+        connection.execute(statement, (root_run_id, run_id, kept.node, *columns))
+
+
+def release_rows(connection: psycopg.Connection[Any], root_run_id: str, tables: Iterable[str], rows: pl.Series) -> None:
+    """Takes rows out that were loaded after all, inside the caller's transaction."""
+    for qualified in tables:
+        statement = sql.SQL("DELETE FROM {} WHERE root_run_id = %s AND row_number = ANY(%s)")
+        table = sql.Identifier(*split_name(qualified))
+        connection.execute(statement.format(table), (root_run_id, rows.to_list()))
+
+
+def read_quarantine(
+    database_url: str, qualified: str, *, root_run_id: str, node_id: str, limit: int
+) -> list[KeptRow] | None:
+    """Rows a node of a chain of runs has in quarantine, by row; None when the table was never made."""
+    schema, name = split_name(qualified)
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        identifier = sql.Identifier(schema, name)
+        there = connection.execute("SELECT to_regclass(%s) IS NOT NULL", (identifier.as_string(connection),)).fetchone()
+        if schema != SCHEMA or there is None or not there[0]:
+            return None
+        found = connection.execute(sql.SQL(_READ).format(table=identifier), (root_run_id, node_id, limit))
+        return [KeptRow(*row) for row in found]
