@@ -2,34 +2,64 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import PackageNotFoundError, version
 
-import structlog
 from fastapi import FastAPI
 from sqlalchemy import Engine
+from starlette.concurrency import run_in_threadpool
 from starlette.middleware.cors import CORSMiddleware
 
+import api.api_keys.router
+import api.audit.router
+import api.connector_types.router
 import api.connectors.router
+import api.dlq.router
 import api.health
+import api.ir.router
+import api.lineage.router
+import api.metrics
 import api.pipelines.router
+import api.plans.router
 import api.runs.router
+import api.scheduler.router
+import api.schema_fields.router
+import api.schema_rows.router
 import api.schemas.router
-from api import errors
+from api import errors, openapi
 from api.auth import refuse_open_doors
 from api.context import RunOrchestrator, Services
+from api.logs import configure_logs
+from api.metrics_registry import RequestMetrics
 from api.middleware import REQUEST_ID_HEADER, RequestMiddleware
+from api.principals import Principals
+from api.ratelimit import RateLimiter
 from catalog.engine import make_engine
 from catalog.runs import RunStore
 from catalog.settings import Settings
 from catalog.settings import settings as process_settings
 from deployments.orchestrator import Orchestrator
+from deployments.reconcile import Reconciler, ReconcilerThread
 
 BASE_PATH = "/api/v1"
 
-RESOURCES = (api.pipelines.router, api.runs.router, api.connectors.router, api.schemas.router)
+RESOURCES = (
+    api.pipelines.router,
+    api.ir.router,
+    api.plans.router,
+    api.runs.router,
+    api.dlq.router,
+    api.connectors.router,
+    api.connector_types.router,
+    api.schemas.router,
+    api.schema_fields.router,
+    api.schema_rows.router,
+    api.api_keys.router,
+    api.audit.router,
+    api.lineage.router,
+    api.scheduler.router,
+)
 """One module per resource, each with a `router`."""
 
 _POOL_SIZE = 20  # about half of the threads that serve requests; the rest may overflow
@@ -45,18 +75,26 @@ def create_app(
     """
     settings = settings or process_settings()
     refuse_open_doors(settings)
-    _configure_logs()
-    owned_engine = engine or make_engine(settings.database_url, pool_size=_POOL_SIZE)
+    configure_logs()
+    owned_engine = engine or make_engine(
+        settings.database_url, pool_size=_POOL_SIZE, query_timeout_s=settings.query_timeout_s
+    )
     services = Services(
         settings=settings,
         engine=owned_engine,
-        store=RunStore(owned_engine, pepper=settings.key_pepper.get_secret_value()),
+        store=RunStore(owned_engine, keyring=settings.keyring),
         orchestrator=orchestrator or Orchestrator(settings.prefect_api_url, settings.work_pool),
+        principals=Principals(owned_engine, settings.key_pepper.get_secret_value(), settings.key_cache_s),
+        limiter=RateLimiter(settings.rate_limit),
+        metrics=RequestMetrics(owned_engine),
     )
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        reconciler = ReconcilerThread(Reconciler(services.engine, services.orchestrator))
+        reconciler.start()
         yield
+        await run_in_threadpool(reconciler.stop)
         if isinstance(services.orchestrator, Orchestrator):
             services.orchestrator.close()
         if engine is None:
@@ -68,12 +106,15 @@ def create_app(
         description="Pipelines as documents, run by Prefect, loaded exactly once.",
         lifespan=lifespan,
         redirect_slashes=False,
+        generate_unique_id_function=openapi.operation_id,
     )
     app.state.services = services
-    errors.install(app)
+    errors.install(app, [resource.router for resource in RESOURCES])
     for resource in RESOURCES:
         app.include_router(resource.router, prefix=BASE_PATH)
     app.include_router(api.health.router)
+    app.include_router(api.metrics.router)
+    openapi.install(app)
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,
@@ -82,7 +123,13 @@ def create_app(
             allow_headers=["*"],
             expose_headers=[REQUEST_ID_HEADER, "Retry-After", "Content-Disposition"],
         )
-    app.add_middleware(RequestMiddleware, max_body_bytes=settings.max_body_bytes)
+    app.add_middleware(
+        RequestMiddleware,
+        metrics=services.metrics,
+        max_body_bytes=settings.max_body_bytes,
+        body_timeout_s=settings.body_timeout_s,
+        cors=bool(settings.cors_origins),
+    )
     return app
 
 
@@ -91,19 +138,3 @@ def _version() -> str:
         return version("headrace")
     except PackageNotFoundError:  # run from a checkout
         return "0"
-
-
-def _configure_logs() -> None:
-    if structlog.is_configured():
-        return
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso"),
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(),
-        ],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=True,
-    )

@@ -11,21 +11,26 @@ from urllib.parse import urlsplit
 import structlog
 from fastapi import APIRouter, Request, Response, Security
 from fastapi.routing import APIRoute
-from fastapi.security import APIKeyHeader
-from sqlalchemy.orm import Session
+from fastapi.security import APIKeyHeader, HTTPBearer
 from starlette.concurrency import run_in_threadpool
 
+from api.actions import record_action
+from api.body import check_body
 from api.context import services_of
-from api.errors import ERROR_RESPONSES, ApiError
+from api.errors import ApiError, invalid
+from catalog.authorship import Author, writing_as
 from catalog.bootstrap import ensure_tenant
-from catalog.keys import ROLES, Principal, Role, authenticate
+from catalog.keys import ROLES, Principal, Role
 from catalog.settings import Settings
 
 READ: tuple[Role, ...] = ("admin", "editor", "viewer")
 WRITE: tuple[Role, ...] = ("admin", "editor")
 
 _TENANT_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_KEY_HEADER = APIKeyHeader(name="X-API-Key", auto_error=False, description="Or `Authorization: Bearer hr_…`")
+_SECURITY = (
+    APIKeyHeader(name="X-API-Key", scheme_name="ApiKey", auto_error=False, description="A key of Headrace: `hr_…`"),
+    HTTPBearer(scheme_name="Bearer", auto_error=False, description="The same key as a bearer token"),
+)
 
 
 def allow(*roles: Role) -> dict[str, Any]:
@@ -34,7 +39,11 @@ def allow(*roles: Role) -> dict[str, Any]:
 
 
 class GuardedRoute(APIRoute):
-    """A route that knows who asks before it reads the body: 401, then 403, then 415, then what the body deserves."""
+    """A route that knows who asks before it reads the body: 401, 429, 403, 415, then what the body deserves.
+
+    What a request changes is in the audit log in the name of who asked: the catalog's tables write it themselves, and
+    for a route that leaves none of them changed (it cancels a run) the action is written down here.
+    """
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Wraps FastAPI's handler; a route that names no roles is a mistake, found when it is defined."""
@@ -43,16 +52,32 @@ class GuardedRoute(APIRoute):
         if not roles:
             raise ValueError(f"{self.path} does not say which roles may call it")
         takes_body = self.body_field is not None
+        writes = "GET" not in (self.methods or ()) and "viewer" not in roles
 
         async def guarded(request: Request) -> Response:
-            principal = await run_in_threadpool(identify, request)
+            principal = await identify(request)
             request.state.principal = principal
-            structlog.contextvars.bind_contextvars(tenant=principal.tenant_id)
+            known = {name.removesuffix("_id"): value for name, value in request.path_params.items()}
+            structlog.contextvars.bind_contextvars(tenant=principal.tenant_id, **known)
+            services = services_of(request)
+            wait_s = services.limiter.admit(principal.key_id)
+            if wait_s:
+                message = f"The key has made its {services.settings.rate_limit} requests of this minute"
+                raise ApiError(429, message, headers={"Retry-After": str(wait_s)})
             if principal.role not in roles:
                 raise ApiError(403, f"The role {principal.role} may not do this")
-            if takes_body and _has_body(request) and not _is_json(request):
-                raise ApiError(415, "The body must be JSON (Content-Type: application/json)")
-            return await handler(request)
+            refuse_repeated(request)
+            if takes_body and _has_body(request):
+                if not _is_json(request):
+                    raise ApiError(415, "The body must be JSON (Content-Type: application/json)")
+                await check_body(request, max_depth=services.settings.max_body_depth)
+            if not writes:
+                return await handler(request)
+            with writing_as(Author(principal.key_id, principal.actor, request.state.request_id)) as author:
+                response = await handler(request)
+                if response.status_code < 400 and not author.recorded:
+                    await run_in_threadpool(record_action, request, principal, self.name)
+                return response
 
         return guarded
 
@@ -60,26 +85,38 @@ class GuardedRoute(APIRoute):
 def guarded_router(tag: str) -> APIRouter:
     """A router whose routes are all guarded."""
     return APIRouter(
-        tags=[tag], route_class=GuardedRoute, dependencies=[Security(_KEY_HEADER)], responses=ERROR_RESPONSES
+        tags=[tag],
+        route_class=GuardedRoute,
+        dependencies=[Security(scheme) for scheme in _SECURITY],
     )
 
 
-def identify(request: Request) -> Principal:
+async def identify(request: Request) -> Principal:
     """Who asks. Raises ApiError 401 (no valid key) or 403 (a key of another tenant than the one named)."""
     services = services_of(request)
     if services.settings.auth == "off":
-        return _local(request)
+        return await run_in_threadpool(_local, request)
     key = _presented(request)
     principal = None
     if key is not None:
-        with Session(services.engine) as session, session.begin():
-            principal = authenticate(session, key, services.settings.key_pepper.get_secret_value())
+        principal = services.principals.remembered(key)
+        if principal is None:
+            principal = await run_in_threadpool(services.principals.look_up, key)
     if principal is None:
         message = "An API key is needed (X-API-Key)" if key is None else "The API key is not valid"
         raise ApiError(401, message, headers={"WWW-Authenticate": "Bearer"})
     if request.headers.get("X-Tenant-Id", principal.tenant_id) != principal.tenant_id:
         raise ApiError(403, "The API key belongs to another tenant")
     return principal
+
+
+def refuse_repeated(request: Request) -> None:
+    """Raises ApiError 400 for a query parameter that is given twice: whichever is taken, somebody meant the other."""
+    seen: set[str] = set()
+    for name, _ in request.query_params.multi_items():
+        if name in seen:
+            raise invalid(name, "repeated_parameter", f"'{name}' is given more than once")
+        seen.add(name)
 
 
 def refuse_open_doors(settings: Settings) -> None:
@@ -108,7 +145,7 @@ def _local(request: Request) -> Principal:
     if known is None or not _TENANT_ID.fullmatch(tenant_id):
         raise ApiError(403, "X-Tenant-Id or X-User-Role names nothing that exists")
     ensure_tenant(services_of(request).engine, tenant_id)
-    return Principal(tenant_id, known, "local")
+    return Principal(tenant_id, known, "local", f"local:{tenant_id}")
 
 
 def _is_loopback(host: str) -> bool:

@@ -11,11 +11,16 @@ from fastapi import Depends, Request
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
+from api.metrics_registry import RequestMetrics
+from api.principals import Principals
+from api.ratelimit import RateLimiter
+from catalog.credentials import Keyring
 from catalog.keys import Principal
 from catalog.repositories import TenantCatalog
 from catalog.runs import RunStore
 from catalog.settings import Settings
 from deployments.orchestrator import RegisteredPipeline, RunState, StartedRun
+from deployments.reconcile import Reconciler
 
 
 class RunOrchestrator(Protocol):
@@ -23,9 +28,17 @@ class RunOrchestrator(Protocol):
 
     def register(self, pipeline: RegisteredPipeline) -> str: ...
 
+    def retire(self, pipeline_id: str, *, keep: str) -> bool: ...
+
+    def unregister(self, pipeline_id: str) -> None: ...
+
+    def registered(self) -> dict[str, str]: ...
+
     def start(self, deployment_id: str, *, parameters: dict[str, Any], idempotency_key: str | None) -> StartedRun: ...
 
     def state(self, run_id: str) -> RunState | None: ...
+
+    def cancel(self, run_id: str) -> None: ...
 
     def runs(self, deployment_id: str, limit: int = 20) -> list[RunState]: ...
 
@@ -40,6 +53,9 @@ class Services:
     engine: Engine
     store: RunStore
     orchestrator: RunOrchestrator
+    principals: Principals
+    limiter: RateLimiter
+    metrics: RequestMetrics
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +82,19 @@ class RequestContext:
         return self.services.orchestrator
 
     @property
-    def pepper(self) -> str:
-        """The secret that seals connector credentials."""
+    def key_pepper(self) -> str:
+        """The secret in the hashes of API keys."""
         return self.services.settings.key_pepper.get_secret_value()
+
+    @property
+    def reconciler(self) -> Reconciler:
+        """What brings Prefect in line with the catalog."""
+        return Reconciler(self.services.engine, self.services.orchestrator)
+
+    @property
+    def keyring(self) -> Keyring:
+        """The keys that seal connector credentials."""
+        return self.services.settings.keyring
 
 
 def services_of(request: Request) -> Services:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import psycopg
 import structlog
-from fastapi import FastAPI, Request
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from sqlalchemy.exc import DataError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -16,19 +18,20 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
 from catalog.errors import Conflict, Invalid
-from deployments.orchestrator import OrchestratorAway
+from deployments.orchestrator import OrchestratorAway, OrchestratorRefused
 from ir.problems import Problem
 
 _log = structlog.get_logger("headrace.api")
 
 RETRY_AFTER_S = 5
 
-_CODES = {
+CODES = {
     400: "validation_error",
     401: "unauthorized",
     403: "forbidden",
     404: "not_found",
     405: "method_not_allowed",
+    408: "request_timeout",
     409: "conflict",
     413: "payload_too_large",
     415: "unsupported_media_type",
@@ -38,7 +41,9 @@ _CODES = {
     503: "unavailable",
 }
 
-_PROBLEM_CODES = {"missing": "missing_field", "extra_forbidden": "unknown_field", "json_invalid": "malformed_json"}
+_TOO_SLOW = (psycopg.errors.QueryCanceled, psycopg.errors.LockNotAvailable)
+
+_PROBLEMCODES = {"missing": "missing_field", "extra_forbidden": "unknown_field", "json_invalid": "malformed_json"}
 
 
 class Detail(BaseModel):
@@ -64,11 +69,6 @@ class ErrorEnvelope(BaseModel):
     """The body of every response with a status of 400 or more."""
 
     error: ErrorBody
-
-
-ERROR_RESPONSES: dict[int | str, dict[str, Any]] = {
-    status: {"model": ErrorEnvelope} for status in (400, 401, 403, 404, 409, 413, 415, 422, 503)
-}
 
 
 class ApiError(HTTPException):
@@ -106,7 +106,7 @@ def envelope(
 ) -> JSONResponse:
     """The response of a failed request."""
     body = {
-        "code": _CODES.get(status, "error"),
+        "code": CODES.get(status, "error"),
         "message": message,
         "status": status,
         "requestId": request.state.request_id,
@@ -115,13 +115,17 @@ def envelope(
     return JSONResponse({"error": body}, status_code=status, headers=dict(headers or {}))
 
 
-def install(app: FastAPI) -> None:
-    """Every exception a handler may meet, and the answer it becomes."""
+def install(app: FastAPI, routers: Iterable[APIRouter]) -> None:
+    """Every exception a handler may meet, and the answer it becomes. `routers` are those the application includes."""
+    app.state.methods = defaultdict(set)
+    for route in (route for router in routers for route in router.routes if isinstance(route, APIRoute)):
+        app.state.methods[route.path] |= route.methods or set()
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(RequestValidationError, _malformed)
     app.add_exception_handler(Conflict, _conflict)
     app.add_exception_handler(Invalid, _invalid)
     app.add_exception_handler(OrchestratorAway, _prefect_away)
+    app.add_exception_handler(OrchestratorRefused, _prefect_refuses)
     app.add_exception_handler(DBAPIError, _database)
     app.add_exception_handler(PoolTimeout, _database_away)
 
@@ -131,7 +135,15 @@ async def _http(request: Request, error: Exception) -> JSONResponse:
     messages = {404: "There is nothing here", 405: f"{request.method} is not allowed here"}
     message = error.detail if isinstance(error, ApiError) else messages.get(error.status_code, str(error.detail))
     details = error.details if isinstance(error, ApiError) else ()
-    return envelope(request, error.status_code, message, details=details, headers=error.headers)
+    headers = {"Allow": _allowed(request)} if error.status_code == 405 else error.headers
+    return envelope(request, error.status_code, message, details=details, headers=headers)
+
+
+def _allowed(request: Request) -> str:
+    """Every method of the path: the router itself names only those of the first route that has it."""
+    route = request.scope["route"]
+    methods: set[str] = request.app.state.methods.get(route.path) or route.methods
+    return ", ".join(sorted(methods))
 
 
 async def _malformed(request: Request, error: Exception) -> JSONResponse:
@@ -147,7 +159,7 @@ def _problem(error: Mapping[str, Any]) -> Problem:
     for step in steps if error["type"] != "json_invalid" else ():
         path += f"[{step}]" if isinstance(step, int) else f".{step}" if path else str(step)
     context = error.get("ctx", {})
-    kind = _PROBLEM_CODES.get(error["type"], error["type"])
+    kind = _PROBLEMCODES.get(error["type"], error["type"])
     if error["type"] == "json_invalid":
         return Problem(where, kind, f"The body is not JSON: {context.get('error')} at character {steps[0]}")
     if error["type"] in ("missing", "extra_forbidden"):
@@ -174,6 +186,11 @@ async def _prefect_away(request: Request, error: Exception) -> JSONResponse:
     return _away(request, "Prefect cannot be reached; try again in a moment")
 
 
+async def _prefect_refuses(request: Request, error: Exception) -> JSONResponse:
+    problem = Problem("deployment", "refused", str(error))
+    return envelope(request, 422, "Prefect does not take the pipeline as it is", details=[problem])
+
+
 async def _database(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, DBAPIError)
     state = getattr(error.orig, "sqlstate", None)
@@ -182,6 +199,9 @@ async def _database(request: Request, error: Exception) -> JSONResponse:
     # without an SQLSTATE the server never answered; the classes are connection, resources, shutdown
     if isinstance(error, OperationalError | InterfaceError) and (state is None or state[:3] in ("080", "530", "57P")):
         return await _database_away(request, error)
+    if isinstance(error.orig, _TOO_SLOW):
+        _log.warning("query given up", kind=type(error.orig).__name__)
+        return _away(request, "The database took too long to answer; try again later or ask for less")
     _log.error("database error", sqlstate=state, kind=type(error.orig).__name__)
     deadlock = isinstance(error.orig, psycopg.errors.DeadlockDetected | psycopg.errors.SerializationFailure)
     if deadlock:

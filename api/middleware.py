@@ -1,7 +1,9 @@
-"""What surrounds every request: its id, its log line, the size limit of its body, and an answer when code fails."""
+"""What surrounds every request: its id, its log line and metrics, the limits of its body, the headers of every answer,
+and an answer when code fails."""
 
 from __future__ import annotations
 
+import asyncio
 import re
 import secrets
 import time
@@ -12,11 +14,30 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.errors import ApiError, envelope
+from api.metrics_registry import RequestMetrics
 
 REQUEST_ID_HEADER = "X-Request-ID"
 
 _log = structlog.get_logger("headrace.api")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+
+_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+}
+"""Of every answer that does not say otherwise: what is sent is data, of one reader, and never a page."""
+
+_DOCS = ("/docs", "/redoc")
+_DOCS_POLICY = (
+    "default-src 'none'; script-src 'unsafe-inline' https://cdn.jsdelivr.net; connect-src 'self'; "
+    "style-src 'unsafe-inline' https://cdn.jsdelivr.net https://fonts.googleapis.com; "
+    "font-src https://fonts.gstatic.com; "
+    "img-src data: https://fastapi.tiangolo.com https://cdn.redoc.ly; worker-src blob:; frame-ancestors 'none'"
+)
 
 
 class RequestMiddleware:
@@ -25,9 +46,14 @@ class RequestMiddleware:
     Neither bodies nor headers nor query strings are logged: they may hold data or secrets.
     """
 
-    def __init__(self, app: ASGIApp, *, max_body_bytes: int) -> None:
+    def __init__(
+        self, app: ASGIApp, *, metrics: RequestMetrics, max_body_bytes: int, body_timeout_s: float, cors: bool = False
+    ) -> None:
         self._app = app
+        self._metrics = metrics
         self._max_body_bytes = max_body_bytes
+        self._body_timeout_s = body_timeout_s
+        self._headers = _HEADERS | ({"Cross-Origin-Resource-Policy": "cross-origin"} if cors else {})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -46,7 +72,12 @@ class RequestMiddleware:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message)[REQUEST_ID_HEADER] = request_id
+                answer = MutableHeaders(scope=message)
+                answer[REQUEST_ID_HEADER] = request_id
+                for name, value in self._headers.items():
+                    answer.setdefault(name, value)
+                if scope["path"] in _DOCS:
+                    answer["Content-Security-Policy"] = _DOCS_POLICY
             await send(message)
 
         try:
@@ -61,16 +92,25 @@ class RequestMiddleware:
                 raise
             await envelope(Request(scope), 500, "Something went wrong here")(scope, receive, respond)
         finally:
-            took = round((time.perf_counter() - began) * 1000, 1)
-            _log.info("request", method=scope["method"], path=scope["path"], status=status, ms=took)
+            took_s = time.perf_counter() - began
+            self._metrics.observe(scope, status, took_s)
+            _log.info("request", method=scope["method"], path=scope["path"], status=status, ms=round(took_s * 1000, 1))
 
     def _limited(self, receive: Receive) -> Receive:
-        received = 0
+        received, ended, deadline = 0, False, 0.0
 
         async def limited() -> Message:
-            nonlocal received
-            message = await receive()
+            nonlocal received, ended, deadline
+            if ended:  # what is waited for now is that the client goes away
+                return await receive()
+            deadline = deadline or asyncio.get_running_loop().time() + self._body_timeout_s
+            try:
+                async with asyncio.timeout_at(deadline):
+                    message = await receive()
+            except TimeoutError:
+                raise ApiError(408, f"The body did not arrive within {self._body_timeout_s:g} s") from None
             received += len(message.get("body", b""))
+            ended = not message.get("more_body", False)
             if received > self._max_body_bytes:
                 raise ApiError(413, self._too_large())
             return message

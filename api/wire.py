@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, PlainSerializer, StringConstraints, WithJsonSchema, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, StringConstraints, WithJsonSchema
 from pydantic.alias_generators import to_camel
 
 
@@ -26,6 +25,15 @@ Description = Annotated[str, StringConstraints(max_length=4000)]
 Id = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 
 
+def omitted() -> Any:
+    """The default of a field that a change may leave out; `model_fields_set` says whether it did. It is never null."""
+    return Field(default=None, json_schema_extra=_without_default)
+
+
+def _without_default(schema: dict[str, Any]) -> None:
+    schema.pop("default", None)
+
+
 class Shown(BaseModel):
     """A response."""
 
@@ -36,28 +44,3 @@ class Body(BaseModel):
     """A request's body. Fields that are not documented are refused: a misspelt one must not be lost in silence."""
 
     model_config = ConfigDict(alias_generator=to_camel, extra="forbid")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _storable(cls, value: Any) -> Any:
-        unstorable = _first_unstorable(value)
-        if unstorable is not None:
-            raise ValueError(unstorable)
-        return value
-
-
-def _first_unstorable(value: object) -> str | None:
-    """What the database could not keep: NUL characters, halves of surrogate pairs, numbers that are not JSON."""
-    waiting = [value]
-    while waiting:
-        each = waiting.pop()
-        if isinstance(each, dict):
-            waiting += each.keys()
-            waiting += each.values()
-        elif isinstance(each, list):
-            waiting += each
-        elif isinstance(each, float) and not math.isfinite(each):
-            return "NaN and Infinity are not JSON"
-        elif isinstance(each, str) and ("\x00" in each or any("\ud800" <= char <= "\udfff" for char in each)):
-            return "Text with NUL characters or lone surrogates cannot be stored"
-    return None

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 
-from sqlalchemy import Engine, update
+from sqlalchemy import Engine
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from catalog.keys import Role, digest, generate_key, shown_prefix
-from catalog.models import ApiKey, Tenant, new_id
+from catalog.keys import Role
+from catalog.models import Tenant
+from catalog.repositories import TenantCatalog
 
 
 def ensure_tenant(engine: Engine, tenant_id: str, name: str | None = None) -> None:
@@ -32,23 +33,9 @@ def issue_key(
 
     With `replace`, older keys of that tenant and name stop working: a stack that starts again leaves none behind.
     """
-    key = generate_key()
     with Session(engine) as session, session.begin():
-        if replace:
-            session.execute(
-                update(ApiKey)
-                .where(ApiKey.tenant_id == tenant_id, ApiKey.name == name, ApiKey.revoked_at.is_(None))
-                .values(revoked_at=datetime.now(UTC))
-            )
-        session.add(
-            ApiKey(
-                id=new_id("key"),
-                tenant_id=tenant_id,
-                name=name,
-                role=role,
-                prefix=shown_prefix(key),
-                digest=digest(key, pepper),
-                expires_at=expires_at,
-            )
-        )
+        keys = TenantCatalog(session, tenant_id).keys
+        for older in keys.not_revoked(name) if replace else ():
+            keys.revoke(older.id, "replaced")
+        _, key = keys.issue(name=name, role=role, pepper=pepper, expires_at=expires_at)
     return key

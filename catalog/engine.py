@@ -11,6 +11,8 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, create_engine, text
 
+from catalog.authorship import attribute
+
 SCHEMA = "headrace"
 """The catalog's schema, so that `public` is the user's."""
 
@@ -18,16 +20,24 @@ _MIGRATION_LOCK = 0x68656164  # "head"
 _CONNECT_TIMEOUT_S = 5
 
 
-def make_engine(url: str, *, pool_size: int = 10) -> Engine:
+def make_engine(url: str, *, pool_size: int = 10, query_timeout_s: float = 0) -> Engine:
     """An engine on psycopg 3 for a libpq URL (`postgresql://user@host/db`, socket directories and all).
 
-    libpq itself reads the URL, so everything libpq understands works. An engine must not cross a fork.
+    libpq itself reads the URL, so everything libpq understands works. An engine must not cross a fork. A statement that
+    takes longer than `query_timeout_s`, or waits for a lock half as long, is given up; 0 waits for ever.
     """
 
     def connect() -> psycopg.Connection[tuple[object, ...]]:
-        return psycopg.connect(url, connect_timeout=_CONNECT_TIMEOUT_S, application_name="headrace")
+        connection = psycopg.connect(url, connect_timeout=_CONNECT_TIMEOUT_S, application_name="headrace")
+        if query_timeout_s:
+            connection.execute(
+                "SELECT set_config('statement_timeout', %s, false), set_config('lock_timeout', %s, false)",
+                (f"{query_timeout_s * 1000:.0f}", f"{query_timeout_s * 500:.0f}"),
+            )
+            connection.commit()
+        return connection
 
-    return create_engine(
+    engine = create_engine(
         "postgresql+psycopg://",
         creator=connect,
         pool_size=pool_size,
@@ -36,6 +46,8 @@ def make_engine(url: str, *, pool_size: int = 10) -> Engine:
         pool_pre_ping=True,
         hide_parameters=True,  # values are the users' data: never in a log
     )
+    attribute(engine)
+    return engine
 
 
 def upgrade(url: str) -> None:

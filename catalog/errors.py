@@ -25,3 +25,11 @@ class PipelineMissing(LookupError):
 
 class NoIr(Exception):
     """The pipeline has no IR to run (legacy nodes and edges)."""
+
+
+class StaleVersion(Conflict):
+    """The IR was changed by somebody else since it was read; `newest` is the version there is now (0: none)."""
+
+    def __init__(self, newest: int) -> None:
+        super().__init__(f"The IR has changed since: its newest version is {newest}")
+        self.newest = newest

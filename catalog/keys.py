@@ -27,11 +27,13 @@ _LAST_USED_EVERY = timedelta(minutes=1)
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who is asking: a tenant, a role, and a name for `authoredBy` and the logs."""
+    """Who is asking: a tenant, a role, a name for `authoredBy` and the logs, and the key it is known by."""
 
     tenant_id: str
     role: Role
     actor: str
+    key_id: str
+    expires_at: datetime | None = None
 
 
 def generate_key() -> str:
@@ -64,4 +66,4 @@ def authenticate(session: Session, key: str, pepper: str, *, now: datetime | Non
     if found.last_used_at is None or now - found.last_used_at >= _LAST_USED_EVERY:
         session.execute(update(ApiKey).where(ApiKey.id == found.id).values(last_used_at=now))
     role = next(role for role in ROLES if role == found.role)
-    return Principal(found.tenant_id, role, found.name)
+    return Principal(found.tenant_id, role, found.name, found.id, found.expires_at)

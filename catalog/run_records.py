@@ -86,6 +86,7 @@ class RunSnapshot:
     retry_of: str | None
     origin_run_id: str | None
     """Of a replay: the root of the runs whose failed rows it runs again."""
+    parameters: dict[str, Any]
     status: str
     load_strategy: str
     total_rows: int

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import fields
 from itertools import groupby
+from typing import Any
 
 from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
@@ -45,6 +46,7 @@ def read_snapshot(session: Session, run_id: str) -> RunSnapshot | None:
         root_run_id=run.root_run_id,
         retry_of=run.retry_of,
         origin_run_id=run.origin_run_id,
+        parameters=run.parameters,
         status=run.status,
         load_strategy=run.load_strategy,
         total_rows=run.total_rows,
@@ -62,7 +64,7 @@ def read_snapshot(session: Session, run_id: str) -> RunSnapshot | None:
         touched_at=max(sign for sign in signs if sign is not None),
         observed_at=observed_at,
         partitions=partitions,
-        nodes=_node_totals(session, run_id),
+        nodes=_in_order(_node_totals(session, run_id), run.plan),
         first_errors=tuple(RejectedCell(e.row, e.column or None, e.value, e.error) for e in errors),
         log=tuple(LogLine(*line) for line in log),
     )
@@ -71,6 +73,12 @@ def read_snapshot(session: Session, run_id: str) -> RunSnapshot | None:
 def _node_totals(session: Session, run_id: str) -> dict[str, dict[str, int]]:
     by_node = groupby(session.execute(_NODE_TOTALS, {"run_id": run_id}), lambda row: row[0])
     return {node: {counter: int(total) for _, counter, total in totals} for node, totals in by_node}
+
+
+def _in_order(totals: dict[str, dict[str, int]], plan: dict[str, Any] | None) -> dict[str, dict[str, int]]:
+    """The nodes as rows pass through them; the plan knows."""
+    known = [node for stage in (plan or {}).get("stages", ()) for node in stage.get("nodes", ())]
+    return {node: totals[node] for node in [*dict.fromkeys(known), *totals] if node in totals}
 
 
 _NODE_TOTALS = text("""

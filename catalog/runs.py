@@ -4,7 +4,7 @@ task that runs twice, or a flow that starts again, leaves the same rows."""
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal
 
@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from catalog.credentials import Keyring
 from catalog.errors import NoIr, PipelineMissing
-from catalog.models import Pipeline, PipelineIrVersion, PipelineRun, RunLog, RunPartition
+from catalog.models import Connector, Pipeline, PipelineIrVersion, PipelineRun, RunLog, RunPartition
 from catalog.repositories.schemas import SchemaRepository
 from catalog.run_records import SUCCESSFUL, TERMINAL, ConnectorRecord, RunPipeline, RunSnapshot
 from catalog.run_snapshot import read_snapshot
@@ -50,6 +50,7 @@ class RunStore:
         retry_of: str | None,
         load_strategy: str,
         origin_run_id: str | None = None,
+        parameters: Mapping[str, Any] | None = None,
         status: Literal["pending", "running"] = "pending",
         created_at: datetime | None = None,
     ) -> None:
@@ -65,6 +66,7 @@ class RunStore:
             root_run_id=root_run_id,
             retry_of=retry_of,
             origin_run_id=origin_run_id,
+            parameters=dict(parameters or {}),
             load_strategy=load_strategy,
             status=status,
             created_at=created_at or func.now(),
@@ -79,6 +81,7 @@ class RunStore:
                 "root_run_id": new.root_run_id,
                 "retry_of": new.retry_of,
                 "origin_run_id": new.origin_run_id,
+                "parameters": new.parameters,
                 "load_strategy": new.load_strategy,
                 "started_at": func.coalesce(PipelineRun.started_at, new.started_at),
                 "finished_at": None,
@@ -237,7 +240,9 @@ class RunStore:
         with self._engine.begin() as connection:
             run = connection.execute(
                 ended.values(status=status, failure_reason=reason, finished_at=func.now(), **totals).returning(
-                    PipelineRun.pipeline_id, func.coalesce(PipelineRun.started_at, PipelineRun.created_at).label("at")
+                    PipelineRun.pipeline_id,
+                    PipelineRun.rows_in,
+                    func.coalesce(PipelineRun.started_at, PipelineRun.created_at).label("at"),
                 )
             ).one_or_none()
             if run is None:
@@ -251,6 +256,12 @@ class RunStore:
             changes: dict[str, Any] = {"last_run_at": run.at, "last_run_status": status}
             if status in SUCCESSFUL:
                 changes["status"] = func.replace(Pipeline.status, "draft", "active")
+                source = select(Pipeline.connector_id).where(Pipeline.id == run.pipeline_id).scalar_subquery()
+                connection.execute(
+                    update(Connector)
+                    .where(Connector.id == source)
+                    .values(last_sync_row_count=run.rows_in, last_sync_at=func.now())
+                )
             connection.execute(
                 update(Pipeline)
                 .where(Pipeline.id == run.pipeline_id)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,14 +75,17 @@ def definition_problems(table: str, fields: Sequence[FieldDefinition]) -> list[P
         problems.append(Problem("fields", "too_many", f"More than {MAX_FIELDS} fields"))
     seen: set[str] = set()
     for index, field in enumerate(fields):
-        path = f"fields[{index}]"
-        problems += _name_problems(f"{path}.name", field.name, seen)
-        problems += _type_problems(path, field)
+        problems += field_problems(field, f"fields[{index}].", seen)
         seen.add(field.name.lower())
     return problems
 
 
-def _name_problems(path: str, name: str, seen: set[str]) -> list[Problem]:
+def field_problems(field: FieldDefinition, path: str = "", taken: Collection[str] = ()) -> list[Problem]:
+    """Everything that forbids one column; `taken` are lower-case names of others, `path` is put before the places."""
+    return [*_name_problems(f"{path}name", field.name, taken), *_type_problems(path, field)]
+
+
+def _name_problems(path: str, name: str, seen: Collection[str]) -> list[Problem]:
     if not _COLUMN.fullmatch(name):
         hint = "letters, digits and underscores, not starting with a digit"
         return [Problem(path, "invalid_name", f"'{name}' is not a column name", hint)]
@@ -98,7 +101,7 @@ def _name_problems(path: str, name: str, seen: set[str]) -> list[Problem]:
 def _type_problems(path: str, field: FieldDefinition) -> list[Problem]:
     kind = field.data_type
     if kind not in DATA_TYPES:
-        return [Problem(f"{path}.dataType", "unknown_type", f"Unknown data type '{kind}'", nearest(kind, DATA_TYPES))]
+        return [Problem(f"{path}dataType", "unknown_type", f"Unknown data type '{kind}'", nearest(kind, DATA_TYPES))]
     problems = []
     for name, value, owner, smallest, largest in (
         ("length", field.length, "varchar", 1, _MAX_VARCHAR),
@@ -109,10 +112,10 @@ def _type_problems(path: str, field: FieldDefinition) -> list[Problem]:
             continue
         if kind != owner:
             only = f"'{name}' belongs to {owner}, not to {kind}"
-            problems.append(Problem(f"{path}.{name}", "not_allowed", only))
+            problems.append(Problem(f"{path}{name}", "not_allowed", only))
         elif not smallest <= value <= largest:
             between = f"'{name}' must be between {smallest} and {largest}"
-            problems.append(Problem(f"{path}.{name}", "out_of_range", between))
+            problems.append(Problem(f"{path}{name}", "out_of_range", between))
     return problems
 
 
@@ -122,7 +125,7 @@ def create_table(connection: Connection, table: str, fields: Sequence[FieldDefin
     Without a primary key among the fields there is a generated `id`, unless a field has that name. The fields must have
     no `definition_problems`. Raises SQLAlchemy's ProgrammingError when the table exists, DataError for a bad default.
     """
-    columns: list[sql.Composable] = [_column(field) for field in fields]
+    columns: list[sql.Composable] = [column_clause(field) for field in fields]
     keys = [sql.Identifier(field.name) for field in fields if field.is_primary_key]
     if keys:
         columns.append(sql.SQL("PRIMARY KEY ({})").format(sql.SQL(", ").join(keys)))
@@ -139,10 +142,11 @@ def table_exists(connection: Connection, table: str) -> bool:
     return found.scalar() is not None
 
 
-def _column(field: FieldDefinition) -> sql.Composed:
-    parts: list[sql.Composable] = [sql.Identifier(field.name), sql.SQL(_TYPES[field.data_type](field))]
+def column_clause(field: FieldDefinition) -> sql.Composed:
+    """A column in `CREATE TABLE` or `ADD COLUMN`."""
+    parts: list[sql.Composable] = [sql.Identifier(field.name), sql.SQL(type_clause(field))]
     if field.default_value is not None:
-        parts.append(_default(field.data_type, field.default_value))
+        parts.append(default_clause(field))
     if not field.is_nullable:
         parts.append(sql.SQL("NOT NULL"))
     if field.is_unique and not field.is_primary_key:
@@ -150,7 +154,14 @@ def _column(field: FieldDefinition) -> sql.Composed:
     return sql.SQL(" ").join(parts)
 
 
-def _default(data_type: str, value: str) -> sql.Composed:
+def type_clause(field: FieldDefinition) -> str:
+    """The PostgreSQL type of a field, with its size."""
+    return _TYPES[field.data_type](field)
+
+
+def default_clause(field: FieldDefinition) -> sql.Composed:
+    """`DEFAULT …` of a field that has one: one of a few functions, else a literal."""
+    value = field.default_value or ""
     if value.strip().lower() in _DEFAULT_FUNCTIONS:
         return sql.SQL("DEFAULT {}").format(sql.SQL(value.strip().lower()))
     return sql.SQL("DEFAULT {}").format(sql.Literal(value))

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from functools import cache
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from catalog.credentials import Keyring
 
 
 class Settings(BaseSettings):
     """One field per setting: `database_url` is `HEADRACE_DATABASE_URL`; lists are JSON in the environment."""
 
-    model_config = SettingsConfigDict(env_prefix="HEADRACE_", extra="ignore", frozen=True)
+    # a wrong secret must not stand in the message that says so
+    model_config = SettingsConfigDict(env_prefix="HEADRACE_", extra="ignore", frozen=True, hide_input_in_errors=True)
 
     database_url: str
     """libpq URL of the database that holds the catalog (schema `headrace`) and the users' tables (schema `public`)."""
@@ -22,7 +26,14 @@ class Settings(BaseSettings):
     """The folder `local_fs` paths are relative to and cannot leave."""
 
     key_pepper: SecretStr = Field(min_length=16)
-    """Secret mixed into the stored hashes of API keys; connector credentials are sealed with a key derived from it."""
+    """Secret mixed into the stored hashes of API keys."""
+
+    encryption_keys: SecretStr = SecretStr("")
+    """Keys that seal connector credentials, newest first, separated by commas; each is 32 random bytes in base64.
+    Without any, connectors cannot have credentials."""
+
+    connector_networks: tuple[IPv4Network | IPv6Network, ...] = ()
+    """Networks besides the public internet that a connector's test may dial, such as `["10.1.0.0/16"]`."""
 
     auth: Literal["on", "off"] = "on"
     """`off` is for a local demo: tenant and role come from headers. Refused unless bound to loopback."""
@@ -34,6 +45,32 @@ class Settings(BaseSettings):
     port: int = 8000
     cors_origins: tuple[str, ...] = ()
     max_body_bytes: int = Field(default=4 * 1024 * 1024, ge=1024)
+    max_body_depth: int = Field(default=64, ge=4, le=500)
+    """How deep the objects and arrays of a body may be nested."""
+    body_timeout_s: float = Field(default=30, gt=0)
+    """A request whose body has not arrived by then is answered 408."""
+    query_timeout_s: float = Field(default=30, gt=0)
+    """One statement of the facade that takes longer is given up: 503."""
+
+    rate_limit: int = Field(default=12_000, ge=0)
+    """Requests per API key and minute (each process counts its own); 0 is no limit."""
+    key_cache_s: float = Field(default=3, ge=0, le=60)
+    """For how long a key that was found valid is believed to be: a revoked one works that much longer elsewhere."""
+
+    metrics: Literal["on", "off"] = "on"
+    metrics_token: SecretStr | None = None
+    """When set, `/metrics` needs it as `Authorization: Bearer …`."""
+
+    @field_validator("encryption_keys")
+    @classmethod
+    def _readable_keys(cls, value: SecretStr) -> SecretStr:
+        Keyring.parse(value.get_secret_value())
+        return value
+
+    @property
+    def keyring(self) -> Keyring:
+        """The encryption keys, ready to seal and open."""
+        return Keyring.parse(self.encryption_keys.get_secret_value())
 
 
 @cache

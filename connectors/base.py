@@ -90,7 +90,14 @@ class Batch:
 
 
 class Source(Protocol):
-    """A place rows come from. Instances are built per run from a source node's config and its connector record."""
+    """A place rows come from. Instances are built per run from a source node's config and its connector record.
+
+    A `Discovery` without columns means that they cannot be known: what depends on them is left out of the run.
+    """
+
+    @property
+    def note(self) -> str | None:
+        """A remark for the run's log, if there is one."""
 
     def discover(self, *, max_partitions: int) -> Discovery:
         """Looks at the source; raises SourceError. Splits into at most `max_partitions`, fewer for small sources."""

@@ -1,12 +1,15 @@
-"""The source connectors by their IR name. A new connector is one module and one line in SOURCES."""
+"""The source connectors by their IR name. A new connector is one module and one line in READY."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 from connectors.base import Source, SourceError
+from connectors.catalogue import SOURCE_NAMES
+from connectors.coming_soon import ComingSoon
 from connectors.files.delimited.dialect import near
 from connectors.files.local_fs import LocalFiles
 from ir.schema import Schema
@@ -20,7 +23,11 @@ class SourceType(Protocol):
     ) -> Source: ...
 
 
-SOURCES: dict[str, SourceType] = {"local_fs": LocalFiles}
+READY: dict[str, SourceType] = {"local_fs": LocalFiles}
+"""The connectors that read."""
+
+SOURCES: dict[str, SourceType] = {name: partial(ComingSoon, name) for name in SOURCE_NAMES} | READY
+"""Every connector a source node may name; what is registered and not ready gives no rows and says so."""
 
 
 def source_for(
@@ -31,6 +38,6 @@ def source_for(
         raise SourceError(
             "unknown_connector",
             f"There is no connector '{connector}'.",
-            near(connector, tuple(SOURCES)) or f"Use one of {', '.join(SOURCES)}.",
+            near(connector, tuple(SOURCES)) or f"Use one of {', '.join(sorted(SOURCES))}.",
         )
     return SOURCES[connector](config, fields=fields, files_root=files_root, connection=connection)

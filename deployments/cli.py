@@ -12,6 +12,8 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from deployments.keys_command import keys
+from deployments.rotate_encryption import rotate_encryption
 from deployments.stack.errors import StackError
 from deployments.stack.layout import DEFAULT_DATA_DIR, WORK_POOL, Layout
 from deployments.stack.options import StackOptions
@@ -25,6 +27,8 @@ app = typer.Typer(
 )
 database = typer.Typer(no_args_is_help=True, help="The catalog's database.")
 app.add_typer(database, name="db")
+keys.command("rotate-encryption")(rotate_encryption)
+app.add_typer(keys, name="keys")
 
 _out = Console(highlight=False, soft_wrap=True)
 _err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -141,8 +145,8 @@ def worker(
 ) -> None:
     """Run a worker: it takes runs of its pool and starts each in a forked process.
 
-    Reads HEADRACE_DATABASE_URL, HEADRACE_KEY_PEPPER, HEADRACE_FILES_ROOT and HEADRACE_PREFECT_API_URL (or
-    PREFECT_API_URL), as `headrace up` sets them for its own.
+    Reads HEADRACE_DATABASE_URL, HEADRACE_KEY_PEPPER, HEADRACE_ENCRYPTION_KEYS, HEADRACE_FILES_ROOT and
+    HEADRACE_PREFECT_API_URL (or PREFECT_API_URL), as `headrace up` sets them for its own.
     """
     environment = dict(os.environ)
     prefect_api_url = environment.get("PREFECT_API_URL") or environment.get("HEADRACE_PREFECT_API_URL")

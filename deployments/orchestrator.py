@@ -5,14 +5,18 @@ Prefect is imported on first use: it takes about a second, and the command line 
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID, uuid4
 
 import httpx
+from pydantic import ValidationError
 
 from deployments.pipeline import ENTRYPOINT, PARAMETER_SCHEMA, RegisteredPipeline
 from deployments.schedules import to_prefect
@@ -24,18 +28,33 @@ if TYPE_CHECKING:
     from prefect.client.schemas.responses import DeploymentResponse
     from prefect.context import SettingsContext
 
-__all__ = ["Orchestrator", "OrchestratorAway", "RegisteredPipeline", "RunState", "StartedRun", "UnknownDeployment"]
+__all__ = [
+    "Orchestrator",
+    "OrchestratorAway",
+    "OrchestratorRefused",
+    "RegisteredPipeline",
+    "RunState",
+    "StartedRun",
+    "UnknownDeployment",
+]
 
 _T = TypeVar("_T")
 _CONNECT_SECONDS = 3.0
 _READ_SECONDS = 15.0
 _WAITING = timedelta(minutes=1)
+_ONE_DEPLOYMENT = re.compile(r"/deployments/[0-9a-f]{8}-[0-9a-f-]{27}")
+_PAGE = 200
+"""Prefect gives no more at once."""
 _SCHEDULED_SOON = 2
 """How many runs of one schedule can be due within `_WAITING`."""
 
 
 class OrchestratorAway(Exception):
     """Prefect cannot be reached, or is too busy or too broken to answer. Trying again later may work."""
+
+
+class OrchestratorRefused(Exception):
+    """Prefect answered, and will not do it however often it is asked; the text says why."""
 
 
 class UnknownDeployment(Exception):
@@ -75,18 +94,28 @@ class Orchestrator:
         """Makes the pipeline's flow and deployment what they should be; returns the deployment's id.
 
         Sends nothing when the deployment already carries this fingerprint: Prefect would delete and re-create its
-        schedules and the runs already scheduled. A renamed pipeline's old deployment is removed.
+        schedules and the runs already scheduled. A renamed pipeline gets a new one; `retire` then removes the old.
+        Raises OrchestratorRefused.
         """
         return self._call(lambda client: _register(client, pipeline, self._work_pool))
 
+    def retire(self, pipeline_id: str, *, keep: str) -> bool:
+        """Removes the pipeline's deployments but `keep`; False while runs of one have not ended: it fires no more, and
+        goes when it is asked again after their end. (Prefect would delete the runs that wait.)"""
+        return self._call(lambda client: _retire(client, pipeline_id, keep))
+
     def unregister(self, pipeline_id: str) -> None:
-        """Removes the pipeline's deployments, and with them their schedules. Runs that were started stay."""
+        """Removes the pipeline's deployments, and with them their schedules and the runs that have not begun."""
 
         def remove(client: SyncPrefectClient) -> None:
             for deployment in _deployments(client, pipeline_id):
-                client.delete_deployment(deployment.id)
+                _delete(client, deployment)
 
         self._call(remove)
+
+    def registered(self) -> dict[str, str]:
+        """Pipeline id → fingerprint of its deployment, of every deployment of Headrace that Prefect has."""
+        return self._call(_registered)
 
     def start(self, deployment_id: str, *, parameters: dict[str, Any], idempotency_key: str | None) -> StartedRun:
         """Starts a run. Raises UnknownDeployment.
@@ -173,9 +202,11 @@ class Orchestrator:
                 code = error.response.status_code
                 if code >= httpx.codes.INTERNAL_SERVER_ERROR or code == httpx.codes.TOO_MANY_REQUESTS:
                     raise OrchestratorAway(f"Prefect at {self._url} answered {code}.") from error
-                if code == httpx.codes.NOT_FOUND and "/deployments/" in str(error.request.url):
+                if code == httpx.codes.NOT_FOUND and _ONE_DEPLOYMENT.search(error.request.url.path):
                     raise UnknownDeployment(str(error.request.url)) from error
-                raise
+                raise OrchestratorRefused(_reason(error.response)) from error
+            except ValidationError as error:  # Prefect's client found the fault before the server could
+                raise OrchestratorRefused("; ".join(each["msg"] for each in error.errors())) from error
         raise AssertionError("unreachable")
 
     def _connected(self) -> tuple[SyncPrefectClient, SettingsContext]:
@@ -202,10 +233,9 @@ def _register(client: SyncPrefectClient, pipeline: RegisteredPipeline, work_pool
 
     known = _deployments(client, pipeline.id)
     for deployment in known:
-        if deployment.version == pipeline.version and deployment.work_pool_name == work_pool and len(known) == 1:
+        if deployment.version == pipeline.version and deployment.work_pool_name == work_pool:
             return str(deployment.id)
     flow_id = client.create_flow_from_name(pipeline.flow_name)
-    current = next((each for each in known if each.flow_id == flow_id), None)
     deployment_id = client.create_deployment(
         flow_id=flow_id,
         name=pipeline.deployment_name,
@@ -219,16 +249,64 @@ def _register(client: SyncPrefectClient, pipeline: RegisteredPipeline, work_pool
         parameter_openapi_schema=PARAMETER_SCHEMA,
         enforce_parameter_schema=True,
         schedules=to_prefect(
-            pipeline.schedule, active=pipeline.active, known=list(current.schedules) if current is not None else []
+            pipeline.schedule, active=pipeline.active, since=pipeline.scheduled_since or datetime.now(UTC)
         ),
         paused=not pipeline.active,
         concurrency_limit=1,
         concurrency_options=ConcurrencyOptions(collision_strategy=ConcurrencyLimitStrategy.ENQUEUE),
     )
-    for deployment in known:
-        if deployment.id != deployment_id:
-            client.delete_deployment(deployment.id)
     return str(deployment_id)
+
+
+def _retire(client: SyncPrefectClient, pipeline_id: str, keep: str) -> bool:
+    retired = True
+    for deployment in _deployments(client, pipeline_id):
+        if str(deployment.id) == keep:
+            continue
+        if _unfinished(client, deployment.id):
+            if not deployment.paused:
+                client.pause_deployment(deployment.id)
+            retired = False
+        else:
+            _delete(client, deployment)
+    return retired
+
+
+def _delete(client: SyncPrefectClient, deployment: DeploymentResponse) -> None:
+    from prefect.exceptions import ObjectNotFound
+
+    with suppress(ObjectNotFound):  # somebody was faster
+        client.delete_deployment(deployment.id)
+
+
+def _unfinished(client: SyncPrefectClient, deployment_id: UUID) -> bool:
+    from prefect.client.schemas.filters import FlowRunFilter
+
+    wanted = FlowRunFilter.model_validate(
+        {
+            "deployment_id": {"any_": [str(deployment_id)]},
+            "state": {"type": {"any_": ["SCHEDULED", "PENDING", "RUNNING", "PAUSED", "CANCELLING"]}},
+        }
+    )
+    now = datetime.now(UTC)
+    return any(not _only_scheduled(run, now) for run in client.read_flow_runs(flow_run_filter=wanted, limit=200))
+
+
+def _registered(client: SyncPrefectClient) -> dict[str, str]:
+    from prefect.client.schemas.filters import DeploymentFilter
+    from prefect.client.schemas.sorting import DeploymentSort
+
+    ours = DeploymentFilter.model_validate({"tags": {"all_": ["headrace"]}})
+    found: dict[str, str] = {}
+    for offset in count(0, _PAGE):
+        page = client.read_deployments(deployment_filter=ours, limit=_PAGE, offset=offset, sort=DeploymentSort.NAME_ASC)
+        for deployment in page:
+            pipeline_id = next((tag[9:] for tag in deployment.tags if tag.startswith("pipeline:")), None)
+            if pipeline_id is not None:
+                found[pipeline_id] = (deployment.version or "").rpartition("+")[2]
+        if len(page) < _PAGE:
+            break
+    return found
 
 
 def _deployments(client: SyncPrefectClient, pipeline_id: str) -> list[DeploymentResponse]:
@@ -237,6 +315,21 @@ def _deployments(client: SyncPrefectClient, pipeline_id: str) -> list[Deployment
 
     tagged = DeploymentFilter.model_validate({"tags": {"all_": ["headrace", f"pipeline:{pipeline_id}"]}})
     return client.read_deployments(deployment_filter=tagged)
+
+
+def _reason(response: httpx.Response) -> str:
+    """What Prefect says is wrong, in its words."""
+    try:
+        detail = response.json()
+    except ValueError:
+        detail = None
+    for key in ("detail", "exception_detail"):
+        if isinstance(detail, dict) and isinstance(detail.get(key), str):
+            return f"Prefect answered {response.status_code}: {detail[key]}"
+    if isinstance(detail, dict) and isinstance(detail.get("exception_detail"), list):
+        said = "; ".join(str(each.get("msg")) for each in detail["exception_detail"] if isinstance(each, dict))
+        return f"Prefect answered {response.status_code}: {said}"
+    return f"Prefect answered {response.status_code}"
 
 
 def _only_scheduled(run: FlowRun, now: datetime) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from ir.schedule import Schedule
@@ -14,6 +15,8 @@ ENTRYPOINT = "flows.run.run_pipeline"
 # A pipeline or tenant may be called anything; these are what Prefect refuses in a name, as their look-alikes. Distinct
 # names stay distinct (unless somebody uses the look-alikes themselves, and then only their titles in Prefect's UI mix).
 _LOOK_ALIKES = str.maketrans("/%&<>", "\uff0f\uff05\uff06\uff1c\uff1e")
+
+_SCALARS = [{"type": kind} for kind in ("string", "integer", "number", "boolean")]
 
 PARAMETER_SCHEMA: dict[str, Any] = {
     "title": "Parameters",
@@ -33,6 +36,12 @@ PARAMETER_SCHEMA: dict[str, Any] = {
             "default": None,
             "position": 3,
         },
+        "parameters": {
+            "title": "parameters",
+            "anyOf": [{"type": "object", "additionalProperties": {"anyOf": _SCALARS}}, {"type": "null"}],
+            "default": None,
+            "position": 4,
+        },
     },
     "required": ["pipeline_id", "tenant_id"],
     "definitions": {},
@@ -42,7 +51,10 @@ PARAMETER_SCHEMA: dict[str, Any] = {
 
 @dataclass(frozen=True, slots=True)
 class RegisteredPipeline:
-    """What of a pipeline Prefect has to know. `active` false pauses its schedule; runs can still be started by hand."""
+    """What of a pipeline Prefect has to know. `active` false pauses its schedule; runs can still be started by hand.
+
+    `scheduled_since` (aware) is when the schedule was set, where an rrule without a start begins; None means now.
+    """
 
     id: str
     name: str
@@ -51,6 +63,7 @@ class RegisteredPipeline:
     ir_version: int | None = None
     parallelism: int | None = None
     active: bool = True
+    scheduled_since: datetime | None = None
 
     @property
     def flow_name(self) -> str:
@@ -89,6 +102,7 @@ class RegisteredPipeline:
             "description": self.description,
             "schedule": None if self.schedule is None else self.schedule.model_dump(mode="json"),
             "active": self.active,
+            "since": None if self.scheduled_since is None else self.scheduled_since.astimezone(UTC).isoformat(),
         }
         return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()[:16]
 

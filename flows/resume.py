@@ -28,6 +28,8 @@ class Continuation:
     ir_version: int | None = None
     earlier_plan: dict[str, Any] | None = None
     open_rows: OpenRows | None = None
+    parameters: Mapping[str, Any] | None = None
+    """Those of the earlier run; None for a run that is the first."""
     committed: int = 0
     """Source rows that the chain has dealt with for good."""
 
@@ -56,6 +58,7 @@ def retried(original: RunSnapshot, store: RunStore, run_id: str, database_url: s
         origin_run_id=origin,
         earlier_plan=original.plan,
         open_rows=found,
+        parameters=original.parameters,
         committed=original.rows_in,
     )
 
@@ -86,5 +89,6 @@ def _behind_ledger(earlier: RunSnapshot, retry_of: str | None, database_url: str
         origin_run_id=earlier.origin_run_id,
         ir_version=earlier.ir_version if bound else version,
         earlier_plan=earlier.plan if bound else None,
+        parameters=earlier.parameters,
         committed=committed,
     )

@@ -5,13 +5,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 from prefect import State, flow, get_run_logger, task
+from prefect._internal.control_listener import get_intent
 from prefect.artifacts import acreate_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.context import FlowRunContext
+from prefect.exceptions import TerminationSignal
 from prefect.states import Completed, Failed
 from prefect.tasks import exponential_backoff
 
@@ -33,6 +36,7 @@ from flows.runtime.limits import RunFailed
 from flows.runtime.partition import Stopped
 from flows.runtime.prepare import prepare, stored_plan
 from flows.runtime.tally import AccountingError
+from ir.parameters import ParameterValue
 
 RunLogger = logging.Logger | logging.LoggerAdapter[logging.Logger]
 
@@ -97,9 +101,14 @@ async def load_partition(run_id: str, stage: int, index: int) -> State[Resume]:
 
 @flow(name="headrace", persist_result=False, validate_parameters=True)
 async def run_pipeline(
-    pipeline_id: str, tenant_id: str, ir_version: int | None = None, retry_of: str | None = None
+    pipeline_id: str,
+    tenant_id: str,
+    ir_version: int | None = None,
+    retry_of: str | None = None,
+    parameters: dict[str, str | int | float | bool] | None = None,
 ) -> State[Any]:
-    """Runs a pipeline: its live IR version unless another is named. `retry_of` is the id of the run to continue.
+    """Runs a pipeline: its live IR version unless another is named. `retry_of` is the id of the run to continue,
+    `parameters` fill `{{name}}` in the configs of its sources.
 
     Ends Completed, Completed under the name CompletedWithErrors, or Failed with a sentence that says why.
     """
@@ -110,7 +119,8 @@ async def run_pipeline(
     store = RunStore(make_engine(settings().database_url))
     logger = get_run_logger()
     try:
-        job = _job(store, run_id, pipeline_id, tenant_id, ir_version, retry_of)
+        asked = Asked(pipeline_id, tenant_id, ir_version, retry_of, parameters or {})
+        job = _job(store, run_id, asked)
         journal = _LoggedJournal(store, run_id, job.root_run_id, logger)
         execution = Execution(await asyncio.to_thread(prepare, job), journal)
         _started(store, run_id, execution)
@@ -135,36 +145,46 @@ async def run_pipeline(
     return Completed(message=message, name="CompletedWithErrors" if totals.failed else "Completed")
 
 
-def _job(
-    store: RunStore, run_id: str, pipeline_id: str, tenant_id: str, ir_version: int | None, retry_of: str | None
-) -> Job:
+class Asked(NamedTuple):
+    """The parameters of the flow."""
+
+    pipeline_id: str
+    tenant_id: str
+    ir_version: int | None
+    retry_of: str | None
+    parameters: Mapping[str, ParameterValue]
+
+
+def _job(store: RunStore, run_id: str, asked: Asked) -> Job:
     """The pinned pipeline and what the run takes over from earlier ones; makes the run known to the catalog."""
     database_url = settings().database_url
     before = store.snapshot(run_id)
     if before is not None and before.plan is not None:
         continues = begun_before(before, database_url)
-    elif retry_of is not None:
-        original = store.snapshot(retry_of)
-        if original is None or (original.tenant_id, original.pipeline_id) != (tenant_id, pipeline_id):
-            raise RunFailed(f"There is no run {retry_of} to retry")
+    elif asked.retry_of is not None:
+        original = store.snapshot(asked.retry_of)
+        if original is None or (original.tenant_id, original.pipeline_id) != (asked.tenant_id, asked.pipeline_id):
+            raise RunFailed(f"There is no run {asked.retry_of} to retry")
         continues = retried(original, store, run_id, database_url)
     else:
         continues = Continuation(root_run_id=run_id)
-    pipeline = store.load_pipeline(pipeline_id, continues.ir_version or ir_version)
-    if pipeline.tenant_id != tenant_id:
-        raise PipelineMissing(f"There is no pipeline {pipeline_id}")
+    pipeline = store.load_pipeline(asked.pipeline_id, continues.ir_version or asked.ir_version)
+    if pipeline.tenant_id != asked.tenant_id:
+        raise PipelineMissing(f"There is no pipeline {asked.pipeline_id}")
+    parameters = asked.parameters if continues.parameters is None else continues.parameters
     store.open(
         run_id,
-        tenant_id=tenant_id,
-        pipeline_id=pipeline_id,
+        tenant_id=pipeline.tenant_id,
+        pipeline_id=pipeline.id,
         ir_version=pipeline.ir_version,
         root_run_id=continues.root_run_id,
         retry_of=continues.retry_of,
         origin_run_id=continues.origin_run_id,
+        parameters=parameters,
         load_strategy=load_strategy(_load_modes(pipeline.ir)),
         status="running",
     )
-    return Job(run_id, pipeline, database_url, settings().files_root, continues)
+    return Job(run_id, pipeline, database_url, settings().files_root, continues, parameters)
 
 
 def _load_modes(ir: dict[str, Any]) -> list[str]:
@@ -232,8 +252,10 @@ def _first_cause(errors: BaseExceptionGroup[BaseException]) -> BaseException:
 
 
 def _cause(error: BaseException) -> str:
-    if isinstance(error, asyncio.CancelledError) or type(error).__name__ == "TerminationSignal":
-        return "cancelled"
+    if isinstance(error, asyncio.CancelledError | TerminationSignal):
+        if get_intent() == "cancel":
+            return "cancelled"
+        return "The run's process was told to stop, as when its worker shuts down; a retry goes on behind its ledger"
     return f"{type(error).__name__}: {error}"
 
 

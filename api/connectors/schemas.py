@@ -4,11 +4,36 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import Field, StringConstraints
+from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
 
-from api.wire import Body, Description, Name, Shown, Timestamp
+from api.wire import Body, Description, Id, Name, Shown, Timestamp, omitted
+from connectors.catalogue import CONNECTOR_TYPES
+from ir.problems import fault, nearest
 
-ConnectorType = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_:.-]{0,63}$")]
+
+def _known(name: str) -> str:
+    if name not in CONNECTOR_TYPES:
+        raise fault("unknown_type", f"There is no connector type '{name}'", nearest(name, CONNECTOR_TYPES))
+    return name
+
+
+TypeName = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=64),
+    AfterValidator(_known),
+    WithJsonSchema({"type": "string", "enum": sorted(CONNECTOR_TYPES)}),
+]
+AuthMethod = Annotated[str, StringConstraints(min_length=1, max_length=64)]
+Config = Annotated[dict[str, Any], Field(description="Settings that may be shown; GET /connector-types says which.")]
+AuthConfig = Annotated[dict[str, Any], Field(description="Credentials: encrypted at rest, write-only, never returned.")]
+
+_TEST_EXAMPLE: dict[str, Any] = {
+    "type": "postgresql",
+    "config": {"host": "db.example.com", "port": 5432, "database": "shop"},
+    "authMethod": "basic",
+    "authConfig": {"username": "reader", "password": "correct horse battery staple"},
+}
+_EXAMPLE: dict[str, Any] = {"name": "Production database", **_TEST_EXAMPLE}
 
 
 class ConnectorItem(Shown):
@@ -29,13 +54,54 @@ class ConnectorItem(Shown):
     updated_at: Timestamp
 
 
-class CreateConnector(Body):
+class TestConnector(Body):
+    """A connection to try that is not stored. `config` and its alias `connectionConfig` are merged."""
+
+    __test__ = False  # pytest takes it for tests otherwise
+    model_config = ConfigDict(json_schema_extra={"examples": [_TEST_EXAMPLE]})
+
+    type: TypeName
+    config: Config = Field(default_factory=dict)
+    connection_config: Config = Field(default_factory=dict)
+    auth_method: AuthMethod = "access_key"
+    auth_config: AuthConfig = Field(default_factory=dict)
+
+
+class CreateConnector(TestConnector):
     """A new connector. `config` and its alias `connectionConfig` are merged; `authConfig` is write-only."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE]})
+
     name: Name
-    type: ConnectorType
     description: Description | None = None
-    config: dict[str, Any] = Field(default_factory=dict)
-    connection_config: dict[str, Any] = Field(default_factory=dict)
-    auth_method: Annotated[str, StringConstraints(min_length=1, max_length=64)] = "access_key"
-    auth_config: dict[str, Any] = Field(default_factory=dict)
+
+
+class UpdateConnector(Body):
+    """Changes of a connector; what is left out stays. `config` and `authConfig` are replaced as a whole.
+
+    The type cannot change. Credentials have to be given again where the change decides where they are sent.
+    """
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"id": "conn_019ac0ffee", "description": "Read replica"}]}
+    )
+
+    id: Id
+    name: Name = omitted()
+    type: TypeName = omitted()
+    description: Description | None = None
+    config: Config = omitted()
+    connection_config: Config = omitted()
+    auth_method: AuthMethod = omitted()
+    auth_config: AuthConfig = omitted()
+
+
+class TestResult(Shown):
+    """Whether the connection works, how long it took, and some of what is there."""
+
+    __test__ = False
+
+    ok: bool
+    latency_ms: int
+    message: str
+    sample: dict[str, Any] | None = None

@@ -9,8 +9,8 @@ from fastapi import Query
 from api.auth import READ, WRITE, allow, guarded_router
 from api.context import Context
 from api.pagination import Paged, PageOf
-from api.pipelines import service
-from api.pipelines.schemas import CreatePipeline, IrVersionItem, PipelineDetail, PipelineItem
+from api.pipelines import removal, service
+from api.pipelines.schemas import CreatePipeline, PipelineDetail, PipelineItem, UpdatePipeline
 
 router = guarded_router("pipelines")
 
@@ -36,13 +36,23 @@ def create_pipeline(context: Context, body: CreatePipeline) -> PipelineDetail:
     return service.create_pipeline(context, body)
 
 
+@router.put("/pipelines", openapi_extra=allow(*WRITE))
+def update_pipeline(context: Context, body: UpdatePipeline) -> PipelineDetail:
+    """Changes a pipeline; what the body leaves out stays, and `nodes` replace all nodes and edges."""
+    return service.update_pipeline(context, body)
+
+
+@router.delete("/pipelines", status_code=204, openapi_extra=allow(*WRITE))
+def delete_pipeline(
+    context: Context,
+    pipeline_id: Annotated[str, Query(alias="id", max_length=200)],
+    force: Annotated[bool, Query(description="Cancel a run that is under way instead of refusing")] = False,
+) -> None:
+    """Deletes a pipeline with its versions, runs and schedule; the rows it loaded stay."""
+    removal.delete_pipeline(context, pipeline_id, force=force)
+
+
 @router.get("/pipelines/{pipeline_id}", openapi_extra=allow(*READ))
 def get_pipeline(context: Context, pipeline_id: str) -> PipelineDetail:
     """One pipeline."""
     return service.get_pipeline(context, pipeline_id)
-
-
-@router.get("/pipelines/{pipeline_id}/ir/versions", openapi_extra=allow(*READ))
-def list_ir_versions(context: Context, pipeline_id: str) -> list[IrVersionItem]:
-    """The versions of the pipeline's IR, newest first."""
-    return service.list_ir_versions(context, pipeline_id)

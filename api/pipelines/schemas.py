@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, model_validator
 from pydantic.alias_generators import to_camel
 
-from api.wire import Body, Description, Id, Name, Shown, Timestamp
+from api.errors import Detail
+from api.wire import Body, Description, Id, Name, Shown, Timestamp, omitted
 from catalog.models import Pipeline
-from ir.problems import fault
+from ir.problems import Problem, fault
 from ir.schedule import valid_cron
 
 
@@ -52,24 +54,20 @@ class PipelineItem(Shown):
 
 
 class PipelineDetail(PipelineItem):
-    """A pipeline on its own: `irVersion` is "1.0" when it has an IR, null for legacy nodes and edges."""
+    """A pipeline on its own: `irVersion` is "1.0" when runs use its IR, null for legacy nodes and edges; `issues` says
+    why those cannot run yet."""
 
     ir_version: Literal["1.0"] | None = None
+    issues: list[Detail] = Field(default_factory=list)
 
     @classmethod
-    def of(cls, pipeline: Pipeline) -> PipelineDetail:
+    def of(cls, pipeline: Pipeline, issues: Sequence[Problem]) -> PipelineDetail:
         """The detail of a stored pipeline."""
-        detail = cls.model_validate(pipeline)
-        return detail.model_copy(update={"ir_version": None if pipeline.live_version is None else "1.0"})
-
-
-class IrVersionItem(Shown):
-    """One saved version of a pipeline's IR, without the IR."""
-
-    version: int
-    authored_by: str | None
-    comment: str | None
-    created_at: Timestamp
+        more = {
+            "ir_version": "1.0" if pipeline.ir_native else None,
+            "issues": [Detail.model_validate(issue.as_dict()) for issue in issues],
+        }
+        return cls.model_validate(pipeline).model_copy(update=more)
 
 
 class LegacyNode(Body):
@@ -94,6 +92,11 @@ class LegacyEdge(Body):
     label: str | None = None
 
 
+LegacyNodes = Annotated[list[LegacyNode], Field(max_length=10_000)]
+LegacyEdges = Annotated[list[LegacyEdge], Field(max_length=50_000)]
+CronText = Annotated[str, StringConstraints(max_length=500), AfterValidator(valid_cron)]
+
+
 class ExecutionConfig(Body):
     """How a pipeline runs; settings beyond the two are kept as given."""
 
@@ -110,10 +113,10 @@ class CreatePipeline(Body):
     connector_id: Id
     schema_id: Id
     description: Description | None = None
-    schedule: Annotated[str, AfterValidator(valid_cron)] | None = None
+    schedule: CronText | None = None
     execution_config: ExecutionConfig = Field(default_factory=ExecutionConfig)
-    nodes: list[LegacyNode] = Field(default_factory=list, max_length=10_000)
-    edges: list[LegacyEdge] = Field(default_factory=list, max_length=50_000)
+    nodes: LegacyNodes = Field(default_factory=list)
+    edges: LegacyEdges = Field(default_factory=list)
     ir_version: Literal["1.0"] | None = None
     ir: dict[str, Any] | None = None
 
@@ -124,10 +127,34 @@ class CreatePipeline(Body):
         if self.ir_version is None and self.ir is not None:
             raise fault("missing_field", "'ir' is given without 'irVersion'", 'add "irVersion": "1.0"')
         if self.ir_version is None:
-            ids = [node.id for node in self.nodes]
-            if len(set(ids)) != len(ids):
-                raise fault("duplicate_id", "Two nodes have the same id", "give every node its own id")
-            loose = {end for edge in self.edges for end in (edge.source, edge.target)} - set(ids)
-            if loose:
-                raise fault("unknown_node", f"An edge names '{min(loose)}', which is no node", "use the ids of nodes")
+            _refuse_loose_ends(self.nodes, self.edges)
         return self
+
+
+class UpdatePipeline(Body):
+    """What of a pipeline is to change; what is left out stays. `nodes` replace nodes and edges."""
+
+    id: Id
+    name: Name = omitted()
+    description: Description | None = None
+    schedule: CronText | None = None
+    execution_config: ExecutionConfig = omitted()
+    nodes: LegacyNodes = omitted()
+    edges: LegacyEdges = omitted()
+
+    @model_validator(mode="after")
+    def _edges_belong_to_nodes(self) -> UpdatePipeline:
+        if "edges" in self.model_fields_set and "nodes" not in self.model_fields_set:
+            raise fault("missing_field", "'edges' are given without 'nodes'", "send the nodes they connect as well")
+        if "nodes" in self.model_fields_set:
+            _refuse_loose_ends(self.nodes, self.edges or [])
+        return self
+
+
+def _refuse_loose_ends(nodes: Sequence[LegacyNode], edges: Sequence[LegacyEdge]) -> None:
+    ids = [node.id for node in nodes]
+    if len(set(ids)) != len(ids):
+        raise fault("duplicate_id", "Two nodes have the same id", "give every node its own id")
+    loose = {end for edge in edges for end in (edge.source, edge.target)} - set(ids)
+    if loose:
+        raise fault("unknown_node", f"An edge names '{min(loose)}', which is no node", "use the ids of nodes")

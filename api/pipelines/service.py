@@ -1,23 +1,19 @@
-"""What pipelines can do: be listed, found and made."""
+"""What pipelines can do: be listed, found, made and changed."""
 
 from __future__ import annotations
 
-import structlog
 from sqlalchemy import ColumnElement
 
 from api.context import RequestContext
 from api.errors import ApiError, not_found
+from api.ir.checking import refuse_invalid
 from api.pagination import PageOf, PageRequest, page_of
-from api.pipelines.deployment import ensure_deployed
-from api.pipelines.schemas import CreatePipeline, IrVersionItem, PipelineDetail, PipelineItem
+from api.pipelines.deployment import follow
+from api.pipelines.legacy import lowered
+from api.pipelines.schemas import CreatePipeline, LegacyEdge, LegacyNode, PipelineDetail, PipelineItem, UpdatePipeline
 from catalog.models import Pipeline, new_id
 from catalog.repositories import TenantCatalog
-from deployments.orchestrator import OrchestratorAway
-from flows.check import check_types
-from ir import parse_ir
 from ir.problems import Problem
-
-_log = structlog.get_logger("headrace.api")
 
 
 def list_pipelines(
@@ -41,38 +37,52 @@ def list_pipelines(
 def get_pipeline(context: RequestContext, pipeline_id: str) -> PipelineDetail:
     """One pipeline, or 404."""
     with context.catalog() as catalog:
-        return PipelineDetail.of(owned_pipeline(catalog, pipeline_id))
-
-
-def list_ir_versions(context: RequestContext, pipeline_id: str) -> list[IrVersionItem]:
-    """The versions of a pipeline's IR, newest first; empty for a legacy pipeline; 404 before anything else."""
-    with context.catalog() as catalog:
         pipeline = owned_pipeline(catalog, pipeline_id)
-        return [IrVersionItem.model_validate(version) for version in catalog.pipelines.ir_versions(pipeline)]
+        return PipelineDetail.of(pipeline, [] if pipeline.ir_native else lowered(pipeline).problems)
 
 
 def create_pipeline(context: RequestContext, body: CreatePipeline) -> PipelineDetail:
     """Stores a pipeline and registers it with Prefect; 400 with every problem of its IR, 409 for a taken name.
 
-    While Prefect is away the pipeline is stored all the same: its first run registers it.
+    While Prefect is away the pipeline is stored all the same, and registered when it is back. Legacy nodes that cannot
+    run yet are stored too; `issues` says what they lack.
     """
     if body.ir is not None:
-        parsed = parse_ir(body.ir)
-        problems = parsed.problems if parsed.ir is None else check_types(parsed.ir)
-        if problems:
-            raise ApiError(400, "The IR is not valid", details=problems)
+        refuse_invalid(body.ir)
     with context.catalog() as catalog:
         _check_references(catalog, body)
         pipeline = catalog.pipelines.add(_pipeline(body))
         if body.ir is not None:
             catalog.pipelines.save_ir(pipeline, body.ir, authored_by=context.principal.actor)
+        else:
+            catalog.pipelines.save_lowered(pipeline, lowered(pipeline).ir)
         pipeline_id = pipeline.id
-    if body.ir is not None:
-        try:
-            ensure_deployed(context, pipeline_id)
-        except OrchestratorAway as away:
-            _log.warning("pipeline not registered yet", pipeline=pipeline_id, reason=str(away))
+    follow(context, pipeline_id)
     return get_pipeline(context, pipeline_id)
+
+
+def update_pipeline(context: RequestContext, body: UpdatePipeline) -> PipelineDetail:
+    """Changes what the body names; `nodes` replace nodes and edges. 404, 409 for a taken name and for nodes of a
+    pipeline that has an IR, which they would contradict."""
+    given = body.model_fields_set
+    with context.catalog() as catalog:
+        pipeline = catalog.pipelines.lock(body.id)
+        if pipeline is None:
+            raise not_found("pipeline")
+        for name in ("name", "description", "schedule"):
+            if name in given:
+                setattr(pipeline, name, getattr(body, name))
+        if "execution_config" in given:
+            pipeline.execution_config = body.execution_config.model_dump(by_alias=True, exclude_unset=True)
+        if "nodes" in given:
+            if pipeline.ir_native and (body.nodes or body.edges):
+                raise ApiError(409, "The pipeline runs its IR: save a new version of that instead of nodes")
+            pipeline.nodes, pipeline.edges = _nodes(body.nodes), _edges(body.edges or [])
+        catalog.pipelines.save(pipeline)
+        if not pipeline.ir_native:
+            catalog.pipelines.save_lowered(pipeline, lowered(pipeline).ir)
+    follow(context, body.id)
+    return get_pipeline(context, body.id)
 
 
 def owned_pipeline(catalog: TenantCatalog, pipeline_id: str) -> Pipeline:
@@ -104,6 +114,14 @@ def _pipeline(body: CreatePipeline) -> Pipeline:
         connector_id=body.connector_id,
         schema_id=body.schema_id,
         execution_config=body.execution_config.model_dump(by_alias=True, exclude_unset=True),
-        nodes=[node.model_dump(by_alias=True, exclude_unset=True) for node in body.nodes] if legacy else [],
-        edges=[edge.model_dump(by_alias=True, exclude_unset=True) for edge in body.edges] if legacy else [],
+        nodes=_nodes(body.nodes) if legacy else [],
+        edges=_edges(body.edges) if legacy else [],
     )
+
+
+def _nodes(nodes: list[LegacyNode]) -> list[dict[str, object]]:
+    return [node.model_dump(by_alias=True, exclude_unset=True) for node in nodes]
+
+
+def _edges(edges: list[LegacyEdge]) -> list[dict[str, object]]:
+    return [edge.model_dump(by_alias=True, exclude_unset=True) for edge in edges]

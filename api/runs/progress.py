@@ -48,7 +48,7 @@ def detail_of(run: RunSnapshot, *, base: str) -> RunDetail:
         created_at=run.created_at,
         started_at=run.started_at,
         completed_at=run.finished_at,
-        ir_version=run.ir_version,
+        ir_version=run.ir_version if run.ir_version > 0 else None,  # the lowered form of a legacy pipeline
         load_strategy=run.load_strategy,
         failure_reason=run.failure_reason,
         retry_of=run.retry_of,

@@ -5,19 +5,28 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import Header, Query, Request, Response
+from fastapi.responses import StreamingResponse
 
 from api.auth import READ, WRITE, allow, guarded_router
 from api.context import Context
 from api.runs import service
+from api.runs.cancel import cancel_run
 from api.runs.csv_export import errors_as_csv
 from api.runs.negotiation import prefers_csv
 from api.runs.progress import detail_of, progress_of
-from api.runs.schemas import Progress, RunDetail, RunErrors, RunItem, RunRequest, StartedRun
+from api.runs.retry import replay_newest, retry_run
+from api.runs.schemas import Progress, RetriedRun, RunDetail, RunErrors, RunItem, RunRequest, StartedRun
+from api.runs.stream import progress_stream
 
 router = guarded_router("runs")
 
 
-@router.post("/pipelines/{pipeline_id}/run", status_code=201, openapi_extra=allow(*WRITE))
+@router.post(
+    "/pipelines/{pipeline_id}/run",
+    status_code=201,
+    responses={200: {"model": StartedRun, "description": "The run that the same `Idempotency-Key` started before"}},
+    openapi_extra=allow(*WRITE),
+)
 def start_run(
     context: Context,
     pipeline_id: str,
@@ -27,6 +36,9 @@ def start_run(
 ) -> StartedRun:
     """Starts a run. With an `Idempotency-Key` that started one before: that run, with 200."""
     key = service.check_idempotency_key(idempotency_key)
+    if body is not None and body.replay_dlq_only:
+        retried = replay_newest(context, pipeline_id)
+        return service.started(context, pipeline_id, retried.id)
     run, new = service.start_run(context, pipeline_id, body or RunRequest(), key)
     response.status_code = 201 if new else 200
     return run
@@ -72,3 +84,30 @@ def get_errors(
     if prefers_csv(accept):
         return errors_as_csv(context, pipeline_id, run_id)
     return service.read_errors(context, pipeline_id, run_id, limit=limit, cursor=cursor)
+
+
+@router.get(
+    "/pipelines/{pipeline_id}/runs/{run_id}/progress/stream",
+    openapi_extra=allow(*READ),
+    response_class=StreamingResponse,
+    responses={200: {"content": {"text/event-stream": {}}}},
+)
+def stream_progress(context: Context, pipeline_id: str, run_id: str) -> StreamingResponse:
+    """Where a run stands, as server-sent events until it has ended."""
+    return progress_stream(context, pipeline_id, run_id)
+
+
+@router.post(
+    "/pipelines/{pipeline_id}/runs/{run_id}/retry", name="retry_run", status_code=201, openapi_extra=allow(*WRITE)
+)
+def retry(context: Context, pipeline_id: str, run_id: str) -> RetriedRun:
+    """Runs a failed run on behind what it committed, or the failed rows of a completed one again."""
+    return retry_run(context, pipeline_id, run_id)
+
+
+@router.post(
+    "/pipelines/{pipeline_id}/runs/{run_id}/cancel", name="cancel_run", status_code=202, openapi_extra=allow(*WRITE)
+)
+def cancel(context: Context, pipeline_id: str, run_id: str) -> RunItem:
+    """Stops a run; what it committed stays, and a retry goes on behind it."""
+    return cancel_run(context, pipeline_id, run_id)

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Annotated
+
+from pydantic import Field, StringConstraints
 
 from api.pagination import Pagination
 from api.wire import Body, Shown, Timestamp
 
+ParameterName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,99}$")]
+ParameterText = Annotated[str, StringConstraints(max_length=1000)]
+
 
 class RunRequest(Body):
-    """What may be said when a run is asked for: the IR version to use instead of the live one."""
+    """What may be said when a run is asked for: the IR version to use instead of the live one, or that only the failed
+    rows of the newest run that completed with errors are to be run again (through the live version)."""
 
     ir_version: int | None = Field(default=None, ge=1, le=2**31 - 1)
+    replay_dlq_only: bool = False
+    parameters: dict[ParameterName, ParameterText | int | float | bool] = Field(default_factory=dict, max_length=50)
+    """Values for `{{name}}` in the configs of the pipeline's sources."""
 
 
 class StartedRun(Shown):
@@ -60,7 +69,7 @@ class RunDetail(RunItem):
     """One run with everything that was counted."""
 
     started_at: Timestamp | None
-    ir_version: int
+    ir_version: int | None
     load_strategy: str
     failure_reason: str | None
     retry_of: str | None
@@ -93,6 +102,25 @@ class LogEntry(Shown):
     stage: str
     message: str
     timestamp: Timestamp
+
+
+class RetryMetadata(Shown):
+    """What a retry goes on from. `resumeFromRow`: the source rows that were dealt with for good."""
+
+    retry_of: str
+    resume_from_row: int
+    resumable: bool
+
+
+class RetriedRun(Shown):
+    """A retry that was asked for."""
+
+    id: str
+    pipeline_id: str
+    status: str
+    load_strategy: str
+    metadata: RetryMetadata
+    log: list[LogEntry]
 
 
 class Progress(Shown):

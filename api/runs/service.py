@@ -7,21 +7,21 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
 
 from api.context import RequestContext
 from api.errors import ApiError, not_found
 from api.pagination import Pagination, bad_cursor, decode_cursor, encode_cursor
-from api.pipelines.deployment import ensure_deployed, runnable
+from api.pipelines.deployment import runnable
 from api.pipelines.service import owned_pipeline
+from api.runs.launch import launch
 from api.runs.schemas import RunErrors, RunItem, RunRequest, StartedRun, ValidationErrorItem
 from catalog.models import PipelineRun, RunError
 from catalog.repositories import ErrorPosition, TenantCatalog
 from catalog.repositories.runs import position_of
 from catalog.run_records import TERMINAL, RunSnapshot
-from deployments.orchestrator import OrchestratorAway, RunState, UnknownDeployment
-from deployments.orchestrator import StartedRun as Accepted
+from deployments.orchestrator import OrchestratorAway, RunState
 from flows.check import check_types
+from ir.parameters import fill_in
 
 NEWEST = 20
 ERRORS_LIMIT = 1000
@@ -46,44 +46,18 @@ def start_run(
             if run is not None:
                 return _started(run), False
         chosen = runnable(catalog, pipeline, body.ir_version)
-    problems = check_types(chosen.ir)
+    document = chosen.ir.model_dump(mode="json", exclude_none=True)
+    problems = check_types(chosen.ir) + fill_in(document, body.parameters)[1]
     if problems:
         raise ApiError(422, "The pipeline cannot run", details=problems)
-    parameters = {
-        "pipeline_id": pipeline_id,
-        "tenant_id": context.principal.tenant_id,
-        "ir_version": chosen.version,
-        "retry_of": None,
-    }
     scoped = None if idempotency_key is None else f"{context.principal.tenant_id}:{pipeline_id}:{idempotency_key}"
-    accepted = _ask_prefect(context, pipeline_id, parameters, scoped)
-    context.store.open(
-        accepted.run_id,
-        tenant_id=context.principal.tenant_id,
-        pipeline_id=pipeline_id,
-        ir_version=chosen.version,
-        root_run_id=accepted.run_id,
-        retry_of=None,
-        load_strategy=chosen.load_strategy,
-        created_at=accepted.created_at,
-    )
+    accepted = launch(context, pipeline_id, chosen, parameters=body.parameters, idempotency_key=scoped)
     new = True
     if idempotency_key is not None:
         with context.catalog() as catalog:
             new = catalog.runs.remember_request(pipeline_id, idempotency_key, accepted.run_id)
     started = StartedRun(id=accepted.run_id, pipeline_id=pipeline_id, status="pending", created_at=accepted.created_at)
     return started, new
-
-
-def _ask_prefect(
-    context: RequestContext, pipeline_id: str, parameters: dict[str, Any], idempotency_key: str | None
-) -> Accepted:
-    deployment_id = ensure_deployed(context, pipeline_id)
-    try:
-        return context.orchestrator.start(deployment_id, parameters=parameters, idempotency_key=idempotency_key)
-    except UnknownDeployment:  # somebody deleted it in Prefect
-        deployment_id = ensure_deployed(context, pipeline_id, anew=True)
-        return context.orchestrator.start(deployment_id, parameters=parameters, idempotency_key=idempotency_key)
 
 
 def list_runs(context: RequestContext, pipeline_id: str) -> list[RunItem]:
@@ -209,6 +183,12 @@ def _state_item(pipeline_id: str, known: Mapping[str, PipelineRun], state: RunSt
         created_at=state.created_at,
         completed_at=state.ended_at,
     )
+
+
+def started(context: RequestContext, pipeline_id: str, run_id: str) -> StartedRun:
+    """A run that has just been started, as `/run` answers."""
+    with context.catalog() as catalog:
+        return _started(owned_run(catalog, pipeline_id, run_id))
 
 
 def _started(run: PipelineRun) -> StartedRun:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from fastapi import Query
+
 from api.auth import READ, WRITE, allow, guarded_router
 from api.context import Context
 from api.pagination import Paged, PageOf
 from api.schemas import service
-from api.schemas.schemas import CreateSchema, SchemaItem
+from api.schemas.confirmation import Confirmed
+from api.schemas.schemas import CreateSchema, SchemaItem, UpdateSchema
 
 router = guarded_router("schemas")
 
@@ -21,6 +26,18 @@ def list_schemas(context: Context, page: Paged) -> PageOf[SchemaItem]:
 def create_schema(context: Context, body: CreateSchema) -> SchemaItem:
     """Creates a schema and its table `public.ds_<name>`."""
     return service.create_schema(context, body)
+
+
+@router.put("/schemas", openapi_extra=allow(*WRITE))
+def update_schema(context: Context, body: UpdateSchema) -> SchemaItem:
+    """Changes what is known of a schema; what the body leaves out stays. Columns change at `/schemas/{id}/fields`."""
+    return service.update_schema(context, body)
+
+
+@router.delete("/schemas", status_code=204, openapi_extra=allow(*WRITE))
+def delete_schema(context: Context, schema_id: Annotated[str, Query(alias="id")], confirm: Confirmed = False) -> None:
+    """Deletes a schema that no pipeline uses, and drops its table with its rows."""
+    service.delete_schema(context, schema_id, confirm=confirm)
 
 
 @router.get("/schemas/{schema_id}", openapi_extra=allow(*READ))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-from api.wire import Body, Description, Id, Name, Shown, Timestamp
+from api.wire import Body, Description, Id, Name, Shown, Timestamp, omitted
+from ir.datatypes import DATA_TYPES
 
 
 class FieldItem(Shown):
@@ -57,12 +58,19 @@ def _as_text(value: object) -> object:
     return str(value) if isinstance(value, int | float) else value
 
 
+DataType = Annotated[str, WithJsonSchema({"type": "string", "enum": list(DATA_TYPES)})]
+"""Checked with all other things that can be wrong with a column, so that every problem comes at once."""
+Default = Annotated[str | None, BeforeValidator(_as_text)]
+
+
 class FieldBody(Body):
     """A column to be; what it may hold is checked where the table is made."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [{"name": "email", "dataType": "varchar", "length": 255}]})
+
     name: str
     display_name: Name | None = None
-    data_type: str = "varchar"
+    data_type: DataType = "varchar"
     length: int | None = None
     precision: int | None = None
     scale: int | None = None
@@ -70,12 +78,28 @@ class FieldBody(Body):
     is_primary_key: bool = False
     is_unique: bool = False
     is_predictor: bool = False
-    default_value: Annotated[str | None, BeforeValidator(_as_text)] = None
+    default_value: Default = None
     description: Description = ""
 
 
 class CreateSchema(Body):
     """A schema and its table to be."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "name": "customers",
+                    "displayName": "Customers",
+                    "entityType": "customer",
+                    "fields": [
+                        {"name": "customer_id", "dataType": "bigint", "isPrimaryKey": True, "isNullable": False},
+                        {"name": "email", "dataType": "varchar", "length": 255, "isUnique": True},
+                    ],
+                }
+            ]
+        }
+    )
 
     name: Name
     display_name: Name
@@ -87,3 +111,20 @@ class CreateSchema(Body):
     summary_columns: list[Any] | None = None
     auto_enrich: bool = False
     fields: list[FieldBody] = Field(default_factory=list)
+
+
+class UpdateSchema(Body):
+    """Changes of what is known of a schema; what is left out stays. Its name is its table's and cannot change."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"id": "schema_019ac0ffee", "displayName": "Clients"}]})
+
+    id: Id
+    name: Name = omitted()
+    display_name: Name = omitted()
+    description: Description | None = None
+    entity_type: Name = omitted()
+    schema_type: Name = omitted()
+    linked_schema_id: Id | None = None
+    join_mapping: dict[str, Any] | None = None
+    summary_columns: list[Any] | None = None
+    auto_enrich: bool = omitted()

@@ -1,12 +1,19 @@
-"""What schemas can do: be listed, found and made together with their tables."""
+"""What schemas can do: be listed, found, made, changed and removed together with their tables."""
 
 from __future__ import annotations
+
+from datetime import UTC, datetime
 
 from api.context import RequestContext
 from api.errors import invalid, not_found
 from api.pagination import PageOf, PageRequest, page_of
-from api.schemas.schemas import CreateSchema, FieldBody, SchemaItem
-from catalog.schemas_ddl import FieldDefinition
+from api.schemas.confirmation import require_confirmation
+from api.schemas.schemas import CreateSchema, FieldBody, SchemaItem, UpdateSchema
+from catalog.models import DataSchema
+from catalog.repositories import TenantCatalog
+from catalog.schemas_ddl import FieldDefinition, sanitised
+
+_CUSTOMER = "customer"
 
 
 def list_schemas(context: RequestContext, request: PageRequest) -> PageOf[SchemaItem]:
@@ -19,17 +26,13 @@ def list_schemas(context: RequestContext, request: PageRequest) -> PageOf[Schema
 def get_schema(context: RequestContext, schema_id: str) -> SchemaItem:
     """One schema, or 404."""
     with context.catalog() as catalog:
-        schema = catalog.schemas.get(schema_id)
-        if schema is None:
-            raise not_found("schema")
-        return SchemaItem.model_validate(schema)
+        return SchemaItem.model_validate(owned_schema(catalog, schema_id))
 
 
 def create_schema(context: RequestContext, body: CreateSchema) -> SchemaItem:
     """Creates the table and the schema in one transaction; 400 for what cannot be a table, 409 for a taken name."""
     with context.catalog() as catalog:
-        if body.linked_schema_id is not None and catalog.schemas.get(body.linked_schema_id) is None:
-            raise invalid("linkedSchemaId", "unknown_schema", f"There is no schema '{body.linked_schema_id}'")
+        _check_link(catalog, body.linked_schema_id)
         schema = catalog.schemas.create(
             name=body.name,
             display_name=body.display_name,
@@ -40,10 +43,56 @@ def create_schema(context: RequestContext, body: CreateSchema) -> SchemaItem:
             join_mapping=body.join_mapping,
             summary_columns=body.summary_columns,
             auto_enrich=body.auto_enrich,
-            fields=[_definition(field) for field in body.fields],
+            fields=[definition(field) for field in body.fields],
         )
         return SchemaItem.model_validate(schema)
 
 
-def _definition(field: FieldBody) -> FieldDefinition:
-    return FieldDefinition(**{**field.model_dump(), "display_name": field.display_name or field.name})
+def update_schema(context: RequestContext, body: UpdateSchema) -> SchemaItem:
+    """Changes what the body names; 404, or 400 for another name or a link that cannot be."""
+    with context.catalog() as catalog:
+        schema = owned_schema(catalog, body.id)
+        changes = body.model_dump(include=body.model_fields_set - {"id", "name"})
+        if "name" in body.model_fields_set and sanitised(body.name) != schema.name:
+            raise invalid("name", "immutable", "The name is the table's and cannot change", "use displayName")
+        if "linked_schema_id" in changes:
+            _check_link(catalog, body.linked_schema_id, schema)
+        for name, value in changes.items():
+            setattr(schema, name, value)
+        schema.updated_at = datetime.now(UTC)
+        catalog.session.flush()
+        return SchemaItem.model_validate(schema)
+
+
+def delete_schema(context: RequestContext, schema_id: str, *, confirm: bool) -> None:
+    """Removes a schema and its table; 404, 400 without confirmation, 409 while pipelines or other schemas use it."""
+    with context.catalog() as catalog:
+        schema = owned_schema(catalog, schema_id)
+        require_confirmation(confirm, f"The table {schema.table_name} and its rows would be lost")
+        catalog.schemas.remove(schema)
+
+
+def owned_schema(catalog: TenantCatalog, schema_id: str) -> DataSchema:
+    """The tenant's schema; raises the 404 of one that does not exist."""
+    schema = catalog.schemas.get(schema_id)
+    if schema is None:
+        raise not_found("schema")
+    return schema
+
+
+def definition(body: FieldBody) -> FieldDefinition:
+    """The column a body asks for; its display name is its name unless it has one."""
+    return FieldDefinition(**{**body.model_dump(), "display_name": body.display_name or body.name})
+
+
+def _check_link(catalog: TenantCatalog, linked_id: str | None, schema: DataSchema | None = None) -> None:
+    if linked_id is None:
+        return
+    linked = catalog.schemas.get(linked_id)
+    if linked is None:
+        raise invalid("linkedSchemaId", "unknown_schema", f"There is no schema '{linked_id}'")
+    if schema is not None and linked.id == schema.id:
+        raise invalid("linkedSchemaId", "self_link", "A schema cannot be linked to itself")
+    if linked.schema_type != _CUSTOMER:
+        message = f"'{linked.name}' is not a schema of type {_CUSTOMER}, which a link needs"
+        raise invalid("linkedSchemaId", "wrong_schema_type", message)

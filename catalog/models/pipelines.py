@@ -1,11 +1,11 @@
-"""Pipelines and the versions of their IR."""
+"""Pipelines, the versions of their IR, and the changes that Prefect has to be told of."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index, UniqueConstraint
+from sqlalchemy import ForeignKey, Index, UniqueConstraint, func, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
@@ -15,9 +15,10 @@ from catalog.models.schemas import DataSchema
 
 
 class Pipeline(TenantOwned):
-    """One pipeline. `live_version` is the IR version runs use; None for a legacy pipeline (nodes and edges only).
+    """One pipeline. `live_version` is the IR version runs use; None for legacy nodes and edges that cannot run yet.
 
-    `deployment_id` and `deployment_fingerprint` say which Prefect deployment was last registered, and from what.
+    `live_schedule` is what fires it: the live IR's schedule, else the cron of `schedule`; `scheduled_since` says since
+    when. `deployment_id` is the Prefect deployment that was last registered.
     """
 
     __tablename__ = "pipelines"
@@ -32,8 +33,9 @@ class Pipeline(TenantOwned):
     nodes: Mapped[list[Any]] = mapped_column(JSONB)
     edges: Mapped[list[Any]] = mapped_column(JSONB)
     live_version: Mapped[int | None]
+    live_schedule: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    scheduled_since: Mapped[datetime | None]
     deployment_id: Mapped[str | None]
-    deployment_fingerprint: Mapped[str | None]
     last_run_at: Mapped[datetime | None]
     last_run_status: Mapped[str | None]
     updated_at: Mapped[Created]
@@ -44,13 +46,37 @@ class Pipeline(TenantOwned):
     __table_args__ = (
         UniqueConstraint("tenant_id", "name", name="pipelines_name"),
         newest_first("pipelines_newest", "tenant_id"),
-        Index("pipelines_connector", "connector_id"),
-        Index("pipelines_schema", "schema_id"),
+        newest_first("pipelines_connector", "connector_id"),
+        newest_first("pipelines_schema", "schema_id"),
+        Index("pipelines_status", "tenant_id", "status", text("created_at DESC"), text("id DESC")),
+        Index(
+            "pipelines_scheduled",
+            "tenant_id",
+            text("created_at DESC"),
+            text("id DESC"),
+            postgresql_where=text("live_schedule IS NOT NULL"),
+        ),
+        # there only where the database has pg_trgm
+        Index(
+            "pipelines_name_part",
+            func.lower(text("name")).label("part"),
+            postgresql_using="gin",
+            postgresql_ops={"part": "gin_trgm_ops"},
+        ),
     )
+
+    @property
+    def ir_native(self) -> bool:
+        """Whether runs use a saved IR; otherwise they use one lowered from legacy nodes and edges, if any."""
+        return self.live_version is not None and self.live_version > 0
 
 
 class PipelineIrVersion(Base):
-    """One saved IR; versions count from 1 per pipeline and never change."""
+    """One IR; versions never change.
+
+    Those that were saved count from 1. Those lowered from legacy nodes and edges count down from -1: runs are pinned to
+    them like to any other, and nobody else sees them.
+    """
 
     __tablename__ = "pipeline_ir_versions"
 
@@ -60,3 +86,21 @@ class PipelineIrVersion(Base):
     authored_by: Mapped[str | None]
     comment: Mapped[str | None]
     created_at: Mapped[Created]
+
+
+class DeploymentChange(Base):
+    """A pipeline whose Prefect deployment may not be what the catalog says; it outlives the pipeline.
+
+    Written in the transaction of the change itself, gone once Prefect has followed. `change` tells one change from the
+    next; `problem` is why the last of `attempts` failed.
+    """
+
+    __tablename__ = "deployment_changes"
+
+    pipeline_id: Mapped[str] = mapped_column(primary_key=True)
+    change: Mapped[str]
+    due_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    attempts: Mapped[int] = mapped_column(server_default="0")
+    problem: Mapped[str | None]
+
+    __table_args__ = (Index("deployment_changes_due", "due_at"),)

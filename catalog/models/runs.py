@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, ForeignKey, Identity, Index, func
+from sqlalchemy import BigInteger, ForeignKey, Identity, Index, func, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -24,6 +24,7 @@ class PipelineRun(TenantOwned):
     retry_of: Mapped[str | None]
     origin_run_id: Mapped[str | None]
     """Of a replay: the root of the runs whose failed rows it runs again."""
+    parameters: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default="{}")
     status: Mapped[str]
     load_strategy: Mapped[str]
     attempt: Mapped[int] = mapped_column(server_default="0")
@@ -42,6 +43,13 @@ class PipelineRun(TenantOwned):
     __table_args__ = (
         newest_first("pipeline_runs_newest", "pipeline_id"),
         Index("pipeline_runs_root", "root_run_id"),
+        Index("pipeline_runs_retry", "retry_of", postgresql_where=text("retry_of IS NOT NULL")),
+        Index(
+            "pipeline_runs_unfinished",
+            "status",
+            "created_at",
+            postgresql_where=text("status IN ('pending', 'running')"),
+        ),
     )
 
 
@@ -61,6 +69,8 @@ class RunPartition(Base):
     skipped: Mapped[Big] = mapped_column(server_default="0")
     base_rows: Mapped[int | None] = mapped_column(BigInteger)
     updated_at: Mapped[Created]
+    began_at: Mapped[datetime | None]
+    """When it last began to run; kept by the table itself."""
 
 
 class RunNode(Base):

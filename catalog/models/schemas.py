@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ForeignKey, UniqueConstraint
+from sqlalchemy import BigInteger, ForeignKey, Index, UniqueConstraint
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
@@ -38,6 +38,7 @@ class DataSchema(TenantOwned):
         UniqueConstraint("tenant_id", "name", name="schemas_name"),
         UniqueConstraint("table_name", name="schemas_table_name"),
         newest_first("schemas_newest", "tenant_id"),
+        Index("schemas_linked", "linked_schema_id"),
     )
 
 
@@ -63,3 +64,15 @@ class SchemaField(Base):
     ordinal: Mapped[int]
 
     __table_args__ = (UniqueConstraint("schema_id", "name", name="schema_fields_name"),)
+
+
+class SchemaStatistics(Base):
+    """What was last found in a schema's table, as it is shown; `sampled` when only a part of the rows was looked at."""
+
+    __tablename__ = "schema_statistics"
+
+    schema_id: Mapped[str] = mapped_column(ForeignKey(DataSchema.id, ondelete="CASCADE"), primary_key=True)
+    row_count: Mapped[int] = mapped_column(BigInteger)
+    sampled: Mapped[bool]
+    fields: Mapped[list[Any]] = mapped_column(JSONB)
+    computed_at: Mapped[Created]

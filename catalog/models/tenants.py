@@ -31,6 +31,7 @@ class ApiKey(TenantOwned):
     digest: Mapped[bytes]
     expires_at: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]
+    revoked_reason: Mapped[str | None]
     last_used_at: Mapped[datetime | None]
 
     __table_args__ = (

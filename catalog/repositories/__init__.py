@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy.orm import Session
 
+from catalog.repositories.audit import AuditRepository
 from catalog.repositories.base import Page, Position
 from catalog.repositories.connectors import ConnectorRepository
 from catalog.repositories.keys import KeyRepository
@@ -25,3 +26,4 @@ class TenantCatalog:
         self.pipelines = PipelineRepository(session, tenant_id)
         self.runs = RunRepository(session, tenant_id)
         self.keys = KeyRepository(session, tenant_id)
+        self.audit = AuditRepository(session, tenant_id)

@@ -62,6 +62,13 @@ class TenantRepository(Generic[Owned]):
             return None
         return self.session.scalar(self.owned().where(self.model.id == object_id).options(*self.options))
 
+    def lock(self, object_id: str) -> Owned | None:
+        """`get`, as it stands now and closed to other writers until the transaction ends."""
+        if not _ID.fullmatch(object_id):
+            return None
+        query = self.owned().where(self.model.id == object_id).options(*self.options)
+        return self.session.scalar(query.with_for_update(of=self.model), execution_options={"populate_existing": True})
+
     def page(
         self, *, limit: int, after: Position | None = None, where: Sequence[ColumnElement[bool]] = ()
     ) -> Page[Owned]:
@@ -80,10 +87,25 @@ class TenantRepository(Generic[Owned]):
         """Stores a new object as the tenant's. Raises Conflict when its name is taken."""
         item.tenant_id = self.tenant_id
         self.session.add(item)
+        self._flush()
+        return item
+
+    def save(self, item: Owned) -> Owned:
+        """Stores what was changed in an object. Raises Conflict when its new name is taken."""
+        self._flush()
+        return item
+
+    def remove(self, item: Owned) -> None:
+        """Deletes an object. Raises Conflict while another one refers to it."""
+        self.session.delete(item)
+        self._flush()
+
+    def _flush(self) -> None:
         try:
             self.session.flush()
         except IntegrityError as error:
             if isinstance(error.orig, psycopg.errors.UniqueViolation):
                 raise Conflict(f"There is already a {self.noun} of that name") from error
+            if isinstance(error.orig, psycopg.errors.ForeignKeyViolation):
+                raise Conflict(f"The {self.noun} is in use, or what it refers to is gone") from error
             raise
-        return item

@@ -44,6 +44,16 @@ class RunRepository(TenantRepository[PipelineRun]):
             .limit(limit)
         ).all()
 
+    def newest_with_status(self, pipeline_id: str, status: str) -> PipelineRun | None:
+        """The newest run of a pipeline that ended so."""
+        query = self.owned().where(PipelineRun.pipeline_id == pipeline_id, PipelineRun.status == status)
+        return self.session.scalar(query.order_by(PipelineRun.created_at.desc()).limit(1))
+
+    def retries_of(self, run_id: str) -> Sequence[PipelineRun]:
+        """The runs that were started to retry this one, oldest first."""
+        query = self.owned().where(PipelineRun.retry_of == run_id).order_by(PipelineRun.created_at)
+        return self.session.scalars(query).all()
+
     def error_count(self, run: PipelineRun) -> int:
         """How many cells were rejected in the run and the runs it continues."""
         count = select(func.count()).select_from(RunError).where(*self._errors_of(run))

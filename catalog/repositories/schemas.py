@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import fields as fields_of
+from datetime import UTC, datetime
 from typing import Any
 
-import psycopg
-from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import delete, text
 from sqlalchemy.orm import selectinload
 
+from catalog.ddl_refusals import refusals
 from catalog.errors import Conflict, Invalid
-from catalog.models import DataSchema, SchemaField, new_id
+from catalog.models import DataSchema, Pipeline, SchemaField, SchemaStatistics, new_id
 from catalog.repositories.base import TenantRepository
+from catalog.repositories.usage import PipelineUsage, names_table
+from catalog.schemas_alter import add_column, alter_column, drop_column, drop_table
 from catalog.schemas_ddl import (
+    MAX_FIELDS,
     TABLE_SCHEMA,
     FieldDefinition,
     create_table,
     definition_problems,
+    field_problems,
     sanitised,
     table_exists,
     table_name,
@@ -31,6 +36,15 @@ class SchemaRepository(TenantRepository[DataSchema]):
     model = DataSchema
     noun = "schema"
     options = (selectinload(DataSchema.fields),)
+
+    def locked(self, schema_id: str) -> DataSchema | None:
+        """`get`, for a change of the table: until the transaction ends nobody else changes it."""
+        if self.get(schema_id) is None:
+            return None
+        query = self.owned().where(DataSchema.id == schema_id).options(*self.options)
+        return self.session.scalar(
+            query.with_for_update(key_share=True, of=DataSchema).execution_options(populate_existing=True)
+        )
 
     def create(self, *, name: str, fields: Sequence[FieldDefinition], **attributes: Any) -> DataSchema:
         """Stores a schema and creates its table; both or neither once the transaction ends.
@@ -53,37 +67,98 @@ class SchemaRepository(TenantRepository[DataSchema]):
                 name=plain,
                 table_name=table,
                 status="active",
-                fields=[
-                    SchemaField(id=new_id("field"), ordinal=ordinal, **_columns(field))
-                    for ordinal, field in enumerate(fields, 1)
-                ],
+                fields=[_field(definition, ordinal) for ordinal, definition in enumerate(fields, 1)],
                 **attributes,
             )
         )
         self._create_table(table, fields)
         return schema
 
+    def remove(self, item: DataSchema) -> None:
+        """Removes a schema and drops its table. Raises Conflict while pipelines load it or others link to it."""
+        PipelineUsage(self.session, self.tenant_id).refuse(
+            f"The schema '{item.name}'", Pipeline.schema_id == item.id, names_table(item.table_name)
+        )
+        super().remove(item)
+        drop_table(self.session.connection(), item.table_name)
+
+    def add_field(self, schema: DataSchema, definition: FieldDefinition) -> SchemaField:
+        """Adds a column to a `locked` schema. Raises Invalid and Conflict."""
+        problems = field_problems(definition)
+        if definition.is_primary_key:
+            problems.append(_fixed_key())
+        if len(schema.fields) >= MAX_FIELDS:
+            problems.append(Problem("name", "too_many", f"The schema has {MAX_FIELDS} fields already"))
+        if problems:
+            raise Invalid("The field is not valid", problems)
+        self._refuse_taken(schema, definition.name)
+        last = max((field.ordinal for field in schema.fields), default=0)
+        field = _field(definition, last + 1)
+        schema.fields.append(field)
+        self._changed(schema)
+        add_column(self.session.connection(), schema.table_name, definition)
+        return field
+
+    def change_field(self, schema: DataSchema, field: SchemaField, after: FieldDefinition) -> SchemaField:
+        """Makes a field of a `locked` schema, and its column, one of `after`. Raises Invalid and Conflict."""
+        before = definition_of(field)
+        problems = field_problems(after)
+        if after.is_primary_key != before.is_primary_key:
+            problems.append(_fixed_key())
+        if problems:
+            raise Invalid("The field is not valid", problems)
+        if after.name.lower() != before.name.lower():
+            self._refuse_taken(schema, after.name)
+        for name, value in _columns(after).items():
+            setattr(field, name, value)
+        self._changed(schema)
+        alter_column(self.session.connection(), schema.table_name, before, after)
+        return field
+
+    def drop_field(self, schema: DataSchema, field: SchemaField) -> None:
+        """Drops a column of a `locked` schema. Raises Conflict for one of the primary key or one that a view needs."""
+        if field.is_primary_key:
+            raise Conflict(f"'{field.name}' belongs to the primary key of the schema '{schema.name}'")
+        schema.fields.remove(field)
+        self._changed(schema)
+        drop_column(self.session.connection(), schema.table_name, field.name)
+
     def tables(self) -> dict[str, str]:
         """Qualified table (`public.ds_orders`) → schema id, of all schemas of the tenant."""
         rows = self.session.execute(self.owned().with_only_columns(DataSchema.table_name, DataSchema.id))
         return {f"{TABLE_SCHEMA}.{table}": schema_id for table, schema_id in rows}
 
+    def _changed(self, schema: DataSchema) -> None:
+        schema.updated_at = datetime.now(UTC)
+        self.session.execute(delete(SchemaStatistics).where(SchemaStatistics.schema_id == schema.id))
+        self.session.flush()
+
+    def _refuse_taken(self, schema: DataSchema, name: str) -> None:
+        if any(field.name.lower() == name.lower() for field in schema.fields):
+            raise Conflict(f"The schema '{schema.name}' has a field '{name}' already")
+
     def _create_table(self, table: str, fields: Sequence[FieldDefinition]) -> None:
         connection = self.session.connection()
-        taken = f"The table {TABLE_SCHEMA}.{table} exists already and is not a schema's"
         connection.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:table, 0))"), {"table": table})
         if table_exists(connection, table):
-            raise Conflict(taken)
-        try:
+            raise Conflict(f"The table {TABLE_SCHEMA}.{table} exists already and is not a schema's")
+        with refusals("fields"):
             create_table(connection, table, fields)
-        except DBAPIError as error:
-            if isinstance(error.orig, psycopg.errors.DuplicateTable):
-                raise Conflict(taken) from error
-            if isinstance(error.orig, psycopg.DataError | psycopg.ProgrammingError | psycopg.NotSupportedError):
-                reason = error.orig.diag.message_primary or "the database refused the table"
-                raise Invalid(f"The table cannot be created: {reason}", [Problem("fields", "ddl", reason)]) from error
-            raise
 
 
-def _columns(field: FieldDefinition) -> dict[str, Any]:
-    return {name: getattr(field, name) for name in FieldDefinition.__dataclass_fields__}
+def definition_of(field: SchemaField) -> FieldDefinition:
+    """A stored field as it was asked for."""
+    return FieldDefinition(**{each.name: getattr(field, each.name) for each in fields_of(FieldDefinition)})
+
+
+def _field(definition: FieldDefinition, ordinal: int) -> SchemaField:
+    return SchemaField(id=new_id("field"), ordinal=ordinal, **_columns(definition))
+
+
+def _columns(definition: FieldDefinition) -> dict[str, Any]:
+    return {each.name: getattr(definition, each.name) for each in fields_of(FieldDefinition)}
+
+
+def _fixed_key() -> Problem:
+    message = "The primary key is fixed when the schema is created"
+    return Problem("isPrimaryKey", "immutable", message, "create another schema, or use isUnique")

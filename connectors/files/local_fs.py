@@ -24,6 +24,8 @@ _CONFIG = ("path", "pattern", "ordering", "format", "options", "waitPolicy", "at
 class LocalFiles:
     """A `Source` over one file or several of one folder; several give their rows in file order, numbered through."""
 
+    note: str | None = None
+
     def __init__(
         self,
         config: Mapping[str, Any],
@@ -66,6 +68,13 @@ class LocalFiles:
         return Discovery(
             schema, _partitions(pieces, max_partitions), sum(p.rows for _, p in pieces), _fingerprint(files)
         )
+
+    def listing(self) -> list[StoredFile]:
+        """The file at `path`, or every file of the folder there, whatever the pattern. Raises SourceError."""
+        path = self._jailed(str(PurePosixPath(self._base) / str(self._config.get("path") or "")))
+        if path.is_file():
+            return [self._stored(path)]
+        return [self._stored(entry) for entry in path.iterdir() if entry.is_file() and self._within(entry)]
 
     def fingerprint(self) -> str:
         """What `discover` would give as the fingerprint now, without reading the files."""
@@ -124,11 +133,9 @@ class LocalFiles:
 
     def _files(self) -> list[StoredFile]:
         given = str(self._config.get("path") or "")
-        path = self._jailed(str(PurePosixPath(self._base) / given))
-        if path.is_file():
-            return [self._stored(path)]
-        inside = [entry for entry in path.iterdir() if entry.is_file() and self._within(entry)]
-        return self._selection.choose([self._stored(entry) for entry in inside], folder=given or ".")
+        if self._jailed(str(PurePosixPath(self._base) / given)).is_file():
+            return self.listing()
+        return self._selection.choose(self.listing(), folder=given or ".")
 
     def _stored(self, path: Path) -> StoredFile:
         stat = path.stat()
@@ -148,6 +155,8 @@ class LocalFiles:
             )
         if path.exists():
             return path
+        if not self._root.is_dir():
+            raise SourceError(missing, "The files folder does not exist.", "Create it, or set HEADRACE_FILES_ROOT.")
         parent, name = path.parent, path.name
         while not parent.is_dir() and parent != self._root:
             parent, name = parent.parent, parent.name

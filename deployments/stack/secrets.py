@@ -1,4 +1,5 @@
-"""`secrets.json`: the pepper of the API keys and the stack's own admin key, kept so that both survive a restart."""
+"""`secrets.json`: the pepper of the API keys and the stack's own admin key, kept so that both survive a restart.
+(The keys that seal credentials are there too: see `deployments.stack.encryption`.)"""
 
 from __future__ import annotations
 

@@ -19,6 +19,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from deployments.stack import environment as env
+from deployments.stack.encryption import load_encryption_keys, settle_encryption_keys
 from deployments.stack.errors import StackError
 from deployments.stack.layout import DATABASE, PREFECT_DATABASE_SUFFIX, STACK_WORKER, WORK_POOL, Layout
 from deployments.stack.lock import StackLock
@@ -95,6 +96,9 @@ class Supervisor:
         files_root.mkdir(parents=True, exist_ok=True)
         sweep_run_folders(layout.prefect_home)
         pepper = load_pepper(layout.secrets)
+        # an operator's own keys are the operator's to rotate
+        given_keys = os.environ.get("HEADRACE_ENCRYPTION_KEYS")
+        encryption_keys = [given_keys] if given_keys else load_encryption_keys(layout.secrets)
 
         database_url, prefect_database_url = self._databases()
         base = env.base_environment()
@@ -104,6 +108,7 @@ class Supervisor:
                 "database_url": database_url,
                 "files_root": files_root,
                 "key_pepper": pepper,
+                "encryption_keys": ",".join(encryption_keys),
                 "prefect_api_url": prefect_api_url,
                 "work_pool": WORK_POOL,
                 "host": options.host,
@@ -131,6 +136,7 @@ class Supervisor:
         )
         os.close(write_end)
         self._prepare_catalog(database_url)
+        settle_encryption_keys(layout.secrets, encryption_keys, database_url)
         api_key = ensure_admin_key(layout.secrets, database_url, pepper)
         facade = self._launch(
             "facade",

@@ -72,11 +72,12 @@ def shape_problems(ir: PipelineIR) -> list[Problem]:
 
 
 def physical_plan(ir: PipelineIR, logical: LogicalPlan, discoveries: Mapping[str, Discovery]) -> PhysicalPlan:
-    """The stages of a plan without problems; every source must have been discovered."""
+    """The stages of a plan without problems; every source must have been discovered. A target whose columns cannot be
+    known, because its source's cannot, has none."""
     stages: list[Stage] = []
     notes: list[str] = []
     for node in ir.nodes:
-        if isinstance(node, TargetNode):
+        if isinstance(node, TargetNode) and node.id in logical.nodes:
             chain = _chain(node.id, logical.nodes)
             source = chain[0].node
             assert isinstance(source, SourceNode)

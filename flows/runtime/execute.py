@@ -38,6 +38,9 @@ class Execution:
 
     def begin(self) -> None:
         """Once, before the first partition."""
+        for source in self.prepared.sources.values():
+            if source.note is not None:
+                self.journal.log("extract", source.note)
         for stage in self.prepared.plan.stages:
             rows = sum(partition.rows for partition in stage.partitions)
             count = len(stage.partitions)
@@ -83,10 +86,10 @@ class Execution:
             raise AccountingError(f"The books do not balance: {totals}")
         if totals.rows_in != self.prepared.total_rows:
             raise AccountingError(f"{self.prepared.total_rows:,} rows were planned, {totals.rows_in:,} were read")
-        table = ", ".join(stage.target.table for stage in self.prepared.plan.stages)
+        tables = ", ".join(stage.target.table for stage in self.prepared.plan.stages) or "nothing to load"
         self.journal.log(
             "load",
-            f"{table}: {totals.rows_out:,} rows loaded, {totals.failed:,} failed, {totals.skipped:,} skipped "
+            f"{tables}: {totals.rows_out:,} rows loaded, {totals.failed:,} failed, {totals.skipped:,} skipped "
             f"of {totals.rows_in:,}",
         )
         return totals

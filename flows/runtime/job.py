@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from catalog.run_records import RunPipeline
@@ -12,6 +12,7 @@ from connectors.postgresql.modes import LoadMode
 from flows.compile import PhysicalPlan
 from flows.resume import Continuation
 from ir import PipelineIR
+from ir.parameters import ParameterValue
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,7 @@ class Job:
     database_url: str
     files_root: Path
     continues: Continuation
+    parameters: Mapping[str, ParameterValue] = field(default_factory=dict)
 
     @property
     def root_run_id(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from connectors.base import Discovery, Partition, Source, TargetError
+from connectors.base import Discovery, Partition, Source, SourceError, TargetError
 from connectors.postgresql.modes import MODES, LoadMode, LoadSpec, RetryPolicy
 from connectors.postgresql.tables import describe_table
 from connectors.registry import source_for
@@ -15,6 +15,7 @@ from flows.runtime.limits import RunFailed
 from flows.runtime.replay import Replay, only
 from ir import PipelineIR, Problem, parse_ir
 from ir.nodes import SourceNode, TargetNode
+from ir.parameters import fill_in
 
 PARTITIONS_PER_WORKER = 2
 """More partitions than workers, so that one slow partition does not keep the others waiting at the end."""
@@ -51,13 +52,27 @@ def prepare(job: Job) -> Prepared:
         sources = {node: Replay(source) for node, source in sources.items()}
         discoveries = {node: _open_only(node, found, job, ir) for node, found in discoveries.items()}
     targets = {node.id: _columns(node, job) for node in ir.nodes if isinstance(node, TargetNode)}
-    logical = logical_plan(ir, {node: found.schema for node, found in discoveries.items()}, targets)
+    logical = logical_plan(ir, {node: found.schema for node, found in discoveries.items() if found.schema}, targets)
     if logical.problems:
         raise PlanFailed(logical.problems)
     plan = physical_plan(ir, logical, discoveries)
     retry = RetryPolicy(attempts=ir.error_handling.retry.max_attempts)
     modes = {stage.target.id: _mode(stage, job, retry) for stage in plan.stages}
     return Prepared(job, ir, plan, execution, sources, discoveries, modes)
+
+
+def check_sources(job: Job) -> None:
+    """Raises RunFailed when a source is not as the plan that is continued met it. Reads no rows."""
+    earlier = job.continues.earlier_plan
+    if earlier is None:
+        return
+    for node in _parsed(job).nodes:
+        if isinstance(node, SourceNode):
+            try:
+                now = _source(node, job).fingerprint()
+            except SourceError as error:
+                raise RunFailed(str(error)) from None
+            _check_unchanged(node.id, now, earlier)
 
 
 def stored_plan(prepared: Prepared) -> dict[str, Any]:
@@ -70,9 +85,12 @@ def stored_plan(prepared: Prepared) -> dict[str, Any]:
 
 
 def _parsed(job: Job) -> PipelineIR:
-    parsed = parse_ir(job.pipeline.ir)
+    document, unfilled = fill_in(job.pipeline.ir, job.parameters)
+    parsed = parse_ir(document)
     if parsed.ir is None:
         raise PlanFailed(parsed.problems)
+    if unfilled:
+        raise PlanFailed(unfilled)
     if problems := shape_problems(parsed.ir):
         raise PlanFailed(problems)
     return parsed.ir
@@ -89,16 +107,20 @@ def _source(node: SourceNode, job: Job) -> Source:
 
 
 def _as_before(node: str, found: Discovery, earlier: Mapping[str, Any]) -> Discovery:
-    if earlier.get("fingerprints", {}).get(node) != found.fingerprint:
-        raise SourceChanged(
-            f"The source '{node}' changed since this run began, so it cannot be continued. "
-            "Start a new run; rows that this one committed stay in the table."
-        )
+    _check_unchanged(node, found.fingerprint, earlier)
     partitions = [
         Partition(index, first_row, rows, location)
         for index, (first_row, rows, location) in enumerate(earlier["partitions"][node])
     ]
     return Discovery(found.schema, partitions, found.total_rows, found.fingerprint)
+
+
+def _check_unchanged(node: str, fingerprint: str, earlier: Mapping[str, Any]) -> None:
+    if earlier.get("fingerprints", {}).get(node) != fingerprint:
+        raise SourceChanged(
+            f"The source '{node}' changed since this run began, so it cannot be continued. "
+            "Start a new run; rows that this one committed stay in the table."
+        )
 
 
 def _columns(node: TargetNode, job: Job) -> list[TargetColumn]:

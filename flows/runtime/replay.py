@@ -20,6 +20,11 @@ class Replay:
     def __init__(self, inner: Source) -> None:
         self._inner = inner
 
+    @property
+    def note(self) -> str | None:
+        """The wrapped source's."""
+        return self._inner.note
+
     def discover(self, *, max_partitions: int) -> Discovery:
         """The wrapped source's; which of its rows are open is decided by `only`."""
         return self._inner.discover(max_partitions=max_partitions)

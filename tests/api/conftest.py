@@ -16,14 +16,24 @@ from sqlalchemy import Engine, text
 
 from api.app import create_app
 from catalog.bootstrap import ensure_tenant, issue_key
+from catalog.credentials import generate_encryption_key
 from catalog.engine import make_engine, upgrade
 from catalog.keys import ROLES, Role
 from catalog.runs import RunStore
 from catalog.settings import Settings
-from deployments.orchestrator import OrchestratorAway, RegisteredPipeline, RunState, StartedRun, UnknownDeployment
+from deployments.orchestrator import (
+    OrchestratorAway,
+    OrchestratorRefused,
+    RegisteredPipeline,
+    RunState,
+    StartedRun,
+    UnknownDeployment,
+)
+from deployments.reconcile import Reconciler
 from deployments.stack.postgres import EmbeddedPostgres, ensure_database
 
 PEPPER = "a pepper for tests"
+ENCRYPTION_KEY = generate_encryption_key()
 
 SCHEMA = {"name": "orders", "displayName": "Orders", "fields": [{"name": "amount", "dataType": "integer"}]}
 CONNECTOR = {"name": "files", "type": "local_fs", "config": {}}
@@ -44,6 +54,7 @@ class LocalOrchestrator:
     """Keeps deployments and runs in memory with the rules of Prefect that the facade relies on."""
 
     away: bool = False
+    refuses: str = ""
     registrations: list[RegisteredPipeline] = field(default_factory=list)
     deployments: set[str] = field(default_factory=set)
     states: dict[str, RunState] = field(default_factory=dict)
@@ -53,10 +64,24 @@ class LocalOrchestrator:
 
     def register(self, pipeline: RegisteredPipeline) -> str:
         self._reach()
+        if self.refuses:
+            raise OrchestratorRefused(self.refuses)
         self.registrations.append(pipeline)
         deployment_id = f"deployment of {pipeline.id}"
         self.deployments.add(deployment_id)
         return deployment_id
+
+    def retire(self, pipeline_id: str, *, keep: str) -> bool:
+        self._reach()
+        return True
+
+    def unregister(self, pipeline_id: str) -> None:
+        self._reach()
+        self.deployments.discard(f"deployment of {pipeline_id}")
+
+    def registered(self) -> dict[str, str]:
+        self._reach()
+        return {pipeline.id: pipeline.fingerprint() for pipeline in self.registrations}
 
     def start(self, deployment_id: str, *, parameters: dict[str, Any], idempotency_key: str | None) -> StartedRun:
         self._reach()
@@ -92,6 +117,11 @@ class LocalOrchestrator:
         self.questions += 1
         return self.states.get(run_id)
 
+    def cancel(self, run_id: str) -> None:
+        self._reach()
+        changes = {"status": "failed", "state_name": "Cancelled", "failure_reason": "cancelled"}
+        self.states[run_id] = replace(self.states[run_id], **changes)
+
     def runs(self, deployment_id: str, limit: int = 20) -> list[RunState]:
         self._reach()
         of_deployment = [state for state in self.states.values() if state.deployment_id == deployment_id]
@@ -123,9 +153,14 @@ class Facade:
         """A new IR-native pipeline with its own connector and schema."""
         client = client or self.editor
         connector = created(client, "/api/v1/connectors", CONNECTOR | {"name": f"files of {name}"})
-        schema = created(client, "/api/v1/schemas", SCHEMA | {"name": name})
+        schema = created(client, "/api/v1/schemas", SCHEMA | {"name": name} | body.pop("schema", {}))
         references = {"connectorId": connector["id"], "schemaId": schema["id"]}
         return created(client, "/api/v1/pipelines", {"name": name, **references, "irVersion": "1.0", "ir": IR, **body})
+
+    @property
+    def reconciler(self) -> Reconciler:
+        """What its background thread would do, when a test asks for it."""
+        return Reconciler(self.engine, self.orchestrator)
 
     def references(self, pipeline_id: str, ir: dict[str, Any]) -> dict[str, Any]:
         """The body of another pipeline with the same connector and schema."""
@@ -161,7 +196,11 @@ def facade_url(postgres_server: EmbeddedPostgres) -> str:
 
 
 def settings_for(database_url: str, **changes: Any) -> Settings:
-    facts: dict[str, Any] = {"database_url": database_url, "key_pepper": SecretStr(PEPPER)}
+    facts: dict[str, Any] = {
+        "database_url": database_url,
+        "key_pepper": SecretStr(PEPPER),
+        "encryption_keys": SecretStr(ENCRYPTION_KEY),
+    }
     return Settings(**facts | changes)
 
 
@@ -189,7 +228,7 @@ def facade(running_facade: Facade) -> Facade:
         tables = connection.scalars(text("SELECT table_name FROM headrace.schemas")).all()
         for statement in (
             *(f'DROP TABLE IF EXISTS public."{table}"' for table in tables),
-            *(f"DELETE FROM headrace.{table}" for table in ("pipelines", "schemas", "connectors")),
+            *(f"DELETE FROM headrace.{name}" for name in ("pipelines", "deployment_changes", "schemas", "connectors")),
         ):
             connection.execute(text(statement))
     running_facade.orchestrator = LocalOrchestrator()

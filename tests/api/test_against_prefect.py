@@ -36,6 +36,9 @@ def test_a_run_ends_with_its_counts_errors_and_table_in_agreement(stack: Running
     assert (listed["id"], listed["status"], listed["createdAt"]) == (run["id"], progress["status"], run["createdAt"])
     pipeline = api.get(f"/pipelines/{api.pipeline}").json()
     assert (pipeline["status"], pipeline["lastRunStatus"]) == ("active", "completed_with_errors")
+    connector = api.get(f"/connectors/{pipeline['connectorId']}").json()
+    assert connector["lastSyncRowCount"] == 3
+    assert connector["lastSyncAt"] is not None
 
 
 def test_a_run_started_in_prefect_itself_is_listed_and_can_be_watched(stack: RunningStack, api: Api) -> None:

@@ -6,7 +6,6 @@ import re
 from typing import Any
 
 import pytest
-from sqlalchemy import text
 
 from api.app import BASE_PATH
 from tests.api.conftest import CONNECTOR, IR, SCHEMA, Facade, created, error_of
@@ -44,133 +43,12 @@ def references(facade: Facade) -> dict[str, str]:
     return {"connectorId": connector["id"], "schemaId": schema["id"]}
 
 
-class TestConnectors:
-    def test_it_comes_back_in_the_documented_shape(self, facade: Facade) -> None:
-        body = {
-            "name": "Files",
-            "type": "local_fs",
-            "description": "d",
-            "config": {"a": 1},
-            "connectionConfig": {"b": 2},
-        }
-        made = created(facade.editor, CONNECTORS, body)
-        assert made == facade.viewer.get(f"{CONNECTORS}/{made['id']}").json()
-        assert facade.viewer.get(CONNECTORS).json()["data"] == [made]
-        assert made["id"].startswith("conn_")
-        assert all(TIMESTAMP.fullmatch(made.pop(name)) for name in ("createdAt", "updatedAt"))
-        del made["id"]
-        assert made == {
-            "name": "Files",
-            "type": "local_fs",
-            "description": "d",
-            "config": {"a": 1, "b": 2},
-            "authMethod": "access_key",
-            "status": "active",
-            "lastTestedAt": None,
-            "lastError": None,
-            "lastSyncRowCount": None,
-            "lastSyncAt": None,
-        }
-
-    def test_secrets_are_never_shown_nor_stored_in_the_clear(self, facade: Facade) -> None:
-        config = {
-            "host": "db",
-            "password": "hunter2",
-            "url": "https://me:hunter2@example.org/x",
-            "headers": {"Authorization": "hunter2"},
-        }
-        body = {"name": "db", "type": "postgresql", "config": config, "authConfig": {"anything": "hunter2"}}
-        response = facade.editor.post(CONNECTORS, json=body)
-        assert response.json()["config"] == {"host": "db"}
-        assert "hunter2" not in response.text
-        assert "hunter2" not in facade.admin.get(CONNECTORS).text
-        with facade.engine.connect() as connection:
-            assert "hunter2" not in str(connection.execute(text("SELECT c::text FROM headrace.connectors c")).scalar())
-
-    def test_a_taken_name_is_409(self, facade: Facade) -> None:
-        created(facade.editor, CONNECTORS, CONNECTOR)
-        assert error_of(facade.editor.post(CONNECTORS, json=CONNECTOR), 409)["code"] == "conflict"
-
-    def test_pages_are_followed_by_their_cursor(self, facade: Facade) -> None:
-        for number in range(5):
-            created(facade.editor, CONNECTORS, CONNECTOR | {"name": f"files {number}"})
-        names, query = [], "?limit=2"
-        while query:
-            page = facade.viewer.get(CONNECTORS + query).json()
-            names += [connector["name"] for connector in page["data"]]
-            pagination = page["pagination"]
-            assert (pagination["total"], pagination["limit"]) == (5, 2)
-            assert pagination["hasMore"] == (pagination["cursor"] is not None)
-            query = f"?limit=2&cursor={pagination['cursor']}" if pagination["hasMore"] else ""
-        assert names == [f"files {number}" for number in (4, 3, 2, 1, 0)]
-
-    def test_a_list_says_20_when_nothing_is_asked(self, facade: Facade) -> None:
-        assert facade.viewer.get(CONNECTORS).json()["pagination"] == {
-            "total": 0,
-            "hasMore": False,
-            "limit": 20,
-            "cursor": None,
-        }
-
-
-class TestSchemas:
-    def test_it_comes_back_in_the_documented_shape_and_is_a_table(self, facade: Facade) -> None:
-        fields = [
-            {"name": "email", "dataType": "varchar", "length": 255, "isNullable": False, "isUnique": True},
-            {"name": "score", "dataType": "decimal", "precision": 10, "scale": 2, "defaultValue": 1.5},
-        ]
-        made = created(facade.editor, SCHEMAS, {"name": "Customers!", "displayName": "Customers", "fields": fields})
-        assert made == facade.viewer.get(f"{SCHEMAS}/{made['id']}").json()
-        assert (made["name"], made["tableName"], made["tenantId"]) == ("customers", "ds_customers", "default")
-        first = made["fields"][0]
-        assert first.pop("id").startswith("field_")
-        assert first == {
-            "schemaId": made["id"],
-            "name": "email",
-            "displayName": "email",
-            "dataType": "varchar",
-            "length": 255,
-            "precision": None,
-            "scale": None,
-            "isNullable": False,
-            "isPrimaryKey": False,
-            "isUnique": True,
-            "isPredictor": False,
-            "defaultValue": None,
-            "description": "",
-            "ordinal": 1,
-        }
-        assert set(made) == SCHEMA_ITEM
-        with facade.engine.begin() as connection:
-            connection.execute(text("INSERT INTO public.ds_customers (email) VALUES ('a@b.c')"))
-            assert connection.execute(text("SELECT score FROM public.ds_customers")).scalar() is not None
-
-    def test_what_cannot_be_a_table_is_400_with_every_problem_and_leaves_nothing(self, facade: Facade) -> None:
-        body = {"name": "t", "displayName": "T", "fields": [{"name": "a b"}, {"name": "c", "dataType": "intger"}]}
-        error = error_of(facade.editor.post(SCHEMAS, json=body), 400)
-        found = [(detail["path"], detail["hint"]) for detail in error["details"]]
-        assert found[0][0] == "fields[0].name"
-        assert found[1] == ("fields[1].dataType", "did you mean 'integer'?")
-        assert facade.viewer.get(SCHEMAS).json()["data"] == []
-
-    def test_a_default_the_type_refuses_is_400(self, facade: Facade) -> None:
-        fields = [{"name": "n", "dataType": "integer", "defaultValue": "many"}]
-        response = facade.editor.post(SCHEMAS, json={"name": "t", "displayName": "T", "fields": fields})
-        assert "invalid input syntax" in error_of(response, 400)["message"]
-
-    def test_a_taken_name_is_409_and_an_unknown_link_400(self, facade: Facade) -> None:
-        created(facade.editor, SCHEMAS, SCHEMA)
-        error_of(facade.editor.post(SCHEMAS, json=SCHEMA), 409)
-        linked = SCHEMA | {"name": "x", "linkedSchemaId": "schema_none"}
-        assert error_of(facade.editor.post(SCHEMAS, json=linked), 400)["details"][0]["path"] == "linkedSchemaId"
-
-
 class TestPipelines:
     def test_the_documented_legacy_body_is_stored_and_returned_as_given(
         self, facade: Facade, references: dict[str, str]
     ) -> None:
         made = created(facade.editor, PIPELINES, LEGACY | references)
-        assert list(made) == [*ITEM, "irVersion"]
+        assert list(made) == [*ITEM, "irVersion", "issues"]
         assert (made["nodes"], made["edges"]) == (LEGACY["nodes"], LEGACY["edges"])
         assert made["executionConfig"] == LEGACY["executionConfig"]
         assert (made["irVersion"], made["status"], made["schedule"]) == (None, "draft", "0 2 * * *")

@@ -91,7 +91,13 @@ class TestStart:
         assert (run["pipelineId"], run["status"]) == (pipeline, "pending")
         assert TIMESTAMP.fullmatch(run["createdAt"])
         [parameters] = facade.orchestrator.parameters
-        assert parameters == {"pipeline_id": pipeline, "tenant_id": "default", "ir_version": 1, "retry_of": None}
+        assert parameters == {
+            "pipeline_id": pipeline,
+            "tenant_id": "default",
+            "ir_version": 1,
+            "retry_of": None,
+            "parameters": {},
+        }
 
     def test_the_deployment_is_sent_once_while_nothing_changes(self, facade: Facade, pipeline: str) -> None:
         for _ in range(3):
@@ -131,7 +137,7 @@ class TestStart:
         references = {"connectorId": stored["connectorId"], "schemaId": stored["schemaId"]}
         legacy = created(facade.editor, f"{BASE_PATH}/pipelines", LEGACY | references)
         error = error_of(facade.editor.post(path(legacy["id"], "run")), 422)
-        assert [detail["code"] for detail in error["details"]] == ["no_ir"]
+        assert [detail["path"] for detail in error["details"]] == ["nodes[1].config.from", "nodes[1].config.to"]
         assert facade.viewer.get(path(legacy["id"], "runs")).json() == []
 
     def test_a_stored_ir_that_cannot_compile_is_422_with_details(self, facade: Facade, pipeline: str) -> None:

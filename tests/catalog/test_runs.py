@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 
-from catalog.credentials import seal
+from catalog.credentials import Keyring, generate_encryption_key
 from catalog.errors import NoIr, PipelineMissing
 from catalog.load_strategy import load_strategy
 from catalog.models import Pipeline
@@ -21,12 +21,13 @@ from tests.catalog.conftest import IR, add_pipeline
 pytestmark = pytest.mark.postgres
 
 RUN = "run_1"
+KEYRING = Keyring.parse(generate_encryption_key())
 NODES = {"src": {"rowsIn": 10, "rowsOut": 10}, "tgt": {"rowsIn": 9, "rowsOut": 9}}
 
 
 @pytest.fixture
 def store(engine: Engine) -> RunStore:
-    return RunStore(engine, pepper="a pepper for tests")
+    return RunStore(engine, keyring=KEYRING)
 
 
 @pytest.fixture
@@ -270,7 +271,7 @@ def test_a_flow_gets_its_pipeline_with_the_pinned_or_the_live_ir(
     store: RunStore, pipeline: Pipeline, mine: TenantCatalog, session: Session
 ) -> None:
     mine.pipelines.save_ir(pipeline, {"second": True}, authored_by="bob")
-    sealed = seal({"token": "t"}, connector_id=pipeline.connector_id, pepper="a pepper for tests")
+    sealed = KEYRING.seal({"token": "t"}, connector_id=pipeline.connector_id)
     session.execute(text("UPDATE headrace.connectors SET auth_sealed = :sealed"), {"sealed": sealed})
     session.commit()
     pinned, live = store.load_pipeline(pipeline.id, 1), store.load_pipeline(pipeline.id, None)

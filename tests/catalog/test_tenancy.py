@@ -78,8 +78,7 @@ def test_the_tenant_filter_is_written_in_one_place() -> None:
     root = Path(catalog.__file__).parents[1]
     sources = [path for room in ("catalog", "api") for path in (root / room).rglob("*.py")]
     filtering = [path.name for path in sources if ".tenant_id ==" in path.read_text()]
-    # issuing a key is no request of a tenant: it is how a tenant gets its first
-    assert sorted(filtering) == ["base.py", "bootstrap.py"]
+    assert filtering == ["base.py"]
 
 
 def test_ir_versions_count_up_and_the_newest_is_live(mine: TenantCatalog) -> None:

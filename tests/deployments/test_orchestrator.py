@@ -13,7 +13,13 @@ from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.objects import ConcurrencyLimitStrategy
 from prefect.states import Completed, Running
 
-from deployments.orchestrator import Orchestrator, OrchestratorAway, RegisteredPipeline, UnknownDeployment
+from deployments.orchestrator import (
+    Orchestrator,
+    OrchestratorAway,
+    OrchestratorRefused,
+    RegisteredPipeline,
+    UnknownDeployment,
+)
 from ir.schedule import CronSchedule
 
 pytestmark = pytest.mark.stack
@@ -74,11 +80,45 @@ def test_a_renamed_pipeline_has_one_deployment(orchestrator: Orchestrator, clien
     old = orchestrator.register(pipeline)
     new = orchestrator.register(replace(pipeline, name=f"{pipeline.name} renamed"))
     assert new != old
+    assert orchestrator.retire(pipeline.id, keep=new)
     with pytest.raises(UnknownDeployment):
         orchestrator.start(old, parameters={}, idempotency_key=None)
     orchestrator.unregister(pipeline.id)
     with pytest.raises(UnknownDeployment):
         orchestrator.start(new, parameters={}, idempotency_key=None)
+
+
+def test_a_run_that_waits_under_the_former_name_is_not_lost(
+    orchestrator: Orchestrator, client: SyncPrefectClient
+) -> None:
+    pipeline = replace(a_pipeline(), schedule=CronSchedule(kind="cron", expression="* * * * *"))
+    old = orchestrator.register(pipeline)
+    run = orchestrator.start(old, parameters={}, idempotency_key=None)
+    new = orchestrator.register(replace(pipeline, name=f"{pipeline.name} renamed"))
+    assert not orchestrator.retire(pipeline.id, keep=new)
+    assert client.read_deployment(UUID(old)).paused  # it fires no more
+    found = orchestrator.state(run.run_id)
+    assert found is not None
+    assert found.status == "pending"
+    client.set_flow_run_state(UUID(run.run_id.removeprefix("run_")), Completed(), force=True)
+    assert orchestrator.retire(pipeline.id, keep=new)
+    assert not client.read_deployment(UUID(new)).paused
+    orchestrator.unregister(pipeline.id)
+
+
+def test_what_prefect_has_is_told_by_pipeline(orchestrator: Orchestrator) -> None:
+    pipeline = a_pipeline()
+    orchestrator.register(pipeline)
+    assert orchestrator.registered()[pipeline.id] == pipeline.fingerprint()
+    orchestrator.unregister(pipeline.id)
+    assert pipeline.id not in orchestrator.registered()
+
+
+def test_what_prefect_refuses_is_said_in_its_words(stack: Any) -> None:
+    nowhere = Orchestrator(stack.prefect_api_url, "a-pool-nobody-made")
+    with pytest.raises(OrchestratorRefused, match=r"Work pool .a-pool-nobody-made. not found"):
+        nowhere.register(a_pipeline())
+    nowhere.close()
 
 
 def test_a_run_is_started_once_per_key_and_its_state_followed(

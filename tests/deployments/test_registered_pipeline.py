@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 from prefect.types.names import BANNED_CHARACTERS
@@ -36,6 +37,7 @@ def test_the_parameters_are_those_of_the_flow() -> None:
         {"ir_version": 4},
         {"parallelism": 8},
         {"active": False},
+        {"scheduled_since": datetime(2026, 1, 1, tzinfo=UTC)},
     ],
     ids=lambda change: next(iter(change)),
 )

@@ -10,7 +10,10 @@ branch_labels = None
 depends_on = None
 
 _UPGRADE = (
-    "ALTER TABLE headrace.pipelines ADD COLUMN live_schedule jsonb, ADD COLUMN scheduled_since timestamptz",
+    """
+    ALTER TABLE headrace.pipelines ADD COLUMN live_schedule jsonb, ADD COLUMN scheduled_since timestamptz,
+        DROP COLUMN deployment_fingerprint
+    """,
     """
     UPDATE headrace.pipelines p SET live_schedule = s.schedule, scheduled_since = p.updated_at
     FROM (
@@ -32,6 +35,26 @@ _UPGRADE = (
     CREATE INDEX pipelines_scheduled ON headrace.pipelines (tenant_id, created_at DESC, id DESC)
     WHERE live_schedule IS NOT NULL
     """,
+    # A part of a name is found by its trigrams; where the extension may not be made, by looking at all names.
+    """
+    DO $$
+    DECLARE
+        trigrams text;
+    BEGIN
+        BEGIN
+            CREATE EXTENSION IF NOT EXISTS pg_trgm WITH SCHEMA headrace;
+        EXCEPTION WHEN insufficient_privilege OR undefined_file OR feature_not_supported THEN
+            RAISE NOTICE 'pg_trgm is not available';
+        END;
+        SELECT format('%I.gin_trgm_ops', n.nspname) INTO trigrams
+        FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE e.extname = 'pg_trgm';
+        IF trigrams IS NOT NULL THEN
+            EXECUTE format(
+                'CREATE INDEX pipelines_name_part ON headrace.pipelines USING gin (lower(name) %s)', trigrams);
+        END IF;
+    END
+    $$
+    """,
     """
     CREATE TABLE headrace.deployment_changes (
         pipeline_id text PRIMARY KEY,
@@ -50,13 +73,17 @@ _DOWNGRADE = (
     "DELETE FROM headrace.pipeline_ir_versions WHERE version < 1",
     "UPDATE headrace.pipelines SET live_version = NULL WHERE live_version < 1",
     "DROP TABLE headrace.deployment_changes",
+    "DROP INDEX IF EXISTS headrace.pipelines_name_part",
     "DROP INDEX headrace.pipelines_scheduled",
     "DROP INDEX headrace.pipelines_status",
     "DROP INDEX headrace.pipelines_schema",
     "DROP INDEX headrace.pipelines_connector",
     "CREATE INDEX pipelines_schema ON headrace.pipelines (schema_id)",
     "CREATE INDEX pipelines_connector ON headrace.pipelines (connector_id)",
-    "ALTER TABLE headrace.pipelines DROP COLUMN scheduled_since, DROP COLUMN live_schedule",
+    """
+    ALTER TABLE headrace.pipelines DROP COLUMN scheduled_since, DROP COLUMN live_schedule,
+        ADD COLUMN deployment_fingerprint text
+    """,
 )
 
 

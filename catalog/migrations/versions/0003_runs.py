@@ -1,4 +1,4 @@
-"""Runs: replays of failed rows, and warnings apart from failures."""
+"""Runs: replays of failed rows, warnings apart from failures, and parameters."""
 
 from __future__ import annotations
 
@@ -13,10 +13,14 @@ depends_on = None
 def upgrade() -> None:
     """`origin_run_id` is set on a replay: the root of the runs whose failed rows it runs again."""
     op.execute("ALTER TABLE headrace.pipeline_runs ADD COLUMN origin_run_id text")
+    op.execute("ALTER TABLE headrace.pipeline_runs ADD COLUMN parameters jsonb NOT NULL DEFAULT '{}'")
+    op.execute("CREATE INDEX pipeline_runs_retry ON headrace.pipeline_runs (retry_of) WHERE retry_of IS NOT NULL")
     op.execute("ALTER TABLE headrace.run_errors ADD COLUMN warning boolean NOT NULL DEFAULT false")
 
 
 def downgrade() -> None:
-    """Takes both away."""
+    """Takes them away."""
     op.execute("ALTER TABLE headrace.run_errors DROP COLUMN warning")
+    op.execute("ALTER TABLE headrace.pipeline_runs DROP COLUMN parameters")
+    op.execute("DROP INDEX headrace.pipeline_runs_retry")
     op.execute("ALTER TABLE headrace.pipeline_runs DROP COLUMN origin_run_id")

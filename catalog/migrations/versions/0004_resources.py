@@ -1,6 +1,8 @@
-"""Connectors and schemas: what their complete contract needs."""
+"""Connectors and schemas: cached statistics of a schema's table, and an index for finding what links to a schema."""
 
 from __future__ import annotations
+
+from alembic import op
 
 revision = "0004_resources"
 down_revision = "0003_runs"
@@ -9,8 +11,20 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Nothing yet."""
+    """Adds the table and the index."""
+    op.execute("""
+        CREATE TABLE headrace.schema_statistics (
+            schema_id text PRIMARY KEY REFERENCES headrace.schemas ON DELETE CASCADE,
+            row_count bigint NOT NULL,
+            sampled boolean NOT NULL,
+            fields jsonb NOT NULL,
+            computed_at timestamptz NOT NULL DEFAULT now()
+        )
+    """)
+    op.execute("CREATE INDEX schemas_linked ON headrace.schemas (linked_schema_id)")
 
 
 def downgrade() -> None:
-    """Nothing yet."""
+    """Drops them again."""
+    op.execute("DROP INDEX headrace.schemas_linked")
+    op.execute("DROP TABLE headrace.schema_statistics")

@@ -75,7 +75,7 @@ _TABLES = (
 
 _FUNCTIONS = (
     # Appends one entry to the tenant's chain; whose it is comes from the transaction's settings.
-    # What is hashed is exactly what catalog/audit.py hashes again.
+    # What is hashed is exactly what catalog/repositories/audit.py hashes again.
     """
     CREATE FUNCTION headrace.audit_append(
         tenant text, action text, entity_type text, entity_id text, entity_name text, entity_version integer,
@@ -205,7 +205,7 @@ _FUNCTIONS = (
 
 _AUDITED = {
     # table: (events, entity type, columns that are bookkeeping, columns only digested, the owner's table and column)
-    "tenants": ("INSERT OR UPDATE OR DELETE", "tenant", "created_at", ""),
+    "tenants": ("INSERT OR UPDATE", "tenant", "created_at", ""),
     "api_keys": ("INSERT OR UPDATE OR DELETE", "api_key", "last_used_at", "digest"),
     "connectors": (
         "INSERT OR UPDATE OR DELETE",
@@ -218,7 +218,7 @@ _AUDITED = {
     "pipelines": (
         "INSERT OR UPDATE OR DELETE",
         "pipeline",
-        "updated_at last_run_at last_run_status deployment_id deployment_fingerprint",
+        "updated_at last_run_at last_run_status deployment_id scheduled_since",
         "",
     ),
     "pipeline_ir_versions": ("INSERT OR UPDATE OR DELETE", "pipeline_ir", "", "ir", "pipelines", "pipeline_id"),

@@ -308,3 +308,13 @@ def test_an_unknown_column_or_table_is_told_before_anything_is_read(shop: Shop) 
         connection.execute("DROP TABLE public.ds_orders")
     with pytest.raises(TargetError, match="ds_orders"):
         shop.run()
+
+
+def test_a_connector_that_is_coming_soon_says_so_and_reads_nothing(shop: Shop) -> None:
+    pipeline = shop.pipeline(ops=[{"type": "cast", "field": "amount", "to": "integer"}])
+    source = pipeline.ir["nodes"][0]
+    source["connector"] = "braze"
+    del source["fields"]
+    job = Job("run_1", pipeline, shop.url, shop.root, Continuation(root_run_id="run_1"))
+    assert run_in_threads(Execution(prepare(job), shop.journal)) == RunTotals(0, 0, 0, 0)
+    assert any("'braze' is coming soon" in message for _, message in shop.journal.lines)

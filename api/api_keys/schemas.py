@@ -1,0 +1,83 @@
+"""The shapes of an API key on the wire."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import AwareDatetime, ConfigDict, Field, StringConstraints
+
+from api.pagination import PageOf
+from api.wire import Body, Name, Shown, Timestamp
+from catalog.keys import Role
+
+WARNING = "Store this key securely. It will not be shown again."
+
+_EXAMPLE: dict[str, Any] = {
+    "id": "key_019ac0ffee00",
+    "name": "nightly loads",
+    "role": "editor",
+    "prefix": "hr_a1b2c3d4",
+    "expiresAt": "2027-01-01T00:00:00.000Z",
+    "createdAt": "2026-01-15T09:00:00.000Z",
+}
+
+
+class KeyItem(Shown):
+    """A key as it may be shown: never the key itself."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE | {"lastUsedAt": None}]})
+
+    id: str
+    name: str
+    role: Role
+    prefix: str
+    expires_at: Timestamp | None
+    last_used_at: Timestamp | None
+    created_at: Timestamp
+
+
+class KeyPage(PageOf[KeyItem]):
+    """A page of the keys that are not revoked; `total` is that of `pagination`."""
+
+    total: int
+
+
+class CreatedKey(Shown):
+    """A new key, in the one answer that has it in the clear."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [_EXAMPLE | {"key": "hr_a1b2c3d4Jq0Zk7v2Yx9sT5uW1oR8nL4mE6pB3dF0gHi", "warning": WARNING}]
+        }
+    )
+
+    id: str
+    name: str
+    role: Role
+    key: str
+    prefix: str
+    expires_at: Timestamp | None
+    created_at: Timestamp
+    warning: str = WARNING
+
+
+class CreateKey(Body):
+    """A key to be. Without a role it may only read."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"name": "nightly loads", "role": "editor", "expiresAt": "2027-01-01T00:00:00Z"}]
+        }
+    )
+
+    name: Name | None = Field(default=None, description="`key-<milliseconds>` unless given")
+    role: Role = "viewer"
+    expires_at: AwareDatetime | None = None
+
+
+class RevokeKey(Body):
+    """Why a key is revoked."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"reason": "the laptop was lost"}]})
+
+    reason: Annotated[str, StringConstraints(max_length=1000)] | None = None

@@ -1,0 +1,32 @@
+"""`/audit-logs`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import Query
+
+from api.audit import service
+from api.audit.schemas import AuditLogPage, AuditVerification
+from api.auth import allow, guarded_router
+from api.context import Context
+
+router = guarded_router("audit")
+
+
+@router.get("/audit-logs", openapi_extra=allow("admin"))
+def list_audit_logs(
+    context: Context,
+    page: Annotated[int, Query(ge=1, le=1_000_000)] = 1,
+    limit: Annotated[int, Query(ge=1, le=100)] = 50,
+    entity_type: Annotated[str | None, Query(alias="entityType", max_length=200)] = None,
+    entity_id: Annotated[str | None, Query(alias="entityId", max_length=200)] = None,
+) -> AuditLogPage:
+    """Every write of the tenant, newest first."""
+    return service.list_entries(context, page=page, limit=limit, entity_type=entity_type, entity_id=entity_id)
+
+
+@router.get("/audit-logs/verify", response_model_exclude_unset=True, openapi_extra=allow("admin"))
+def verify_audit_logs(context: Context) -> AuditVerification:
+    """Whether every entry of the tenant's log is still there and unchanged."""
+    return service.verify(context)

@@ -1,0 +1,1 @@
+"""The connector types over REST."""

@@ -1,0 +1,1 @@
+"""Quarantined rows of a run."""

@@ -1,0 +1,60 @@
+"""What a validate node of a run kept aside."""
+
+from __future__ import annotations
+
+from api.context import RequestContext
+from api.dlq.schemas import QuarantinedRow, QuarantinePage
+from api.errors import ApiError, not_found
+from api.pipelines.deployment import runnable
+from api.pipelines.service import owned_pipeline
+from api.runs.service import watch
+from flows.quarantine import quarantined_rows
+from ir import PipelineIR
+from ir.nodes import ValidateNode
+
+
+def read_rows(
+    context: RequestContext, run_id: str, pipeline_id: str | None, node: str | None, limit: int
+) -> QuarantinePage:
+    """The rows a node of the run has in quarantine now. `node` may be left out when the pipeline has one validate node.
+
+    Raises ApiError: 404 for the run or the node, 400 when the node must be named.
+    """
+    if pipeline_id is None:
+        with context.catalog() as catalog:
+            run = catalog.runs.get(run_id)
+            if run is None:
+                raise not_found("run")
+            pipeline_id = run.pipeline_id
+    snapshot = watch(context, pipeline_id, run_id)
+    with context.catalog() as catalog:
+        ir = runnable(catalog, owned_pipeline(catalog, pipeline_id), snapshot.ir_version).ir
+    chosen = _node(ir, node)
+    if chosen.quarantine is None:
+        return _nothing(run_id, chosen.id, None, "failed rows are not persisted for this node")
+    table = chosen.quarantine.table
+    kept = quarantined_rows(context.services.settings.database_url, snapshot, table, chosen.id, limit)
+    if kept is None:
+        return _nothing(run_id, chosen.id, table, "no rows ever failed for this node")
+    return QuarantinePage(
+        run_id=run_id,
+        node_id=chosen.id,
+        quarantine_table=table,
+        count=len(kept),
+        rows=[QuarantinedRow.model_validate(row) for row in kept],
+    )
+
+
+def _node(ir: PipelineIR, node_id: str | None) -> ValidateNode:
+    nodes = [node for node in ir.nodes if isinstance(node, ValidateNode)]
+    if node_id is None and len(nodes) != 1:
+        names = ", ".join(node.id for node in nodes) or "none"
+        raise ApiError(400, f"Say which validate node with ?node=; the pipeline has: {names}")
+    for node in nodes:
+        if node_id in (None, node.id):
+            return node
+    raise not_found("validate node")
+
+
+def _nothing(run_id: str, node_id: str, table: str | None, why: str) -> QuarantinePage:
+    return QuarantinePage(run_id=run_id, node_id=node_id, quarantine_table=table, count=0, rows=[], residual=why)

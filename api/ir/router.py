@@ -1,0 +1,88 @@
+"""`/pipelines/{id}/ir` and `/ir/validate`."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any
+
+from fastapi import Body, Header, Query, Response
+
+from api.auth import READ, WRITE, allow, guarded_router
+from api.context import Context
+from api.errors import invalid
+from api.ir import service
+from api.ir.schemas import IrDifference, IrVersion, IrVersionItem, Publish, SaveIr, Validation, VersionNumber
+
+router = guarded_router("pipeline IR")
+
+_IF_MATCH = re.compile(r'(?:W/)?"(\d{1,9})"|(\d{1,9})')
+
+
+@router.get("/pipelines/{pipeline_id}/ir", openapi_extra=allow(*READ))
+def get_ir(
+    context: Context, pipeline_id: str, response: Response, version: Annotated[VersionNumber | None, Query()] = None
+) -> IrVersion:
+    """A version of the pipeline's IR, the newest unless one is named."""
+    found = service.get_ir(context, pipeline_id, version)
+    response.headers["ETag"] = f'"{found.version}"'
+    return found
+
+
+@router.post(
+    "/pipelines/{pipeline_id}/ir",
+    status_code=201,
+    responses={200: {"model": IrVersion, "description": "Unchanged: the newest version is this IR already"}},
+    openapi_extra=allow(*WRITE),
+)
+def save_ir(
+    context: Context,
+    pipeline_id: str,
+    body: SaveIr,
+    response: Response,
+    publish: Annotated[bool, Query(description="Make the version live")] = True,
+    if_match: Annotated[str | None, Header(description="The version the change was made on; 409 if it is old")] = None,
+) -> IrVersion:
+    """Saves the IR as the next version and makes it live; the same IR again is the same version, with 200."""
+    saved, new = service.save_ir(context, pipeline_id, body, publish=publish, expected=_expected(if_match))
+    response.status_code = 201 if new else 200
+    response.headers["ETag"] = f'"{saved.version}"'
+    return saved
+
+
+@router.get("/pipelines/{pipeline_id}/ir/versions", openapi_extra=allow(*READ))
+def list_ir_versions(context: Context, pipeline_id: str) -> list[IrVersionItem]:
+    """The versions of the pipeline's IR, newest first."""
+    return service.list_versions(context, pipeline_id)
+
+
+@router.get("/pipelines/{pipeline_id}/ir/diff", openapi_extra=allow(*READ))
+def compare_ir(
+    context: Context,
+    pipeline_id: str,
+    before: Annotated[VersionNumber, Query(alias="from")],
+    after: Annotated[VersionNumber, Query(alias="to")],
+) -> IrDifference:
+    """What changed from one version to another: an RFC 6902 patch, and the same in words per node."""
+    return service.compare(context, pipeline_id, before, after)
+
+
+@router.post("/pipelines/{pipeline_id}/ir/publish", openapi_extra=allow(*WRITE))
+def publish_ir(context: Context, pipeline_id: str, body: Publish) -> IrVersion:
+    """Makes a version the one that schedules and runs use; an older one rolls back."""
+    return service.publish(context, pipeline_id, body.version)
+
+
+@router.post("/ir/validate", openapi_extra=allow(*READ))
+def validate_ir(context: Context, body: Annotated[Any, Body(description="Any IR")] = None) -> Validation:
+    """Everything that can be said of an IR before it runs; nothing is saved."""
+    return service.validate(body)
+
+
+def _expected(if_match: str | None) -> int | None:
+    if if_match is None or if_match.strip() == "*":
+        return None
+    match = _IF_MATCH.fullmatch(if_match.strip())
+    if match is None:
+        hint = 'the version as GET gives it, for example "3"'
+        raise invalid("If-Match", "bad_version", "If-Match does not name a version", hint)
+    return int(match[1] or match[2])

@@ -1,0 +1,27 @@
+"""`/lineage`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import Query
+
+from api.auth import READ, allow, guarded_router
+from api.context import Context
+from api.lineage import service
+from api.lineage.schemas import LineagePage
+
+router = guarded_router("lineage")
+
+_Name = Annotated[str, Query(min_length=1, max_length=63)]
+
+
+@router.get("/lineage", responses={404: {}}, openapi_extra=allow(*READ))
+def get_lineage(
+    context: Context,
+    table: _Name,
+    schema: _Name = "public",
+    limit: Annotated[int, Query(description="Clamped to 1 to 1,000")] = 100,
+) -> LineagePage:
+    """The newest rows of a table, each with the run, the pipeline and the source node it came from."""
+    return service.trace(context, schema, table, limit)

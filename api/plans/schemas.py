@@ -1,0 +1,127 @@
+"""The shapes of plans and previews on the wire."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field
+
+from api.ir.schemas import NodeField, VersionNumber
+from api.wire import Body, Shown
+
+Parameters = dict[str, str | int | float | bool]
+
+PREVIEW_ROWS = 500
+
+
+class PlanRequest(Body):
+    """Which version to plan, the live one unless said otherwise, and the run's parameters."""
+
+    ir_version: VersionNumber | None = None
+    parameters: Parameters = Field(default_factory=dict)
+
+
+class PreviewRequest(PlanRequest):
+    """How many records of each source to read, and the node to show (all of them unless one is named)."""
+
+    node: str | None = Field(default=None, max_length=100)
+    limit: int = Field(default=50, ge=1, le=PREVIEW_ROWS)
+
+
+class PlannedPartition(Shown):
+    """One partition of a stage: `rows` records from source row `firstRow` on, found at `location`."""
+
+    index: int
+    first_row: int
+    rows: int
+    location: dict[str, Any]
+
+
+class PlannedStage(Shown):
+    """A chain of nodes that each partition passes in one go; `steps` are what is done to every row, in order."""
+
+    name: str
+    rows: int
+    steps: list[str]
+    table: str
+    load_mode: str
+    columns: list[str]
+    partitions: list[PlannedPartition]
+
+
+class SqlItem(Shown):
+    """How a target is loaded: what happens to the rows as comments, then what the database is told."""
+
+    node: str
+    table: str
+    load_mode: str
+    sql: str
+
+
+class TableChangeItem(Shown):
+    """What a run changes in the target database before it loads; `statement` is null for the engine's own tables."""
+
+    table: str
+    action: str
+    statement: str | None
+
+
+class Plan(Shown):
+    """What a run would do, as things stand now."""
+
+    ir_version: int | None
+    load_strategy: str
+    estimated_rows: int
+    parallelism: int
+    stages: list[PlannedStage]
+    sql: list[SqlItem]
+    ddl: list[TableChangeItem]
+    notes: list[str]
+
+
+class SqlPreview(Shown):
+    """The SQL per target."""
+
+    ir_version: int | None
+    targets: list[SqlItem]
+
+
+class PreviewedRow(Shown):
+    """A row behind a node, by its number in the source."""
+
+    row: int
+    values: dict[str, Any]
+
+
+class PreviewedError(Shown):
+    """A rejected cell; with `warning` its row goes on. `column` is null when the whole row is at fault."""
+
+    row: int
+    column: str | None
+    value: str | None
+    error: str
+    rule: str
+    warning: bool
+
+
+class PreviewedNode(Shown):
+    """What a node makes of the sample; `stopsRun` says why a run would end here."""
+
+    node: str
+    kind: str
+    schema_: list[NodeField] = Field(alias="schema", validation_alias="fields")
+    rows_in: int
+    rows_out: int
+    failed: int
+    skipped: int
+    rows: list[PreviewedRow]
+    errors: list[PreviewedError]
+    stops_run: str | None
+
+
+class Preview(Shown):
+    """The first `limit` records of every source on their way; nothing is written."""
+
+    ir_version: int | None
+    limit: int
+    nodes: list[PreviewedNode]

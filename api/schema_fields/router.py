@@ -1,0 +1,42 @@
+"""`/schemas/{id}/fields`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import Query
+
+from api.auth import READ, WRITE, allow, guarded_router
+from api.context import Context
+from api.schema_fields import service
+from api.schema_fields.schemas import FieldList, UpdateField
+from api.schemas.confirmation import Confirmed
+from api.schemas.schemas import FieldBody, FieldItem
+
+router = guarded_router("schemas")
+
+
+@router.get("/schemas/{schema_id}/fields", openapi_extra=allow(*READ))
+def list_fields(context: Context, schema_id: str) -> FieldList:
+    """The columns of a schema, in order."""
+    return service.list_fields(context, schema_id)
+
+
+@router.post("/schemas/{schema_id}/fields", status_code=201, openapi_extra=allow(*WRITE))
+def add_field(context: Context, schema_id: str, body: FieldBody) -> FieldItem:
+    """Adds a column to the schema and its table."""
+    return service.add_field(context, schema_id, body)
+
+
+@router.put("/schemas/{schema_id}/fields", openapi_extra=allow(*WRITE))
+def change_field(context: Context, schema_id: str, body: UpdateField, confirm: Confirmed = False) -> FieldItem:
+    """Changes a column; what the body leaves out stays. What may lose values, and a new name, need `confirm=true`."""
+    return service.change_field(context, schema_id, body, confirm=confirm)
+
+
+@router.delete("/schemas/{schema_id}/fields", status_code=204, openapi_extra=allow(*WRITE))
+def drop_field(
+    context: Context, schema_id: str, field_id: Annotated[str, Query(alias="id")], confirm: Confirmed = False
+) -> None:
+    """Drops a column and its values."""
+    service.drop_field(context, schema_id, field_id, confirm=confirm)

@@ -1,0 +1,1 @@
+"""The rows behind a schema over REST, and statistics of them."""

@@ -1,0 +1,138 @@
+"""`headrace keys`: API keys from the command line, for whoever has the database and its secrets."""
+
+from __future__ import annotations
+
+import getpass
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, get_args
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from deployments.stack.errors import StackError
+from deployments.stack.layout import DEFAULT_DATA_DIR, TENANT, Layout
+from deployments.stack.private import read_json
+from deployments.stack.state import StackState
+
+if TYPE_CHECKING:
+    from catalog.repositories import TenantCatalog
+
+keys = typer.Typer(no_args_is_help=True, help="API keys and the keys that seal credentials.")
+
+_out = Console(highlight=False, soft_wrap=True)
+_err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+DataDir = Annotated[
+    Path, typer.Option("--data-dir", envvar="HEADRACE_DATA_DIR", help="The folder of the stack the keys belong to.")
+]
+Url = Annotated[
+    str | None,
+    typer.Option("--url", envvar="HEADRACE_DATABASE_URL", help="libpq URL; without it the running stack's database."),
+]
+TenantId = Annotated[str, typer.Option("--tenant", help="The tenant the key speaks for.")]
+
+
+@keys.command()
+def create(
+    name: Annotated[str, typer.Option(help="What the key is for.")],
+    role: Annotated[str, typer.Option(help="admin, editor or viewer.")] = "viewer",
+    days: Annotated[int | None, typer.Option(min=1, help="It expires after so many days; never unless given.")] = None,
+    tenant: TenantId = TENANT,
+    new_tenant: Annotated[bool, typer.Option("--new-tenant", help="Create the tenant if there is none.")] = False,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    url: Url = None,
+) -> None:
+    """Issue a key and print it: it is never shown again."""
+    from catalog.keys import ROLES, Role
+
+    chosen: Role | None = next((each for each in ROLES if each == role), None)
+    if chosen is None:
+        raise StackError(f"There is no role '{role}'.", f"Use one of {', '.join(get_args(Role))}.")
+    pepper = key_pepper(data_dir)
+    expires_at = None if days is None else datetime.now(UTC) + timedelta(days=days)
+    with tenant_catalog(tenant, data_dir, url, create=new_tenant) as catalog:
+        issued, key = catalog.keys.issue(name=name, role=chosen, pepper=pepper, expires_at=expires_at)
+    _err.print(
+        f"{issued.id}: {chosen} of tenant {escape(tenant)}, stored as a hash only; keep what follows", style="dim"
+    )
+    _out.print(key, markup=False)
+
+
+@keys.command("list")
+def list_keys(tenant: TenantId = TENANT, data_dir: DataDir = DEFAULT_DATA_DIR, url: Url = None) -> None:
+    """List the keys of a tenant that are not revoked."""
+    table = Table("id", "name", "role", "prefix", "expires", "last used", "created", box=None, pad_edge=False)
+    with tenant_catalog(tenant, data_dir, url) as catalog:
+        for key in catalog.keys.not_revoked():
+            moments = [
+                f"{at:%Y-%m-%d %H:%M}" if at else "-" for at in (key.expires_at, key.last_used_at, key.created_at)
+            ]
+            table.add_row(key.id, escape(key.name), key.role, key.prefix, *moments)
+    Console(width=200 if not _out.is_terminal else None, highlight=False).print(table)
+
+
+@keys.command()
+def revoke(
+    key_id: Annotated[str, typer.Argument(help="As `headrace keys list` shows it.")],
+    reason: Annotated[str | None, typer.Option(help="For the audit log.")] = None,
+    tenant: TenantId = TENANT,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    url: Url = None,
+) -> None:
+    """End a key for good; running facades follow within seconds."""
+    with tenant_catalog(tenant, data_dir, url) as catalog:
+        if not catalog.keys.revoke(key_id, reason):
+            raise StackError(f"The tenant {tenant} has no key {key_id}.", "See `headrace keys list`.")
+    _out.print(f"revoked {escape(key_id)}")
+
+
+@contextmanager
+def tenant_catalog(tenant: str, data_dir: Path, url: str | None, *, create: bool = False) -> Iterator[TenantCatalog]:
+    """The tenant's catalog in one transaction, written in the name of the person at the terminal. Raises StackError."""
+    from sqlalchemy.exc import SQLAlchemyError
+    from sqlalchemy.orm import Session
+
+    from catalog.authorship import Author, writing_as
+    from catalog.bootstrap import ensure_tenant
+    from catalog.engine import make_engine
+    from catalog.models import Tenant
+    from catalog.repositories import TenantCatalog
+
+    engine = make_engine(database_of(data_dir, url), pool_size=1)
+    try:
+        with writing_as(Author("cli", getpass.getuser())):
+            if create:
+                ensure_tenant(engine, tenant)
+            with Session(engine) as session, session.begin():
+                if session.get(Tenant, tenant) is None:
+                    raise StackError(
+                        f"There is no tenant '{tenant}'.", "`headrace keys create --new-tenant` makes one."
+                    )
+                yield TenantCatalog(session, tenant)
+    except SQLAlchemyError as error:
+        raise StackError(f"The catalog cannot be used: {error.__cause__ or error}") from None
+    finally:
+        engine.dispose()
+
+
+def database_of(data_dir: Path, url: str | None) -> str:
+    """The given database, or that of the stack that runs on the folder. Raises StackError."""
+    state = StackState.read(Layout.of(data_dir).state)
+    address = url or (state.database_url if state is not None else None)
+    if address is None:
+        raise StackError("No database.", "Give --url or HEADRACE_DATABASE_URL, or start a stack with `headrace up`.")
+    return address
+
+
+def key_pepper(data_dir: Path) -> str:
+    """The secret in the hashes of keys: HEADRACE_KEY_PEPPER, or the stack's. Raises StackError."""
+    pepper = os.environ.get("HEADRACE_KEY_PEPPER") or (read_json(Layout.of(data_dir).secrets) or {}).get("keyPepper")
+    if not pepper:
+        raise StackError("The secret of the API keys is not known.", "Set HEADRACE_KEY_PEPPER as the facade has it.")
+    return str(pepper)

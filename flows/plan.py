@@ -1,0 +1,150 @@
+"""What a run would do, told before it does: its stages, the SQL of its loads, what it would change in the database.
+
+Nothing is written here, and no row is loaded; sources are looked at as a run would look at them before it begins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import psycopg
+from psycopg import sql
+
+from catalog.run_records import RunPipeline
+from connectors.base import ROW, SourceError, TargetError
+from connectors.postgresql.tables import LOAD_ID, describe_table, split_name
+from connectors.types import field_of_polars
+from flows.compile import Stage, logical_plan
+from flows.resume import Continuation
+from flows.runtime.job import Job, Prepared
+from flows.runtime.prepare import PlanFailed, prepare
+from ir import PipelineIR, Problem
+from ir.nodes import SourceNode
+from ir.parameters import ParameterValue
+from ir.schema import Schema
+
+__all__ = ["PlanFailed", "RunPlan", "TargetPlan", "known_columns", "plan_run", "planned", "preview_job"]
+
+_PLANNED = "run_planned"
+"""Stands where a run's id would; nothing is ever stored under it."""
+
+_ENGINE_TABLES = ("_headrace.ledger", "_headrace.loads")
+
+
+@dataclass(frozen=True, slots=True)
+class TableChange:
+    """What a run would change in the target database before it loads."""
+
+    table: str
+    action: str
+    statement: str | None
+    """None for the engine's own tables."""
+
+
+@dataclass(frozen=True, slots=True)
+class TargetPlan:
+    """How one target is loaded; `sql` is for people: the steps as comments, then what the database is told."""
+
+    node: str
+    table: str
+    load_mode: str
+    columns: tuple[str, ...]
+    sql: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunPlan:
+    """`stages` is the plan as it would be stored with the run; rows are those the sources have now."""
+
+    stages: list[dict[str, Any]]
+    notes: list[str]
+    estimated_rows: int
+    parallelism: int
+    targets: tuple[TargetPlan, ...]
+    changes: tuple[TableChange, ...]
+
+
+def preview_job(
+    pipeline: RunPipeline, *, database_url: str, files_root: Path, parameters: dict[str, ParameterValue] | None = None
+) -> Job:
+    """The job of a run that will not be run."""
+    return Job(_PLANNED, pipeline, database_url, files_root, Continuation(_PLANNED), parameters or {})
+
+
+def plan_run(job: Job) -> RunPlan:
+    """Plans the run. Raises PlanFailed with every problem."""
+    prepared = planned(job)
+    described = prepared.plan.describe()
+    return RunPlan(
+        stages=described["stages"],
+        notes=described["notes"],
+        estimated_rows=prepared.total_rows,
+        parallelism=prepared.execution.parallelism,
+        targets=tuple(_target(stage) for stage in prepared.plan.stages),
+        changes=tuple(_changes(prepared)),
+    )
+
+
+def planned(job: Job) -> Prepared:
+    """`prepare`, with whatever is wrong as PlanFailed."""
+    try:
+        return prepare(job)
+    except (SourceError, TargetError) as error:
+        raise PlanFailed([Problem("nodes", error.code, error.message, error.hint)]) from error
+
+
+def known_columns(ir: PipelineIR) -> dict[str, Schema]:
+    """The columns behind every node of which they can be said without looking at any data."""
+    declared = {node.id: node.declared for node in ir.nodes if isinstance(node, SourceNode) and node.fields}
+    return {node: columns(found.schema) for node, found in logical_plan(ir, declared, {}).nodes.items()}
+
+
+def columns(schema: pl.Schema) -> Schema:
+    """The columns of a frame in IR words, without the engine's own."""
+    return tuple(field_of_polars(name, dtype) for name, dtype in schema.items() if name != ROW)
+
+
+def _target(stage: Stage) -> TargetPlan:
+    target = stage.target
+    steps = [f"-- {step.node}: {step.label}" for segment in stage.segments for step in segment.steps]
+    fields = ", ".join(f"{field.name} {field.data_type}" for field in stage.schema)
+    reads = f"-- {stage.source.id}: read {stage.source.connector} ({fields or 'nothing yet'})"
+    shown = _LOADS.get(target.load_mode, _not_shown)(stage)
+    return TargetPlan(target.id, target.table, target.load_mode, stage.columns, "\n".join([reads, *steps, shown]))
+
+
+def _copy(stage: Stage) -> str:
+    names = sql.SQL(", ").join(sql.Identifier(name) for name in (*stage.columns, LOAD_ID))
+    table = sql.Identifier(*split_name(stage.target.table))
+    return sql.SQL("COPY {} ({}) FROM STDIN (FORMAT binary);").format(table, names).as_string()
+
+
+def _not_shown(stage: Stage) -> str:
+    return f"-- preview not available: the load mode '{stage.target.load_mode}' decides at run time"
+
+
+_LOADS: dict[str, Callable[[Stage], str]] = {"append": _copy}
+"""What the database is told, by load mode."""
+
+
+def _changes(prepared: Prepared) -> Iterator[TableChange]:
+    """The difference between the database as it is and as the run needs it."""
+    wanted = list(_ENGINE_TABLES)
+    for stage in prepared.plan.stages:
+        wanted += [table for table in stage.quarantine.values() if table not in wanted]
+    with psycopg.connect(prepared.job.database_url, autocommit=True) as connection:
+        for stage in prepared.plan.stages:
+            table = describe_table(connection, stage.target.table)
+            if table.column(LOAD_ID) is None:
+                add = sql.SQL("ALTER TABLE {} ADD COLUMN IF NOT EXISTS {} bigint;")
+                statement = add.format(table.identifier, sql.Identifier(LOAD_ID)).as_string()
+                yield TableChange(table.qualified, "add column", statement)
+        for name in wanted:
+            identifier = sql.Identifier(*split_name(name)).as_string()
+            found = connection.execute("SELECT to_regclass(%s)", (identifier,)).fetchone()
+            if found is None or found[0] is None:
+                yield TableChange(name, "create table", None)

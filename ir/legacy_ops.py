@@ -1,0 +1,146 @@
+"""The transforms of legacy nodes as ops of the IR: other names for the op, other names for its fields."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+_NAMES: dict[str, tuple[str, ...]] = {
+    "rename": ("rename_field", "rename_column", "rename_fields"),
+    "cast": ("cast_type", "cast_field", "type_cast", "convert_type", "change_type"),
+    "add_field": ("add_column", "add_constant", "constant", "constant_field", "default_value"),
+    "drop": ("drop_field", "drop_fields", "drop_column", "drop_columns", "remove_field", "remove_fields"),
+    "expression": ("compute", "computed", "computed_field", "calculated_field", "derive", "derived_field", "formula"),
+    "filter": ("filter_rows", "filter_row", "where"),
+    "hash": ("hash_field", "hash_fields"),
+    "mask_pii": ("mask", "mask_field"),
+    "map_values": ("map_value", "value_map", "value_mapping", "lookup_values"),
+    "split": ("split_field", "split_column"),
+    "merge": ("merge_fields", "concat", "concatenate", "concat_fields"),
+    "deduplicate": ("dedupe", "dedup", "distinct", "remove_duplicates"),
+    "aggregate": ("group_by", "aggregation"),
+    "lookup_join": ("lookup",),
+    "summarize": ("summary",),
+    "vector_embed": ("embed", "embedding"),
+    "geo_resolve": ("geo",),
+    "sentiment_score": ("sentiment",),
+    "language_detect": ("detect_language",),
+    "sort": ("sort_rows", "order_by"),
+    "pivot": (),
+    "unpivot": ("melt",),
+    "explode": ("explode_field", "flatten_array"),
+    "fill_null": ("fill_nulls", "fill_na", "coalesce"),
+    "trim": ("trim_field", "trim_whitespace"),
+    "parse_json": ("json_parse",),
+    "sql": ("custom_sql",),
+}
+
+OP_NAMES: dict[str, str] = {name: op for op, others in _NAMES.items() for name in (op, *others)}
+"""Every legacy name of an op → the op."""
+
+_FIELDS: dict[str, dict[str, tuple[str, ...]]] = {
+    "rename": {
+        "from": ("from", "source", "sourceField", "oldName", "oldField", "field", "column"),
+        "to": ("to", "target", "targetField", "newName", "newField", "as", "alias"),
+    },
+    "cast": {
+        "field": ("field", "column", "fieldName", "sourceField"),
+        "to": ("to", "dataType", "targetType", "toType", "castTo"),
+    },
+    "add_field": {
+        "field": ("field", "name", "column", "fieldName", "targetField"),
+        "dataType": ("dataType", "fieldType"),
+    },
+    "drop": {"fields": ("fields", "columns", "field", "column")},
+    "expression": {
+        "field": ("field", "targetField", "target", "outputField", "name", "as", "column"),
+        "expression": ("expression", "expr", "formula", "sql"),
+    },
+    "filter": {"expression": ("expression", "condition", "where", "predicate", "expr", "filter")},
+    "hash": {"fields": ("fields", "columns", "field", "column"), "to": ("to", "targetField", "outputField")},
+    "mask_pii": {"field": ("field", "column"), "strategy": ("strategy", "maskType", "method")},
+    "map_values": {"field": ("field", "column"), "mapping": ("mapping", "map", "values"), "to": ("to", "targetField")},
+    "split": {"field": ("field", "column"), "separator": ("separator", "delimiter"), "into": ("into", "targetFields")},
+    "merge": {
+        "fields": ("fields", "columns"),
+        "to": ("to", "targetField", "outputField"),
+        "separator": ("separator", "delimiter"),
+    },
+    "deduplicate": {"keys": ("keys", "fields", "columns", "keyFields")},
+}
+"""Op → field of the op → the names it may have in a legacy config, the better first."""
+
+_LISTS = {("drop", "fields"), ("hash", "fields"), ("deduplicate", "keys")}
+
+_DATA_TYPES = {
+    "string": "text",
+    "str": "text",
+    "int": "integer",
+    "int32": "integer",
+    "int64": "bigint",
+    "long": "bigint",
+    "float": "double",
+    "float64": "double",
+    "number": "double",
+    "numeric": "decimal",
+    "bool": "boolean",
+    "datetime": "timestamp",
+    "jsonb": "json",
+}
+
+_OPERATORS = {
+    **{sign: sign for sign in ("=", "<>", "<", "<=", ">", ">=")},
+    **{"==": "=", "!=": "<>", "eq": "=", "ne": "<>", "neq": "<>", "lt": "<", "lte": "<=", "gt": ">", "gte": ">="},
+    **{"equals": "=", "not_equals": "<>", "greater_than": ">", "less_than": "<"},
+}
+
+
+def lower_op(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A legacy transform `{type, …}` as an op. What is not known under another name stays as it is."""
+    config = dict(config)
+    given = config.pop("type", None)
+    op = OP_NAMES.get(plain_name(given), given) if isinstance(given, str) else given
+    if op == "filter" and isinstance(config.get("operator"), str) and "field" in config:
+        config = {"expression": _comparison(config)} | {
+            key: value for key, value in config.items() if key not in ("field", "operator", "value")
+        }
+    lowered: dict[str, Any] = {"type": op} if op is not None else {}
+    for field, names in _FIELDS.get(str(op), {}).items():
+        values = [config.pop(name) for name in names if name in config]
+        if not values:
+            continue
+        value = values[0]
+        lowered[field] = [value] if (op, field) in _LISTS and isinstance(value, str) else value
+    lowered |= config
+    for field in ("dataType", "to") if op in ("cast", "add_field") else ():
+        if isinstance(lowered.get(field), str):
+            lowered[field] = _DATA_TYPES.get(lowered[field].lower(), lowered[field].lower())
+    return lowered
+
+
+def _comparison(config: Mapping[str, Any]) -> str:
+    """`{field, operator, value}` as a SQL condition."""
+    name = '"' + str(config["field"]).replace('"', '""') + '"'
+    operator = str(config["operator"]).lower()
+    value = config.get("value")
+    if operator in ("is_null", "is_not_null"):
+        return f"{name} IS {'NOT ' if operator == 'is_not_null' else ''}NULL"
+    if operator in ("in", "not_in") and isinstance(value, list):
+        return f"{name} {'NOT ' if operator == 'not_in' else ''}IN ({', '.join(_literal(each) for each in value)})"
+    return f"{name} {_OPERATORS.get(operator, operator)} {_literal(value)}"
+
+
+def _literal(value: Any) -> str:
+    if value is None:
+        return "NULL"
+    if isinstance(value, bool):
+        return str(value).upper()
+    if isinstance(value, int | float):
+        return repr(value)
+    return "'" + str(value).replace("'", "''") + "'"
+
+
+def plain_name(name: str) -> str:
+    """`RenameField`, `rename-field` and `rename_field` are one name."""
+    return re.sub(r"[^a-z0-9]+", "_", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()).strip("_")

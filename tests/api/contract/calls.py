@@ -1,0 +1,98 @@
+"""One valid request per operation of the API, made of the objects of a world."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import uuid4
+
+from tests.api.contract.conftest import World
+
+Facts = Callable[[World], dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Call:
+    """How to ask: `ids` are path parameters that are not the world's of the same name, `spends` says that what it asks
+    for is not the same afterwards, `status` is the answer to who may."""
+
+    status: int = 200
+    ids: dict[str, str] = field(default_factory=dict)
+    query: Facts = lambda _: {}
+    body: Facts | None = None
+    spends: bool = False
+
+
+def of(name: str, wire: str = "id") -> Facts:
+    """`{wire: the world's object of that name}`."""
+    return lambda world: {wire: world.ids[name]}
+
+
+def _new_pipeline(world: World) -> dict[str, Any]:
+    references = {"connectorId": world.ids["connector_id"], "schemaId": world.ids["schema_id"]}
+    return {"name": _new(), **references, "irVersion": "1.0", "ir": world.ir}
+
+
+def _new() -> str:
+    return f"n{uuid4().hex[:12]}"
+
+
+def _ir(world: World) -> dict[str, Any]:
+    return {"ir": world.ir}
+
+
+CALLS: dict[str, Call] = {
+    "list_pipelines": Call(),
+    "create_pipeline": Call(201, body=_new_pipeline),
+    "update_pipeline": Call(body=lambda world: {"id": world.ids["pipeline_id"], "description": "changed"}),
+    "delete_pipeline": Call(204, query=lambda world: of("pipeline_id")(world) | {"force": "true"}, spends=True),
+    "get_pipeline": Call(),
+    "get_ir": Call(),
+    "save_ir": Call(body=_ir),
+    "list_ir_versions": Call(),
+    "compare_ir": Call(query=lambda _: {"from": 1, "to": 2}),
+    "publish_ir": Call(body=lambda _: {"version": 1}, spends=True),
+    "validate_ir": Call(body=_ir),
+    "plan_pipeline": Call(),
+    "preview_pipeline": Call(),
+    "preview_sql": Call(),
+    "start_run": Call(201, body=lambda _: {}),
+    "list_runs": Call(),
+    "get_run": Call(),
+    "get_progress": Call(),
+    "get_errors": Call(),
+    "stream_progress": Call(),
+    "retry_run": Call(201, spends=True),
+    "cancel_run": Call(202, ids={"run_id": "waiting_run_id"}, spends=True),
+    "get_dlq": Call(query=lambda _: {"node": "v"}),
+    "get_dlq_of_run": Call(query=lambda _: {"node": "v"}),
+    "list_connectors": Call(),
+    "create_connector": Call(201, body=lambda _: {"name": _new(), "type": "local_fs"}),
+    "update_connector": Call(body=lambda world: {"id": world.ids["connector_id"], "description": "changed"}),
+    "delete_connector": Call(204, query=of("spare_connector_id"), spends=True),
+    "test_connection": Call(body=lambda _: {"type": "local_fs", "config": {}}),
+    "get_connector": Call(),
+    "test_connector": Call(),
+    "list_connector_types": Call(),
+    "list_schemas": Call(),
+    "create_schema": Call(201, body=lambda _: {"name": _new(), "displayName": "New"}),
+    "update_schema": Call(body=lambda world: {"id": world.ids["schema_id"], "description": "changed"}),
+    "delete_schema": Call(204, query=lambda world: of("spare_schema_id")(world) | {"confirm": "true"}, spends=True),
+    "get_schema": Call(),
+    "list_fields": Call(),
+    "add_field": Call(201, body=lambda _: {"name": _new(), "dataType": "text"}),
+    "change_field": Call(body=lambda world: {"id": world.ids["field_id"], "description": "changed"}),
+    "drop_field": Call(204, query=lambda world: of("field_id")(world) | {"confirm": "true"}, spends=True),
+    "read_rows": Call(),
+    "insert_rows": Call(201, body=lambda _: {"rows": [{"amount": 1}]}),
+    "read_stats": Call(),
+    "list_api_keys": Call(),
+    "create_api_key": Call(201, body=lambda _: {"name": _new()}),
+    "revoke_api_key": Call(204, query=of("key_id"), spends=True),
+    "list_audit_logs": Call(),
+    "verify_audit_logs": Call(),
+    "get_lineage": Call(query=of("table", "table")),
+    "get_scheduler_status": Call(),
+}
+"""By `operationId`. An operation that is not here fails the tests: nothing is added unwatched."""

@@ -1,0 +1,94 @@
+"""A facade of its own for the contract: with files to read, and objects of every kind to ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from fastapi.testclient import TestClient
+
+from api.app import BASE_PATH, create_app
+from catalog.bootstrap import ensure_tenant, issue_key
+from catalog.engine import make_engine, upgrade
+from catalog.keys import ROLES
+from catalog.runs import RunStore
+from deployments.stack.postgres import EmbeddedPostgres, ensure_database
+from tests.api.conftest import IR, PEPPER, Facade, LocalOrchestrator, created, settings_for
+
+Document = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class World:
+    """One object of every kind, by the name of the path parameter that asks for it (and some beside)."""
+
+    ids: dict[str, str]
+    ir: Document
+
+    def missing(self) -> World:
+        """The same, of things that do not exist."""
+        return World({name: value[:-4] + "0bad" for name, value in self.ids.items()}, self.ir)
+
+
+@pytest.fixture(scope="session")
+def contract(postgres_server: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Facade]:
+    """The facade: three roles of the tenant `default`, one admin of another, nothing in its catalog but keys."""
+    ensure_database(postgres_server.url("postgres"), "headrace_contract")
+    url = postgres_server.url("headrace_contract")
+    upgrade(url)
+    files = tmp_path_factory.mktemp("files")
+    Path(files, "orders.csv").write_text("amount\n1\n2\n")
+    engine = make_engine(url)
+    settings = settings_for(url, files_root=files, rate_limit=0)
+    orchestrator = LocalOrchestrator()
+    app = create_app(settings, orchestrator=orchestrator, engine=engine)
+
+    def client(tenant: str, role: Any) -> TestClient:
+        ensure_tenant(engine, tenant)
+        key = issue_key(engine, tenant_id=tenant, name=role, role=role, pepper=PEPPER)
+        return TestClient(app, headers={"X-API-Key": key}, raise_server_exceptions=False)
+
+    admin, editor, viewer = (client("default", role) for role in ROLES)
+    foreign, anonymous = client("other", "admin"), TestClient(app, raise_server_exceptions=False)
+    yield Facade(app, engine, orchestrator, RunStore(engine), admin, editor, viewer, foreign, anonymous)
+    engine.dispose()
+
+
+def new_world(facade: Facade) -> World:
+    """Fresh objects of the tenant `default`, made over REST."""
+    name = f"w{uuid4().hex[:12]}"
+    fields = [{"name": "amount", "dataType": "integer"}, {"name": "note", "dataType": "text"}]
+    schema = {"name": name, "displayName": name, "fields": fields}
+    pipeline = facade.pipeline(name, schema=schema)
+    table = facade.admin.get(f"{BASE_PATH}/schemas/{pipeline['schemaId']}").json()
+    rule = {"id": "positive", "field": "amount", "rule": "gt:0", "onFail": "quarantine"}
+    check = {"id": "v", "kind": "validate", "input": "src", "rowLevel": [rule], "quarantine": {"table": "dlq.orders"}}
+    source, target = IR["nodes"]
+    source = {**source, "fields": [{"name": "amount", "dataType": "integer"}]}
+    target = {**target, "input": "v", "schema": f"public.{table['tableName']}"}
+    ir = {**IR, "nodes": [source, check, target]}
+    path = f"{BASE_PATH}/pipelines/{pipeline['id']}"
+    assert facade.editor.post(f"{path}/ir", json={"ir": ir}).is_success
+    failed, waiting = (created(facade.editor, f"{path}/run", {})["id"] for _ in range(2))
+    facade.store.started(failed, total_rows=2, fingerprint={}, plan={}, partitions=[(0, 0, 2)])
+    facade.store.finished(failed, status="failed", failure_reason="for the test")
+    spare = {"name": f"spare {name}", "type": "local_fs", "config": {}}
+    ids = {
+        "pipeline_id": pipeline["id"],
+        "connector_id": pipeline["connectorId"],
+        "schema_id": pipeline["schemaId"],
+        "run_id": failed,
+        "waiting_run_id": waiting,
+        "field_id": table["fields"][-1]["id"],
+        "table": table["tableName"],
+        "spare_connector_id": created(facade.editor, f"{BASE_PATH}/connectors", spare)["id"],
+        "spare_schema_id": created(
+            facade.editor, f"{BASE_PATH}/schemas", {"name": f"{name}_spare", "displayName": "Spare"}
+        )["id"],
+        "key_id": created(facade.admin, f"{BASE_PATH}/api-keys", {"name": name})["id"],
+    }
+    return World(ids, ir)

@@ -1,0 +1,85 @@
+"""Schemathesis takes the OpenAPI document at its word: no 5xx, and every answer as documented.
+
+A few requests per operation here; `make fuzz` sends many (HEADRACE_FUZZ_EXAMPLES, and HEADRACE_FUZZ_SEED for others).
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any, get_args
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, seed, settings
+from pydantic_core.core_schema import ErrorType
+from schemathesis.specs.openapi.checks import positive_data_acceptance
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from api.app import BASE_PATH, create_app
+from tests.api.conftest import Facade, LocalOrchestrator, settings_for
+from tests.api.contract.conftest import World, new_world
+
+pytestmark = pytest.mark.postgres
+
+EXAMPLES = int(os.environ.get("HEADRACE_FUZZ_EXAMPLES", "8"))
+SEED = int(os.environ.get("HEADRACE_FUZZ_SEED", "0"))
+
+_SHAPE_CODES = set(get_args(ErrorType)) - {"value_error", "assertion_error"}
+
+_KNOWN = ("pipeline_id", "connector_id", "schema_id", "run_id")
+
+
+class Door:
+    """The application: one without a database while the document is read, then the one that is tested."""
+
+    def __init__(self) -> None:
+        self.app: ASGIApp = create_app(settings_for("postgresql:///nowhere"), orchestrator=LocalOrchestrator())
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.app(scope, receive, send)
+
+
+door = Door()
+# too large is an answer to what is not valid, too
+REFUSALS = ["400", "401", "403", "404", "405", "409", "413", "415", "422", "429"]
+CONFIG = schemathesis.Config.from_dict({"checks": {"negative_data_rejection": {"expected-statuses": REFUSALS}}})
+schema = schemathesis.openapi.from_asgi("/openapi.json", door, config=CONFIG)
+
+
+@pytest.fixture(scope="module")
+def world(contract: Facade) -> World:
+    door.app = contract.app
+    return new_world(contract)
+
+
+def never_refused_for_its_shape(context: Any, response: Any, case: Any) -> None:
+    """Instead of Schemathesis' own check: a document cannot say all that makes a cron expression or an IR valid, but
+    what it does say (types, required and unknown fields, lengths, choices) must not be why valid data is refused."""
+    if case.meta.generation.mode.is_positive and response.status_code in (400, 422):
+        error = response.json()["error"]
+        shapes = [detail for detail in error["details"] if detail["code"] in _SHAPE_CODES]
+        if error["message"] == "The IR is not valid":  # a document of its own, with a schema of its own
+            return
+        assert not shapes, f"valid according to the document, yet refused: {shapes}"
+
+
+@schema.parametrize()
+@seed(SEED)
+@settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
+def test_what_is_documented_holds(case: Any, contract: Facade, world: World) -> None:
+    # half of the requests are for objects that exist: the others end at 404
+    for name in _KNOWN:
+        if name in case.path_parameters and len(str(case.path_parameters[name])) % 2:
+            case.path_parameters[name] = world.ids[name]
+    key = contract.admin.headers["X-API-Key"] if case.operation.path.startswith(BASE_PATH) else ""
+    response = case.call(headers={"X-API-Key": key} if key else {})
+    case.validate_response(
+        response,
+        additional_checks=[never_refused_for_its_shape],
+        excluded_checks=[positive_data_acceptance],
+    )

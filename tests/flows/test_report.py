@@ -1,0 +1,60 @@
+"""The report of a run reads well and cannot be broken by what rows hold."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from catalog.run_records import RejectedCell, RunSnapshot
+from flows.report import run_report
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def snapshot(*errors: RejectedCell) -> RunSnapshot:
+    counters = {"rowsIn": 1200, "rowsOut": 1199, "failed": 1, "skipped": 0, "warned": 0}
+    return RunSnapshot(
+        id="run_1",
+        tenant_id="default",
+        pipeline_id="pipe_1",
+        ir_version=3,
+        root_run_id="run_1",
+        retry_of=None,
+        origin_run_id=None,
+        parameters={},
+        status="completed_with_errors",
+        load_strategy="append",
+        total_rows=1200,
+        rows_in=1200,
+        rows_out=1199,
+        failed_rows=1,
+        skipped_rows=0,
+        failure_reason=None,
+        fingerprint=None,
+        plan=None,
+        created_at=NOW,
+        started_at=NOW,
+        measured_from=NOW,
+        finished_at=NOW,
+        touched_at=NOW,
+        observed_at=NOW,
+        partitions=(),
+        nodes={"src": counters},
+        first_errors=errors,
+        log=(),
+    )
+
+
+def test_it_tells_totals_nodes_and_first_errors() -> None:
+    report = run_report("Orders", snapshot(RejectedCell(142, "email", "not-an-email", "Invalid email format")))
+    assert "**1,199** rows loaded, **1** failed, **0** skipped of **1,200** read." in report
+    assert "| src | 1,200 | 1,199 | 1 | 0 | 0 |" in report
+    assert "| 142 | email | not-an-email | Invalid email format |" in report
+
+
+def test_values_cannot_break_the_table() -> None:
+    report = run_report("a|b", snapshot(RejectedCell(1, "c", "x | y\n# z", "`e`")))
+    assert "| 1 | c | x \\| y \\# z | \\`e\\` |" in report
+
+
+def test_a_clean_run_has_no_errors_to_show() -> None:
+    assert "First errors" not in run_report("Orders", snapshot())

@@ -1,0 +1,39 @@
+"""Run parameters fill the placeholders of sources' configs, and nothing else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ir.parameters import fill_in
+
+
+def document(config: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "nodes": [{"id": "s", "kind": "source", "config": config}, {"id": "t", "kind": "target", "schema": "{{x}}"}]
+    }
+
+
+def test_placeholders_of_sources_are_filled_at_any_depth() -> None:
+    config = {"path": "orders/{{ day }}/", "pattern": {"value": "{{region}}_{{region}}.csv"}, "n": 3, "l": ["{{flag}}"]}
+    filled, problems = fill_in(document(config), {"day": "2026-01-02", "region": 7, "flag": True})
+    assert problems == []
+    assert filled["nodes"][0]["config"] == {
+        "path": "orders/2026-01-02/",
+        "pattern": {"value": "7_7.csv"},
+        "n": 3,
+        "l": ["true"],
+    }
+    assert filled["nodes"][1]["schema"] == "{{x}}"
+
+
+def test_a_missing_and_an_unused_parameter_are_told() -> None:
+    _, problems = fill_in(document({"path": "{{day}}.csv"}), {"dya": "x"})
+    assert [(p.path, p.code, p.hint) for p in problems] == [
+        ("nodes[0].config.path", "missing_parameter", 'give it when the run is started: "parameters": {"day": ...}'),
+        ("parameters.dya", "unknown_parameter", "did you mean 'day'?"),
+    ]
+
+
+def test_single_braces_are_left_alone() -> None:
+    config = {"successFolder": ".archive/{YYYY}/{MM}/"}
+    assert fill_in(document(config), {})[0]["nodes"][0]["config"] == config
