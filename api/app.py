@@ -113,6 +113,8 @@ def create_app(
     for resource in RESOURCES:
         app.include_router(resource.router, prefix=BASE_PATH)
     app.include_router(api.health.router)
+    # Also below the base path, for clients that know no other address than `apiUrl`.
+    app.include_router(api.health.router, prefix=BASE_PATH, include_in_schema=False)
     app.include_router(api.metrics.router)
     openapi.install(app)
     if settings.cors_origins:

@@ -79,7 +79,7 @@ def test_naming_another_tenant_beside_a_key_is_403(facade: Facade) -> None:
 
 
 def test_health_and_docs_need_no_key(facade: Facade) -> None:
-    for path in ("/healthz", "/readyz", "/openapi.json", "/docs"):
+    for path in ("/healthz", "/readyz", f"{BASE_PATH}/readyz", "/openapi.json", "/docs"):
         assert facade.anonymous.get(path).status_code == 200
 
 
