@@ -63,6 +63,10 @@ lock: ## Resolve the dependencies anew and write requirements.lock
 		.lock-venv/bin/python -m pip freeze --all --exclude headrace --exclude pip; } > requirements.lock
 	@rm -rf .lock-venv build *.egg-info
 
+.PHONY: fuzz
+fuzz: setup ## Send the API hundreds of generated requests per operation, other ones each time
+	@HEADRACE_FUZZ_EXAMPLES=300 HEADRACE_FUZZ_SEED=$$RANDOM $(BIN)/python -m pytest tests/api/contract/test_schemathesis.py --timeout 1800
+
 .PHONY: bench
 bench: setup ## Measure appending against psql (about two minutes; see docs/performance.md)
 	@PYTHONSAFEPATH= $(BIN)/python -m benchmarks.append
