@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import PackageNotFoundError, version
@@ -91,6 +92,8 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        gc.collect()
+        gc.freeze()  # what is imported by now stays: looking through it again and again stops everybody for 0.1 s
         reconciler = ReconcilerThread(Reconciler(services.engine, services.orchestrator))
         reconciler.start()
         yield

@@ -71,6 +71,14 @@ class RequestContext:
         with Session(self.services.engine, expire_on_commit=False) as session, session.begin():
             yield TenantCatalog(session, self.principal.tenant_id)
 
+    @contextmanager
+    def reading(self) -> Iterator[TenantCatalog]:
+        """The tenant's catalog for queries alone: each sees what is committed when it begins, as in a transaction, but
+        nothing is sent to begin and end one."""
+        engine = self.services.engine.execution_options(isolation_level="AUTOCOMMIT")
+        with Session(engine, autoflush=False) as session:
+            yield TenantCatalog(session, self.principal.tenant_id)
+
     @property
     def store(self) -> RunStore:
         """Runs by id; only for ids that the tenant's catalog has confirmed."""
@@ -103,7 +111,7 @@ def services_of(request: Request) -> Services:
     return services
 
 
-def _context(request: Request) -> RequestContext:
+async def _context(request: Request) -> RequestContext:  # not a thread's work: it waits for nothing
     return RequestContext(request.state.principal, services_of(request))
 
 

@@ -10,6 +10,7 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 
 from api.errors import CODES, RETRY_AFTER_S, ErrorEnvelope
+from api.openapi_examples import EXAMPLES
 
 Document = dict[str, Any]
 
@@ -36,6 +37,11 @@ _OF_WRITES = (409, 422)
 
 _TAGS = {
     "pipelines": "Pipelines and the versions of their IR",
+    "pipeline IR": "The document of a pipeline, its versions, and what can be said of one before it runs",
+    "plans": "What a run would do",
+    "lineage": "Where the rows of a table came from",
+    "scheduler": "What runs by itself, and when",
+    "dlq": "Rows that failed and were kept",
     "runs": "Runs of pipelines: started, watched, retried and cancelled",
     "connectors": "Where data comes from",
     "schemas": "The tables data goes to",
@@ -86,17 +92,19 @@ def _complete(app: FastAPI) -> Document:
     schemas = components.setdefault("schemas", {})
     envelope = ErrorEnvelope.model_json_schema(ref_template="#/components/schemas/{model}")
     schemas |= envelope.pop("$defs") | {"ErrorEnvelope": envelope}
-    for path, operation in _operations(document):
+    for method, path, operation in _operations(document):
         responses = operation["responses"]
         if "HTTPValidationError" in str(responses.get("422")):
             del responses["422"]
         declared = {int(status) for status in responses if int(status) >= 400}
-        for status in sorted(declared | _errors_of(path, operation)):
+        for status in sorted(declared | _errors_of(method, path, operation)):
             responses[str(status)] = _error(status)
         for response in responses.values():
             response.setdefault("headers", {})["X-Request-ID"] = {"$ref": "#/components/headers/RequestId"}
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
+    for name, example in EXAMPLES.items():
+        schemas[name]["examples"] = [example]
     _close_maps(schemas)
     return document
 
@@ -113,14 +121,14 @@ def _close_maps(node: object) -> None:
             _close_maps(each)
 
 
-def _operations(document: Document) -> Iterator[tuple[str, Document]]:
+def _operations(document: Document) -> Iterator[tuple[str, str, Document]]:
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
             if method in _METHODS:
-                yield path, operation
+                yield method, path, operation
 
 
-def _errors_of(path: str, operation: Document) -> set[int]:
+def _errors_of(method: str, path: str, operation: Document) -> set[int]:
     """What the guard and the middleware may answer; a route declares what is its own."""
     roles = operation.get("x-roles")
     if roles is None:  # open to everybody
@@ -132,7 +140,7 @@ def _errors_of(path: str, operation: Document) -> set[int]:
         statuses.add(404)
     if "requestBody" in operation:
         statuses |= {404, *_WITH_BODY}
-    if "viewer" not in roles:
+    if method != "get" and "viewer" not in roles:
         statuses |= {*_OF_WRITES}
     return statuses
 

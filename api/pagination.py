@@ -48,7 +48,7 @@ class PageRequest:
     after: Position | None
 
 
-def page_request(
+async def page_request(
     limit: Annotated[int, Query(ge=1, le=MAX_LIMIT)] = DEFAULT_LIMIT, cursor: Annotated[str | None, Query()] = None
 ) -> PageRequest:
     """Reads `limit` and `cursor`; 400 for what they cannot be."""

@@ -25,8 +25,6 @@ _EXAMPLE: dict[str, Any] = {
 class KeyItem(Shown):
     """A key as it may be shown: never the key itself."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE | {"lastUsedAt": None}]})
-
     id: str
     name: str
     role: Role

@@ -9,30 +9,9 @@ from pydantic import ConfigDict
 from api.wire import Shown, Timestamp
 from catalog.repositories.audit import BrokenReason
 
-_EXAMPLE: dict[str, Any] = {
-    "id": "audit_019ac0ffee00",
-    "action": "update",
-    "entityType": "connector",
-    "entityId": "conn_019ac0ffee00",
-    "entityName": "files",
-    "changes": {"description": {"from": None, "to": "All our files"}},
-    "before": {"name": "files", "description": None},
-    "after": {"name": "files", "description": "All our files"},
-    "entityVersion": None,
-    "userId": "key_019ac0ffee00",
-    "userName": "nightly loads",
-    "tenantId": "default",
-    "requestId": "req_5f0c1e",
-    "integrityHash": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
-    "prevHash": "0" * 64,
-    "timestamp": "2026-01-15T09:00:00.000Z",
-}
-
 
 class AuditLogItem(Shown):
     """One write. `before` and `after` are the object's fields; secrets and long values are there as their SHA-256."""
-
-    model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE]})
 
     id: str
     action: str

@@ -26,7 +26,7 @@ def list_pipelines(
     q: str | None,
 ) -> PageOf[PipelineItem]:
     """A page of the tenant's pipelines, newest first."""
-    with context.catalog() as catalog:
+    with context.reading() as catalog:
         where: list[ColumnElement[bool]] = catalog.pipelines.matching(
             status=status, connector_id=connector_id, schema_id=schema_id, q=q
         )
@@ -36,7 +36,7 @@ def list_pipelines(
 
 def get_pipeline(context: RequestContext, pipeline_id: str) -> PipelineDetail:
     """One pipeline, or 404."""
-    with context.catalog() as catalog:
+    with context.reading() as catalog:
         pipeline = owned_pipeline(catalog, pipeline_id)
         return PipelineDetail.of(pipeline, [] if pipeline.ir_native else lowered(pipeline).problems)
 

@@ -19,6 +19,7 @@ from catalog.models import PipelineRun, RunError
 from catalog.repositories import ErrorPosition, TenantCatalog
 from catalog.repositories.runs import position_of
 from catalog.run_records import TERMINAL, RunSnapshot
+from catalog.run_snapshot import read_snapshot
 from deployments.orchestrator import OrchestratorAway, RunState
 from flows.check import check_types
 from ir.parameters import fill_in
@@ -77,13 +78,14 @@ def watch(context: RequestContext, pipeline_id: str, run_id: str) -> RunSnapshot
     A run Prefect has and the catalog does not (scheduled, or started in Prefect's UI, and still waiting) becomes known
     here; one that died without a word is ended here.
     """
-    with context.catalog() as catalog:
-        known = catalog.runs.of_pipeline(pipeline_id, run_id) is not None
-        if not known:
+    with context.reading() as catalog:
+        known = catalog.runs.of_pipeline(pipeline_id, run_id)
+        snapshot = read_snapshot(catalog.session, run_id) if known is not None else None
+        if snapshot is None:
             owned_pipeline(catalog, pipeline_id)
-    if not known:
+    if snapshot is None:
         _adopt(context, pipeline_id, run_id)
-    snapshot = _snapshot(context, run_id)
+        snapshot = _snapshot(context, run_id)
     if snapshot.status in TERMINAL or snapshot.observed_at - snapshot.touched_at < _SILENCE:
         return snapshot
     with suppress(OrchestratorAway):  # what the catalog knows is still true

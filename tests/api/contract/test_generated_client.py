@@ -80,7 +80,7 @@ def test_it_creates_runs_and_reads_a_pipeline(client_folder: Path, stack: Runnin
     references = {"connectorId": connector.id, "schemaId": schema.id}
     body = models.CreatePipeline.from_dict({"name": name, **references, "irVersion": "1.0", "ir": ir})
     pipeline = call(client, "pipelines.create_pipeline", 201, body=body)
-    run = call(client, "runs.start_run", 201, pipeline_id=pipeline.id)
+    run = call(client, "runs.start_run", 201, pipeline_id=pipeline.id, body=models.RunRequest())
     deadline = time.monotonic() + _PATIENCE_S
     progress = call(client, "runs.get_progress", 200, pipeline_id=pipeline.id, run_id=run.id)
     while progress.status in ("pending", "running") and time.monotonic() < deadline:

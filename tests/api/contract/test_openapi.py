@@ -1,0 +1,100 @@
+"""The OpenAPI document is complete: ids, security, every status, and an example of everything that is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import jsonschema
+import pytest
+
+from api.app import BASE_PATH, create_app
+from tests.api.conftest import LocalOrchestrator, settings_for
+
+DOCUMENT: dict[str, Any] = create_app(settings_for("postgresql:///nowhere"), orchestrator=LocalOrchestrator()).openapi()
+SCHEMAS: dict[str, Any] = DOCUMENT["components"]["schemas"]
+OPERATIONS = [
+    (method.upper(), path, operation) for path, item in DOCUMENT["paths"].items() for method, operation in item.items()
+]
+GUARDED = [each for each in OPERATIONS if each[1].startswith(BASE_PATH)]
+
+
+def resolved(schema: dict[str, Any]) -> dict[str, Any]:
+    name = schema.get("$ref", "").rpartition("/")[2]
+    return SCHEMAS[name] if name else schema
+
+
+def choices(schema: dict[str, Any]) -> list[dict[str, Any]]:
+    """What a schema may be, but null."""
+    return [each for each in (resolved(one) for one in schema.get("anyOf", [schema])) if each.get("type") != "null"]
+
+
+def bodies() -> Iterator[tuple[str, dict[str, Any]]]:
+    """The JSON that goes in and out, by operation."""
+    for method, path, operation in GUARDED:
+        contents = {"request": operation.get("requestBody", {}).get("content", {})}
+        contents |= {status: each.get("content", {}) for status, each in operation["responses"].items() if status < "3"}
+        for name, content in contents.items():
+            if "application/json" in content:
+                yield f"{method} {path} {name}", content["application/json"]
+
+
+def examples(content: dict[str, Any]) -> list[Any]:
+    """Examples of a body: its own, its schema's, or put together from those of its parts."""
+    found = [content["example"]] if "example" in content else []
+    for schema in choices(content.get("schema", {})):
+        found += schema.get("examples", [])
+        if not found and schema.get("type") == "array":
+            found += [[example] for example in resolved(schema["items"]).get("examples", [])]
+        if not found and {"data", "pagination"} <= set(schema.get("properties", ())):
+            found += resolved(schema["properties"]["data"]["items"]).get("examples", [])
+    return found
+
+
+def test_it_says_what_it_is() -> None:
+    assert DOCUMENT["openapi"].startswith("3.1")
+    assert DOCUMENT["info"]["license"]["identifier"] == "Apache-2.0"
+    ids = [operation["operationId"] for _, _, operation in OPERATIONS]
+    assert len(set(ids)) == len(ids)
+    tags = {tag["name"] for tag in DOCUMENT["tags"]}
+    assert {tag for _, _, operation in OPERATIONS for tag in operation["tags"]} == tags
+    assert all(operation["summary"] and operation["description"] for _, _, operation in OPERATIONS)
+
+
+def test_every_operation_of_the_api_needs_a_key_and_says_the_roles() -> None:
+    assert set(DOCUMENT["components"]["securitySchemes"]) == {"ApiKey", "Bearer"}
+    for _, path, operation in OPERATIONS:
+        if path.startswith(BASE_PATH):
+            assert operation["security"] == [{"ApiKey": []}, {"Bearer": []}]
+            assert operation["x-roles"]
+        else:
+            assert "security" not in operation
+
+
+def test_every_operation_says_how_it_may_fail() -> None:
+    for method, path, operation in GUARDED:
+        statuses = set(operation["responses"])
+        assert statuses >= {"401", "403", "429", "500", "503"}, path
+        assert ("413" in statuses) == ("requestBody" in operation), path
+        assert ("409" in statuses) == (method != "GET" and "viewer" not in operation["x-roles"]), path
+        for status, response in operation["responses"].items():
+            assert response["description"]
+            assert "X-Request-ID" in response["headers"]
+            if status >= "4":
+                body = response["content"]["application/json"]
+                assert body["schema"] == {"$ref": "#/components/schemas/ErrorEnvelope"}
+                jsonschema.validate(body["example"], SCHEMAS["ErrorEnvelope"] | {"components": DOCUMENT["components"]})
+        assert "Retry-After" in operation["responses"]["503"]["headers"]
+
+
+@pytest.mark.parametrize(("name", "content"), bodies(), ids=lambda value: value if isinstance(value, str) else "")
+def test_every_body_has_an_example(name: str, content: dict[str, Any]) -> None:
+    any_json = not {"$ref", "type", "anyOf"} & set(content["schema"])
+    assert any_json or examples(content), name
+
+
+@pytest.mark.parametrize("name", [name for name, schema in SCHEMAS.items() if "examples" in schema])
+def test_examples_are_valid(name: str) -> None:
+    validator = jsonschema.Draft202012Validator(SCHEMAS[name] | {"components": DOCUMENT["components"]})
+    problems = [error for example in SCHEMAS[name]["examples"] for error in validator.iter_errors(example)]
+    assert [(error.json_path, error.message) for error in problems] == []
