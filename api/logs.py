@@ -12,6 +12,9 @@ _QUIET = ("httpx", "httpcore", "alembic")
 
 def configure_logs() -> None:
     """Once per process; a host program that has configured structlog itself keeps its way."""
+    # our line about a request says more, and nothing of its query string
+    access = logging.getLogger("uvicorn.access")
+    access.handlers, access.propagate = [], False
     if structlog.is_configured():
         return
     shared: list[structlog.typing.Processor] = [
@@ -35,7 +38,7 @@ def configure_logs() -> None:
             ],
         )
     )
-    for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):  # they come with handlers of their own
+    for name in ("uvicorn", "uvicorn.error"):  # they come with handlers of their own
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate = [], True
     logging.getLogger().addHandler(handler)

@@ -166,7 +166,7 @@ async def load(base: str, key: str, *, pipelines: int, rate: float, seconds: flo
     chance = random.Random(0)
     found: dict[str, Measured] = defaultdict(Measured)
     cursors: list[str] = []
-    limits = httpx.Limits(max_connections=200, max_keepalive_connections=200)
+    limits = httpx.Limits(max_connections=200, keepalive_expiry=3)  # less than the facade keeps them
     headers = {"X-API-Key": key}
     async with httpx.AsyncClient(base_url=base, headers=headers, limits=limits, timeout=30) as client:
 
@@ -196,10 +196,10 @@ async def load(base: str, key: str, *, pipelines: int, rate: float, seconds: flo
 
 
 async def measure(base: str, key: str, url: str, *, pipelines: int, rate: float, seconds: float) -> dict[str, Measured]:
-    """A warm-up of three seconds, then the measurement, beside a run that reports."""
-    run = asyncio.create_task(a_running_run(url, "pipe_default_1", seconds + 5))
+    """A warm-up of ten seconds, then the measurement, beside a run that reports."""
+    run = asyncio.create_task(a_running_run(url, "pipe_default_1", seconds + 12))
     await asyncio.sleep(1)
-    await load(base, key, pipelines=pipelines, rate=rate, seconds=3)
+    await load(base, key, pipelines=pipelines, rate=rate, seconds=10)
     found = await load(base, key, pipelines=pipelines, rate=rate, seconds=seconds)
     await run
     return found

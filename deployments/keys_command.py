@@ -109,7 +109,7 @@ def tenant_catalog(tenant: str, data_dir: Path, url: str | None, *, create: bool
         with writing_as(Author("cli", getpass.getuser())):
             if create:
                 ensure_tenant(engine, tenant)
-            with Session(engine) as session, session.begin():
+            with Session(engine, expire_on_commit=False) as session, session.begin():
                 if session.get(Tenant, tenant) is None:
                     raise StackError(
                         f"There is no tenant '{tenant}'.", "`headrace keys create --new-tenant` makes one."

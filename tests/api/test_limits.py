@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from sqlalchemy.exc import DBAPIError
 from structlog.testing import capture_logs
 
 from api.app import BASE_PATH, create_app
+from api.logs import configure_logs
 from catalog.engine import make_engine
 from tests.api.conftest import Facade, LocalOrchestrator, error_of, settings_for
 
@@ -137,3 +139,10 @@ def test_a_log_line_has_the_ids_of_its_request_and_run_and_none_of_its_data(faca
     assert (line["pipeline"], line["run"]) == ("pipe_1", f"run_{'0' * 32}")
     assert "the answer" not in str(line)
     assert facade.viewer.headers["X-API-Key"] not in str(line)
+
+
+def test_the_server_does_not_log_requests_a_second_time(facade: Facade) -> None:
+    # its line would have the query string
+    configure_logs()
+    access = logging.getLogger("uvicorn.access")
+    assert (access.handlers, access.propagate) == ([], False)

@@ -87,7 +87,7 @@ def test_every_operation_says_how_it_may_fail() -> None:
         assert "Retry-After" in operation["responses"]["503"]["headers"]
 
 
-@pytest.mark.parametrize(("name", "content"), bodies(), ids=lambda value: value if isinstance(value, str) else "")
+@pytest.mark.parametrize(("name", "content"), list(bodies()), ids=lambda value: value if isinstance(value, str) else "")
 def test_every_body_has_an_example(name: str, content: dict[str, Any]) -> None:
     any_json = not {"$ref", "type", "anyOf"} & set(content["schema"])
     assert any_json or examples(content), name
