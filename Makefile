@@ -27,6 +27,11 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
+$(VENV)/.ready-to-test: $(VENV)/.ready requirements-dev.lock
+	@echo "Adding what the tests need"
+	@$(BIN)/python -m pip install --quiet --requirement requirements-dev.lock
+	@touch $@
+
 .PHONY: demo
 demo: setup ## Start everything, load the real flights data, check the result, leave it running to look at
 	@$(BIN)/headrace demo --data-dir $(DATA_DIR) --keep
@@ -41,31 +46,43 @@ down: setup ## Stop a stack that was started with --detach
 
 .PHONY: test
 test: lint ## Check style, types and import direction, then run the tests
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 .PHONY: lint
-lint: setup ## Check style, types and import direction
+lint: $(VENV)/.ready-to-test ## Check style, types and import direction
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
 .PHONY: format
-format: setup ## Rewrite the code in the house style
+format: $(VENV)/.ready-to-test ## Rewrite the code in the house style
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
 .PHONY: lock
-lock: ## Resolve the dependencies anew and write requirements.lock
-	@rm -rf .lock-venv && $(PYTHON) -m venv .lock-venv
-	@.lock-venv/bin/python -m pip install --quiet --upgrade setuptools && .lock-venv/bin/python -m pip install --quiet '.[demo,dev]'
-	@{ echo "# Resolved by \`make lock\` from pyproject.toml."; \
-		.lock-venv/bin/python -m pip freeze --all --exclude headrace --exclude pip; } > requirements.lock
-	@rm -rf .lock-venv build *.egg-info
+lock: ## Resolve the dependencies anew: requirements.lock to run, requirements-dev.lock to test besides
+	@rm -rf .lock-venv .lock-run && $(PYTHON) -m venv .lock-venv && $(PYTHON) -m venv .lock-run
+	@.lock-venv/bin/python -m pip install --quiet --upgrade setuptools
+	@.lock-venv/bin/python -m pip install --quiet '.[demo,models,dev]'
+	@.lock-venv/bin/python -m pip freeze --all --exclude headrace --exclude pip > .lock-venv/all
+	@.lock-run/bin/python -m pip install --quiet --constraint .lock-venv/all setuptools '.[demo]'
+	@{ $(LOCKED); .lock-run/bin/python -m pip freeze --all --exclude headrace --exclude pip; } > requirements.lock
+	@{ $(LOCKED); grep -vxFf requirements.lock .lock-venv/all; } > requirements-dev.lock
+	@rm -rf .lock-venv .lock-run build *.egg-info
+LOCKED = echo "\# Resolved by \`make lock\` from pyproject.toml."
+
+.PHONY: chaos
+chaos: $(VENV)/.ready-to-test ## Two hundred faults at random moments of real runs; no row may be lost or doubled
+	@$(BIN)/python -m tests.chaos --faults 200 --seed $${SEED:-1}
 
 .PHONY: fuzz
-fuzz: setup ## Send the API hundreds of generated requests per operation, other ones each time
+fuzz: $(VENV)/.ready-to-test ## Send the API hundreds of generated requests per operation, other ones each time
 	@HEADRACE_FUZZ_EXAMPLES=300 HEADRACE_FUZZ_SEED=$$RANDOM $(BIN)/python -m pytest tests/api/contract/test_schemathesis.py --timeout 1800
+
+.PHONY: test-memory
+test-memory: $(VENV)/.ready-to-test ## Bring 20 million rows together in 1.5 GB of memory (a few minutes)
+	@$(BIN)/python -m pytest -m slow
 
 .PHONY: bench
 bench: setup ## Measure appending against psql (about two minutes; see docs/performance.md)

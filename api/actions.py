@@ -1,4 +1,4 @@
-"""Writes that leave no table of the catalog changed, as entries of the audit log: a cancelled run, inserted rows."""
+"""Writes that leave nothing in the catalog, not even an entry of their own: the audit log gets one afterwards."""
 
 from __future__ import annotations
 

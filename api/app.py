@@ -13,6 +13,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.middleware.cors import CORSMiddleware
 
 import api.api_keys.router
+import api.applied_sets.router
 import api.audit.router
 import api.connector_types.router
 import api.connectors.router
@@ -40,8 +41,10 @@ from catalog.engine import make_engine
 from catalog.runs import RunStore
 from catalog.settings import Settings
 from catalog.settings import settings as process_settings
+from deployments.background import BackgroundThread
+from deployments.follow_runs import RunFollower
 from deployments.orchestrator import Orchestrator
-from deployments.reconcile import Reconciler, ReconcilerThread
+from deployments.reconcile import Reconciler
 
 BASE_PATH = "/api/v1"
 
@@ -58,6 +61,7 @@ RESOURCES = (
     api.schema_rows.router,
     api.api_keys.router,
     api.audit.router,
+    api.applied_sets.router,
     api.lineage.router,
     api.scheduler.router,
 )
@@ -94,10 +98,15 @@ def create_app(
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         gc.collect()
         gc.freeze()  # what is imported by now stays: looking through it again and again stops everybody for 0.1 s
-        reconciler = ReconcilerThread(Reconciler(services.engine, services.orchestrator))
-        reconciler.start()
+        background = [BackgroundThread("reconciler", Reconciler(services.engine, services.orchestrator).step)]
+        if isinstance(services.orchestrator, Orchestrator):
+            follower = RunFollower(services.engine, services.store, services.orchestrator)
+            background.append(BackgroundThread("run follower", follower.step))
+        for thread in background:
+            thread.start()
         yield
-        await run_in_threadpool(reconciler.stop)
+        for thread in background:
+            await run_in_threadpool(thread.stop)
         if isinstance(services.orchestrator, Orchestrator):
             services.orchestrator.close()
         if engine is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Annotated, Any, Protocol
@@ -34,13 +34,17 @@ class RunOrchestrator(Protocol):
 
     def registered(self) -> dict[str, str]: ...
 
-    def start(self, deployment_id: str, *, parameters: dict[str, Any], idempotency_key: str | None) -> StartedRun: ...
+    def start(
+        self, deployment_id: str, *, parameters: dict[str, Any], idempotency_key: str | None, name: str | None = None
+    ) -> StartedRun: ...
 
     def state(self, run_id: str) -> RunState | None: ...
 
     def cancel(self, run_id: str) -> None: ...
 
     def runs(self, deployment_id: str, limit: int = 20) -> list[RunState]: ...
+
+    def credentials(self, credentials: Mapping[str, Any], allowed: Sequence[str]) -> dict[str, Any]: ...
 
     def healthy(self) -> bool: ...
 

@@ -38,6 +38,12 @@ class RequestMetrics:
             buckets=_BUCKETS,
             registry=self.registry,
         )
+        self._tests = Counter(
+            "headrace_connection_tests",
+            "Connections tried, by type of connector and result",
+            ["type", "result"],
+            registry=self.registry,
+        )
         self.registry.register(CatalogCollector(engine))
 
     def observe(self, scope: Scope, status: int, seconds: float) -> None:
@@ -49,6 +55,10 @@ class RequestMetrics:
         method = scope["method"] if scope["method"] in _METHODS else "other"
         self._requests.labels(method, route, str(status)).inc()
         self._seconds.labels(method, route).observe(seconds)
+
+    def tested(self, kind: str, *, ok: bool) -> None:
+        """Counts a connection that was tried; `kind` is one of the catalogue's types."""
+        self._tests.labels(kind, "ok" if ok else "failed").inc()
 
 
 class CatalogCollector(Collector):

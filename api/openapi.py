@@ -46,6 +46,7 @@ _TAGS = {
     "connectors": "Where data comes from",
     "schemas": "The tables data goes to",
     "api-keys": "Keys of the tenant",
+    "applied sets": "Which objects came from files (`headrace apply`)",
     "audit": "Every write of the tenant, provably complete",
     "health": "Whether the facade lives and works",
 }

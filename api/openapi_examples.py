@@ -354,10 +354,21 @@ EXAMPLES: dict[str, Any] = {
             {
                 "name": "src → v → tgt",
                 "rows": 2,
+                "after": [],
+                "gathers": None,
                 "steps": ["v: check amount gt:0 (quarantine)", "tgt: conform to public.ds_orders (amount)"],
                 "table": "public.ds_orders",
                 "loadMode": "append",
                 "columns": ["amount"],
+                "sinks": [
+                    {
+                        "path": ["src", "v", "tgt"],
+                        "table": "public.ds_orders",
+                        "loadMode": "append",
+                        "columns": ["amount"],
+                        "sends": None,
+                    }
+                ],
                 "partitions": [
                     {
                         "index": 0,

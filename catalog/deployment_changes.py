@@ -40,6 +40,8 @@ class DeployedPipeline:
     live_schedule: dict[str, Any] | None
     scheduled_since: datetime | None
     execution_config: dict[str, Any]
+    paused: bool
+    """Its schedule is not to fire."""
     deployment_id: str | None
     change: str | None
     """The change that waits for Prefect; None when there is none."""
@@ -154,6 +156,7 @@ _PIPELINES = select(
     Pipeline.live_schedule,
     Pipeline.scheduled_since,
     Pipeline.execution_config,
+    (Pipeline.status == "paused").label("paused"),
     Pipeline.deployment_id,
     DeploymentChange.change,
 ).outerjoin(DeploymentChange, DeploymentChange.pipeline_id == Pipeline.id)

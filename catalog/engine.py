@@ -63,14 +63,27 @@ def _refuse_closed(connection: psycopg.Connection[Any], *_: object) -> None:
         raise InvalidatePoolError("the server has closed the connection")
 
 
-def upgrade(url: str) -> None:
-    """Brings the catalog to the newest migration; all of it or nothing. Concurrent calls wait for each other."""
+def upgrade(url: str, revision: str = "head") -> None:
+    """Brings the catalog to a migration, the newest unless told; all of it or nothing. Concurrent calls wait for each
+    other."""
     engine = make_engine(url)
     try:
         with engine.begin() as connection:
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
             connection.execute(text(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}"))
-            command.upgrade(_config(connection), "head")
+            command.upgrade(_config(connection), revision)
+    finally:
+        engine.dispose()
+
+
+def downgrade(url: str, revision: str) -> None:
+    """Takes the catalog back to an earlier migration (`base`: to none), for an earlier release; all of it or nothing.
+    What only the later ones could keep is lost."""
+    engine = make_engine(url)
+    try:
+        with engine.begin() as connection:
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
+            command.downgrade(_config(connection), revision)
     finally:
         engine.dispose()
 
@@ -88,6 +101,11 @@ def current_of(engine: Engine) -> str | None:
     """`current` on an engine that is already there."""
     with engine.connect() as connection:
         return MigrationContext.configure(connection, opts={"version_table_schema": SCHEMA}).get_current_revision()
+
+
+def revisions() -> list[str]:
+    """The migrations this release knows, newest first."""
+    return [script.revision for script in ScriptDirectory.from_config(_config(None)).walk_revisions()]
 
 
 def head() -> str | None:

@@ -8,13 +8,13 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import Engine, func, literal, select, text, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import Engine, delete, func, literal, select, text, update
+from sqlalchemy.dialects.postgresql import Insert, insert
 from sqlalchemy.orm import Session
 
 from catalog.credentials import Keyring
 from catalog.errors import NoIr, PipelineMissing
-from catalog.models import Connector, Pipeline, PipelineIrVersion, PipelineRun, RunLog, RunPartition
+from catalog.models import Connector, Pipeline, PipelineIrVersion, PipelineRun, RunError, RunLog, RunPartition
 from catalog.repositories.schemas import SchemaRepository
 from catalog.run_records import SUCCESSFUL, TERMINAL, ConnectorRecord, RunPipeline, RunSnapshot
 from catalog.run_snapshot import read_snapshot
@@ -128,6 +128,17 @@ class RunStore:
             connection.execute(_DROP_UNPLANNED, planned)
             connection.execute(_PLAN_PARTITIONS, planned)
 
+    def forget_errors(self, root_run_id: str) -> None:
+        """Removes the rejected cells of a chain of runs, which starts over."""
+        with self._engine.begin() as connection:
+            connection.execute(delete(RunError).where(RunError.root_run_id == root_run_id))
+
+    def waits(self, run_id: str) -> None:
+        """The run waits for another one before it can begin; `started` ends that."""
+        with self._engine.begin() as connection:
+            waiting = update(PipelineRun).where(PipelineRun.id == run_id, PipelineRun.status == "running")
+            connection.execute(waiting.values(status="pending"))
+
     def partition(
         self,
         run_id: str,
@@ -211,11 +222,8 @@ class RunStore:
 
     def log(self, run_id: str, stage: LogStage, message: str) -> None:
         """Adds a line to the run's log; nothing when the run is not known (it failed before it could be opened)."""
-        line = select(PipelineRun.id, literal(stage), literal(_storable(message, _MAX_MESSAGE_CHARS)))
         with self._engine.begin() as connection:
-            connection.execute(
-                insert(RunLog).from_select(["run_id", "stage", "message"], line.where(PipelineRun.id == run_id))
-            )
+            connection.execute(log_line(run_id, stage, message))
 
     def finished(
         self, run_id: str, *, status: str, failure_reason: str | None, only_if_unfinished: bool = False
@@ -302,11 +310,23 @@ class RunStore:
                 tables=frozenset(SchemaRepository(session, pipeline.tenant_id).tables()),
             )
 
+    def counted(self, run_id: str) -> tuple[int, int]:
+        """The rows that failed and the source rows that were read in all partitions of the run so far."""
+        sums = select(func.coalesce(func.sum(RunPartition.failed), 0), func.coalesce(func.sum(RunPartition.rows_in), 0))
+        with self._engine.connect() as connection:
+            failed, read = connection.execute(sums.where(RunPartition.run_id == run_id)).one()
+            return int(failed), int(read)
+
     def failed_rows(self, root_run_id: str) -> dict[tuple[int, int], list[int]]:
         """The source rows that failed in a chain of runs, ascending, by (stage, partition). Warnings did not fail."""
         with self._engine.connect() as connection:
             found = connection.execute(_FAILED_ROWS, {"root": root_run_id})
             return {(stage, partition): list(rows) for stage, partition, rows in found}
+
+    def first_of_chain(self, run_id: str) -> str:
+        """The run that a chain of retries and replays began with, as far back as runs are known."""
+        with self._engine.connect() as connection:
+            return connection.execute(_FIRST_OF_CHAIN, {"run_id": run_id}).scalar() or run_id
 
     def snapshot(self, run_id: str) -> RunSnapshot | None:
         """All that is known of the run now; None when the catalog does not know it."""
@@ -314,10 +334,26 @@ class RunStore:
             return read_snapshot(session, run_id)
 
 
+def log_line(run_id: str, stage: LogStage, message: str) -> Insert:
+    """The statement that adds a line to a run's log, if the run is known; for whoever has a transaction already."""
+    line = select(PipelineRun.id, literal(stage), literal(_storable(message, _MAX_MESSAGE_CHARS)))
+    return insert(RunLog).from_select(["run_id", "stage", "message"], line.where(PipelineRun.id == run_id))
+
+
 def _storable(value: str, limit: int) -> str:
     # PostgreSQL's text takes neither NUL nor lone surrogates
     return value[:limit].replace("\x00", "").encode("utf-8", "replace").decode()
 
+
+_FIRST_OF_CHAIN = text("""
+    WITH RECURSIVE chain AS (
+        SELECT id, retry_of FROM headrace.pipeline_runs WHERE id = :run_id
+        UNION
+        SELECT earlier.id, earlier.retry_of
+        FROM headrace.pipeline_runs earlier JOIN chain ON earlier.id = chain.retry_of)
+    SELECT id FROM chain
+    WHERE NOT EXISTS (SELECT FROM headrace.pipeline_runs earlier WHERE earlier.id = chain.retry_of)
+""")
 
 _DROP_UNPLANNED = text("""
     DELETE FROM headrace.run_partitions p
@@ -357,5 +393,5 @@ _STORE_ERRORS = text("""
     SELECT :root, :run, :node, :stage, :partition, :warning, cell.row, cell.column, cell.value, cell.error, cell.rule
     FROM unnest(CAST(:rows AS bigint[]), CAST(:columns AS text[]), CAST(:values AS text[]), CAST(:errors AS text[]),
                 CAST(:rules AS text[])) AS cell ("row", "column", value, error, rule)
-    ON CONFLICT (root_run_id, "row", "column", rule, node_id, "partition") DO NOTHING
+    ON CONFLICT (root_run_id, "row", "column", rule, node_id, "partition", stage) DO NOTHING
 """)

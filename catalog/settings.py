@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -25,6 +25,10 @@ class Settings(BaseSettings):
     files_root: Path = Path(".headrace/files")
     """The folder `local_fs` paths are relative to and cannot leave."""
 
+    staging_url: str = ""
+    """The folder (a path, or `file://…`) in which the stages of a run leave rows for each other; all workers must see
+    the same. Without it, `staging` beside `files_root`."""
+
     key_pepper: SecretStr = Field(min_length=16)
     """Secret mixed into the stored hashes of API keys."""
 
@@ -41,8 +45,23 @@ class Settings(BaseSettings):
     prefect_api_url: str = "http://127.0.0.1:4200/api"
     work_pool: str = "headrace"
 
+    task_runner: Literal["threads", "dask", "ray"] = "threads"
+    """Where the partitions of a run are worked on: in threads of its own process, or on a cluster."""
+    dask_address: str = ""
+    """The scheduler of a Dask cluster, such as `tcp://10.0.0.7:8786`."""
+    ray_address: str = ""
+    """A Ray cluster, such as `ray://10.0.0.7:10001`. Without an address a run starts a cluster of its own."""
+    task_runner_options: dict[str, Any] = {}
+    """Further arguments of Prefect's DaskTaskRunner or RayTaskRunner, as JSON."""
+    prefect_blocks: dict[str, tuple[str, ...]] = {"default": ("*",)}
+    """Which of Prefect's blocks the connectors of a tenant may name, as patterns of `type/name` by tenant. Prefect has
+    no tenants: whoever may change a connector there can have these blocks' values sent to a host of their choice."""
+
     host: str = "127.0.0.1"
     port: int = 8000
+    public_url: str | None = None
+    """Where people reach the API, such as `https://headrace.example.com`: links in reports lead there. Without it they
+    lead to host and port."""
     cors_origins: tuple[str, ...] = ()
     max_body_bytes: int = Field(default=4 * 1024 * 1024, ge=1024)
     max_body_depth: int = Field(default=64, ge=4, le=500)
@@ -66,6 +85,26 @@ class Settings(BaseSettings):
     def _readable_keys(cls, value: SecretStr) -> SecretStr:
         Keyring.parse(value.get_secret_value())
         return value
+
+    @field_validator("staging_url")
+    @classmethod
+    def _local_staging(cls, value: str) -> str:
+        if "://" in value and not value.startswith("file:///"):
+            raise ValueError("only local folders can hold the rows between stages: a path, or file:///path")
+        return value
+
+    @property
+    def staging_root(self) -> Path:
+        """The folder of `staging_url`."""
+        named = self.staging_url.removeprefix("file://")
+        return Path(named) if named else self.files_root.absolute().with_name("staging")
+
+    @property
+    def api_url(self) -> str:
+        """The API's address for people, with its base path."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104
+        address = f"[{host}]" if ":" in host else host
+        return (self.public_url or f"http://{address}:{self.port}").rstrip("/") + "/api/v1"
 
     @property
     def keyring(self) -> Keyring:

@@ -27,9 +27,16 @@ class SourceError(Exception):
     `code` is stable (`file_not_found`, `empty_file`, `bad_encoding`, `source_changed`, ...), `hint` says the mend.
     """
 
+    file: str | None = None
+    """The one file that cannot be read, by the name it arrived under, where it is a file's fault."""
+
     def __init__(self, code: str, message: str, hint: str = "") -> None:
         super().__init__(f"{message} {hint}".strip())
         self.code, self.message, self.hint = code, message, hint
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Errors come back from other processes as they were raised there."""
+        return type(self), (self.code, self.message, self.hint), {"file": self.file}
 
 
 class TargetError(Exception):
@@ -38,6 +45,9 @@ class TargetError(Exception):
     def __init__(self, code: str, message: str, hint: str = "") -> None:
         super().__init__(f"{message} {hint}".strip())
         self.code, self.message, self.hint = code, message, hint
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.code, self.message, self.hint)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +97,8 @@ class Batch:
     rows_done: int
     rejects: pl.DataFrame = field(default_factory=no_rejects)
     position: int | None = None
+    gone: int = 0
+    """Rows that are left out for good before this batch, and counted with it: those a `deduplicate` does not keep."""
 
 
 class Source(Protocol):
@@ -128,10 +140,36 @@ class Resume:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What one `write` committed: rows now in the table, and the cells the database refused (REJECT_SCHEMA)."""
+    """What one `write` committed: rows now in the table, and the cells the database refused (REJECT_SCHEMA).
+
+    `held` counts rows that are committed but kept back from the table until the load mode publishes them, `skipped` those
+    that the load mode leaves out.
+    """
 
     loaded: int
     rejects: pl.DataFrame
+    held: int = 0
+    skipped: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What one publication does with the rows that were held back: `loaded + skipped` + refused rows = its rows.
+
+    `rejects` has the columns of REJECT_SCHEMA and `partition` (Int32), the partition each row came with. In a replay,
+    `settled` are the numbers of the rows that need not be run again, whether loaded or superseded.
+    """
+
+    loaded: int
+    skipped: int = 0
+    rejects: pl.DataFrame = field(default_factory=lambda: no_rejects().with_columns(partition=pl.lit(0, pl.Int32)))
+    settled: Sequence[int] = ()
+
+
+class PublishCallback(Protocol):
+    """Called inside a publication's transaction, just before the commit; returns the ledger row to store."""
+
+    def __call__(self, published: Published) -> Resume: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +194,9 @@ class CommitCallback(Protocol):
 class PartitionLoader(Protocol):
     """Loads one partition of a stage into one target; used from one thread, as a context manager."""
 
-    resume: Resume
+    @property
+    def resume(self) -> Resume:
+        """Where the partition stands, as committed."""
 
     def __enter__(self) -> PartitionLoader: ...
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import timedelta
+from decimal import Decimal
 
 import polars as pl
 from polars.exceptions import PolarsError
 
 from connectors.base import REJECT_SCHEMA, ROW, no_rejects
-from connectors.types import polars_dtype
+from connectors.types import MAX_PRECISION, decimal_size, polars_dtype
 from ir.datatypes import EXPECTED
 from ir.schema import Field
 
@@ -33,7 +34,8 @@ def cast_text(text: pl.Series, field: Field) -> tuple[pl.Series, pl.Series | Non
 
     Nulls, and empty or blank text in columns that are not text, become null and are never offenders. Dates and
     timestamps are ISO 8601 unless the field has a `format`; a timestamp with an offset is moved to UTC, a timestamptz
-    without one is taken as UTC. Decimals are rounded to the field's scale.
+    without one is taken as UTC. A decimal with a declared size is rounded to its scale as PostgreSQL does it (halves
+    away from zero); without one, digits that Decimal(38, 9) has no place for make the cell an offender.
     """
     if field.data_type in ("text", "varchar"):
         return text, None
@@ -77,10 +79,12 @@ def cast_native(values: pl.Series, field: Field) -> tuple[pl.Series, pl.Series |
     elif isinstance(values.dtype, pl.List | pl.Array | pl.Struct):
         values = _to_json(values)
     elif values.dtype == pl.Binary:
-        result = (
-            values.bin.decode_utf8(strict=False) if hasattr(values.bin, "decode_utf8") else values.bin.encode("hex")
-        )
-        return cast_text(result, field)
+        # as PostgreSQL writes bytes, and reads them
+        hexadecimal = values.to_frame("v").select(pl.format("\\x{}", pl.col("v").bin.encode("hex"))).to_series()
+        return cast_text(hexadecimal, field)
+    elif isinstance(values.dtype, pl.Duration):
+        micros = values.dt.total_microseconds().to_frame("v")
+        return cast_text(micros.select(pl.format("{} microseconds", "v")).to_series(), field)
     result = values.cast(dtype, strict=False)
     if dtype.is_integer() and (values.dtype.is_float() or values.dtype.is_decimal()):
         result = result.set((values != values.floor()).fill_null(value=False), None)  # no fraction is dropped silently
@@ -152,6 +156,54 @@ def _plain(text: pl.Series, field: Field) -> pl.Series:
     return text.cast(polars_dtype(field), strict=False)
 
 
+def _double(text: pl.Series, field: Field) -> pl.Series:
+    """What only becomes infinite because a double ends there is no double, as for PostgreSQL."""
+    result = text.cast(pl.Float64, strict=False)
+    endless = result.is_infinite()
+    if not endless.any():
+        return result
+    over = endless & ~text.str.contains(r"^\s*[+-]?(?i:inf|infinity)\s*$")
+    return result.set(over, None) if over.any() else result
+
+
+def _decimal(text: pl.Series, field: Field) -> pl.Series:
+    precision, scale = decimal_size(field)
+    result = text.cast(pl.Decimal(precision, scale), strict=False)
+    if scale and (text.str.slice(-(scale + 1), 1) == ".").all():
+        return result  # all have just as many digits behind the point, which is quickly seen
+    sized = field.precision is not None or field.scale is not None
+    point = text.str.find(".", literal=True)
+    longer = ((text.str.len_bytes() - 1 - point) > scale).fill_null(value=False)
+    if not sized:
+        longer |= text.str.contains("[eE]").fill_null(value=False)
+    if not longer.any():
+        return result
+    places = longer.arg_true()
+    cells = pl.DataFrame(
+        {"cell": text.gather(places), "end": point.gather(places) + 1 + scale, "read": result.gather(places)}
+    )
+    mended = cells.select((_rounded if sized else _undiminished)(scale)).to_series()
+    return result.scatter(places, mended.cast(result.dtype, strict=False))
+
+
+def _rounded(scale: int) -> pl.Expr:
+    """What has more digits than the scale, rounded; polars' own way (`read`) is to round halves to even."""
+    cut = pl.col("cell").str.head("end").cast(pl.Decimal(MAX_PRECISION, scale), strict=False)
+    rest = pl.col("cell").str.slice("end")
+    unit = pl.lit(Decimal(1).scaleb(-scale)).cast(pl.Decimal(MAX_PRECISION, scale))
+    away = pl.when(pl.col("cell").str.contains(r"^\s*-")).then(-unit).otherwise(unit)
+    half = pl.when(rest.str.contains("^[5-9]")).then(cut + away).otherwise(cut)
+    return pl.when(rest.str.contains(r"^\d+\s*$") & cut.is_not_null()).then(half).otherwise("read")
+
+
+def _undiminished(scale: int) -> pl.Expr:
+    """The same where no digit may be lost: null when one is."""
+    kept = pl.col("cell").str.slice("end").str.contains(r"^0*\s*$")
+    power = pl.col("cell").str.contains("[eE]")
+    same = pl.col("read").cast(pl.Float64) == pl.col("cell").cast(pl.Float64, strict=False)
+    return pl.when(pl.when(power).then(same).otherwise(kept)).then("read")
+
+
 def _boolean(text: pl.Series, field: Field) -> pl.Series:
     lower = text.str.to_lowercase()
     return lower.replace_strict(
@@ -161,7 +213,11 @@ def _boolean(text: pl.Series, field: Field) -> pl.Series:
 
 def _uuid(text: pl.Series, field: Field) -> pl.Series:
     bad = ~text.str.contains(_UUID)
-    return text.set(bad, None) if bad.any() else text
+    if not bad.any():
+        return text
+    bare = text.str.strip_chars("{}") if (text.str.starts_with("{") & text.str.ends_with("}")).any() else text
+    bad = ~bare.str.contains(_UUID)
+    return bare.set(bad, None) if bad.any() else bare
 
 
 def _date(text: pl.Series, field: Field) -> pl.Series:
@@ -266,6 +322,8 @@ def _to_json(values: pl.Series) -> pl.Series:
 
 _CASTS: dict[str, Callable[[pl.Series, Field], pl.Series]] = {
     "boolean": _boolean,
+    "decimal": _decimal,
+    "double": _double,
     "uuid": _uuid,
     "date": _date,
     "time": _time,

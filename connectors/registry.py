@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -10,8 +10,10 @@ from typing import Any, Protocol
 from connectors.base import Source, SourceError
 from connectors.catalogue import SOURCE_NAMES
 from connectors.coming_soon import ComingSoon
+from connectors.files.arrival_config import arrival_problems
 from connectors.files.delimited.dialect import near
 from connectors.files.local_fs import LocalFiles
+from ir.problems import Problem
 from ir.schema import Schema
 
 
@@ -28,6 +30,15 @@ READY: dict[str, SourceType] = {"local_fs": LocalFiles}
 
 SOURCES: dict[str, SourceType] = {name: partial(ComingSoon, name) for name in SOURCE_NAMES} | READY
 """Every connector a source node may name; what is registered and not ready gives no rows and says so."""
+
+
+CONFIGS: dict[str, Callable[[Mapping[str, Any]], list[Problem]]] = {"local_fs": arrival_problems}
+"""What can be said of a source's config before anything is looked at, by connector."""
+
+
+def config_problems(connector: str, config: Mapping[str, Any]) -> list[Problem]:
+    """What is wrong with a source's config, as far as that shows when it is saved; paths begin with `config`."""
+    return CONFIGS[connector](config) if connector in CONFIGS else []
 
 
 def source_for(

@@ -1,4 +1,5 @@
-"""The command `headrace`. Exit codes: 0 done, 1 failed (the message says why), 2 wrong usage, 130 interrupted."""
+"""The command `headrace`. Exit codes: 0 done, 1 failed (the message says why), 2 wrong usage, 3 done with something to
+look at (a dry run found changes, a run rejected rows), 130 interrupted."""
 
 from __future__ import annotations
 
@@ -12,6 +13,12 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from deployments.commands import output
+from deployments.commands.apply import apply, export
+from deployments.commands.doctor import doctor
+from deployments.commands.plans import plan, preview
+from deployments.commands.runs import cancel, errors, retry, run, runs
+from deployments.commands.serve import serve
 from deployments.keys_command import keys
 from deployments.rotate_encryption import rotate_encryption
 from deployments.stack.errors import StackError
@@ -21,7 +28,6 @@ from deployments.stack.state import StackState
 
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     help="Data pipelines as typed documents, run by Prefect, loaded exactly once into PostgreSQL.",
 )
@@ -29,6 +35,8 @@ database = typer.Typer(no_args_is_help=True, help="The catalog's database.")
 app.add_typer(database, name="db")
 keys.command("rotate-encryption")(rotate_encryption)
 app.add_typer(keys, name="keys")
+for command in (apply, export, plan, preview, run, runs, errors, retry, cancel, doctor, serve):
+    app.command()(command)
 
 _out = Console(highlight=False, soft_wrap=True)
 _err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -47,7 +55,8 @@ def main() -> None:
     try:
         app()
     except StackError as error:
-        _fail(error.message, error.hint)
+        output.tell(error, as_json="--json" in sys.argv)
+        sys.exit(1)
     except KeyboardInterrupt:
         _err.print("Interrupted")
         sys.exit(130)

@@ -8,25 +8,32 @@ from __future__ import annotations
 import gc
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import count
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID, uuid4
 
 import httpx
 from pydantic import ValidationError
 
-from deployments.pipeline import ENTRYPOINT, PARAMETER_SCHEMA, RegisteredPipeline
-from deployments.schedules import to_prefect
+from deployments.pipeline import RegisteredPipeline
+from deployments.prefect_deployments import (
+    PAGE,
+    delete,
+    deployments_of,
+    only_scheduled,
+    register,
+    registered,
+    retire,
+    tagged_pipeline,
+)
 from deployments.states import RunState, failure_reason, status_of
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
     from prefect.client.schemas.objects import FlowRun
-    from prefect.client.schemas.responses import DeploymentResponse
     from prefect.context import SettingsContext
 
 __all__ = [
@@ -37,6 +44,7 @@ __all__ = [
     "RunState",
     "StartedRun",
     "UnknownDeployment",
+    "UpcomingRun",
 ]
 
 _T = TypeVar("_T")
@@ -44,8 +52,6 @@ _CONNECT_SECONDS = 3.0
 _READ_SECONDS = 15.0
 _WAITING = timedelta(minutes=1)
 _ONE_DEPLOYMENT = re.compile(r"/deployments/[0-9a-f]{8}-[0-9a-f-]{27}")
-_PAGE = 200
-"""Prefect gives no more at once."""
 _SCHEDULED_SOON = 2
 """How many runs of one schedule can be due within `_WAITING`."""
 
@@ -69,6 +75,16 @@ class StartedRun:
     run_id: str
     name: str
     created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class UpcomingRun:
+    """A run that a schedule has made for later; `due_at` is aware."""
+
+    run_id: str
+    name: str
+    pipeline_id: str
+    due_at: datetime
 
 
 class Orchestrator:
@@ -98,28 +114,30 @@ class Orchestrator:
         schedules and the runs already scheduled. A renamed pipeline gets a new one; `retire` then removes the old.
         Raises OrchestratorRefused.
         """
-        return self._call(lambda client: _register(client, pipeline, self._work_pool))
+        return self._call(lambda client: register(client, pipeline, self._work_pool))
 
     def retire(self, pipeline_id: str, *, keep: str) -> bool:
         """Removes the pipeline's deployments but `keep`; False while runs of one have not ended: it fires no more, and
         goes when it is asked again after their end. (Prefect would delete the runs that wait.)"""
-        return self._call(lambda client: _retire(client, pipeline_id, keep))
+        return self._call(lambda client: retire(client, pipeline_id, keep))
 
     def unregister(self, pipeline_id: str) -> None:
         """Removes the pipeline's deployments, and with them their schedules and the runs that have not begun."""
 
         def remove(client: SyncPrefectClient) -> None:
-            for deployment in _deployments(client, pipeline_id):
-                _delete(client, deployment)
+            for deployment in deployments_of(client, pipeline_id):
+                delete(client, deployment)
 
         self._call(remove)
 
     def registered(self) -> dict[str, str]:
-        """Pipeline id → fingerprint of its deployment, of every deployment of Headrace that Prefect has."""
-        return self._call(_registered)
+        """Pipeline id → `standing` of its deployment, of every deployment of Headrace that Prefect has."""
+        return self._call(registered)
 
-    def start(self, deployment_id: str, *, parameters: dict[str, Any], idempotency_key: str | None) -> StartedRun:
-        """Starts a run. Raises UnknownDeployment.
+    def start(
+        self, deployment_id: str, *, parameters: dict[str, Any], idempotency_key: str | None, name: str | None = None
+    ) -> StartedRun:
+        """Starts a run, shown by `name` in Prefect's lists. Raises UnknownDeployment.
 
         The same key gives the same run for ever; keys are unique per flow in Prefect, so bring your own prefix.
         """
@@ -128,7 +146,7 @@ class Orchestrator:
 
         def create(client: SyncPrefectClient) -> FlowRun:
             return client.create_flow_run_from_deployment(
-                UUID(deployment_id), parameters=parameters, idempotency_key=key
+                UUID(deployment_id), parameters=parameters, idempotency_key=key, name=name
             )
 
         run = self._call(create)
@@ -167,7 +185,63 @@ class Orchestrator:
                 flow_run_filter=wanted, sort=FlowRunSort.EXPECTED_START_TIME_DESC, limit=limit + _SCHEDULED_SOON
             )
         )
-        return [_state(run) for run in found if not _only_scheduled(run, now)][:limit]
+        return [_state(run) for run in found if not only_scheduled(run, now)][:limit]
+
+    def states(self, run_ids: Sequence[str]) -> dict[str, RunState]:
+        """The states of at most 200 runs by id, without those that Prefect does not have."""
+        ids = [str(found) for run_id in run_ids if (found := _flow_run_id(run_id)) is not None]
+        return {state.run_id: state for state in self._find({"id": {"any_": ids}}, "ID_DESC", PAGE)}
+
+    def broken_off_since(self, since: datetime, limit: int) -> list[RunState]:
+        """Runs of Headrace that failed, crashed or were cancelled since then, the last first."""
+        wanted = {
+            "tags": {"all_": ["headrace"]},
+            "state": {"type": {"any_": ["FAILED", "CRASHED", "CANCELLED"]}},
+            "end_time": {"after_": since.isoformat()},
+        }
+        return self._find(wanted, "END_TIME_DESC", limit)
+
+    def upcoming(self, before: datetime, limit: int) -> list[UpcomingRun]:
+        """Runs that schedules have made and that are due before then, the next first."""
+        from prefect.client.schemas.filters import FlowRunFilter
+        from prefect.client.schemas.sorting import FlowRunSort
+
+        wanted = FlowRunFilter.model_validate(
+            {
+                "tags": {"all_": ["headrace", "auto-scheduled"]},
+                "state": {"type": {"any_": ["SCHEDULED"]}},
+                "expected_start_time": {"before_": before.isoformat()},
+            }
+        )
+        found = self._call(
+            lambda client: client.read_flow_runs(
+                flow_run_filter=wanted, sort=FlowRunSort.NEXT_SCHEDULED_START_TIME_ASC, limit=limit
+            )
+        )
+        return [
+            UpcomingRun(_run_id(run.id), run.name, pipeline_id, run.expected_start_time)
+            for run in found
+            if run.expected_start_time is not None and (pipeline_id := tagged_pipeline(run.tags)) is not None
+        ]
+
+    def rename(self, run_id: str, name: str) -> None:
+        """Changes what a run is called in Prefect's lists; nothing when Prefect has no such run."""
+        from prefect.exceptions import ObjectNotFound
+
+        flow_run_id = _flow_run_id(run_id)
+        if flow_run_id is not None:
+            with suppress(ObjectNotFound, OrchestratorRefused):  # deleted meanwhile
+                self._call(lambda client: client.set_flow_run_name(flow_run_id, name))
+
+    def emit(self, event: dict[str, Any]) -> None:
+        """Puts an event into Prefect's feed; `occurred` and `id` are made here."""
+        whole = {"occurred": datetime.now(UTC).isoformat(), "id": str(uuid4()), **event}
+        try:
+            answer = httpx.post(f"{self._url}/events", json=[whole], timeout=_READ_SECONDS)
+        except httpx.HTTPError as error:
+            raise OrchestratorAway(f"Prefect at {self._url} does not answer ({error!r}).") from error
+        if answer.is_error:
+            raise OrchestratorRefused(_reason(answer))
 
     def cancel(self, run_id: str) -> None:
         """Asks for the run to be cancelled; the worker stops it and it ends as Cancelled. A finished run stays so."""
@@ -176,6 +250,26 @@ class Orchestrator:
         flow_run_id = _flow_run_id(run_id)
         if flow_run_id is not None:
             self._call(lambda client: client.set_flow_run_state(flow_run_id, Cancelling()))
+
+    def _find(self, wanted: dict[str, Any], sort: str, limit: int) -> list[RunState]:
+        from prefect.client.schemas.filters import FlowRunFilter
+        from prefect.client.schemas.sorting import FlowRunSort
+
+        chosen = FlowRunFilter.model_validate(wanted)
+        found = self._call(
+            lambda client: client.read_flow_runs(flow_run_filter=chosen, sort=FlowRunSort(sort), limit=limit)
+        )
+        return [_state(run) for run in found]
+
+    def credentials(self, credentials: Mapping[str, Any], allowed: Sequence[str]) -> dict[str, Any]:
+        """Credentials with the values of the blocks they name, in the clear: never log or return them. `allowed` are
+        patterns of `type/name`.
+
+        Raises SourceError for a block that is not there or not allowed, OrchestratorAway.
+        """
+        from flows.prefect.blocks import credentials_from
+
+        return self._call(lambda client: credentials_from(client, credentials, allowed))
 
     def close(self) -> None:
         """Closes its connections."""
@@ -233,95 +327,6 @@ class Orchestrator:
             return self._client, self._settings
 
 
-def _register(client: SyncPrefectClient, pipeline: RegisteredPipeline, work_pool: str) -> str:
-    from prefect.client.schemas.objects import ConcurrencyLimitStrategy, ConcurrencyOptions
-
-    known = _deployments(client, pipeline.id)
-    for deployment in known:
-        if deployment.version == pipeline.version and deployment.work_pool_name == work_pool:
-            return str(deployment.id)
-    flow_id = client.create_flow_from_name(pipeline.flow_name)
-    deployment_id = client.create_deployment(
-        flow_id=flow_id,
-        name=pipeline.deployment_name,
-        version=pipeline.version,
-        description=pipeline.description,
-        entrypoint=ENTRYPOINT,
-        pull_steps=[],
-        work_pool_name=work_pool,
-        tags=pipeline.tags,
-        parameters=pipeline.parameters,
-        parameter_openapi_schema=PARAMETER_SCHEMA,
-        enforce_parameter_schema=True,
-        schedules=to_prefect(
-            pipeline.schedule, active=pipeline.active, since=pipeline.scheduled_since or datetime.now(UTC)
-        ),
-        paused=not pipeline.active,
-        concurrency_limit=1,
-        concurrency_options=ConcurrencyOptions(collision_strategy=ConcurrencyLimitStrategy.ENQUEUE),
-    )
-    return str(deployment_id)
-
-
-def _retire(client: SyncPrefectClient, pipeline_id: str, keep: str) -> bool:
-    retired = True
-    for deployment in _deployments(client, pipeline_id):
-        if str(deployment.id) == keep:
-            continue
-        if _unfinished(client, deployment.id):
-            if not deployment.paused:
-                client.pause_deployment(deployment.id)
-            retired = False
-        else:
-            _delete(client, deployment)
-    return retired
-
-
-def _delete(client: SyncPrefectClient, deployment: DeploymentResponse) -> None:
-    from prefect.exceptions import ObjectNotFound
-
-    with suppress(ObjectNotFound):  # somebody was faster
-        client.delete_deployment(deployment.id)
-
-
-def _unfinished(client: SyncPrefectClient, deployment_id: UUID) -> bool:
-    from prefect.client.schemas.filters import FlowRunFilter
-
-    wanted = FlowRunFilter.model_validate(
-        {
-            "deployment_id": {"any_": [str(deployment_id)]},
-            "state": {"type": {"any_": ["SCHEDULED", "PENDING", "RUNNING", "PAUSED", "CANCELLING"]}},
-        }
-    )
-    now = datetime.now(UTC)
-    return any(not _only_scheduled(run, now) for run in client.read_flow_runs(flow_run_filter=wanted, limit=200))
-
-
-def _registered(client: SyncPrefectClient) -> dict[str, str]:
-    from prefect.client.schemas.filters import DeploymentFilter
-    from prefect.client.schemas.sorting import DeploymentSort
-
-    ours = DeploymentFilter.model_validate({"tags": {"all_": ["headrace"]}})
-    found: dict[str, str] = {}
-    for offset in count(0, _PAGE):
-        page = client.read_deployments(deployment_filter=ours, limit=_PAGE, offset=offset, sort=DeploymentSort.NAME_ASC)
-        for deployment in page:
-            pipeline_id = next((tag[9:] for tag in deployment.tags if tag.startswith("pipeline:")), None)
-            if pipeline_id is not None:
-                found[pipeline_id] = (deployment.version or "").rpartition("+")[2]
-        if len(page) < _PAGE:
-            break
-    return found
-
-
-def _deployments(client: SyncPrefectClient, pipeline_id: str) -> list[DeploymentResponse]:
-    """The pipeline's deployments by its tag: one, or two in the middle of a rename."""
-    from prefect.client.schemas.filters import DeploymentFilter
-
-    tagged = DeploymentFilter.model_validate({"tags": {"all_": ["headrace", f"pipeline:{pipeline_id}"]}})
-    return client.read_deployments(deployment_filter=tagged)
-
-
 def _reason(response: httpx.Response) -> str:
     """What Prefect says is wrong, in its words."""
     try:
@@ -335,12 +340,6 @@ def _reason(response: httpx.Response) -> str:
         said = "; ".join(str(each.get("msg")) for each in detail["exception_detail"] if isinstance(each, dict))
         return f"Prefect answered {response.status_code}: {said}"
     return f"Prefect answered {response.status_code}"
-
-
-def _only_scheduled(run: FlowRun, now: datetime) -> bool:
-    """Whether nothing has happened to the run yet but that a schedule made it for later."""
-    expected = run.expected_start_time
-    return bool(run.auto_scheduled) and run.state_name == "Scheduled" and expected is not None and expected > now
 
 
 def _state(run: FlowRun) -> RunState:
@@ -358,6 +357,7 @@ def _state(run: FlowRun) -> RunState:
         started_at=run.start_time,
         ended_at=run.end_time,
         failure_reason=failure_reason(state_type, state_name, message),
+        pipeline_id=tagged_pipeline(run.tags),
     )
 
 

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from ir.schedule import Schedule
+from ir.fires import anchored
+from ir.schedule import CronSchedule, IntervalSchedule, RRuleSchedule, Schedule
 
 ENTRYPOINT = "flows.run.run_pipeline"
 
-# A pipeline or tenant may be called anything; these are what Prefect refuses in a name, as their look-alikes. Distinct
-# names stay distinct (unless somebody uses the look-alikes themselves, and then only their titles in Prefect's UI mix).
-_LOOK_ALIKES = str.maketrans("/%&<>", "\uff0f\uff05\uff06\uff1c\uff1e")
+# A pipeline or tenant may be called anything; these are what Prefect refuses in a name, as their look-alikes.
+_REFUSED, _ALIKE = "/%&<>", "\uff0f\uff05\uff06\uff1c\uff1e"
+_LOOK_ALIKES = str.maketrans(_REFUSED, _ALIKE)
+_TOLD_APART = re.compile(rf"[{_ALIKE}]|\(pipe_[^()]*\)$")
 
 _SCALARS = [{"type": kind} for kind in ("string", "integer", "number", "boolean")]
 
@@ -68,11 +71,17 @@ class RegisteredPipeline:
     @property
     def flow_name(self) -> str:
         """The title in Prefect's UI: the tenant, then the pipeline's name."""
-        return f"{self.tenant_id}: {self.name}".translate(_LOOK_ALIKES)
+        return f"{self.tenant_id}: {self._distinct_name}".translate(_LOOK_ALIKES)
 
     @property
     def deployment_name(self) -> str:
-        return self.name.translate(_LOOK_ALIKES)
+        return self._distinct_name.translate(_LOOK_ALIKES)
+
+    @property
+    def _distinct_name(self) -> str:
+        """The name, with the id where it could be mistaken for another one's: where it holds a look-alike itself, or
+        ends as if it had been told apart already. Two pipelines of one title would share one deployment."""
+        return f"{self.name} ({self.id})" if _TOLD_APART.search(self.name) else self.name
 
     @property
     def tags(self) -> list[str]:
@@ -82,6 +91,14 @@ class RegisteredPipeline:
     def parameters(self) -> dict[str, str]:
         """Defaults, so that a run started in Prefect's UI or by a schedule needs none; it takes the live IR version."""
         return {"pipeline_id": self.id, "tenant_id": self.tenant_id}
+
+    @property
+    def parameter_schema(self) -> dict[str, Any]:
+        """What Prefect checks parameters against: its own pipeline and tenant only, no other's."""
+        own = {
+            name: PARAMETER_SCHEMA["properties"][name] | {"enum": [value]} for name, value in self.parameters.items()
+        }
+        return PARAMETER_SCHEMA | {"properties": PARAMETER_SCHEMA["properties"] | own}
 
     @property
     def description(self) -> str:
@@ -98,13 +115,33 @@ class RegisteredPipeline:
             "entrypoint": ENTRYPOINT,
             "flow": self.flow_name,
             "parameters": self.parameters,
-            "schema": PARAMETER_SCHEMA,
+            "schema": self.parameter_schema,
             "description": self.description,
             "schedule": None if self.schedule is None else self.schedule.model_dump(mode="json"),
             "active": self.active,
             "since": None if self.scheduled_since is None else self.scheduled_since.astimezone(UTC).isoformat(),
         }
         return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()[:16]
+
+    @property
+    def firing(self) -> str:
+        """When it fires, in a form that can be read off a deployment too: somebody may have changed it there."""
+        match self.schedule:
+            case None:
+                return "never"
+            case CronSchedule():
+                when = f"cron {self.schedule.expression} {self.schedule.timezone}"
+            case IntervalSchedule():
+                when = f"interval {self.schedule.minutes * 60}"
+            case RRuleSchedule():
+                since = self.scheduled_since or datetime.now(UTC)
+                when = f"rrule {anchored(self.schedule, since)} {self.schedule.timezone}"
+        return when if self.active else f"paused {when}"
+
+    @property
+    def standing(self) -> str:
+        """What tells a deployment that is as it should be from one that is not."""
+        return f"{self.fingerprint()} {self.firing}"
 
     @property
     def version(self) -> str:

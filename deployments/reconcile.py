@@ -6,7 +6,8 @@ goes when Prefect has followed. So nothing is lost, whoever dies when, and with 
 
 from __future__ import annotations
 
-import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
 import structlog
@@ -22,8 +23,9 @@ from ir.schedule import Schedule
 _log = structlog.get_logger("headrace.reconcile")
 
 _AT_ONCE = 50
+_ASKING = 3
+"""Questions to Prefect at the same time: while one waits for its database the other is worked on."""
 _PAUSE_S = 2.0
-_AWAY_S = 5.0
 _DRAINING_S = 10.0
 _FIRST_RETRY_S, _LONGEST_RETRY_S = 5.0, 600.0
 _COMPARE_S = 600.0
@@ -55,16 +57,17 @@ def registration(pipeline: DeployedPipeline) -> RegisteredPipeline | None:
         schedule=None if schedule is None else _SCHEDULES.validate_python(schedule),
         ir_version=max(pipeline.live_version, 0) or None,
         parallelism=pipeline.execution_config.get("parallelism"),
+        active=not pipeline.paused,
         scheduled_since=pipeline.scheduled_since,
     )
 
 
-def _fingerprint(pipeline: DeployedPipeline) -> str | None:
+def _standing(pipeline: DeployedPipeline) -> str | None:
     try:
         wanted = registration(pipeline)
     except ValidationError:  # the sweep will say so
         return None
-    return None if wanted is None else wanted.fingerprint()
+    return None if wanted is None else wanted.standing
 
 
 class Reconciler:
@@ -72,6 +75,14 @@ class Reconciler:
 
     def __init__(self, engine: Engine, orchestrator: Deployments) -> None:
         self._changes, self._orchestrator = DeploymentChanges(engine), orchestrator
+        self._compare_due = 0.0
+
+    def step(self) -> float:
+        """A sweep, and a comparison when one is due; gives the seconds until the next. Raises OrchestratorAway."""
+        if time.monotonic() >= self._compare_due:
+            self.compare()
+            self._compare_due = time.monotonic() + _COMPARE_S
+        return _PAUSE_S if self.sweep() < _AT_ONCE else 0.0
 
     def bring(self, pipeline_id: str, *, anew: bool = False) -> str | None:
         """Makes Prefect follow now; the deployment's id, None when the pipeline has or needs none.
@@ -87,29 +98,34 @@ class Reconciler:
 
     def sweep(self) -> int:
         """Follows the notes that are due; how many. Raises OrchestratorAway; refusals are kept with the note."""
-        followed = 0
-        for pipeline_id in self._changes.due(_AT_ONCE):
-            with self._changes.alone(pipeline_id, wait=False) as mine:
-                if not mine:
-                    continue
-                try:
-                    self._follow(pipeline_id)
-                    followed += 1
-                except (OrchestratorAway, SQLAlchemyError):
-                    raise
-                except OrchestratorRefused as refusal:
-                    _log.warning("prefect refuses a pipeline", pipeline=pipeline_id, reason=str(refusal))
-                except Exception as error:  # noqa: BLE001 (one broken pipeline must not keep the others waiting)
-                    _log.exception("a pipeline cannot be registered", pipeline=pipeline_id)
-                    self._changes.later(pipeline_id, f"{type(error).__name__}: {error}", _LONGEST_RETRY_S)
-        return followed
+        due = self._changes.due(_AT_ONCE)
+        if len(due) < 2:
+            return sum(map(self._follow_due, due))
+        with ThreadPoolExecutor(_ASKING, thread_name_prefix="reconciler") as pool:
+            return sum(pool.map(self._follow_due, due))
+
+    def _follow_due(self, pipeline_id: str) -> int:
+        with self._changes.alone(pipeline_id, wait=False) as mine:
+            if not mine:
+                return 0
+            try:
+                self._follow(pipeline_id)
+                return 1
+            except (OrchestratorAway, SQLAlchemyError):
+                raise
+            except OrchestratorRefused as refusal:
+                _log.warning("prefect refuses a pipeline", pipeline=pipeline_id, reason=str(refusal))
+            except Exception as error:  # noqa: BLE001 (one broken pipeline must not keep the others waiting)
+                _log.exception("a pipeline cannot be registered", pipeline=pipeline_id)
+                self._changes.later(pipeline_id, f"{type(error).__name__}: {error}", _LONGEST_RETRY_S)
+        return 0
 
     def compare(self) -> int:
         """Notes the pipelines that Prefect has otherwise than this release would register them, or not at all; how
         many. Deployments of pipelines that this catalog does not know are left alone: they may be another Headrace's.
         """
         has = self._orchestrator.registered()
-        differing = [each.id for each in self._changes.runnable() if has.get(each.id) != _fingerprint(each)]
+        differing = [each.id for each in self._changes.runnable() if has.get(each.id) != _standing(each)]
         self._changes.enqueue(differing)
         return len(differing)
 
@@ -126,9 +142,11 @@ class Reconciler:
                 self._changes.registered(pipeline_id, None)
                 deployment_id, settled = None, True
             else:
+                first = pipeline is not None and pipeline.deployment_id is None
                 deployment_id = self._orchestrator.register(wanted)
                 self._changes.registered(pipeline_id, deployment_id)
-                settled = self._orchestrator.retire(pipeline_id, keep=deployment_id)
+                # One that was never registered has no former name.
+                settled = first or self._orchestrator.retire(pipeline_id, keep=deployment_id)
         except OrchestratorRefused as refusal:
             pause = _FIRST_RETRY_S * 2.0 ** min(self._changes.attempts(pipeline_id), 10)
             self._changes.later(pipeline_id, str(refusal), min(pause, _LONGEST_RETRY_S))
@@ -138,41 +156,3 @@ class Reconciler:
         elif change is not None:
             self._changes.done(pipeline_id, change)
         return deployment_id
-
-
-class ReconcilerThread:
-    """Sweeps every two seconds in the background, from `start` to `stop`."""
-
-    def __init__(self, reconciler: Reconciler) -> None:
-        self._reconciler = reconciler
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="reconciler", daemon=True)
-
-    def start(self) -> None:
-        """Begins."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Ends, between two pipelines."""
-        self._stop.set()
-        self._thread.join(timeout=20)
-
-    def _run(self) -> None:
-        until_compare = 0.0
-        pause = _PAUSE_S
-        while not self._stop.wait(pause):
-            until_compare -= pause
-            try:
-                if until_compare <= 0:
-                    self._reconciler.compare()
-                    until_compare = _COMPARE_S
-                followed = self._reconciler.sweep()
-                pause = _PAUSE_S if followed < _AT_ONCE else 0.0
-            except OrchestratorAway:
-                pause = _AWAY_S
-            except SQLAlchemyError as error:
-                _log.warning("reconciler waits for the database", kind=type(error).__name__)
-                pause = _AWAY_S
-            except Exception:  # noqa: BLE001 (the thread must outlive whatever it was)
-                _log.exception("reconciler failed")
-                pause = _AWAY_S

@@ -30,4 +30,5 @@ def to_prefect(schedule: Schedule | None, *, active: bool, since: datetime) -> l
             )
         case RRuleSchedule():
             made = prefect_schedules.RRuleSchedule(rrule=anchored(schedule, since), timezone=schedule.timezone)
-    return [DeploymentScheduleCreate(schedule=made, active=active, slug="ir")]
+    # Without a slug: then the UI says when it fires.
+    return [DeploymentScheduleCreate(schedule=made, active=active)]

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-Status = Literal["pending", "running", "completed", "completed_with_errors", "failed"]
+from flows.state_names import COMPLETED_WITH_ERRORS, WAITING
 
-COMPLETED_WITH_ERRORS = "CompletedWithErrors"
-"""Name of the Completed state of a run that loaded some rows and rejected others."""
+Status = Literal["pending", "running", "completed", "completed_with_errors", "failed"]
 
 _BY_TYPE: dict[str, Status] = {
     "SCHEDULED": "pending",
@@ -38,12 +37,16 @@ class RunState:
     started_at: datetime | None
     ended_at: datetime | None
     failure_reason: str | None
+    pipeline_id: str | None = None
+    """Whose run it is, as its tag says."""
 
 
 def status_of(state_type: str | None, state_name: str | None) -> Status:
     """The status of a Prefect state, by its type (`RUNNING`, ...) and name; a run without a state is pending."""
     if state_type == "COMPLETED" and state_name == COMPLETED_WITH_ERRORS:
         return "completed_with_errors"
+    if state_type == "RUNNING" and state_name == WAITING:
+        return "pending"
     return _BY_TYPE.get(state_type or "SCHEDULED", "pending")
 
 

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
-from flows.compile import logical_plan, shape_problems
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+from connectors.registry import config_problems
+from flows.compile import ReferenceTable, logical_plan, shape_problems
+from flows.runtime.hooks.check import hook_problems
 from ir import PipelineIR, Problem
 from ir.nodes import SourceNode
 
 
-def check_types(ir: PipelineIR) -> list[Problem]:
+def check_types(ir: PipelineIR, tables: Mapping[str, ReferenceTable] | None = None) -> list[Problem]:
     """Problems of a well-formed document that would stop every run of it: a misspelt column, a wrong function, an
-    impossible cast. Nodes behind a source without declared `fields` are checked when the source is first read."""
+    impossible cast, a setting of a source that cannot be. Nodes behind a source without declared `fields` are checked
+    when the source is first read, lookups and what is behind them where the tenant's `tables` are given."""
     declared = {node.id: node.declared for node in ir.nodes if isinstance(node, SourceNode) and node.fields}
-    return [*shape_problems(ir), *logical_plan(ir, declared, {}).problems]
+    problems = [*shape_problems(ir), *_source_problems(ir), *hook_problems(ir, tables)]
+    return [*problems, *logical_plan(ir, declared, {}, tables=tables).problems]
+
+
+def _source_problems(ir: PipelineIR) -> Iterator[Problem]:
+    for index, node in enumerate(ir.nodes):
+        if isinstance(node, SourceNode):
+            for problem in config_problems(node.connector, node.config):
+                yield replace(problem, path=f"nodes[{index}].{problem.path}")

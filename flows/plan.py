@@ -5,7 +5,7 @@ Nothing is written here, and no row is loaded; sources are looked at as a run wo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,11 @@ from psycopg import sql
 
 from catalog.run_records import RunPipeline
 from connectors.base import ROW, SourceError, TargetError
+from connectors.postgresql.modes import LoadMode
 from connectors.postgresql.tables import LOAD_ID, describe_table, split_name
-from connectors.types import field_of_polars
-from flows.compile import Stage, logical_plan
+from connectors.types import field_of_polars, sql_type
+from flows.compile import Load, ReferenceTable, Stage, logical_plan
+from flows.compile.stage import Sending
 from flows.resume import Continuation
 from flows.runtime.job import Job, Prepared
 from flows.runtime.prepare import PlanFailed, prepare
@@ -32,7 +34,7 @@ __all__ = ["PlanFailed", "RunPlan", "TargetPlan", "known_columns", "plan_run", "
 _PLANNED = "run_planned"
 """Stands where a run's id would; nothing is ever stored under it."""
 
-_ENGINE_TABLES = ("_headrace.ledger", "_headrace.loads")
+_ENGINE_TABLES = ("_headrace.ledger", "_headrace.staging_ledger", "_headrace.loads")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,9 @@ def plan_run(job: Job) -> RunPlan:
         notes=described["notes"],
         estimated_rows=prepared.total_rows,
         parallelism=prepared.execution.parallelism,
-        targets=tuple(_target(stage) for stage in prepared.plan.stages),
+        targets=tuple(
+            _target(prepared.plan.stages, load, prepared.modes[load.target.id]) for load in prepared.plan.loads
+        ),
         changes=tuple(_changes(prepared)),
     )
 
@@ -97,10 +101,11 @@ def planned(job: Job) -> Prepared:
         raise PlanFailed([Problem("nodes", error.code, error.message, error.hint)]) from error
 
 
-def known_columns(ir: PipelineIR) -> dict[str, Schema]:
+def known_columns(ir: PipelineIR, tables: Mapping[str, ReferenceTable] | None = None) -> dict[str, Schema]:
     """The columns behind every node of which they can be said without looking at any data."""
     declared = {node.id: node.declared for node in ir.nodes if isinstance(node, SourceNode) and node.fields}
-    return {node: columns(found.schema) for node, found in logical_plan(ir, declared, {}).nodes.items()}
+    nodes = logical_plan(ir, declared, {}, tables=tables).nodes
+    return {node: columns(found.schema) for node, found in nodes.items()}
 
 
 def columns(schema: pl.Schema) -> Schema:
@@ -108,40 +113,46 @@ def columns(schema: pl.Schema) -> Schema:
     return tuple(field_of_polars(name, dtype) for name, dtype in schema.items() if name != ROW)
 
 
-def _target(stage: Stage) -> TargetPlan:
-    target = stage.target
-    steps = [f"-- {step.node}: {step.label}" for segment in stage.segments for step in segment.steps]
-    fields = ", ".join(f"{field.name} {field.data_type}" for field in stage.schema)
-    reads = f"-- {stage.source.id}: read {stage.source.connector} ({fields or 'nothing yet'})"
-    shown = _LOADS.get(target.load_mode, _not_shown)(stage)
-    return TargetPlan(target.id, target.table, target.load_mode, stage.columns, "\n".join([reads, *steps, shown]))
+def _target(stages: Sequence[Stage], load: Load, mode: LoadMode) -> TargetPlan:
+    target = load.target
+    told = [*_leading(stages, stages[load.stage], load.path), mode.preview()]
+    return TargetPlan(target.id, target.table, target.load_mode, load.columns, "\n".join(told))
 
 
-def _copy(stage: Stage) -> str:
-    names = sql.SQL(", ").join(sql.Identifier(name) for name in (*stage.columns, LOAD_ID))
-    table = sql.Identifier(*split_name(stage.target.table))
-    return sql.SQL("COPY {} ({}) FROM STDIN (FORMAT binary);").format(table, names).as_string()
-
-
-def _not_shown(stage: Stage) -> str:
-    return f"-- preview not available: the load mode '{stage.target.load_mode}' decides at run time"
-
-
-_LOADS: dict[str, Callable[[Stage], str]] = {"append": _copy}
-"""What the database is told, by load mode."""
+def _leading(stages: Sequence[Stage], stage: Stage, path: Sequence[str]) -> Iterator[str]:
+    """What is done to rows before they come to the end of a path through a stage, stages before it first."""
+    if (source := stage.source) is not None:
+        fields = ", ".join(f"{field.name} {field.data_type}" for field in stage.schema)
+        yield f"-- {source.id}: read {source.connector} ({fields or 'nothing yet'})"
+    elif (gathering := stage.gathering) is not None:
+        for before in stage.after:
+            for sink in stages[before].sinks:
+                if isinstance(sink, Sending) and sink.gathering == gathering.id:
+                    yield from _leading(stages, stages[before], sink.path)
+        yield f"-- {gathering.node}: {gathering.label}"
+    for segment in stage.segments:
+        yield from (f"-- {step.node}: {step.label}" for step in segment.steps if step.node in path)
 
 
 def _changes(prepared: Prepared) -> Iterator[TableChange]:
     """The difference between the database as it is and as the run needs it."""
     wanted = list(_ENGINE_TABLES)
+    if any(load.target.pre_hook or load.target.post_hook for load in prepared.plan.loads):
+        wanted.append("_headrace.hooks")
+    if any(load.target.load_mode == "incremental_watermark" for load in prepared.plan.loads):
+        wanted.append("_headrace.watermarks")
     for stage in prepared.plan.stages:
         wanted += [table for table in stage.quarantine.values() if table not in wanted]
     with psycopg.connect(prepared.job.database_url, autocommit=True) as connection:
-        for stage in prepared.plan.stages:
-            table = describe_table(connection, stage.target.table)
+        for load in prepared.plan.loads:
+            table = describe_table(connection, load.target.table)
             if table.column(LOAD_ID) is None:
                 add = sql.SQL("ALTER TABLE {} ADD COLUMN IF NOT EXISTS {} bigint;")
                 statement = add.format(table.identifier, sql.Identifier(LOAD_ID)).as_string()
+                yield TableChange(table.qualified, "add column", statement)
+            for field in load.added:
+                column = sql.SQL("{} {}").format(sql.Identifier(field.name), sql.SQL(sql_type(field)))
+                statement = sql.SQL("ALTER TABLE {} ADD COLUMN {};").format(table.identifier, column).as_string()
                 yield TableChange(table.qualified, "add column", statement)
         for name in wanted:
             identifier = sql.Identifier(*split_name(name)).as_string()

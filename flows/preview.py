@@ -3,27 +3,34 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
 
 import polars as pl
+from polars.exceptions import PolarsError
 
 from connectors.base import ROW, Discovery, Source, SourceError, no_rejects
-from connectors.postgresql.precheck import precheck
+from connectors.postgresql.server_cast import foreseen
 from connectors.postgresql.tables import describe_table
 from connectors.types import polars_dtype
-from flows.compile import TargetColumn, logical_plan
+from flows.compile import logical_plan
+from flows.compile.branch import ROUTE, taking
 from flows.compile.logical import LogicalNode
+from flows.compile.private import masked_cells
+from flows.compile.scope import first_line
 from flows.compile.segment import fuse
+from flows.compile.step import Step
 from flows.plan import PlanFailed, columns, planned
 from flows.runtime.job import Job
+from flows.runtime.prepare import target_columns
+from flows.runtime.references import ReferenceTables
 from flows.runtime.sieve import Rejects, sieve
 from flows.runtime.tally import Tally
-from ir import Problem
-from ir.nodes import SourceNode, TargetNode
+from ir import PipelineIR, Problem
+from ir.nodes import BranchNode, SourceNode, TargetNode
 from ir.schema import Schema
 
 
@@ -49,8 +56,8 @@ class PreviewError:
 
 @dataclass(frozen=True, slots=True)
 class NodePreview:
-    """What a node made of the sample. rows_in = rows_out + failed + skipped. `stops_run` is set when an `abort` rule
-    failed: a run would end there."""
+    """What a node made of the sample. rows_in = rows_out + failed + skipped, unless it makes other rows. `stops_run` is
+    set when an `abort` rule failed: a run would end there."""
 
     node: str
     kind: str
@@ -79,11 +86,10 @@ def preview(job: Job, *, rows: int) -> list[NodePreview]:
         for node in prepared.ir.nodes
         if isinstance(node, TargetNode)
     }
-    taken = {
-        node: [TargetColumn(each.field, required=each.required, writable=each.writable) for each in table.columns]
-        for node, table in tables.items()
-    }
-    logical = logical_plan(prepared.ir, {node: found.schema for node, found in prepared.discoveries.items()}, taken)
+    taken = {node: target_columns(table) for node, table in tables.items()}
+    schemas = {node: found.schema for node, found in prepared.discoveries.items()}
+    secrets = job.pipeline.connector.credentials
+    logical = logical_plan(prepared.ir, schemas, taken, secrets=secrets, tables=ReferenceTables(job))
     seen: dict[str, pl.DataFrame] = {}
     previews: list[NodePreview] = []
     for node_id, compiled in logical.nodes.items():
@@ -93,15 +99,17 @@ def preview(job: Job, *, rows: int) -> list[NodePreview]:
             found = _Seen(frame, Tally.of([node_id]), [Rejects(node_id, rejects)] if not rejects.is_empty() else [])
             rows_in = frame.height + rejects.get_column("row").n_unique()
         else:
-            before = seen[node.inputs[0]]
+            before = [seen[reference] for reference in node.inputs]
             found = _passed(compiled, before)
-            rows_in = before.height
+            rows_in = sum(frame.height for frame in before)
             if isinstance(node, TargetNode):
                 wanted = [column for column in tables[node_id].columns if column.name in compiled.written]
-                _, refused = precheck(found.frame, wanted)
+                refused = foreseen(job.database_url, found.frame, wanted)
                 if not refused.is_empty():
                     found.rejects.append(Rejects(node_id, refused))
                     found.frame = found.frame.filter(~pl.col(ROW).is_in(refused.get_column("row").implode()))
+        if isinstance(node, BranchNode):
+            found.frame = _parted(node, prepared.ir, found.frame, seen)
         seen[node_id] = found.frame
         previews.append(_shown(compiled, found, rows_in))
     return previews
@@ -125,12 +133,34 @@ def _sample(source: Source, discovery: Discovery, rows: int) -> tuple[pl.DataFra
     return pl.concat(frames), pl.concat(rejects)
 
 
-def _passed(compiled: LogicalNode, before: pl.DataFrame) -> _Seen:
-    found = _Seen(before, Tally.of([compiled.node.id]))
-    for segment in fuse(compiled.steps):
-        sieved = sieve(segment, found.frame, found.tally)
-        found.frame = sieved.frame
-        found.rejects += sieved.rejects
+def _parted(node: BranchNode, ir: PipelineIR, frame: pl.DataFrame, seen: dict[str, pl.DataFrame]) -> pl.DataFrame:
+    """Adds the rows of every route to `seen`; gives those that something reads."""
+    read = {reference for each in ir.nodes for reference in each.inputs}
+    kept = [position for position, route in enumerate(node.names) if f"{node.id}.{route}" in read]
+    for position, route in enumerate(node.names):
+        seen[f"{node.id}.{route}"] = taking(frame, position)
+    return frame.filter(pl.col(ROUTE).is_in(kept)).drop(ROUTE)
+
+
+def _passed(compiled: LogicalNode, before: Sequence[pl.DataFrame]) -> _Seen:
+    """Through the steps of one node; what needs all rows is evaluated on those of the sample."""
+    found = _Seen(before[0], Tally.of([compiled.node.id]))
+    local: list[Step] = []
+    for step in (*compiled.steps, None):
+        if step is not None and step.gather is None:
+            local.append(step)
+            continue
+        for segment in fuse(local):
+            sieved = sieve(segment, found.frame, found.tally)
+            found.frame = sieved.frame
+            found.rejects += sieved.rejects
+        local = []
+        if step is not None and step.gather is not None:
+            frames = before if len(step.gather.sides) > 1 else [found.frame]
+            try:
+                found.frame = step.gather.apply([frame.lazy() for frame in frames]).collect()
+            except PolarsError as error:
+                raise PlanFailed([Problem(step.path, "cannot_be_computed", first_line(error))]) from error
     return found
 
 
@@ -143,15 +173,20 @@ def _shown(compiled: LogicalNode, found: _Seen, rows_in: int) -> NodePreview:
         rows_in=rows_in,
         rows_out=found.frame.height,
         failed=len(failed),
-        skipped=rows_in - found.frame.height - len(failed),
+        skipped=max(0, rows_in - found.frame.height - len(failed)) if _keeps_rows(compiled) else 0,
         rows=[_row(each) for each in found.frame.iter_rows(named=True)],
         errors=[
             PreviewError(**cell, warning=each.warning)
             for each in found.rejects
-            for cell in each.cells.iter_rows(named=True)
+            for cell in masked_cells(each.cells, compiled.private).iter_rows(named=True)
         ],
         stops_run=next((each.fatal for each in found.rejects if each.fatal is not None), None),
     )
+
+
+def _keeps_rows(compiled: LogicalNode) -> bool:
+    """Whether a row that does not come out was left out: it has not become part of another."""
+    return all(step.copies == 1 and (step.gather is None or step.gather.keeps_rows) for step in compiled.steps)
 
 
 def _row(values: Mapping[str, Any]) -> PreviewRow:

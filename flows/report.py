@@ -1,42 +1,113 @@
-"""The report of a run, for people: what came in, what went out, what failed and where."""
+"""The report of a run, for people: what came in, what went out, what failed and where, and what to do about it."""
 
 from __future__ import annotations
 
 from catalog.run_records import RejectedCell, RunSnapshot
 
 _HEADINGS = ("rowsIn", "rowsOut", "failed", "skipped", "warned")
+_MAX_SENTENCE = 1000
 
 
-def run_report(pipeline_name: str, run: RunSnapshot) -> str:
-    """Markdown: totals, a line for each node, the first errors."""
+def run_report(pipeline_name: str, run: RunSnapshot, note: str = "", *, api_url: str = "") -> str:
+    """Markdown: how it ended, a note that explains it, totals, the circumstances, each node, the first errors.
+
+    `api_url` (up to `/api/v1`) is where links lead; they need an API key, which the commands take from the environment.
+    """
+    path = f"{api_url}/pipelines/{run.pipeline_id}/runs/{run.id}"
     lines = [
-        f"## {_cell(pipeline_name)}",
+        f"## {_cell(pipeline_name)}: {run.status.replace('_', ' ')}",
         "",
-        f"Run `{run.id}` of IR version {run.ir_version}: **{run.status.replace('_', ' ')}**.",
-        "",
+        *([_cell(note, _MAX_SENTENCE), ""] if note else []),
         f"**{run.rows_out:,}** rows loaded, **{run.failed_rows:,}** failed, **{run.skipped_rows:,}** skipped "
         f"of **{run.rows_in:,}** read.",
-        "",
-        "| node | rows in | rows out | failed | skipped | warned |",
-        "|---|--:|--:|--:|--:|--:|",
     ]
-    for node, counters in run.nodes.items():
-        counts = " | ".join(f"{counters.get(key, 0):,}" for key in _HEADINGS)
-        lines.append(f"| {_cell(node)} | {counts} |")
+    if run.status == "failed":
+        lines += ["", *_failure(run, path)]
+    head, *rest = (f"| {name} | {value} |" for name, value in _circumstances(run, api_url, path))
+    lines += [
+        "",
+        head,
+        "|---|---|",
+        *rest,
+    ]
+    if run.nodes:
+        lines += ["", "| node | rows in | rows out | failed | skipped | warned |", "|---|--:|--:|--:|--:|--:|"]
+        for node, counters in run.nodes.items():
+            counts = " | ".join(f"{counters.get(key, 0):,}" for key in _HEADINGS)
+            lines.append(f"| {_cell(node)} | {counts} |")
     if run.first_errors:
         lines += ["", "### First errors", "", "| row | column | value | error |", "|--:|---|---|---|"]
         lines += [_error(error) for error in run.first_errors]
+        lines += ["", f"All of them: [{path}/errors]({path}/errors), or as CSV", "", *_command(f"{path}/errors", "csv")]
+        if run.status == "completed_with_errors" and (run.plan or {}).get("whole") is False:
+            lines += ["", "Mend the rule or the op and start a new run: rows of this pipeline do not run singly."]
+        elif run.status == "completed_with_errors":
+            lines += ["", "Mend the rule or the op, then run the failed rows again:", "", *_command(f"{path}/retry")]
     return "\n".join(lines)
+
+
+def seconds_of(run: RunSnapshot) -> float | None:
+    """How long the run has worked; None before it began."""
+    if run.started_at is None:
+        return None
+    return ((run.finished_at or run.observed_at) - run.started_at).total_seconds()
+
+
+def _failure(run: RunSnapshot, path: str) -> list[str]:
+    reason = " ".join((run.failure_reason or "unknown").split())
+    if run.load_strategy == "replace":
+        kept = "The table is as it was before the run: rows are published only when all of them are there."
+        if run.rows_out:
+            kept = f"{run.rows_out:,} rows were published before it failed; a retry publishes the others."
+    elif run.rows_in:
+        kept = f"The first {run.rows_in:,} rows are dealt with for good: a retry goes on behind them."
+    else:
+        kept = "No row was committed: a retry starts from the beginning."
+    return [f"**Why:** {_cell(reason, _MAX_SENTENCE)}", "", kept, "", *_command(f"{path}/retry")]
+
+
+def _circumstances(run: RunSnapshot, api_url: str, path: str) -> list[tuple[str, str]]:
+    pipeline = f"{api_url}/pipelines/{run.pipeline_id}"
+    found = [
+        ("run", f"[{run.id}]({path})"),
+        ("pipeline", f"[{run.pipeline_id}]({pipeline}), IR version {run.ir_version}"),
+        ("load", run.load_strategy),
+    ]
+    if run.retry_of is not None:
+        found.append(("retry of", f"[{run.retry_of}]({pipeline}/runs/{run.retry_of})"))
+    if run.started_at is not None:
+        found.append(("began", f"{run.started_at:%Y-%m-%d %H:%M:%S} UTC"))
+    if (seconds := seconds_of(run)) is not None:
+        found.append(("took", f"{seconds:,.1f} s{_rate(run, seconds)}"))
+    partitions = [partition for partition in run.partitions if partition.stage >= 0]
+    if partitions:
+        done = sum(partition.status == "completed" for partition in partitions)
+        found.append(("partitions", f"{done} of {len(partitions)} completed"))
+    if run.parameters:
+        given = ", ".join(f"{name} = {value}" for name, value in run.parameters.items())
+        found.append(("parameters", _cell(given)))
+    return found
+
+
+def _rate(run: RunSnapshot, seconds: float) -> str:
+    # A retry counts what the chain committed: rows per second of this run alone are not to be had from that.
+    counted = run.retry_of is None and seconds > 0 and run.rows_in
+    return f", {run.rows_in / seconds:,.0f} rows/s" if counted else ""
+
+
+def _command(url: str, kind: str = "") -> list[str]:
+    given = "-H 'Accept: text/csv'" if kind == "csv" else "-X POST"
+    return ["```sh", f'curl {given} -H "X-API-Key: $HEADRACE_API_KEY" {url}', "```"]
 
 
 def _error(error: RejectedCell) -> str:
     return f"| {error.row:,} | {_cell(error.column)} | {_cell(error.value)} | {_cell(error.error)} |"
 
 
-def _cell(text: str | None) -> str:
+def _cell(text: str | None, limit: int = 200) -> str:
     """Text that stays inside its table cell and is not read as markup."""
     if text is None:
         return ""
     for mark in "\\`*_[]<>|#":
         text = text.replace(mark, f"\\{mark}")
-    return text.replace("\n", " ")[:200]
+    return text.replace("\n", " ")[:limit]

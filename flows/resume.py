@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import psycopg
 
 from catalog.run_records import RunSnapshot
 from catalog.runs import RunStore
-from connectors.postgresql.ledger import committed_rows, replayed_rows
+from connectors.postgresql.ledger import committed_rows, full_load_key, replayed_rows
 from flows.runtime.limits import RunFailed
 
 OpenRows = Mapping[tuple[int, int], Sequence[int]]
 """Failed rows by (stage, partition), ascending."""
+
+NOT_REPLAYED = (
+    "Failed rows of this pipeline cannot be run again by themselves: some rows go several ways, or are brought "
+    "together with others (a join, aggregate, deduplicate, ...). Mend what they failed on and start a new run."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +37,17 @@ class Continuation:
     """Those of the earlier run; None for a run that is the first."""
     committed: int = 0
     """Source rows that the chain has dealt with for good."""
+    first_run_id: str | None = None
+
+    @property
+    def first(self) -> str:
+        """The run that the chain of retries and replays began with: what it took from the sources is theirs."""
+        return self.first_run_id or self.origin_run_id or self.root_run_id
+
+    @property
+    def starts_over(self) -> bool:
+        """A retry that continues nothing: what the attempts before it found wrong is forgotten, it finds it again."""
+        return self.retry_of is not None and self.earlier_plan is None and not self.replays
 
     @property
     def replays(self) -> bool:
@@ -41,13 +57,21 @@ class Continuation:
 
 def begun_before(before: RunSnapshot, database_url: str) -> Continuation:
     """The same run again, because Prefect or a person re-ran its flow run after it had been planned."""
-    return _behind_ledger(before, before.retry_of, database_url, before.ir_version)
+    keys = [before.root_run_id, full_load_key(before.id)]
+    return _behind_ledger(before, before.retry_of, database_url, before.ir_version, keys)
 
 
 def retried(original: RunSnapshot, store: RunStore, run_id: str, database_url: str) -> Continuation:
     """A new run for one that failed, or that completed with errors. Raises RunFailed when there is nothing to do."""
+    continues = _retried(original, store, run_id, database_url)
+    return replace(continues, first_run_id=store.first_of_chain(original.id))
+
+
+def _retried(original: RunSnapshot, store: RunStore, run_id: str, database_url: str) -> Continuation:
     if original.status != "completed_with_errors":
-        return _behind_ledger(original, original.id, database_url, None)
+        return _behind_ledger(original, original.id, database_url, None, [original.root_run_id])
+    if (original.plan or {}).get("whole") is False:
+        raise RunFailed(NOT_REPLAYED)
     origin = original.origin_run_id or original.root_run_id
     found = open_rows(original, store, database_url)
     if not found:
@@ -68,21 +92,31 @@ def open_rows(original: RunSnapshot, store: RunStore, database_url: str) -> Open
     with psycopg.connect(database_url, autocommit=True) as connection:
         loaded = replayed_rows(connection, original.origin_run_id or original.root_run_id)
     stages = (original.plan or {}).get("stages", [])
-    targets = {index: stage["nodes"][-1] for index, stage in enumerate(stages)}
+    targets = {index: _targets(stage) for index, stage in enumerate(stages)}
     left: dict[tuple[int, int], list[int]] = {}
     for (stage, partition), rows in store.failed_rows(original.root_run_id).items():
-        done = loaded.get(targets.get(stage, ""), set())
+        done = set[int]().union(*(loaded.get(target, ()) for target in targets.get(stage, ())))
         if remaining := [row for row in rows if row not in done]:
             left[(stage, partition)] = remaining
     return left
 
 
-def _behind_ledger(earlier: RunSnapshot, retry_of: str | None, database_url: str, version: int | None) -> Continuation:
+def _targets(stage: Mapping[str, Any]) -> list[str]:
+    """The targets of a stage of a stored plan."""
+    if "sinks" not in stage:
+        return [stage["nodes"][-1]]
+    return [sink["path"][-1] for sink in stage["sinks"] if "target" in sink]
+
+
+def _behind_ledger(
+    earlier: RunSnapshot, retry_of: str | None, database_url: str, version: int | None, load_keys: Sequence[str]
+) -> Continuation:
     """Behind what the chain has committed; when that is nothing there is nothing to be true to, neither partitions nor
     the state of the source nor (for a new run) the version."""
     with psycopg.connect(database_url, autocommit=True) as connection:
-        committed = committed_rows(connection, earlier.root_run_id)
-    bound = committed > 0 or earlier.origin_run_id is not None
+        reading = [index for index, stage in enumerate((earlier.plan or {}).get("stages", ())) if "source" in stage]
+        committed, begun = committed_rows(connection, load_keys, reading)
+    bound = begun or earlier.origin_run_id is not None
     return Continuation(
         root_run_id=earlier.root_run_id,
         retry_of=retry_of,

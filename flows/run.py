@@ -4,41 +4,40 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
-from prefect import State, flow, get_run_logger, task
+from prefect import State, Task, flow, get_client, get_run_logger, task
 from prefect._internal.control_listener import get_intent
-from prefect.artifacts import acreate_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.context import FlowRunContext
 from prefect.exceptions import TerminationSignal
-from prefect.states import Completed, Failed
+from prefect.states import Completed, Failed, Running
 from prefect.tasks import exponential_backoff
 
 from catalog.credentials import CredentialsUnreadable
 from catalog.engine import make_engine
 from catalog.errors import NoIr, PipelineMissing
-from catalog.load_strategy import LOAD_STRATEGIES, load_strategy
-from catalog.run_records import RunPipeline
 from catalog.runs import RunStore
 from catalog.settings import settings
 from connectors.base import Resume, SourceError, TargetError
-from flows.report import run_report
-from flows.resume import Continuation, begun_before, retried
+from flows.asked import Asked, job_of, looked_at_again
+from flows.compile import Stage
+from flows.prefect.blocks import with_blocks
+from flows.prefect.cluster import cluster_of
+from flows.prefect.cluster_worker import Joined, joined
+from flows.prefect.telling import RunTelling
+from flows.runtime.arrival import Arrival, arrive
 from flows.runtime.catalog_journal import CatalogJournal
 from flows.runtime.execute import Execution, RunTotals
 from flows.runtime.job import Job
-from flows.runtime.journal import LogStage
 from flows.runtime.limits import RunFailed
+from flows.runtime.locks import TargetLocks
 from flows.runtime.partition import Stopped
 from flows.runtime.prepare import prepare, stored_plan
 from flows.runtime.tally import AccountingError
-from ir.parameters import ParameterValue
-
-RunLogger = logging.Logger | logging.LoggerAdapter[logging.Logger]
+from flows.state_names import COMPLETED_WITH_ERRORS, WAITING
 
 EXPLAINED = (
     SourceError,
@@ -52,27 +51,31 @@ EXPLAINED = (
 """Errors whose text is written for a person: they end a run, and trying again would give the same."""
 
 
-class Running(NamedTuple):
+class InProcess(NamedTuple):
     """A run in this process, and the threads its partitions use."""
 
     execution: Execution
     pool: ThreadPoolExecutor
 
-
-class _LoggedJournal(CatalogJournal):
-    """The run's log lines go to Prefect's log too: that is where people with its UI look."""
-
-    def __init__(self, store: RunStore, run_id: str, root_run_id: str, logger: RunLogger) -> None:
-        super().__init__(store, run_id, root_run_id)
-        self._logger = logger
-
-    def log(self, stage: LogStage, message: str) -> None:
-        super().log(stage, message)
-        self._logger.info("%s: %s", stage, message)
+    async def threaded(self, work: Callable[[], Resume]) -> Resume:
+        """The work on a partition or a publication, in a thread of the pool."""
+        return await asyncio.get_running_loop().run_in_executor(self.pool, work)
 
 
-_running: dict[str, Running] = {}
+_LOOK_AGAIN_S = 0.5
+
+CANCELLED = "cancelled"
+"""The failure reason of a run that somebody cancelled."""
+
+_running: dict[str, InProcess] = {}
 """By run id: task parameters carry ids only."""
+
+
+async def _part_of(run_id: str, token: int | None) -> InProcess | Joined:
+    """The run as this process has it. `token` is given where the process may be one of a cluster."""
+    if token is None or run_id in _running:
+        return _running[run_id]
+    return await joined(run_id, token)
 
 
 def _worth_retrying(_task: Any, _task_run: Any, state: State[Any]) -> bool:
@@ -89,14 +92,23 @@ def _worth_retrying(_task: Any, _task_run: Any, state: State[Any]) -> bool:
 
 
 @task(name="partition", persist_result=False, cache_policy=NO_CACHE, retry_condition_fn=_worth_retrying)
-async def load_partition(run_id: str, stage: int, index: int) -> State[Resume]:
+async def load_partition(run_id: str, stage: int, index: int, token: int | None = None) -> State[Resume]:
     """One partition of one stage, in a thread: it continues behind what its ledger row says is committed."""
-    running = _running[run_id]
-    loop = asyncio.get_running_loop()
-    stages = running.execution.prepared.plan.stages
-    done = await loop.run_in_executor(running.pool, running.execution.partition, stages[stage], index)
+    running = await _part_of(run_id, token)
+    execution = running.execution
+    done = await running.threaded(lambda: execution.partition(execution.prepared.plan.stages[stage], index))
     message = f"{done.rows_loaded:,} rows loaded, {done.rows_failed:,} failed, {done.rows_skipped:,} skipped"
     return Completed(message=f"{message} of {done.rows_done:,}", data=done)
+
+
+@task(name="publish", persist_result=False, cache_policy=NO_CACHE, retry_condition_fn=_worth_retrying)
+async def publish_rows(run_id: str, load: int, index: int, token: int | None = None) -> State[Resume]:
+    """Makes rows visible that the load mode of a target held back until every partition was read."""
+    running = await _part_of(run_id, token)
+    execution = running.execution
+    done = await running.threaded(lambda: execution.publication(execution.prepared.plan.loads[load], index))
+    message = f"{done.rows_loaded:,} rows published, {done.rows_failed:,} failed, {done.rows_skipped:,} skipped"
+    return Completed(message=message, data=done)
 
 
 @flow(name="headrace", persist_result=False, validate_parameters=True)
@@ -116,82 +128,98 @@ async def run_pipeline(
     if context is None or context.flow_run is None:
         raise RuntimeError("run_pipeline runs under Prefect; without it, use flows.runtime.execute")
     run_id = f"run_{context.flow_run.id.hex}"
-    store = RunStore(make_engine(settings().database_url))
+    engine = make_engine(settings().database_url)
+    store = RunStore(engine)
     logger = get_run_logger()
+    arrival: Arrival | None = None
+    telling: RunTelling | None = None
     try:
         asked = Asked(pipeline_id, tenant_id, ir_version, retry_of, parameters or {})
-        job = _job(store, run_id, asked)
-        journal = _LoggedJournal(store, run_id, job.root_run_id, logger)
-        execution = Execution(await asyncio.to_thread(prepare, job), journal)
-        _started(store, run_id, execution)
-        totals = await _run(run_id, execution)
+        job = await asyncio.to_thread(with_blocks, job_of(store, run_id, asked))
+        telling = RunTelling(context.flow_run, job, store=store, engine=engine, api_url=settings().api_url)
+        await telling.begins(logger)
+        journal = telling.journal(logger)
+        arrival = await _arrived(store, run_id, job, journal)
+        if arrival.missed is not None:
+            store.finished(run_id, status="completed", failure_reason=None)
+            await telling.ended("completed", logger, missed=arrival.missed.sentence)
+            return Completed(message=arrival.missed.sentence)
+        job = arrival.job
+        locks = TargetLocks(job)
+        try:
+            if await _take_tables(store, run_id, locks, journal) and asked.retry_of is not None:
+                # The run that was waited for may be an attempt of the same chain: what is committed is known only now.
+                job = looked_at_again(store, job, asked)
+            execution = Execution(await asyncio.to_thread(prepare, job), journal, locks)
+            _started(store, run_id, execution)
+            async with telling.progress(execution.prepared, logger):
+                totals = await _run(run_id, execution, store)
+        finally:
+            locks.release()
+        await asyncio.to_thread(arrival.completed)
     except EXPLAINED as error:
-        reason = str(error)
+        reason = str(error) if arrival is None else arrival.failed(error)
         logger.error("%s", reason)
         store.log(run_id, "run", reason)
         store.finished(run_id, status="failed", failure_reason=reason)
+        if telling is not None:
+            await telling.ended("failed", logger, code=getattr(error, "code", None))
         return Failed(message=reason)
     except BaseException as error:
         # A cancelled or killed run, or a fault of Headrace: Prefect names the state, the catalog keeps the cause.
-        store.finished(run_id, status="failed", failure_reason=_cause(error))
+        reason = _cause(error)
+        store.finished(run_id, status="failed", failure_reason=reason)
+        if telling is not None:
+            await telling.broken_off("cancelled" if reason == CANCELLED else "failed", logger)
         raise
     status = "completed_with_errors" if totals.failed else "completed"
     store.finished(run_id, status=status, failure_reason=None)
-    await _report(store, run_id, job.pipeline)
+    await telling.ended(status, logger)
     message = (
         f"{totals.rows_out:,} rows loaded, {totals.failed:,} failed, {totals.skipped:,} skipped of {totals.rows_in:,}"
     )
-    logger.info(message)
-    return Completed(message=message, name="CompletedWithErrors" if totals.failed else "Completed")
+    return Completed(message=message, name=COMPLETED_WITH_ERRORS if totals.failed else "Completed")
 
 
-class Asked(NamedTuple):
-    """The parameters of the flow."""
+async def _arrived(store: RunStore, run_id: str, job: Job, journal: CatalogJournal) -> Arrival:
+    """What has arrived for the run. While it waits the run is `pending`; in Prefect its state is named Waiting."""
+    waited = False
 
-    pipeline_id: str
-    tenant_id: str
-    ir_version: int | None
-    retry_of: str | None
-    parameters: Mapping[str, ParameterValue]
+    async def waits(reason: str) -> None:
+        nonlocal waited
+        if not waited:
+            store.waits(run_id)
+            await _tell_prefect(Running(name=WAITING, message=reason))
+            waited = True
 
-
-def _job(store: RunStore, run_id: str, asked: Asked) -> Job:
-    """The pinned pipeline and what the run takes over from earlier ones; makes the run known to the catalog."""
-    database_url = settings().database_url
-    before = store.snapshot(run_id)
-    if before is not None and before.plan is not None:
-        continues = begun_before(before, database_url)
-    elif asked.retry_of is not None:
-        original = store.snapshot(asked.retry_of)
-        if original is None or (original.tenant_id, original.pipeline_id) != (asked.tenant_id, asked.pipeline_id):
-            raise RunFailed(f"There is no run {asked.retry_of} to retry")
-        continues = retried(original, store, run_id, database_url)
-    else:
-        continues = Continuation(root_run_id=run_id)
-    pipeline = store.load_pipeline(asked.pipeline_id, continues.ir_version or asked.ir_version)
-    if pipeline.tenant_id != asked.tenant_id:
-        raise PipelineMissing(f"There is no pipeline {asked.pipeline_id}")
-    parameters = asked.parameters if continues.parameters is None else continues.parameters
-    store.open(
-        run_id,
-        tenant_id=pipeline.tenant_id,
-        pipeline_id=pipeline.id,
-        ir_version=pipeline.ir_version,
-        root_run_id=continues.root_run_id,
-        retry_of=continues.retry_of,
-        origin_run_id=continues.origin_run_id,
-        parameters=parameters,
-        load_strategy=load_strategy(_load_modes(pipeline.ir)),
-        status="running",
-    )
-    return Job(run_id, pipeline, database_url, settings().files_root, continues, parameters)
+    arrival = await arrive(job, journal, waits)
+    if waited:
+        await _tell_prefect(Running())
+    return arrival
 
 
-def _load_modes(ir: dict[str, Any]) -> list[str]:
-    """The load modes of the targets; read leniently, because a faulty document is reported by `prepare`."""
-    nodes = [node for node in ir.get("nodes", ()) if isinstance(node, dict)]
-    modes = [node.get("loadMode", "append") for node in nodes if node.get("kind") == "target"]
-    return [mode for mode in modes if mode in LOAD_STRATEGIES]
+async def _take_tables(store: RunStore, run_id: str, locks: TargetLocks, journal: CatalogJournal) -> bool:
+    """Returns when no other run disturbs this one in its tables; whether it had to wait. Meanwhile the run is `pending`
+    and says for whom it waits; in Prefect its state is named Waiting."""
+    told: str | None = None
+    while (reason := await asyncio.to_thread(locks.acquire)) is not None:
+        if reason != told:
+            journal.log("run", reason)
+            store.waits(run_id)
+            await _tell_prefect(Running(name=WAITING, message=reason))
+            told = reason
+        await asyncio.sleep(_LOOK_AGAIN_S)
+    if told is not None:
+        await _tell_prefect(Running())
+    return told is not None
+
+
+async def _tell_prefect(state: State[Any]) -> None:
+    context = FlowRunContext.get()
+    assert context is not None
+    assert context.flow_run is not None
+    async with get_client() as client:
+        await client.set_flow_run_state(context.flow_run.id, state, force=True)
 
 
 def _started(store: RunStore, run_id: str, execution: Execution) -> None:
@@ -205,44 +233,71 @@ def _started(store: RunStore, run_id: str, execution: Execution) -> None:
     )
 
 
-async def _run(run_id: str, execution: Execution) -> RunTotals:
-    """All partitions, as Prefect tasks, `parallelism` at a time; the first failure stops the others."""
+async def _run(run_id: str, execution: Execution, store: RunStore) -> RunTotals:
+    """All partitions and then all publications, as Prefect tasks, `parallelism` at a time; the first failure stops the
+    others."""
     prepared = execution.prepared
     retry = prepared.ir.error_handling.retry
     at_once = asyncio.Semaphore(prepared.execution.parallelism)
     await asyncio.to_thread(execution.begin)
 
-    async def one(stage: int, index: int) -> Resume:
+    async def one(work: Task[[str, int, int], Any], name: str, piece: str, number: int, index: int) -> Resume:
         async with at_once:
-            name = prepared.plan.stages[stage].task_name(index)
-            named = load_partition.with_options(
-                name=prepared.plan.stages[stage].name,
-                task_run_name=name,
+            named = work.with_options(
+                name=name,
+                task_run_name=piece,
                 retries=retry.max_attempts - 1,
                 retry_delay_seconds=exponential_backoff(backoff_factor=2),
             )
             try:
-                state = await named(run_id, stage, index)
-                return await state.aresult()
+                if cluster is None:
+                    state = await named(run_id, number, index)
+                else:
+                    state = await cluster.run(named, run_id, number, index, publishes=work is publish_rows)
+                return cast("Resume", await state.aresult())
             except BaseException:
                 execution.stop()
                 raise
 
-    with ThreadPoolExecutor(prepared.execution.parallelism, thread_name_prefix="partition") as pool:
-        _running[run_id] = Running(execution, pool)
+    left = {stage.index: len(stage.partitions) for stage in prepared.plan.stages}
+    ended = {stage.index: asyncio.Event() for stage in prepared.plan.stages}
+    for index, partitions in left.items():
+        if not partitions:
+            ended[index].set()
+
+    async def in_turn(stage: Stage, index: int) -> Resume:
+        for before in stage.after:
+            await ended[before].wait()
+        done = await one(load_partition, stage.name, stage.task_name(index), stage.index, index)
+        left[stage.index] -= 1
+        if not left[stage.index]:
+            ended[stage.index].set()
+        return done
+
+    async def together(pieces: Iterable[Coroutine[Any, Any, Resume]]) -> list[Resume]:
         try:
             async with asyncio.TaskGroup() as group:
-                tasks = [
-                    group.create_task(one(stage.index, p.index))
-                    for stage in prepared.plan.stages
-                    for p in stage.partitions
-                ]
+                tasks = [group.create_task(piece) for piece in pieces]
         except BaseExceptionGroup as errors:
             raise _first_cause(errors) from errors
-        finally:
-            execution.stop()
-            del _running[run_id]
-    return await asyncio.to_thread(execution.finish, [done.result() for done in tasks])
+        return [task.result() for task in tasks]
+
+    async with cluster_of(execution, store) as cluster:
+        with ThreadPoolExecutor(prepared.execution.parallelism, thread_name_prefix="partition") as pool:
+            _running[run_id] = InProcess(execution, pool)
+            try:
+                done = await together(
+                    in_turn(stage, p.index) for stage in prepared.plan.stages for p in stage.partitions
+                )
+                publications = await asyncio.to_thread(execution.publications)
+                done += await together(
+                    one(publish_rows, load.publication_name, load.publication_name + piece, load.number, index)
+                    for load, index, piece in publications
+                )
+            finally:
+                execution.stop()
+                del _running[run_id]
+    return await asyncio.to_thread(execution.finish, done)
 
 
 def _first_cause(errors: BaseExceptionGroup[BaseException]) -> BaseException:
@@ -254,16 +309,6 @@ def _first_cause(errors: BaseExceptionGroup[BaseException]) -> BaseException:
 def _cause(error: BaseException) -> str:
     if isinstance(error, asyncio.CancelledError | TerminationSignal):
         if get_intent() == "cancel":
-            return "cancelled"
+            return CANCELLED
         return "The run's process was told to stop, as when its worker shuts down; a retry goes on behind its ledger"
     return f"{type(error).__name__}: {error}"
-
-
-async def _report(store: RunStore, run_id: str, pipeline: RunPipeline) -> None:
-    """The run's report as an artifact of the flow run, one series per pipeline."""
-    snapshot = store.snapshot(run_id)
-    if snapshot is not None:
-        key = f"report-{pipeline.id}".lower().replace("_", "-")
-        await acreate_markdown_artifact(
-            key=key, markdown=run_report(pipeline.name, snapshot), description=f"Report of {pipeline.name}"
-        )

@@ -39,11 +39,12 @@ def _column_name(name: str) -> str:
 ColumnName = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_column_name)]
 """A column. Names that begin with two underscores are the engine's own."""
 
-_TABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_$]{0,62}(\.[A-Za-z_][A-Za-z0-9_$]{0,62})?")
+TABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_$]{0,62}(\.[A-Za-z_][A-Za-z0-9_$]{0,62})?")
+"""A table's name, with or without its schema."""
 
 
 def _table_name(name: str) -> str:
-    if not _TABLE.fullmatch(name):
+    if not TABLE.fullmatch(name):
         raise fault(
             "invalid_table", f"{name!r} does not name a table", "write schema.table, for example public.ds_orders"
         )

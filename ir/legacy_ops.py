@@ -67,11 +67,74 @@ _FIELDS: dict[str, dict[str, tuple[str, ...]]] = {
         "to": ("to", "targetField", "outputField"),
         "separator": ("separator", "delimiter"),
     },
-    "deduplicate": {"keys": ("keys", "fields", "columns", "keyFields")},
+    "deduplicate": {
+        "keys": ("keys", "fields", "columns", "keyFields", "field"),
+        "keep": ("keep", "strategy"),
+        "orderBy": ("orderBy", "sortBy"),
+    },
+    "aggregate": {
+        "groupBy": ("groupBy", "groupByFields", "groupFields", "keys"),
+        "aggregations": ("aggregations", "aggregates", "metrics", "measures"),
+    },
+    "summarize": {
+        "fields": ("fields", "columns"),
+        "groupBy": ("groupBy", "groupByFields"),
+        "stats": ("stats", "statistics"),
+    },
+    "sort": {"by": ("by", "orderBy", "sortBy", "fields", "columns", "field", "column")},
+    "pivot": {
+        "groupBy": ("groupBy", "index", "indexFields"),
+        "on": ("on", "pivotColumn", "pivotField", "columns"),
+        "field": ("field", "valueField", "valueColumn"),
+        "fn": ("fn", "aggregation", "aggregate"),
+    },
+    "unpivot": {
+        "fields": ("fields", "columns", "valueFields"),
+        "nameTo": ("nameTo", "nameField", "variableName"),
+        "valueTo": ("valueTo", "valueField", "valueName"),
+    },
+    "sql": {"query": ("query", "sql", "statement")},
+    "lookup_join": {
+        "table": ("table", "lookupTable", "schema", "tableName"),
+        "on": ("on", "keys"),
+        "select": ("select", "fields", "columns", "returnFields"),
+    },
+    "fill_null": {
+        "fields": ("fields", "columns", "field", "column"),
+        "value": ("value", "fillValue", "defaultValue", "default"),
+    },
+    "trim": {"fields": ("fields", "columns", "field", "column"), "characters": ("characters", "chars")},
+    "parse_json": {"field": ("field", "column"), "into": ("into", "targetFields")},
+    "vector_embed": {"field": ("field", "column"), "to": ("to", "targetField", "outputField")},
+    "geo_resolve": {
+        "lat": ("lat", "latitude", "latField", "latitudeField"),
+        "lon": ("lon", "lng", "longitude", "lonField", "longitudeField"),
+    },
+    "sentiment_score": {"field": ("field", "column"), "to": ("to", "targetField", "outputField")},
+    "language_detect": {"field": ("field", "column"), "to": ("to", "targetField", "outputField")},
 }
 """Op → field of the op → the names it may have in a legacy config, the better first."""
 
-_LISTS = {("drop", "fields"), ("hash", "fields"), ("deduplicate", "keys")}
+_LISTS = {
+    *((op, "fields") for op in ("drop", "hash", "fill_null", "trim", "merge")),
+    ("deduplicate", "keys"),
+    ("lookup_join", "select"),
+}
+
+_AGGREGATION: dict[str, tuple[str, ...]] = {
+    "field": ("field", "column", "sourceField"),
+    "fn": ("fn", "function", "func", "operation", "aggregation", "type"),
+    "as": ("as", "alias", "name", "outputField", "targetField", "to"),
+}
+"""Fields of one aggregation → the names they may have."""
+
+_FUNCTIONS = {
+    "avg": "mean",
+    "average": "mean",
+    "countdistinct": "count_distinct",
+    "distinct": "count_distinct",
+    "std": "stddev",
+}
 
 _DATA_TYPES = {
     "string": "text",
@@ -113,10 +176,28 @@ def lower_op(config: Mapping[str, Any]) -> dict[str, Any]:
         value = values[0]
         lowered[field] = [value] if (op, field) in _LISTS and isinstance(value, str) else value
     lowered |= config
+    if op == "aggregate" and isinstance(lowered.get("aggregations"), list):
+        lowered["aggregations"] = [_aggregation(each) for each in lowered["aggregations"]]
     for field in ("dataType", "to") if op in ("cast", "add_field") else ():
         if isinstance(lowered.get(field), str):
             lowered[field] = _DATA_TYPES.get(lowered[field].lower(), lowered[field].lower())
     return lowered
+
+
+def _aggregation(config: Any) -> Any:
+    """`{column, function, alias}` as `{field, fn, as}`."""
+    if not isinstance(config, Mapping):
+        return config
+    rest = dict(config)
+    lowered: dict[str, Any] = {}
+    for field, names in _AGGREGATION.items():
+        values = [rest.pop(name) for name in names if name in rest]
+        if values:
+            lowered[field] = values[0]
+    if isinstance(lowered.get("fn"), str):
+        plain = plain_name(lowered["fn"])
+        lowered["fn"] = _FUNCTIONS.get(plain.replace("_", ""), plain)
+    return lowered | rest
 
 
 def _comparison(config: Mapping[str, Any]) -> str:

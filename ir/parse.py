@@ -6,11 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from ir.base import wire_names
 from ir.document import PipelineIR
+from ir.hooks import HOOKS
 from ir.nodes import NODES
 from ir.ops import OPS
 from ir.problems import Problem, nearest
@@ -52,7 +53,7 @@ def _problem(path: str, parent: object, error: ErrorDetails) -> Problem:
     name = str(error["loc"][-1]) if error["loc"] else ""
     match kind:
         case "extra_forbidden":
-            return Problem(path, "unknown_field", f"Unknown field '{name}'", nearest(name, _fields_of(parent)))
+            return Problem(path, "unknown_field", f"Unknown field '{name}'", nearest(name, _fields_of(parent, path)))
         case "missing":
             return Problem(path, "missing_field", f"'{name}' is required", f"add '{name}'")
         case "union_tag_invalid":
@@ -79,6 +80,8 @@ def _locate(document: object, location: tuple[int | str, ...]) -> tuple[str, Any
     inside_member = False
     for step in location:
         if isinstance(step, int):
+            if not isinstance(here, list | tuple):
+                continue  # one thing stands where a list of them may
             path += f"[{step}]"
         else:
             if not inside_member and isinstance(here, Mapping) and step in (here.get("kind"), here.get("type")):
@@ -99,10 +102,11 @@ def _child(value: object, step: int | str) -> object:
     return None
 
 
-def _fields_of(parent: object) -> list[str]:
+def _fields_of(parent: object, path: str) -> list[str]:
     if not isinstance(parent, Mapping):
         return []
-    model = NODES.get(str(parent.get("kind"))) or OPS.get(str(parent.get("type")))
+    types: Mapping[str, type[BaseModel]] = HOOKS if "Hook" in path else OPS
+    model = NODES.get(str(parent.get("kind"))) or types.get(str(parent.get("type")))
     if model is None and parent.get("kind") == "pipeline":
         return wire_names(PipelineIR)
     return wire_names(model) if model is not None else []

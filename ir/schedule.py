@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from cronsim import CronSim, CronSimError
-from dateutil.rrule import rrulestr
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from ir.base import Doc
 from ir.problems import fault
+from ir.recurrence import starts_in_utc, valid_rrule
 
 
 def _known_timezone(name: str) -> str:
@@ -37,16 +37,6 @@ def valid_cron(expression: str) -> str:
     return expression
 
 
-def _valid_rrule(text: str) -> str:
-    try:
-        rrulestr(text, dtstart=datetime(2026, 1, 1))
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise fault(
-            "invalid_rrule", f"'{text}' is not a recurrence rule: {error}", "for example 'FREQ=DAILY;COUNT=10'"
-        ) from None
-    return text
-
-
 Timezone = Annotated[str, AfterValidator(_known_timezone)]
 
 
@@ -69,8 +59,18 @@ class RRuleSchedule(Doc):
     """Fires as an RFC 5545 recurrence rule says, in the given time zone."""
 
     kind: Literal["rrule"]
-    rrule: Annotated[str, AfterValidator(_valid_rrule)]
+    rrule: Annotated[str, AfterValidator(valid_rrule)]
     timezone: Timezone = "UTC"
+
+    @model_validator(mode="after")
+    def _one_zone(self) -> Self:
+        if starts_in_utc(self.rrule) and self.timezone != "UTC":
+            raise fault(
+                "zone_conflict",
+                f"The DTSTART of '{self.rrule}' is in UTC, the schedule in {self.timezone}",
+                "write the local time without the Z, or leave the timezone out",
+            )
+        return self
 
 
 Schedule = Annotated[CronSchedule | IntervalSchedule | RRuleSchedule, Field(discriminator="kind")]

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
+from ir.nodes.base import producer as _producer
+from ir.nodes.branch import DROP
 from ir.problems import Problem, nearest
 
 
@@ -18,6 +20,9 @@ class _Node:
     kind: object
     inputs: tuple[tuple[str, str], ...]
     """(path, reference) of each input that is a string; others are shape problems."""
+    routes: tuple[str, ...] = ()
+    """Those of a branch."""
+    default: str = DROP
 
 
 def structure_problems(document: object) -> list[Problem]:
@@ -25,7 +30,14 @@ def structure_problems(document: object) -> list[Problem]:
     if not isinstance(document, Mapping) or not isinstance(document.get("nodes"), list | tuple):
         return []
     nodes = list(_nodes(document["nodes"]))
-    return [*_duplicate_ids(nodes), *_ends(nodes), *_inputs(nodes), *_unconsumed(nodes), *_cycle(nodes)]
+    return [
+        *_duplicate_ids(nodes),
+        *_ends(nodes),
+        *_inputs(nodes),
+        *_routes(nodes),
+        *_unconsumed(nodes),
+        *_cycle(nodes),
+    ]
 
 
 def _nodes(raw: Any) -> Iterator[_Node]:
@@ -37,7 +49,16 @@ def _nodes(raw: Any) -> Iterator[_Node]:
                 inputs.append((f"{path}.input", node["input"]))
             if isinstance(node.get("inputs"), list | tuple):
                 inputs += [(f"{path}.inputs[{i}]", ref) for i, ref in enumerate(node["inputs"]) if isinstance(ref, str)]
-            yield _Node(path, node["id"], node.get("kind"), tuple(inputs))
+            yield _Node(path, node["id"], node.get("kind"), tuple(inputs), *_routes_of(node))
+
+
+def _routes_of(node: Mapping[str, Any]) -> tuple[tuple[str, ...], str]:
+    if node.get("kind") != "branch":
+        return (), DROP
+    routes, default = node.get("routes"), node.get("default", DROP)
+    listed = [route.get("name") for route in routes if isinstance(route, Mapping)] if isinstance(routes, list) else []
+    names = tuple(name for name in listed if isinstance(name, str))
+    return names, default if isinstance(default, str) else DROP
 
 
 def _duplicate_ids(nodes: list[_Node]) -> Iterator[Problem]:
@@ -79,6 +100,32 @@ def _inputs(nodes: list[_Node]) -> Iterator[Problem]:
                 )
 
 
+def _routes(nodes: list[_Node]) -> Iterator[Problem]:
+    """What is read of branches: always one of their routes, and only theirs."""
+    by_id = {node.id: node for node in nodes}
+    read = {reference for node in nodes for _, reference in node.inputs}
+    for node in nodes:
+        for path, reference in node.inputs:
+            before, route = by_id.get(_producer(reference)), reference.partition(".")[2]
+            if before is None or before is node:
+                continue
+            known = {*before.routes, before.default} - {DROP}
+            if before.kind != "branch" and route:
+                message = f"'{before.id}' is not a branch and has no route '{route}'"
+                yield Problem(path, "unknown_route", message, f"write '{before.id}'")
+            elif before.kind == "branch" and not route:
+                some = sorted(known)[0] if known else "route"
+                message = f"'{before.id}' is a branch: what reads it names one of its routes"
+                yield Problem(path, "no_route", message, f"for example '{before.id}.{some}'")
+            elif before.kind == "branch" and route not in known:
+                message = f"The branch '{before.id}' has no route '{route}'"
+                yield Problem(path, "unknown_route", message, nearest(route, known))
+    for node in nodes:
+        if node.default not in (DROP, *node.routes) and f"{node.id}.{node.default}" not in read:
+            message = f"'{node.default}' is no route of '{node.id}', and nothing reads it as a further one"
+            yield Problem(f"{node.path}.default", "unknown_route", message, nearest(node.default, {*node.routes, DROP}))
+
+
 def _unconsumed(nodes: list[_Node]) -> Iterator[Problem]:
     consumed = {_producer(reference) for node in nodes for _, reference in node.inputs}
     for node in nodes:
@@ -99,8 +146,3 @@ def _cycle(nodes: list[_Node]) -> Iterator[Problem]:
             f"The nodes form a cycle: {' → '.join(reversed(around))}",
             "break one input",
         )
-
-
-def _producer(reference: str) -> str:
-    """The node behind a reference: `<branch>.<route>` is produced by the branch."""
-    return reference.partition(".")[0]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
 
 from api.wire import Body, Description, Id, Name, Shown, Timestamp, omitted
+from connectors.base import SourceError
 from connectors.catalogue import CONNECTOR_TYPES
+from flows.block_references import PATTERN, WHOLE, BlockReference, is_reference, references
 from ir.problems import fault, nearest
 
 
@@ -25,7 +27,40 @@ TypeName = Annotated[
 ]
 AuthMethod = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 Config = Annotated[dict[str, Any], Field(description="Settings that may be shown; GET /connector-types says which.")]
-AuthConfig = Annotated[dict[str, Any], Field(description="Credentials: encrypted at rest, write-only, never returned.")]
+
+
+def _all_from_block(value: object) -> object:
+    return {WHOLE: value} if is_reference(value) else value
+
+
+def _readable(credentials: dict[str, Any]) -> dict[str, Any]:
+    for reference in references(credentials).values():
+        try:
+            BlockReference.parse(reference)
+        except SourceError as error:
+            raise fault(error.code, error.message, error.hint) from None
+    return credentials
+
+
+_AUTH_DESCRIPTION = (
+    "Credentials: encrypted at rest, write-only, never returned. A value, or all of it, may be "
+    "`prefect://<block type>/<block name>[/<field>]`: then it stands in a block of Prefect, is read anew by every run, "
+    "and is shown in `authReferences`."
+)
+AuthConfig = Annotated[
+    dict[str, Any],
+    BeforeValidator(_all_from_block),
+    AfterValidator(_readable),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "object", "additionalProperties": True},
+                {"type": "string", "pattern": PATTERN, "maxLength": 300},
+            ],
+            "description": _AUTH_DESCRIPTION,
+        }
+    ),
+]
 
 _TEST_EXAMPLE: dict[str, Any] = {
     "type": "postgresql",
@@ -45,6 +80,10 @@ class ConnectorItem(Shown):
     description: str | None
     config: dict[str, Any]
     auth_method: str
+    auth_references: dict[str, str] = Field(
+        default_factory=dict,
+        description="The credentials that stand in blocks of Prefect, by where they belong; `*` gives all of them.",
+    )
     status: str
     last_tested_at: Timestamp | None
     last_error: str | None

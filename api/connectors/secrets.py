@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from flows.block_references import is_reference
+
 _SECRET_KEY = re.compile(
     r"pass(word|wd|phrase)|secret|token|api[_-]?key|private_?key|credential|authorization", re.IGNORECASE
 )
@@ -23,4 +25,6 @@ def _is_secret(key: str, value: object) -> bool:
         return any(_is_secret(inner, content) for inner, content in value.items())
     if isinstance(value, list):
         return any(_is_secret(key, content) for content in value)
+    if is_reference(value):  # no secret itself; what it stands for is
+        return True
     return isinstance(value, str) and bool(_SECRET_KEY.search(key) or _SECRET_VALUE.search(value))

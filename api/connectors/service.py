@@ -14,6 +14,7 @@ from catalog.credentials import CredentialsUnreadable, NoEncryptionKey
 from catalog.models import Connector, new_id
 from catalog.repositories import TenantCatalog
 from connectors.catalogue import CONNECTOR_TYPES
+from flows.block_references import references
 from ir.problems import Problem
 
 
@@ -21,13 +22,13 @@ def list_connectors(context: RequestContext, request: PageRequest) -> PageOf[Con
     """A page of the tenant's connectors, newest first."""
     with context.catalog() as catalog:
         page = catalog.connectors.page(limit=request.limit, after=request.after)
-        return page_of(page, request, ConnectorItem.model_validate)
+        return page_of(page, request, lambda connector: _shown(context, connector))
 
 
 def get_connector(context: RequestContext, connector_id: str) -> ConnectorItem:
     """One connector, or 404."""
     with context.catalog() as catalog:
-        return ConnectorItem.model_validate(owned_connector(catalog, connector_id))
+        return _shown(context, owned_connector(catalog, connector_id))
 
 
 def create_connector(context: RequestContext, body: CreateConnector) -> ConnectorItem:
@@ -49,7 +50,7 @@ def create_connector(context: RequestContext, body: CreateConnector) -> Connecto
                 status="active",
             )
         )
-        return ConnectorItem.model_validate(connector)
+        return _shown(context, connector)
 
 
 def update_connector(context: RequestContext, body: UpdateConnector) -> ConnectorItem:
@@ -68,7 +69,7 @@ def update_connector(context: RequestContext, body: UpdateConnector) -> Connecto
         if given & {"config", "connection_config", "auth_config"}:
             _reconnect(context, connector, body)
         connector.updated_at = datetime.now(UTC)
-        return ConnectorItem.model_validate(catalog.connectors.save(connector))
+        return _shown(context, catalog.connectors.save(connector))
 
 
 def delete_connector(context: RequestContext, connector_id: str) -> None:
@@ -91,6 +92,26 @@ def check_config(kind: str, config: dict[str, Any], credentials: dict[str, Any])
     needed = {name: credentials[name] for name in known.setting_names if name in credentials and name not in config}
     if problems := known.problems(needed | config):
         raise ApiError(400, f"The config is not one of a {kind} connector", details=problems)
+
+
+def _shown(context: RequestContext, connector: Connector) -> ConnectorItem:
+    item = ConnectorItem.model_validate(connector)
+    if connector.auth_sealed is None:
+        return item
+    try:
+        credentials = context.keyring.unseal(connector.auth_sealed, connector_id=connector.id)
+    except CredentialsUnreadable:  # said when they are needed; the rest can be shown all the same
+        return item
+    return item.model_copy(update={"auth_references": references(credentials)})
+
+
+def in_the_clear(context: RequestContext, credentials: dict[str, Any]) -> dict[str, Any]:
+    """Credentials with the values of Prefect's blocks. Raises SourceError for a block that cannot be read, and what the
+    orchestrator raises when Prefect is away."""
+    if not references(credentials):
+        return credentials
+    allowed = context.services.settings.prefect_blocks.get(context.principal.tenant_id, ())
+    return context.orchestrator.credentials(credentials, allowed)
 
 
 def credentials_of(context: RequestContext, connector: Connector) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from api.connectors.schemas import TestConnector, TestResult
 from api.connectors.secrets import split_secrets
-from api.connectors.service import check_config, credentials_of, owned_connector
+from api.connectors.service import check_config, credentials_of, in_the_clear, owned_connector
 from api.context import RequestContext
 from api.errors import ApiError
 from connectors.base import SourceError
@@ -30,7 +30,9 @@ def try_connector(context: RequestContext, connector_id: str) -> TestResult:
     # no transaction stays open while somebody else's server takes its time
     result = _tried(context, connector.type, connector.config, credentials_of(context, connector))
     with context.catalog() as catalog:
-        catalog.connectors.record_test(owned_connector(catalog, connector_id), None if result.ok else result.message)
+        tested = owned_connector(catalog, connector_id)
+        catalog.connectors.record_test(tested, None if result.ok else result.message)
+        catalog.audit.append("test_connector", "connector", connector_id, tested.name, after={"ok": result.ok})
     return result
 
 
@@ -42,8 +44,9 @@ def _tried(context: RequestContext, kind: str, config: dict[str, Any], credentia
     surroundings = Surroundings(settings.files_root, settings.connector_networks)
     began = time.perf_counter()
     try:
-        found = PROBES[kind](config, credentials, surroundings)
+        found = PROBES[kind](config, in_the_clear(context, credentials), surroundings)
         ok, message, sample = True, found.message, dict(found.sample)
     except SourceError as error:
         ok, message, sample = False, str(error), None
+    context.services.metrics.tested(kind, ok=ok)
     return TestResult(ok=ok, latency_ms=round((time.perf_counter() - began) * 1000), message=message, sample=sample)

@@ -12,6 +12,7 @@ from api.context import Context
 from api.errors import invalid
 from api.ir import service
 from api.ir.schemas import IrDifference, IrVersion, IrVersionItem, Publish, SaveIr, Validation, VersionNumber
+from api.schemas.confirmation import Confirmed
 
 router = guarded_router("pipeline IR")
 
@@ -41,9 +42,12 @@ def save_ir(
     response: Response,
     publish: Annotated[bool, Query(description="Make the version live")] = True,
     if_match: Annotated[str | None, Header(description="The version the change was made on; 409 if it is old")] = None,
+    confirm: Confirmed = False,
 ) -> IrVersion:
-    """Saves the IR as the next version and makes it live; the same IR again is the same version, with 200."""
-    saved, new = service.save_ir(context, pipeline_id, body, publish=publish, expected=_expected(if_match))
+    """Saves the IR as the next version and makes it live; the same IR again is the same version, with 200. A change of
+    load mode that could lose or double rows needs `confirm=true`."""
+    expected = _expected(if_match)
+    saved, new = service.save_ir(context, pipeline_id, body, publish=publish, expected=expected, confirm=confirm)
     response.status_code = 201 if new else 200
     response.headers["ETag"] = f'"{saved.version}"'
     return saved
@@ -67,15 +71,16 @@ def compare_ir(
 
 
 @router.post("/pipelines/{pipeline_id}/ir/publish", openapi_extra=allow(*WRITE))
-def publish_ir(context: Context, pipeline_id: str, body: Publish) -> IrVersion:
-    """Makes a version the one that schedules and runs use; an older one rolls back."""
-    return service.publish(context, pipeline_id, body.version)
+def publish_ir(context: Context, pipeline_id: str, body: Publish, confirm: Confirmed = False) -> IrVersion:
+    """Makes a version the one that schedules and runs use; an older one rolls back. A change of load mode that could
+    lose or double rows needs `confirm=true`."""
+    return service.publish(context, pipeline_id, body.version, confirm=confirm)
 
 
 @router.post("/ir/validate", openapi_extra=allow(*READ))
 def validate_ir(context: Context, body: Annotated[Any, Body(description="Any IR")] = None) -> Validation:
     """Everything that can be said of an IR before it runs; nothing is saved."""
-    return service.validate(body)
+    return service.validate(context, body)
 
 
 def _expected(if_match: str | None) -> int | None:

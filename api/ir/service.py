@@ -7,6 +7,7 @@ from typing import Any
 from api.context import RequestContext
 from api.errors import ApiError, Detail, not_found
 from api.ir.checking import refuse_invalid
+from api.ir.mode_switch import guard_mode_switch
 from api.ir.schemas import (
     IrDifference,
     IrVersion,
@@ -23,8 +24,10 @@ from catalog.models import Pipeline, PipelineIrVersion
 from catalog.repositories import TenantCatalog
 from flows.check import check_types
 from flows.plan import known_columns
+from flows.registered import RegisteredTables
 from ir import parse_ir
 from ir.diff import ir_diff
+from ir.schema import Schema
 
 
 def get_ir(context: RequestContext, pipeline_id: str, version: int | None) -> IrVersion:
@@ -42,17 +45,20 @@ def list_versions(context: RequestContext, pipeline_id: str) -> list[IrVersionIt
 
 
 def save_ir(
-    context: RequestContext, pipeline_id: str, body: SaveIr, *, publish: bool, expected: int | None
+    context: RequestContext, pipeline_id: str, body: SaveIr, *, publish: bool, expected: int | None, confirm: bool
 ) -> tuple[IrVersion, bool]:
     """Saves a version; the second value says whether it is new (the IR differs from the newest one).
 
-    400 with every problem, 404, 409 when the newest version is not `expected`.
+    400 with every problem, or when a change of load mode would do harm and is not confirmed; 404; 409 when the newest
+    version is not `expected`.
     """
     with context.catalog() as catalog:
         owned_pipeline(catalog, pipeline_id)
-    refuse_invalid(body.ir)
+    refuse_invalid(context, body.ir)
     with context.catalog() as catalog:
         pipeline = owned_pipeline(catalog, pipeline_id)
+        if publish:
+            guard_mode_switch(context, catalog, pipeline, body.ir, confirm=confirm)
         saved = catalog.pipelines.save_ir(
             pipeline,
             body.ir,
@@ -67,14 +73,15 @@ def save_ir(
     return answer, saved.new
 
 
-def publish(context: RequestContext, pipeline_id: str, version: int) -> IrVersion:
-    """Makes a version live; 404 when there is none."""
+def publish(context: RequestContext, pipeline_id: str, version: int, *, confirm: bool) -> IrVersion:
+    """Makes a version live; 404 when there is none, 400 when its load mode would do harm and is not confirmed."""
     with context.catalog() as catalog:
         owned_pipeline(catalog, pipeline_id)
         pipeline = catalog.pipelines.lock(pipeline_id)
         if pipeline is None:
             raise not_found("pipeline")
         saved = _saved(catalog, pipeline, version)
+        guard_mode_switch(context, catalog, pipeline, saved.ir, confirm=confirm)
         catalog.pipelines.publish(pipeline, saved)
         answer = _shown(pipeline, saved)
     follow(context, pipeline_id)
@@ -91,13 +98,16 @@ def compare(context: RequestContext, pipeline_id: str, before: int, after: int) 
     return IrDifference(from_version=before, to_version=after, patch=found.patch, summary=summary)
 
 
-def validate(document: Any) -> Validation:
+def validate(context: RequestContext, document: Any) -> Validation:
     """All that can be said of a document without looking at any data."""
     if isinstance(document, dict) and "ir" in document and "kind" not in document:
         document = document["ir"]
     parsed = parse_ir(document)
-    problems = parsed.problems if parsed.ir is None else check_types(parsed.ir)
-    columns = known_columns(parsed.ir) if parsed.ir is not None else {}
+    problems, columns = parsed.problems, dict[str, Schema]()
+    if parsed.ir is not None:
+        with context.reading() as catalog:
+            tables = RegisteredTables(catalog.schemas)
+            problems, columns = check_types(parsed.ir, tables), known_columns(parsed.ir, tables)
     return Validation(
         valid=not problems,
         issues=[Detail.model_validate(problem.as_dict()) for problem in problems],

@@ -25,6 +25,7 @@ class Runnable:
 
     ir: PipelineIR
     version: int
+    pipeline_name: str
 
     @property
     def load_strategy(self) -> LoadStrategy:
@@ -47,7 +48,7 @@ def runnable(catalog: TenantCatalog, pipeline: Pipeline, version: int | None = N
     parsed = parse_ir(stored.ir)
     if parsed.ir is None:  # saved by a release whose IR was wider
         raise ApiError(422, "The pipeline cannot run", details=parsed.problems)
-    return Runnable(parsed.ir, stored.version)
+    return Runnable(parsed.ir, stored.version, pipeline.name)
 
 
 def ensure_deployed(context: RequestContext, pipeline_id: str, *, anew: bool = False) -> str:

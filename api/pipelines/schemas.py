@@ -132,9 +132,11 @@ class CreatePipeline(Body):
 
 
 class UpdatePipeline(Body):
-    """What of a pipeline is to change; what is left out stays. `nodes` replace nodes and edges."""
+    """What of a pipeline is to change; what is left out stays. `nodes` replace nodes and edges. A `paused` pipeline is
+    not fired by its schedule, but runs when it is asked to; `active` lets the schedule fire again."""
 
     id: Id
+    status: Literal["active", "paused"] = omitted()
     name: Name = omitted()
     description: Description | None = None
     schedule: CronText | None = None

@@ -13,6 +13,7 @@ from api.pipelines.legacy import lowered
 from api.pipelines.schemas import CreatePipeline, LegacyEdge, LegacyNode, PipelineDetail, PipelineItem, UpdatePipeline
 from catalog.models import Pipeline, new_id
 from catalog.repositories import TenantCatalog
+from catalog.run_records import SUCCESSFUL
 from ir.problems import Problem
 
 
@@ -48,7 +49,7 @@ def create_pipeline(context: RequestContext, body: CreatePipeline) -> PipelineDe
     run yet are stored too; `issues` says what they lack.
     """
     if body.ir is not None:
-        refuse_invalid(body.ir)
+        refuse_invalid(context, body.ir)
     with context.catalog() as catalog:
         _check_references(catalog, body)
         pipeline = catalog.pipelines.add(_pipeline(body))
@@ -72,6 +73,8 @@ def update_pipeline(context: RequestContext, body: UpdatePipeline) -> PipelineDe
         for name in ("name", "description", "schedule"):
             if name in given:
                 setattr(pipeline, name, getattr(body, name))
+        if "status" in given and pipeline.status != body.status:
+            pipeline.status = "paused" if body.status == "paused" else _resumed(catalog, pipeline)
         if "execution_config" in given:
             pipeline.execution_config = body.execution_config.model_dump(by_alias=True, exclude_unset=True)
         if "nodes" in given:
@@ -83,6 +86,12 @@ def update_pipeline(context: RequestContext, body: UpdatePipeline) -> PipelineDe
             catalog.pipelines.save_lowered(pipeline, lowered(pipeline).ir)
     follow(context, body.id)
     return get_pipeline(context, body.id)
+
+
+def _resumed(catalog: TenantCatalog, pipeline: Pipeline) -> str:
+    """What never completed a run is a draft until it has, whoever says otherwise."""
+    ran = any(catalog.runs.newest_with_status(pipeline.id, status) is not None for status in sorted(SUCCESSFUL))
+    return "active" if ran else "draft"
 
 
 def owned_pipeline(catalog: TenantCatalog, pipeline_id: str) -> Pipeline:

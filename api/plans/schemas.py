@@ -37,15 +37,32 @@ class PlannedPartition(Shown):
     location: dict[str, Any]
 
 
+class PlannedSink(Shown):
+    """Where rows of a stage end: a table, or `sends` to what gathers them in a later stage. `path` leads there."""
+
+    path: list[str]
+    table: str | None
+    load_mode: str | None
+    columns: list[str]
+    sends: str | None
+
+
 class PlannedStage(Shown):
-    """A chain of nodes that each partition passes in one go; `steps` are what is done to every row, in order."""
+    """Nodes that each partition passes in one go; `steps` are what is done to rows, in order.
+
+    `table`, `loadMode` and `columns` are those of its only target; a stage that forks, or sends rows on, has `sinks`. A
+    stage that `gathers` begins when those it comes `after` are done, and knows its rows then.
+    """
 
     name: str
     rows: int
+    after: list[int]
+    gathers: str | None
     steps: list[str]
-    table: str
-    load_mode: str
+    table: str | None
+    load_mode: str | None
     columns: list[str]
+    sinks: list[PlannedSink]
     partitions: list[PlannedPartition]
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
+from api.connectors.service import in_the_clear
 from api.context import RequestContext
 from api.errors import ApiError, invalid
 from api.pipelines.deployment import Runnable, runnable
@@ -13,6 +15,7 @@ from api.pipelines.service import owned_pipeline
 from api.plans.schemas import (
     Plan,
     PlannedPartition,
+    PlannedSink,
     PlannedStage,
     PlanRequest,
     Preview,
@@ -23,10 +26,12 @@ from api.plans.schemas import (
     TableChangeItem,
 )
 from catalog.errors import NoIr, PipelineMissing
+from catalog.run_records import RunPipeline
+from connectors.base import SourceError
 from flows.plan import PlanFailed, plan_run, preview_job
 from flows.preview import preview
 from flows.runtime.job import Job
-from ir.problems import nearest
+from ir.problems import Problem, nearest
 
 
 def plan(context: RequestContext, pipeline_id: str, body: PlanRequest) -> Plan:
@@ -71,7 +76,7 @@ def _planning(context: RequestContext, pipeline_id: str, body: PlanRequest) -> I
         chosen = runnable(catalog, owned_pipeline(catalog, pipeline_id), body.ir_version)
     settings = context.services.settings
     try:
-        pipeline = context.store.load_pipeline(pipeline_id, chosen.version)
+        pipeline = _with_blocks(context, context.store.load_pipeline(pipeline_id, chosen.version))
         job = preview_job(
             pipeline,
             database_url=settings.database_url,
@@ -83,6 +88,15 @@ def _planning(context: RequestContext, pipeline_id: str, body: PlanRequest) -> I
         raise ApiError(422, "The pipeline cannot run", details=failure.problems) from failure
     except (NoIr, PipelineMissing) as error:  # deleted meanwhile
         raise ApiError(404, "There is no such pipeline") from error
+
+
+def _with_blocks(context: RequestContext, pipeline: RunPipeline) -> RunPipeline:
+    connector = pipeline.connector
+    try:
+        credentials = in_the_clear(context, connector.credentials)
+    except SourceError as error:
+        raise PlanFailed([Problem("connector.authConfig", error.code, error.message, error.hint)]) from error
+    return replace(pipeline, connector=replace(connector, credentials=credentials))
 
 
 def _shown(chosen: Runnable) -> int | None:
@@ -101,12 +115,30 @@ def _stage(stage: Mapping[str, Any]) -> PlannedStage:
         )
         for each in stage["partitions"]
     ]
+    sinks = [_sink(sink) for sink in stage.get("sinks", ())]
+    target = stage.get("target", {})
+    if not sinks:
+        sinks = [_sink({"path": stage["nodes"], "target": target})]
     return PlannedStage(
         name=stage["name"],
         rows=sum(partition.rows for partition in partitions),
+        after=stage.get("after", []),
+        gathers=stage.get("gathers", {}).get("what"),
         steps=[step for segment in stage["segments"] for step in segment],
-        table=stage["target"]["table"],
-        load_mode=stage["target"]["loadMode"],
-        columns=stage["target"]["columns"],
+        table=target.get("table"),
+        load_mode=target.get("loadMode"),
+        columns=target.get("columns", []),
+        sinks=sinks,
         partitions=partitions,
+    )
+
+
+def _sink(sink: Mapping[str, Any]) -> PlannedSink:
+    target = sink.get("target", {})
+    return PlannedSink(
+        path=sink["path"],
+        table=target.get("table"),
+        load_mode=target.get("loadMode"),
+        columns=target.get("columns", sink.get("columns", [])),
+        sends=sink.get("sends"),
     )

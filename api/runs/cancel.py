@@ -7,6 +7,7 @@ from api.errors import ApiError
 from api.runs.schemas import RunItem
 from api.runs.service import watch
 from catalog.run_records import TERMINAL
+from catalog.runs import log_line
 
 
 def cancel_run(context: RequestContext, pipeline_id: str, run_id: str) -> RunItem:
@@ -16,7 +17,9 @@ def cancel_run(context: RequestContext, pipeline_id: str, run_id: str) -> RunIte
     if run.status in TERMINAL:
         raise ApiError(422, f"The run has ended already: it is {run.status}")
     context.orchestrator.cancel(run_id)
-    context.store.log(run_id, "run", f"Cancellation was asked for by {context.principal.actor}")
+    with context.catalog() as catalog:
+        catalog.session.execute(log_line(run_id, "run", f"Cancellation was asked for by {context.principal.actor}"))
+        catalog.audit.append("cancel_run", "run", run_id)
     return RunItem(
         id=run.id, pipeline_id=pipeline_id, status=run.status, created_at=run.created_at, completed_at=run.finished_at
     )

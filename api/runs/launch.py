@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from api.context import RequestContext
 from api.pipelines.deployment import Runnable, ensure_deployed
 from deployments.orchestrator import StartedRun as Accepted
 from deployments.orchestrator import UnknownDeployment
+from flows.run_names import run_name
 from ir.parameters import ParameterValue
 
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """Where a retry belongs: the run it is of, and that run's root (None: the new run is its own); `origin_run_id` is
-    set for a replay of failed rows."""
+    """Where a retry belongs: the run it is of and when that was asked for, that run's root (None: the new run is its
+    own); `origin_run_id` is set for a replay of failed rows."""
 
     retry_of: str
+    asked_at: datetime
     root_run_id: str | None
     origin_run_id: str | None
 
@@ -40,7 +43,9 @@ def launch(
         "retry_of": chain.retry_of if chain is not None else None,
         "parameters": dict(parameters or {}),
     }
-    accepted = _ask_prefect(context, pipeline_id, flow_parameters, idempotency_key)
+    retried_at = chain.asked_at if chain is not None else None
+    name = run_name(chosen.pipeline_name, datetime.now(UTC), retry_of=retried_at)
+    accepted = _ask_prefect(context, pipeline_id, flow_parameters, idempotency_key, name)
     context.store.open(
         accepted.run_id,
         tenant_id=context.principal.tenant_id,
@@ -57,11 +62,16 @@ def launch(
 
 
 def _ask_prefect(
-    context: RequestContext, pipeline_id: str, parameters: dict[str, Any], idempotency_key: str | None
+    context: RequestContext, pipeline_id: str, parameters: dict[str, Any], idempotency_key: str | None, name: str
 ) -> Accepted:
+    def start(deployment_id: str) -> Accepted:
+        return context.orchestrator.start(
+            deployment_id, parameters=parameters, idempotency_key=idempotency_key, name=name
+        )
+
     deployment_id = ensure_deployed(context, pipeline_id)
     try:
-        return context.orchestrator.start(deployment_id, parameters=parameters, idempotency_key=idempotency_key)
+        return start(deployment_id)
     except UnknownDeployment:  # somebody deleted it in Prefect
         deployment_id = ensure_deployed(context, pipeline_id, anew=True)
-        return context.orchestrator.start(deployment_id, parameters=parameters, idempotency_key=idempotency_key)
+        return start(deployment_id)

@@ -20,6 +20,8 @@ from catalog.run_records import PartitionCounts, RunSnapshot
 def progress_of(run: RunSnapshot) -> Progress:
     """The documented progress. `rowsIn` and `rowsOut` are null until the run has begun, then what is committed."""
     statistics = statistics_of(run)
+    # What publishes rows is counted below stage 0; only partitions of what is read are the documented ones.
+    partitions = [partition for partition in run.partitions if partition.stage >= 0]
     return Progress(
         status=run.status,
         total_rows=statistics.total_rows,
@@ -28,9 +30,9 @@ def progress_of(run: RunSnapshot) -> Progress:
         rows_out=statistics.rows_out,
         failed_rows=statistics.failed_rows,
         skipped_rows=statistics.skipped_rows,
-        partitions=len(run.partitions),
-        completed_partitions=sum(partition.status == "completed" for partition in run.partitions),
-        partition_details=[_partition(index, partition) for index, partition in enumerate(run.partitions)],
+        partitions=len(partitions),
+        completed_partitions=sum(partition.status == "completed" for partition in partitions),
+        partition_details=[_partition(index, partition) for index, partition in enumerate(partitions)],
         validation_errors=[ValidationErrorItem.model_validate(error) for error in run.first_errors],
         eta=eta(run),
         duration_ms=statistics.duration_ms,

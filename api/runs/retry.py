@@ -37,7 +37,7 @@ def retry_run(context: RequestContext, pipeline_id: str, run_id: str) -> Retried
         _check_sources(context, pipeline_id, chosen, continues)
     except RunFailed as error:
         raise ApiError(422, str(error)) from None
-    chain = Chain(run_id, continues.root_run_id or None, continues.origin_run_id)
+    chain = Chain(run_id, original.created_at, continues.root_run_id or None, continues.origin_run_id)
     accepted = launch(context, pipeline_id, chosen, chain=chain, parameters=continues.parameters)
     message = _message(original, continues)
     context.store.log(accepted.run_id, "retry", message)

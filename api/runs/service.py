@@ -199,10 +199,10 @@ def _started(run: PipelineRun) -> StartedRun:
 
 def _error_position(cursor: str) -> ErrorPosition:
     match decode_cursor(cursor):
-        case [int(row), str(column), str(rule), str(node_id), int(partition)] if (
-            abs(row) < 2**63 and abs(partition) < 2**31
+        case [int(row), str(column), str(rule), str(node_id), int(partition), int(stage)] if (
+            abs(row) < 2**63 and abs(partition) < 2**31 and abs(stage) < 2**31
         ):
-            return ErrorPosition(row, column, rule, node_id, partition)
+            return ErrorPosition(row, column, rule, node_id, partition, stage)
     raise bad_cursor()
 
 

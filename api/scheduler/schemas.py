@@ -10,7 +10,7 @@ from api.wire import Shown, Timestamp
 
 class ScheduledPipeline(Shown):
     """A pipeline that a schedule fires. `lagSeconds` is how long its latest fire has been waiting for a run: 0 when it
-    has one, null when none was due yet."""
+    has one, null when none was due yet. A paused one has neither lag nor next fires."""
 
     pipeline_id: str
     name: str

@@ -41,7 +41,8 @@ def _status(pipeline: Pipeline, begun: datetime | None, now: datetime) -> Schedu
     since = pipeline.scheduled_since or pipeline.created_at
     due = last_fire(schedule, since=since, before=now)
     lag = None
-    if due is not None:
+    paused = pipeline.status == "paused"
+    if due is not None and not paused:
         lag = 0 if begun is not None and begun >= due else int((now - due).total_seconds())
     return ScheduledPipeline(
         pipeline_id=pipeline.id,
@@ -52,5 +53,5 @@ def _status(pipeline: Pipeline, begun: datetime | None, now: datetime) -> Schedu
         last_run_status=pipeline.last_run_status,
         last_due_at=due,
         lag_seconds=lag,
-        next_fires=next_fires(schedule, since=since, after=now, count=_FIRES),
+        next_fires=[] if paused else next_fires(schedule, since=since, after=now, count=_FIRES),
     )

@@ -26,6 +26,7 @@ def insert_rows(context: RequestContext, schema_id: str, body: InsertRows) -> In
     with context.catalog() as catalog:
         schema = owned_schema(catalog, schema_id)
         inserted = insert(catalog.session.connection(), schema.table_name, body.rows)
+        catalog.audit.append("insert_rows", "schema", schema_id, schema.name, after={"inserted": inserted})
         return InsertedRows(inserted=inserted, table_name=schema.table_name)
 
 

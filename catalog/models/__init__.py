@@ -1,5 +1,6 @@
 """The tables of the catalog, one module per family."""
 
+from catalog.models.applied import AppliedSet
 from catalog.models.audit import AuditEntry, AuditHead
 from catalog.models.base import Base, new_id
 from catalog.models.connectors import Connector
@@ -11,6 +12,7 @@ from catalog.models.tenants import ApiKey, Tenant
 
 __all__ = [
     "ApiKey",
+    "AppliedSet",
     "AuditEntry",
     "AuditHead",
     "Base",

@@ -97,7 +97,8 @@ class RunError(Base):
     rule: Mapped[str] = mapped_column(primary_key=True)
     node_id: Mapped[str] = mapped_column(primary_key=True)
     partition: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    stage: Mapped[int]
+    stage: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    """Behind what gathers rows they are numbered anew, and a node may stand on both sides of that."""
     run_id: Mapped[str] = mapped_column(ForeignKey(PipelineRun.id, ondelete="CASCADE"))
     value: Mapped[str | None]
     error: Mapped[str]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy.orm import Session
 
+from catalog.repositories.applied import AppliedSetRepository
 from catalog.repositories.audit import AuditRepository
 from catalog.repositories.base import Page, Position
 from catalog.repositories.connectors import ConnectorRepository
@@ -27,3 +28,4 @@ class TenantCatalog:
         self.runs = RunRepository(session, tenant_id)
         self.keys = KeyRepository(session, tenant_id)
         self.audit = AuditRepository(session, tenant_id)
+        self.applied_sets = AppliedSetRepository(session, tenant_id)

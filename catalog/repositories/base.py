@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import psycopg
 from sqlalchemy import ColumnElement, Select, func, select, tuple_
@@ -52,7 +52,7 @@ class TenantRepository(Generic[Owned]):
         self.session = session
         self.tenant_id = tenant_id
 
-    def owned(self) -> Select[Owned]:
+    def owned(self) -> Select[Any]:
         """All objects of the tenant, unordered."""
         return select(self.model).where(self.model.tenant_id == self.tenant_id)
 
@@ -60,14 +60,18 @@ class TenantRepository(Generic[Owned]):
         """The object of that id; None when there is none or it is another tenant's, in the same time."""
         if not _ID.fullmatch(object_id):
             return None
-        return self.session.scalar(self.owned().where(self.model.id == object_id).options(*self.options))
+        query = self.owned().where(self.model.id == object_id).options(*self.options)
+        found: Owned | None = self.session.scalar(query)
+        return found
 
     def lock(self, object_id: str) -> Owned | None:
         """`get`, as it stands now and closed to other writers until the transaction ends."""
         if not _ID.fullmatch(object_id):
             return None
         query = self.owned().where(self.model.id == object_id).options(*self.options)
-        return self.session.scalar(query.with_for_update(of=self.model), execution_options={"populate_existing": True})
+        locked = query.with_for_update(of=self.model)
+        found: Owned | None = self.session.scalar(locked, execution_options={"populate_existing": True})
+        return found
 
     def page(
         self, *, limit: int, after: Position | None = None, where: Sequence[ColumnElement[bool]] = ()

@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import insert
 from catalog.models import PipelineRun, RunError, RunRequest
 from catalog.repositories.base import TenantRepository
 
-_ERROR_KEY = (RunError.row, RunError.column, RunError.rule, RunError.node_id, RunError.partition)
+_ERROR_KEY = (RunError.row, RunError.column, RunError.rule, RunError.node_id, RunError.partition, RunError.stage)
 
 
 class ErrorPosition(NamedTuple):
@@ -22,6 +22,7 @@ class ErrorPosition(NamedTuple):
     rule: str
     node_id: str
     partition: int
+    stage: int
 
 
 class RunRepository(TenantRepository[PipelineRun]):
@@ -47,7 +48,8 @@ class RunRepository(TenantRepository[PipelineRun]):
     def newest_with_status(self, pipeline_id: str, status: str) -> PipelineRun | None:
         """The newest run of a pipeline that ended so."""
         query = self.owned().where(PipelineRun.pipeline_id == pipeline_id, PipelineRun.status == status)
-        return self.session.scalar(query.order_by(PipelineRun.created_at.desc()).limit(1))
+        run: PipelineRun | None = self.session.scalar(query.order_by(PipelineRun.created_at.desc()).limit(1))
+        return run
 
     def retries_of(self, run_id: str) -> Sequence[PipelineRun]:
         """The runs that were started to retry this one, oldest first."""
@@ -88,4 +90,4 @@ class RunRepository(TenantRepository[PipelineRun]):
 
 def position_of(error: RunError) -> ErrorPosition:
     """Where a listed error stands."""
-    return ErrorPosition(error.row, error.column, error.rule, error.node_id, error.partition)
+    return ErrorPosition(error.row, error.column, error.rule, error.node_id, error.partition, error.stage)

@@ -42,9 +42,10 @@ class SchemaRepository(TenantRepository[DataSchema]):
         if self.get(schema_id) is None:
             return None
         query = self.owned().where(DataSchema.id == schema_id).options(*self.options)
-        return self.session.scalar(
+        schema: DataSchema | None = self.session.scalar(
             query.with_for_update(key_share=True, of=DataSchema).execution_options(populate_existing=True)
         )
+        return schema
 
     def create(self, *, name: str, fields: Sequence[FieldDefinition], **attributes: Any) -> DataSchema:
         """Stores a schema and creates its table; both or neither once the transaction ends.

@@ -32,10 +32,18 @@ class PipelineUsage:
             others = " and others" if len(names) > _NAMED else ""
             raise Conflict(f"{what} is used by the pipeline{'s' * (len(names) > 1)} {listed}{others}")
 
+    def loading(self, table: str, *, besides: str) -> list[str]:
+        """The names of the pipelines, `besides` that one, whose live IR has a target on the table (qualified)."""
+        plain = table.removeprefix("public.")
+        named = self._pipelines.owned().with_only_columns(Pipeline.name).where(Pipeline.id != besides)
+        return list(self._session.scalars(named.where(_targets(plain)).order_by(Pipeline.name)))
+
 
 def names_table(table: str) -> ColumnElement[bool]:
-    """The pipeline's live IR names the table in one of its nodes (as a target, or to look rows up)."""
-    spelt = literal({"plain": table, "full": f"public.{table}"}, JSONB)
+    """The pipeline's live IR names the table in one of its nodes (as a target, or to look rows up in an op or rule)."""
+    names = {"plain": table, "full": f"public.{table}"}
+    rules = {f"{spelling}Rule": f"exists:{name}." for spelling, name in names.items()}
+    spelt = literal(names | rules, JSONB)
     return exists().where(
         PipelineIrVersion.pipeline_id == Pipeline.id,
         PipelineIrVersion.version == Pipeline.live_version,
@@ -43,4 +51,16 @@ def names_table(table: str) -> ColumnElement[bool]:
     )
 
 
-_ANY_TEXT_IN_NODES = "$.nodes[*].** ? (@ == $plain || @ == $full)"
+def _targets(table: str) -> ColumnElement[bool]:
+    spelt = literal({"plain": table, "full": f"public.{table}"}, JSONB)
+    return exists().where(
+        PipelineIrVersion.pipeline_id == Pipeline.id,
+        PipelineIrVersion.version == Pipeline.live_version,
+        func.jsonb_path_exists(PipelineIrVersion.ir, cast(_TARGETS, JSONPATH), spelt),
+    )
+
+
+_TARGETS = '$.nodes[*] ? (@.kind == "target" && (@.schema == $plain || @.schema == $full))'
+_ANY_TEXT_IN_NODES = """
+    $.nodes[*].** ? (@ == $plain || @ == $full || @ starts with $plainRule || @ starts with $fullRule)
+"""

@@ -73,17 +73,22 @@ class ConnectorType:
 
     def problems(self, config: Mapping[str, Any]) -> list[Problem]:
         """Everything that is wrong with a config, credentials written into it included."""
-        try:
-            self.config.model_validate(dict(config))
-        except ValidationError as error:
-            return [_problem(self.config, each) for each in error.errors(include_url=False, include_input=False)]
-        return []
+        return problems_of(self.config, dict(config))
 
     def address(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """The part of a config that decides where credentials are sent."""
         properties = self.config_schema["properties"]
         named = (name for name, schema in properties.items() if _is_address(schema))
         return {name: config[name] for name in named if config.get(name) is not None}
+
+
+def problems_of(model: type[Config], settings: object, *, path: str = "config") -> list[Problem]:
+    """Everything that is wrong with settings that should be a `model`; `path` is where in the document they stand."""
+    try:
+        model.model_validate(settings)
+    except ValidationError as error:
+        return [_problem(model, path, each) for each in error.errors(include_url=False, include_input=False)]
+    return []
 
 
 def one_of(*names: str) -> dict[str, Any]:
@@ -101,8 +106,8 @@ def _is_address(schema: Mapping[str, Any]) -> bool:
     return any(each.get("x-address") for each in (schema, *schema.get("anyOf", ())))
 
 
-def _problem(model: type[Config], error: ErrorDetails) -> Problem:
-    path = ".".join(["config", *(str(step) for step in error["loc"])])
+def _problem(model: type[Config], path: str, error: ErrorDetails) -> Problem:
+    path = ".".join([path, *(str(step) for step in error["loc"])])
     name = str(error["loc"][-1]) if error["loc"] else ""
     known = [field.alias or key for key, field in model.model_fields.items()]
     match error["type"]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -11,14 +13,19 @@ import polars as pl
 
 from connectors.base import Batch, Discovery, Partition, SourceError
 from connectors.casting import format_problem
+from connectors.files.arrival_config import ArrivalRules
+from connectors.files.arrivals import Held
+from connectors.files.claims import Claims
 from connectors.files.delimited.dialect import near
 from connectors.files.delimited.infer import widen
 from connectors.files.formats import FORMATS, FileFormat
 from connectors.files.formats.base import Piece
 from connectors.files.selection import Selection, StoredFile
+from connectors.files.store import LocalStore
 from ir.schema import Field, Schema
 
-_CONFIG = ("path", "pattern", "ordering", "format", "options", "waitPolicy", "atomicity")
+_CONFIG = ("path", "pattern", "ordering", "format", "options", "waitPolicy", "atomicity", "settleSeconds")
+_NOT_ITS_FAULT = ("file_not_found", "source_changed", "path_outside_root")
 
 
 class LocalFiles:
@@ -44,10 +51,19 @@ class LocalFiles:
                 raise SourceError("bad_option", f"Unknown setting '{name}' of local_fs.", near(name, _CONFIG))
         self._config = config
         self._declared = fields
-        self._root = files_root.resolve()
-        self._base = str((connection or {}).get("basePath") or "")
+        self._store = LocalStore(files_root)
+        self._given = str(config.get("path") or "")
+        self._path = str(PurePosixPath(str((connection or {}).get("basePath") or "")) / self._given)
         self._formats = formats
         self._selection = Selection.from_config(config)
+        self._held: Mapping[str, str] = {}
+        self.arrivals = Claims(
+            self._store,
+            self._path,
+            in_folder=bool(config.get("pattern")) or self._given.endswith("/"),
+            selection=self._selection,
+            rules=ArrivalRules.from_config(config),
+        )
 
     def discover(self, *, max_partitions: int) -> Discovery:
         """See Source."""
@@ -62,8 +78,10 @@ class LocalFiles:
         pieces: list[tuple[str, Piece]] = []
         for file in files:
             share = max(1, round(max_partitions * file.size / total))
-            seen = self._format(file.name).inspect(self._root / file.name, file.name, self._declared, pieces=share)
-            schema = seen.schema if not schema else _merged(schema, seen.schema, file.name, files[0].name)
+            form, path = self._format(file.name), self._store.path(self._held.get(file.name, file.name))
+            with _blamed(file.name):
+                seen = form.inspect(path, file.name, self._declared, pieces=share)
+                schema = seen.schema if not schema else _merged(schema, seen.schema, file.name, files[0].name)
             pieces += [(file.name, piece) for piece in seen.pieces]
         return Discovery(
             schema, _partitions(pieces, max_partitions), sum(p.rows for _, p in pieces), _fingerprint(files)
@@ -71,10 +89,12 @@ class LocalFiles:
 
     def listing(self) -> list[StoredFile]:
         """The file at `path`, or every file of the folder there, whatever the pattern. Raises SourceError."""
-        path = self._jailed(str(PurePosixPath(self._base) / str(self._config.get("path") or "")))
-        if path.is_file():
-            return [self._stored(path)]
-        return [self._stored(entry) for entry in path.iterdir() if entry.is_file() and self._within(entry)]
+        file = self._store.stat(self._path)
+        return self._store.listing(self._path) if file is None else [file]
+
+    def hold(self, held: Held) -> None:
+        """See AwaitsFiles."""
+        self._held = held.places
 
     def fingerprint(self) -> str:
         """What `discover` would give as the fingerprint now, without reading the files."""
@@ -102,19 +122,21 @@ class LocalFiles:
             if inside >= piece.rows and inside > 0:
                 before += piece.rows
                 continue
-            path = self._jailed(str(location["path"]), missing="source_changed")
-            batches = self._format(str(location["path"])).read(
+            name = str(location["path"])
+            path = self._store.present(self._held.get(name, name), missing="source_changed")
+            batches = self._format(name).read(
                 path,
-                str(location["path"]),
+                name,
                 piece,
                 schema,
                 first_row=partition.first_row + before,
                 rows_done=inside,
                 position=position if inside else None,
             )
-            for batch in batches:
-                batch.rows_done += before
-                yield batch
+            with _blamed(name):
+                for batch in batches:
+                    batch.rows_done += before
+                    yield batch
             before += piece.rows
 
     def _format(self, name: str) -> FileFormat:
@@ -132,49 +154,29 @@ class LocalFiles:
         return FORMATS[kind](self._config.get("options") or {})
 
     def _files(self) -> list[StoredFile]:
-        given = str(self._config.get("path") or "")
-        if self._jailed(str(PurePosixPath(self._base) / given)).is_file():
+        if self._held:
+            return [self._stored(name, place) for name, place in self._held.items()]
+        if self._store.is_file(self._path):
             return self.listing()
-        return self._selection.choose(self.listing(), folder=given or ".")
+        return self._selection.choose(self.listing(), folder=self._given or ".")
 
-    def _stored(self, path: Path) -> StoredFile:
-        stat = path.stat()
-        return StoredFile(path.relative_to(self._root).as_posix(), stat.st_size, stat.st_mtime, str(stat.st_mtime_ns))
+    def _stored(self, name: str, place: str) -> StoredFile:
+        """The file under the name it arrived with, so that a fingerprint does not depend on where it lies."""
+        file = self._store.stat(place)
+        if file is None:
+            raise self._store.missing(place)
+        return replace(file, name=name)
 
-    def _within(self, path: Path) -> bool:
-        return path.resolve().is_relative_to(self._root)
 
-    def _jailed(self, relative: str, *, missing: str = "file_not_found") -> Path:
-        """The path under filesRoot; refuses what leads out of it, and says what is there when it does not exist."""
-        path = self._root / relative
-        if PurePosixPath(relative).is_absolute() or ".." in PurePosixPath(relative).parts or not self._within(path):
-            raise SourceError(
-                "path_outside_root",
-                f"'{relative}' is not inside the files folder.",
-                "Paths are relative to filesRoot; they may not leave it by '..', a leading '/' or a link.",
-            )
-        if path.exists():
-            return path
-        if not self._root.is_dir():
-            raise SourceError(missing, "The files folder does not exist.", "Create it, or set HEADRACE_FILES_ROOT.")
-        parent, name = path.parent, path.name
-        while not parent.is_dir() and parent != self._root:
-            parent, name = parent.parent, parent.name
-        there = (
-            sorted(entry.name + ("/" if entry.is_dir() else "") for entry in parent.iterdir())
-            if parent.is_dir()
-            else []
-        )
-        where = parent.relative_to(self._root).as_posix()
-        folder = "The files folder" if where == "." else f"Folder '{where}'"
-        listed = (
-            f"{folder} holds: {', '.join(there[:10])}{', …' if len(there) > 10 else ''}."
-            if there
-            else f"{folder} is empty."
-        )
-        raise SourceError(
-            missing, f"'{relative}' does not exist. {listed}", near(name, [entry.rstrip("/") for entry in there])
-        )
+@contextmanager
+def _blamed(name: str) -> Iterator[None]:
+    """What cannot be read is this file's fault, and the error says so, for whoever puts it aside."""
+    try:
+        yield
+    except SourceError as error:
+        if error.code not in _NOT_ITS_FAULT:
+            error.file = name
+        raise
 
 
 def _partitions(pieces: list[tuple[str, Piece]], most: int) -> list[Partition]:

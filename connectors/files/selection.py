@@ -15,7 +15,16 @@ from connectors.files.delimited.dialect import near
 
 PATTERNS = ("glob", "regex", "date_glob")
 ORDERINGS = ("latest_by_mtime", "fifo", "lexicographic", "process_all")
-_DATE_PARTS = {"{YYYY}": "%Y", "{YY}": "%y", "{MM}": "%m", "{DD}": "%d", "{HH}": "%H"}
+DATE_PARTS = {
+    "{YYYY-MM-DD}": "%Y-%m-%d",
+    "{YYYY}": "%Y",
+    "{YY}": "%y",
+    "{MM}": "%m",
+    "{DD}": "%d",
+    "{HH}": "%H",
+}
+_TEMPORARY = (".*", "~$*", "*~", "*.tmp", "*.temp", "*.part", "*.partial", "*.filepart", "*.crdownload", "*.swp")
+"""Names that programs give to what they have not finished, and to what is nobody's data."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,33 +80,58 @@ class Selection:
 
     def choose(self, files: Sequence[StoredFile], *, folder: str, now: datetime | None = None) -> list[StoredFile]:
         """The files to read, in order; raises SourceError(`file_not_found`) naming what is there instead."""
+        ordered = self.ordered(self.matching(files, folder=folder, now=now))
+        return ordered if self.takes_all else ordered[:1]
+
+    @property
+    def takes_all(self) -> bool:
+        """Every match is read, not only the first."""
+        return self.ordering == "process_all"
+
+    def matching(self, files: Sequence[StoredFile], *, folder: str, now: datetime | None = None) -> list[StoredFile]:
+        """The files that match, temporary names apart; raises SourceError(`file_not_found`) like `choose`."""
         wanted = self.expanded(now)
         base = {file.name: file.name.rpartition("/")[2] for file in files}
+        finished = [file for file in files if not is_temporary(base[file.name])]
         if self.kind == "regex":
-            matching = [file for file in files if re.fullmatch(wanted, base[file.name])]
+            matching = [file for file in finished if re.fullmatch(wanted, base[file.name])]
         else:
-            matching = [file for file in files if fnmatch.fnmatchcase(base[file.name], wanted)]
+            matching = [file for file in finished if fnmatch.fnmatchcase(base[file.name], wanted)]
         if not matching:
             names = sorted(base.values())
             listed = (
                 f"It holds: {', '.join(names[:10])}{', …' if len(names) > 10 else ''}." if names else "It is empty."
             )
-            raise SourceError(
-                "file_not_found", f"No file in '{folder}' matches {self.kind} '{wanted}'. {listed}", near(wanted, names)
-            )
+            hint = near(wanted, [base[file.name] for file in finished])
+            if not hint and len(finished) < len(files):
+                hint = "Hidden files and temporary names such as x.tmp and x.part are passed over."
+            raise SourceError("file_not_found", f"No file in '{folder}' matches {self.kind} '{wanted}'. {listed}", hint)
+        return matching
+
+    def ordered(self, files: Sequence[StoredFile]) -> list[StoredFile]:
+        """The files, the one to take first in front."""
         if self.ordering == "latest_by_mtime":
-            return [max(matching, key=lambda file: (file.mtime, file.name))]
+            return sorted(files, key=lambda file: (file.mtime, file.name), reverse=True)
         if self.ordering == "fifo":
-            return [min(matching, key=lambda file: (file.mtime, file.name))]
-        ordered = sorted(matching, key=lambda file: file.name)
-        return ordered if self.ordering == "process_all" else ordered[:1]
+            return sorted(files, key=lambda file: (file.mtime, file.name))
+        return sorted(files, key=lambda file: file.name)
 
     def expanded(self, now: datetime | None = None) -> str:
         """The pattern with a date_glob's {YYYY} {MM} {DD} {HH} filled in for today in its timezone."""
         if self.kind != "date_glob":
             return self.value
-        today = (now or datetime.now(tz=ZoneInfo(self.timezone))).astimezone(ZoneInfo(self.timezone))
-        value = self.value
-        for part, form in _DATE_PARTS.items():
-            value = value.replace(part, today.strftime(form))
-        return value
+        return dated(self.value, now, self.timezone)
+
+
+def dated(text: str, now: datetime | None = None, timezone: str = "UTC") -> str:
+    """The text with {YYYY} {MM} {DD} {HH} and so on filled in for that moment (aware; now if None) in a timezone."""
+    zone = ZoneInfo(timezone)
+    local = (now or datetime.now(tz=zone)).astimezone(zone)
+    for part, form in DATE_PARTS.items():
+        text = text.replace(part, local.strftime(form))
+    return text
+
+
+def is_temporary(name: str) -> bool:
+    """Whether a file of that name is still being written, or is no data at all."""
+    return any(fnmatch.fnmatchcase(name.lower(), pattern) for pattern in _TEMPORARY)

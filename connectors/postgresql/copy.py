@@ -1,4 +1,4 @@
-"""One COPY of a frame into a table, and what an error of it means: mend, wait or give up."""
+"""One copy of a frame into a table, and what an error of it means: mend, wait or give up."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ import polars as pl
 import psycopg
 from psycopg import sql
 
-from connectors.postgresql.encode import encode
+from connectors.postgresql.binary import copy_binary
+from connectors.postgresql.server_cast import cast_on_server, copy_and_cast
 from connectors.postgresql.tables import Column, Table
+from connectors.postgresql.wording import unfit, without_values
 
 _TRANSIENT_CLASSES = ("08", "53")
 _TRANSIENT_STATES = ("40001", "40P01", "55P03", "57P01", "57P02", "57P03", "57P04", "57P05")
@@ -25,11 +27,8 @@ def copy_rows(
     """Copies the columns of the frame, converted before, in the caller's transaction."""
     if frame.is_empty():
         return
-    names = sql.SQL(", ").join(sql.Identifier(column.name) for column in columns)
-    statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT binary)").format(table, names)
-    with connection.cursor() as cursor, cursor.copy(statement) as copy:
-        for part in encode(frame, columns):
-            copy.write(part)
+    by_text = any(cast_on_server(column, frame.schema[column.name]) for column in columns)
+    (copy_and_cast if by_text else copy_binary)(connection, table, frame, columns)
 
 
 def is_transient(error: BaseException) -> bool:
@@ -68,17 +67,20 @@ def failing_column(error: psycopg.Error, table: Table) -> str | None:
 
 
 def message_for(error: psycopg.Error, table: Table) -> str:
-    """What a person reads about a refused row."""
+    """What a person reads about a refused row; never a value of it."""
     name, column, state = error.diag.constraint_name, failing_column(error, table), error.sqlstate
     known = table.column(column) if column else None
     told = {
         "23505": f'Duplicate value violates unique constraint "{name}"',
         "23503": f'No matching row for foreign key "{name}"',
-        "23514": f'Value violates check constraint "{name}"',
+        "23514": f'Value violates check constraint "{name}"' if name else "",  # none: no partition takes the row
         "23502": f'Null value in column "{column}"',
         "23P01": f'Value violates exclusion constraint "{name}"',
-        "22001": f"Value too long for {known.sql_type}" if known else "",
-        "22003": f"Value out of range for {known.sql_type}" if known else "",
     }.get(state or "", "")
+    if state == "23503" and error.diag.table_name != table.name:  # a row went that another table refers to
+        told = f'Still referred to by foreign key "{name}"'
     primary = error.diag.message_primary or str(error).splitlines()[0]
+    if (state or "").startswith("22"):
+        told = unfit(known, state) if known else ""
+        primary = without_values(primary)
     return told or primary[:1].upper() + primary[1:]

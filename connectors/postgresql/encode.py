@@ -1,7 +1,8 @@
 """A polars frame as PostgreSQL's binary COPY format, and the cells that have no place in it.
 
 Types without an encoder of their own use one whose bytes are the same: a uuid is 16 bytes as in bytea, an enum, json
-or varchar is text, jsonb is text behind a version byte.
+or varchar is text, jsonb is text behind a version byte. What has no encoder at all becomes text that the server reads
+(see `server_cast`).
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ from pgpq.schema import Jsonb
 from polars.datatypes import DataTypeClass
 
 from connectors.base import TargetError
+from connectors.postgresql.decimals import as_numeric, only_as_text
+from connectors.postgresql.literals import as_literals
 from connectors.postgresql.tables import Column
-
-_SPARE_SCALE = 18
-"""Digits behind the point that a float keeps in a numeric column without a declared scale."""
+from connectors.postgresql.wording import expected
 
 _DASHES = [8, 13, 18, 23]
 _DIGITS = [place for place in range(36) if place not in _DASHES]
@@ -30,7 +31,7 @@ _HEX = np.full(256, 255, dtype=np.uint8)
 for _value, _pair in enumerate(zip(b"0123456789abcdef", b"0123456789ABCDEF", strict=True)):
     _HEX[list(_pair)] = _value
 
-_ENDLESS = pl.Decimal(38, 0)
+_NAME_BYTES = 63
 Dtype = pl.DataType | DataTypeClass
 
 
@@ -45,32 +46,65 @@ class Encoding:
     complaint: str = "Value out of range for {type}"
 
 
-def encoding_for(column: Column, dtype: pl.DataType) -> Encoding:
-    """The encoding of `dtype` in this column; raises TargetError(`unsupported_type`, `type_mismatch`)."""
-    encoding = ENCODINGS.get(column.type_name)
-    if encoding is None:
-        raise TargetError(
-            "unsupported_type",
-            f"Column '{column.name}' has type {column.sql_type}, which cannot be loaded yet.",
-            f"Supported are: {', '.join(sorted(ENCODINGS))}.",
-        )
-    if not (dtype == pl.Null or encoding.accepts(dtype)):
+def check_takes(column: Column, dtype: pl.DataType) -> None:
+    """Raises TargetError(`type_mismatch`) when values of this dtype have no place in the column."""
+    if not (dtype == pl.Null or _encoded(column, dtype) or _as_text(column, dtype)):
         raise TargetError(
             "type_mismatch",
             f"Column '{column.name}' has type {column.sql_type}, but the data has {str(dtype).lower()}.",
             "Add a cast op for it.",
         )
-    return encoding
+
+
+def taken_as_is(column: Column, dtype: pl.DataType) -> bool:
+    """Whether a plan should hand values of this dtype over as they are, because a cast of its own would lose something
+    (digits, bytes, the elements of a list) or knows the type less well."""
+    if column.type_name == "numeric":
+        return dtype.is_numeric() or (dtype == pl.String and only_as_text(column))
+    if column.type_name in ("bytea", "uuid"):
+        return dtype == pl.Binary
+    if column.type_name in ENCODINGS and column.type_name not in _ALSO_AS_TEXT:
+        return False
+    return _encoded(column, dtype) or dtype.is_nested() or dtype in (pl.String, pl.Binary)
+
+
+def _encoded(column: Column, dtype: pl.DataType) -> bool:
+    encoding = ENCODINGS.get(column.type_name)
+    return encoding is not None and encoding.accepts(dtype)
+
+
+def _as_text(column: Column, dtype: pl.DataType) -> bool:
+    """Whether the server reads the values from text: any type without an encoder, and some that have one."""
+    return (
+        column.type_name not in ENCODINGS
+        or (column.type_name in _ALSO_AS_TEXT and (_is_text(dtype) or dtype.is_nested()))
+        or (only_as_text(column) and _is_text(dtype))
+    )
+
+
+def complaint_about(column: Column, dtype: pl.DataType) -> str:
+    """What a person reads about a value of this dtype that `converted` found not to fit."""
+    if column.type_name in ENCODINGS and not _is_text(dtype):
+        return ENCODINGS[column.type_name].complaint.format(type=column.sql_type)
+    return (
+        _COMPLAINTS[column.type_name].format(type=column.sql_type)
+        if column.type_name in _COMPLAINTS
+        else expected(column)
+    )
 
 
 def converted(values: pl.Series, column: Column) -> tuple[pl.Series, pl.Series | None]:
-    """The values as the encoder takes them, and a mask of those that do not fit the column (None when all do)."""
+    """The values as the encoder takes them, or as text for the server, and a mask of those that do not fit the column
+    (None when all do)."""
     if values.dtype == pl.Null:
-        values = values.cast(_carrier(column))
+        return values.cast(_carrier(column)), None
     if values.dtype == pl.String and column.type_name not in _TEXTUAL:
-        blank = values == ""
+        blank = (values if column.type_name in _CHECKED_BEFORE else values.str.strip_chars()) == ""
         values = values.set(blank, None) if blank.any() else values
-    result = ENCODINGS[column.type_name].convert(values, column)
+    if _encoded(column, values.dtype):
+        result = ENCODINGS[column.type_name].convert(values, column)
+    else:
+        result = as_numeric(values, column) if column.type_name == "numeric" else _written(values, column)
     if result.null_count() == values.null_count():
         return result, None
     return result, result.is_null() & values.is_not_null()
@@ -100,9 +134,15 @@ def _arrow(frame: pl.DataFrame, columns: Sequence[Column]) -> pa.RecordBatch:
 
 
 def _carrier(column: Column) -> Dtype:
-    return {"bool": pl.Boolean, "bytea": pl.Binary}.get(
-        column.type_name, pl.String if column.type_name in _TEXTUAL else pl.Int32
-    )
+    """The dtype of a column of nothing but nulls."""
+    encoding = ENCODINGS.get(column.type_name)
+    return pl.String if encoding is None else pl.Schema(pa.schema([("v", encoding.arrow)]))["v"]
+
+
+def _written(values: pl.Series, column: Column) -> pl.Series:
+    if _is_text(values.dtype) or column.is_array or not values.dtype.is_nested():
+        return as_literals(values)
+    return values.to_frame("v").select(pl.struct("v").struct.json_encode().str.slice(5).str.head(-1)).to_series()
 
 
 def _is_integer(dtype: pl.DataType) -> bool:
@@ -151,30 +191,6 @@ def _stamp(zone: str | None) -> Callable[[pl.Series, Column], pl.Series]:
     return convert
 
 
-def _numeric(values: pl.Series, column: Column) -> pl.Series:
-    dtype = values.dtype
-    if isinstance(dtype, pl.Decimal):
-        result = values
-        if column.precision is None or _fits(dtype, column.precision, column.scale or 0):
-            return result
-    elif dtype.is_integer():
-        result = values.cast(_ENDLESS, strict=False)
-    else:
-        result = values.cast(
-            pl.Decimal(38, _SPARE_SCALE if column.scale is None else max(0, column.scale)), strict=False
-        )
-    if column.precision is None:
-        return result
-    # numeric(p, s) refuses what rounds to more than p - s digits before the point
-    scale = column.scale or 0
-    over = result.cast(pl.Float64).abs() >= 10.0 ** (column.precision - scale) - 0.5 * 10.0**-scale
-    return result.set(over, None) if over.any() else result
-
-
-def _fits(dtype: pl.Decimal, precision: int, scale: int) -> bool:
-    return dtype.scale <= scale and (dtype.precision or 38) - dtype.scale <= precision - scale
-
-
 def _uuid(values: pl.Series, column: Column) -> pl.Series:
     if values.dtype == pl.Binary:
         wrong = values.bin.size() != 16
@@ -219,7 +235,31 @@ def _enum(values: pl.Series, column: Column) -> pl.Series:
 
 
 def _bytes(values: pl.Series, column: Column) -> pl.Series:
-    return values.cast(pl.Binary)
+    """Text is taken as its UTF-8 bytes, but `\\x0aff` as the hex that PostgreSQL writes."""
+    if values.dtype == pl.Binary:
+        return values
+    text = values.cast(pl.String)
+    hexadecimal = text.str.starts_with("\\x")
+    if not hexadecimal.any():
+        return text.cast(pl.Binary)
+    decoded = text.str.slice(2).str.decode("hex", strict=False)
+    return text.to_frame("t").select(pl.when(hexadecimal).then(decoded).otherwise(text.cast(pl.Binary))).to_series()
+
+
+def _single(values: pl.Series, column: Column) -> pl.Series:
+    """Numbers as float4; what would become infinite or zero only by that is out of range, as for PostgreSQL."""
+    if values.dtype == pl.Float32:
+        return values
+    double = values.cast(pl.Float64, strict=False)
+    single = double.cast(pl.Float32)
+    lost = (single.is_infinite() & double.is_finite()) | ((single == 0) & (double != 0))
+    return single.set(lost, None) if lost.any() else single
+
+
+def _short_name(values: pl.Series, column: Column) -> pl.Series:
+    text = _text(values, column)
+    long = text.str.len_bytes() > _NAME_BYTES
+    return text.set(long, None) if long.any() else text
 
 
 def _list_of(inner: Callable[[pl.DataType], bool]) -> Callable[[pl.DataType], bool]:
@@ -245,20 +285,31 @@ def _jsonb(field: pa.Field) -> Any:
     return wire.LargeStringEncoderBuilder.new_with_output(field, Jsonb())
 
 
+_ALSO_AS_TEXT = frozenset({"interval", "_int2", "_int4", "_int8", "_float8", "_text", "_bool", "_date"})
+"""Types with an encoder for values of their own kind, and with the server for text."""
+
+_CHECKED_BEFORE = frozenset({"uuid"})
+"""Types whose blank texts a plan makes null: looking for them again costs more than encoding them."""
+
+_COMPLAINTS = {"enum": "Invalid value for enum {type}", "name": "Value too long for {type}"}
+"""What is wrong with a text, where it is not that the type was expected."""
+
 _TEXTUAL = frozenset({"text", "varchar", "bpchar", "name", "citext", "bytea"})
 
 ENCODINGS: dict[str, Encoding] = {
     "int2": Encoding(pa.int16(), wire.Int16EncoderBuilder, _cast(pl.Int16), _is_integer),
     "int4": Encoding(pa.int32(), wire.Int32EncoderBuilder, _cast(pl.Int32), _is_integer),
     "int8": Encoding(pa.int64(), wire.Int64EncoderBuilder, _cast(pl.Int64), _is_integer),
-    "float4": Encoding(pa.float32(), wire.Float32EncoderBuilder, _cast(pl.Float32), _is_number),
+    "float4": Encoding(pa.float32(), wire.Float32EncoderBuilder, _single, _is_number),
     "float8": Encoding(pa.float64(), wire.Float64EncoderBuilder, _cast(pl.Float64), _is_number),
-    "numeric": Encoding(pa.decimal128(38, 0), _infer, _numeric, _is_number),
+    "numeric": Encoding(pa.decimal128(38, 0), _infer, as_numeric, _is_number),
     "bool": Encoding(pa.bool_(), wire.BooleanEncoderBuilder, _cast(pl.Boolean), lambda dtype: dtype == pl.Boolean),
     "text": _text_encoding(),
     "varchar": _text_encoding(),
     "bpchar": _text_encoding(),
-    "name": _text_encoding(),
+    "name": Encoding(
+        pa.large_string(), wire.LargeStringEncoderBuilder, _short_name, _is_scalar, "Value too long for {type}"
+    ),
     "citext": _text_encoding(),
     "json": _text_encoding(accepts=_is_text),
     "jsonb": Encoding(pa.large_string(), _jsonb, _text, _is_text),

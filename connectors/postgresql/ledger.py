@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import psycopg
+from psycopg import sql
 
 from connectors.base import Resume
 
@@ -29,6 +31,7 @@ CREATE TABLE IF NOT EXISTS _headrace.ledger (
   updated_at timestamptz NOT NULL DEFAULT now(),
   PRIMARY KEY (root_run_id, target_node, stage, partition)
 );
+CREATE UNLOGGED TABLE IF NOT EXISTS _headrace.staging_ledger (LIKE _headrace.ledger INCLUDING ALL);
 CREATE TABLE IF NOT EXISTS _headrace.loads (
   load_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   root_run_id text NOT NULL,
@@ -53,15 +56,18 @@ CREATE TABLE IF NOT EXISTS _headrace.replayed (
 """
 
 _READ = """
-SELECT rows_done, rows_loaded, rows_failed, rows_skipped, position, counters FROM _headrace.ledger
+SELECT rows_done, rows_loaded, rows_failed, rows_skipped, position, counters FROM _headrace.{ledger}
 WHERE root_run_id = %s AND target_node = %s AND stage = %s AND partition = %s
 """
 
-# The condition on rows_done is what makes a batch count once: whoever comes second, moves nothing and must give up.
+# The condition on rows_done is what makes a batch count once: whoever comes second, moves nothing and must give up. A
+# row that was there and is gone went in a crash of the server, and with it the rows that it counted.
 _MOVE = """
-INSERT INTO _headrace.ledger AS l
+INSERT INTO _headrace.{ledger} AS l
   (root_run_id, target_node, stage, partition, rows_done, rows_loaded, rows_failed, rows_skipped, position, counters)
-VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+SELECT %s, %s, %s, %s, %s, %s, %s, %s, %s, %s
+WHERE %s = 0 OR EXISTS (SELECT FROM _headrace.{ledger}
+  WHERE root_run_id = %s AND target_node = %s AND stage = %s AND partition = %s)
 ON CONFLICT (root_run_id, target_node, stage, partition) DO UPDATE SET
   rows_done = EXCLUDED.rows_done, rows_loaded = EXCLUDED.rows_loaded, rows_failed = EXCLUDED.rows_failed,
   rows_skipped = EXCLUDED.rows_skipped, position = EXCLUDED.position, counters = EXCLUDED.counters, updated_at = now()
@@ -76,13 +82,29 @@ ON CONFLICT (run_id, target_node, stage, partition) DO UPDATE SET source_node = 
 RETURNING load_id
 """
 
-_COUNTS = """
-SELECT coalesce(sum(rows_done), 0)::bigint, coalesce(sum(rows_loaded), 0)::bigint,
-       coalesce(sum(rows_failed), 0)::bigint, coalesce(sum(rows_skipped), 0)::bigint
-FROM _headrace.ledger WHERE root_run_id = %s AND target_node = %s
+# Once in the ledger, a publication is done for good: whoever comes second adds nothing and must give up.
+_SEAL = """
+INSERT INTO _headrace.ledger
+  (root_run_id, target_node, stage, partition, rows_done, rows_loaded, rows_failed, rows_skipped, position, counters)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING
 """
 
-_COMMITTED = "SELECT coalesce(sum(rows_done), 0)::bigint FROM _headrace.ledger WHERE root_run_id = %s"
+# Of the targets of one stage, the one that is furthest counts: they all get the same rows.
+_COMMITTED = """
+SELECT coalesce(sum(done) FILTER (WHERE stage = ANY(%s)), 0)::bigint, count(*) > 0
+FROM (
+  SELECT stage, partition, max(rows_done) AS done
+  FROM (SELECT * FROM _headrace.ledger UNION ALL SELECT * FROM _headrace.staging_ledger) AS l
+  WHERE root_run_id = ANY(%s) AND (rows_done > 0 OR stage < 0)
+  GROUP BY stage, partition
+) AS p
+"""
+
+_READ_ROWS = """
+SELECT coalesce(sum(rows_done), 0)::bigint
+FROM (SELECT * FROM _headrace.ledger UNION ALL SELECT * FROM _headrace.staging_ledger) AS l
+WHERE root_run_id = %s AND target_node = %s AND stage = %s
+"""
 
 _MARK = """
 INSERT INTO _headrace.replayed (origin_run_id, target_node, run_id, row_number)
@@ -94,14 +116,22 @@ SELECT target_node, array_agg(row_number) FROM _headrace.replayed WHERE origin_r
 """
 
 
+Ledger = Literal["ledger", "staging_ledger"]
+
+
 @dataclass(frozen=True, slots=True)
 class LedgerKey:
-    """Whose row it is: the first run of a chain of retries, the target node, the stage and its partition."""
+    """Whose row it is: the first run of a chain of retries, the target node, the stage and its partition.
+
+    The publications of stage n have the stage -1 - n. Rows that are held back are counted in `staging_ledger`, which is
+    unlogged as the tables that hold them are: a crash of the server empties both, and the partitions begin again.
+    """
 
     root_run_id: str
     target_node: str
     stage: int
     partition: int
+    ledger: Ledger = "ledger"
 
     @property
     def values(self) -> tuple[str, str, int, int]:
@@ -112,7 +142,7 @@ class LedgerKey:
 def create_ledger(connection: psycopg.Connection[Any]) -> None:
     """Makes schema and tables when they are not there; safe when many do it at once. Commits."""
     with connection.transaction():
-        there = connection.execute("SELECT to_regclass('_headrace.replayed') IS NOT NULL").fetchone()
+        there = connection.execute("SELECT to_regclass('_headrace.staging_ledger') IS NOT NULL").fetchone()
         if there and there[0]:
             return
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
@@ -121,16 +151,37 @@ def create_ledger(connection: psycopg.Connection[Any]) -> None:
 
 def read_ledger(connection: psycopg.Connection[Any], key: LedgerKey) -> Resume:
     """Where the partition stands; all zero when it has no row."""
-    row = connection.execute(_READ, key.values).fetchone()
-    return Resume() if row is None else Resume(*row)
+    return sealed(connection, key) or Resume()
+
+
+def sealed(connection: psycopg.Connection[Any], key: LedgerKey) -> Resume | None:
+    """The row as it stands; None when there is none."""
+    row = connection.execute(sql.SQL(_READ).format(ledger=sql.Identifier(key.ledger)), key.values).fetchone()
+    return None if row is None else Resume(*row)
+
+
+def seal(connection: psycopg.Connection[Any], key: LedgerKey, done: Resume) -> bool:
+    """Writes the row of a publication inside the caller's transaction; False when it was there before."""
+    return connection.execute(_SEAL, (*key.values, *_counted(done))).rowcount == 1
 
 
 def move_ledger(connection: psycopg.Connection[Any], key: LedgerKey, before: Resume, after: Resume) -> bool:
     """Moves the row inside the caller's transaction; False when it does not stand at `before` any more."""
-    values = (after.rows_done, after.rows_loaded, after.rows_failed, after.rows_skipped, after.position)
-    counters = json.dumps(dict(after.counters))
-    cursor = connection.execute(_MOVE, (*key.values, *values, counters, before.rows_done))
-    return cursor.rowcount == 1
+    statement = sql.SQL(_MOVE).format(ledger=sql.Identifier(key.ledger))
+    values = (*key.values, *_counted(after), before.rows_done, *key.values, before.rows_done)
+    return connection.execute(statement, values).rowcount == 1
+
+
+def rows_read(connection: psycopg.Connection[Any], publication: LedgerKey) -> int:
+    """How many source rows the partitions behind a publication have dealt with, as the ledgers have it now."""
+    key = (publication.root_run_id, publication.target_node, -1 - publication.stage)
+    row = connection.execute(_READ_ROWS, key).fetchone()
+    return 0 if row is None else int(row[0])
+
+
+def _counted(resume: Resume) -> tuple[int | str | None, ...]:
+    values = (resume.rows_done, resume.rows_loaded, resume.rows_failed, resume.rows_skipped, resume.position)
+    return (*values, json.dumps(dict(resume.counters)))
 
 
 def register_load(
@@ -160,12 +211,6 @@ def register_load(
     return int(row[0])
 
 
-def ledger_counts(connection: psycopg.Connection[Any], root_run_id: str, target_node: str) -> Resume:
-    """Sums over all partitions of a target."""
-    row = connection.execute(_COUNTS, (root_run_id, target_node)).fetchone()
-    return Resume() if row is None else Resume(*row)
-
-
 def mark_replayed(
     connection: psycopg.Connection[Any], origin_run_id: str, target_node: str, run_id: str, rows: list[int]
 ) -> bool:
@@ -184,10 +229,32 @@ def replayed_rows(connection: psycopg.Connection[Any], origin_run_id: str) -> di
     return {target_node: set(rows) for target_node, rows in found}
 
 
-def committed_rows(connection: psycopg.Connection[Any], root_run_id: str) -> int:
-    """How many source rows a chain of runs has dealt with for good, over all its targets."""
-    there = connection.execute("SELECT to_regclass('_headrace.ledger') IS NOT NULL").fetchone()
+_FULL = "/full"
+
+
+def full_load_key(run_id: str) -> str:
+    """The ledger's id for a load that only this run can continue; a retry of the run starts it from the beginning."""
+    return run_id + _FULL
+
+
+def is_full_load(load_key: str) -> bool:
+    """Whether it is an id that `full_load_key` gave."""
+    return load_key.endswith(_FULL)
+
+
+def run_of(load_key: str) -> str:
+    """The run in the ledger's id of a load."""
+    return load_key.removesuffix(_FULL)
+
+
+def committed_rows(
+    connection: psycopg.Connection[Any], load_keys: Sequence[str], reading: Sequence[int] = (0,)
+) -> tuple[int, bool]:
+    """How many source rows were dealt with under these ids, in the stages that read sources (`reading`), and whether
+    any row was committed at all: rows may have been published and those that are still held back been lost in a crash
+    of the server."""
+    there = connection.execute("SELECT to_regclass('_headrace.staging_ledger') IS NOT NULL").fetchone()
     if there is None or not there[0]:
-        return 0
-    row = connection.execute(_COMMITTED, (root_run_id,)).fetchone()
-    return int(row[0]) if row is not None else 0
+        return 0, False
+    row = connection.execute(_COMMITTED, (list(reading), list(load_keys))).fetchone()
+    return (int(row[0]), bool(row[1])) if row is not None else (0, False)

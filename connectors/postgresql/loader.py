@@ -2,28 +2,38 @@
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import polars as pl
 import psycopg
 
 from connectors.base import ROW, CommitCallback, Quarantined, Resume, TargetError, Written, no_rejects
 from connectors.postgresql.copy import copy_rows, is_data_error, is_transient
-from connectors.postgresql.encode import encoding_for
-from connectors.postgresql.ledger import LedgerKey, mark_replayed, move_ledger, read_ledger, register_load
+from connectors.postgresql.encode import check_takes
+from connectors.postgresql.ledger import Ledger, LedgerKey, mark_replayed, move_ledger, read_ledger, register_load
 from connectors.postgresql.precheck import precheck
 from connectors.postgresql.quarantine import keep_rows, release_rows
 from connectors.postgresql.refusals import load_what_fits
+from connectors.postgresql.session import Session
 from connectors.postgresql.spec import LoadSpec
-from connectors.postgresql.tables import LOAD_ID, Column, Table, check_columns, describe_table, first_line
-
-T = TypeVar("T")
+from connectors.postgresql.tables import (
+    LOAD_ID,
+    STAGED_PARTITION,
+    STAGED_ROW,
+    Column,
+    Table,
+    check_columns,
+    describe_table,
+)
 
 _LOAD_ID_COLUMN = Column(LOAD_ID, "int8", "bigint", nullable=True)
+_STAGED_COLUMNS = [
+    Column(STAGED_ROW, "int8", "bigint", nullable=True),
+    Column(STAGED_PARTITION, "int4", "integer", nullable=True),
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,29 +45,52 @@ class LoadPlace:
     source_node: str
 
 
-class AppendLoader:
-    """A `PartitionLoader` that copies straight into the target table."""
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Which table the rows are copied into (`schema.table`), and which ledger counts them under which id.
 
-    def __init__(self, spec: LoadSpec, place: LoadPlace, *, sleep: Callable[[float], None] = time.sleep) -> None:
+    `held` rows are not in the target's own table before they are published. A `staged` table carries STAGED_ROW and
+    STAGED_PARTITION besides the columns of the data, and the `extras` that the frame has. A row without a value in a
+    column of `key` is refused.
+    """
+
+    table: str
+    load_key: str
+    ledger: Ledger = "ledger"
+    held: bool = False
+    staged: bool = False
+    key: tuple[str, ...] = ()
+    extras: tuple[Column, ...] = ()
+
+
+class CopyLoader:
+    """A `PartitionLoader` that copies into the target's table, or into one that stands in for it."""
+
+    def __init__(
+        self,
+        spec: LoadSpec,
+        place: LoadPlace,
+        destination: Destination,
+        *,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
         self.resume = Resume()
-        self._spec = spec
-        self._place = place
-        self._key = LedgerKey(spec.root_run_id, spec.target_node, place.stage, place.partition)
-        self._sleep = sleep
-        self._connection: psycopg.Connection[Any] | None = None
+        self._spec, self._place, self._destination = spec, place, destination
+        self._key = LedgerKey(destination.load_key, spec.target_node, place.stage, place.partition, destination.ledger)
+        self._session = Session(spec, sleep=sleep)
         self._table: Table | None = None
         self._load_id = 0
 
-    def __enter__(self) -> AppendLoader:
+    def __enter__(self) -> CopyLoader:
         try:
-            self._persistently(self._open)
+            self._session.persistently(self._open)
         except BaseException:
-            self._close()
+            self._session.close()
             raise
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self._close()
+        self._session.close()
 
     def write(self, frame: pl.DataFrame, on_commit: CommitCallback, quarantined: Sequence[Quarantined] = ()) -> Written:
         """See PartitionLoader."""
@@ -65,7 +98,7 @@ class AppendLoader:
         state = _Attempt()
 
         def load() -> Written:
-            connection = self._connected()
+            connection = self._session.connection()
             if state.arrived(lambda: self._stands(connection)):
                 return self._settle(state)
             try:
@@ -74,13 +107,19 @@ class AppendLoader:
                 # Our own lost commit may have arrived only now; otherwise somebody else loads this partition.
                 if state.arrived(lambda: self._stands(connection)):
                     return self._settle(state)
+                if before.rows_done and self._stands(connection).rows_done == 0:
+                    raise TargetError(
+                        "database_unavailable",
+                        f"PostgreSQL crashed, and what partition {self._place.partition + 1} had staged is gone.",
+                        "A retry reads it again.",
+                    ) from None
                 raise TargetError(
                     "ledger_moved",
                     f"Partition {self._place.partition + 1} of this run is being loaded by somebody else.",
                     "Another worker took it over; this one stops.",
                 ) from None
 
-        return self._persistently(load)
+        return self._session.persistently(load)
 
     def _load(
         self,
@@ -94,24 +133,31 @@ class AppendLoader:
         table = self._described()
         columns = [column for column in (table.column(name) for name in self._spec.columns) if column is not None]
         for column in columns:
-            encoding_for(column, frame.schema[column.name])
-        good, rejects = precheck(frame, columns)
+            check_takes(column, frame.schema[column.name])
+        columns += self._destination.extras
+        good, rejects = precheck(frame, columns, self._destination.key)
         good = good.with_columns(pl.lit(self._load_id, dtype=pl.Int64).alias(LOAD_ID))
+        columns = [*columns, _LOAD_ID_COLUMN]
+        if self._destination.staged:
+            partition = pl.lit(self._place.partition, dtype=pl.Int32).alias(STAGED_PARTITION)
+            good = good.with_columns(pl.col(ROW).alias(STAGED_ROW), partition)
+            columns += _STAGED_COLUMNS
         try:
             with connection.transaction():
                 connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
-                refused = self._copy(connection, table, good, [*columns, _LOAD_ID_COLUMN])
+                refused = self._copy(connection, table, good, columns)
                 if refused.height:
                     rejects = pl.concat([rejects, refused]).sort("row", maintain_order=True)
-                loaded = good.height - refused.get_column("row").n_unique()
-                written = Written(loaded, rejects)
+                taken = good.height - refused.get_column("row").n_unique()
+                held = self._destination.held
+                written = Written(0 if held else taken, rejects, taken if held else 0)
                 after = on_commit(written)
                 keep_rows(
                     connection, self._spec.origin_run_id or self._spec.root_run_id, self._spec.run_id, quarantined
                 )
-                if self._spec.origin_run_id is not None:
+                if self._spec.origin_run_id is not None and not held:
                     loaded_rows = good.filter(~pl.col(ROW).is_in(refused.get_column("row").implode()))
-                    self._settle_replayed(connection, self._spec.origin_run_id, loaded_rows.get_column(ROW))
+                    settle_replayed(connection, self._spec, loaded_rows.get_column(ROW))
                 if not move_ledger(connection, self._key, before, after):
                     raise _Overtaken
                 state.sent = (after, written)
@@ -120,17 +166,6 @@ class AppendLoader:
                 state.sent = None
             raise
         return self._settle(state)
-
-    def _settle_replayed(self, connection: psycopg.Connection[Any], origin: str, rows: pl.Series) -> None:
-        """Failed rows that are loaded now: noted, so that no other replay loads them, and out of quarantine."""
-        spec = self._spec
-        if not mark_replayed(connection, origin, spec.target_node, spec.run_id, rows.to_list()):
-            raise TargetError(
-                "replayed_elsewhere",
-                "Another run has loaded some of these failed rows in the meantime.",
-                "Retry again: what is left is looked up anew.",
-            )
-        release_rows(connection, origin, spec.quarantine_tables, rows)
 
     def _settle(self, state: _Attempt) -> Written:
         assert state.sent is not None
@@ -155,17 +190,18 @@ class AppendLoader:
         return no_rejects()
 
     def _open(self) -> None:
-        connection = self._connected()
-        self._table = describe_table(connection, self._spec.table)
-        check_columns(self._table, self._spec.columns)
+        connection = self._session.connection()
+        self._table = describe_table(connection, self._destination.table)
+        if not self._destination.staged:
+            check_columns(self._table, self._spec.columns)
         self._load_id = register_load(
             connection,
-            self._key,
+            LedgerKey(self._spec.root_run_id, self._spec.target_node, self._place.stage, self._place.partition),
             run_id=self._spec.run_id,
             pipeline_id=self._spec.pipeline_id,
             ir_version=self._spec.ir_version,
             source_node=self._place.source_node,
-            table=self._table.qualified,
+            table=self._spec.table,
         )
         self.resume = read_ledger(connection, self._key)
         connection.commit()
@@ -175,39 +211,18 @@ class AppendLoader:
             raise RuntimeError("the loader is used outside its context")
         return self._table
 
-    def _connected(self) -> psycopg.Connection[Any]:
-        if self._connection is None or self._connection.closed or self._connection.broken:
-            # Prepared statements would outlive changes of the table, and are of no use to COPY.
-            self._connection = psycopg.connect(self._spec.database_url, prepare_threshold=None, connect_timeout=10)
-        return self._connection
 
-    def _close(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-
-    def _persistently(self, action: Callable[[], T]) -> T:
-        """Does it again after transient errors, with growing pauses; raises TargetError when it cannot go on."""
-        retry = self._spec.retry
-        for attempt in range(1, retry.attempts + 1):
-            try:
-                return action()
-            except psycopg.Error as error:
-                if not is_transient(error):
-                    self._close()
-                    code = "refused" if error.sqlstate and error.sqlstate[:2] != "42" else "not_permitted"
-                    raise TargetError(
-                        code, f"The database refused the load into {self._spec.table}: {first_line(error)}"
-                    ) from error
-                self._close()
-                if attempt == retry.attempts:
-                    raise TargetError(
-                        "database_unavailable",
-                        f"The target database failed {attempt} times in a row, last with: {first_line(error)}",
-                        "What is committed is kept; a retry continues behind it.",
-                    ) from error
-                self._sleep(retry.pause(attempt) * random.uniform(0.75, 1.25))  # noqa: S311 - spreads retries apart
-        raise AssertionError("attempts is at least 1")
+def settle_replayed(connection: psycopg.Connection[Any], spec: LoadSpec, rows: pl.Series) -> None:
+    """Failed rows that are loaded now: noted, so that no other replay loads them, and out of quarantine. In the caller's
+    transaction, in a replay (`spec.origin_run_id`); raises TargetError when another replay was faster."""
+    assert spec.origin_run_id is not None
+    if not mark_replayed(connection, spec.origin_run_id, spec.target_node, spec.run_id, rows.to_list()):
+        raise TargetError(
+            "replayed_elsewhere",
+            "Another run has loaded some of these failed rows in the meantime.",
+            "Retry again: what is left is looked up anew.",
+        )
+    release_rows(connection, spec.origin_run_id, spec.quarantine_tables, rows)
 
 
 class _Overtaken(Exception):

@@ -8,12 +8,15 @@ import polars as pl
 
 from connectors.base import REJECT_SCHEMA, ROW, no_rejects
 from connectors.casting import MAX_VALUE
-from connectors.postgresql.encode import ENCODINGS, converted
+from connectors.postgresql.encode import complaint_about, converted
 from connectors.postgresql.tables import Column
 
 
-def precheck(frame: pl.DataFrame, columns: Sequence[Column]) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """(rows that may be sent, converted to what the encoder takes, with ROW; rejects of the others)."""
+def precheck(
+    frame: pl.DataFrame, columns: Sequence[Column], key: Sequence[str] = ()
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """(rows that may be sent, converted to what the encoder takes, with ROW; rejects of the others). A row without a
+    value in a column of `key` cannot be told from others: it is rejected whatever the column allows."""
     rows = frame.get_column(ROW)
     found: list[pl.DataFrame] = []
     bad: pl.Series | None = None
@@ -22,7 +25,7 @@ def precheck(frame: pl.DataFrame, columns: Sequence[Column]) -> tuple[pl.DataFra
         values = frame.get_column(column.name)
         result, misfits = converted(values, column)
         ready.append(result.alias(column.name))
-        for wrong, error, rule in _findings(values, result, misfits, column):
+        for wrong, error, rule in _findings(values, result, misfits, column, column.name in key):
             found.append(_rejects(rows, values, wrong, column.name, error, rule))
             bad = wrong if bad is None else bad | wrong
     good = pl.DataFrame([*ready, rows])
@@ -48,16 +51,17 @@ def without_nul(frame: pl.DataFrame, columns: Sequence[Column]) -> tuple[pl.Data
 
 
 def _findings(
-    values: pl.Series, result: pl.Series, misfits: pl.Series | None, column: Column
+    values: pl.Series, result: pl.Series, misfits: pl.Series | None, column: Column, is_key: bool
 ) -> list[tuple[pl.Series, str, str]]:
     found: list[tuple[pl.Series, str, str]] = []
     if misfits is not None:
-        complaint = ENCODINGS[column.type_name].complaint.format(type=column.sql_type)
+        complaint = complaint_about(column, values.dtype)
         found.append((misfits, complaint, "22003" if "range" in complaint else "22P02"))
-    if not column.nullable and result.null_count():
+    if (is_key or not column.nullable) and result.null_count():
         nulls = result.is_null() if misfits is None else result.is_null() & ~misfits
         if nulls.any():
-            found.append((nulls, f'Null value in column "{column.name}"', "not_null"))
+            error = f'Null value in key column "{column.name}"' if is_key else f'Null value in column "{column.name}"'
+            found.append((nulls, error, "upsert_key" if is_key else "not_null"))
     if result.dtype == pl.String and column.length is not None and _longest(result) > column.length:
         # PostgreSQL drops spaces at the end rather than refuse them.
         long = result.str.len_chars() > column.length

@@ -96,6 +96,14 @@ def keep_rows(
         connection.execute(statement, (root_run_id, run_id, kept.node, *columns))
 
 
+def forget_rows(database_url: str, root_run_id: str, tables: Iterable[str]) -> None:
+    """Takes out what a chain of runs that starts over had put into tables that are there."""
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        for qualified in tables:
+            statement = sql.SQL("DELETE FROM {} WHERE root_run_id = %s")
+            connection.execute(statement.format(sql.Identifier(*split_name(qualified))), (root_run_id,))
+
+
 def release_rows(connection: psycopg.Connection[Any], root_run_id: str, tables: Iterable[str], rows: pl.Series) -> None:
     """Takes rows out that were loaded after all, inside the caller's transaction."""
     for qualified in tables:

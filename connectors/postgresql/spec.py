@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 
@@ -23,7 +24,9 @@ class LoadSpec:
     """`table` is `schema.table`; `columns` are those the batches have, in any order; `database_url` is a libpq URL.
 
     `root_run_id` is the first run of a chain of retries (the ledger's key), `run_id` the present one (the load's).
-    A replay of failed rows has an `origin_run_id`: the root of the runs in which they failed.
+    A replay of failed rows has an `origin_run_id`: the root of the runs in which they failed. `planned_rows` are the
+    source rows of the whole load, the same in every attempt; `staged_rows` are those that must have been dealt with
+    before anything of them is published (None: whatever there is), or say so then, where it is not known before.
     """
 
     database_url: str
@@ -36,4 +39,8 @@ class LoadSpec:
     target_node: str
     origin_run_id: str | None = None
     quarantine_tables: tuple[str, ...] = ()
+    planned_rows: int = 0
+    staged_rows: int | Callable[[], int] | None = None
+    upsert_key: tuple[str, ...] = ()
+    watermark_column: str | None = None
     retry: RetryPolicy = field(default_factory=RetryPolicy)

@@ -11,11 +11,21 @@ import psycopg
 from psycopg import sql
 
 from connectors.base import TargetError
-from connectors.types import data_type_of_postgres
+from connectors.types import MAX_PRECISION, data_type_of_postgres
 from ir.schema import Field
 
 LOAD_ID = "_headrace_load_id"
 """Column (bigint) that every loaded row carries; `_headrace.loads` says which load it was."""
+
+STAGED_ROW = "_headrace_row"
+"""Column (bigint) of a staging table: the source row number."""
+
+STAGED_PARTITION = "_headrace_partition"
+"""Column (integer) of a staging table: the partition the row came with."""
+
+STAGED_OP = "__headrace_op"
+"""Column (text) of a staging table of change events: the operation, one of c, u, d and r. It has
+this name in frames too, where documents cannot name it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +34,7 @@ class Column:
 
     `automatic` columns get a value from the database when the data has none: default, identity or generated.
     `generated` ones (and identity ALWAYS) never take one. `length` is a varchar's or char's limit in characters.
+    `base_type` is the type without a domain, a length or a precision, as written in SQL.
     """
 
     name: str
@@ -36,6 +47,12 @@ class Column:
     precision: int | None = None
     scale: int | None = None
     labels: tuple[str, ...] | None = None
+    base_type: str | None = None
+
+    @property
+    def is_array(self) -> bool:
+        """An array of any type."""
+        return (self.base_type or self.sql_type).endswith("[]")
 
     @property
     def writable(self) -> bool:
@@ -51,8 +68,11 @@ class Column:
     def field(self) -> Field:
         """The column in IR words."""
         data_type = data_type_of_postgres(self.type_name)
-        precision = self.length if data_type == "varchar" else self.precision
-        return Field(self.name, data_type, precision, self.scale)
+        if data_type == "varchar":
+            return Field(self.name, data_type, self.length)
+        if self.precision is not None and not 0 <= (self.scale or 0) <= self.precision <= MAX_PRECISION:
+            return Field(self.name, data_type)  # a size the IR has no words for
+        return Field(self.name, data_type, self.precision, self.scale)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,8 +144,9 @@ def describe_table(database: str | psycopg.Connection[Any], qualified: str) -> T
     return Table(schema, name, oid, columns, keys)
 
 
-def check_columns(table: Table, loaded: Sequence[str]) -> None:
-    """Raises TargetError when these columns cannot be loaded: unknown, generated, or a required one left out."""
+def check_columns(table: Table, loaded: Sequence[str], filled: Sequence[str] = ()) -> None:
+    """Raises TargetError when these columns cannot be loaded: unknown, generated, or a required one left out;
+    `filled` ones may be."""
     for name in loaded:
         column = table.column(name)
         if column is None:
@@ -142,7 +163,7 @@ def check_columns(table: Table, loaded: Sequence[str]) -> None:
                 "Drop it from the data.",
             )
     for column in table.columns:
-        if column.required and column.name not in loaded:
+        if column.required and column.name not in (*loaded, *filled):
             raise TargetError(
                 "missing_required_column",
                 f"Column '{column.name}' of {table.qualified} must not be null and has no default; the data lacks it.",
@@ -156,9 +177,9 @@ def first_line(error: BaseException) -> str:
 
 
 def _column(row: tuple[Any, ...]) -> Column:
-    name, type_name, sql_type, nullable, automatic, generated, length, precision, scale, labels = row
+    name, type_name, sql_type, nullable, automatic, generated, length, precision, scale, labels, base_type = row
     enum = tuple(labels) if labels else None
-    return Column(name, type_name, sql_type, nullable, automatic, generated, length, precision, scale, enum)
+    return Column(name, type_name, sql_type, nullable, automatic, generated, length, precision, scale, enum, base_type)
 
 
 def _missing(connection: psycopg.Connection[Any], schema: str, name: str) -> TargetError:
@@ -194,7 +215,8 @@ SELECT a.attname::text,
        CASE WHEN t.typname IN ('varchar', 'bpchar') AND b.typmod > 4 THEN b.typmod - 4 END,
        CASE WHEN t.typname = 'numeric' AND b.typmod > 4 THEN ((b.typmod - 4) >> 16) & 65535 END,
        CASE WHEN t.typname = 'numeric' AND b.typmod > 4 THEN (((b.typmod - 4) & 2047) # 1024) - 1024 END,
-       (SELECT array_agg(e.enumlabel::text ORDER BY e.enumsortorder) FROM pg_enum e WHERE e.enumtypid = t.oid)
+       (SELECT array_agg(e.enumlabel::text ORDER BY e.enumsortorder) FROM pg_enum e WHERE e.enumtypid = t.oid),
+       format_type(b.type, -1)
 FROM base b JOIN pg_type t ON t.oid = b.type AND t.typtype <> 'd'
 JOIN strict s ON s.attnum = b.attnum
 JOIN pg_attribute a ON a.attrelid = %(oid)s::oid AND a.attnum = b.attnum

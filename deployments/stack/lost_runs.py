@@ -5,6 +5,7 @@ The automation of `zombies` would find them, a minute and a half later; until th
 
 from __future__ import annotations
 
+import time
 from datetime import datetime
 from typing import Any
 
@@ -12,6 +13,34 @@ import httpx
 
 _UNFINISHED = ["PENDING", "RUNNING", "CANCELLING"]
 _PAGE = 200
+
+
+_AGAIN_SECONDS = 2.0
+
+
+class LostRuns:
+    """Runs that died with their worker while the stack goes on. Prefect may be away just then: it is told later."""
+
+    def __init__(self, prefect_api_url: str, *, pool: str, worker: str) -> None:
+        self._url, self._pool, self._worker = prefect_api_url, pool, worker
+        self._before: datetime | None = None
+        self._next = 0.0
+
+    def since(self, died: datetime) -> None:
+        """The worker's processes are gone; what it had in hand is lost."""
+        self._before, self._next = died, 0.0
+
+    def end(self) -> int:
+        """Tells Prefect when there is something to tell; returns how many runs were ended just now."""
+        if self._before is None or time.monotonic() < self._next:
+            return 0
+        try:
+            lost = end_lost_runs(self._url, pool=self._pool, worker=self._worker, before=self._before)
+        except httpx.HTTPError:
+            self._next = time.monotonic() + _AGAIN_SECONDS
+            return 0
+        self._before = None
+        return lost
 
 
 def end_lost_runs(prefect_api_url: str, *, pool: str, worker: str, before: datetime) -> int:

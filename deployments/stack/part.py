@@ -1,70 +1,104 @@
-"""One process of the stack: started with its own log, asked to end, ended if it does not."""
+"""One process of the stack: started with its own log, and again when it dies; asked to end, ended if it does not."""
 
 from __future__ import annotations
 
 import os
 import signal
 import subprocess
+import time
+from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from deployments.stack.errors import StackError
 from deployments.stack.process import die_with_parent, ending, last_lines, start_log
 
+_MOST_DEATHS = 5
+_WITHIN_SECONDS = 60.0
 
-@dataclass(frozen=True, slots=True)
+
+class Deaths:
+    """When something died lately: once in a while is mended by starting it again, all the time is not."""
+
+    def __init__(self) -> None:
+        self._times: deque[float] = deque(maxlen=_MOST_DEATHS)
+
+    def too_many(self) -> bool:
+        """Counts one more, now; True when it is the fifth within a minute."""
+        self._times.append(time.monotonic())
+        return len(self._times) == _MOST_DEATHS and self._times[-1] - self._times[0] < _WITHIN_SECONDS
+
+
 class Part:
-    """A running part: its title for people, its process and its log."""
+    """A part of the stack with a title for people. Start it from the main thread; it dies with this process (Linux)."""
 
-    title: str
-    process: subprocess.Popen[bytes]
-    log: Path
-    stop_seconds: float
+    def __init__(
+        self,
+        title: str,
+        command: Sequence[str],
+        *,
+        log: Path,
+        folder: Path,
+        environment: Mapping[str, str],
+        stop_seconds: float,
+    ) -> None:
+        self.title, self.log, self.stop_seconds = title, log, stop_seconds
+        self._command, self._folder, self._environment = list(command), folder, dict(environment)
+        self._process: subprocess.Popen[bytes] | None = None
+        self._deaths = Deaths()
+
+    def start(self, *arguments: str, pass_fds: Sequence[int] = ()) -> None:
+        """Starts its command; `arguments` are added this once."""
+        start_log(self.log, f"{self.title} starts")
+        with self.log.open("ab") as output:
+            self._process = subprocess.Popen(  # noqa: S603
+                [*self._command, *arguments],
+                cwd=self._folder,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # Ctrl-C is for the supervisor, which stops the parts in order
+                pass_fds=pass_fds,
+                preexec_fn=die_with_parent(signal.SIGKILL),  # noqa: PLW1509
+            )
 
     def check(self) -> None:
         """Raises StackError with the end of its log when the process is gone."""
-        code = self.process.poll()
+        code = self._running.poll()
         if code is not None:
             raise StackError(f"{self.title} {ending(code)}. The end of {self.log}:\n{last_lines(self.log)}")
+
+    def mend(self) -> str | None:
+        """Starts it again when it is gone; gives how it had ended. Raises StackError when it keeps ending."""
+        code = self._running.poll()
+        if code is None:
+            return None
+        if self._deaths.too_many():
+            self.check()
+        self._end_session()
+        self.start()
+        return ending(code)
 
     def stop(self) -> bool:
         """Ends the process and whatever it started; returns False when it had to be killed."""
         willing = True
-        self.process.terminate()
+        self._running.terminate()
         try:
-            self.process.wait(self.stop_seconds)
+            self._running.wait(self.stop_seconds)
         except subprocess.TimeoutExpired:
             willing = False
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.process.pid, signal.SIGKILL)  # its session's leftovers, and itself when it did not end
-        self.process.wait()
+        self._end_session()
+        self._running.wait()
         return willing
 
+    @property
+    def _running(self) -> subprocess.Popen[bytes]:
+        assert self._process is not None, "started before"
+        return self._process
 
-def start_part(
-    title: str,
-    command: Sequence[str],
-    *,
-    log: Path,
-    folder: Path,
-    environment: Mapping[str, str],
-    stop_seconds: float,
-    pass_fds: Sequence[int] = (),
-) -> Part:
-    """Starts `command` in `folder`; call it from the main thread. It dies with this process (Linux)."""
-    start_log(log, f"{title} starts")
-    with log.open("ab") as output:
-        process = subprocess.Popen(  # noqa: S603
-            command,
-            cwd=folder,
-            env=dict(environment),
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,  # Ctrl-C is for the supervisor, which stops the parts in order
-            pass_fds=pass_fds,
-            preexec_fn=die_with_parent(signal.SIGKILL),  # noqa: PLW1509
-        )
-    return Part(title, process, log, stop_seconds)
+    def _end_session(self) -> None:
+        """Its session's leftovers, and itself when it did not end."""
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._running.pid, signal.SIGKILL)

@@ -25,12 +25,14 @@ import psycopg
 from psycopg import sql
 
 from deployments.stack.errors import StackError
+from deployments.stack.part import Deaths
 from deployments.stack.process import die_with_parent, last_lines
 
 SUPERUSER = "postgres"
 _SOCKET_PATH_LIMIT = 100  # bytes; the kernel's limit for a Unix socket path is 108 with its final NUL
 _START_SECONDS = 60.0
 _STOP_SECONDS = 30.0
+_ORPHAN_SECONDS = 10.0
 
 SETTINGS: Mapping[str, str] = {
     "listen_addresses": "",
@@ -53,6 +55,9 @@ SETTINGS: Mapping[str, str] = {
 DISPOSABLE: Mapping[str, str] = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 """Settings for a server whose data nobody keeps (tests)."""
 
+KILLABLE: Mapping[str, str] = {"fsync": "off", "full_page_writes": "off"}
+"""Settings for a server that is killed while its machine goes on (tests): what it committed is there afterwards."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Account:
@@ -71,6 +76,7 @@ class EmbeddedPostgres:
         self._child: subprocess.Popen[bytes] | None = None
         self._taken_over: int | None = None
         self._socket_dir = self.data
+        self._deaths = Deaths()
 
     @property
     def pid(self) -> int | None:
@@ -98,6 +104,7 @@ class EmbeddedPostgres:
             _initialise(binaries, self.data, account)
         self._child = None
         if _running(self.data) is None:
+            _end_orphans(self.data)
             (self.data / "postmaster.pid").unlink(missing_ok=True)
             self._socket_dir = _socket_dir(self.data, account)
             self._child = self._spawn(binaries, account)
@@ -108,6 +115,15 @@ class EmbeddedPostgres:
         gone = self._child.poll() is not None if self._child is not None else self._server() is None
         if gone:
             raise StackError(f"PostgreSQL ended. The end of {self.log}:\n{last_lines(self.log)}")
+
+    def mend(self) -> bool:
+        """Starts the server again when it is gone; says whether it was. Raises StackError when it keeps ending."""
+        if self._server() is not None:
+            return False
+        if self._deaths.too_many():
+            self.check()
+        self.start()
+        return True
 
     def stop(self) -> None:
         """Shuts the server down (open transactions are rolled back); returns when the process is gone.
@@ -167,6 +183,21 @@ class EmbeddedPostgres:
                 return
             time.sleep(0.02)
         raise StackError(f"PostgreSQL was not ready within {_START_SECONDS:.0f} s:\n{last_lines(self.log)}")
+
+
+def _end_orphans(data: Path) -> None:
+    """Waits for the backends of a server that was killed: they notice, but two servers must never share a folder, and
+    the file that tells PostgreSQL so is about to be removed."""
+    orphans = [
+        process
+        for process in psutil.process_iter(["name", "cwd"])
+        if process.info["name"] == "postgres" and process.info["cwd"] == str(data)
+    ]
+    _, left = psutil.wait_procs(orphans, timeout=_ORPHAN_SECONDS)
+    for process in left:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(left, timeout=_ORPHAN_SECONDS)
 
 
 def ensure_database(url: str, name: str) -> None:

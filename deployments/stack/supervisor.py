@@ -1,6 +1,7 @@
 """Runs the whole stack: starts its parts as early as each can, watches them, stops them in order.
 
-One thread, no event loop: it waits by looking, twenty times a second. A part that ends ends the stack.
+One thread, no event loop: it waits by looking, twenty times a second. A part that dies is started again; one that dies
+all the time, or while the stack starts, ends the stack.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from types import FrameType
@@ -23,9 +24,9 @@ from deployments.stack.encryption import load_encryption_keys, settle_encryption
 from deployments.stack.errors import StackError
 from deployments.stack.layout import DATABASE, PREFECT_DATABASE_SUFFIX, STACK_WORKER, WORK_POOL, Layout
 from deployments.stack.lock import StackLock
-from deployments.stack.lost_runs import end_lost_runs
+from deployments.stack.lost_runs import LostRuns, end_lost_runs
 from deployments.stack.options import StackOptions
-from deployments.stack.part import Part, start_part
+from deployments.stack.part import Part
 from deployments.stack.ports import choose_port, http_url
 from deployments.stack.postgres import EmbeddedPostgres, ensure_database
 from deployments.stack.process import last_lines, start_log
@@ -68,7 +69,9 @@ class Supervisor:
     def __init__(self, options: StackOptions, layout: Layout, report: Report, stopping: Callable[[], bool]) -> None:
         self._options, self._layout, self._report, self._stopping = options, layout, report, stopping
         self._parts: list[Part] = []  # in the order they stop
+        self._worker: Part | None = None
         self._postgres: EmbeddedPostgres | None = None
+        self._lost_runs: LostRuns | None = None
         self._began, self._began_at = time.monotonic(), datetime.now(UTC)
 
     def run(self, ready: Callable[[StackState], None]) -> None:
@@ -79,7 +82,8 @@ class Supervisor:
             self._say("ready")
             ready(state)
             while True:
-                self._look()
+                self._wait()
+                self._mend()
         except _StopRequested:
             self._say("stopping")
         finally:
@@ -126,10 +130,12 @@ class Supervisor:
             stop_seconds=15,
         )
         read_end, write_end = os.pipe()
-        worker = self._launch(
+        worker = self._worker = self._launch(
             "worker",
             "The worker",
-            ["deployments.worker", "--pool", WORK_POOL, "--name", STACK_WORKER, "--ready-fd", str(write_end)],
+            ["deployments.worker", "--pool", WORK_POOL, "--name", STACK_WORKER],
+            "--ready-fd",
+            str(write_end),
             environment=client | headrace,
             stop_seconds=40,
             pass_fds=[write_end],
@@ -150,6 +156,7 @@ class Supervisor:
         self._say(f"Prefect at {prefect_url}")
         try:
             ensure_zombie_automation(prefect_api_url)
+            self._lost_runs = LostRuns(prefect_api_url, pool=WORK_POOL, worker=STACK_WORKER)
             lost = end_lost_runs(prefect_api_url, pool=WORK_POOL, worker=STACK_WORKER, before=self._began_at)
         except httpx.HTTPError as error:
             raise StackError(f"Prefect could not be told of lost runs: {error}") from None
@@ -218,12 +225,12 @@ class Supervisor:
         name: str,
         title: str,
         module: list[str],
-        *,
+        *at_first: str,
         environment: dict[str, str],
         stop_seconds: float,
-        pass_fds: list[int] | None = None,
+        pass_fds: Sequence[int] = (),
     ) -> Part:
-        part = start_part(
+        part = Part(
             title,
             [*_PYTHON, *module],
             log=self._layout.log(name),
@@ -231,8 +238,8 @@ class Supervisor:
             folder=self._layout.prefect_home,
             environment=environment,
             stop_seconds=stop_seconds,
-            pass_fds=pass_fds or [],
         )
+        part.start(*at_first, pass_fds=pass_fds)
         self._parts.insert(0, part)
         return part
 
@@ -247,13 +254,28 @@ class Supervisor:
 
     def _look(self) -> None:
         """Waits a moment. Raises _StopRequested, or StackError when a part has ended."""
-        if self._stopping():
-            raise _StopRequested
+        self._wait()
         for part in self._parts:
             part.check()
         if self._postgres is not None:
             self._postgres.check()
+
+    def _wait(self) -> None:
+        if self._stopping():
+            raise _StopRequested
         time.sleep(_LOOK_SECONDS)
+
+    def _mend(self) -> None:
+        """Starts again what died. Raises StackError when that is of no use."""
+        if self._postgres is not None and self._postgres.mend():
+            self._say("PostgreSQL ended and was started again")
+        for part in self._parts:
+            if (how := part.mend()) is not None:
+                self._say(f"{part.title} {how} and was started again")
+                if part is self._worker and self._lost_runs is not None:
+                    self._lost_runs.since(datetime.now(UTC))
+        if self._lost_runs is not None and (lost := self._lost_runs.end()):
+            self._say(f"{lost} run(s) that died with the worker marked as crashed")
 
     def _stop(self) -> None:
         for part in self._parts:

@@ -22,6 +22,7 @@ from prefect.runner._flow_run_executor import FlowRunExecutionResult, FlowRunExe
 from prefect.runner._process_manager import ProcessHandle, create_isolated_termination_scope
 from prefect.runner._starter_engine import EngineCommandStarter
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME
+from prefect.states import Cancelled
 from prefect.workers.base import BaseJobConfiguration, BaseVariables, BaseWorker, BaseWorkerResult
 
 from deployments.worker.folders import RUN_FOLDERS
@@ -145,7 +146,23 @@ class HeadraceWorker(BaseWorker[BaseJobConfiguration, BaseVariables, HeadraceWor
                     status.started(handle.pid)
         if execution is None or execution.status_code is None:
             raise ZygoteLost("the run's process did not start")
+        if execution.status_code != 0:
+            await self._end_cancelling(flow_run)
         return HeadraceWorkerResult(status_code=execution.status_code, identifier=str(execution.handle.pid))
+
+    async def _end_cancelling(self, flow_run: FlowRun) -> None:
+        """A process that ended while its run was being cancelled has cancelled it, however it ended.
+
+        Prefect's engine refuses to begin such a run and exits, and nobody else would end it: it stood for ever and kept
+        its pipeline's only slot.
+        """
+        try:
+            now = await self.client.read_flow_run(flow_run.id)
+            if now.state is not None and now.state.is_cancelling():
+                # Not forced: only an orchestrated change gives the pipeline's concurrency slot back.
+                await self.client.set_flow_run_state(now.id, Cancelled(message="Cancelled while it started."))
+        except (httpx.HTTPError, TimeoutError) as error:
+            self._note_away(error)
 
     async def get_and_submit_flow_runs(self) -> list[FlowRun]:
         """Asks for due runs and starts them. Prefect being away is not an error: the next time may work."""

@@ -10,6 +10,7 @@ import polars as pl
 
 from connectors.casting import cast_native, format_problem
 from connectors.types import polars_dtype
+from flows.compile.broadcast import Broadcast
 from flows.compile.step import Check, OnFail
 from ir.datatypes import EXPECTED
 from ir.schema import Field
@@ -66,9 +67,9 @@ def _comparable(have: pl.DataType, to: Field) -> bool:
     return numeric and (have.is_numeric() or have == pl.Boolean)
 
 
-def as_text(column: str, have: pl.DataType) -> pl.Expr:
-    """The column's values as a person would write them."""
-    value = pl.col(column)
+def as_text(column: str, have: pl.DataType, value: pl.Expr | None = None) -> pl.Expr:
+    """The column's values, or others of its type, as a person would write them."""
+    value = pl.col(column) if value is None else value
     if isinstance(have, pl.Datetime):
         return value.dt.to_string("iso:strict")
     if have == pl.Binary:
@@ -77,10 +78,17 @@ def as_text(column: str, have: pl.DataType) -> pl.Expr:
 
 
 def check(
-    rule: str, column: str, have: pl.DataType, fails: pl.Expr, message: str, on_fail: OnFail = "quarantine"
+    rule: str,
+    column: str,
+    have: pl.DataType,
+    fails: pl.Expr,
+    message: str,
+    on_fail: OnFail = "quarantine",
+    *,
+    reads: tuple[Broadcast, ...] = (),
 ) -> Check:
     """A check on one column; where `fails` is null the row passes (a null passes every rule but `not_null`)."""
-    return Check(rule, column, fails.fill_null(value=False), as_text(column, have), message, on_fail)
+    return Check(rule, column, fails.fill_null(value=False), as_text(column, have), message, on_fail, reads)
 
 
 def readable(

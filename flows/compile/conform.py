@@ -1,7 +1,8 @@
 """The last step before a target: exactly the table's columns, in its types.
 
 Only columns that both the data and the table have are written (loading.md); a value that does not fit the column's type
-becomes an error row; a table column without a default that the data lack is a fault before the first byte.
+becomes an error row; a table column without a default that the data lack is a fault before the first byte. What becomes
+of columns that the table lacks, `schemaContract` says.
 """
 
 from __future__ import annotations
@@ -12,8 +13,10 @@ from dataclasses import dataclass
 import polars as pl
 
 from connectors.base import ROW
+from connectors.postgresql.tables import STAGED_OP
 from connectors.types import polars_dtype
 from flows.compile.casting import ImpossibleCast, readable
+from flows.compile.contract import TargetColumn, extra_columns
 from flows.compile.scope import Scope
 from flows.compile.step import Check, Step
 from ir.nodes import TargetNode
@@ -22,27 +25,24 @@ from ir.schema import Field
 
 
 @dataclass(frozen=True, slots=True)
-class TargetColumn:
-    """A column of the target's table. `required`: not null and without a default; `writable`: not generated."""
-
-    field: Field
-    required: bool = False
-    writable: bool = True
-
-
-@dataclass(frozen=True, slots=True)
 class Conformed:
-    """The step, the table's columns that will be written, and the incoming columns that the table lacks."""
+    """The step, the table's columns that will be written, the incoming columns that are not, and the columns that the
+    table must be given first."""
 
     step: Step
     columns: tuple[str, ...]
     left_out: tuple[str, ...]
+    added: tuple[Field, ...] = ()
 
 
 def conform(node: TargetNode, scope: Scope, table: Sequence[TargetColumn]) -> Conformed:
     """The step for `table`; raises PlanError when nothing or not enough would be written."""
     by_name = {column.field.name: column for column in table if column.writable}
     incoming = _incoming(node, scope, by_name)
+    extra = extra_columns(node, scope, table, incoming.values())
+    added = extra.added
+    by_name |= {field.name: TargetColumn(field) for field in added}
+    incoming |= {field.name: field.name for field in added}
     if not incoming:
         message = f"The data and the table {node.table} have no column in common"
         raise scope.fault("schema", "no_common_column", message, f"the table has {', '.join(by_name)}")
@@ -56,26 +56,28 @@ def conform(node: TargetNode, scope: Scope, table: Sequence[TargetColumn]) -> Co
     columns: list[pl.Expr] = []
     for name, source in incoming.items():
         have, to = scope.schema[source], by_name[name].field
-        if have == polars_dtype(to) and to.data_type not in ("uuid",):
+        if by_name[name].takes(have) or (have == polars_dtype(to) and to.data_type not in ("uuid",)):
             columns.append(pl.col(source).alias(name))
             continue
         try:
             check, read = readable("type", source, have, to)
         except ImpossibleCast as error:
             raise scope.fault("schema", "impossible_cast", f"'{source}' to '{name}': {error}") from None
-        if not _always_fits(have, polars_dtype(to)):
+        if to.data_type == "uuid" or not _always_fits(have, polars_dtype(to)):
             checks.append(check)
         columns.append(read.alias(name))
-    selected = (*columns, pl.col(ROW), pl.col("^__f[0-9]+_[0-9]+$"))
+    selected = (*columns, pl.col(ROW), pl.col(f"^{STAGED_OP}$"), pl.col("^__f[0-9]+_[0-9]+$"))
     step = Step(
         node.id,
         scope.path,
         f"conform to {node.table} ({', '.join(incoming)})",
-        checks=tuple(checks),
+        checks=(*extra.checks, *checks),
         reshape=lambda frame: frame.select(selected),
+        origins=incoming,
     )
     used = set(incoming.values())
-    return Conformed(step, tuple(incoming), tuple(name for name in scope.visible if name not in used))
+    left_out = tuple(name for name in scope.visible if name not in used)
+    return Conformed(step, tuple(incoming), left_out, added)
 
 
 def _incoming(node: TargetNode, scope: Scope, by_name: dict[str, TargetColumn]) -> dict[str, str]:

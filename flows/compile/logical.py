@@ -3,32 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from graphlib import TopologicalSorter
+from typing import Any
 
 import polars as pl
 
 from connectors.base import ROW
 from connectors.types import polars_dtype
-from flows.compile.conform import TargetColumn, conform
+from flows.compile.branch import compile_branch
+from flows.compile.broadcast import ReferenceTable
+from flows.compile.change_events import change_events
+from flows.compile.conform import conform
+from flows.compile.contract import TargetColumn
+from flows.compile.join import compile_join
 from flows.compile.ops import COMPILERS
+from flows.compile.private import conceal
 from flows.compile.rules import compile_rule
-from flows.compile.scope import PlanError, Scope
+from flows.compile.rules.unique import mark_repeated
+from flows.compile.scope import PlanError, Scope, Undecided
 from flows.compile.step import Check, Step
+from flows.compile.upsert_key import key_problem, only_key_problem
+from flows.compile.watermark import watermark_problem
 from ir import PipelineIR, Problem
-from ir.nodes import AnyNode, SourceNode, TargetNode, TransformNode, ValidateNode
+from ir.nodes import AnyNode, BranchNode, JoinNode, SourceNode, TargetNode, TransformNode, ValidateNode, producer
+from ir.rules import Unique
 from ir.schema import Schema
 
 
 @dataclass(frozen=True, slots=True)
 class LogicalNode:
-    """A node with its steps and the columns behind it. `written` and `left_out` belong to targets."""
+    """A node with its steps and the columns behind it. `written`, `left_out` and `added` belong to targets; `private`
+    are the columns behind it whose values must not be shown."""
 
     node: AnyNode
     steps: tuple[Step, ...]
     schema: pl.Schema
     written: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
+    added: Schema = ()
+    private: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +54,19 @@ class LogicalPlan:
 
 
 def logical_plan(
-    ir: PipelineIR, sources: Mapping[str, Schema], targets: Mapping[str, Sequence[TargetColumn]]
+    ir: PipelineIR,
+    sources: Mapping[str, Schema],
+    targets: Mapping[str, Sequence[TargetColumn]],
+    *,
+    secrets: Mapping[str, Any] | None = None,
+    tables: Mapping[str, ReferenceTable] | None = None,
 ) -> LogicalPlan:
     """Types every node whose inputs' columns are known. A source without a schema in `sources` leaves what depends on
-    it unchecked; a target without columns in `targets` is not conformed."""
+    it unchecked; a target without columns in `targets` is not conformed. `secrets` are the credentials that ops may
+    name; without them the plan can be looked at, but not run. `tables` are those that rows may be looked up in, by
+    qualified name; without them lookups, and what stands behind them, are not checked."""
     index = {node.id: position for position, node in enumerate(ir.nodes)}
-    order = TopologicalSorter({node.id: set(node.inputs) for node in ir.nodes}).static_order()
+    order = TopologicalSorter({node.id: [*map(producer, node.inputs)] for node in ir.nodes}).static_order()
     compiled: dict[str, LogicalNode] = {}
     problems: list[Problem] = []
     for node_id in order:
@@ -55,61 +76,109 @@ def logical_plan(
             if node.id in sources:
                 compiled[node.id] = LogicalNode(node, (), _source_schema(sources[node.id]))
             continue
-        if node.inputs[0] not in compiled:
+        before = [compiled[reference] for reference in map(producer, node.inputs) if reference in compiled]
+        if len(before) < len(node.inputs):
             continue
-        schema = compiled[node.inputs[0]].schema
+        schema = before[0].schema
+        if isinstance(node, TargetNode) and (fault := watermark_problem(node, path, schema, targets.get(node.id))):
+            problems.append(fault)
+            continue
         match node:
             case TransformNode():
-                compiled[node.id] = _transform(node, path, schema, problems)
-            case ValidateNode():
-                compiled[node.id] = _validate(node, path, schema, problems)
-            case TargetNode() if node.id in targets:
                 try:
-                    result = conform(node, Scope(node.id, path, schema), targets[node.id])
+                    compiled[node.id] = _transform(node, Scope(node.id, path, schema, tables, secrets), problems)
+                except Undecided:
+                    continue
+            case ValidateNode():
+                compiled[node.id] = _validate(node, Scope(node.id, path, schema, tables, secrets), problems)
+            case BranchNode():
+                steps = compile_branch(node, Scope(node.id, path, schema, tables, secrets), problems)
+                compiled[node.id] = LogicalNode(node, steps, schema)
+            case JoinNode():
+                try:
+                    step = compile_join(node, Scope(node.id, path, schema), Scope(node.id, path, before[1].schema))
                 except PlanError as error:
                     problems.append(error.problem)
                     continue
-                last = _after(result.step, schema)
-                compiled[node.id] = LogicalNode(node, (result.step,), last, result.columns, result.left_out)
-    return LogicalPlan(compiled, tuple(problems))
+                compiled[node.id] = LogicalNode(node, (step,), step.schema_behind(schema, before[1].schema))
+            case TargetNode():
+                try:
+                    target = _target(node, Scope(node.id, path, schema), targets.get(node.id))
+                except PlanError as error:
+                    problems.append(error.problem)
+                    continue
+                if target is not None:
+                    compiled[node.id] = target
+    return LogicalPlan(conceal(compiled), tuple(problems))
 
 
 def _source_schema(schema: Schema) -> pl.Schema:
     return pl.Schema({field.name: polars_dtype(field) for field in schema} | {ROW: pl.Int64})
 
 
-def _transform(node: TransformNode, path: str, schema: pl.Schema, problems: list[Problem]) -> LogicalNode:
+def _transform(node: TransformNode, before: Scope, problems: list[Problem]) -> LogicalNode:
+    """The node's steps; raises Undecided when the columns behind one of its ops cannot be known yet."""
     steps: list[Step] = []
+    schema = before.schema
     for position, op in enumerate(node.ops):
-        scope = Scope(node.id, f"{path}.ops[{position}]", schema)
+        scope = replace(before, path=f"{before.path}.ops[{position}]", schema=schema)
         try:
             compiled = COMPILERS[type(op)](op, scope)
             for step in compiled:
                 with scope.checked(""):
-                    schema = _after(step, schema)
+                    schema = step.schema_behind(schema)
         except PlanError as error:
             problems.append(error.problem)
-            # Later ops are checked too; the column this one would have made is taken as untyped, so that one
+            # Later ops are checked too; the columns this one would have made are taken as untyped, so that one
             # mistake is told once.
-            made = getattr(op, "field", None) or getattr(op, "to", None)
-            if isinstance(made, str) and made not in schema:
-                schema = pl.Schema({**schema, made: pl.Null()})
+            schema = pl.Schema({**schema, **{name: pl.Null() for name in op.makes if name not in schema}})
             continue
         steps.extend(compiled)
     return LogicalNode(node, tuple(steps), schema)
 
 
-def _validate(node: ValidateNode, path: str, schema: pl.Schema, problems: list[Problem]) -> LogicalNode:
+def _target(node: TargetNode, scope: Scope, table: Sequence[TargetColumn] | None) -> LogicalNode | None:
+    """The node, or None where its table is not known. Raises PlanError."""
+    steps: list[Step] = []
+    if (events := change_events(node, scope, table)) is not None:
+        steps.append(events)
+        scope = replace(scope, schema=events.schema_behind(scope.schema))
+    known = events is not None or node.load_mode != "cdc_mirror"
+    if known and (fault := key_problem(node, scope.path, scope.schema, table)):
+        raise PlanError(fault)
+    if table is None:
+        return None
+    result = conform(node, scope, table)
+    if fault := only_key_problem(node, scope.path, result.columns):
+        raise PlanError(fault)
+    steps.append(result.step)
+    last = result.step.schema_behind(scope.schema)
+    return LogicalNode(node, tuple(steps), last, result.columns, result.left_out, result.added)
+
+
+def _validate(node: ValidateNode, before: Scope, problems: list[Problem]) -> LogicalNode:
+    places = [(rule, f"{before.path}.rowLevel[{position}]") for position, rule in enumerate(node.row_level)]
+    marking: dict[str, Step] = {}
+    scope = before
+    for rule, path in places:
+        if isinstance(rule.parsed, Unique) and rule.field in before.schema and rule.field not in marking:
+            try:
+                marking[rule.field] = mark_repeated(replace(scope, path=path), rule.field)
+            except PlanError as error:
+                problems.append(error.problem)
+                return LogicalNode(node, (), before.schema)
+            scope = replace(scope, schema=marking[rule.field].schema_behind(scope.schema))
     checks: list[Check] = []
-    for position, rule in enumerate(node.row_level):
+    for rule, path in places:
         try:
-            checks.append(compile_rule(rule, Scope(node.id, f"{path}.rowLevel[{position}]", schema)))
+            checks.append(compile_rule(rule, replace(scope, path=path)))
         except PlanError as error:
             problems.append(error.problem)
+        except Undecided:
+            continue
     label = "check " + ", ".join(f"{rule.field} {rule.rule} ({rule.on_fail})" for rule in node.row_level)
-    return LogicalNode(node, (Step(node.id, path, label, checks=tuple(checks)),), schema)
-
-
-def _after(step: Step, schema: pl.Schema) -> pl.Schema:
-    """The columns behind a step, found by running it on no rows."""
-    return step.apply(pl.LazyFrame(schema=schema)).collect().schema
+    marks = [name for name in scope.schema if name not in before.schema]
+    judge = Step(node.id, before.path, label, checks=tuple(checks))
+    if marks:
+        judge = replace(judge, reshape=lambda frame: frame.drop(marks), origins={})
+    return LogicalNode(node, (*marking.values(), judge), before.schema)

@@ -1,134 +1,302 @@
-"""From typed nodes to what runs: stages of fused steps between a source and a target, cut into partitions."""
+"""From typed nodes to what runs: stages of fused steps, from a source or a gathering to sinks, cut into partitions."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from connectors.base import Discovery, Partition
+from connectors.base import ROW, Discovery, Partition
+from connectors.types import field_of_polars
+from flows.compile.gather import bucket_count
 from flows.compile.logical import LogicalNode, LogicalPlan
-from flows.compile.segment import Segment, fuse
+from flows.compile.segment import fuse
+from flows.compile.stage import Gathering, Load, Outlet, Sending, Stage, Stretch
 from flows.compile.step import Step
+from flows.compile.upsert_key import missing_keys
+from flows.compile.watermark import missing_watermarks
 from ir import PipelineIR, Problem
-from ir.nodes import SourceNode, TargetNode, ValidateNode
-from ir.schema import Schema
-
-
-@dataclass(frozen=True, slots=True)
-class Stage:
-    """A chain of row-local nodes from a source to a target: each partition passes through it in one go, and nothing is
-    written in between. `schema` is what the source gives."""
-
-    index: int
-    source: SourceNode
-    target: TargetNode
-    nodes: tuple[str, ...]
-    segments: tuple[Segment, ...]
-    schema: Schema
-    columns: tuple[str, ...]
-    partitions: tuple[Partition, ...]
-    quarantine: Mapping[str, str] = field(default_factory=dict)
-    """The quarantine table of each validate node that has one."""
-
-    @property
-    def name(self) -> str:
-        """What people see. The blanks are there because the timeline in Prefect's UI cannot draw the arrows."""
-        return " → ".join(self.nodes)
-
-    def task_name(self, partition: int) -> str:
-        """The name of the Prefect task of one partition (its number counts from 1 for people)."""
-        return f"{self.name} [{partition + 1}/{len(self.partitions)}]"
+from ir.nodes import BranchNode, SourceNode, TargetNode, ValidateNode, producer
 
 
 @dataclass(frozen=True, slots=True)
 class PhysicalPlan:
-    """What runs. `notes` are remarks for the run's log, such as columns that are not loaded."""
+    """What runs, stages behind those they come after. `notes` are remarks for the run's log, such as columns that are
+    not loaded."""
 
     stages: tuple[Stage, ...]
     notes: tuple[str, ...]
 
+    @property
+    def loads(self) -> tuple[Load, ...]:
+        """All targets, by their numbers."""
+        return tuple(sorted((load for stage in self.stages for load in stage.loads), key=lambda load: load.number))
+
+    @property
+    def total_rows(self) -> int:
+        """Rows that the sources have."""
+        return sum(stage.rows for stage in self.stages if stage.source is not None)
+
+    @property
+    def balanced(self) -> bool:
+        """Whether every row that is read ends exactly once: loaded, failed or skipped."""
+        return all(
+            (stage.gathering is None or stage.gathering.gather.keeps_rows)
+            and not any(stretch.forks for stretch in stage.trunk)
+            and all(step.copies == 1 for segment in stage.segments for step in segment.steps)
+            for stage in self.stages
+        )
+
+    @property
+    def whole(self) -> bool:
+        """Whether each row goes its way alone and one way only, so that one that failed can be run again by itself."""
+        return self.balanced and all(stage.gathering is None for stage in self.stages)
+
+    @property
+    def rebuilt(self) -> frozenset[str]:
+        """Nodes that make other rows than they get, or keep some back: what goes in need not come out."""
+        gathered = {
+            stage.gathering.node
+            for stage in self.stages
+            if stage.gathering is not None and not stage.gathering.gather.keeps_rows
+        }
+        copied = {
+            step.node
+            for stage in self.stages
+            for segment in stage.segments
+            for step in segment.steps
+            if step.copies > 1
+        }
+        return frozenset(gathered | copied)
+
     def describe(self) -> dict[str, Any]:
         """The plan as JSON: stored with the run, shown to people, compared in tests."""
-        return {"stages": [_describe(stage) for stage in self.stages], "notes": list(self.notes)}
+        from flows.compile.describe import described
+
+        return {"stages": [described(stage) for stage in self.stages], "notes": list(self.notes)}
 
 
 def shape_problems(ir: PipelineIR) -> list[Problem]:
     """What this version cannot run although the document is well formed."""
-    readers: dict[str, list[int]] = {}
-    for position, node in enumerate(ir.nodes):
-        for reference in node.inputs:
-            readers.setdefault(reference, []).append(position)
-    return [
-        Problem(
-            f"nodes[{positions[1]}].input",
-            "fan_out",
-            f"'{reference}' is read by {len(positions)} nodes",
-            "let each node be read by one other; load the second target in a pipeline of its own",
-        )
-        for reference, positions in readers.items()
-        if len(positions) > 1
-    ]
+    return [*missing_watermarks(ir), *missing_keys(ir)]
 
 
-def physical_plan(ir: PipelineIR, logical: LogicalPlan, discoveries: Mapping[str, Discovery]) -> PhysicalPlan:
-    """The stages of a plan without problems; every source must have been discovered. A target whose columns cannot be
-    known, because its source's cannot, has none."""
-    stages: list[Stage] = []
+def physical_plan(
+    ir: PipelineIR,
+    logical: LogicalPlan,
+    discoveries: Mapping[str, Discovery],
+    *,
+    parallelism: int = 4,
+    buckets: Mapping[str, int] | None = None,
+) -> PhysicalPlan:
+    """The stages of a plan without problems; every source must have been discovered. What leads to no target whose
+    columns are known, because its source's cannot be, is left out. `buckets` of gatherings are those of an earlier
+    attempt, by id; others get enough for their rows, and for `parallelism` partitions at a time."""
+    builder = _Builder(ir, logical.nodes, discoveries, parallelism, buckets or {})
     notes: list[str] = []
     for node in ir.nodes:
         if isinstance(node, TargetNode) and node.id in logical.nodes:
-            chain = _chain(node.id, logical.nodes)
-            source = chain[0].node
-            assert isinstance(source, SourceNode)
-            discovery = discoveries[source.id]
-            target = chain[-1]
-            stages.append(
-                Stage(
-                    index=len(stages),
-                    source=source,
-                    target=node,
-                    nodes=tuple(link.node.id for link in chain),
-                    segments=tuple(fuse(step for link in chain for step in link.steps)),
-                    schema=discovery.schema,
-                    columns=target.written,
-                    partitions=tuple(discovery.partitions),
-                    quarantine={
-                        link.node.id: link.node.quarantine.table
-                        for link in chain
-                        if isinstance(link.node, ValidateNode) and link.node.quarantine is not None
-                    },
-                )
+            builder.reach(node.id)
+            notes += _notes(node, logical.nodes[node.id])
+    return PhysicalPlan(tuple(builder.stages), tuple(notes))
+
+
+def _notes(node: TargetNode, target: LogicalNode) -> Iterator[str]:
+    if target.left_out:
+        rows = "rows with a value there are skipped" if node.schema_contract == "discard_row" else "not loaded"
+        yield f"{node.table} has no column for {', '.join(target.left_out)}: {rows}"
+    if target.added:
+        columns = ", ".join(f"{field.name} {field.data_type}" for field in target.added)
+        yield f"{node.table} gets the column{'s' * (len(target.added) > 1)} {columns}"
+
+
+Place = tuple[str, int]
+"""Where a stage's rows come from: a source (its id, -1), or the step of a node (its id, the step) that gathers them."""
+
+
+@dataclass(slots=True)
+class _Growing:
+    """A stage that is being built."""
+
+    index: int
+    root: str
+    after: set[int] = field(default_factory=set)
+
+
+class _Builder:
+    """Makes each stage when the first target that it leads to is reached, behind those it comes after."""
+
+    def __init__(
+        self,
+        ir: PipelineIR,
+        nodes: Mapping[str, LogicalNode],
+        discoveries: Mapping[str, Discovery],
+        parallelism: int,
+        buckets: Mapping[str, int],
+    ) -> None:
+        self.stages: list[Stage] = []
+        self._nodes, self._discoveries = nodes, discoveries
+        self._parallelism, self._buckets = parallelism, buckets
+        self._built: dict[Place, Stage] = {}
+        self._numbers = {
+            node.id: number
+            for number, node in enumerate(
+                node for node in ir.nodes if isinstance(node, TargetNode) and node.id in nodes
             )
-            if target.left_out:
-                notes.append(f"{node.table} has no column for {', '.join(target.left_out)}: not loaded")
-    return PhysicalPlan(tuple(stages), tuple(notes))
+        }
+        self._senders: dict[tuple[str, int], Stage] = {}
+        living = _leading(self._numbers, nodes)
+        self._readers: dict[str, list[tuple[str, int]]] = {}
+        for node in ir.nodes:
+            for position, reference in enumerate(node.inputs):
+                if node.id in living:
+                    self._readers.setdefault(reference, []).append((node.id, position))
+
+    def reach(self, node: str) -> None:
+        """Builds the stages that lead to a node."""
+        for place in self._before(node, len(self._nodes[node].steps)):
+            self._build(place)
+
+    def _before(self, node: str, step: int) -> Iterator[Place]:
+        """The place that the rows before a step of a node come from; those of all inputs, for a join's."""
+        compiled = self._nodes[node]
+        for position in range(step - 1, -1, -1):
+            if compiled.steps[position].gather is not None:
+                yield node, position
+                return
+        if isinstance(compiled.node, SourceNode):
+            yield node, -1
+        for reference in compiled.node.inputs:
+            before = producer(reference)
+            yield from self._before(before, len(self._nodes[before].steps))
+
+    def _build(self, place: Place) -> None:
+        if place in self._built:
+            return
+        node, position = place
+        compiled = self._nodes[node]
+        if position >= 0:
+            for before in self._before(node, position):
+                self._build(before)
+        index = len(self.stages)
+        growing = _Growing(index, node)
+        trunk = _owning(self._grow(node, position + 1, (), growing))
+        names = dict.fromkeys(name for stretch in trunk for name in stretch.nodes)
+        quarantine = {
+            name: found.quarantine.table
+            for name in names
+            if isinstance(found := self._nodes[name].node, ValidateNode) and found.quarantine is not None
+        }
+        stage = Stage(
+            index=index,
+            root=compiled.node if isinstance(compiled.node, SourceNode) else self._gathering(node, position),
+            trunk=trunk,
+            schema=(),
+            partitions=(),
+            quarantine=quarantine,
+            private={name: self._nodes[name].private for name in names},
+        )
+        if (gathering := stage.gathering) is None:
+            seen = self._discoveries[node]
+            stage = replace(stage, schema=seen.schema, partitions=tuple(seen.partitions), hidden=compiled.private)
+        else:
+            step = compiled.steps[position]
+            senders = [self._senders[gathering.id, side] for side in range(len(gathering.gather.sides))]
+            rows = [_expected(sender) for sender in senders]
+            many = self._buckets.get(gathering.id) or bucket_count(gathering.gather, rows, self._parallelism)
+            columns = step.schema_behind(*(side.schema for side in gathering.gather.sides))
+            stage = replace(
+                stage,
+                root=replace(gathering, rows=sum(rows)),
+                schema=tuple(field_of_polars(name, dtype) for name, dtype in columns.items() if name != ROW),
+                partitions=tuple(Partition(bucket, 1, 0, {"bucket": bucket}) for bucket in range(many)),
+                after=tuple(sorted({sender.index for sender in senders})),
+                hidden=step.hidden,
+            )
+        self._built[place] = stage
+        self.stages.append(stage)
+        for sink in stage.sinks:
+            if isinstance(sink, Sending):
+                self._senders[sink.gathering, sink.side] = stage
+
+    def _gathering(self, node: str, position: int) -> Gathering:
+        step = self._nodes[node].steps[position]
+        assert step.gather is not None
+        return Gathering(self._id(node, position), node, step.label, step.gather, 0)
+
+    def _id(self, node: str, position: int) -> str:
+        """The gatherings of a node are counted from 0."""
+        before = sum(step.gather is not None for step in self._nodes[node].steps[:position])
+        return f"{node}.{before}"
+
+    def _grow(self, node: str, begin: int, before: tuple[str, ...], growing: _Growing, side: int = 0) -> Stretch:
+        """The stretch from a step of a node on, which is reached by the nodes `before`."""
+        nodes: list[str] = []
+        steps: list[Step] = []
+        while True:
+            nodes.append(node)
+            compiled = self._nodes[node]
+            for position in range(begin, len(compiled.steps)):
+                if (gather := compiled.steps[position].gather) is not None:
+                    path = (*before, *nodes)
+                    columns = tuple(name for name in gather.sides[side].schema if name != ROW)
+                    sending = Sending(self._id(node, position), node, side, growing.index, path, (), columns)
+                    return Stretch(tuple(nodes), tuple(fuse(steps)), sending)
+                steps.append(compiled.steps[position])
+            if isinstance(compiled.node, TargetNode):
+                load = Load(
+                    target=compiled.node,
+                    number=self._numbers[node],
+                    stage=growing.index,
+                    path=(*before, *nodes),
+                    owned=(),
+                    columns=compiled.written,
+                    root=growing.root,
+                    added=compiled.added,
+                    private=compiled.private,
+                )
+                return Stretch(tuple(nodes), tuple(fuse(steps)), load)
+            readers = self._readers.get(node, [])
+            if isinstance(compiled.node, BranchNode) or len(readers) != 1:
+                outlets = tuple(self._outlets(compiled, (*before, *nodes), growing))
+                return Stretch(tuple(nodes), tuple(fuse(steps)), outlets=outlets)
+            ((node, side),) = readers
+            begin = 0
+
+    def _outlets(self, compiled: LogicalNode, before: tuple[str, ...], growing: _Growing) -> Iterator[Outlet]:
+        if not isinstance(compiled.node, BranchNode):
+            for reader, side in self._readers.get(compiled.node.id, []):
+                yield Outlet(None, self._grow(reader, 0, before, growing, side))
+            return
+        for position, route in enumerate(compiled.node.names):
+            for reader, side in self._readers.get(f"{compiled.node.id}.{route}", []):
+                yield Outlet(position, self._grow(reader, 0, before, growing, side))
 
 
-def _chain(target: str, nodes: Mapping[str, LogicalNode]) -> Sequence[LogicalNode]:
-    """The nodes from the source to the target, in order."""
-    chain = [nodes[target]]
-    while chain[0].node.inputs:
-        chain.insert(0, nodes[chain[0].node.inputs[0]])
-    return chain
+def _leading(targets: Iterable[str], nodes: Mapping[str, LogicalNode]) -> set[str]:
+    """The nodes that rows for these targets pass."""
+    found: set[str] = set()
+    pending = list(targets)
+    while pending:
+        if (node := pending.pop()) not in found:
+            found.add(node)
+            pending += [producer(reference) for reference in nodes[node].node.inputs]
+    return found
 
 
-def _describe(stage: Stage) -> dict[str, Any]:
-    return {
-        "name": stage.name,
-        "nodes": list(stage.nodes),
-        "source": {"connector": stage.source.connector, "columns": [f"{f.name} {f.data_type}" for f in stage.schema]},
-        "segments": [[_label(step) for step in segment.steps] for segment in stage.segments],
-        "target": {
-            "table": stage.target.table,
-            "loadMode": stage.target.load_mode,
-            "columns": [*stage.columns],
-        },
-        "partitions": [
-            {"index": p.index, "firstRow": p.first_row, "rows": p.rows, **p.location} for p in stage.partitions
-        ],
-    }
+def _owning(trunk: Stretch) -> Stretch:
+    """The tree with every node owned by the first sink below it."""
+    owned: dict[str, list[str]] = {}
+    for stretch in trunk:
+        owned.setdefault(stretch.sinks[0].id, []).extend(stretch.nodes)
+
+    def settled(stretch: Stretch) -> Stretch:
+        outlets = tuple(replace(outlet, stretch=settled(outlet.stretch)) for outlet in stretch.outlets)
+        sink = stretch.sink and replace(stretch.sink, owned=tuple(owned[stretch.sink.id]))
+        return replace(stretch, sink=sink, outlets=outlets)
+
+    return settled(trunk)
 
 
-def _label(step: Step) -> str:
-    return f"{step.node}: {step.label}"
+def _expected(stage: Stage) -> int:
+    return stage.rows if stage.gathering is None else stage.gathering.rows

@@ -2,7 +2,9 @@
 
 An aggregate or a window would give another answer for every batch size, and a subquery could read files: both are
 refused when the pipeline is saved. The words that begin a query are refused before polars sees the text, because it
-resolves the tables of a subquery while parsing; the rest is read off the parsed expression.
+opens the files of a subquery while parsing; the rest is read off the parsed expression. So that no query can hide in
+what only looks like a text, the only quotes are '…', "…" and `…`: what else SQL has (comments, which may be nested,
+$$…$$, E'…') is refused where it begins.
 """
 
 from __future__ import annotations
@@ -14,7 +16,8 @@ from typing import Any
 import polars as pl
 from polars.exceptions import PolarsError
 
-_QUOTED = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|`[^`]*`|--[^\n]*|/\*.*?\*/", re.DOTALL)
+QUOTED = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|`[^`]*`", re.DOTALL)
+OTHER_QUOTES = re.compile(r"(--|/\*|\$\w*\$|\b[a-z]{1,2}&?')", re.IGNORECASE)
 _QUERY = re.compile(r"\bselect\b|\bvalues\s*\(|\bwith\b(?!\s+time\s+zone)", re.IGNORECASE)
 
 _MANY_ROWS = {
@@ -36,7 +39,10 @@ _OPAQUE = {"Column", "Alias", "Literal"}  # what they hold is a name or a value,
 
 def refusal(sql: str) -> str | None:
     """Why the expression is not row-local, or None. An expression that does not parse is not refused here."""
-    if _QUERY.search(_QUOTED.sub(" ", sql)):
+    bare = QUOTED.sub(lambda quoted: f"{quoted[0][0]} ", sql)
+    if mark := OTHER_QUOTES.search(bare):
+        return f"{mark[0]} is not allowed in an expression: write texts as '…', names as \"…\", and no comments"
+    if _QUERY.search(bare):
         return "A subquery is not allowed in an expression"
     try:
         tree = json.loads(pl.sql_expr(sql).meta.serialize(format="json"))

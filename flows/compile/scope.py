@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import polars as pl
 from polars.exceptions import PolarsError
 
+from flows.compile.broadcast import ReferenceTable
 from flows.compile.row_local import refusal
 from ir.problems import Problem, nearest
+from ir.secrets import secret_name
 
 
 class PlanError(Exception):
@@ -22,13 +25,20 @@ class PlanError(Exception):
         self.problem = problem
 
 
+class Undecided(Exception):
+    """What the document names is only known when a run is planned: this place cannot be judged yet."""
+
+
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """The columns with their types that `path`, inside the node `node`, sees."""
+    """The columns with their types that `path`, inside the node `node`, sees, and the tables it may look rows up in
+    (None where they are not known). `secrets`: the credentials of the pipeline's connector, known to runs only."""
 
     node: str
     path: str
     schema: pl.Schema = field(default_factory=pl.Schema)
+    tables: Mapping[str, ReferenceTable] | None = None
+    secrets: Mapping[str, Any] | None = None
 
     def fault(self, where: str, code: str, message: str, hint: str = "") -> PlanError:
         """An error at `path` + `where` (a field of this op or rule)."""
@@ -44,6 +54,40 @@ class Scope:
         """Raises when the column exists already."""
         if name in self.schema:
             raise self.fault(where, "column_exists", f"There is already a column '{name}'", "choose another name")
+
+    def table(self, name: str, where: str) -> ReferenceTable:
+        """The registered table; raises with the nearest name, and Undecided when the tables are not known here."""
+        if self.tables is None:
+            raise Undecided
+        if name not in self.tables:
+            message = f"'{name}' is not a table of one of your schemas"
+            raise self.fault(where, "unknown_table", message, nearest(name, self.tables))
+        return self.tables[name]
+
+    def secret(self, reference: str, where: str) -> str:
+        """The secret a document names; raises when it is not there. Where secrets are not known, any text stands for
+        it: nothing is computed with it then."""
+        name = secret_name(reference)
+        if self.secrets is None:
+            return "unknown"
+        if not str(self.secrets.get(name) or ""):
+            message = f"The pipeline's connector has no credential '{name}'"
+            raise self.fault(
+                where, "unknown_secret", message, f'put it into the connector: "authConfig": {{"{name}": …}}'
+            )
+        return str(self.secrets[name])
+
+    def text(self, name: str, where: str) -> pl.Expr:
+        """The values of an existing column of text; raises when it is not one."""
+        have = self.column(name, where)
+        if have not in (pl.String, pl.Null):
+            raise self.fault(where, "wrong_type", f"'{name}' is {have}, not text", "cast it to text before")
+        return pl.col(name).cast(pl.String)
+
+    def output(self, name: str, where: str, *, replaces: str) -> None:
+        """Raises when the column exists already and is not the one that the op reads."""
+        if name != replaces:
+            self.new_column(name, where)
 
     @property
     def visible(self) -> list[str]:

@@ -7,18 +7,22 @@ Every part sees one row at a time, so a step gives the same result however the r
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 import polars as pl
+
+from flows.compile.broadcast import Broadcast
+from flows.compile.gather import Gather
 
 OnFail = Literal["quarantine", "skip", "warn", "abort"]
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A condition on a row. `fails` is a Boolean expression that is never null, `value` the offending value as text."""
+    """A condition on a row. `fails` is a Boolean expression that is never null, `value` the offending value as text;
+    `reads` are the tables it looks rows up in."""
 
     rule: str
     column: str
@@ -26,11 +30,17 @@ class Check:
     value: pl.Expr
     message: str
     on_fail: OnFail = "quarantine"
+    reads: tuple[Broadcast, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One row-local change of a frame. `label` is for people and plans; `path` is the place in the document."""
+    """One row-local change of a frame. `label` is for people and plans; `path` is the place in the document.
+
+    `conceals` names the columns whose values the step hides. `origins` says, for a `reshape`, where columns come from
+    whose name it changes (name behind it → name before); None: nobody knows. `private` is set by the compiler: what
+    goes wrong here must be told without values.
+    """
 
     node: str
     path: str
@@ -39,9 +49,32 @@ class Step:
     keep: pl.Expr | None = None
     columns: tuple[pl.Expr, ...] = ()
     reshape: Callable[[pl.LazyFrame], pl.LazyFrame] | None = None
+    origins: Mapping[str, str] | None = None
+    conceals: tuple[str, ...] = ()
+    private: bool = False
+    reads: tuple[Broadcast, ...] = ()
+    gather: Gather | None = None
+    """What the step needs all rows for; it does nothing else then, and a stage ends before it."""
+    hidden: frozenset[str] = frozenset()
+    """The columns behind a gather whose values must not be shown; set by the compiler."""
+    copies: int = 1
+    """How many rows `reshape` makes of each; it numbers them then."""
+
+    @property
+    def broadcasts(self) -> tuple[Broadcast, ...]:
+        """The tables that must be in memory before the step sees a row."""
+        return self.reads + tuple(broadcast for check in self.checks for broadcast in check.reads)
 
     def apply(self, frame: pl.LazyFrame) -> pl.LazyFrame:
         """The column changes alone, without checks and without `keep`."""
+        if self.gather is not None:
+            return self.gather.apply([frame])
         if self.columns:
             frame = frame.with_columns(self.columns)
         return self.reshape(frame) if self.reshape is not None else frame
+
+    def schema_behind(self, *before: pl.Schema) -> pl.Schema:
+        """The columns behind it, found by running it on no rows; a join has two inputs. Raises polars errors."""
+        frames = [pl.LazyFrame(schema=schema) for schema in before]
+        made = self.apply(frames[0]) if self.gather is None else self.gather.apply(frames)
+        return made.collect().schema

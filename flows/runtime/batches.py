@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
 
 import polars as pl
 
@@ -30,4 +31,27 @@ def cut(batch: Batch, first_row: int, size: int | None) -> Iterator[Batch]:
             rows_done=done,
             rejects=batch.rejects.filter(pl.col("row").is_between(low, high - 1)),
             position=batch.position if high == start + batch.rows else None,
+        )
+
+
+def cut_at(batch: Batch, marks: Iterable[int]) -> Iterator[Batch]:
+    """The batch in pieces that end where the partition has so many rows done. As above, only the last keeps the short
+    cut to its position."""
+    before = batch.rows_done - batch.rows
+    ends = sorted({mark for mark in marks if before < mark < batch.rows_done})
+    if not ends:
+        yield batch
+        return
+    numbers = pl.concat([batch.frame.get_column(ROW), batch.rejects.get_column("row").unique().alias(ROW)])
+    # What was rejected stands between the others by its number; without rejects the rows may be in any order.
+    numbers = numbers.sort() if batch.rejects.height else numbers
+    for start, end in pairwise([before, *ends, batch.rows_done]):
+        inside = numbers[start - before : end - before].implode()
+        yield Batch(
+            frame=batch.frame.filter(pl.col(ROW).is_in(inside)),
+            rows=end - start,
+            rows_done=end,
+            rejects=batch.rejects.filter(pl.col("row").is_in(inside)),
+            position=batch.position if end == batch.rows_done else None,
+            gone=batch.gone if start == before else 0,
         )

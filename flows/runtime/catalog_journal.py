@@ -30,6 +30,9 @@ class CatalogJournal:
             warning=warning,
         )
 
+    def forget(self) -> None:
+        self._store.forget_errors(self._root)
+
     def progress(self, stage: int, partition: int, status: PartitionStatus, committed: Resume) -> None:
         self._store.partition(
             self._run_id,

@@ -1,5 +1,5 @@
-"""The parts of a run in their order: begin, partitions, finish. Whoever orchestrates (Prefect, a thread pool) calls
-these; none of them knows by whom it is called."""
+"""The parts of a run in their order: begin, partitions, publications, finish. Whoever orchestrates (Prefect, a thread
+pool) calls these; none of them knows by whom it is called."""
 
 from __future__ import annotations
 
@@ -8,18 +8,32 @@ from collections.abc import Iterable
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
-from connectors.base import Resume
-from flows.compile import Stage
+import psycopg
+
+from connectors.base import PartitionLoader, Resume, TargetError
+from connectors.postgresql.leftovers import drop_leftovers
+from connectors.postgresql.modes import LoadMode
+from connectors.postgresql.quarantine import forget_rows
+from connectors.postgresql.tables import first_line
+from flows.compile import Load, Stage
+from flows.compile.stage import Sink
+from flows.runtime.exchange import Exchange
+from flows.runtime.feed import Feed, SourceFeed
+from flows.runtime.hooks.run import Hooks
 from flows.runtime.job import Prepared
 from flows.runtime.journal import Journal
 from flows.runtime.limits import ErrorBudget
+from flows.runtime.locks import TargetLocks
+from flows.runtime.order import in_order
 from flows.runtime.partition import Work, run_partition
-from flows.runtime.tally import AccountingError
+from flows.runtime.publication import Publication, run_publication
+from flows.runtime.tables import loaded_rows, ready_tables, tell_discarded
+from flows.runtime.tally import AccountingError, Tally
 
 
 @dataclass(frozen=True, slots=True)
 class RunTotals:
-    """Rows of a whole run. rows_in = rows_out + failed + skipped."""
+    """Rows of a whole run. rows_in = rows_out + failed + skipped, unless rows go several ways or others are made."""
 
     rows_in: int
     rows_out: int
@@ -30,11 +44,17 @@ class RunTotals:
 class Execution:
     """One run in this process: shared by its partitions are the error budget and the wish to stop."""
 
-    def __init__(self, prepared: Prepared, journal: Journal) -> None:
-        self.prepared, self.journal = prepared, journal
+    def __init__(
+        self, prepared: Prepared, journal: Journal, locks: TargetLocks | None = None, *, under_way: bool = False
+    ) -> None:
+        """`locks` are those of the run's tables, where another run could be about. `under_way`: another process began
+        the run and has its locks; this one only runs some of its partitions and publications."""
+        self.prepared, self.journal, self._locks = prepared, journal, locks
         handling = prepared.ir.error_handling
-        self._budget = ErrorBudget(handling.max_error_rows, handling.max_error_rate)
+        self._budget = ErrorBudget(handling.max_error_rows, None if under_way else handling.max_error_rate)
         self._stop = threading.Event()
+        self._hooks = Hooks(prepared, journal)
+        self._exchange = Exchange(prepared)
 
     def begin(self) -> None:
         """Once, before the first partition."""
@@ -42,37 +62,115 @@ class Execution:
             if source.note is not None:
                 self.journal.log("extract", source.note)
         for stage in self.prepared.plan.stages:
-            rows = sum(partition.rows for partition in stage.partitions)
-            count = len(stage.partitions)
-            self.journal.log(
-                "extract", f"{stage.source.id}: {rows:,} rows in {count} partition{'' if count == 1 else 's'}"
-            )
+            if stage.source is not None:
+                count = len(stage.partitions)
+                many = f"{stage.rows:,} rows in {count} partition{'' if count == 1 else 's'}"
+                self.journal.log("extract", f"{stage.source.id}: {many}")
         for note in self.prepared.plan.notes:
             self.journal.log("transform", note)
+        self._hooks.before()
+        ready_tables(self.prepared, self.journal)
         for mode in self.prepared.modes.values():
             mode.begin()
+        self._exchange.begin()
+        if self.prepared.job.continues.starts_over:
+            self._forget()
+        self._tidy()
+
+    def join(self) -> None:
+        """Instead of `begin`, in a process that runs partitions of a run under way. Raises TargetError."""
+        for mode in self.prepared.modes.values():
+            mode.begin()  # finds what is there already, and learns what it has to know of it
+
+    def judge(self, failed: int, seen: int) -> None:
+        """Instead of the partitions' own reports, where they run elsewhere: the rows that failed and were read in all
+        of them so far. Raises RunFailed when a limit is passed."""
+        self._budget.record(("all",), failed, seen)
+
+    def _forget(self) -> None:
+        """What earlier attempts of the chain found wrong: they committed nothing, and it is all found again."""
+        job = self.prepared.job
+        kept = {table for stage in self.prepared.plan.stages for table in stage.quarantine.values()}
+        forget_rows(job.database_url, job.root_run_id, sorted(kept))
+        self.journal.forget()
+
+    def _tidy(self) -> None:
+        """Drops what runs have left that nobody will retry; a run never fails because that cannot be done."""
+        if not self.prepared.modes:
+            return
+        try:
+            with psycopg.connect(self.prepared.job.database_url, autocommit=True) as connection:
+                mine = () if self._locks is None else self._locks.alone
+                dropped = drop_leftovers(connection, run_id=self.prepared.job.run_id, mine=mine)
+        except psycopg.Error as error:
+            self.journal.log("run", f"Tables that earlier runs left could not be dropped: {first_line(error)}")
+            return
+        if dropped:
+            self.journal.log("run", f"Dropped what earlier runs left: {', '.join(dropped)}")
 
     def partition(self, stage: Stage, index: int) -> Resume:
         """Runs one partition, from where it stands; on failure tells the others to stop."""
-        prepared = self.prepared
         work = Work(
             stage=stage,
             partition=stage.partitions[index],
-            source=prepared.sources[stage.source.id],
-            loader=prepared.modes[stage.target.id].loader(stage.index, index, stage.source.id),
+            feed=self._feed(stage, index),
+            loaders={sink.id: self._loader(sink, index) for sink in stage.sinks},
             journal=self.journal,
             budget=self._budget,
             stop=self._stop,
-            batch_rows=None if prepared.job.continues.replays else prepared.execution.batch_rows,
         )
         return run_partition(work)
+
+    def _feed(self, stage: Stage, index: int) -> Feed:
+        prepared = self.prepared
+        batch_rows = None if prepared.job.continues.replays else prepared.execution.batch_rows
+        if stage.source is None:
+            return self._exchange.feed(stage, index, batch_rows)
+        return SourceFeed(prepared.sources[stage.source.id], stage.partitions[index], stage.schema, batch_rows)
+
+    def _loader(self, sink: Sink, index: int) -> PartitionLoader:
+        if isinstance(sink, Load):
+            return self._mode(sink).loader(sink.stage, index, sink.root)
+        return self._exchange.loader(sink, index)
+
+    def publications(self) -> list[tuple[Load, int, str]]:
+        """What is to be published behind the last partition: the targets whose load mode held rows back, which of its
+        publications, and ` [1/8]` for people. They are independent of each other. Hooks that judge the rows come
+        first: raises HookFailed."""
+        self._hooks.staged()
+        found: list[tuple[Load, int, str]] = []
+        for load in self.prepared.plan.loads:
+            many = self._mode(load).publications()
+            found += [(load, index, f" [{index + 1}/{many}]") for index in range(many)]
+        return found
+
+    def publication(self, load: Load, index: int) -> Resume:
+        """Publishes held back rows, once, whoever asks how often. Raises TargetError when another run has the table."""
+        self.check_lock(load)
+        if (known := self.prepared.gathered.get(load.stage)) is not None:
+            stage = self.prepared.plan.stages[load.stage]
+            known |= {p.index: self._exchange.rows(stage, p.index) for p in stage.partitions if p.index not in known}
+        return run_publication(Publication(load, index, self._mode(load), self.journal, self._budget))
+
+    def check_lock(self, load: Load) -> None:
+        """Raises TargetError when another run has the table."""
+        if self._locks is not None and not self._locks.held(load.target.table):
+            raise TargetError(
+                "target_taken",
+                f"The database forgot the lock on {load.target.table}, and another run has it now.",
+                "What is staged is kept; a retry publishes it.",
+            )
+
+    def _mode(self, load: Load) -> LoadMode:
+        return self.prepared.modes[load.target.id]
 
     def stop(self) -> None:
         """Lets every partition end between two batches."""
         self._stop.set()
 
     def finish(self, results: Iterable[Resume]) -> RunTotals:
-        """Once, after the last partition: publishes what a load mode holds back, and proves the books."""
+        """Once, after the last publication: removes what was only needed on the way, proves the books, and runs the
+        hooks that are left. Raises AccountingError, HookFailed."""
         for mode in self.prepared.modes.values():
             mode.finish()
         done = list(results)
@@ -82,16 +180,29 @@ class Execution:
             failed=sum(result.rows_failed for result in done),
             skipped=sum(result.rows_skipped for result in done),
         )
-        if totals.rows_in != totals.rows_out + totals.failed + totals.skipped:
+        plan = self.prepared.plan
+        if plan.balanced and totals.rows_in != totals.rows_out + totals.failed + totals.skipped:
             raise AccountingError(f"The books do not balance: {totals}")
         if totals.rows_in != self.prepared.total_rows:
             raise AccountingError(f"{self.prepared.total_rows:,} rows were planned, {totals.rows_in:,} were read")
-        tables = ", ".join(stage.target.table for stage in self.prepared.plan.stages) or "nothing to load"
+        counted = Tally()
+        for result in done:
+            counted = counted.plus(Tally.of(result.counters, result.counters))
+        for node, counters in counted.nodes.items():
+            if (
+                node not in plan.rebuilt
+                and counters["rowsIn"] != counters["rowsOut"] + counters["failed"] + counters["skipped"]
+            ):
+                raise AccountingError(f"The books of node '{node}' do not balance: {counters}")
+        tables = ", ".join(load.target.table for load in plan.loads) or "nothing to load"
         self.journal.log(
             "load",
             f"{tables}: {totals.rows_out:,} rows loaded, {totals.failed:,} failed, {totals.skipped:,} skipped "
             f"of {totals.rows_in:,}",
         )
+        tell_discarded(self.prepared, self.journal, counted)
+        self._hooks.after(loaded_rows(self.prepared, counted))
+        self._exchange.finish()
         return totals
 
 
@@ -99,13 +210,15 @@ def run_in_threads(execution: Execution) -> RunTotals:
     """A whole run without an orchestrator: the partitions over a thread pool. Raises what the first partition to fail
     raised, after the others have stopped."""
     execution.begin()
-    stages = execution.prepared.plan.stages
-    with ThreadPoolExecutor(execution.prepared.execution.parallelism, thread_name_prefix="partition") as pool:
-        futures = [pool.submit(execution.partition, stage, p.index) for stage in stages for p in stage.partitions]
-        wait(futures, return_when=FIRST_EXCEPTION)
-        failed = [future for future in futures if future.done() and future.exception() is not None]
+    prepared = execution.prepared
+    with ThreadPoolExecutor(prepared.execution.parallelism, thread_name_prefix="partition") as pool:
+        done = in_order(prepared.plan.stages, execution.partition, pool, execution.stop)
+        publications = [pool.submit(execution.publication, load, index) for load, index, _ in execution.publications()]
+        wait(publications, return_when=FIRST_EXCEPTION)
+        failed = [future for future in publications if future.done() and future.exception() is not None]
         if failed:
             execution.stop()
             pool.shutdown(cancel_futures=True)
             failed[0].result()
-    return execution.finish(future.result() for future in futures)
+        done += [future.result() for future in publications]
+    return execution.finish(done)

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from catalog.run_records import RunPipeline
 from connectors.base import Discovery, Source
+from connectors.egress import Network
+from connectors.files.arrivals import Held
 from connectors.postgresql.modes import LoadMode
 from flows.compile import PhysicalPlan
 from flows.resume import Continuation
@@ -28,6 +30,17 @@ class Job:
     files_root: Path
     continues: Continuation
     parameters: Mapping[str, ParameterValue] = field(default_factory=dict)
+    held: Mapping[str, Held] = field(default_factory=dict)
+    """The files that were taken for the run, by source node; other sources read what they find."""
+    networks: tuple[Network, ...] = ()
+    """Those besides the public internet that hooks may dial."""
+    staging_root: Path | None = None
+    """The folder in which stages leave rows for each other; beside `files_root` unless given."""
+
+    @property
+    def staging(self) -> Path:
+        """The folder for rows between stages."""
+        return self.staging_root or self.files_root.with_name(f".{self.files_root.name}-staging")
 
     @property
     def root_run_id(self) -> str:
@@ -63,11 +76,13 @@ class Prepared:
     sources: Mapping[str, Source]
     discoveries: Mapping[str, Discovery]
     modes: Mapping[str, LoadMode]
+    gathered: Mapping[int, dict[int, int]] = field(default_factory=dict)
+    """Of each gathering stage the rows of its buckets, as they become known."""
 
     @property
     def total_rows(self) -> int:
         """Rows the run will read."""
-        return sum(partition.rows for stage in self.plan.stages for partition in stage.partitions)
+        return self.plan.total_rows
 
     @property
     def fingerprints(self) -> dict[str, str]:

@@ -20,6 +20,9 @@ class Journal(Protocol):
         """Cells (REJECT_SCHEMA) of rows that failed at a node, before their batch commits; with `warning`, of rows that
         go on all the same."""
 
+    def forget(self) -> None:
+        """Rejected cells of earlier attempts: the run begins from the beginning."""
+
     def progress(self, stage: int, partition: int, status: PartitionStatus, committed: Resume) -> None:
         """Where a partition stands, as committed."""
 

@@ -13,7 +13,11 @@ class RunFailed(Exception):
 
 
 class ErrorBudget:
-    """Adds up failed rows over all partitions of a process, and says when it is enough."""
+    """Adds up failed rows over all partitions of a process, and says when it is enough.
+
+    Where others load partitions too, a process can only know that its own part is too much already: it has the limit
+    on rows and none on the rate, and whoever began the run judges the sum.
+    """
 
     def __init__(self, max_rows: int, max_rate: float | None) -> None:
         self._max_rows, self._max_rate = max_rows, max_rate

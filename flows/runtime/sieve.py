@@ -13,10 +13,11 @@ import polars as pl
 from polars.exceptions import PolarsError
 
 from connectors.base import REJECT_SCHEMA, ROW, no_rejects
+from flows.compile.contract import DISCARDED_ROW
 from flows.compile.scope import first_line
 from flows.compile.segment import Segment
 from flows.compile.step import Check, Step
-from flows.runtime.tally import Tally
+from flows.runtime.tally import DISCARDED, MADE, Tally
 
 _KEEP = "__keep"
 
@@ -30,6 +31,12 @@ class Rejects:
     cells: pl.DataFrame
     fatal: str | None = None
     warning: bool = False
+    copies: int = 1
+    """How many rows were made of each row of the batch before they came here."""
+
+    def rows_of_batch(self) -> pl.Expr:
+        """The numbers of the rows, as the batch has them."""
+        return (pl.col("row") - 1) // self.copies + 1
 
 
 @dataclass(slots=True)
@@ -42,7 +49,11 @@ class Sieved:
 
 
 def sieve(segment: Segment, frame: pl.DataFrame, tally: Tally) -> Sieved:
-    """Runs the segment on a frame with column ROW, adding to `tally`."""
+    """Runs the segment on a frame with column ROW, adding to `tally`. Raises TargetError when a table that rows are
+    looked up in cannot be read."""
+    for step in segment.steps:
+        for broadcast in step.broadcasts:
+            broadcast.load()
     try:
         out = _query(segment.steps, frame).collect()
     except PolarsError as error:
@@ -53,7 +64,11 @@ def sieve(segment: Segment, frame: pl.DataFrame, tally: Tally) -> Sieved:
     if not clean:
         return _sort_out(segment.steps, frame, out, tally)
     kept = out.filter(pl.col(_KEEP)) if _KEEP in out.columns else out
-    tally.add(segment.steps[-1].node, skipped=frame.height - kept.height)
+    last = segment.steps[-1]
+    if last.copies > 1:
+        tally.add(last.node, **{MADE: kept.height - frame.height})
+    else:
+        tally.add(last.node, skipped=frame.height - kept.height)
     return Sieved(kept.drop(extra), tally)
 
 
@@ -80,12 +95,15 @@ def _sort_out(steps: tuple[Step, ...], frame: pl.DataFrame, out: pl.DataFrame, t
     for position, step in enumerate(steps):
         failed = skipped = warned = pl.repeat(False, out.height, dtype=pl.Boolean, eager=True)
         hit: list[tuple[Check, pl.Series]] = []
+        discarded: dict[str, pl.Series] = {}
         for number, check in enumerate(step.checks):
             bad = out.get_column(_flag(position, number)) & alive
             if not bad.any():
                 continue
             if check.on_fail == "skip":
                 skipped |= bad
+                if check.rule == DISCARDED_ROW:
+                    discarded[DISCARDED + check.column] = bad
                 continue
             hit.append((check, bad))
             if check.on_fail == "warn":
@@ -99,6 +117,7 @@ def _sort_out(steps: tuple[Step, ...], frame: pl.DataFrame, out: pl.DataFrame, t
         if hit:
             rejects += _explain(steps[:position], step, frame, hit)
         tally.add(step.node, failed=int(failed.sum()), skipped=int(skipped.sum()), warned=int(warned.sum()))
+        tally.add(step.node, **{column: int((bad & skipped).sum()) for column, bad in discarded.items()})
     extra = [name for name in out.columns if name.startswith("__f") or name == _KEEP]
     return Sieved(out.drop(extra).filter(alive), tally, rejects)
 
@@ -150,25 +169,37 @@ def _one_by_one(steps: tuple[Step, ...], frame: pl.DataFrame, tally: Tally, erro
 
 def _blame(step: Step, frame: pl.DataFrame, tally: Tally, error: PolarsError) -> Sieved:
     """Bisects until the rows on which the step raises are alone; they become rejects, the others go through."""
-    good: list[pl.DataFrame] = []
+    good: list[tuple[int, pl.DataFrame]] = []
     blamed: list[tuple[int, str]] = []
-    pending = [(frame, error)]
+    pending = [(0, frame, error)]
     while pending:
-        part, cause = pending.pop()
+        start, part, cause = pending.pop()
         if part.height == 1:
             blamed.append((part.item(0, ROW), first_line(cause)))
             continue
         middle = part.height // 2
-        for half in (part[middle:], part[:middle]):
+        for begin, half in ((start + middle, part[middle:]), (start, part[:middle])):
             try:
                 _query((step,), half).collect()
-                good.append(half)
+                good.append((begin, half))
             except PolarsError as again:
-                pending.append((half, again))
-    rest = pl.concat(good).sort(ROW) if good else frame.clear()
+                pending.append((begin, half, again))
+    good.sort(key=lambda piece: piece[0])
+    rest = pl.concat(half for _, half in good) if good else frame.clear()
     column = step.columns[0].meta.output_name() if step.columns else None
+    if column is not None and column.startswith("__"):
+        column = None
     cells = pl.DataFrame(
-        [(row, column, None, f"Cannot be computed: {message}", "expression") for row, message in blamed],
+        [
+            (
+                row,
+                column,
+                None,
+                "Cannot be computed" if step.private else f"Cannot be computed: {message}",
+                "expression",
+            )
+            for row, message in blamed
+        ],
         schema=REJECT_SCHEMA,
         orient="row",
     )

@@ -8,6 +8,12 @@ from dataclasses import dataclass, field
 KEYS = ("rowsIn", "rowsOut", "failed", "skipped", "warned")
 """What is counted for a node. rowsIn = rowsOut + failed + skipped holds for every row-preserving node."""
 
+MADE = "made"
+"""A further counter of a node that makes several rows of one: those that came in addition."""
+
+DISCARDED = "discarded."
+"""Begins a further counter of a target: rows skipped for a value in the column that follows, which the table lacks."""
+
 
 class AccountingError(Exception):
     """Rows were lost or doubled inside the engine: a fault of Headrace, never of the data."""
@@ -19,29 +25,29 @@ class Tally:
 
     nodes: dict[str, dict[str, int]] = field(default_factory=dict)
 
-    def settle(self, chain: Iterable[str], rows_in: int) -> int:
-        """Sets rowsIn and rowsOut along a chain of nodes from what failed and was skipped at each; gives the rows that
-        come out at its end. `rows_in` are the records the first one read."""
+    def settle(self, chain: Iterable[str], rows_in: int, *, begun: str = "", goes_on: str = "") -> int:
+        """Sets rowsIn and rowsOut along a chain of nodes from what failed, was skipped and was made at each; gives the
+        rows that come out of the last. What went into `begun` and what comes out of `goes_on` is counted elsewhere."""
         flowing = rows_in
         for node in chain:
             self.add(node)
             counters = self.nodes[node]
-            counters["rowsIn"] = flowing
-            flowing -= counters["failed"] + counters["skipped"]
-            counters["rowsOut"] = flowing
+            counters["rowsIn"] = 0 if node == begun else flowing
+            flowing += counters.get(MADE, 0) - counters["failed"] - counters["skipped"]
+            counters["rowsOut"] = 0 if node == goes_on else flowing
         return flowing
 
     @classmethod
     def of(cls, node_ids: Iterable[str], stored: Mapping[str, Mapping[str, int]] | None = None) -> Tally:
         """All zero for these nodes, or what was stored."""
         stored = stored or {}
-        return cls({node: {key: int(stored.get(node, {}).get(key, 0)) for key in KEYS} for node in node_ids})
+        return cls({node: {**dict.fromkeys(KEYS, 0), **stored.get(node, {})} for node in node_ids})
 
     def add(self, node: str, **counts: int) -> None:
         """Adds to a node's counters, by the names above."""
         counters = self.nodes.setdefault(node, dict.fromkeys(KEYS, 0))
         for key, value in counts.items():
-            counters[key] += value
+            counters[key] = counters.get(key, 0) + value
 
     def plus(self, other: Tally) -> Tally:
         """The sum of both; neither changes."""

@@ -6,12 +6,15 @@ from typing import Annotated, get_args
 
 from pydantic import Field
 
+from ir.nodes.base import producer
+from ir.nodes.branch import DROP, BranchNode
+from ir.nodes.join import JoinNode
 from ir.nodes.source import SourceNode
 from ir.nodes.target import TargetNode
 from ir.nodes.transform import TransformNode
 from ir.nodes.validate import ValidateNode
 
-AnyNode = SourceNode | TransformNode | ValidateNode | TargetNode
+AnyNode = SourceNode | TransformNode | ValidateNode | BranchNode | JoinNode | TargetNode
 Node = Annotated[AnyNode, Field(discriminator="kind")]
 
 NODES: dict[str, type[AnyNode]] = {
@@ -19,4 +22,16 @@ NODES: dict[str, type[AnyNode]] = {
 }
 """Node models by kind."""
 
-__all__ = ["NODES", "AnyNode", "Node", "SourceNode", "TargetNode", "TransformNode", "ValidateNode"]
+__all__ = [
+    "DROP",
+    "NODES",
+    "AnyNode",
+    "BranchNode",
+    "JoinNode",
+    "Node",
+    "SourceNode",
+    "TargetNode",
+    "TransformNode",
+    "ValidateNode",
+    "producer",
+]

@@ -24,3 +24,8 @@ class SingleInput(NodeBase):
     @property
     def inputs(self) -> tuple[str, ...]:
         return (self.input,)
+
+
+def producer(reference: str) -> str:
+    """The node behind a reference: `<branch>.<route>` is produced by the branch."""
+    return reference.partition(".")[0]

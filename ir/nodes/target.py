@@ -2,23 +2,46 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from ir.base import ColumnName, TableName
+from ir.hooks import Hooks
 from ir.nodes.base import SingleInput
 
-LoadModeName = Literal["append"]
+LoadModeName = Literal[
+    "append", "upsert", "replace", "truncate", "blue_green", "incremental_watermark", "cdc_mirror", "scd2"
+]
+
+SchemaContract = Literal["evolve", "freeze", "discard_row", "discard_value"]
+
+
+def _several(value: object) -> object:
+    return (value,) if isinstance(value, str) else value
 
 
 class TargetNode(SingleInput):
-    """Loads rows into `schema` (a qualified table). `mapping` is target column → incoming column where names differ."""
+    """Loads rows into `schema` (a qualified table). `mapping` is target column → incoming column where names differ.
+
+    `upsertKey` (one column or several) tells rows apart for upsert, cdc_mirror and scd2; `watermarkColumn` orders them
+    for incremental_watermark. Both are columns of the table.
+
+    `schemaContract` says what becomes of incoming columns that the table lacks: it gets them (`evolve`), the run fails
+    (`freeze`), rows with a value in one are skipped (`discard_row`), or the values are left out. `preHook` runs before
+    the first row, `postHook` after the last; `backupBeforeLoad` keeps the rows that are there in a table beside it.
+    """
 
     kind: Literal["target"]
     target_schema: TableName = Field(alias="schema")
     load_mode: LoadModeName = "append"
+    upsert_key: Annotated[tuple[ColumnName, ...], BeforeValidator(_several)] = ()
+    watermark_column: ColumnName | None = None
     mapping: dict[ColumnName, ColumnName] = Field(default_factory=dict)
+    schema_contract: SchemaContract = "discard_value"
+    pre_hook: Hooks = ()
+    post_hook: Hooks = ()
+    backup_before_load: bool = False
 
     @property
     def table(self) -> str:

@@ -6,12 +6,13 @@ from typing import Literal
 
 from pydantic import model_validator
 
-from ir.base import ColumnName, Doc, SqlText
+from ir.base import ColumnName, SqlText
 from ir.datatypes import DataType
+from ir.ops.base import OpBase
 from ir.problems import fault
 
 
-class AddField(Doc):
+class AddField(OpBase):
     """Adds `field` with a constant `value` or an `expression`, cast to `dataType` when given; it must not exist yet."""
 
     type: Literal["add_field"]

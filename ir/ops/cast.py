@@ -6,11 +6,12 @@ from typing import Literal
 
 from pydantic import Field
 
-from ir.base import ColumnName, Doc
+from ir.base import ColumnName
 from ir.datatypes import DataType
+from ir.ops.base import OpBase
 
 
-class Cast(Doc):
+class Cast(OpBase):
     """Casts `field` to `to`; `format` is strptime-like for text to date or time. A value that cannot be cast sends its
     row to the errors (`quarantine`), becomes null (`null`), or fails the run (`abort`)."""
 

@@ -6,10 +6,11 @@ from typing import Literal
 
 from pydantic import Field
 
-from ir.base import ColumnName, Doc
+from ir.base import ColumnName
+from ir.ops.base import OpBase
 
 
-class Drop(Doc):
+class Drop(OpBase):
     """Removes `fields`; each must exist."""
 
     type: Literal["drop"]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Literal
 
-from ir.base import ColumnName, Doc, SqlText
+from ir.base import ColumnName, SqlText
+from ir.ops.base import OpBase
 
 
-class Expression(Doc):
+class Expression(OpBase):
     """Creates or replaces `field` with a scalar SQL expression over the row's columns."""
 
     type: Literal["expression"]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Literal
 
-from ir.base import Doc, SqlText
+from ir.base import SqlText
+from ir.ops.base import OpBase
 
 
-class Filter(Doc):
+class Filter(OpBase):
     """Keeps rows for which `expression` is true; the others are skipped and counted."""
 
     type: Literal["filter"]

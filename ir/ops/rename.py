@@ -6,10 +6,11 @@ from typing import Literal
 
 from pydantic import Field
 
-from ir.base import ColumnName, Doc
+from ir.base import ColumnName
+from ir.ops.base import OpBase
 
 
-class Rename(Doc):
+class Rename(OpBase):
     """Renames `from` to `to`; `to` must not exist yet."""
 
     type: Literal["rename"]

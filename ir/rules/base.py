@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from io import StringIO
 
 from ir.problems import fault
 
@@ -21,10 +22,16 @@ def one_argument(name: str, args: str | None, example: str) -> str:
 
 
 def list_argument(name: str, args: str | None, example: str) -> tuple[str, ...]:
-    """The comma-separated values; a value that holds a comma is put in double quotes."""
-    return tuple(
-        value.strip() for value in next(csv.reader([one_argument(name, args, example)], skipinitialspace=True))
-    )
+    """The comma-separated values; a value that holds a comma or a line end is put in double quotes."""
+    text = one_argument(name, args, example)
+    try:
+        records = list(csv.reader(StringIO(text, newline=""), skipinitialspace=True, strict=True))
+    except csv.Error:
+        records = []
+    if len(records) != 1:
+        hint = f"for example '{name}:{example}'; put a value with a comma in double quotes, a quote in it twice"
+        raise fault("rule_arguments", f"'{text}' is not a list of values", hint)
+    return tuple(value.strip() for value in records[0])
 
 
 def count_argument(name: str, args: str | None, example: str) -> int:

@@ -81,9 +81,11 @@ class LocalOrchestrator:
 
     def registered(self) -> dict[str, str]:
         self._reach()
-        return {pipeline.id: pipeline.fingerprint() for pipeline in self.registrations}
+        return {pipeline.id: pipeline.standing for pipeline in self.registrations}
 
-    def start(self, deployment_id: str, *, parameters: dict[str, Any], idempotency_key: str | None) -> StartedRun:
+    def start(
+        self, deployment_id: str, *, parameters: dict[str, Any], idempotency_key: str | None, name: str | None = None
+    ) -> StartedRun:
         self._reach()
         if deployment_id not in self.deployments:
             raise UnknownDeployment(deployment_id)

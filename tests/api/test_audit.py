@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from api.app import BASE_PATH
-from tests.api.conftest import CONNECTOR, Facade, created, error_of
+from tests.api.conftest import CONNECTOR, SCHEMA, Facade, created, error_of
 
 pytestmark = pytest.mark.postgres
 
@@ -96,3 +96,28 @@ def test_verify_proves_the_chain_and_finds_a_change_behind_our_back(facade: Faca
         with facade.engine.begin() as connection:
             connection.execute(text("SET LOCAL session_replication_role = replica"))
             connection.execute(text(rename), {"name": newest["userName"], "id": newest["id"]})
+
+
+def test_rows_and_their_entry_are_stored_together_or_not_at_all(facade: Facade) -> None:
+    schema = created(facade.editor, f"{BASE_PATH}/schemas", SCHEMA | {"name": "together"})
+    data = f"{BASE_PATH}/schemas/{schema['id']}/data"
+    stored = facade.editor.post(data, json={"rows": [{"amount": 1}]})
+    [entry] = of_request(facade, stored.headers["X-Request-ID"])
+    assert (entry["action"], entry["entityName"], entry["after"]) == ("insert_rows", "together", {"inserted": 1})
+    with facade.engine.begin() as connection:
+        connection.execute(text("ALTER TABLE headrace.audit_log ADD CONSTRAINT nothing_fits CHECK (id = '') NOT VALID"))
+    try:
+        error_of(facade.editor.post(data, json={"rows": [{"amount": 2}]}), 500)
+    finally:
+        with facade.engine.begin() as connection:
+            connection.execute(text("ALTER TABLE headrace.audit_log DROP CONSTRAINT nothing_fits"))
+    assert [row["amount"] for row in facade.viewer.get(data).json()["rows"]] == [1]
+
+
+def test_a_cancelled_run_has_one_entry(facade: Facade) -> None:
+    pipeline = facade.pipeline()
+    run = created(facade.editor, f"{BASE_PATH}/pipelines/{pipeline['id']}/run", {})
+    response = facade.editor.post(f"{BASE_PATH}/pipelines/{pipeline['id']}/runs/{run['id']}/cancel")
+    assert response.status_code == 202
+    [entry] = of_request(facade, response.headers["X-Request-ID"])
+    assert (entry["action"], entry["entityType"], entry["entityId"]) == ("cancel_run", "run", run["id"])

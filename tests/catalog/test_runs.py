@@ -255,6 +255,21 @@ def test_errors_are_read_in_pages_of_any_size(store: RunStore, pipeline: Pipelin
     assert rows == list(range(1, 26))
 
 
+def test_a_node_may_reject_the_same_row_number_in_two_stages(
+    store: RunStore, pipeline: Pipeline, mine: TenantCatalog
+) -> None:
+    open_run(store, pipeline)
+    for stage in (0, 2, 2):
+        store.errors(
+            RUN, RUN, "n", stage, 0, rows=[1], columns=["c"], values=[f"in stage {stage}"], errors=["e"], rules=["r"]
+        )
+    run = mine.runs.get(RUN)
+    assert run is not None
+    first, second = mine.runs.errors(run, limit=10)
+    assert (first.value, second.value) == ("in stage 0", "in stage 2")
+    assert [each.value for each in mine.runs.errors(run, limit=10, after=position_of(first))] == ["in stage 2"]
+
+
 def test_the_log_keeps_its_order(store: RunStore, pipeline: Pipeline) -> None:
     open_run(store, pipeline)
     for number in range(3):
@@ -311,3 +326,13 @@ def test_an_idempotency_key_belongs_to_the_run_it_started(mine: TenantCatalog, p
 )
 def test_the_load_strategy_is_the_least_resumable_of_the_targets(modes: list[str], strategy: str) -> None:
     assert load_strategy(modes) == strategy
+
+
+def test_a_chain_of_retries_knows_the_run_it_began_with(store: RunStore, pipeline: Pipeline) -> None:
+    open_run(store, pipeline)
+    open_run(store, pipeline, "run_2", retry_of=RUN)
+    open_run(store, pipeline, "run_3", retry_of="run_2", root_run_id="run_3", origin_run_id=RUN)
+    assert [store.first_of_chain(run) for run in ("run_3", "run_2", RUN)] == [RUN, RUN, RUN]
+    open_run(store, pipeline, "run_5", retry_of="run_4")  # which has been deleted since
+    assert store.first_of_chain("run_5") == "run_5"
+    assert store.first_of_chain("run_6") == "run_6"

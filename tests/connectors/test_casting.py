@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, time, timedelta, timezone
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Context, Decimal
 
 import polars as pl
 import pytest
@@ -19,6 +19,7 @@ NO_DATES = ["2023-02-29", "01/02/2024", "24-01-02", "20240102", "12024-01-01"]
 NO_STAMPS = ["2024-13-01T00:00:00", "yesterday", "1704067200", "2024-01-01T25:00:00"]
 UUID = "F47AC10B-58CC-4372-A567-0E02B2C3D479"
 STAMPS = st.datetimes(datetime(1, 1, 1), datetime(9999, 12, 31))
+WIDE = Context(prec=60)
 ZONES = st.integers(-12 * 60, 14 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))
 
 
@@ -106,3 +107,47 @@ def test_sizes_are_part_of_the_sql_type() -> None:
     assert sql_type(Field("x", "decimal", 12, 2)) == "numeric(12,2)"
     assert sql_type(Field("x", "decimal")) == "numeric"
     assert sql_type(Field("x", "varchar", 40)) == "varchar(40)"
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.decimals(-(10**6), 10**6, places=5).map(str), max_size=8), st.integers(0, 6))
+def test_a_sized_decimal_rounds_halves_away_from_zero_as_postgresql_does(values: list[str], scale: int) -> None:
+    result, bad = cast_text(pl.Series(values, dtype=pl.String), Field("x", "decimal", 20, scale))
+    unit = Decimal(1).scaleb(-scale)
+    assert bad is None
+    assert result.to_list() == [Decimal(value).quantize(unit, ROUND_HALF_UP) for value in values]
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.decimals(allow_nan=False, allow_infinity=False, min_value=-(10**28), max_value=10**28), max_size=8))
+def test_a_decimal_without_a_size_keeps_every_digit_or_is_an_offender(values: list[Decimal]) -> None:
+    text = [str(value) for value in values]
+    result, bad = cast_text(pl.Series(text, dtype=pl.String), Field("x", "decimal"))
+    wrong = [False] * len(text) if bad is None else bad.fill_null(value=False).to_list()
+    for value, read, is_bad in zip(values, result.to_list(), wrong, strict=True):
+        if is_bad:
+            assert value != value.quantize(Decimal("1e-9"), context=WIDE)
+        else:
+            assert read == value
+
+
+def test_a_number_that_no_double_holds_is_an_offender_and_infinity_is_not() -> None:
+    text = ["1e308", "-1e400", "inf", "-Infinity", "1e-400"]
+    result, bad = cast_text(pl.Series(text), Field("x", "double"))
+    assert result.to_list() == [1e308, None, float("inf"), float("-inf"), 0.0]
+    assert bad is not None
+    assert bad.to_list() == [False, True, False, False, False]
+
+
+def test_a_uuid_may_stand_in_braces() -> None:
+    result, bad = cast_text(pl.Series(["{" + UUID + "}", UUID, "{x}"]), Field("x", "uuid"))
+    assert result.to_list() == [UUID, UUID, None]
+    assert bad is not None
+    assert bad.to_list() == [False, False, True]
+
+
+def test_bytes_and_durations_become_text_that_postgresql_reads_back() -> None:
+    bytes_, _ = cast_native(pl.Series([b"\x00\xff", None]), Field("x", "text"))
+    assert bytes_.to_list() == ["\\x00ff", None]
+    spans, _ = cast_native(pl.Series([timedelta(days=1, microseconds=-1)]), Field("x", "text"))
+    assert spans.to_list() == ["86399999999 microseconds"]

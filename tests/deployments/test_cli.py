@@ -26,7 +26,12 @@ def headrace(*arguments: str, **environment: str) -> subprocess.CompletedProcess
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--help"], ["--version"], *([name, "--help"] for name in ("up", "down", "demo", "worker")), ["db", "--help"]],
+    [
+        ["--help"],
+        ["--version"],
+        *([name, "--help"] for name in ("up", "down", "demo", "worker", "apply", "run", "doctor")),
+        ["db", "--help"],
+    ],
     ids=" ".join,
 )
 def test_help_and_version_are_quick_and_import_no_engine(arguments: list[str]) -> None:

@@ -109,7 +109,7 @@ def test_a_run_that_waits_under_the_former_name_is_not_lost(
 def test_what_prefect_has_is_told_by_pipeline(orchestrator: Orchestrator) -> None:
     pipeline = a_pipeline()
     orchestrator.register(pipeline)
-    assert orchestrator.registered()[pipeline.id] == pipeline.fingerprint()
+    assert orchestrator.registered()[pipeline.id] == pipeline.standing
     orchestrator.unregister(pipeline.id)
     assert pipeline.id not in orchestrator.registered()
 

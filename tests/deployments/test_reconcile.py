@@ -50,7 +50,7 @@ class Prefect:
         self.deployments.pop(pipeline_id, None)
 
     def registered(self) -> dict[str, str]:
-        return {key: pipeline.fingerprint() for key, pipeline in self.deployments.items()}
+        return {key: pipeline.standing for key, pipeline in self.deployments.items()}
 
     def _ask(self, what: str, pipeline_id: str) -> None:
         with self._lock:
@@ -179,7 +179,7 @@ def test_many_at_once_register_once_each(engine: Engine, prefect: Prefect) -> No
     with ThreadPoolExecutor(6) as pool:
         list(pool.map(lambda _: Reconciler(engine, prefect).sweep(), range(6)))
         list(pool.map(lambda key: Reconciler(engine, prefect).bring(key), saved * 2))
-    assert sorted(prefect.asked) == sorted(f"{what} {key}" for key in saved for what in ("register", "retire"))
+    assert sorted(prefect.asked) == sorted(f"register {key}" for key in saved)
     assert waiting(engine) == []
 
 

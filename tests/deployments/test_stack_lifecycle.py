@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ import pytest
 
 from deployments.stack.environment import base_environment
 from deployments.stack.state import StackState
+from tests.rest import eventually
 
 pytestmark = pytest.mark.stack
 
@@ -65,7 +67,7 @@ def data() -> Iterator[Path]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def test_it_serves_and_survives_the_deaths_of_its_parts_without_leaving_any(data: Path) -> None:
+def test_it_serves_and_leaves_nothing_behind_however_it_ends(data: Path) -> None:
     state = start(data)
     processes = processes_of(state)
     assert stat.S_IMODE((data / "stack.json").stat().st_mode) == 0o600
@@ -75,17 +77,7 @@ def test_it_serves_and_survives_the_deaths_of_its_parts_without_leaving_any(data
         found = connection.execute("SELECT count(*) FROM automation WHERE enabled AND name LIKE 'headrace%'").fetchone()
     assert found == (1,)
 
-    facade = next(each for each in processes if "api.app:create_app" in each.cmdline())
-    facade.send_signal(signal.SIGKILL)
-    assert all_end(processes)
-    assert not (data / "stack.json").exists()
-    told = (data / "logs" / "supervisor.log").read_text()
-    assert "The facade was killed by SIGKILL" in told
-    assert "Traceback" not in told
-
-    again = start(data)
-    assert again.api_key == state.api_key
-    processes = processes_of(again)
+    again = state
     os.kill(again.pid, signal.SIGKILL)
     assert all_end(processes)
     assert (data / "stack.json").exists()  # nobody was left to remove it
@@ -99,6 +91,45 @@ def test_it_serves_and_survives_the_deaths_of_its_parts_without_leaving_any(data
     assert all_end(processes)
     assert not (data / "stack.json").exists()
     assert "no stack runs" in headrace("down", "--data-dir", str(data)).stdout
+
+
+def test_a_part_that_dies_is_started_again_until_it_dies_all_the_time(data: Path) -> None:
+    state = start(data)
+    headers = {"X-API-Key": state.api_key}
+    log = data / "logs" / "supervisor.log"
+
+    def kill(what: str) -> None:
+        victim = next(each for each in processes_of(state) if what in " ".join(each.cmdline()))
+        victim.send_signal(signal.SIGKILL)
+        victim.wait(30)
+
+    for what, told in (
+        ("deployments.worker --pool", "The worker was killed by SIGKILL and was started again"),
+        ("prefect server start", "The Prefect server was killed by SIGKILL and was started again"),
+        ("postgres -D", "PostgreSQL ended and was started again"),
+        ("api.app:create_app", "The facade was killed by SIGKILL and was started again"),
+    ):
+        kill(what)
+        eventually(lambda told=told: told in log.read_text() or None)
+    eventually(lambda: answers(f"{state.api_url}/pipelines", headers) or None)
+    eventually(lambda: answers(f"{state.prefect_api_url}/ready", {}) or None)
+
+    def kill_the_facade() -> bool | None:
+        if not (data / "stack.json").exists():
+            return True
+        with suppress(StopIteration, psutil.Error):
+            kill("api.app:create_app")
+        return None
+
+    eventually(kill_the_facade)
+    assert "The facade was killed by SIGKILL. The end of" in log.read_text()
+    assert "Traceback" not in log.read_text()
+
+
+def answers(url: str, headers: dict[str, str]) -> bool:
+    with suppress(httpx.HTTPError):
+        return httpx.get(url, headers=headers).status_code == 200
+    return False
 
 
 def test_a_postgresql_of_ones_own_is_used_instead(data: Path, database_url: str, postgres_server: Any) -> None:

@@ -58,3 +58,8 @@ def test_values_cannot_break_the_table() -> None:
 
 def test_a_clean_run_has_no_errors_to_show() -> None:
     assert "First errors" not in run_report("Orders", snapshot())
+
+
+def test_a_note_stands_above_the_numbers_and_is_no_markup() -> None:
+    report = run_report("orders", snapshot(), "Warning: a file that matches glob '*.csv' did not come")
+    assert report.index("glob '\\*.csv' did not come") < report.index("rows loaded")

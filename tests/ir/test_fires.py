@@ -63,6 +63,58 @@ def test_a_rule_that_is_over_fires_no_more() -> None:
 
 
 def test_a_fast_rule_that_began_long_ago_is_answered_at_once() -> None:
-    rule = schedule({"kind": "rrule", "rrule": "DTSTART:19800101T000000Z\nRRULE:FREQ=SECONDLY;INTERVAL=10"})
-    assert next_fires(rule, since=SINCE, after=NOW, count=1) == [NOW.replace(second=10)]
-    assert last_fire(rule, since=SINCE, before=NOW) == NOW.replace(second=0)
+    rule = schedule({"kind": "rrule", "rrule": "DTSTART:20200101T000000Z\nRRULE:FREQ=MINUTELY;INTERVAL=3"})
+    assert next_fires(rule, since=SINCE, after=NOW, count=1) == [NOW.replace(minute=9, second=0)]
+    assert last_fire(rule, since=SINCE, before=NOW) == NOW.replace(minute=6, second=0)
+
+
+NEW_YORK = {"timezone": "America/New_York"}
+SPRING, AUTUMN = datetime(2026, 3, 8, 0, 0, 3, tzinfo=UTC), datetime(2026, 11, 1, 0, 0, 3, tzinfo=UTC)
+"""The clock goes from 2:00 to 3:00 at 7:00 UTC; from 2:00 back to 1:00 at 6:00 UTC."""
+
+
+@pytest.mark.parametrize(
+    ("raw", "before", "expected"),
+    [
+        ({"kind": "cron", "expression": "30 2 * * *", **NEW_YORK}, SPRING, ["08 06:30", "09 06:30", "10 06:30"]),
+        ({"kind": "cron", "expression": "30 2 * * *", **NEW_YORK}, AUTUMN, ["01 07:30", "02 07:30", "03 07:30"]),
+        ({"kind": "cron", "expression": "30 1 * * *", **NEW_YORK}, AUTUMN, ["01 05:30", "02 06:30", "03 06:30"]),
+        (
+            {"kind": "cron", "expression": "30 0-3 * * *", **NEW_YORK},
+            SPRING,
+            ["08 05:30", "08 06:30", "08 07:30", "09 04:30"],
+        ),
+        (
+            {"kind": "cron", "expression": "30 0-3 * * *", **NEW_YORK},
+            AUTUMN,
+            ["01 04:30", "01 05:30", "01 07:30", "01 08:30"],
+        ),
+        (
+            {"kind": "rrule", "rrule": "FREQ=DAILY;BYHOUR=2;BYMINUTE=30;BYSECOND=0", **NEW_YORK},
+            SPRING,
+            ["08 06:30", "09 06:30", "10 06:30"],
+        ),
+        (
+            {"kind": "rrule", "rrule": "FREQ=DAILY;BYHOUR=1;BYMINUTE=30;BYSECOND=0", **NEW_YORK},
+            AUTUMN,
+            ["01 05:30", "02 06:30", "03 06:30"],
+        ),
+        (
+            {"kind": "rrule", "rrule": "FREQ=DAILY;BYHOUR=1,2,3;BYMINUTE=30;BYSECOND=0", **NEW_YORK},
+            SPRING,
+            ["08 06:30", "08 07:30", "09 05:30"],
+        ),
+        ({"kind": "interval", "minutes": 720}, SPRING, ["08 12:00", "09 00:00", "09 12:00"]),
+    ],
+)
+def test_over_a_change_of_the_clock_each_time_of_day_fires_once_and_prefect_agrees(
+    raw: dict[str, Any], before: datetime, expected: list[str]
+) -> None:
+    found = next_fires(schedule(raw), since=SINCE, after=before, count=len(expected))
+    assert [f"{at:%d %H:%M}" for at in found] == expected
+    made = to_prefect(schedule(raw), active=True, since=SINCE)[0].schedule
+    theirs = getattr(server_schedules, type(made).__name__).model_validate(made.model_dump())
+    they_say = sorted(asyncio.run(theirs.get_dates(len(expected), before)))
+    assert found == [at.astimezone(UTC) for at in they_say]
+    for at, following in pairwise(found):
+        assert last_fire(schedule(raw), since=SINCE, before=following - timedelta(seconds=1)) == at

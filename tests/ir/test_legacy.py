@@ -49,6 +49,17 @@ def test_a_whole_pipeline_keeps_its_ids_and_reads_and_loads_what_the_pipeline_is
         ),
         (node("n2", "transform", type="castType", column="a", to="TEXT"), ("cast", {"field": "a", "to": "text"})),
         (node("n2", "drop_field", field="a"), ("drop", {"fields": ["a"]})),
+        (
+            node("n2", "dedupe", fields=["a"], keep="last", sortBy="b"),
+            ("deduplicate", {"keys": ["a"], "keep": "last", "orderBy": "b"}),
+        ),
+        (
+            node("n2", "group_by", groupByFields=["a"], aggregates=[{"column": "b", "function": "AVG", "alias": "m"}]),
+            ("aggregate", {"groupBy": ["a"], "aggregations": [{"field": "b", "fn": "mean", "as": "m"}]}),
+        ),
+        (node("n2", "order_by", column="a"), ("sort", {"by": "a"})),
+        (node("n2", "melt", columns=["a"], valueName="v"), ("unpivot", {"fields": ["a"], "valueTo": "v"})),
+        (node("n2", "custom_sql", sql="SELECT a FROM input"), ("sql", {"query": "SELECT a FROM input"})),
         (node("n2", "filter", condition="a > 1"), ("filter", {"expression": "a > 1"})),
         (
             node("n2", "filter", field="a b", operator="gte", value="it's"),
@@ -67,6 +78,42 @@ def test_a_whole_pipeline_keeps_its_ids_and_reads_and_loads_what_the_pipeline_is
             node("n2", "Expression", targetField="t", formula="a * 2"),
             ("expression", {"field": "t", "expression": "a * 2"}),
         ),
+        (
+            node("n2", "value_map", column="a", map={"x": "y"}, targetField="b"),
+            ("map_values", {"field": "a", "mapping": {"x": "y"}, "to": "b"}),
+        ),
+        (
+            node("n2", "split_field", column="a", delimiter=",", targetFields=["b", "c"]),
+            ("split", {"field": "a", "separator": ",", "into": ["b", "c"]}),
+        ),
+        (
+            node("n2", "transform", type="concat", columns=["a", "b"], targetField="c", delimiter="-"),
+            ("merge", {"fields": ["a", "b"], "to": "c", "separator": "-"}),
+        ),
+        (node("n2", "fill_na", column="a", fillValue=0), ("fill_null", {"fields": ["a"], "value": 0})),
+        (
+            node("n2", "coalesce", field="a", defaultValue="x"),
+            ("fill_null", {"fields": ["a"], "value": "x"}),
+        ),
+        (node("n2", "trim_whitespace", field="a"), ("trim", {"fields": ["a"]})),
+        (
+            node("n2", "json_parse", column="a", into=[{"field": "b"}]),
+            ("parse_json", {"field": "a", "into": [{"field": "b"}]}),
+        ),
+        (
+            node("n2", "lookup", lookupTable="ds_c", keys=[{"field": "a", "key": "id"}], returnFields=["n"]),
+            ("lookup_join", {"table": "ds_c", "on": [{"field": "a", "key": "id"}], "select": ["n"]}),
+        ),
+        (
+            node("n2", "embedding", column="a", outputField="v"),
+            ("vector_embed", {"field": "a", "to": "v"}),
+        ),
+        (
+            node("n2", "geo", latitude="a", longitude="b", to={"city": "c"}),
+            ("geo_resolve", {"lat": "a", "lon": "b", "to": {"city": "c"}}),
+        ),
+        (node("n2", "sentiment", field="a", to="s"), ("sentiment_score", {"field": "a", "to": "s"})),
+        (node("n2", "DetectLanguage", field="a", to="l"), ("language_detect", {"field": "a", "to": "l"})),
     ],
 )
 def test_other_names_of_ops_and_fields_are_known(middle: dict[str, Any], op: tuple[str, dict[str, Any]]) -> None:

@@ -14,6 +14,9 @@ from ir.schema import Field, Schema
 
 _INTEGER = r"^[+-]?(?:0|[1-9][0-9]{0,18})$"
 _NUMBER = r"^[+-]?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?$"
+_TOO_LONG = r"^[+-]?(?:0*\.?0*)[1-9](?:\.?\d){15,}"
+"""A number with more significant digits than a double keeps."""
+
 _BOOLEAN = r"^(?i:true|false)$"
 _DATE = r"^\d{4}-\d\d-\d\d$"
 _STAMP = r"^\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?$"
@@ -61,6 +64,8 @@ def _field(values: pl.Series, *, complete: bool) -> Field:
     for pattern, data_type in _PATTERNS:
         if not text.str.contains(pattern).all():
             continue
+        if data_type == "double" and text.str.contains(_TOO_LONG).any():
+            return Field(values.name, "text")
         typed, bad = cast_text(text, Field(values.name, data_type))
         if bad is not None:
             return Field(values.name, "text")

@@ -49,6 +49,9 @@ class ChunkParser:
         if self._orderly(chunk):
             try:
                 raw = self._read(chunk, self._as_text)
+                if endless := self._endless(raw):
+                    self._as_text |= endless
+                    raw = self._read(chunk, self._as_text)
             except PolarsError:
                 return self._careful(chunk, first_row)
             if self._full(raw, chunk):
@@ -89,6 +92,11 @@ class ChunkParser:
             null_values=self._nulls,
         )
 
+    def _endless(self, raw: pl.DataFrame) -> set[str]:
+        """Columns that hold an infinity: their text says whether it was written or is a number too large."""
+        floats = [column for column in raw.get_columns() if column.dtype.is_float()]
+        return {column.name for column in floats if column.is_infinite().any()}
+
     def _typed(self, raw: pl.DataFrame, rows: pl.Series, rejects: pl.DataFrame) -> Parsed:
         frame, more, _ = settle(raw, rows, self._schema, cast_text)
         return Parsed(frame, _joined(rejects, more), raw.height + rejects.height)
@@ -108,6 +116,9 @@ class ChunkParser:
         rows = pl.Series("row", np.flatnonzero(good) + first_row, dtype=pl.Int64)
         try:
             raw = self._read(kept, self._as_text)
+            if endless := self._endless(raw):
+                self._as_text |= endless
+                raw = self._read(kept, self._as_text)
         except PolarsError as error:
             raw = self._read(kept, None)
             frame, more, failing = settle(raw, rows, self._schema, cast_text)

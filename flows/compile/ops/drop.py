@@ -12,4 +12,4 @@ def compile_drop(op: Drop, scope: Scope) -> tuple[Step, ...]:
     for index, name in enumerate(op.fields):
         scope.column(name, f"fields[{index}]")
     label = f"drop {', '.join(op.fields)}"
-    return (Step(scope.node, scope.path, label, reshape=lambda frame: frame.drop(op.fields)),)
+    return (Step(scope.node, scope.path, label, reshape=lambda frame: frame.drop(op.fields), origins={}),)

@@ -12,5 +12,6 @@ def compile_rename(op: Rename, scope: Scope) -> tuple[Step, ...]:
     scope.column(op.source, "from")
     scope.new_column(op.to, "to")
     names = {op.source: op.to}
-    step = Step(scope.node, scope.path, f"rename {op.source} to {op.to}", reshape=lambda frame: frame.rename(names))
-    return (step,)
+    label = f"rename {op.source} to {op.to}"
+    origins = {op.to: op.source}
+    return (Step(scope.node, scope.path, label, reshape=lambda frame: frame.rename(names), origins=origins),)

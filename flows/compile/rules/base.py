@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from connectors.types import field_of_polars
+from flows.compile.broadcast import Broadcast
 from flows.compile.casting import ImpossibleCast, read_as
 from flows.compile.scope import Scope
 
@@ -54,10 +55,12 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """When a row fails, and what a person reads about it. Where `fails` is null the row passes."""
+    """When a row fails, and what a person reads about it. Where `fails` is null the row passes. `reads` are the tables
+    that `fails` looks rows up in."""
 
     fails: pl.Expr
     message: str
+    reads: tuple[Broadcast, ...] = ()
 
 
 def _number(text: str) -> int | float | None:

@@ -91,3 +91,16 @@ def test_every_type_is_listed_with_what_it_needs(facade: Facade) -> None:
     schema = listed["postgresql"]["configSchema"]
     assert schema["required"] == ["host", "port", "database"]
     assert listed["postgresql"]["authConfigSchema"]["properties"]["password"]["writeOnly"] is True
+
+
+def test_tests_are_counted_by_their_result(dialling: Facade) -> None:
+    def counted(result: str) -> float:
+        name, labels = "headrace_connection_tests_total", {"type": "local_fs", "result": result}
+        return dialling.app.state.services.metrics.registry.get_sample_value(name, labels) or 0.0
+
+    before = counted("ok"), counted("failed")
+    dialling.editor.post(f"{CONNECTORS}/test", json={"type": "local_fs"})
+    for _ in range(2):
+        dialling.editor.post(f"{CONNECTORS}/test", json={"type": "local_fs", "config": {"basePath": "nowhere"}})
+    error_of(dialling.editor.post(f"{CONNECTORS}/test", json={"type": "local_fs", "config": {"x": 1}}), 400)
+    assert (counted("ok"), counted("failed")) == (before[0] + 1, before[1] + 2)

@@ -92,6 +92,8 @@ CALLS: dict[str, Call] = {
     "revoke_api_key": Call(204, query=of("key_id"), spends=True),
     "list_audit_logs": Call(),
     "verify_audit_logs": Call(),
+    "read_applied_set": Call(query=lambda _: {"name": "default"}),
+    "put_applied_set": Call(query=lambda _: {"name": "default"}, body=lambda _: {"objects": []}),
     "get_lineage": Call(query=of("table", "table")),
     "get_scheduler_status": Call(),
 }

@@ -55,6 +55,18 @@ class TestPut:
         heard = [(each.name, getattr(each.schedule, "expression", None)) for each in facade.orchestrator.registrations]
         assert heard == [("orders", None), ("renamed", "0 3 * * *"), ("renamed", None)]
 
+    def test_pausing_stops_the_schedule_and_resuming_gives_back_what_it_was(self, facade: Facade) -> None:
+        made = facade.pipeline(schedule="0 3 * * *")
+        assert put(facade, made, status="paused").json()["status"] == "paused"
+        assert put(facade, made, status="active").json()["status"] == "draft"  # it never ran
+        run_id = created(facade.editor, f"{PIPELINES}/{made['id']}/run", {})["id"]
+        put(facade, made, status="paused")
+        facade.store.finished(run_id, status="completed", failure_reason=None)
+        assert facade.viewer.get(f"{PIPELINES}/{made['id']}").json()["status"] == "paused"
+        assert put(facade, made, status="active").json()["status"] == "active"
+        assert [each.active for each in facade.orchestrator.registrations] == [True, False, True, False, True]
+        assert put(facade, made, status="draft").status_code == 400
+
     def test_nodes_replace_nodes_and_edges(self, facade: Facade, legacy: dict[str, Any]) -> None:
         nodes = [{"id": "x", "nodeType": "source"}]
         after = put(facade, legacy, nodes=nodes).json()

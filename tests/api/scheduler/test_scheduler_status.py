@@ -66,3 +66,11 @@ def test_pages_are_followed_by_their_cursor(facade: Facade) -> None:
     first = facade.viewer.get(f"{STATUS}?limit=2").json()
     second = facade.viewer.get(f"{STATUS}?limit=2&cursor={first['pagination']['cursor']}").json()
     assert [each["name"] for each in (*first["data"], *second["data"])] == ["p2", "p1", "p0"]
+
+
+def test_a_paused_pipeline_fires_no_more_and_is_not_late(facade: Facade) -> None:
+    made = facade.pipeline(ir=IR | {"schedule": {"kind": "interval", "minutes": 60}})
+    scheduled_since(facade, datetime.now(UTC) - timedelta(days=1))
+    assert facade.editor.put(f"{BASE_PATH}/pipelines", json={"id": made["id"], "status": "paused"}).status_code == 200
+    [paused] = facade.viewer.get(STATUS).json()["data"]
+    assert (paused["status"], paused["lagSeconds"], paused["nextFires"]) == ("paused", None, [])

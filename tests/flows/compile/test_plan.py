@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from syrupy.assertion import SnapshotAssertion
 
-from flows.compile import shape_problems
-from ir import parse_ir
-from tests.flows.pipelines import document, logical, physical
+from tests.flows.pipelines import logical, physical
 
 OPS = [
     {"type": "rename", "from": "amount", "to": "qty"},
@@ -45,11 +43,3 @@ def test_types_are_known_behind_every_node() -> None:
         "total": "Float64",
         "source": "String",
     }
-
-
-def test_a_node_read_twice_is_refused() -> None:
-    raw = document(OPS)
-    raw["nodes"].append({"id": "other", "kind": "target", "input": "clean", "schema": "public.ds_u"})
-    ir = parse_ir(raw).ir
-    assert ir is not None
-    assert [(problem.path, problem.code) for problem in shape_problems(ir)] == [("nodes[3].input", "fan_out")]

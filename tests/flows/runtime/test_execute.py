@@ -15,6 +15,7 @@ from catalog.run_records import ConnectorRecord, RunPipeline
 from connectors.base import CommitCallback, PartitionLoader, Quarantined, Resume, SourceError, TargetError, Written
 from flows.resume import Continuation
 from flows.runtime.execute import Execution, RunTotals, run_in_threads
+from flows.runtime.feed import SourceFeed
 from flows.runtime.job import Job
 from flows.runtime.limits import ErrorBudget, RunFailed
 from flows.runtime.partition import Stopped, Work, run_partition
@@ -48,6 +49,9 @@ class Notebook:
     def progress(self, stage: int, partition: int, status: str, committed: Resume) -> None:
         with self._lock:
             self.states[(stage, partition)] = (status, committed)
+
+    def forget(self) -> None:
+        """Nothing is kept here between runs."""
 
     def log(self, stage: str, message: str) -> None:
         with self._lock:
@@ -246,7 +250,8 @@ def _until(execution: Execution, rows: int) -> int:
     loader = StopAfter(prepared.modes["tgt"].loader(0, 0, "src"), rows, stop)
     budget = ErrorBudget(0, None)
     source = prepared.sources["src"]
-    work = Work(stage, stage.partitions[0], source, loader, execution.journal, budget, stop, batch_rows=10_000)
+    feed = SourceFeed(source, stage.partitions[0], stage.schema, batch_rows=10_000)
+    work = Work(stage, stage.partitions[0], feed, {"tgt": loader}, execution.journal, budget, stop)
     with pytest.raises(Stopped):
         run_partition(work)
     return loader.resume.rows_loaded

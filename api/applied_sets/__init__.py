@@ -1,0 +1,1 @@
+"""What files own, over REST."""

@@ -1,0 +1,145 @@
+"""Upsert: a load whose keys all exist, against a plain append of the same rows and PostgreSQL's own ON CONFLICT.
+
+    python -m benchmarks.upsert [--rows 1000000] [--rounds 3]
+
+Starts a PostgreSQL of its own in a temporary folder and runs pipelines without an orchestrator, two partitions at a
+time. Prints the median seconds per variant, rows/s and the ratio to what a person would do by hand: COPY into a
+temporary table and one INSERT ... ON CONFLICT DO UPDATE. All variants of a round run one behind the other, so that the
+ratio holds on a machine with other work.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import polars as pl
+import psycopg
+
+from benchmarks.orders import pipeline_ir, write_orders
+from catalog.run_records import ConnectorRecord, RunPipeline
+from connectors.base import Resume
+from deployments.stack.postgres import EmbeddedPostgres, ensure_database
+from flows.resume import Continuation
+from flows.runtime.execute import Execution
+from flows.runtime.execute import run_in_threads as run
+from flows.runtime.job import Job
+from flows.runtime.prepare import prepare
+
+_COLUMNS = (
+    "id bigint PRIMARY KEY, customer integer, email text, name text, city text, amount numeric, "
+    "price double precision, quantity smallint, active boolean, birthday date, created timestamptz, note text"
+)
+
+
+class Silence:
+    """A journal nobody reads."""
+
+    def rejected(self, stage: int, partition: int, node: str, cells: pl.DataFrame, *, warning: bool) -> None:
+        raise SystemExit(f"rows were refused: {cells.head(1).rows()}")
+
+    def progress(self, stage: int, partition: int, status: str, committed: Resume) -> None:
+        pass
+
+    def forget(self) -> None:
+        pass
+
+    def log(self, stage: str, message: str) -> None:
+        pass
+
+
+class Bench:
+    """The file `orders.csv` in a folder and the table `public.ds_orders` of one database."""
+
+    def __init__(self, url: str, folder: Path, rows: int) -> None:
+        self.url, self.folder, self.rows = url, folder, rows
+        write_orders(folder / "orders.csv", rows)
+
+    def load(self, **target: Any) -> float:
+        """Seconds of a run of the file into the table."""
+        ir = pipeline_ir("orders.csv", "public.ds_orders", ops=False, rules=False)
+        ir["nodes"][-1].update(target)
+        connector = ConnectorRecord("conn_1", "local_fs", {})
+        tables = frozenset({"public.ds_orders"})
+        pipeline = RunPipeline("pipe_1", "default", "Orders", ir, 1, connector, {"parallelism": 2}, tables)
+        run_id = uuid4().hex
+        started = time.perf_counter()
+        totals = run(Execution(prepare(Job(run_id, pipeline, self.url, self.folder, Continuation(run_id))), Silence()))
+        taken = time.perf_counter() - started
+        assert totals.rows_out == self.rows, totals
+        return taken
+
+    def tell(self, *statements: str) -> float:
+        """Seconds of the statements, each in a transaction of its own on one connection."""
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            started = time.perf_counter()
+            for statement in statements:
+                connection.execute(statement)  # type: ignore[arg-type]
+            return time.perf_counter() - started
+
+    def fill(self, *, keys: str) -> None:
+        """A table of which the file's rows all are (`every`), or none (`none`)."""
+        self.tell("DROP TABLE IF EXISTS public.ds_orders", f"CREATE TABLE public.ds_orders ({_COLUMNS})")
+        if keys == "every":
+            self.load()
+        self.tell("VACUUM ANALYZE public.ds_orders", "CHECKPOINT")
+
+    def on_conflict(self) -> float:
+        """Seconds of what a person would do by hand."""
+        plain = _COLUMNS.replace(" PRIMARY KEY", "")
+        names = [column.split()[0] for column in plain.split(", ")]
+        changes = ", ".join(f"{name} = EXCLUDED.{name}" for name in names[1:])
+        started = time.perf_counter()
+        with psycopg.connect(self.url) as connection:
+            connection.execute(f"CREATE TEMP TABLE t ({plain})")  # type: ignore[arg-type]
+            copy = "COPY t FROM STDIN (FORMAT csv, HEADER)"
+            with (self.folder / "orders.csv").open("rb") as file, connection.cursor().copy(copy) as into:
+                while part := file.read(1 << 20):
+                    into.write(part)
+            given = ", ".join(names)
+            merge = f"INSERT INTO ds_orders ({given}) SELECT * FROM t ON CONFLICT (id) DO UPDATE SET {changes}"
+            connection.execute(merge)  # type: ignore[arg-type]
+        return time.perf_counter() - started
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--rounds", type=int, default=3)
+    given = parser.parse_args()
+    folder = Path(tempfile.mkdtemp(prefix="headrace-bench-"))
+    server = EmbeddedPostgres(folder / "postgres", folder / "postgresql.log")
+    try:
+        server.start()
+        ensure_database(server.url("postgres"), "bench")
+        bench = Bench(server.url("bench"), folder, given.rows)
+        by_key = {"loadMode": "upsert", "upsertKey": "id"}
+        variants = {
+            "by hand, ON CONFLICT": ("every", bench.on_conflict),
+            "append": ("none", bench.load),
+            "upsert, all are new": ("none", lambda: bench.load(**by_key)),
+            "upsert, all exist": ("every", lambda: bench.load(**by_key)),
+        }
+        seconds: dict[str, list[float]] = {name: [] for name in variants}
+        for _ in range(given.rounds):
+            for name, (keys, work) in variants.items():
+                bench.fill(keys=keys)
+                seconds[name].append(work())
+        print(f"{given.rows:,} rows of 12 columns, median of {given.rounds}")
+        base = statistics.median(seconds["by hand, ON CONFLICT"])
+        for name, taken in seconds.items():
+            median = statistics.median(taken)
+            print(f"{name:22} {median:6.2f} s {given.rows / median:12,.0f} rows/s {median / base:5.2f} x by hand")
+    finally:
+        server.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()

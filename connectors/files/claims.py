@@ -1,0 +1,300 @@
+"""Taking files for one run and putting them away afterwards, so that no file is read by two runs or by none.
+
+A claimed file lies in `<staging>/<run>/<node>/` until it is settled. What became of it is written down in
+`<staging>/.claims/…/<run>.<node>.json`, always before it is done: whoever finds a record after a crash can finish it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from datetime import datetime
+from pathlib import PurePosixPath
+
+from connectors.base import SourceError
+from connectors.files.arrival_config import ArrivalRules, Atomicity
+from connectors.files.arrivals import Held, Look, WaitPolicy
+from connectors.files.claim_record import ClaimedFile, ClaimRecord, Fate, forget_old, record_name
+from connectors.files.selection import Selection, StoredFile, dated
+from connectors.files.store import FileStore
+
+COMPRESSED = (".gz", ".zst", ".bz2", ".xz", ".zip")
+"""Suffixes that say nothing about what is inside: the one before them does."""
+
+
+class Claims:
+    """The `Arrivals` of one source: the file at `path`, or those that match in the folder there."""
+
+    def __init__(
+        self, store: FileStore, path: str, *, in_folder: bool, selection: Selection, rules: ArrivalRules
+    ) -> None:
+        """`in_folder`: the config has a pattern or a path that ends with `/`, so `path` cannot be a file."""
+        self._store, self._path = store, PurePosixPath(path).as_posix()
+        self._in_folder, self._selection, self._rules = in_folder, selection, rules
+
+    @property
+    def wanted(self) -> bool:
+        """See Arrivals."""
+        return self._rules.any
+
+    @property
+    def wait(self) -> WaitPolicy | None:
+        """See Arrivals."""
+        return self._rules.wait
+
+    def describe(self, now: datetime) -> str:
+        """See Arrivals."""
+        if self._single():
+            return f"'{self._path}'"
+        return f"a file that matches {self._selection.kind} '{self._selection.expanded(now)}' in '{self._folder()}'"
+
+    def look(self, owner: str, now: datetime, before: Look | None = None) -> Look:
+        """See Arrivals."""
+        begun = self._rules.atomicity is not None and bool(self._staged(owner))
+        try:
+            found = self._matches(now)
+        except SourceError as missing:
+            if missing.code != "file_not_found":
+                raise
+            return Look(begun=begun, problem=missing)
+        seen = {(file.name, file.size, file.version) for file in before.unsettled} if before is not None else set()
+        settle, clock = self._rules.settle_seconds, time.time()
+        ages = {file.name: clock - file.mtime for file in found}
+        done = [f for f in found if settle == 0 or ages[f.name] >= settle or (f.name, f.size, f.version) in seen]
+        settled = {file.name for file in done}
+        unsettled = [file for file in found if file.name not in settled]
+        # A time in the future is another machine's clock: such a file is watched for the whole period.
+        left = max((settle - max(ages[file.name], 0.0) for file in unsettled), default=0.0)
+        return Look(
+            ready=tuple(self._selection.ordered(done)),
+            unsettled=tuple(unsettled),
+            settles_in=left,
+            begun=begun,
+            problem=None if done else _still_written(unsettled),
+        )
+
+    def claim(self, owner: str, look: Look) -> Held:
+        """See Arrivals."""
+        if self._rules.atomicity is None:
+            chosen = look.ready if self._selection.takes_all else look.ready[:1]
+            return Held({file.name: file.name for file in chosen})
+        self._check_folders(self._rules.atomicity)
+        taken = {PurePosixPath(file.name).name for file in self._staged(owner)}
+        for file in look.ready:
+            if taken and not self._selection.takes_all:
+                break
+            name = PurePosixPath(file.name).name
+            if name not in taken and self._take(file, f"{self._staging(owner)}/{name}"):
+                taken.add(name)
+        staged = self._selection.ordered(self._staged(owner))
+        if not staged:
+            raise look.problem or SourceError(
+                "file_not_found", "Another run was faster: the file is not there any more."
+            )
+        folder = self._folder()
+        files = [ClaimedFile.staged(_in(folder, PurePosixPath(file.name).name), file) for file in staged]
+        record = ClaimRecord(record_name(self._staging_root(), owner), files)
+        record.save(self._store)
+        forget_old(self._store, record.name)
+        count = f"{len(files)} files" if len(files) > 1 else f"'{files[0].name}'"
+        return record.held(f"{count} taken into '{self._staging(owner)}'")
+
+    def located(self, owner: str, *, record: str | None = None, whole: bool) -> Held | None:
+        """See Arrivals."""
+        if record is None:
+            if self._rules.atomicity is None:
+                return None
+            record = record_name(self._staging_root(), owner)
+        found = ClaimRecord.load(self._store, record)
+        if found is None:
+            return None
+        there = {file.name: place for file in found.files if (place := self._lies(file)) is not None}
+        failed = [file for file in found.files if file.name in there and self._put_aside(file)]
+        if failed and (whole or len(failed) == len(there)):
+            raise _in_failure_folder(failed)
+        for file in found.files:
+            if whole and file.name not in there:
+                message = f"'{file.name}' should lie in '{file.going or file.place}' and is not there any more."
+                hint = "Put it back there, or start a new run; rows that this one committed stay in the table."
+                raise SourceError("file_gone", message, hint)
+            file.place = there.get(file.name, "")
+        found.files = [file for file in found.files if file.place and file not in failed]
+        left_out = [f"left out: {_in_failure_folder([file]).message}" for file in failed]
+        return found.held(*left_out) if found.files else None
+
+    def loaded(self, owner: str) -> tuple[str, ...]:
+        """See Arrivals."""
+        return self._settle(owner, "loaded", None)
+
+    def unreadable(self, owner: str, name: str) -> tuple[str, ...]:
+        """See Arrivals."""
+        return self._settle(owner, "unreadable", name)
+
+    def release(self, owner: str) -> None:
+        """See Arrivals."""
+        if self._rules.atomicity is not None and (record := self._recorded(owner)) is not None:
+            for file in record.files:
+                try:
+                    self._store.put(file.place, file.name)
+                except FileNotFoundError:  # put back before a crash
+                    continue
+                except FileExistsError:
+                    message = f"'{file.place}' cannot go back: there is another '{file.name}' now."
+                    raise SourceError("not_movable", message, "A retry of the run reads it where it is.") from None
+            self._store.remove(record.name)
+            self._tidy(owner)
+
+    def _settle(self, owner: str, fate: Fate, name: str | None) -> tuple[str, ...]:
+        """Moves the staged files of the owner (the one called `name` if given) to the folder for that fate."""
+        rules = self._rules.atomicity
+        record = self._recorded(owner)
+        if rules is None or record is None:
+            return ()
+        for file in record.files:
+            if file.fate != fate and file.going is not None and self._lies(file) == file.place:
+                file.fate, file.going = "staged", None  # an earlier attempt meant to put it elsewhere, and died
+        moving = [file for file in record.files if file.fate in ("staged", fate) and name in (None, file.name)]
+        moving = [file for file in moving if file.fate == "staged" or file.going is not None]
+        template = rules.success_folder if fate == "loaded" else rules.failure_folder
+        folder = _in(self._folder(), dated(template, timezone=self._selection.timezone))
+        for file in moving:
+            file.fate = fate
+            if file.going is None:
+                file.going = self._free(folder, file.name)
+        if moving:
+            record.save(self._store)
+        told = [self._put_away(record, file, folder) for file in moving]
+        if moving:
+            record.save(self._store)
+        self._tidy(owner)
+        return tuple(told)
+
+    def _put_away(self, record: ClaimRecord, file: ClaimedFile, folder: str) -> str:
+        while file.going is not None:
+            try:
+                self._store.put(file.place, file.going)
+            except FileExistsError:  # another run put one there meanwhile
+                file.going = self._free(folder, file.name)
+                record.save(self._store)
+            except FileNotFoundError:
+                if self._lies(file) != file.going:
+                    file.going = None
+                    return f"'{file.place}' is not there any more: somebody has moved it"
+                file.place, file.going = file.going, None  # moved before a crash
+            else:
+                file.place, file.going = file.going, None
+        return f"'{file.name}' moved to '{file.place}'"
+
+    def _free(self, folder: str, name: str) -> str:
+        """A name in the folder that nothing has: the file's own, or `orders-2.csv` and so on."""
+        path = PurePosixPath(name)
+        if self._store.stat(f"{folder}/{path.name}") is None:
+            return f"{folder}/{path.name}"
+        suffix = "".join(path.suffixes[-2:]) if path.suffix in COMPRESSED else path.suffix
+        stem = path.name.removesuffix(suffix)
+
+        def taken(number: int) -> bool:
+            return self._store.stat(f"{folder}/{stem}-{number}{suffix}") is not None
+
+        # The same name every day: the numbers in use are counted by halving, not one by one.
+        below, free = 1, 2
+        while taken(free):
+            below, free = free, free * 2
+        while free - below > 1:
+            middle = (below + free) // 2
+            below, free = (middle, free) if taken(middle) else (below, middle)
+        return f"{folder}/{stem}-{free}{suffix}"
+
+    def _take(self, file: StoredFile, to: str) -> bool:
+        """Whether the file is ours now. One that is not what was looked at (it grew, or is another by the same name)
+        goes back: it is still being written."""
+        if not self._store.take(file.name, to):
+            return False
+        now = self._store.stat(to)
+        if now is None or self._rules.settle_seconds == 0 or (now.size, now.version) == (file.size, file.version):
+            return True
+        try:
+            self._store.put(to, file.name)
+        except FileExistsError:  # a third one has its name already
+            return True
+        return False
+
+    def _matches(self, now: datetime) -> list[StoredFile]:
+        if self._single():
+            file = self._store.stat(self._path)
+            if file is None:
+                raise self._store.missing(self._path)
+            if self._in_folder and self._rules.atomicity is not None:
+                raise SourceError(
+                    "bad_option", f"'{self._path}' is a file, so config.pattern means nothing.", "Take the pattern out."
+                )
+            return [file]
+        folder = self._folder()
+        return self._selection.matching(self._store.listing(folder), folder=folder, now=now)
+
+    def _single(self) -> bool:
+        """`path` names a file, there or not there yet."""
+        if self._store.is_file(self._path):
+            return True
+        return not self._in_folder and not self._store.is_folder(self._path)
+
+    def _folder(self) -> str:
+        """The source's folder, which the others are relative to."""
+        return PurePosixPath(self._path).parent.as_posix() if self._single() else self._path
+
+    def _staging_root(self) -> str:
+        assert self._rules.atomicity is not None
+        return _in(self._folder(), self._rules.atomicity.staging_folder)
+
+    def _staging(self, owner: str) -> str:
+        return f"{self._staging_root()}/{owner}"
+
+    def _staged(self, owner: str) -> list[StoredFile]:
+        """What lies in the owner's staging folder."""
+        folder = self._staging(owner)
+        return self._store.listing(folder) if self._store.is_folder(folder) else []
+
+    def _recorded(self, owner: str) -> ClaimRecord | None:
+        if self._rules.atomicity is None:
+            return None
+        return ClaimRecord.load(self._store, record_name(self._staging_root(), owner))
+
+    def _lies(self, file: ClaimedFile) -> str | None:
+        """Where the file is: where it was last known to be, or where it was about to go."""
+        if self._store.stat(file.place) is not None:
+            return file.place
+        gone = self._store.stat(file.going) if file.going is not None else None
+        return file.going if gone is not None and (gone.size, gone.version) == (file.size, file.version) else None
+
+    def _put_aside(self, file: ClaimedFile) -> bool:
+        """Whether the file lies in the failure folder: it was meant to, and is not in the staging folder any more."""
+        return file.fate == "unreadable" and (file.going is None or self._lies(file) == file.going)
+
+    def _check_folders(self, rules: Atomicity) -> None:
+        """Before anything is read: none of the folders leads out of the files folder."""
+        for folder in (rules.staging_folder, dated(rules.success_folder), rules.failure_folder):
+            self._store.is_folder(_in(self._folder(), folder))
+
+    def _tidy(self, owner: str) -> None:
+        folder = PurePosixPath(self._staging(owner))
+        self._store.remove_folder(folder.as_posix())
+        self._store.remove_folder(folder.parent.as_posix())
+
+
+def _in(folder: str, name: str) -> str:
+    return (PurePosixPath(folder) / name).as_posix()
+
+
+def _still_written(files: Iterable[StoredFile]) -> SourceError:
+    names = ", ".join(sorted(f"'{file.name}'" for file in files))
+    hint = "Run again when it is complete, or let the run wait: config.waitPolicy."
+    return SourceError("still_written", f"{names} is still being written.", hint)
+
+
+def _in_failure_folder(files: list[ClaimedFile]) -> SourceError:
+    told = ", ".join(f"'{file.name}' is in '{file.place}'" for file in files)
+    return SourceError(
+        "file_failed",
+        f"{told}, because it could not be read.",
+        "Mend it, put it back where it arrived and start a new run.",
+    )

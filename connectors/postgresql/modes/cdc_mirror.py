@@ -1,0 +1,45 @@
+"""cdc_mirror: change events make the table what their origin is: the last event of a key wins, deletes delete.
+
+An event is a row with its operation in STAGED_OP: `c`, `u` and `r` (created, updated, read by a snapshot) bring the row
+as it is now, `d` only says which key is gone. A delete of a key that the table does not have counts as skipped.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import psycopg
+from psycopg import sql
+
+from connectors.postgresql.merge import column_list, same_key, unique_key
+from connectors.postgresql.modes.upsert import Upsert
+from connectors.postgresql.tables import STAGED_OP, Column, Table
+
+
+class CdcMirror(Upsert):
+    """See LoadMode."""
+
+    name: ClassVar[str] = "cdc_mirror"
+    checked: ClassVar[bool] = False  # a delete has only a key
+    extras: ClassVar[tuple[Column, ...]] = (Column(STAGED_OP, "text", "text", nullable=False),)
+    deletes: ClassVar[sql.Composable | None] = sql.SQL("t.{} = 'd'").format(sql.Identifier(STAGED_OP))
+
+    def check(self, connection: psycopg.Connection[Any], table: Table) -> bool:
+        """See Keyed. A change without a key is nobody's."""
+        unique_key(connection, table, self._key)
+        return False
+
+    def _merge(self, rows: sql.Composable) -> sql.Composed:
+        return sql.SQL(
+            "MERGE INTO {target} AS t USING {rows} ON {same} WHEN MATCHED AND s.{op} = 'd' THEN DELETE "
+            "WHEN MATCHED THEN UPDATE SET {changes} "
+            "WHEN NOT MATCHED AND s.{op} <> 'd' THEN INSERT ({names}) VALUES ({values})"
+        ).format(
+            target=self._target,
+            rows=rows,
+            same=same_key(self._key, "t", "s"),
+            op=sql.Identifier(STAGED_OP),
+            changes=self._changes("s"),
+            names=column_list(self._names),
+            values=column_list(self._names, "s."),
+        )

@@ -1,0 +1,60 @@
+"""A connection that is opened again after the server failed for a moment, and what such a failure means for a load."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import psycopg
+
+from connectors.base import TargetError
+from connectors.postgresql.copy import is_transient
+from connectors.postgresql.spec import LoadSpec
+from connectors.postgresql.tables import first_line
+
+T = TypeVar("T")
+
+
+class Session:
+    """One connection to the target database, used from one thread. `sleep` waits between attempts (seconds)."""
+
+    def __init__(self, spec: LoadSpec, *, sleep: Callable[[float], None] = time.sleep) -> None:
+        self._spec, self._sleep = spec, sleep
+        self._connection: psycopg.Connection[Any] | None = None
+
+    def connection(self) -> psycopg.Connection[Any]:
+        """The open connection; a new one where there is none or it broke."""
+        if self._connection is None or self._connection.closed or self._connection.broken:
+            # Prepared statements would outlive changes of the table, and are of no use to COPY.
+            self._connection = psycopg.connect(self._spec.database_url, prepare_threshold=None, connect_timeout=10)
+        return self._connection
+
+    def close(self) -> None:
+        """Closes it; what was not committed is rolled back by the server."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def persistently(self, action: Callable[[], T]) -> T:
+        """Does it again after transient errors, with growing pauses; raises TargetError when it cannot go on."""
+        retry = self._spec.retry
+        for attempt in range(1, retry.attempts + 1):
+            try:
+                return action()
+            except psycopg.Error as error:
+                self.close()
+                if not is_transient(error):
+                    code = "refused" if error.sqlstate and error.sqlstate[:2] != "42" else "not_permitted"
+                    raise TargetError(
+                        code, f"The database refused the load into {self._spec.table}: {first_line(error)}"
+                    ) from error
+                if attempt == retry.attempts:
+                    raise TargetError(
+                        "database_unavailable",
+                        f"The target database failed {attempt} times in a row, last with: {first_line(error)}",
+                        "What is committed is kept; a retry continues behind it.",
+                    ) from error
+                self._sleep(retry.pause(attempt) * random.uniform(0.75, 1.25))  # noqa: S311 - spreads retries apart
+        raise AssertionError("attempts is at least 1")

@@ -1,0 +1,72 @@
+"""Tables that rows are looked up in: read once a run, kept in memory, shared by all its partitions."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from connectors.base import TargetError
+from connectors.types import polars_dtype
+from ir.schema import Field, Schema
+
+
+@dataclass(frozen=True, slots=True)
+class ReferenceTable:
+    """A registered table as a plan sees it. `read` gives some of its columns, in the types of `fields`, without the
+    rows in which the first ones (the keys; it is told how many) have a null; it raises TargetError."""
+
+    name: str
+    fields: Schema
+    read: Callable[[Sequence[str], int], pl.DataFrame]
+
+    def field(self, column: str) -> Field | None:
+        """The column of that name."""
+        return next((field for field in self.fields if field.name == column), None)
+
+
+class Broadcast:
+    """Some columns of a table, its keys first. Any thread may load it; the first one does."""
+
+    def __init__(
+        self, table: ReferenceTable, keys: Sequence[Field], columns: Sequence[Field] = (), *, unique: bool = False
+    ) -> None:
+        """`unique`: it is a fault when two rows have the same keys."""
+        fields = {field.name: polars_dtype(field) for field in (*keys, *columns)}
+        self._table, self._keys, self._unique = table, [field.name for field in keys], unique
+        self._rows = pl.DataFrame(schema=pl.Schema(fields))
+        self._loaded = False
+        self._lock = threading.Lock()
+
+    @property
+    def rows(self) -> pl.DataFrame:
+        """The rows; none before `load`, so that a plan can be typed without reading any."""
+        return self._rows
+
+    def load(self) -> None:
+        """Reads the rows unless that was done. Raises TargetError."""
+        with self._lock:
+            if self._loaded:
+                return
+            rows = self._table.read(self._rows.columns, len(self._keys))
+            if self._unique:
+                self._refuse_duplicates(rows.select(self._keys))
+            self._rows, self._loaded = rows, True
+
+    def _refuse_duplicates(self, keys: pl.DataFrame) -> None:
+        twice = keys.filter(keys.is_duplicated()).n_unique()
+        if twice:
+            names = ", ".join(keys.columns)
+            raise TargetError(
+                "duplicate_key",
+                f"Rows cannot be looked up in {self._table.name} by {names}: "
+                f"{twice:,} of its values are there more than once.",
+                "Look up by columns that are unique in that table.",
+            )
+
+
+def qualified(table: str) -> str:
+    """The table with its schema: `public` where none is named."""
+    return table if "." in table else f"public.{table}"

@@ -1,0 +1,31 @@
+"""`sort`"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import polars as pl
+
+from connectors.base import ROW
+from flows.compile.gather import Gather
+from flows.compile.grouping import side
+from flows.compile.scope import Scope
+from flows.compile.step import Step
+from ir.ops import Sort
+
+
+def compile_sort(op: Sort, scope: Scope) -> tuple[Step, ...]:
+    """All rows in one bucket, in order."""
+    for index, order in enumerate(op.by):
+        scope.column(order.field, f"by[{index}].field")
+    by = [*(order.field for order in op.by), ROW]
+    descending = [*(order.descending for order in op.by), False]
+
+    def evaluate(frames: Sequence[pl.LazyFrame]) -> pl.LazyFrame:
+        return frames[0].sort(by, descending=descending, nulls_last=True)
+
+    origins = {name: (name,) for name in scope.schema if name != ROW}
+    first = (op.by[0].field, op.by[0].descending)
+    gather = Gather((side(scope, (), "by"),), evaluate, origins, keeps_rows=True, order=first)
+    label = "sort by " + ", ".join(f"{order.field} {order.direction}" for order in op.by)
+    return (Step(scope.node, scope.path, label, gather=gather),)

@@ -1,0 +1,140 @@
+"""Which columns of a plan hold what a `mask_pii` or `hash` op hides, before it as well as behind it.
+
+An error row is told with its value, and a quarantine table keeps the row as it was read: both would show in the clear
+what the document says must not be seen. So the columns that an op conceals are traced back to where they come from, and
+whatever comes from there, under any name, is private in the whole pipeline.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from connectors.base import ROW
+from flows.compile.step import Check, Step
+
+if TYPE_CHECKING:
+    from flows.compile.logical import LogicalNode
+
+MASK = "***"
+"""What is shown in place of a private value."""
+
+RAISED = "P0"
+"""The SQLSTATEs of what a trigger raises: a text that may say anything."""
+
+Origins = frozenset[tuple[str, str]]
+"""Where values come from: (node or path of the document, column)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lineage:
+    """The origins of each column at one place. A column it does not know may come from any of them."""
+
+    columns: Mapping[str, Origins]
+
+    def of(self, name: str) -> Origins:
+        """The origins of one column."""
+        found = self.columns.get(name)
+        return self.all if found is None else found
+
+    @property
+    def all(self) -> Origins:
+        """The origins of all columns."""
+        return frozenset[tuple[str, str]]().union(*self.columns.values())
+
+    def behind(self, step: Step) -> Lineage:
+        """The same behind a step."""
+        if step.gather is not None:
+            sources = step.gather.origins
+            columns = {name: _union(map(self.of, origins)) for name, origins in sources.items()}
+            return Lineage({**columns, ROW: frozenset()})
+        after = dict(self.columns)
+        for expression in step.columns:
+            roots = expression.meta.root_names()
+            name = expression.meta.output_name()
+            # A value that comes from no column is an origin of its own.
+            after[name] = _union(map(self.of, roots)) if roots else frozenset({(step.path, name)})
+        if step.reshape is None:
+            return Lineage(after)
+        made = Lineage(after)
+        if step.origins is None:
+            return Lineage(dict.fromkeys(after, made.all))
+        return Lineage({**after, **{name: made.of(source) for name, source in step.origins.items()}})
+
+
+def conceal(nodes: Mapping[str, LogicalNode]) -> dict[str, LogicalNode]:
+    """The nodes (upstream before downstream) with their private columns known and the values of these masked in what
+    their checks tell."""
+    places = dict(_traced(nodes))
+    hidden = _union(
+        lineage.of(name)
+        for node_id, lineages in places.items()
+        for step, lineage in zip(nodes[node_id].steps, lineages, strict=False)
+        for name in step.conceals
+    )
+    if not hidden:
+        return dict(nodes)
+    return {node_id: _concealed(node, places[node_id], hidden) for node_id, node in nodes.items()}
+
+
+def masked_cells(cells: pl.DataFrame, private: frozenset[str]) -> pl.DataFrame:
+    """Rejected cells (REJECT_SCHEMA) without the values of private columns, and without those of whole rows that hold
+    one. What a trigger said about such a row goes too."""
+    if not private or cells.is_empty():
+        return cells
+    hidden = pl.col("column").is_in(list(private)) | pl.col("column").is_null()
+    raised = pl.col("rule").str.starts_with(RAISED).fill_null(value=False)
+    return cells.with_columns(
+        pl.when(hidden & pl.col("value").is_not_null()).then(pl.lit(MASK)).otherwise("value").alias("value"),
+        pl.when(raised).then(pl.lit("Refused by a trigger")).otherwise("error").alias("error"),
+    )
+
+
+def masked_rows(frame: pl.DataFrame, private: frozenset[str]) -> pl.DataFrame:
+    """A frame without the values of its private columns."""
+    names = [name for name in frame.columns if name in private]
+    return frame.with_columns(pl.when(pl.col(name).is_not_null()).then(pl.lit(MASK)).alias(name) for name in names)
+
+
+def _traced(nodes: Mapping[str, LogicalNode]) -> Iterator[tuple[str, list[Lineage]]]:
+    """Each node's lineages: before its first step, …, behind its last."""
+    ends: dict[str, Lineage] = {}
+    for node_id, node in nodes.items():
+        inputs = [ends[reference.partition(".")[0]] for reference in node.node.inputs]
+        if inputs:
+            names = {name for lineage in inputs for name in lineage.columns}
+            begin = Lineage({name: _union(each.columns.get(name, frozenset()) for each in inputs) for name in names})
+        else:
+            begin = Lineage({name: frozenset({(node_id, name)}) for name in node.schema})
+        lineages = [begin]
+        for step in node.steps:
+            lineages.append(lineages[-1].behind(step))
+        ends[node_id] = lineages[-1]
+        yield node_id, lineages
+
+
+def _concealed(node: LogicalNode, lineages: list[Lineage], hidden: Origins) -> LogicalNode:
+    steps = tuple(
+        _quiet(step, lineage, behind, hidden)
+        for step, (lineage, behind) in zip(node.steps, pairwise(lineages), strict=True)
+    )
+    private = frozenset(name for name in node.schema if lineages[-1].of(name) & hidden)
+    return replace(node, steps=steps, private=private)
+
+
+def _quiet(step: Step, lineage: Lineage, behind: Lineage, hidden: Origins) -> Step:
+    checks = tuple(_silent(check) if lineage.of(check.column) & hidden else check for check in step.checks)
+    kept = frozenset(name for name in behind.columns if behind.of(name) & hidden) if step.gather else frozenset[str]()
+    return replace(step, checks=checks, private=bool(lineage.all & hidden), hidden=kept)
+
+
+def _silent(check: Check) -> Check:
+    return replace(check, value=pl.when(check.value.is_not_null()).then(pl.lit(MASK)))
+
+
+def _union(origins: Iterable[Origins]) -> Origins:
+    return frozenset[tuple[str, str]]().union(*origins)

@@ -1,0 +1,73 @@
+"""Artifacts of a run: its report, its first errors as a table, its progress. One series of each per pipeline."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from prefect import get_client
+from prefect.artifacts import Artifact, MarkdownArtifact, ProgressArtifact, TableArtifact, aupdate_progress_artifact
+
+from catalog.run_errors import FirstError
+from catalog.run_records import RunPipeline, RunSnapshot
+from flows.report import run_report
+
+MAX_ERRORS = 100
+_MAX_NAME_CHARS = 60
+
+
+def artifact_key(kind: str, pipeline_id: str, name: str) -> str:
+    """`daily-orders-1c79ee-report`: lower-case letters, digits and dashes are all that Prefect takes."""
+    readable = re.sub("[^a-z0-9]+", "-", name.lower()).strip("-")[:_MAX_NAME_CHARS].strip("-")
+    told_apart = re.sub("[^a-z0-9]", "", pipeline_id.lower())[-6:]
+    return "-".join(part for part in (readable, told_apart, kind) if part)
+
+
+def errors_table(errors: Sequence[FirstError]) -> list[dict[str, Any]]:
+    """A row for each rejected cell, values as the catalog has them."""
+    return [
+        {"row": each.row, "column": each.column, "value": each.value, "error": each.error, "node": each.node}
+        for each in errors
+    ]
+
+
+class RunArtifacts:
+    """The artifacts of the flow run of this context. Raises whatever Prefect's client does."""
+
+    def __init__(self, pipeline: RunPipeline, api_url: str) -> None:
+        self._pipeline, self._api_url = pipeline, api_url
+        self._progress: UUID | None = None
+
+    async def progress(self, percent: float, description: str) -> None:
+        """Sets the run's progress, 0 to 100."""
+        if self._progress is None:
+            made = await ProgressArtifact(
+                key=self._key("progress"), description=description, progress=percent
+            ).acreate()
+            self._progress = made.id
+        else:
+            await aupdate_progress_artifact(self._progress, percent, description)
+
+    async def end(self, run: RunSnapshot, errors: Sequence[FirstError], percent: float, note: str = "") -> None:
+        """The report, the first errors if there are any, and where the progress stopped."""
+        name = self._pipeline.name
+        status = run.status.replace("_", " ")
+        report = run_report(name, run, note, api_url=self._api_url)
+        made: list[Artifact] = [
+            MarkdownArtifact(key=self._key("report"), markdown=report, description=f"{name}: {status}")
+        ]
+        if errors:
+            link = f"{self._api_url}/pipelines/{run.pipeline_id}/runs/{run.id}/errors"
+            told = f"The first {len(errors)} rejected cells; all of them: {link}"
+            made.append(TableArtifact(key=self._key("errors"), table=errors_table(errors), description=told))
+        async with get_client() as client:
+            await asyncio.gather(
+                *(artifact.acreate(client) for artifact in made),
+                self.progress(percent, f"{name}: {status}, {run.rows_in:,} of {run.total_rows:,} rows"),
+            )
+
+    def _key(self, kind: str) -> str:
+        return artifact_key(kind, self._pipeline.id, self._pipeline.name)

@@ -1,0 +1,173 @@
+"""Partitions on a Dask or Ray cluster, through Prefect's task runners: the run's process hands out ids and waits."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, asynccontextmanager, suppress
+from time import monotonic
+from typing import Any, Protocol, cast
+
+import psycopg
+from prefect import State, Task
+from prefect.task_runners import TaskRunner
+from prefect.utilities.callables import get_call_parameters
+
+from catalog.runs import RunStore
+from catalog.settings import Settings, settings
+from connectors.base import Resume
+from flows.runtime.execute import Execution
+from flows.runtime.limits import RunFailed
+from flows.runtime.pulse import LOOK_S, Pulse
+
+_FIRST_LOOK_S, _LOOK_S = 0.02, 0.2
+_LOST_WORKERS = 3
+"""A partition whose worker died so often is given up: it may be what kills them."""
+
+_ENDING_S = 60.0
+
+Work = Task[..., Any]
+
+
+class Backend(Protocol):
+    """What Prefect's futures leave to the engine behind them."""
+
+    def runner(self, chosen: Settings) -> TaskRunner[Any]:
+        """Prefect's task runner, not started. Raises RunFailed where the extra is not installed."""
+
+    def connect(self, runner: TaskRunner[Any]) -> None:
+        """Reaches the cluster, or raises."""
+
+    def done(self, handle: Any) -> bool:
+        """Whether the task has ended, one way or the other; does not wait."""
+
+    def state(self, handle: Any) -> State[Any]:
+        """The state of a task that is done; raises when it ended without one, as when its workers died."""
+
+    def cancel(self, handle: Any) -> None:
+        """Takes the task back, if it has not begun."""
+
+
+class Cluster:
+    """The cluster of one run, while it runs."""
+
+    def __init__(
+        self, backend: Backend, runner: TaskRunner[Any], pulse: Pulse, execution: Execution, store: RunStore
+    ) -> None:
+        self._backend, self._runner, self._pulse = backend, runner, pulse
+        self._execution, self._store = execution, store
+        self._failure: Exception | None = None
+
+    async def run(self, work: Work, run_id: str, number: int, index: int, *, publishes: bool) -> State[Resume]:
+        """The final state of one task. The cluster runs it again elsewhere when its worker dies; it then goes on behind
+        its ledger row. Raises RunFailed when that happens too often or the run's limits are passed."""
+        if publishes:  # only this process has the locks
+            await asyncio.to_thread(self._execution.check_lock, self._execution.prepared.plan.loads[number])
+        parameters = get_call_parameters(work.fn, (run_id, number, index, self._pulse.token), {})
+        for lost in range(1, _LOST_WORKERS + 1):
+            future = await asyncio.to_thread(self._runner.submit, work, parameters)
+            handle = future.wrapped_future
+            try:
+                await self._until_done(handle)
+            except BaseException:
+                self._backend.cancel(handle)
+                raise
+            try:
+                state = await asyncio.to_thread(self._backend.state, handle)
+            except ModuleNotFoundError as error:
+                raise RunFailed(
+                    f"A worker of the cluster cannot import {error.name}: "
+                    "install the same version of Headrace on all of them"
+                ) from error
+            except Exception as error:  # each engine has its own names for a worker that is gone
+                if lost == _LOST_WORKERS:
+                    raise RunFailed(
+                        f"The cluster lost {work.name} [{index + 1}] {lost} times, the last time because of "
+                        f"{type(error).__name__}: {error}. What is committed stays; a retry goes on behind it."
+                    ) from error
+                continue
+            if state.is_completed():
+                # Told to the catalog there already; to Prefect's events and the progress it is told here.
+                stage = -1 - number if publishes else number
+                self._execution.journal.progress(stage, index, "completed", await state.aresult())
+                await asyncio.to_thread(self._judge)
+            if not state.is_crashed() or lost == _LOST_WORKERS:
+                return state
+        raise AssertionError("the last time returns or raises")
+
+    async def watch(self) -> None:
+        """Shows the workers that the run is wanted, and looks whether its limits hold in all of them together."""
+        while True:
+            with suppress(psycopg.OperationalError):  # a server that restarts: the next beat takes the lock again
+                await asyncio.to_thread(self._pulse.beat)
+            try:
+                await asyncio.to_thread(self._judge)
+            except RunFailed as error:
+                self._failure = error
+                return
+            except Exception:  # noqa: BLE001, S110 (the catalog is away for a moment)
+                pass
+            await asyncio.sleep(LOOK_S)
+
+    def _judge(self) -> None:
+        self._execution.judge(*self._store.counted(self._execution.prepared.job.run_id))
+
+    async def end(self) -> None:
+        """Tells the workers to stop and waits until none of them writes any more."""
+        await asyncio.to_thread(self._pulse.stop)
+        until = monotonic() + _ENDING_S
+        while monotonic() < until:
+            with suppress(psycopg.Error):
+                if await asyncio.to_thread(self._pulse.nobody_works):
+                    return
+            await asyncio.sleep(_LOOK_S)
+        self._execution.journal.log("run", f"Workers of the cluster were still busy after {_ENDING_S:.0f} s")
+
+    async def _until_done(self, handle: Any) -> None:
+        pause = _FIRST_LOOK_S
+        while not await asyncio.to_thread(self._backend.done, handle):
+            if self._failure is not None:
+                raise self._failure
+            await asyncio.sleep(pause)
+            pause = min(pause * 1.5, _LOOK_S)
+
+
+@asynccontextmanager
+async def cluster_of(execution: Execution, store: RunStore) -> AsyncIterator[Cluster | None]:
+    """The cluster that `HEADRACE_TASK_RUNNER` names; None for threads. Raises RunFailed when it cannot be reached."""
+    chosen = settings()
+    if chosen.task_runner == "threads":
+        yield None
+        return
+    from flows.prefect.backends import BACKENDS
+
+    backend = BACKENDS[chosen.task_runner]()
+    with ExitStack() as started:
+        runner = await asyncio.to_thread(_started, started, backend, chosen)
+        pulse = Pulse(chosen.database_url)
+        await asyncio.to_thread(pulse.beat)
+        cluster = Cluster(backend, runner, pulse, execution, store)
+        watching = asyncio.create_task(cluster.watch())
+        try:
+            yield cluster
+        except BaseException:
+            watching.cancel()
+            await cluster.end()
+            raise
+        finally:
+            watching.cancel()
+            await asyncio.wait({watching})
+            await asyncio.to_thread(pulse.stop)
+
+
+def _started(stack: ExitStack, backend: Backend, chosen: Settings) -> TaskRunner[Any]:
+    runner = backend.runner(chosen)
+    try:
+        stack.enter_context(runner)
+        backend.connect(runner)
+    except Exception as error:
+        address = cast("str", getattr(chosen, f"{chosen.task_runner}_address")) or "of its own"
+        raise RunFailed(
+            f"The {chosen.task_runner.capitalize()} cluster {address} cannot be reached: {error}"
+        ) from error
+    return runner

@@ -1,0 +1,136 @@
+"""The hooks of a run: which, when, once; and what it means when one fails."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+
+from connectors.base import TargetError
+from connectors.postgresql.hooks import HookDatabase, HookKey
+from connectors.postgresql.modes.base import KeepsRowsApart
+from connectors.postgresql.spec import RetryPolicy
+from flows.runtime.hooks.base import Event, HookContext, HookError, HookMeans, HookRunner, LoadedRows
+from flows.runtime.hooks.custom_function import run_custom_function
+from flows.runtime.hooks.refresh import run_refresh
+from flows.runtime.hooks.sql import run_sql
+from flows.runtime.hooks.webhook import run_webhook
+from flows.runtime.job import Prepared
+from flows.runtime.journal import Journal
+from flows.runtime.limits import RunFailed
+from ir.hooks import AnyHook, SqlHook
+from ir.nodes import TargetNode
+
+RUNNERS: Mapping[str, HookRunner] = {
+    "sql": run_sql,
+    "refresh": run_refresh,
+    "webhook": run_webhook,
+    "custom_function": run_custom_function,
+}
+"""By the hook's type."""
+
+
+class HookFailed(RunFailed):
+    """A hook failed; the text says what that means for the rows."""
+
+
+class Hooks:
+    """The hooks of one run. A hook that is noted as done in `_headrace.hooks` is not run again by a later attempt of
+    the same chain of retries."""
+
+    def __init__(self, prepared: Prepared, journal: Journal) -> None:
+        self._prepared, self._journal = prepared, journal
+        job = prepared.job
+        retry = RetryPolicy(attempts=prepared.ir.error_handling.retry.max_attempts)
+        database = HookDatabase(job.database_url, retry)
+        self._means = HookMeans(database, job.pipeline.tables, job.pipeline.connector.credentials, job.networks)
+        self._ready = False
+
+    def before(self) -> None:
+        """The preHooks, once the run has its tables and nothing of it is changed yet."""
+        for target in self._targets:
+            kept = f"Nothing was loaded into {target.table}."
+            for position, hook in enumerate(target.pre_hook):
+                self._once(target, "pre_load", position, hook, kept)
+
+    def staged(self) -> None:
+        """The postHooks that look at rows before they are swapped in, where the load mode keeps them in a table apart:
+        sql and custom_function, which may find them wanting."""
+        for target in self._targets:
+            if (apart := self._apart(target)) is not None:
+                kept = f"{target.table} is as it was."
+                for position, hook in enumerate(target.post_hook):
+                    if _judges(hook):
+                        self._once(target, "post_load", position, hook, kept, loading=apart)
+
+    def after(self, rows: Mapping[str, LoadedRows]) -> None:
+        """The other postHooks, once the rows are visible. `rows` by target node."""
+        for target in self._targets:
+            loaded = rows.get(target.id)
+            count = f"{loaded.loaded:,} rows" if loaded is not None else "The rows"
+            kept = f"{count} are loaded into {target.table} and stay there; a retry runs the hook again."
+            for position, hook in enumerate(target.post_hook):
+                if self._apart(target) is None or not _judges(hook):
+                    self._once(target, "post_load", position, hook, kept, rows=loaded)
+
+    @property
+    def _targets(self) -> list[TargetNode]:
+        return [
+            node for node in self._prepared.ir.nodes if isinstance(node, TargetNode) and node.id in self._prepared.modes
+        ]
+
+    def _apart(self, target: TargetNode) -> str | None:
+        mode = self._prepared.modes[target.id]
+        return mode.rows_apart if isinstance(mode, KeepsRowsApart) else None
+
+    def _once(
+        self,
+        target: TargetNode,
+        event: Event,
+        position: int,
+        hook: AnyHook,
+        kept: str,
+        *,
+        loading: str | None = None,
+        rows: LoadedRows | None = None,
+    ) -> None:
+        job = self._prepared.job
+        said = hook.model_dump(mode="json", exclude={"timeout_seconds"})
+        fingerprint = hashlib.sha256(json.dumps([target.table, said], sort_keys=True).encode()).hexdigest()[:16]
+        key = HookKey(job.root_run_id, target.id, event, position, fingerprint)
+        name = f"{'preHook' if event == 'pre_load' else 'postHook'} {position + 1} of {target.id} ({hook.type})"
+        try:
+            if not self._ready:
+                self._means.database.prepare()
+                self._ready = True
+            if self._means.database.done(key):
+                self._journal.log("load", f"{name}: done by an earlier attempt")
+                return
+            context = HookContext(
+                event=event,
+                run_id=job.run_id,
+                root_run_id=job.root_run_id,
+                pipeline_id=job.pipeline.id,
+                tenant_id=job.pipeline.tenant_id,
+                ir_version=job.pipeline.ir_version,
+                target_node=target.id,
+                table=target.table,
+                loading=loading or target.table,
+                load_mode=target.load_mode,
+                database_url=job.database_url,
+                idempotency_key=f"{job.root_run_id}:{target.id}:{event}:{position}:{fingerprint}",
+                timeout_s=hook.timeout_seconds,
+                rows=rows,
+            )
+            remark = RUNNERS[hook.type](hook, context, self._means)
+            self._means.database.mark(key, job.run_id)
+        except (HookError, TargetError) as error:
+            raise HookFailed(f"The {name} failed: {str(error).removesuffix('.')}. {kept}") from error
+        self._journal.log("load", f"{name}: {remark}")
+
+
+def _judges(hook: AnyHook) -> bool:
+    """Whether it belongs before a swap: what tells others, or reads the table as it is known to them, comes behind."""
+    if isinstance(hook, SqlHook):
+        return hook.parsed.view is None
+    return hook.type == "custom_function"

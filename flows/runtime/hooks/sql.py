@@ -1,0 +1,23 @@
+"""`sql`: an administrative statement, as it was understood."""
+
+from __future__ import annotations
+
+from flows.runtime.hooks.base import HookContext, HookError, HookMeans
+from ir.hooks import SqlHook
+from ir.statements import LOADED_TABLE
+
+
+def run_sql(hook: SqlHook, context: HookContext, means: HookMeans) -> str:
+    """See HookRunner."""
+    statement = hook.parsed
+    if foreign := statement.tables - {LOADED_TABLE} - set(means.tables):
+        raise HookError(f"{', '.join(sorted(foreign))} is not a table of one of your schemas")
+    if statement.view is not None:
+        how = means.database.refresh(statement.view, means.tables, concurrently=None, timeout_s=hook.timeout_seconds)
+        return f"refreshed {statement.view}, {how}"
+    text = statement.render(context.loading)
+    if statement.kind == "select":
+        means.database.query(text, timeout_s=hook.timeout_seconds)
+    else:
+        means.database.maintain(text, timeout_s=hook.timeout_seconds)
+    return text

@@ -1,0 +1,32 @@
+"""The join node: rows of two inputs brought together by equal keys."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints
+
+from ir.base import ColumnName, Doc
+from ir.nodes.base import NodeBase
+
+
+class JoinKey(Doc):
+    """The column `left` of the first input must equal the column `right` of the second."""
+
+    left: ColumnName
+    right: ColumnName
+
+
+class JoinNode(NodeBase):
+    """`inputs` are [left, right]. `semi` and `anti` keep left rows that have a match, or none; the other types add the
+    right columns, but for its keys. A right column whose name the left has gets `suffix`. Nulls equal nothing."""
+
+    kind: Literal["join"]
+    input_nodes: tuple[str, str] = Field(alias="inputs")
+    type: Literal["left", "inner", "full", "semi", "anti"]
+    on: tuple[JoinKey, ...] = Field(min_length=1, max_length=32)
+    suffix: Annotated[str, StringConstraints(min_length=1, max_length=50)] = "_right"
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        return self.input_nodes

@@ -1,0 +1,22 @@
+"""The short form of `make chaos`: a few faults of every build, the long form's seed unseen."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.chaos.campaign import Campaign
+from tests.chaos.world import open_world
+
+pytestmark = pytest.mark.stack
+
+
+@pytest.mark.timeout(600)
+def test_faults_at_random_moments_lose_and_double_nothing() -> None:
+    told: list[str] = []
+    with open_world() as world:
+        result = Campaign(
+            world, faults=5, seed=11, rows=15_000, modes=("append", "upsert", "replace"), say=told.append
+        ).run()
+    assert result.wrong == [], "\n".join(told)
+    assert (result.lost, result.doubled) == (0, 0)
+    assert result.faults.total() >= 5

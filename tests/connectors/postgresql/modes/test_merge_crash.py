@@ -1,0 +1,73 @@
+"""A server that dies with staged rows: what was published stays, what was only staged begins again."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import psycopg
+import pytest
+
+from connectors.base import Resume
+from deployments.stack.postgres import KILLABLE, EmbeddedPostgres
+from tests.connectors.postgresql.modes.full_load import Load, rows, spec
+
+pytestmark = pytest.mark.postgres
+
+
+@pytest.fixture
+def server() -> Iterator[EmbeddedPostgres]:
+    """A server of this test alone, because it is crashed."""
+    # Not pytest's own temp folders: those are private to this user, and as root PostgreSQL runs as another one.
+    folder = Path(tempfile.mkdtemp(prefix="headrace-"))
+    made = EmbeddedPostgres(folder / "postgres", folder / "postgresql.log", KILLABLE)
+    try:
+        made.start()
+        yield made
+    finally:
+        made.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _crash(server: EmbeddedPostgres) -> None:
+    """`pg_ctl stop -m immediate`: nothing is written, so that the next start has to recover."""
+    pid = server.pid
+    assert pid is not None
+    process = psutil.Process(pid)
+    os.kill(pid, signal.SIGQUIT)
+    psutil.wait_procs([process], timeout=30)
+    server.start()
+
+
+def test_a_crash_between_two_buckets_loses_and_doubles_nothing(server: EmbeddedPostgres) -> None:
+    url = server.url("postgres")
+
+    def begun(run_id: str) -> Load:
+        the_spec = spec(url, ["id", "n"], run_id, "run_1", upsert_key=("id",), planned_rows=500_000)
+        return Load("upsert", the_spec).begin()
+
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("CREATE TABLE t (id int PRIMARY KEY, n int)")
+        connection.execute("INSERT INTO t SELECT i, 0 FROM generate_series(1, 500) i")
+    frame = rows(id=[*range(1, 1001), *range(1, 101)], n=[1] * 1000 + [2] * 100)
+    first = begun("run_1")
+    first.write(frame)
+    done = first.mode.publish(0, 1, first._on_publish)
+    assert first.mode.publications() == 3
+    assert done.rows_loaded > 0
+
+    _crash(server)
+    again = begun("run_2")
+    with again.mode.loader(0, 0, "src") as loader:
+        assert loader.resume == Resume()  # what was staged went with the crash, and so did its count
+    again.write(frame)
+    counted = again.publish()
+    assert counted == Resume(rows_loaded=1000, rows_skipped=100)
+    with psycopg.connect(url) as connection:
+        found = connection.execute("SELECT n, count(*) FROM t GROUP BY n ORDER BY n").fetchall()
+    assert found == [(1, 900), (2, 100)]

@@ -1,0 +1,94 @@
+"""What dead loads left is dropped after some days, and nothing else ever is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from connectors.postgresql.leftovers import drop_leftovers
+from connectors.postgresql.load_mark import LoadMark
+from connectors.postgresql.lock import TargetLock
+from tests.connectors.postgresql.modes.full_load import Load, Table, load, rows, spec
+
+pytestmark = pytest.mark.postgres
+
+LATER = datetime.now(UTC) + timedelta(days=8)
+
+
+@pytest.fixture
+def sql(database_url: str) -> Iterator[Table]:
+    table = Table(database_url)
+    table("CREATE TABLE t (a int)")
+    yield table
+    table.connection.close()
+
+
+def left(sql: Table) -> list[str]:
+    return [
+        name
+        for (name,) in sql("SELECT relname FROM pg_class WHERE relname LIKE 'stage\\_%' OR relname LIKE '%\\_\\_new'")
+    ]
+
+
+def test_tables_of_loads_that_stand_still_go_after_a_week_with_what_was_counted(database_url: str, sql: Table) -> None:
+    for number, mode in enumerate(("replace", "blue_green", "incremental_watermark")):
+        the_spec = spec(database_url, ["a"], run_id=f"run_{number}", watermark_column="a")
+        Load(mode, the_spec).begin().write(rows(a=[1]))
+    assert len(left(sql)) == 3
+    assert drop_leftovers(sql.connection) == []
+    assert len(drop_leftovers(sql.connection, now=LATER)) == 3
+    assert left(sql) == []
+    late = Load("blue_green", spec(database_url, ["a"], run_id="run_1")).begin()
+    assert late.write(rows(a=[1])).rows_done == 1
+    late.publish()
+    assert sql("SELECT a FROM t") == [(1,)]
+
+
+def test_what_other_targets_of_the_chain_have_committed_is_not_forgotten(database_url: str, sql: Table) -> None:
+    sql("CREATE TABLE other (a int)")
+    load("append", spec(database_url, ["a"]), rows(a=[1]))
+    from dataclasses import replace
+
+    staged = replace(spec(database_url, ["a"], watermark_column="a"), target_node="second")
+    Load("incremental_watermark", staged).begin().write(rows(a=[1]))
+    assert len(drop_leftovers(sql.connection, now=LATER)) == 1
+    assert sql("SELECT target_node FROM _headrace.ledger") == [("tgt",)]
+    assert sql("SELECT target_node FROM _headrace.staging_ledger") == []
+
+
+def test_a_load_that_moves_or_whose_target_is_taken_stays(database_url: str, sql: Table) -> None:
+    begun = Load("replace", spec(database_url, ["a"])).begin()
+    sql("UPDATE pg_description SET description = replace(description, '20', '19') WHERE description LIKE 'Headrace%'")
+    begun.write(rows(a=[1]))
+    assert drop_leftovers(sql.connection) == []
+    lock = TargetLock(database_url, "public.t", "run_1", shared=False)
+    lock.acquire()
+    assert drop_leftovers(sql.connection, now=LATER) == []
+    assert len(drop_leftovers(sql.connection, now=LATER, mine=["public.t"])) == 1
+    lock.release()
+
+
+def test_tables_of_others_stay(database_url: str, sql: Table) -> None:
+    load("replace", spec(database_url, ["a"]), rows(a=[1]))
+    sql("CREATE TABLE mine__new (a int); COMMENT ON TABLE mine__new IS 'Headrace load is what I call it'")
+    mark = str(LoadMark.now("run_1", "tgt", "public.t"))
+    sql(f"COMMENT ON TABLE t IS '{mark}'")
+    assert drop_leftovers(sql.connection, now=LATER) == []
+
+
+def test_a_mark_is_read_as_it_was_written() -> None:
+    for shape in (None, "0123abcd"):
+        mark = LoadMark.now("run_1/full", "a-node", "public.t", shape)
+        assert LoadMark.parse(str(mark)) == mark
+    assert LoadMark.parse("orders of 2024") is LoadMark.parse(None) is None
+
+
+def test_what_no_retry_can_continue_goes_with_the_next_run_that_has_the_target(database_url: str, sql: Table) -> None:
+    Load("replace", spec(database_url, ["a"])).begin().write(rows(a=[1]))
+    Load("incremental_watermark", spec(database_url, ["a"], watermark_column="a")).begin().write(rows(a=[1]))
+    assert drop_leftovers(sql.connection, run_id="run_1", mine=["public.t"]) == []
+    assert drop_leftovers(sql.connection, run_id="run_2", mine=["public.other"]) == []
+    assert len(drop_leftovers(sql.connection, run_id="run_2", mine=["public.t"])) == 1
+    assert sql("SELECT root_run_id FROM _headrace.staging_ledger") == [("run_1",)]

@@ -1,0 +1,72 @@
+"""What needs all rows needs no memory for all of them: 20 million rows in a process of at most 1.5 GB."""
+
+from __future__ import annotations
+
+import json
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from tests.flows.runtime.graphs.world import Mill, source, target, transform
+
+pytestmark = [pytest.mark.postgres, pytest.mark.slow, pytest.mark.timeout(1800)]
+
+ROWS = 20_000_000
+CUSTOMERS = 5_000_000
+LIMIT_BYTES = 1_500_000_000
+
+
+def orders(path: Path) -> None:
+    """20 million orders of 5 million customers; the last of each is one of the last five million."""
+    number = pl.int_range(1, ROWS + 1, dtype=pl.Int64).alias("id")
+    columns = [
+        (pl.col("id") * 7919 % CUSTOMERS).alias("customer"),
+        ("order number " + pl.col("id").cast(pl.String)).alias("note"),
+        (pl.col("id") % 1000).cast(pl.Int32).alias("amount"),
+    ]
+    pl.LazyFrame().select(number).with_columns(columns).sink_parquet(path, row_group_size=250_000)
+
+
+def run(root: str, url: str) -> None:
+    """In a process of its own."""
+    fields = {"id": "bigint", "customer": "bigint", "note": "text", "amount": "integer"}
+    amounts = [{"fn": "count", "as": "n"}, {"field": "amount", "fn": "sum", "as": "total"}]
+    nodes = [
+        source("orders.parquet", fields),
+        transform("last", "src", {"type": "deduplicate", "keys": ["customer"], "keep": "last"}),
+        transform("few", "last", {"type": "filter", "expression": "customer % 100 = 0"}),
+        target("latest", "few", "latest"),
+        transform("sums", "src", {"type": "aggregate", "groupBy": ["customer"], "aggregations": amounts}),
+        transform("large", "sums", {"type": "filter", "expression": "customer % 100 = 1"}),
+        target("totals", "large", "totals"),
+    ]
+    mill = Mill(Path(root), url)
+    totals = mill.run(nodes, parallelism=2)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    flow = {node: list(counts) for node, counts in mill.flow("last", "sums").items()}
+    print(json.dumps({"peak": peak, "rows_in": totals.rows_in, **flow}))
+
+
+def test_twenty_million_rows_are_deduplicated_and_aggregated_in_little_memory(mill: Mill) -> None:
+    orders(mill.root / "orders.parquet")
+    mill.table("latest", "id bigint, customer bigint, note text, amount integer")
+    mill.table("totals", "customer bigint, n bigint, total bigint")
+    command = [sys.executable, "-m", "tests.flows.runtime.graphs.test_memory", str(mill.root), mill.url]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found["rows_in"] == ROWS
+    assert found["last"] == [ROWS, CUSTOMERS, 0, ROWS - CUSTOMERS]
+    assert found["sums"] == [ROWS, CUSTOMERS, 0, 0]
+    assert mill.rows("SELECT count(*), count(DISTINCT customer), min(id) > 15000000 FROM latest") == [
+        (50_000, 50_000, True)
+    ]
+    assert mill.rows("SELECT count(*), sum(n) FROM totals") == [(50_000, 200_000)]
+    assert found["peak"] < LIMIT_BYTES, f"{found['peak'] / 1e9:.2f} GB"
+
+
+if __name__ == "__main__":
+    run(sys.argv[1], sys.argv[2])

@@ -1,0 +1,103 @@
+"""Runs of graphs: files, tables without keys (only Headrace prevents doubles there), documents of several nodes."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from catalog.run_records import ConnectorRecord, RunPipeline
+from flows.resume import Continuation
+from flows.runtime.execute import Execution, RunTotals, run_in_threads
+from flows.runtime.job import Job
+from flows.runtime.prepare import prepare
+from tests.flows.runtime.test_execute import Notebook
+
+Node = dict[str, Any]
+
+
+def source(path: str, fields: Mapping[str, str], node: str = "src") -> Node:
+    return {
+        "id": node,
+        "kind": "source",
+        "connector": "local_fs",
+        "config": {"path": path},
+        "fields": [{"name": name, "dataType": kind} for name, kind in fields.items()],
+    }
+
+
+def transform(node: str, before: str, *ops: dict[str, Any]) -> Node:
+    return {"id": node, "kind": "transform", "input": before, "ops": list(ops)}
+
+
+def target(node: str, before: str, table: str, **options: Any) -> Node:
+    return {"id": node, "kind": "target", "input": before, "schema": f"public.{table}", **options}
+
+
+def document(nodes: Iterable[Node], **handling: Any) -> dict[str, Any]:
+    ir = {"kind": "pipeline", "version": "1.0", "id": "p", "metadata": {"name": "P"}, "nodes": list(nodes)}
+    return ir | ({"errorHandling": handling} if handling else {})
+
+
+class Mill:
+    """A files folder and a database."""
+
+    def __init__(self, root: Path, url: str) -> None:
+        self.root, self.url = root, url
+        self.journal = Notebook()
+
+    def table(self, name: str, columns: str) -> None:
+        self.alter(f"CREATE TABLE public.{name} ({columns})")
+
+    def alter(self, statement: str) -> None:
+        with psycopg.connect(self.url) as connection:
+            connection.execute(statement)  # type: ignore[call-overload]
+
+    def write(self, name: str, header: str, rows: Iterable[Sequence[Any]]) -> None:
+        with (self.root / name).open("w", newline="") as file:
+            csv.writer(file).writerows([header.split(","), *rows])
+
+    def execution(
+        self,
+        nodes: Iterable[Node],
+        run_id: str = "run_1",
+        *,
+        root: str | None = None,
+        earlier: Any = None,
+        parallelism: int = 2,
+        batch: int | None = None,
+        **handling: Any,
+    ) -> Execution:
+        ir = document(nodes, **handling)
+        config: dict[str, Any] = {"parallelism": parallelism} | ({"batchSize": batch} if batch else {})
+        tables = frozenset(node["schema"] for node in ir["nodes"] if node["kind"] == "target")
+        connector = ConnectorRecord("conn_1", "local_fs", {})
+        pipeline = RunPipeline("pipe_1", "default", "P", ir, 1, connector, config, tables)
+        continues = Continuation(root_run_id=root or run_id, earlier_plan=earlier)
+        job = Job(run_id, pipeline, self.url, self.root, continues)
+        return Execution(prepare(job), self.journal)
+
+    def run(self, nodes: Iterable[Node], **options: Any) -> RunTotals:
+        return run_in_threads(self.execution(nodes, **options))
+
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        with psycopg.connect(self.url) as connection:
+            return connection.execute(query).fetchall()  # type: ignore[call-overload, no-any-return]
+
+    def counters(self) -> dict[str, dict[str, int]]:
+        """What was counted at each node, over all partitions."""
+        summed: dict[str, dict[str, int]] = {}
+        for _, committed in self.journal.states.values():
+            for node, counters in committed.counters.items():
+                for key, value in counters.items():
+                    summed.setdefault(node, {}).setdefault(key, 0)
+                    summed[node][key] += value
+        return summed
+
+    def flow(self, *nodes: str) -> dict[str, tuple[int, int, int, int]]:
+        """(rows in, rows out, failed, skipped) of nodes."""
+        counted = self.counters()
+        return {node: tuple(counted[node][key] for key in ("rowsIn", "rowsOut", "failed", "skipped")) for node in nodes}  # type: ignore[misc]

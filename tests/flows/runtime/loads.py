@@ -1,0 +1,139 @@
+"""Runs of a pipeline on a migrated catalog whose target's options are what is tested."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from ipaddress import IPv4Network
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import psycopg
+from sqlalchemy.orm import Session
+
+from catalog.bootstrap import ensure_tenant
+from catalog.engine import make_engine
+from catalog.repositories import TenantCatalog
+from catalog.run_records import ConnectorRecord, RunPipeline
+from catalog.schemas_ddl import FieldDefinition
+from connectors.base import Resume
+from flows.resume import Continuation
+from flows.runtime.execute import Execution, RunTotals, run_in_threads
+from flows.runtime.job import Job
+from flows.runtime.prepare import prepare
+
+FIELDS = ("id bigint", "name text", "amount integer")
+
+
+class Notebook:
+    """A journal that keeps the run's lines."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self._lock = threading.Lock()
+
+    def rejected(self, stage: int, partition: int, node: str, cells: pl.DataFrame, *, warning: bool) -> None:
+        with self._lock:
+            self.lines += [f"row {row}: {error}" for row, error in cells.select("row", "error").rows()]
+
+    def progress(self, stage: int, partition: int, status: str, committed: Resume) -> None:
+        """Nobody looks."""
+
+    def forget(self) -> None:
+        """Nothing is kept here between runs."""
+
+    def log(self, stage: str, message: str) -> None:
+        with self._lock:
+            self.lines.append(message)
+
+    def said(self, part: str) -> list[str]:
+        return [line for line in self.lines if part in line]
+
+
+class Loads:
+    """The schema `orders` (id is its key) and runs into its table `public.ds_orders`."""
+
+    def __init__(self, root: Path, database_url: str) -> None:
+        self.root, self.url = root, database_url
+        self.journal = Notebook()
+        self.credentials: dict[str, Any] = {}
+        self.engine = make_engine(database_url)
+        ensure_tenant(self.engine, "default")
+        self.schema("orders", *FIELDS)
+
+    def schema(self, name: str, *fields: str) -> None:
+        """A schema of the tenant, with its table."""
+        given = [field.split(" ", 1) for field in fields]
+        definitions = [
+            FieldDefinition(field, field, kind, is_primary_key=field == "id", is_nullable=field != "id")
+            for field, kind in given
+        ]
+        with Session(self.engine) as session, session.begin():
+            TenantCatalog(session, "default").schemas.create(
+                name=name,
+                fields=definitions,
+                display_name=name,
+                description=None,
+                entity_type="custom",
+                schema_type="customer",
+                auto_enrich=False,
+            )
+
+    def schema_fields(self, name: str = "orders") -> list[tuple[str, str]]:
+        """Names and types as the catalog has them."""
+        with Session(self.engine) as session:
+            catalog = TenantCatalog(session, "default")
+            found = catalog.schemas.get(catalog.schemas.tables()[f"public.ds_{name}"])
+            assert found is not None
+            return [(field.name, field.data_type) for field in found.fields]
+
+    def write(self, text: str) -> None:
+        (self.root / "orders.csv").write_text(text)
+
+    def numbers(self, rows: int, first: int = 1) -> None:
+        """A file of that many good orders."""
+        lines = [f"{number},customer {number % 97},{number % 1000}" for number in range(first, first + rows)]
+        self.write("\n".join(["id,name,amount", *lines]) + "\n")
+
+    def job(self, run_id: str = "run_1", *, root: str | None = None, earlier: Any = None, **options: Any) -> Job:
+        source: dict[str, Any] = {
+            "id": "src",
+            "kind": "source",
+            "connector": "local_fs",
+            "config": {"path": "orders.csv"},
+        }
+        handling: Mapping[str, Any] = options.pop("errorHandling", {})
+        execution: dict[str, Any] = options.pop("execution", {})
+        fields = options.pop("fields", None)
+        if fields is not None:
+            source["fields"] = [{"name": name, "dataType": kind} for name, kind in fields.items()]
+        target = {"id": "tgt", "kind": "target", "input": "src", "schema": "public.ds_orders", **options}
+        ir = {
+            "kind": "pipeline",
+            "version": "1.0",
+            "id": "p",
+            "metadata": {"name": "Orders"},
+            "nodes": [source, target],
+            "errorHandling": handling,
+        }
+        with Session(self.engine) as session:
+            tables = frozenset(TenantCatalog(session, "default").schemas.tables())
+        connector = ConnectorRecord("conn_1", "local_fs", {}, self.credentials)
+        pipeline = RunPipeline("pipe_1", "default", "Orders", ir, 1, connector, execution, tables)
+        continues = Continuation(root_run_id=root or run_id, earlier_plan=earlier)
+        return Job(run_id, pipeline, self.url, self.root, continues, networks=(IPv4Network("127.0.0.0/8"),))
+
+    def execution(self, run_id: str = "run_1", **options: Any) -> Execution:
+        return Execution(prepare(self.job(run_id, **options)), self.journal)
+
+    def run(self, run_id: str = "run_1", **options: Any) -> RunTotals:
+        return run_in_threads(self.execution(run_id, **options))
+
+    def table(self, query: str = "SELECT id, name, amount FROM public.ds_orders ORDER BY id") -> list[tuple[Any, ...]]:
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            cursor = connection.execute(query)  # type: ignore[arg-type]
+            return cursor.fetchall() if cursor.description else []
+
+    def close(self) -> None:
+        self.engine.dispose()

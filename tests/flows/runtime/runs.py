@@ -1,0 +1,66 @@
+"""Whole runs of a document over real files and tables, for the tests of what a run tells and loads."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import polars as pl
+
+from catalog.run_records import ConnectorRecord, RunPipeline
+from connectors.base import Resume
+from flows.resume import Continuation
+from flows.runtime.execute import Execution, RunTotals, run_in_threads
+from flows.runtime.job import Job
+from flows.runtime.prepare import prepare
+
+
+@dataclass
+class Told:
+    """A journal that keeps the rejected cells as (node, row, column, value, error)."""
+
+    cells: list[tuple[Any, ...]] = field(default_factory=list)
+    lines: list[str] = field(default_factory=list)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def rejected(self, stage: int, partition: int, node: str, cells: pl.DataFrame, *, warning: bool) -> None:
+        with self._lock:
+            self.cells += [(node, row, column, value, error) for row, column, value, error, _ in cells.rows()]
+
+    def progress(self, stage: int, partition: int, status: str, committed: Resume) -> None:
+        pass
+
+    def forget(self) -> None:
+        """Nothing is kept here between runs."""
+
+    def log(self, stage: str, message: str) -> None:
+        self.lines.append(message)
+
+
+@dataclass
+class Runner:
+    """Runs documents from a folder into a database; `credentials` are those of the connector."""
+
+    files: Path
+    url: str
+    credentials: dict[str, Any] = field(default_factory=dict)
+    told: Told = field(default_factory=Told)
+
+    def job(self, nodes: Iterable[dict[str, Any]]) -> Job:
+        """The job of one document of these nodes; its targets may be any table in the schema public."""
+        listed = list(nodes)
+        ir = {"kind": "pipeline", "version": "1.0", "id": "p", "metadata": {"name": "P"}, "nodes": listed}
+        connector = ConnectorRecord("conn_1", "local_fs", {}, self.credentials)
+        tables = frozenset(node["schema"] for node in listed if node["kind"] == "target")
+        pipeline = RunPipeline("pipe_1", "default", "P", ir, 1, connector, {}, tables)
+        run_id = f"run_{uuid4().hex}"
+        return Job(run_id, pipeline, self.url, self.files, Continuation(root_run_id=run_id))
+
+    def run(self, nodes: Iterable[dict[str, Any]]) -> RunTotals:
+        """Runs it to its end."""
+        self.told.cells.clear()
+        return run_in_threads(Execution(prepare(self.job(nodes)), self.told))
