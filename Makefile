@@ -64,7 +64,7 @@ format: $(VENV)/.ready-to-test ## Rewrite the code in the house style
 lock: ## Resolve the dependencies anew: requirements.lock to run, requirements-dev.lock to test besides
 	@rm -rf .lock-venv .lock-run && $(PYTHON) -m venv .lock-venv && $(PYTHON) -m venv .lock-run
 	@.lock-venv/bin/python -m pip install --quiet --upgrade setuptools
-	@.lock-venv/bin/python -m pip install --quiet '.[demo,models,dev]'
+	@.lock-venv/bin/python -m pip install --quiet '.[demo,models,dask,dev]'
 	@.lock-venv/bin/python -m pip freeze --all --exclude headrace --exclude pip > .lock-venv/all
 	@.lock-run/bin/python -m pip install --quiet --constraint .lock-venv/all setuptools '.[demo]'
 	@{ $(LOCKED); .lock-run/bin/python -m pip freeze --all --exclude headrace --exclude pip; } > requirements.lock

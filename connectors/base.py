@@ -142,8 +142,8 @@ class Resume:
 class Written:
     """What one `write` committed: rows now in the table, and the cells the database refused (REJECT_SCHEMA).
 
-    `held` counts rows that are committed but kept back from the table until the load mode publishes them, `skipped` those
-    that the load mode leaves out.
+    `held` counts rows that are committed but kept back from the table until the load mode publishes them, `skipped`
+    those that the load mode leaves out.
     """
 
     loaded: int

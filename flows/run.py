@@ -175,10 +175,11 @@ async def run_pipeline(
     status = "completed_with_errors" if totals.failed else "completed"
     store.finished(run_id, status=status, failure_reason=None)
     await telling.ended(status, logger)
-    message = (
-        f"{totals.rows_out:,} rows loaded, {totals.failed:,} failed, {totals.skipped:,} skipped of {totals.rows_in:,}"
+    return Completed(
+        message=f"{totals.rows_out:,} rows loaded, {totals.failed:,} failed, {totals.skipped:,} skipped "
+        f"of {totals.rows_in:,}",
+        name=COMPLETED_WITH_ERRORS if totals.failed else "Completed",
     )
-    return Completed(message=message, name=COMPLETED_WITH_ERRORS if totals.failed else "Completed")
 
 
 async def _arrived(store: RunStore, run_id: str, job: Job, journal: CatalogJournal) -> Arrival:
