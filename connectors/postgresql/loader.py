@@ -213,8 +213,10 @@ class CopyLoader:
 
 
 def settle_replayed(connection: psycopg.Connection[Any], spec: LoadSpec, rows: pl.Series) -> None:
-    """Failed rows that are loaded now: noted, so that no other replay loads them, and out of quarantine. In the caller's
-    transaction, in a replay (`spec.origin_run_id`); raises TargetError when another replay was faster."""
+    """Failed rows that are loaded now: noted, so that no other replay loads them, and out of quarantine.
+
+    In the caller's transaction, in a replay (`spec.origin_run_id`). Raises TargetError when another replay was faster.
+    """
     assert spec.origin_run_id is not None
     if not mark_replayed(connection, spec.origin_run_id, spec.target_node, spec.run_id, rows.to_list()):
         raise TargetError(
