@@ -58,7 +58,9 @@ def test_the_first_key_seals_and_all_open() -> None:
         new.unseal(before, connector_id="c")
 
 
-@pytest.mark.parametrize("wrong", ["hunter2", OLD[:-4], f"{OLD},x", "é" * 43])
+@pytest.mark.parametrize(
+    "wrong", ["hunter2", OLD[:-4], f"{OLD},x", "é" * 43], ids=["a word", "short", "one of two", "no base64"]
+)
 def test_a_key_that_is_none_is_refused_without_being_told(wrong: str) -> None:
     with pytest.raises(ValueError, match="32 random bytes") as refused:
         Settings(database_url="postgresql:///x", key_pepper="p" * 16, encryption_keys=wrong)  # type: ignore[arg-type]
