@@ -26,6 +26,7 @@ HEADRACE = (sys.executable, "-P", "-m", "deployments.cli")
 _STACK_SECONDS = 150
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """With two processes (`make test`) one runs all that needs a stack, and begins with it: it mostly waits."""
     for item in items:
