@@ -23,7 +23,6 @@ Verdict = Literal["ok", "warning", "failed"]
 _TIMEOUT_S = 5.0
 _LOW_DISK = 2 * 1024**3
 _OLDEST_POSTGRES = 140000
-_WITHOUT = ("demo", "dev")
 _IMPORTANT = ("prefect", "fastapi", "polars", "sqlalchemy", "psycopg", "pydantic")
 
 
@@ -95,8 +94,8 @@ def versions() -> Iterator[Finding]:
     wrong: list[str] = []
     shown: list[str] = []
     for each in needed:
-        if each.marker is not None and any(f'"{extra}"' in str(each.marker) for extra in _WITHOUT):
-            continue
+        if each.marker is not None and not each.marker.evaluate({"extra": ""}):
+            continue  # of an extra: whoever uses one is told by it what to install
         try:
             installed = version(each.name)
         except PackageNotFoundError:
