@@ -26,12 +26,14 @@ HEADRACE = (sys.executable, "-P", "-m", "deployments.cli")
 _STACK_SECONDS = 150
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """With two processes (`make test`) one runs all that needs a stack."""
+    if item.get_closest_marker("stack"):
+        item.add_marker(pytest.mark.xdist_group("stack"))
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With two processes (`make test`) one runs all that needs a stack, and begins with it: it mostly waits."""
-    for item in items:
-        if item.get_closest_marker("stack"):
-            item.add_marker(pytest.mark.xdist_group("stack"))
+    """It begins with that, because it mostly waits."""
     items.sort(key=lambda item: item.get_closest_marker("stack") is None)
 
 
