@@ -46,7 +46,10 @@ down: setup ## Stop a stack that was started with --detach
 
 .PHONY: test
 test: lint ## Check style, types and import direction, then run the tests
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup
+	@# Side by side: what needs a whole stack mostly waits.
+	@$(BIN)/python -m pytest -m 'stack and not slow' > $(VENV)/stack-tests.log 2>&1 & stack=$$!; \
+		$(BIN)/python -m pytest -m 'not stack and not slow'; others=$$?; \
+		wait $$stack; with_stack=$$?; cat $(VENV)/stack-tests.log; exit $$((others + with_stack))
 
 .PHONY: lint
 lint: $(VENV)/.ready-to-test ## Check style, types and import direction

@@ -26,17 +26,6 @@ HEADRACE = (sys.executable, "-P", "-m", "deployments.cli")
 _STACK_SECONDS = 150
 
 
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """With two processes (`make test`) one runs all that needs a stack."""
-    if item.get_closest_marker("stack"):
-        item.add_marker(pytest.mark.xdist_group("stack"))
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """It begins with that, because it mostly waits."""
-    items.sort(key=lambda item: item.get_closest_marker("stack") is None)
-
-
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[EmbeddedPostgres]:
     """One embedded PostgreSQL that keeps nothing."""
