@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -21,6 +21,7 @@ from catalog.engine import make_engine, upgrade
 from catalog.keys import ROLES, Role
 from catalog.runs import RunStore
 from catalog.settings import Settings
+from connectors.base import SourceError
 from deployments.orchestrator import (
     OrchestratorAway,
     OrchestratorRefused,
@@ -61,6 +62,10 @@ class LocalOrchestrator:
     keys: dict[str, StartedRun] = field(default_factory=dict)
     parameters: list[dict[str, Any]] = field(default_factory=list)
     questions: int = 0
+
+    def credentials(self, credentials: Mapping[str, Any], allowed: Sequence[str]) -> dict[str, Any]:
+        """This one has no blocks."""
+        raise SourceError("block_not_found", "There is no such block.")
 
     def register(self, pipeline: RegisteredPipeline) -> str:
         self._reach()
