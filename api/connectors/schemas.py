@@ -82,7 +82,9 @@ class ConnectorItem(Shown):
     auth_method: str
     auth_references: dict[str, str] = Field(
         default_factory=dict,
-        description="The credentials that stand in blocks of Prefect, by where they belong; `*` gives all of them.",
+        exclude_if=lambda found: not found,  # the documented shape has no such field
+        description="There only where credentials stand in blocks of Prefect: the blocks, by where their values belong; "
+        "`*` gives all of them.",
     )
     status: str
     last_tested_at: Timestamp | None

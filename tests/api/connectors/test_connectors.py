@@ -53,7 +53,6 @@ class TestCreate:
             "description": "Main data warehouse",
             "config": body["config"] | body["connectionConfig"],  # type: ignore[operator]
             "authMethod": "access_key",
-            "authReferences": {},
             "status": "active",
             "lastTestedAt": None,
             "lastError": None,
