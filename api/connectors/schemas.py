@@ -83,7 +83,7 @@ class ConnectorItem(Shown):
     auth_references: dict[str, str] = Field(
         default_factory=dict,
         exclude_if=lambda found: not found,  # the documented shape has no such field
-        description="There only where credentials stand in blocks of Prefect: the blocks, by where their values belong; "
+        description="Only where credentials stand in blocks of Prefect: the blocks, by where their values belong; "
         "`*` gives all of them.",
     )
     status: str

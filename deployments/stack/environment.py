@@ -59,7 +59,10 @@ def headrace_environment(settings: Mapping[str, object]) -> dict[str, str]:
 
 
 def asyncpg_url(libpq_url: str) -> str:
-    """SQLAlchemy's asyncpg URL for a libpq URL (Unix sockets and TLS included)."""
+    """SQLAlchemy's asyncpg URL for a libpq URL (Unix sockets and TLS included).
+
+    SQLAlchemy 2.0 takes the database's name as it stands, so that it cannot hold a question mark.
+    """
     parts = {name: str(value) for name, value in conninfo_to_dict(libpq_url).items() if value is not None}
     host, port = parts.get("host", "localhost"), parts.get("port")
     credentials = quote(parts.get("user", "postgres"), safe="")
@@ -74,7 +77,7 @@ def asyncpg_url(libpq_url: str) -> str:
     if parts.get("sslmode") not in (None, "disable"):
         query["ssl"] = parts["sslmode"]
     suffix = f"?{urlencode(query, safe='/')}" if query else ""
-    return f"postgresql+asyncpg://{credentials}@{place}/{quote(parts.get('dbname', 'postgres'), safe='')}{suffix}"
+    return f"postgresql+asyncpg://{credentials}@{place}/{parts.get('dbname', 'postgres')}{suffix}"
 
 
 def _python_path(inherited: str) -> list[str]:

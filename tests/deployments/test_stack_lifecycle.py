@@ -122,7 +122,7 @@ def test_a_part_that_dies_is_started_again_until_it_dies_all_the_time(data: Path
         return None
 
     eventually(kill_the_facade)
-    assert "The facade was killed by SIGKILL. The end of" in log.read_text()
+    eventually(lambda: "The facade was killed by SIGKILL. The end of" in log.read_text() or None)
     assert "Traceback" not in log.read_text()
 
 

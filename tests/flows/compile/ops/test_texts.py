@@ -57,7 +57,7 @@ def test_split_is_what_str_split_is(parts: list[str], separator: str) -> None:
     made, _, _ = passed(planned(op), frame(text=[text]))
     found = text.split(separator, 2) if text.strip() else []
     # What polars takes as blank and what Python does differ in a few control characters.
-    if text.strip() == text.strip("\x1c\x1d\x1e\x1f").strip():
+    if not set(text) & set("\x1c\x1d\x1e\x1f"):
         assert list(made.select(into).row(0)) == found + [None] * (3 - len(found))
 
 
