@@ -64,12 +64,10 @@ def job_of(store: RunStore, run_id: str, asked: Asked) -> Job:
 
 
 def looked_at_again(store: RunStore, job: Job, asked: Asked) -> Job:
-    """The job of a retry that had to wait, with what it takes over as it stands now. Raises RunFailed."""
+    """The job with what it takes over as it stands now. Raises RunFailed."""
     continues = continues_from(store, job.run_id, asked)
     if continues.ir_version not in (None, job.pipeline.ir_version):
-        raise RunFailed(
-            f"Another attempt committed rows under version {continues.ir_version} while this one waited. Retry again."
-        )
+        raise RunFailed(f"Another attempt committed rows under version {continues.ir_version} meanwhile. Retry again.")
     return replace(job, continues=continues)
 
 

@@ -147,9 +147,9 @@ async def run_pipeline(
         job = arrival.job
         locks = TargetLocks(job)
         try:
-            if await _take_tables(store, run_id, locks, journal) and asked.retry_of is not None:
-                # The run that was waited for may be an attempt of the same chain: what is committed is known only now.
-                job = looked_at_again(store, job, asked)
+            await _take_tables(store, run_id, locks, journal)
+            # Another attempt of the same chain may have had the tables until now: what it committed is known only here.
+            job = await asyncio.to_thread(looked_at_again, store, job, asked)
             execution = Execution(await asyncio.to_thread(prepare, job), journal, locks)
             _started(store, run_id, execution)
             async with telling.progress(execution.prepared, logger):
@@ -199,9 +199,9 @@ async def _arrived(store: RunStore, run_id: str, job: Job, journal: CatalogJourn
     return arrival
 
 
-async def _take_tables(store: RunStore, run_id: str, locks: TargetLocks, journal: CatalogJournal) -> bool:
-    """Returns when no other run disturbs this one in its tables; whether it had to wait. Meanwhile the run is `pending`
-    and says for whom it waits; in Prefect its state is named Waiting."""
+async def _take_tables(store: RunStore, run_id: str, locks: TargetLocks, journal: CatalogJournal) -> None:
+    """Returns when no other run disturbs this one in its tables. Meanwhile the run is `pending` and says for whom it
+    waits; in Prefect its state is named Waiting."""
     told: str | None = None
     while (reason := await asyncio.to_thread(locks.acquire)) is not None:
         if reason != told:
@@ -212,7 +212,6 @@ async def _take_tables(store: RunStore, run_id: str, locks: TargetLocks, journal
         await asyncio.sleep(_LOOK_AGAIN_S)
     if told is not None:
         await _tell_prefect(Running())
-    return told is not None
 
 
 async def _tell_prefect(state: State[Any]) -> None:

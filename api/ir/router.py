@@ -21,10 +21,14 @@ _IF_MATCH = re.compile(r'(?:W/)?"(\d{1,9})"|(\d{1,9})')
 
 @router.get("/pipelines/{pipeline_id}/ir", openapi_extra=allow(*READ))
 def get_ir(
-    context: Context, pipeline_id: str, response: Response, version: Annotated[VersionNumber | None, Query()] = None
+    context: Context,
+    pipeline_id: str,
+    response: Response,
+    version: Annotated[VersionNumber | None, Query()] = None,
+    live: Annotated[bool, Query(description="The version that schedules and runs use, not the newest")] = False,
 ) -> IrVersion:
-    """A version of the pipeline's IR, the newest unless one is named."""
-    found = service.get_ir(context, pipeline_id, version)
+    """A version of the pipeline's IR, the newest unless one is named or the live one is asked for."""
+    found = service.get_ir(context, pipeline_id, version, live=live)
     response.headers["ETag"] = f'"{found.version}"'
     return found
 

@@ -17,7 +17,7 @@ from connectors.postgresql.ledger import Ledger, LedgerKey, mark_replayed, move_
 from connectors.postgresql.precheck import precheck
 from connectors.postgresql.quarantine import keep_rows, release_rows
 from connectors.postgresql.refusals import load_what_fits
-from connectors.postgresql.session import Session
+from connectors.postgresql.session import SessionLoader
 from connectors.postgresql.spec import LoadSpec
 from connectors.postgresql.tables import (
     LOAD_ID,
@@ -63,7 +63,7 @@ class Destination:
     extras: tuple[Column, ...] = ()
 
 
-class CopyLoader:
+class CopyLoader(SessionLoader):
     """A `PartitionLoader` that copies into the target's table, or into one that stands in for it."""
 
     def __init__(
@@ -74,23 +74,11 @@ class CopyLoader:
         *,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self.resume = Resume()
-        self._spec, self._place, self._destination = spec, place, destination
+        super().__init__(spec, sleep=sleep)
+        self._place, self._destination = place, destination
         self._key = LedgerKey(destination.load_key, spec.target_node, place.stage, place.partition, destination.ledger)
-        self._session = Session(spec, sleep=sleep)
         self._table: Table | None = None
         self._load_id = 0
-
-    def __enter__(self) -> CopyLoader:
-        try:
-            self._session.persistently(self._open)
-        except BaseException:
-            self._session.close()
-            raise
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self._session.close()
 
     def write(self, frame: pl.DataFrame, on_commit: CommitCallback, quarantined: Sequence[Quarantined] = ()) -> Written:
         """See PartitionLoader."""

@@ -88,7 +88,7 @@ class TargetLock:
                     if self._connection.execute(_HELD, (_TABLE, self.table)).fetchone() == (1,):
                         return True
                 except psycopg.Error:
-                    pass
+                    pass  # the connection is gone, and the lock with it: it is taken anew below
             self.release()
             for _ in range(_OWN_GHOST_TRIES):
                 holders = self.acquire()

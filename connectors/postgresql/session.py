@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import random
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import psycopg
 
-from connectors.base import TargetError
+from connectors.base import Resume, TargetError
 from connectors.postgresql.copy import is_transient
 from connectors.postgresql.spec import LoadSpec
 from connectors.postgresql.tables import first_line
@@ -58,3 +59,28 @@ class Session:
                     ) from error
                 self._sleep(retry.pause(attempt) * random.uniform(0.75, 1.25))  # noqa: S311 - spreads retries apart
         raise AssertionError("attempts is at least 1")
+
+
+class SessionLoader(ABC):
+    """The part of a `PartitionLoader` that is the same wherever its rows go: a session while it is entered, and where
+    the partition stands."""
+
+    def __init__(self, spec: LoadSpec, *, sleep: Callable[[float], None] = time.sleep) -> None:
+        self.resume = Resume()
+        self._spec = spec
+        self._session = Session(spec, sleep=sleep)
+
+    def __enter__(self) -> Self:
+        try:
+            self._session.persistently(self._open)
+        except BaseException:
+            self._session.close()
+            raise
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._session.close()
+
+    @abstractmethod
+    def _open(self) -> None:
+        """Gets ready, with the session's connection; may be called again after a transient error. Sets `resume`."""

@@ -261,7 +261,7 @@ def _pipeline(document: Document, item: Item, tenant: Tenant, faults: list[Fault
             place = f"node {each.node}" if each.node is not None else "ir"
             details += [f"{place} {each.change}: {detail}" for detail in each.details]
         if not found.live and not details:
-            details.append("an older version of this IR is live: publish it again")
+            details.append("no version of this IR is live: publish it")
     return Change("update", "pipeline", document.name, document, item, tuple(details))
 
 

@@ -18,7 +18,7 @@ Item = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Ir:
-    """The newest IR of a pipeline, and whether it is the live one."""
+    """The live IR of a pipeline, or the newest where none is live."""
 
     document: Item
     live: bool
@@ -43,8 +43,14 @@ class Tenant:
 
     def ir(self, pipeline: Item) -> Ir | None:
         """None for a pipeline of legacy nodes and edges."""
+        newest = self._version(pipeline)
+        if newest is None or newest.live:
+            return newest
+        return self._version(pipeline, live="true") or newest
+
+    def _version(self, pipeline: Item, **which: str) -> Ir | None:
         try:
-            found = self.rest.get(f"/pipelines/{pipeline['id']}/ir")
+            found = self.rest.get(f"/pipelines/{pipeline['id']}/ir", **which)
         except ApiRefused as error:
             if error.status == 409:
                 return None

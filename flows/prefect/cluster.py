@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager, suppress
 from time import monotonic
@@ -19,6 +20,8 @@ from connectors.base import Resume
 from flows.runtime.execute import Execution
 from flows.runtime.limits import RunFailed
 from flows.runtime.pulse import LOOK_S, Pulse
+
+_log = logging.getLogger(__name__)
 
 _FIRST_LOOK_S, _LOOK_S = 0.02, 0.2
 _LOST_WORKERS = 3
@@ -85,6 +88,8 @@ class Cluster:
                         f"The cluster lost {work.name} [{index + 1}] {lost} times, the last time because of "
                         f"{type(error).__name__}: {error}. What is committed stays; a retry goes on behind it."
                     ) from error
+                lost_with = f"{type(error).__name__}: {error}"
+                self._execution.journal.log("run", f"The cluster lost {work.name} [{index + 1}] ({lost_with}); again")
                 continue
             if state.is_completed():
                 # Told to the catalog there already; to Prefect's events and the progress it is told here.
@@ -105,8 +110,8 @@ class Cluster:
             except RunFailed as error:
                 self._failure = error
                 return
-            except Exception:  # noqa: BLE001, S110 (the catalog is away for a moment)
-                pass
+            except Exception as error:  # noqa: BLE001 (looked at again in a moment, and with every result)
+                _log.warning("The limits of failed rows could not be judged: %r", error)
             await asyncio.sleep(LOOK_S)
 
     def _judge(self) -> None:

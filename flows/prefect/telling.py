@@ -106,9 +106,11 @@ class RunTelling:
 
     async def broken_off(self, status: str, logger: RunLogger) -> None:
         """As `ended`, for a run that was told to stop: whoever told it does not wait for long."""
-        with suppress(Exception):
+        try:
             async with asyncio.timeout(_STOPPING_S):
                 await self.ended(status, logger)
+        except Exception as error:  # noqa: BLE001 (why the run was broken off matters more)
+            logger.warning("Prefect was not told how the run ended: %r", error)
 
     def _name(self) -> str:
         original = self._job.continues.retry_of

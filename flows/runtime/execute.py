@@ -169,10 +169,8 @@ class Execution:
         self._stop.set()
 
     def finish(self, results: Iterable[Resume]) -> RunTotals:
-        """Once, after the last publication: removes what was only needed on the way, proves the books, and runs the
+        """Once, after the last publication: proves the books, removes what was only needed on the way, and runs the
         hooks that are left. Raises AccountingError, HookFailed."""
-        for mode in self.prepared.modes.values():
-            mode.finish()
         done = list(results)
         totals = RunTotals(
             rows_in=sum(result.rows_done for result in done),
@@ -194,6 +192,8 @@ class Execution:
                 and counters["rowsIn"] != counters["rowsOut"] + counters["failed"] + counters["skipped"]
             ):
                 raise AccountingError(f"The books of node '{node}' do not balance: {counters}")
+        for mode in self.prepared.modes.values():
+            mode.finish()  # not before: what does not balance is looked into with what was staged
         tables = ", ".join(load.target.table for load in plan.loads) or "nothing to load"
         self.journal.log(
             "load",

@@ -7,12 +7,12 @@ from uuid import uuid4
 
 import polars as pl
 
-from connectors.base import CommitCallback, PartitionLoader, Quarantined, Resume, TargetError, Written, no_rejects
+from connectors.base import CommitCallback, Quarantined, Resume, TargetError, Written, no_rejects
 from connectors.postgresql.ledger import LedgerKey, move_ledger, read_ledger
 from connectors.postgresql.modes import LoadSpec
 from connectors.postgresql.quarantine import keep_rows
 from connectors.postgresql.sent import Sent, begin_again, note_sent, read_sent
-from connectors.postgresql.session import Session
+from connectors.postgresql.session import SessionLoader
 from flows.compile.gather import Side
 from flows.runtime.staging_files import StagingFiles
 
@@ -41,25 +41,13 @@ def holds(sent: Sequence[Sent], name: str) -> bool:
     return any((each.partition, each.token) == (partition, token) and each.first <= start < each.upto for each in sent)
 
 
-class SendingLoader:
+class SendingLoader(SessionLoader):
     """See PartitionLoader. Names of files tell attempts apart, so that what a dead one left is never taken for ours."""
 
     def __init__(self, spec: LoadSpec, key: LedgerKey, side: Side, *, buckets: int, files: StagingFiles) -> None:
-        self.resume = Resume()
-        self._spec, self._key, self._side, self._buckets, self._files = spec, key, side, buckets, files
-        self._session = Session(spec)
+        super().__init__(spec)
+        self._key, self._side, self._buckets, self._files = key, side, buckets, files
         self._token = uuid4().hex[:12]
-
-    def __enter__(self) -> PartitionLoader:
-        try:
-            self._session.persistently(self._open)
-        except BaseException:
-            self._session.close()
-            raise
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self._session.close()
 
     def write(self, frame: pl.DataFrame, on_commit: CommitCallback, quarantined: Sequence[Quarantined] = ()) -> Written:
         """See PartitionLoader."""

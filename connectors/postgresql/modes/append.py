@@ -38,8 +38,8 @@ class Append:
         return 0
 
     def publish(self, stage: int, index: int, on_publish: PublishCallback) -> Resume:
-        """Never called."""
-        raise NotImplementedError
+        """Never asked for: there are no publications."""
+        raise RuntimeError("append holds no rows back")
 
     def finish(self) -> None:
         """Nothing is left over."""

@@ -66,6 +66,13 @@ class TestSave:
         created(facade.editor, path.removesuffix("ir") + "run", {})
         assert facade.orchestrator.parameters[-1]["ir_version"] == 2
 
+    def test_the_live_version_can_be_asked_for(self, facade: Facade, path: str) -> None:
+        facade.editor.post(f"{path}?publish=false", json=changed(2))
+        assert facade.viewer.get(path).json()["version"] == 2
+        live = facade.viewer.get(f"{path}?live=true")
+        assert (live.json()["version"], live.json()["live"], live.headers["ETag"]) == (1, True, '"1"')
+        error_of(facade.viewer.get(f"{path}?live=true&version=2"), 400)
+
     def test_what_is_wrong_is_400_with_every_problem(self, facade: Facade, path: str) -> None:
         broken = {**IR, "nodes": [IR["nodes"][0] | {"connector": 3}, IR["nodes"][1] | {"input": "scr"}]}
         error = error_of(facade.editor.post(path, json={"ir": broken}), 400)

@@ -548,6 +548,7 @@ def test_processes_that_race_share_the_files(tmp_path: Path) -> None:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
+            env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])},
         )
         for who in range(3)
     ]

@@ -85,15 +85,21 @@ def test_changes_are_shown_in_words_and_made(headrace: Terminal, facade: Facade,
     assert (found["version"], found["live"], found["comment"]) == (2, True, "headrace apply")
 
 
-def test_a_rollback_elsewhere_is_published_again(headrace: Terminal, facade: Facade, files: Files) -> None:
+def test_files_say_what_is_live_whatever_was_saved_besides(
+    headrace: Terminal, facade: Facade, files: Files, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    live = tmp_path_factory.mktemp("live") / "all.yaml"
     headrace("apply", "-f", files.folder)
     files.write(pipeline_document(schedule={"kind": "interval", "minutes": 5}), SCHEMA, CONNECTOR)
     headrace("apply", "-f", files.folder)
     [item] = facade.viewer.get(f"{BASE_PATH}/pipelines").json()["data"]
     path = f"{BASE_PATH}/pipelines/{item['id']}/ir"
     assert facade.editor.post(f"{path}/publish", json={"version": 1}).is_success
-    assert "publish it again" in headrace("apply", "-f", files.folder).output
-    assert facade.viewer.get(path).json()["live"]
+    live.write_text(headrace("export").stdout)
+    assert "nothing to do" in headrace("apply", "-f", live, "--dry-run").output
+    assert "ir changed: schedule" in headrace("apply", "-f", files.folder).output
+    versions = facade.viewer.get(f"{path}/versions").json()
+    assert (len(versions), facade.viewer.get(path).json()["live"]) == (2, True)
 
 
 def test_a_pipeline_is_paused_by_files_and_left_alone_by_files_that_do_not_say(
