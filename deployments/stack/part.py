@@ -5,29 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import time
-from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from deployments.stack.errors import StackError
 from deployments.stack.process import die_with_parent, ending, last_lines, start_log
-
-_MOST_DEATHS = 5
-_WITHIN_SECONDS = 60.0
-
-
-class Deaths:
-    """When something died lately: once in a while is mended by starting it again, all the time is not."""
-
-    def __init__(self) -> None:
-        self._times: deque[float] = deque(maxlen=_MOST_DEATHS)
-
-    def too_many(self) -> bool:
-        """Counts one more, now; True when it is the fifth within a minute."""
-        self._times.append(time.monotonic())
-        return len(self._times) == _MOST_DEATHS and self._times[-1] - self._times[0] < _WITHIN_SECONDS
+from deployments.stack.restarts import Restarts
 
 
 class Part:
@@ -46,7 +30,7 @@ class Part:
         self.title, self.log, self.stop_seconds = title, log, stop_seconds
         self._command, self._folder, self._environment = list(command), folder, dict(environment)
         self._process: subprocess.Popen[bytes] | None = None
-        self._deaths = Deaths()
+        self._restarts = Restarts()
 
     def start(self, *arguments: str, pass_fds: Sequence[int] = ()) -> None:
         """Starts its command; `arguments` are added this once."""
@@ -71,15 +55,14 @@ class Part:
             raise StackError(f"{self.title} {ending(code)}. The end of {self.log}:\n{last_lines(self.log)}")
 
     def mend(self) -> str | None:
-        """Starts it again when it is gone; gives how it had ended. Raises StackError when it keeps ending."""
+        """Starts it again when it is gone, in a while where it keeps ending; gives how it had ended when it did."""
         code = self._running.poll()
-        if code is None:
+        if code is None or not self._restarts.due():
             return None
-        if self._deaths.too_many():
-            self.check()
         self._end_session()
         self.start()
-        return ending(code)
+        often = self._restarts.in_a_row
+        return ending(code) + (f" ({often} times in a row: see {self.log})" if often > 1 else "")
 
     def stop(self) -> bool:
         """Ends the process and whatever it started; returns False when it had to be killed."""

@@ -25,8 +25,8 @@ import psycopg
 from psycopg import sql
 
 from deployments.stack.errors import StackError
-from deployments.stack.part import Deaths
 from deployments.stack.process import die_with_parent, last_lines
+from deployments.stack.restarts import Restarts
 
 SUPERUSER = "postgres"
 _SOCKET_PATH_LIMIT = 100  # bytes; the kernel's limit for a Unix socket path is 108 with its final NUL
@@ -76,7 +76,7 @@ class EmbeddedPostgres:
         self._child: subprocess.Popen[bytes] | None = None
         self._taken_over: int | None = None
         self._socket_dir = self.data
-        self._deaths = Deaths()
+        self._restarts = Restarts()
 
     @property
     def pid(self) -> int | None:
@@ -117,11 +117,10 @@ class EmbeddedPostgres:
             raise StackError(f"PostgreSQL ended. The end of {self.log}:\n{last_lines(self.log)}")
 
     def mend(self) -> bool:
-        """Starts the server again when it is gone; says whether it was. Raises StackError when it keeps ending."""
-        if self._server() is not None:
+        """Starts the server again when it is gone, in a while where it keeps ending; says whether it did. Raises
+        StackError when it does not start, and may be called again."""
+        if self._server() is not None or not self._restarts.due():
             return False
-        if self._deaths.too_many():
-            self.check()
         self.start()
         return True
 

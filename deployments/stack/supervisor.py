@@ -266,9 +266,12 @@ class Supervisor:
         time.sleep(_LOOK_SECONDS)
 
     def _mend(self) -> None:
-        """Starts again what died. Raises StackError when that is of no use."""
-        if self._postgres is not None and self._postgres.mend():
-            self._say("PostgreSQL ended and was started again")
+        """Starts again what died. A stack that has run goes on, whatever dies how often: what is well stays of use."""
+        try:
+            if self._postgres is not None and self._postgres.mend():
+                self._say("PostgreSQL ended and was started again")
+        except StackError as error:
+            self._say(f"PostgreSQL ended and does not start; it is tried again. {error.message}")
         for part in self._parts:
             if (how := part.mend()) is not None:
                 self._say(f"{part.title} {how} and was started again")
