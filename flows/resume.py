@@ -68,6 +68,10 @@ def retried(original: RunSnapshot, store: RunStore, run_id: str, database_url: s
 
 
 def _retried(original: RunSnapshot, store: RunStore, run_id: str, database_url: str) -> Continuation:
+    # One that died before it had planned left what it would have taken over where it was.
+    untouched = store.snapshot(original.retry_of) if original.plan is None and original.retry_of is not None else None
+    if untouched is not None:
+        return replace(_retried(untouched, store, run_id, database_url), retry_of=original.id)
     if original.status != "completed_with_errors":
         return _behind_ledger(original, original.id, database_url, None, [original.root_run_id])
     if (original.plan or {}).get("whole") is False:
