@@ -63,6 +63,10 @@ format: $(VENV)/.ready-to-test ## Rewrite the code in the house style
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
+.PHONY: docs
+docs: $(VENV)/.ready ## Write the pages that are read off the code: docs/reference.md and the JSON Schemas
+	@PYTHONSAFEPATH= $(BIN)/python -m docs.generate
+
 .PHONY: lock
 lock: ## Resolve the dependencies anew: requirements.lock to run, requirements-dev.lock to test besides
 	@rm -rf .lock-venv .lock-run && $(PYTHON) -m venv .lock-venv && $(PYTHON) -m venv .lock-run

@@ -19,6 +19,7 @@ import api.connector_types.router
 import api.connectors.router
 import api.dlq.router
 import api.health
+import api.ir.published
 import api.ir.router
 import api.lineage.router
 import api.metrics
@@ -127,6 +128,7 @@ def create_app(
     app.include_router(api.health.router)
     # Also below the base path, for clients that know no other address than `apiUrl`.
     app.include_router(api.health.router, prefix=BASE_PATH, include_in_schema=False)
+    app.include_router(api.ir.published.router, prefix=BASE_PATH)
     app.include_router(api.metrics.router)
     openapi.install(app)
     if settings.cors_origins:

@@ -55,7 +55,8 @@ _DESCRIPTION = """Pipelines as documents, run by Prefect, loaded exactly once.
 
 Every request carries an API key (`X-API-Key`, or as a bearer token), which belongs to one tenant and has one role:
 `x-roles` of an operation lists those that may use it. Every answer carries `X-Request-ID`; every failure is an
-`ErrorEnvelope`. Lists are paged by an opaque `cursor`."""
+`ErrorEnvelope`. Lists are paged by an opaque `cursor`. The IR of a pipeline has a JSON Schema of its own, at
+`/api/v1/ir/schema`."""
 
 
 def operation_id(route: APIRoute) -> str:

@@ -66,6 +66,18 @@ class RejectedCell:
 
 
 @dataclass(frozen=True, slots=True)
+class JudgedRule:
+    """One dataset rule of a run: what it `wants` and what was `found`, for people."""
+
+    node: str
+    path: str
+    wants: str
+    found: str
+    holds: bool
+    on_fail: str
+
+
+@dataclass(frozen=True, slots=True)
 class LogLine:
     """One line of a run's log."""
 
@@ -109,3 +121,5 @@ class RunSnapshot:
     nodes: dict[str, dict[str, int]]
     first_errors: tuple[RejectedCell, ...]
     log: tuple[LogLine, ...]
+    rules: tuple[JudgedRule, ...] = ()
+    """How its dataset rules were judged."""

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from catalog.models import PipelineRun, RunLog, RunPartition
 from catalog.repositories.runs import RunRepository
-from catalog.run_records import LogLine, PartitionCounts, RejectedCell, RunSnapshot
+from catalog.run_records import JudgedRule, LogLine, PartitionCounts, RejectedCell, RunSnapshot
 
 FIRST_ERRORS = 20
 _MAX_LOG_LINES = 500
@@ -55,6 +55,7 @@ def read_snapshot(session: Session, run_id: str) -> RunSnapshot | None:
         failed_rows=sum(partition.failed for partition in partitions),
         skipped_rows=sum(partition.skipped for partition in partitions),
         failure_reason=run.failure_reason,
+        rules=tuple(JudgedRule(**rule) for rule in run.rules or ()),
         fingerprint=run.fingerprint,
         plan=run.plan,
         created_at=run.created_at,

@@ -8,24 +8,23 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import Engine, delete, func, literal, select, text, update
-from sqlalchemy.dialects.postgresql import Insert, insert
+from sqlalchemy import Engine, delete, func, select, text, update
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from catalog.credentials import Keyring
 from catalog.errors import NoIr, PipelineMissing
-from catalog.models import Connector, Pipeline, PipelineIrVersion, PipelineRun, RunError, RunLog, RunPartition
+from catalog.models import Connector, Pipeline, PipelineIrVersion, PipelineRun, RunError, RunPartition
 from catalog.repositories.schemas import SchemaRepository
+from catalog.run_log import MAX_MESSAGE_CHARS, LogStage, log_line, storable
 from catalog.run_records import SUCCESSFUL, TERMINAL, ConnectorRecord, RunPipeline, RunSnapshot
+from catalog.run_rules import RunRules
 from catalog.run_snapshot import read_snapshot
 from catalog.settings import settings
-
-LogStage = Literal["extract", "transform", "validate", "load", "retry", "run"]
 
 MAX_VALUE_CHARS = 1000
 _MAX_KEY_CHARS = 300
 """Column and rule are part of the errors' key, and an index row has less than 2,700 bytes."""
-_MAX_MESSAGE_CHARS = 4000
 
 
 class RunStore:
@@ -212,10 +211,10 @@ class RunStore:
                     "partition": partition,
                     "warning": warning,
                     "rows": rows,
-                    "columns": [_storable(column or "", _MAX_KEY_CHARS) for column in columns],
-                    "values": [None if value is None else _storable(value, MAX_VALUE_CHARS) for value in values],
-                    "errors": [_storable(error, MAX_VALUE_CHARS) for error in errors],
-                    "rules": [_storable(rule, _MAX_KEY_CHARS) for rule in rules],
+                    "columns": [storable(column or "", _MAX_KEY_CHARS) for column in columns],
+                    "values": [None if value is None else storable(value, MAX_VALUE_CHARS) for value in values],
+                    "errors": [storable(error, MAX_VALUE_CHARS) for error in errors],
+                    "rules": [storable(rule, _MAX_KEY_CHARS) for rule in rules],
                 },
             )
             return stored.rowcount
@@ -235,7 +234,7 @@ class RunStore:
         ended = update(PipelineRun).where(PipelineRun.id == run_id)
         if only_if_unfinished:
             ended = ended.where(PipelineRun.status.not_in(TERMINAL))
-        reason = None if failure_reason is None else _storable(failure_reason, _MAX_MESSAGE_CHARS)
+        reason = None if failure_reason is None else storable(failure_reason, MAX_MESSAGE_CHARS)
         totals = {
             total: select(func.coalesce(func.sum(counted), 0)).where(RunPartition.run_id == run_id).scalar_subquery()
             for total, counted in (
@@ -328,21 +327,15 @@ class RunStore:
         with self._engine.connect() as connection:
             return connection.execute(_FIRST_OF_CHAIN, {"run_id": run_id}).scalar() or run_id
 
+    @property
+    def rules(self) -> RunRules:
+        """What belongs to the dataset rules of runs."""
+        return RunRules(self._engine)
+
     def snapshot(self, run_id: str) -> RunSnapshot | None:
         """All that is known of the run now; None when the catalog does not know it."""
         with Session(self._engine) as session:
             return read_snapshot(session, run_id)
-
-
-def log_line(run_id: str, stage: LogStage, message: str) -> Insert:
-    """The statement that adds a line to a run's log, if the run is known; for whoever has a transaction already."""
-    line = select(PipelineRun.id, literal(stage), literal(_storable(message, _MAX_MESSAGE_CHARS)))
-    return insert(RunLog).from_select(["run_id", "stage", "message"], line.where(PipelineRun.id == run_id))
-
-
-def _storable(value: str, limit: int) -> str:
-    # PostgreSQL's text takes neither NUL nor lone surrogates
-    return value[:limit].replace("\x00", "").encode("utf-8", "replace").decode()
 
 
 _FIRST_OF_CHAIN = text("""

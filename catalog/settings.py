@@ -26,8 +26,9 @@ class Settings(BaseSettings):
     """The folder `local_fs` paths are relative to and cannot leave."""
 
     staging_url: str = ""
-    """The folder (a path, or `file://…`) in which the stages of a run leave rows for each other; all workers must see
-    the same. Without it, `staging` beside `files_root`."""
+    """Where the stages of a run leave rows for each other; all workers must see the same. A folder (a path, or
+    `file://…`) or, with the credentials of the environment (`AWS_…`) or of the machine's role, a prefix in an object
+    store: `s3://bucket/prefix`. Without it, `staging` beside `files_root`."""
 
     key_pepper: SecretStr = Field(min_length=16)
     """Secret mixed into the stored hashes of API keys."""
@@ -56,6 +57,15 @@ class Settings(BaseSettings):
     prefect_blocks: dict[str, tuple[str, ...]] = {"default": ("*",)}
     """Which of Prefect's blocks the connectors of a tenant may name, as patterns of `type/name` by tenant. Prefect has
     no tenants: whoever may change a connector there can have these blocks' values sent to a host of their choice."""
+
+    openlineage_url: str = ""
+    """An OpenLineage API, such as `http://marquez:5000`, that is told when runs start and end."""
+    openlineage_api_key: SecretStr | None = None
+    """Sent to it as `Authorization: Bearer …`."""
+    openlineage_file: str = ""
+    """A file that the same events are added to, one a line."""
+    openlineage_namespace: str = "headrace.{tenant}"
+    """The namespace of jobs in these events."""
 
     host: str = "127.0.0.1"
     port: int = 8000
@@ -86,18 +96,24 @@ class Settings(BaseSettings):
         Keyring.parse(value.get_secret_value())
         return value
 
+    @field_validator("openlineage_url")
+    @classmethod
+    def _plain_url(cls, value: str) -> str:
+        if value and (not value.startswith(("http://", "https://")) or "@" in value):
+            raise ValueError("an http or https URL without a password in it; a key is HEADRACE_OPENLINEAGE_API_KEY")
+        return value
+
     @field_validator("staging_url")
     @classmethod
-    def _local_staging(cls, value: str) -> str:
-        if "://" in value and not value.startswith("file:///"):
-            raise ValueError("only local folders can hold the rows between stages: a path, or file:///path")
+    def _usable_staging(cls, value: str) -> str:
+        if value:
+            staging_root(value, Path())
         return value
 
     @property
-    def staging_root(self) -> Path:
-        """The folder of `staging_url`."""
-        named = self.staging_url.removeprefix("file://")
-        return Path(named) if named else self.files_root.absolute().with_name("staging")
+    def staging_root(self) -> Path | str:
+        """The folder of `staging_url`, or its URL in an object store."""
+        return staging_root(self.staging_url, self.files_root)
 
     @property
     def api_url(self) -> str:
@@ -110,6 +126,24 @@ class Settings(BaseSettings):
     def keyring(self) -> Keyring:
         """The encryption keys, ready to seal and open."""
         return Keyring.parse(self.encryption_keys.get_secret_value())
+
+
+_OBJECT_STORES = ("s3", "gs", "az")
+
+
+def staging_root(url: str, files_root: Path) -> Path | str:
+    """See `Settings.staging_url`. Raises ValueError for a URL that cannot hold the rows."""
+    scheme, found, rest = url.partition("://")
+    if not found:
+        return Path(url) if url else files_root.absolute().with_name("staging")
+    if scheme == "file" and rest.startswith("/"):
+        return Path(rest)
+    if scheme not in _OBJECT_STORES or not rest.partition("/")[0] or set(rest) & set("@?#"):
+        raise ValueError(
+            "rows between stages are kept in a path, file:///path or s3://bucket/prefix (also gs:// and az://), "
+            "without credentials in it: those come from the environment, such as AWS_ACCESS_KEY_ID"
+        )
+    return url
 
 
 @cache

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from decimal import Decimal
+from typing import Any, Literal, Protocol
 
 import polars as pl
 
@@ -68,13 +69,45 @@ class Partition:
 class Discovery:
     """What a source is before a byte is loaded: typed columns, partitions, total rows and a fingerprint.
 
-    `fingerprint` changes when the source does (size, mtime, ...); a retry compares it with the stored one.
+    `fingerprint` changes when the source does (size, mtime, ...); a retry compares it with the stored one. `sure` are
+    the columns of which every value can be read, so that no row is rejected for them: text, and what the source itself
+    has in that type.
     """
 
     schema: Schema
     partitions: Sequence[Partition]
     total_rows: int
     fingerprint: str
+    sure: frozenset[str] = frozenset()
+
+
+Comparison = Literal["<", "<=", "=", ">=", ">"]
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """A comparison of a column with a value of its own type (int, Decimal, str, date or datetime); not true of null."""
+
+    column: str
+    comparison: Comparison
+    value: Any
+
+    def __str__(self) -> str:
+        value = self.value if isinstance(self.value, int | Decimal) else f"'{self.value}'"
+        return f"{self.column} {self.comparison} {value}"
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a plan has a use for. A source may give more, and all of it if that is easiest.
+
+    `columns` are those that are used, and those that are not `sure`, whose values a row may be rejected for; others may
+    be left out of a batch's frame. Rows of which one of the `bounds` is not true may be left unread (`Batch.unread`)
+    where no row can be rejected.
+    """
+
+    columns: frozenset[str]
+    bounds: tuple[Bound, ...] = ()
 
 
 def no_rejects() -> pl.DataFrame:
@@ -86,10 +119,11 @@ def no_rejects() -> pl.DataFrame:
 class Batch:
     """Some consecutive rows of one partition.
 
-    `frame` holds the readable rows: the columns of the source schema plus ROW. `rejects` names what was wrong with the
-    rows that are not in `frame`, one line per offending cell (REJECT_SCHEMA). `rows` is the number of source records
-    the batch covers: `frame.height` + the number of distinct rejected rows. `rows_done` is how many records of the
-    partition are read once this batch is (where a resumed read starts from), `position` an optional short cut to it.
+    `frame` holds the readable rows: the columns of the source schema that are wanted, plus ROW. `rejects` names what
+    was wrong with the rows that are not in `frame`, one line per offending cell (REJECT_SCHEMA). `rows` is the number
+    of source records the batch covers: `frame.height` + the number of distinct rejected rows, or those that were left
+    `unread`. `rows_done` is how many records of the partition are done with once this batch is (where a resumed read
+    starts from), `position` an optional short cut to it.
     """
 
     frame: pl.DataFrame
@@ -99,6 +133,8 @@ class Batch:
     position: int | None = None
     gone: int = 0
     """Rows that are left out for good before this batch, and counted with it: those a `deduplicate` does not keep."""
+    unread: bool = False
+    """None of its rows was read, because `Wanted.bounds` are true of none; frame and rejects are empty."""
 
 
 class Source(Protocol):
@@ -121,9 +157,16 @@ class Source(Protocol):
         """The first rows, typed as `discover` would; for previews and type checks."""
 
     def read(
-        self, partition: Partition, schema: Schema, *, rows_done: int = 0, position: int | None = None
+        self,
+        partition: Partition,
+        schema: Schema,
+        *,
+        wanted: Wanted | None = None,
+        rows_done: int = 0,
+        position: int | None = None,
     ) -> Iterator[Batch]:
-        """Yields the partition's batches behind `rows_done`, in order, with bounded memory. Raises SourceError."""
+        """Yields the partition's batches behind `rows_done`, in order, with bounded memory; of all there is, unless it
+        is told what is `wanted`. Raises SourceError."""
 
 
 @dataclass(frozen=True, slots=True)

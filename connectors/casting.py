@@ -18,6 +18,9 @@ from ir.schema import Field
 MAX_VALUE = 1000
 """Characters of an offending value that are kept."""
 
+ALWAYS_READABLE = ("text", "varchar", "json")
+"""Data types as which every value can be read."""
+
 _TRUE = ["true", "t", "yes", "y", "on", "1"]
 _FALSE = ["false", "f", "no", "n", "off", "0"]
 _UUID = r"^(?:[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}|[0-9a-fA-F]{32})$"

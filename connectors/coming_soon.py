@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from connectors.base import Batch, Discovery, Partition
+from connectors.base import Batch, Discovery, Partition, Wanted
 from connectors.types import polars_dtype
 from ir.schema import Schema
 
@@ -47,7 +47,13 @@ class ComingSoon:
         return pl.DataFrame(schema={field.name: polars_dtype(field) for field in self._fields})
 
     def read(
-        self, partition: Partition, schema: Schema, *, rows_done: int = 0, position: int | None = None
+        self,
+        partition: Partition,
+        schema: Schema,
+        *,
+        wanted: Wanted | None = None,
+        rows_done: int = 0,
+        position: int | None = None,
     ) -> Iterator[Batch]:
         """See Source; there is no partition to ask for."""
         return iter(())

@@ -7,12 +7,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
+from pydantic import BaseModel
+
 from connectors.base import Source, SourceError
 from connectors.catalogue import SOURCE_NAMES
 from connectors.coming_soon import ComingSoon
 from connectors.files.arrival_config import arrival_problems
 from connectors.files.delimited.dialect import near
 from connectors.files.local_fs import LocalFiles
+from connectors.files.settings import FileSettings
 from ir.problems import Problem
 from ir.schema import Schema
 
@@ -34,6 +37,9 @@ SOURCES: dict[str, SourceType] = {name: partial(ComingSoon, name) for name in SO
 
 CONFIGS: dict[str, Callable[[Mapping[str, Any]], list[Problem]]] = {"local_fs": arrival_problems}
 """What can be said of a source's config before anything is looked at, by connector."""
+
+SETTINGS: dict[str, type[BaseModel]] = {"local_fs": FileSettings}
+"""What a source's config may hold, by connector: for editors and the reference."""
 
 
 def config_problems(connector: str, config: Mapping[str, Any]) -> list[Problem]:

@@ -107,14 +107,14 @@ class Orchestrator:
         except httpx.HTTPError:
             return False
 
-    def register(self, pipeline: RegisteredPipeline) -> str:
+    def register(self, pipeline: RegisteredPipeline, *, first: bool = False) -> str:
         """Makes the pipeline's flow and deployment what they should be; returns the deployment's id.
 
         Sends nothing when the deployment already carries this fingerprint: Prefect would delete and re-create its
         schedules and the runs already scheduled. A renamed pipeline gets a new one; `retire` then removes the old.
-        Raises OrchestratorRefused.
+        `first`: nobody knows of a deployment yet, so Prefect is not asked for one. Raises OrchestratorRefused.
         """
-        return self._call(lambda client: register(client, pipeline, self._work_pool))
+        return self._call(lambda client: register(client, pipeline, self._work_pool, first=first))
 
     def retire(self, pipeline_id: str, *, keep: str) -> bool:
         """Removes the pipeline's deployments but `keep`; False while runs of one have not ended: it fires no more, and

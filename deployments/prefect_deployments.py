@@ -21,12 +21,11 @@ PAGE = 200
 """Prefect gives no more at once."""
 
 
-def register(client: SyncPrefectClient, pipeline: RegisteredPipeline, work_pool: str) -> str:
+def register(client: SyncPrefectClient, pipeline: RegisteredPipeline, work_pool: str, *, first: bool) -> str:
     """See `Orchestrator.register`."""
     from prefect.client.schemas.objects import ConcurrencyLimitStrategy, ConcurrencyOptions
 
-    known = deployments_of(client, pipeline.id)
-    for deployment in known:
+    for deployment in [] if first else deployments_of(client, pipeline.id):
         as_it_is = _standing(deployment.model_dump(mode="json"))
         if as_it_is == pipeline.standing and deployment.work_pool_name == work_pool:
             return str(deployment.id)

@@ -36,7 +36,7 @@ _SCHEDULES: TypeAdapter[Schedule] = TypeAdapter(Schedule)
 class Deployments(Protocol):
     """What is asked of `deployments.orchestrator.Orchestrator`; see there."""
 
-    def register(self, pipeline: RegisteredPipeline) -> str: ...
+    def register(self, pipeline: RegisteredPipeline, *, first: bool = False) -> str: ...
 
     def retire(self, pipeline_id: str, *, keep: str) -> bool: ...
 
@@ -143,7 +143,7 @@ class Reconciler:
                 deployment_id, settled = None, True
             else:
                 first = pipeline is not None and pipeline.deployment_id is None
-                deployment_id = self._orchestrator.register(wanted)
+                deployment_id = self._orchestrator.register(wanted, first=first)
                 self._changes.registered(pipeline_id, deployment_id)
                 # One that was never registered has no former name.
                 settled = first or self._orchestrator.retire(pipeline_id, keep=deployment_id)

@@ -9,6 +9,7 @@ from connectors.registry import config_problems
 from flows.compile import ReferenceTable, logical_plan, shape_problems
 from flows.runtime.hooks.check import hook_problems
 from ir import PipelineIR, Problem
+from ir.archives import archive_of
 from ir.nodes import SourceNode
 
 
@@ -25,4 +26,5 @@ def _source_problems(ir: PipelineIR) -> Iterator[Problem]:
     for index, node in enumerate(ir.nodes):
         if isinstance(node, SourceNode):
             for problem in config_problems(node.connector, node.config):
-                yield replace(problem, path=f"nodes[{index}].{problem.path}")
+                folded = archive_of(ir, node.id) if problem.path == "config.atomicity.successFolder" else None
+                yield replace(problem, path=folded[0] if folded else f"nodes[{index}].{problem.path}")

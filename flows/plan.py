@@ -122,8 +122,11 @@ def _target(stages: Sequence[Stage], load: Load, mode: LoadMode) -> TargetPlan:
 def _leading(stages: Sequence[Stage], stage: Stage, path: Sequence[str]) -> Iterator[str]:
     """What is done to rows before they come to the end of a path through a stage, stages before it first."""
     if (source := stage.source) is not None:
-        fields = ", ".join(f"{field.name} {field.data_type}" for field in stage.schema)
-        yield f"-- {source.id}: read {source.connector} ({fields or 'nothing yet'})"
+        fields = ", ".join(
+            f"{field.name} {field.data_type}" for field in stage.schema if field.name not in stage.unread
+        )
+        bounds = f" where {' and '.join(map(str, stage.bounds))}" if stage.bounds else ""
+        yield f"-- {source.id}: read {source.connector} ({fields or 'nothing yet'}){bounds}"
     elif (gathering := stage.gathering) is not None:
         for before in stage.after:
             for sink in stages[before].sinks:

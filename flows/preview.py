@@ -69,6 +69,8 @@ class NodePreview:
     rows: list[PreviewRow]
     errors: list[PreviewError]
     stops_run: str | None = None
+    notes: tuple[str, ...] = ()
+    """Where the preview shows something else than a run would give."""
 
 
 @dataclass(slots=True)
@@ -181,6 +183,7 @@ def _shown(compiled: LogicalNode, found: _Seen, rows_in: int) -> NodePreview:
             for cell in masked_cells(each.cells, compiled.private).iter_rows(named=True)
         ],
         stops_run=next((each.fatal for each in found.rejects if each.fatal is not None), None),
+        notes=compiled.notes,
     )
 
 

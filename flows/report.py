@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from catalog.run_records import RejectedCell, RunSnapshot
+from catalog.run_records import JudgedRule, RejectedCell, RunSnapshot
 
 _HEADINGS = ("rowsIn", "rowsOut", "failed", "skipped", "warned")
 _MAX_SENTENCE = 1000
@@ -35,6 +35,9 @@ def run_report(pipeline_name: str, run: RunSnapshot, note: str = "", *, api_url:
         for node, counters in run.nodes.items():
             counts = " | ".join(f"{counters.get(key, 0):,}" for key in _HEADINGS)
             lines.append(f"| {_cell(node)} | {counts} |")
+    if run.rules:
+        lines += ["", "### Dataset rules", "", "| node | wanted | found | |", "|---|---|---|---|"]
+        lines += [_rule(rule) for rule in run.rules]
     if run.first_errors:
         lines += ["", "### First errors", "", "| row | column | value | error |", "|--:|---|---|---|"]
         lines += [_error(error) for error in run.first_errors]
@@ -102,6 +105,11 @@ def _command(url: str, kind: str = "") -> list[str]:
 
 def _error(error: RejectedCell) -> str:
     return f"| {error.row:,} | {_cell(error.column)} | {_cell(error.value)} | {_cell(error.error)} |"
+
+
+def _rule(rule: JudgedRule) -> str:
+    verdict = "holds" if rule.holds else "**broken**" + (" (warning)" if rule.on_fail == "warn" else "")
+    return f"| {_cell(rule.node)} | {_cell(rule.wants)} | {_cell(rule.found)} | {verdict} |"
 
 
 def _cell(text: str | None, limit: int = 200) -> str:

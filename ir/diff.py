@@ -79,8 +79,9 @@ def _details(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[st
 def _within(key: str, before: Any, after: Any) -> Iterator[str]:
     """One level deeper where that reads better: the members of a list, the settings of an object."""
     if isinstance(before, list) and isinstance(after, list):
-        added = [each for each in after if not any(_same(each, other) for other in before)]
-        removed = [each for each in before if not any(_same(each, other) for other in after)]
+        old, new = set(map(_text, before)), set(map(_text, after))
+        added = [each for each in after if _text(each) not in old]
+        removed = [each for each in before if _text(each) not in new]
         for each in removed:
             yield f"{key}: {_shown(each)} removed"
         for each in added:
@@ -95,8 +96,12 @@ def _within(key: str, before: Any, after: Any) -> Iterator[str]:
 
 
 def _same(one: Any, other: Any) -> bool:
+    return _text(one) == _text(other)
+
+
+def _text(value: Any) -> str:
     # to Python 1, 1.0 and True are equal
-    return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
+    return json.dumps(value, sort_keys=True)
 
 
 def _shown(value: Any) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints
 
 from ir.base import Doc
+from ir.limits import MAX_NODES
 from ir.nodes import Node
 from ir.schedule import Schedule
 
@@ -15,44 +17,63 @@ class Metadata(Doc):
     """Who and what: shown to people, never interpreted."""
 
     name: Annotated[str, StringConstraints(min_length=1, max_length=200)]
+    """What people read."""
     owner: str | None = None
+    """A person or a team."""
     description: str | None = None
+    """What the pipeline is for."""
     tags: tuple[str, ...] = ()
+    """Words to find it by."""
 
 
 class Dlq(Doc):
     """Kept for documents written elsewhere; where rejected rows go is the validate node's `quarantine`."""
 
     enabled: bool = False
+    """Without effect."""
 
 
 class Retry(Doc):
     """How often a partition is tried again after a transient fault (lost connection, deadlock, ...)."""
 
     max_attempts: int = Field(default=3, ge=1, le=20)
+    """How often in all, the first time included."""
     backoff: Literal["exponential"] = "exponential"
+    """Pauses double from 0.5 to 30 seconds."""
 
 
 class ErrorHandling(Doc):
     """Retries, and how many rejected rows a run may have before it is given up (default 10,000)."""
 
     dlq: Dlq = Dlq()
+    """Without effect; see `quarantine` of the validate node."""
     retry: Retry = Retry()
+    """What is done about transient faults."""
     max_error_rows: int = Field(default=10_000, ge=0)
+    """A run with more failing rows fails; what was committed before stays."""
     max_error_rate: float | None = Field(default=None, ge=0, le=1)
+    """A run fails in which a larger share of the rows, from 0 to 1, does."""
 
 
 class PipelineIR(Doc):
     """Pipeline IR 1.0."""
 
-    schema_url: str | None = Field(default=None, alias="$schema")
+    schema_url: str | None = Field(default=None, alias="$schema", exclude=True)
+    """The JSON Schema that an editor checks the document by. It is not a part of the pipeline, and not stored."""
     kind: Literal["pipeline"]
+    """What the document is."""
     version: Literal["1.0"]
+    """The version of this format."""
     id: Annotated[str, StringConstraints(min_length=1, max_length=200)]
+    """The author's own name for it; the catalog gives the pipeline another."""
     metadata: Metadata
+    """Who and what."""
     schedule: Schedule | None = None
-    nodes: tuple[Node, ...] = Field(min_length=1, max_length=10_000)
+    """When it runs by itself; without one it is started."""
+    nodes: tuple[Node, ...] = Field(min_length=1, max_length=MAX_NODES)
+    """The steps, in any order: what a node reads from, it names."""
     error_handling: ErrorHandling = ErrorHandling()
+    """What a run bears before it is given up."""
 
     def node(self, node_id: str) -> Node:
         """The node of that id; KeyError when there is none."""
@@ -60,3 +81,8 @@ class PipelineIR(Doc):
             if node.id == node_id:
                 return node
         raise KeyError(node_id)
+
+
+def without_editor_keys(document: Mapping[str, Any]) -> dict[str, Any]:
+    """The document as it is stored and compared: `$schema` says something to editors, and nothing of the pipeline."""
+    return {key: value for key, value in document.items() if key != "$schema"}

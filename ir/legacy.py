@@ -26,6 +26,8 @@ _KINDS = {
     **dict.fromkeys(("transform", "transformation", "map"), "transform"),
 }
 
+_OUTPUTS = ("outputField", "targetField", "to")
+
 _LOAD_MODES = {"insert": "append", "overwrite": "replace", "merge": "upsert", "full_refresh": "replace"}
 
 
@@ -79,6 +81,8 @@ def lower(
                 origins += [(f"{path}.ops{ours}", f"{origin}.{theirs}") for ours, theirs in places]
             case "validate":
                 body |= _validate(config)
+            case "enrich":
+                body |= _enrich(config)
             case _:
                 body |= config
         if kind != "source":
@@ -139,6 +143,13 @@ def _validate(config: dict[str, Any]) -> dict[str, Any]:
     elif rules is not None:
         config["rowLevel"] = rules
     return config
+
+
+def _enrich(config: dict[str, Any]) -> dict[str, Any]:
+    provider, output = _first(config, ("provider", "enrichmentType")), _first(config, _OUTPUTS)
+    fields = _first(config, ("fields", "inputFields", "field", "inputField"))
+    named = {"provider": provider, "fields": fields, "outputField": output}
+    return {key: value for key, value in named.items() if value is not None} | config
 
 
 def _ops(named: str | None, config: dict[str, Any]) -> tuple[list[Any], list[tuple[str, str]]]:

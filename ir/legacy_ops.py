@@ -93,6 +93,11 @@ _FIELDS: dict[str, dict[str, tuple[str, ...]]] = {
         "nameTo": ("nameTo", "nameField", "variableName"),
         "valueTo": ("valueTo", "valueField", "valueName"),
     },
+    "explode": {
+        "field": ("field", "column"),
+        "to": ("to", "targetField", "outputField"),
+        "separator": ("separator", "delimiter"),
+    },
     "sql": {"query": ("query", "sql", "statement")},
     "lookup_join": {
         "table": ("table", "lookupTable", "schema", "tableName"),
@@ -152,6 +157,9 @@ _DATA_TYPES = {
     "jsonb": "json",
 }
 
+_TYPED = {"cast": ("dataType", "to"), "add_field": ("dataType", "to"), "explode": ("dataType",)}
+"""Op → its fields that hold a data type."""
+
 _OPERATORS = {
     **{sign: sign for sign in ("=", "<>", "<", "<=", ">", ">=")},
     **{"==": "=", "!=": "<>", "eq": "=", "ne": "<>", "neq": "<>", "lt": "<", "lte": "<=", "gt": ">", "gte": ">="},
@@ -178,7 +186,7 @@ def lower_op(config: Mapping[str, Any]) -> dict[str, Any]:
     lowered |= config
     if op == "aggregate" and isinstance(lowered.get("aggregations"), list):
         lowered["aggregations"] = [_aggregation(each) for each in lowered["aggregations"]]
-    for field in ("dataType", "to") if op in ("cast", "add_field") else ():
+    for field in _TYPED.get(str(op), ()):
         if isinstance(lowered.get(field), str):
             lowered[field] = _DATA_TYPES.get(lowered[field].lower(), lowered[field].lower())
     return lowered

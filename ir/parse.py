@@ -4,21 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from ir.archives import fold_archives
 from ir.base import wire_names
 from ir.document import PipelineIR
 from ir.hooks import HOOKS
+from ir.limits import too_large
 from ir.nodes import NODES
 from ir.ops import OPS
-from ir.problems import Problem, nearest
+from ir.problems import MAX_PROBLEMS, Problem, nearest
+from ir.providers import CONFIGS
 from ir.structure import structure_problems
 
-MAX_PROBLEMS = 200
-"""More than these are cut: nobody mends by page five, and a hostile document must not cost memory."""
+_TAGS = (("kind", "type"), ("provider",))
+"""What tells the members of a union apart, and those of a union in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,29 +35,36 @@ class ParseResult:
 
 def parse_ir(document: object) -> ParseResult:
     """Parses decoded JSON. Never raises: whatever is wrong is in `problems`, each with path, code, message and hint."""
+    if (beyond := too_large(document)) is not None:
+        return ParseResult(None, [beyond])
     structural = structure_problems(document)
     try:
-        ir = PipelineIR.model_validate(document)
+        ir = PipelineIR.model_validate(document, by_alias=True, by_name=False)
     except ValidationError as error:
-        shape = list(_shape_problems(document, error.errors(include_url=False)))
+        shape = islice(_shape_problems(document, error.errors(include_url=False)), MAX_PROBLEMS)
         return ParseResult(None, [*shape, *structural][:MAX_PROBLEMS])
-    return ParseResult(None if structural else ir, structural[:MAX_PROBLEMS])
+    if structural:
+        return ParseResult(None, structural)
+    ir, misplaced = fold_archives(ir)
+    return ParseResult(None if misplaced else ir, misplaced)
 
 
 def _shape_problems(document: object, errors: Sequence[ErrorDetails]) -> Iterator[Problem]:
     for error in errors:
         if error["type"] == "too_short" and error["input"]:
             continue  # a list whose members are wrong counts as empty: its members' problems say more
-        path, parent = _locate(document, error["loc"])
-        yield _problem(path, parent, error)
+        path, parent, owner = _locate(document, error["loc"])
+        yield _problem(path, parent, owner, error)
 
 
-def _problem(path: str, parent: object, error: ErrorDetails) -> Problem:
+def _problem(path: str, parent: object, owner: object, error: ErrorDetails) -> Problem:
     kind, context = error["type"], error.get("ctx", {})
     name = str(error["loc"][-1]) if error["loc"] else ""
     match kind:
         case "extra_forbidden":
-            return Problem(path, "unknown_field", f"Unknown field '{name}'", nearest(name, _fields_of(parent, path)))
+            return Problem(
+                path, "unknown_field", f"Unknown field '{name}'", nearest(name, _fields_of(parent, owner, path))
+            )
         case "missing":
             return Problem(path, "missing_field", f"'{name}' is required", f"add '{name}'")
         case "union_tag_invalid":
@@ -73,25 +84,26 @@ def _problem(path: str, parent: object, error: ErrorDetails) -> Problem:
     return Problem(path, kind, f"{error['msg']}, not {_shown(error['input'])}")
 
 
-def _locate(document: object, location: tuple[int | str, ...]) -> tuple[str, Any]:
-    """The JSON path of an error and the object that holds it. Pydantic's location also names the chosen member of a
-    union, which is no step in the document: it is the value of the object's own `kind` or `type`."""
-    path, here, parent = "", document, document
-    inside_member = False
+def _locate(document: object, location: tuple[int | str, ...]) -> tuple[str, Any, Any]:
+    """The JSON path of an error, the object that holds it, and the one that holds that. Pydantic's location also names
+    the chosen member of a union, which is no step in the document: it is the value of the object's own `kind` or
+    `type`, and then of its `provider`."""
+    path, here, parent, owner = "", document, document, document
+    passed = 0
     for step in location:
         if isinstance(step, int):
             if not isinstance(here, list | tuple):
                 continue  # one thing stands where a list of them may
             path += f"[{step}]"
         else:
-            if not inside_member and isinstance(here, Mapping) and step in (here.get("kind"), here.get("type")):
-                inside_member = True
+            if isinstance(here, Mapping) and passed < len(_TAGS) and step in map(here.get, _TAGS[passed]):
+                passed += 1
                 continue
             path += f".{step}" if path else step
-        inside_member = False
-        parent = here
+        passed = 0
+        owner, parent = parent, here
         here = _child(here, step)
-    return path, parent
+    return path, parent, owner
 
 
 def _child(value: object, step: int | str) -> object:
@@ -102,9 +114,11 @@ def _child(value: object, step: int | str) -> object:
     return None
 
 
-def _fields_of(parent: object, path: str) -> list[str]:
+def _fields_of(parent: object, owner: object, path: str) -> list[str]:
     if not isinstance(parent, Mapping):
         return []
+    if isinstance(owner, Mapping) and owner.get("config") is parent and owner.get("provider") in CONFIGS:
+        return wire_names(CONFIGS[owner["provider"]])
     types: Mapping[str, type[BaseModel]] = HOOKS if "Hook" in path else OPS
     model = NODES.get(str(parent.get("kind"))) or types.get(str(parent.get("type")))
     if model is None and parent.get("kind") == "pipeline":

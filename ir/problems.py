@@ -11,6 +11,12 @@ from pydantic_core import PydanticCustomError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+MAX_PROBLEMS = 200
+"""More than these are cut: nobody mends by page five, and a hostile document must not cost memory."""
+
+_LONGEST_WORD, _MOST_NAMES = 200, 2_000
+"""A hint is not worth more work than that."""
+
 
 @dataclass(frozen=True, slots=True)
 class Problem:
@@ -31,7 +37,9 @@ def nearest(word: object, choices: Iterable[str]) -> str:
     names = sorted(choices)
     if not names:
         return ""
-    close = get_close_matches(str(word), names, n=1, cutoff=0.6)
+    text = str(word)
+    few = len(text) <= _LONGEST_WORD and len(names) <= _MOST_NAMES
+    close = get_close_matches(text, names, n=1, cutoff=0.6) if few else []
     return f"did you mean '{close[0]}'?" if close else f"one of: {', '.join(names[:30])}"
 
 

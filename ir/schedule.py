@@ -45,7 +45,9 @@ class CronSchedule(Doc):
 
     kind: Literal["cron"]
     expression: Annotated[str, AfterValidator(valid_cron)]
+    """Minute, hour, day of the month, month, day of the week."""
     timezone: Timezone = "UTC"
+    """An IANA name such as `Europe/Paris`."""
 
 
 class IntervalSchedule(Doc):
@@ -53,6 +55,7 @@ class IntervalSchedule(Doc):
 
     kind: Literal["interval"]
     minutes: int = Field(ge=1, le=1440)
+    """Between one run and the next."""
 
 
 class RRuleSchedule(Doc):
@@ -60,7 +63,9 @@ class RRuleSchedule(Doc):
 
     kind: Literal["rrule"]
     rrule: Annotated[str, AfterValidator(valid_rrule)]
+    """One RRULE, with a DTSTART before it or beginning when it is saved; `FREQ=MINUTELY` at the fastest."""
     timezone: Timezone = "UTC"
+    """An IANA name such as `Europe/Paris`."""
 
     @model_validator(mode="after")
     def _one_zone(self) -> Self:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
+from ir.base import shown
 from ir.problems import fault
 
 _REFERENCE = re.compile(r"\$\{credentials\.([A-Za-z_][A-Za-z0-9_]{0,99})\}")
@@ -30,5 +31,7 @@ def _secret_reference(text: str) -> str:
     return text
 
 
-SecretReference = Annotated[str, AfterValidator(_secret_reference)]
+SecretReference = Annotated[
+    str, AfterValidator(_secret_reference), shown(f"^{_REFERENCE.pattern}$", "${credentials.salt}")
+]
 """`${credentials.NAME}`: the credential NAME of the pipeline's connector."""

@@ -6,11 +6,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
+from itertools import chain, islice
 from typing import Any
 
 from ir.nodes.base import producer as _producer
 from ir.nodes.branch import DROP
-from ir.problems import Problem, nearest
+from ir.problems import MAX_PROBLEMS, Problem, nearest
+
+ARCHIVE = "archive"
+"""Nodes of this kind may also stand behind a target, and need not be read: see `ir.archives`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,18 +30,14 @@ class _Node:
 
 
 def structure_problems(document: object) -> list[Problem]:
-    """Every structural problem of the document, in document order as far as that has a meaning."""
+    """The structural problems of the document (the first MAX_PROBLEMS), in document order as far as that has a
+    meaning."""
     if not isinstance(document, Mapping) or not isinstance(document.get("nodes"), list | tuple):
         return []
     nodes = list(_nodes(document["nodes"]))
-    return [
-        *_duplicate_ids(nodes),
-        *_ends(nodes),
-        *_inputs(nodes),
-        *_routes(nodes),
-        *_unconsumed(nodes),
-        *_cycle(nodes),
-    ]
+    # A hint is looked for among all names: what is cut off must not be looked for first.
+    looks = (_duplicate_ids, _ends, _inputs, _routes, _unconsumed, _cycle)
+    return list(islice(chain.from_iterable(look(nodes) for look in looks), MAX_PROBLEMS))
 
 
 def _nodes(raw: Any) -> Iterator[_Node]:
@@ -94,7 +94,7 @@ def _inputs(nodes: list[_Node]) -> Iterator[Problem]:
     targets = {node.id for node in nodes if node.kind == "target"}
     for node in nodes:
         for path, reference in node.inputs:
-            if reference in targets and reference != node.id:
+            if reference in targets and reference != node.id and node.kind != ARCHIVE:
                 yield Problem(
                     path, "reads_target", f"'{reference}' is a target and gives no rows", "name the node before it"
                 )
@@ -103,13 +103,14 @@ def _inputs(nodes: list[_Node]) -> Iterator[Problem]:
 def _routes(nodes: list[_Node]) -> Iterator[Problem]:
     """What is read of branches: always one of their routes, and only theirs."""
     by_id = {node.id: node for node in nodes}
+    routes = {node.id: {*node.routes, node.default} - {DROP} for node in nodes}
     read = {reference for node in nodes for _, reference in node.inputs}
     for node in nodes:
         for path, reference in node.inputs:
             before, route = by_id.get(_producer(reference)), reference.partition(".")[2]
             if before is None or before is node:
                 continue
-            known = {*before.routes, before.default} - {DROP}
+            known = routes[before.id]
             if before.kind != "branch" and route:
                 message = f"'{before.id}' is not a branch and has no route '{route}'"
                 yield Problem(path, "unknown_route", message, f"write '{before.id}'")
@@ -127,9 +128,16 @@ def _routes(nodes: list[_Node]) -> Iterator[Problem]:
 
 
 def _unconsumed(nodes: list[_Node]) -> Iterator[Problem]:
-    consumed = {_producer(reference) for node in nodes for _, reference in node.inputs}
+    # Nothing is read by an archive node: what reads from it reads from what is before it.
+    before = {node.id: [_producer(ref) for _, ref in node.inputs] for node in nodes if node.kind == ARCHIVE}
+    pending = [_producer(reference) for node in nodes if node.kind != ARCHIVE for _, reference in node.inputs]
+    consumed: set[str] = set()
+    while pending:
+        if (name := pending.pop()) not in consumed:
+            consumed.add(name)
+            pending += before.get(name, [])
     for node in nodes:
-        if node.kind not in ("target", "archive") and node.id not in consumed:
+        if node.kind not in ("target", ARCHIVE) and node.id not in consumed:
             yield Problem(node.path, "unused_node", f"Nothing reads from '{node.id}'", "connect it or remove it")
 
 

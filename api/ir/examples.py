@@ -11,6 +11,42 @@ EXAMPLES: dict[str, Any] = {
         "patch": [{"op": "replace", "path": "/nodes/1/schema", "value": "public.ds_orders"}],
         "summary": [{"node": "tgt", "change": "changed", "details": ["schema: public.ds_old → public.ds_orders"]}],
     },
+    "IrLineage": {
+        "version": 2,
+        "targets": [
+            {
+                "node": "tgt",
+                "table": "public.ds_orders",
+                "fields": [
+                    {
+                        "name": "amount",
+                        "inputFields": [
+                            {
+                                "node": "src",
+                                "table": None,
+                                "field": "amt",
+                                "transformations": [{"type": "DIRECT", "subtype": "TRANSFORMATION", "masking": False}],
+                            }
+                        ],
+                        "steps": [
+                            {"node": "clean", "path": "nodes[1].ops[0]", "label": "rename amt to amount"},
+                            {"node": "clean", "path": "nodes[1].ops[1]", "label": "cast amount to decimal"},
+                        ],
+                    }
+                ],
+                "dataset": [
+                    {
+                        "node": "src",
+                        "table": None,
+                        "field": "status",
+                        "transformations": [{"type": "INDIRECT", "subtype": "FILTER", "masking": False}],
+                        "steps": [{"node": "clean", "path": "nodes[1].ops[2]", "label": "filter status = 'paid'"}],
+                    }
+                ],
+            }
+        ],
+        "unknown": [],
+    },
     "IrVersion": {
         "version": 2,
         "ir": {

@@ -10,7 +10,8 @@ from fastapi import Body, Header, Query, Response
 from api.auth import READ, WRITE, allow, guarded_router
 from api.context import Context
 from api.errors import invalid
-from api.ir import service
+from api.ir import lineage, service
+from api.ir.lineage_schemas import IrLineage
 from api.ir.schemas import IrDifference, IrVersion, IrVersionItem, Publish, SaveIr, Validation, VersionNumber
 from api.schemas.confirmation import Confirmed
 
@@ -72,6 +73,15 @@ def compare_ir(
 ) -> IrDifference:
     """What changed from one version to another: an RFC 6902 patch, and the same in words per node."""
     return service.compare(context, pipeline_id, before, after)
+
+
+@router.get("/pipelines/{pipeline_id}/ir/lineage", responses={422: {}}, openapi_extra=allow(*READ))
+def get_ir_lineage(
+    context: Context, pipeline_id: str, version: Annotated[VersionNumber | None, Query()] = None
+) -> IrLineage:
+    """From which columns of its sources each column of its targets is made, and by what; of the newest version unless
+    one is named. No data are looked at: `unknown` says of which nodes nothing can be told before a run."""
+    return lineage.get_lineage(context, pipeline_id, version)
 
 
 @router.post("/pipelines/{pipeline_id}/ir/publish", openapi_extra=allow(*WRITE))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from api.context import RequestContext
-from api.errors import ApiError, Detail, invalid, not_found
+from api.errors import ApiError, Detail, not_found
 from api.ir.checking import refuse_invalid
 from api.ir.mode_switch import guard_mode_switch
 from api.ir.schemas import (
@@ -31,15 +31,15 @@ from ir.schema import Schema
 
 
 def get_ir(context: RequestContext, pipeline_id: str, version: int | None, *, live: bool) -> IrVersion:
-    """A saved version, the newest unless one is named or the live one is meant. 400 when it is both; 404; 409 for a
-    legacy pipeline that has none, or when none is live."""
-    if live and version is not None:
-        raise invalid("live", "bad_version", "A version is named, and the live one is asked for", "leave one out")
+    """A saved version, the newest unless one is named or the live one is meant. 404, also when the one that is named is
+    not the live one that is meant; 409 for a legacy pipeline that has none, or when none is live."""
     with context.catalog() as catalog:
         pipeline = owned_pipeline(catalog, pipeline_id)
         if live:
             if not pipeline.ir_native:
                 raise ApiError(409, "No version of the pipeline's IR is live")
+            if version not in (None, pipeline.live_version):
+                raise not_found("IR version")
             version = pipeline.live_version
         return _shown(pipeline, _saved(catalog, pipeline, version))
 

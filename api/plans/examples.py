@@ -21,7 +21,10 @@ EXAMPLES: dict[str, Any] = {
                 "rows": 2,
                 "after": [],
                 "gathers": None,
+                "unread": [],
+                "where": [],
                 "steps": ["v: check amount gt:0 (quarantine)", "tgt: conform to public.ds_orders (amount)"],
+                "queries": [["v: check amount gt:0 (quarantine)", "tgt: conform to public.ds_orders (amount)"]],
                 "table": "public.ds_orders",
                 "loadMode": "append",
                 "columns": ["amount"],
@@ -75,6 +78,7 @@ EXAMPLES: dict[str, Any] = {
                 "rows": [{"row": 1, "values": {"amount": 1}}, {"row": 2, "values": {"amount": 2}}],
                 "errors": [],
                 "stopsRun": None,
+                "notes": [],
             }
         ],
     },

@@ -48,7 +48,11 @@ class PlannedSink(Shown):
 
 
 class PlannedStage(Shown):
-    """Nodes that each partition passes in one go; `steps` are what is done to rows, in order.
+    """Nodes that each partition passes in one go; `steps` are what is done to rows, in order, and `queries` the same as
+    they are fused: each runs as one.
+
+    Of the columns that the source or the gathering has, those in `unread` are left out because nothing needs them.
+    `where` is what the first filter wants: parts of a source that have no such row are counted as skipped, not read.
 
     `table`, `loadMode` and `columns` are those of its only target; a stage that forks, or sends rows on, has `sinks`. A
     stage that `gathers` begins when those it comes `after` are done, and knows its rows then.
@@ -58,7 +62,10 @@ class PlannedStage(Shown):
     rows: int
     after: list[int]
     gathers: str | None
+    unread: list[str]
+    where: list[str]
     steps: list[str]
+    queries: list[list[str]]
     table: str | None
     load_mode: str | None
     columns: list[str]
@@ -122,7 +129,8 @@ class PreviewedError(Shown):
 
 
 class PreviewedNode(Shown):
-    """What a node makes of the sample; `stopsRun` says why a run would end here."""
+    """What a node makes of the sample; `stopsRun` says why a run would end here, `notes` where a run gives something
+    else: providers are not asked in previews."""
 
     node: str
     kind: str
@@ -134,6 +142,7 @@ class PreviewedNode(Shown):
     rows: list[PreviewedRow]
     errors: list[PreviewedError]
     stops_run: str | None
+    notes: list[str]
 
 
 class Preview(Shown):

@@ -117,6 +117,7 @@ def _stage(stage: Mapping[str, Any]) -> PlannedStage:
     ]
     sinks = [_sink(sink) for sink in stage.get("sinks", ())]
     target = stage.get("target", {})
+    root = stage.get("source") or stage.get("gathers") or {}
     if not sinks:
         sinks = [_sink({"path": stage["nodes"], "target": target})]
     return PlannedStage(
@@ -124,7 +125,10 @@ def _stage(stage: Mapping[str, Any]) -> PlannedStage:
         rows=sum(partition.rows for partition in partitions),
         after=stage.get("after", []),
         gathers=stage.get("gathers", {}).get("what"),
+        unread=root.get("unread", []),
+        where=root.get("where", []),
         steps=[step for segment in stage["segments"] for step in segment],
+        queries=stage["segments"],
         table=target.get("table"),
         load_mode=target.get("loadMode"),
         columns=target.get("columns", []),

@@ -6,8 +6,8 @@ from api.context import RequestContext
 from api.errors import ApiError
 from api.runs.schemas import RunItem
 from api.runs.service import watch
+from catalog.run_log import log_line
 from catalog.run_records import TERMINAL
-from catalog.runs import log_line
 
 
 def cancel_run(context: RequestContext, pipeline_id: str, run_id: str) -> RunItem:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import ceil
 
 from api.runs.schemas import (
+    DatasetRuleResult,
     LogEntry,
     NodeResult,
     PartitionDetail,
@@ -56,6 +57,7 @@ def detail_of(run: RunSnapshot, *, base: str) -> RunDetail:
         retry_of=run.retry_of,
         statistics=statistics_of(run),
         node_results=[NodeResult(node_id=node, counters=counters) for node, counters in run.nodes.items()],
+        dataset_rules=[DatasetRuleResult.model_validate(rule) for rule in run.rules],
         links=RunLinks(pipeline=base, progress=f"{base}/runs/{run.id}/progress", errors=f"{base}/runs/{run.id}/errors"),
     )
 

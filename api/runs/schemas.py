@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
@@ -57,6 +57,17 @@ class NodeResult(Shown):
     counters: dict[str, int]
 
 
+class DatasetRuleResult(Shown):
+    """How one dataset rule was judged: `path` is its place in the IR, `wants` and `found` are for people."""
+
+    node_id: str = Field(validation_alias="node")
+    path: str
+    wants: str
+    found: str
+    holds: bool
+    on_fail: Literal["abort", "warn"]
+
+
 class RunLinks(Shown):
     """Where more is to be had."""
 
@@ -75,6 +86,10 @@ class RunDetail(RunItem):
     retry_of: str | None
     statistics: RunStatistics
     node_results: list[NodeResult]
+    dataset_rules: list[DatasetRuleResult] = Field(
+        default_factory=list,
+        exclude_if=lambda found: not found,  # the documented shape has no such field
+    )
     links: RunLinks
 
 

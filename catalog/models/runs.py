@@ -36,6 +36,8 @@ class PipelineRun(TenantOwned):
     failed_rows: Mapped[int | None] = mapped_column(BigInteger)
     skipped_rows: Mapped[int | None] = mapped_column(BigInteger)
     failure_reason: Mapped[str | None]
+    rules: Mapped[list[dict[str, Any]] | None] = mapped_column(JSONB(none_as_null=True))
+    """How its dataset rules were judged, when they were (catalog.run_rules.JudgedRule)."""
     started_at: Mapped[datetime | None]
     measured_from: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]

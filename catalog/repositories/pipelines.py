@@ -20,6 +20,7 @@ from catalog.errors import Conflict, StaleVersion
 from catalog.models import Pipeline, PipelineIrVersion, PipelineRun
 from catalog.repositories.base import TenantRepository
 from catalog.run_records import TERMINAL
+from ir.document import without_editor_keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,12 +114,14 @@ class PipelineRepository(TenantRepository[Pipeline]):
         publish: bool = True,
         expected: int | None = None,
     ) -> SavedIr:
-        """Stores the IR as the pipeline's next version, unless it is the newest one already, and makes it live.
+        """Stores the IR, without what only an editor reads, as the pipeline's next version, unless it is the newest one
+        already, and makes it live.
 
         The pipeline is locked meanwhile, so that numbers are neither skipped nor taken twice. Raises StaleVersion when
         `expected` is given and is not the newest version (0: there is none yet).
         """
         self.lock(pipeline.id)
+        ir = without_editor_keys(ir)
         newest = self.newest_version(pipeline)
         if expected is not None and expected != newest:
             raise StaleVersion(newest)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, model_validator
 
 from connectors.base import SourceError
 from connectors.catalogue.base import ClosedConfig, problems_of
@@ -47,19 +47,29 @@ Folder = Annotated[str, StringConstraints(strip_whitespace=True, max_length=500)
 
 
 class WaitPolicySettings(ClosedConfig):
-    """`waitPolicy`: after the first look, `max_retries` more."""
+    """`waitPolicy`: after the first look, `maxRetries` more."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
 
     max_retries: int = Field(3, ge=0, le=10_000)
+    """How often to look again."""
     interval_minutes: float = Field(5, gt=0, le=1440)
+    """How long between two looks."""
     on_miss_action: OnMiss = "fail"
+    """After the last one: fail the run, complete it with no rows, or do that and warn."""
 
 
 class Atomicity(ClosedConfig):
     """`atomicity`: folders inside the source's own."""
 
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
     staging_folder: Annotated[Folder, AfterValidator(_undated)] = ".processing"
+    """Where a run takes its files before it reads them."""
     success_folder: Folder = ".archive/{YYYY}/{MM}/{DD}"
+    """Where they go when their rows are committed."""
     failure_folder: Folder = ".failed"
+    """Where a file goes that cannot be read at all."""
 
     @model_validator(mode="after")
     def _apart(self) -> Atomicity:

@@ -11,15 +11,15 @@ from typing import Any
 
 import polars as pl
 
-from connectors.base import Batch, Discovery, Partition, SourceError
-from connectors.casting import format_problem
+from connectors.base import Batch, Discovery, Partition, SourceError, Wanted
+from connectors.casting import ALWAYS_READABLE, format_problem
 from connectors.files.arrival_config import ArrivalRules
 from connectors.files.arrivals import Held
 from connectors.files.claims import Claims
 from connectors.files.delimited.dialect import near
 from connectors.files.delimited.infer import widen
 from connectors.files.formats import FORMATS, FileFormat
-from connectors.files.formats.base import Piece
+from connectors.files.formats.base import Inspection, Piece
 from connectors.files.selection import Selection, StoredFile
 from connectors.files.store import LocalStore
 from ir.schema import Field, Schema
@@ -75,6 +75,7 @@ class LocalFiles:
         files = self._files()
         total = sum(file.size for file in files) or 1
         schema: Schema = ()
+        inspected: list[Inspection] = []
         pieces: list[tuple[str, Piece]] = []
         for file in files:
             share = max(1, round(max_partitions * file.size / total))
@@ -82,9 +83,14 @@ class LocalFiles:
             with _blamed(file.name):
                 seen = form.inspect(path, file.name, self._declared, pieces=share)
                 schema = seen.schema if not schema else _merged(schema, seen.schema, file.name, files[0].name)
+            inspected.append(seen)
             pieces += [(file.name, piece) for piece in seen.pieces]
         return Discovery(
-            schema, _partitions(pieces, max_partitions), sum(p.rows for _, p in pieces), _fingerprint(files)
+            schema,
+            _partitions(pieces, max_partitions),
+            sum(p.rows for _, p in pieces),
+            _fingerprint(files),
+            frozenset(field.name for field in schema if _sure(field, inspected)),
         )
 
     def listing(self) -> list[StoredFile]:
@@ -112,7 +118,13 @@ class LocalFiles:
         return pl.concat(taken) if taken else pl.DataFrame()
 
     def read(
-        self, partition: Partition, schema: Schema, *, rows_done: int = 0, position: int | None = None
+        self,
+        partition: Partition,
+        schema: Schema,
+        *,
+        wanted: Wanted | None = None,
+        rows_done: int = 0,
+        position: int | None = None,
     ) -> Iterator[Batch]:
         """See Source. A partition may hold pieces of several files; `position` belongs to the piece it falls in."""
         before = 0
@@ -132,6 +144,7 @@ class LocalFiles:
                 first_row=partition.first_row + before,
                 rows_done=inside,
                 position=position if inside else None,
+                wanted=wanted,
             )
             with _blamed(name):
                 for batch in batches:
@@ -216,6 +229,13 @@ def _merged(schema: Schema, other: Schema, name: str, first: str) -> Schema:
         if field == by_name[field.name]
         else Field(field.name, widen(field.data_type, by_name[field.name].data_type))
         for field in schema
+    )
+
+
+def _sure(field: Field, inspected: list[Inspection]) -> bool:
+    """Whether every file's values can be read as the field; a file of another type may have some that cannot."""
+    return field.data_type in ALWAYS_READABLE or all(
+        field.name in seen.sure and field in seen.schema for seen in inspected
     )
 
 

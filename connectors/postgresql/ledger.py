@@ -100,6 +100,11 @@ FROM (
 ) AS p
 """
 
+_COUNTERS = """
+SELECT rows_done, counters FROM _headrace.{ledger} WHERE root_run_id = %s AND target_node = %s AND stage = %s
+ORDER BY partition
+"""
+
 _READ_ROWS = """
 SELECT coalesce(sum(rows_done), 0)::bigint
 FROM (SELECT * FROM _headrace.ledger UNION ALL SELECT * FROM _headrace.staging_ledger) AS l
@@ -170,6 +175,14 @@ def move_ledger(connection: psycopg.Connection[Any], key: LedgerKey, before: Res
     statement = sql.SQL(_MOVE).format(ledger=sql.Identifier(key.ledger))
     values = (*key.values, *_counted(after), before.rows_done, *key.values, before.rows_done)
     return connection.execute(statement, values).rowcount == 1
+
+
+def counters_of(
+    connection: psycopg.Connection[Any], load_key: str, target_node: str, stage: int, ledger: Ledger
+) -> list[tuple[int, dict[str, Any]]]:
+    """Rows done and counters of each partition of a stage, as committed."""
+    statement = sql.SQL(_COUNTERS).format(ledger=sql.Identifier(ledger))
+    return [(int(done), counters) for done, counters in connection.execute(statement, (load_key, target_node, stage))]
 
 
 def rows_read(connection: psycopg.Connection[Any], publication: LedgerKey) -> int:

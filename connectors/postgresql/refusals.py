@@ -62,6 +62,11 @@ class Moved:
     rows: int
     rejects: pl.DataFrame
 
+    @property
+    def refused(self) -> int:
+        """How many rows it refused."""
+        return self.rejects.select("partition", "row").n_unique() if self.rejects.height else 0
+
 
 def move_what_fits(
     connection: psycopg.Connection[Any],

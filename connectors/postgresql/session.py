@@ -10,8 +10,9 @@ from typing import Any, Self, TypeVar
 
 import psycopg
 
-from connectors.base import Resume, TargetError
+from connectors.base import CommitCallback, Resume, TargetError, Written
 from connectors.postgresql.copy import is_transient
+from connectors.postgresql.ledger import LedgerKey, move_ledger, read_ledger
 from connectors.postgresql.spec import LoadSpec
 from connectors.postgresql.tables import first_line
 
@@ -80,6 +81,41 @@ class SessionLoader(ABC):
 
     def __exit__(self, *exc: object) -> None:
         self._session.close()
+
+    def _commit(
+        self,
+        key: LedgerKey,
+        written: Written,
+        on_commit: CommitCallback,
+        beside: Callable[[psycopg.Connection[Any], Resume], None],
+        stored: Callable[[Resume], Resume] = lambda after: after,
+    ) -> Written:
+        """Commits what `beside` writes together with the ledger row, as often as it takes, and once. `stored` makes the
+        row that is written of the one the caller goes on with."""
+        before = self.resume
+        moved: list[Resume] = []
+
+        def commit() -> Written:
+            connection = self._session.connection()
+            # A commit whose answer was lost is found here by the next attempt.
+            if moved and read_ledger(connection, key).rows_done == moved[-1].rows_done:
+                connection.commit()
+                self.resume = moved[-1]
+                return written
+            with connection.transaction():
+                after = on_commit(written)
+                beside(connection, after)
+                if not move_ledger(connection, key, before, stored(after)):
+                    raise TargetError(
+                        "ledger_moved",
+                        f"Partition {key.partition + 1} of this run is being read by somebody else.",
+                        "Another worker took it over; this one stops.",
+                    )
+                moved.append(after)
+            self.resume = after
+            return written
+
+        return self._session.persistently(commit)
 
     @abstractmethod
     def _open(self) -> None:

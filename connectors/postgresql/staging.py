@@ -19,7 +19,7 @@ from connectors.postgresql.ledger import LedgerKey
 from connectors.postgresql.load_mark import LoadMark
 from connectors.postgresql.loader import Destination
 from connectors.postgresql.spec import LoadSpec
-from connectors.postgresql.tables import LOAD_ID, STAGED_PARTITION, STAGED_ROW, Column, Table
+from connectors.postgresql.tables import LOAD_ID, STAGED_PARTITION, STAGED_ROW, Column, Table, split_name
 
 SCHEMA = "_headrace"
 
@@ -104,6 +104,12 @@ class Staging:
                 part = sql.SQL("CREATE UNLOGGED TABLE {} PARTITION OF {} FOR VALUES WITH (MODULUS {}, REMAINDER {})")
                 connection.execute(part.format(self.bucket(index, buckets), self.identifier, buckets, index))
             LoadMark.now(self.load_key, self.spec.target_node, self.spec.table).put(connection, self.identifier)
+
+    def filling(self, rows: sql.Composable) -> sql.Composed:
+        """The statement that puts staged `rows`, which stand behind FROM, into the target."""
+        target = sql.Identifier(*split_name(self.spec.table))
+        names = sql.SQL(", ").join(sql.Identifier(name) for name in (*self.spec.columns, LOAD_ID))
+        return sql.SQL("INSERT INTO {} ({}) SELECT {} FROM {}").format(target, names, names, rows)
 
     def drop(self, connection: psycopg.Connection[Any]) -> None:
         """Removes it. What the staging ledger counts stays, so that an attempt that begins again reads nothing."""

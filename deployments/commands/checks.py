@@ -50,6 +50,7 @@ class Whereabouts:
     database_url: str | None
     prefect_api_url: str | None
     files_root: Path | None
+    staging_url: str
     work_pool: str
 
 
@@ -67,6 +68,7 @@ def whereabouts(url: str | None, api_key: str | None, data_dir: Path) -> Whereab
         database_url=environment.get("HEADRACE_DATABASE_URL") or (local.database_url if local else None),
         prefect_api_url=environment.get("HEADRACE_PREFECT_API_URL") or (local.prefect_api_url if local else None),
         files_root=Path(files) if files else (local.files_root if local else None),
+        staging_url=environment.get("HEADRACE_STAGING_URL", ""),
         work_pool=environment.get("HEADRACE_WORK_POOL", WORK_POOL),
     )
 
@@ -79,6 +81,7 @@ def all_findings(where: Whereabouts) -> Iterator[Finding]:
     yield from prefect(where.prefect_api_url, where.work_pool)
     yield from api(where.api_url, where.api_key)
     yield from files(where.files_root)
+    yield from staging(where.staging_url, where.files_root)
 
 
 def versions() -> Iterator[Finding]:
@@ -248,6 +251,25 @@ def files(root: Path | None) -> Iterator[Finding]:
         yield Finding("files folder", "failed", f"{root} cannot be read", "Let the worker's user read it.")
     else:
         yield Finding("files folder", "ok", str(root))
+
+
+def staging(url: str, files_root: Path | None) -> Iterator[Finding]:
+    """Where rows between stages are kept: a folder, or an object store that is written, read and listed."""
+    if not url and files_root is None:
+        return
+    from catalog.settings import staging_root
+    from flows.runtime.staging.place import StagingFailed
+    from flows.runtime.staging_files import probe
+
+    try:
+        root = staging_root(url, files_root or Path())
+        probe(root)
+    except ValueError as error:
+        yield Finding("staging", "failed", "HEADRACE_STAGING_URL cannot be used", f"{error}.")
+    except StagingFailed as error:
+        yield Finding("staging", "failed", f"{root}: {error.reason}", f"{error.mend}.")
+    else:
+        yield Finding("staging", "ok", str(root))
 
 
 def _reasons(response: httpx.Response) -> str:

@@ -17,6 +17,7 @@ from deployments.commands.yaml_text import YamlFault, read_yaml
 from deployments.stack.errors import StackError
 from ir import parse_ir
 from ir.base import wire_names
+from ir.document import without_editor_keys
 from ir.problems import Problem, nearest
 
 SUFFIXES = (".yaml", ".yml", ".json")
@@ -172,8 +173,9 @@ def _document(
     elif kind == "pipeline":
         ir = {name: value for name, value in body.items() if name not in BESIDE_IR}
         problems += parse_ir(ir).problems
+        ir = without_editor_keys(ir)
         body = {name: value for name, value in body.items() if name in BESIDE_IR}
-    shape = _shaped(kind, body, problems)
+    shape = _shaped(kind, without_editor_keys(body), problems)
     if kind == "connector" and isinstance(shape, ConnectorShape):
         problems += _settings_problems(shape)
     if problems or shape is None:

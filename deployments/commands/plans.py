@@ -38,8 +38,13 @@ def plan(
             f"{each['table']} ({each['loadMode']})" if each["table"] else "later stages" for each in stage["sinks"]
         )
         out.print(f"\n[bold]{escape(stage['name'])}[/bold] → {escape(ends)}")
-        for step in stage["steps"]:
-            say(f"  {step}")
+        if stage["unread"]:
+            out.print(f"  not read: {escape(', '.join(stage['unread']))}", style="dim")
+        if stage["where"]:
+            out.print(f"  passed over unless {escape(' and '.join(stage['where']))}", style="dim")
+        for number, query in enumerate(stage["queries"], 1):
+            for step in query:
+                say(f"  {number}. {step}")
         out.print(f"  {stage['rows']:,} rows in {len(stage['partitions'])} partitions", style="dim")
     changes = [each for each in planned["ddl"] if each["statement"]]
     if changes:
@@ -95,5 +100,7 @@ def _show(node: dict[str, Any]) -> None:
         out.print(
             f"[{colour}]{escape(place)}: {escape(str(error['error']))} ({escape(str(error['value']))})[/{colour}]"
         )
+    for remark in node["notes"]:
+        note(remark)
     if node["stopsRun"]:
         out.print(f"[red]a run would stop here: {escape(node['stopsRun'])}[/red]")

@@ -31,6 +31,13 @@ def compile_branch(node: BranchNode, scope: Scope, problems: list[Problem]) -> t
     return (step,)
 
 
+def decided_by(node: BranchNode, route: str) -> tuple[str, ...]:
+    """The columns that say whether a row takes the route: those of its condition, and of the conditions before it."""
+    names = [each.name for each in node.routes]
+    asked = node.routes[: names.index(route) + 1] if route in names and route != node.default else node.routes
+    return tuple(dict.fromkeys(name for each in asked for name in pl.sql_expr(each.when).meta.root_names()))
+
+
 def taking(frame: pl.DataFrame, route: int | None) -> pl.DataFrame:
     """The rows that go on through an outlet: those of the route, or all."""
     if route is None:

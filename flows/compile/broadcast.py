@@ -10,6 +10,7 @@ import polars as pl
 
 from connectors.base import TargetError
 from connectors.types import polars_dtype
+from flows.compile.provenance import TableColumn
 from ir.schema import Field, Schema
 
 
@@ -44,6 +45,11 @@ class Broadcast:
     def rows(self) -> pl.DataFrame:
         """The rows; none before `load`, so that a plan can be typed without reading any."""
         return self._rows
+
+    @property
+    def keys(self) -> tuple[TableColumn, ...]:
+        """The columns by which rows are found."""
+        return tuple(TableColumn(self._table.name, name) for name in self._keys)
 
     def load(self) -> None:
         """Reads the rows unless that was done. Raises TargetError."""

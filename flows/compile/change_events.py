@@ -14,6 +14,7 @@ import polars as pl
 from connectors.base import ROW
 from connectors.postgresql.tables import STAGED_OP
 from flows.compile.contract import TargetColumn
+from flows.compile.provenance import Provenance, named, of_expression
 from flows.compile.scope import Scope
 from flows.compile.step import Check, Step
 from ir.nodes import TargetNode
@@ -103,4 +104,13 @@ def _step(
     node: TargetNode, scope: Scope, label: str, checks: Sequence[Check], columns: Sequence[pl.Expr], op: pl.Expr
 ) -> Step:
     selected = (*columns, op.alias(STAGED_OP), pl.col(ROW), pl.col("^__f[0-9]+_[0-9]+$"))
-    return Step(node.id, scope.path, label, checks=tuple(checks), reshape=lambda frame: frame.select(selected))
+    decides = op.meta.root_names()
+    made = {column.meta.output_name(): of_expression(column, decides) for column in columns}
+    return Step(
+        node.id,
+        scope.path,
+        label,
+        checks=tuple(checks),
+        reshape=lambda frame: frame.select(selected),
+        provenance=Provenance(made, {"conditional": named(decides)}),
+    )

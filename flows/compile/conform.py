@@ -17,6 +17,7 @@ from connectors.postgresql.tables import STAGED_OP
 from connectors.types import polars_dtype
 from flows.compile.casting import ImpossibleCast, readable
 from flows.compile.contract import TargetColumn, extra_columns
+from flows.compile.provenance import Made, Provenance, named
 from flows.compile.scope import Scope
 from flows.compile.step import Check, Step
 from ir.nodes import TargetNode
@@ -54,10 +55,12 @@ def conform(node: TargetNode, scope: Scope, table: Sequence[TargetColumn]) -> Co
 
     checks: list[Check] = []
     columns: list[pl.Expr] = []
+    made: dict[str, Made] = {}
     for name, source in incoming.items():
         have, to = scope.schema[source], by_name[name].field
         if by_name[name].takes(have) or (have == polars_dtype(to) and to.data_type not in ("uuid",)):
             columns.append(pl.col(source).alias(name))
+            made[name] = Made(named([source]), "identity")
             continue
         try:
             check, read = readable("type", source, have, to)
@@ -66,6 +69,8 @@ def conform(node: TargetNode, scope: Scope, table: Sequence[TargetColumn]) -> Co
         if to.data_type == "uuid" or not _always_fits(have, polars_dtype(to)):
             checks.append(check)
         columns.append(read.alias(name))
+        same = have.is_integer() and polars_dtype(to).is_integer()
+        made[name] = Made(named([source]), "identity" if same else "transformation")
     selected = (*columns, pl.col(ROW), pl.col(f"^{STAGED_OP}$"), pl.col("^__f[0-9]+_[0-9]+$"))
     step = Step(
         node.id,
@@ -74,6 +79,7 @@ def conform(node: TargetNode, scope: Scope, table: Sequence[TargetColumn]) -> Co
         checks=(*extra.checks, *checks),
         reshape=lambda frame: frame.select(selected),
         origins=incoming,
+        provenance=Provenance(made, {"filter": named(check.column for check in extra.checks)}),
     )
     used = set(incoming.values())
     left_out = tuple(name for name in scope.visible if name not in used)

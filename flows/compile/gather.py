@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 
 import polars as pl
 
@@ -28,6 +29,12 @@ class Side:
     name: str
     keys: tuple[pl.Expr, ...]
     schema: pl.Schema
+
+    @property
+    def layout(self) -> str:
+        """A short name for what is sent: rows that were sent in another layout are of no use."""
+        told = ", ".join(f"{name} {dtype}" for name, dtype in self.schema.items())
+        return sha256(told.encode()).hexdigest()[:8]
 
     def bucket(self, buckets: int) -> pl.Expr:
         """The bucket of each row, from 0."""

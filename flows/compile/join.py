@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import polars as pl
 
 from connectors.base import ROW
 from flows.compile.gather import Gather, Side
+from flows.compile.provenance import From, Made, Provenance, kept
 from flows.compile.scope import Scope
 from flows.compile.step import Step
 from ir.nodes import JoinNode
 
 _RIGHT_ROW = "__right"
+MAX_COLUMNS = 5_000
+"""A chain of joins multiplies columns; a table has 1,600 at most."""
 
 
 def compile_join(node: JoinNode, left: Scope, right: Scope) -> Step:
@@ -55,7 +58,18 @@ def compile_join(node: JoinNode, left: Scope, right: Scope) -> Step:
         Side("right", tuple(key for _, key, _ in keys), _sent(node, right)),
     )
     by = ", ".join(f"{pair.left} = {pair.right}" for pair in node.on)
-    return Step(node.id, left.path, f"{node.type} join by {by}", gather=Gather(sides, evaluate, origins))
+    gather = Gather(sides, evaluate, origins)
+    provenance = _provenance(node, left.visible, taken)
+    return Step(node.id, left.path, f"{node.type} join by {by}", gather=gather, provenance=provenance)
+
+
+def _provenance(node: JoinNode, left: Sequence[str], taken: Mapping[str, str]) -> Provenance:
+    """The keys decide which rows come together; only a full join takes values of the right ones."""
+    made = kept(left) | {output: Made((From(name, 1),), "identity") for name, output in taken.items()}
+    if node.type == "full":
+        made |= {pair.left: Made((From(pair.left), From(pair.right, 1))) for pair in node.on}
+    keys = [key for pair in node.on for key in (From(pair.left), From(pair.right, 1))]
+    return Provenance(made, {"join": tuple(keys)})
 
 
 def _sent(node: JoinNode, right: Scope) -> pl.Schema:
@@ -80,6 +94,9 @@ def _taken(node: JoinNode, left: Scope, right: Scope) -> dict[str, str]:
             message = f"Two columns behind the join would be named '{output}'"
             raise left.fault("suffix", "column_exists", message, "choose another suffix, or rename one before")
         taken[name] = output
+    if len(left.schema) + len(taken) > MAX_COLUMNS:
+        message = f"The join would have more than {MAX_COLUMNS:,} columns"
+        raise left.fault("", "too_many_columns", message, "drop some before it")
     return taken
 
 

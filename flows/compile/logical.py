@@ -16,6 +16,9 @@ from flows.compile.broadcast import ReferenceTable
 from flows.compile.change_events import change_events
 from flows.compile.conform import conform
 from flows.compile.contract import TargetColumn
+from flows.compile.dataset_rules import compile_dataset_rules
+from flows.compile.dataset_rules.base import NodeAudit
+from flows.compile.enrich import compile_enrich
 from flows.compile.join import compile_join
 from flows.compile.ops import COMPILERS
 from flows.compile.private import conceal
@@ -25,8 +28,21 @@ from flows.compile.scope import PlanError, Scope, Undecided
 from flows.compile.step import Check, Step
 from flows.compile.upsert_key import key_problem, only_key_problem
 from flows.compile.watermark import watermark_problem
+from flows.enrich import Outside
 from ir import PipelineIR, Problem
-from ir.nodes import AnyNode, BranchNode, JoinNode, SourceNode, TargetNode, TransformNode, ValidateNode, producer
+from ir.nodes import (
+    AnyNode,
+    ArchiveNode,
+    BranchNode,
+    EnrichNode,
+    JoinNode,
+    SourceNode,
+    TargetNode,
+    TransformNode,
+    ValidateNode,
+    producer,
+)
+from ir.problems import MAX_PROBLEMS
 from ir.rules import Unique
 from ir.schema import Schema
 
@@ -43,11 +59,16 @@ class LogicalNode:
     left_out: tuple[str, ...] = ()
     added: Schema = ()
     private: frozenset[str] = frozenset()
+    notes: tuple[str, ...] = ()
+    """Remarks for people."""
+    audit: NodeAudit | None = None
+    """What the dataset rules of a validate node measure of the rows behind it."""
 
 
 @dataclass(frozen=True, slots=True)
 class LogicalPlan:
-    """The compiled nodes by id, upstream before downstream, and every problem found. With problems it does not run."""
+    """The compiled nodes by id, upstream before downstream, and the problems found: about the first MAX_PROBLEMS. With
+    problems it does not run."""
 
     nodes: Mapping[str, LogicalNode]
     problems: tuple[Problem, ...]
@@ -60,19 +81,23 @@ def logical_plan(
     *,
     secrets: Mapping[str, Any] | None = None,
     tables: Mapping[str, ReferenceTable] | None = None,
+    outside: Outside | None = None,
 ) -> LogicalPlan:
     """Types every node whose inputs' columns are known. A source without a schema in `sources` leaves what depends on
     it unchecked; a target without columns in `targets` is not conformed. `secrets` are the credentials that ops may
     name; without them the plan can be looked at, but not run. `tables` are those that rows may be looked up in, by
-    qualified name; without them lookups, and what stands behind them, are not checked."""
+    qualified name; without them lookups, and what stands behind them, are not checked. `outside` is what providers are
+    asked by; without it enrich nodes give null."""
     index = {node.id: position for position, node in enumerate(ir.nodes)}
     order = TopologicalSorter({node.id: [*map(producer, node.inputs)] for node in ir.nodes}).static_order()
     compiled: dict[str, LogicalNode] = {}
     problems: list[Problem] = []
     for node_id in order:
+        if len(problems) >= MAX_PROBLEMS:
+            break
         node = ir.nodes[index[node_id]]
         path = f"nodes[{index[node_id]}]"
-        if isinstance(node, SourceNode):
+        if isinstance(node, SourceNode | ArchiveNode):
             if node.id in sources:
                 compiled[node.id] = LogicalNode(node, (), _source_schema(sources[node.id]))
             continue
@@ -94,6 +119,8 @@ def logical_plan(
             case BranchNode():
                 steps = compile_branch(node, Scope(node.id, path, schema, tables, secrets), problems)
                 compiled[node.id] = LogicalNode(node, steps, schema)
+            case EnrichNode():
+                compiled |= _enrich(node, Scope(node.id, path, schema, tables, secrets), outside, problems)
             case JoinNode():
                 try:
                     step = compile_join(node, Scope(node.id, path, schema), Scope(node.id, path, before[1].schema))
@@ -121,6 +148,8 @@ def _transform(node: TransformNode, before: Scope, problems: list[Problem]) -> L
     steps: list[Step] = []
     schema = before.schema
     for position, op in enumerate(node.ops):
+        if len(problems) >= MAX_PROBLEMS:
+            break
         scope = replace(before, path=f"{before.path}.ops[{position}]", schema=schema)
         try:
             compiled = COMPILERS[type(op)](op, scope)
@@ -131,10 +160,26 @@ def _transform(node: TransformNode, before: Scope, problems: list[Problem]) -> L
             problems.append(error.problem)
             # Later ops are checked too; the columns this one would have made are taken as untyped, so that one
             # mistake is told once.
-            schema = pl.Schema({**schema, **{name: pl.Null() for name in op.makes if name not in schema}})
+            untyped = {name: pl.Null() for name in op.makes if name not in schema}
+            schema = pl.Schema({**schema, **untyped}, check_dtypes=False)
             continue
         steps.extend(compiled)
     return LogicalNode(node, tuple(steps), schema)
+
+
+def _enrich(
+    node: EnrichNode, before: Scope, outside: Outside | None, problems: list[Problem]
+) -> dict[str, LogicalNode]:
+    """The node by its id; nothing where it has a fault."""
+    try:
+        steps, silence = compile_enrich(node, before, outside)
+    except PlanError as error:
+        problems.append(error.problem)
+        return {}
+    schema = before.schema
+    for step in steps:
+        schema = step.schema_behind(schema)
+    return {node.id: LogicalNode(node, steps, schema, notes=(silence,) if silence is not None else ())}
 
 
 def _target(node: TargetNode, scope: Scope, table: Sequence[TargetColumn] | None) -> LogicalNode | None:
@@ -170,15 +215,20 @@ def _validate(node: ValidateNode, before: Scope, problems: list[Problem]) -> Log
             scope = replace(scope, schema=marking[rule.field].schema_behind(scope.schema))
     checks: list[Check] = []
     for rule, path in places:
+        if len(problems) >= MAX_PROBLEMS:
+            break
         try:
             checks.append(compile_rule(rule, replace(scope, path=path)))
         except PlanError as error:
             problems.append(error.problem)
         except Undecided:
             continue
+    audit = compile_dataset_rules(node, before, problems)
+    if not places:
+        return LogicalNode(node, (), before.schema, audit=audit)
     label = "check " + ", ".join(f"{rule.field} {rule.rule} ({rule.on_fail})" for rule in node.row_level)
     marks = [name for name in scope.schema if name not in before.schema]
     judge = Step(node.id, before.path, label, checks=tuple(checks))
     if marks:
         judge = replace(judge, reshape=lambda frame: frame.drop(marks), origins={})
-    return LogicalNode(node, (*marking.values(), judge), before.schema)
+    return LogicalNode(node, (*marking.values(), judge), before.schema, audit=audit)

@@ -8,10 +8,13 @@ from typing import Any
 
 from connectors.base import ROW, Discovery, Partition
 from connectors.types import field_of_polars
+from flows.compile.bounds import bounded
+from flows.compile.dataset_rules.base import Branch, NodeAudit
 from flows.compile.gather import bucket_count
 from flows.compile.logical import LogicalNode, LogicalPlan
+from flows.compile.projection import projected
 from flows.compile.segment import fuse
-from flows.compile.stage import Gathering, Load, Outlet, Sending, Stage, Stretch
+from flows.compile.stage import Audit, Gathering, Load, Outlet, Sending, Stage, Stretch
 from flows.compile.step import Step
 from flows.compile.upsert_key import missing_keys
 from flows.compile.watermark import missing_watermarks
@@ -22,10 +25,11 @@ from ir.nodes import BranchNode, SourceNode, TargetNode, ValidateNode, producer
 @dataclass(frozen=True, slots=True)
 class PhysicalPlan:
     """What runs, stages behind those they come after. `notes` are remarks for the run's log, such as columns that are
-    not loaded."""
+    not loaded; `audits` what dataset rules are to be judged before rows that are held back become visible."""
 
     stages: tuple[Stage, ...]
     notes: tuple[str, ...]
+    audits: tuple[NodeAudit, ...] = ()
 
     @property
     def loads(self) -> tuple[Load, ...]:
@@ -44,20 +48,25 @@ class PhysicalPlan:
             (stage.gathering is None or stage.gathering.gather.keeps_rows)
             and not any(stretch.forks for stretch in stage.trunk)
             and all(step.copies == 1 for segment in stage.segments for step in segment.steps)
-            for stage in self.stages
+            for stage in self._onward
         )
 
     @property
     def whole(self) -> bool:
         """Whether each row goes its way alone and one way only, so that one that failed can be run again by itself."""
-        return self.balanced and all(stage.gathering is None for stage in self.stages)
+        return self.balanced and all(stage.gathering is None for stage in self._onward)
+
+    @property
+    def _onward(self) -> Iterator[Stage]:
+        """The stages that bring rows nearer to a target."""
+        return (stage for stage in self.stages if not stage.audits)
 
     @property
     def rebuilt(self) -> frozenset[str]:
         """Nodes that make other rows than they get, or keep some back: what goes in need not come out."""
         gathered = {
             stage.gathering.node
-            for stage in self.stages
+            for stage in self._onward
             if stage.gathering is not None and not stage.gathering.gather.keeps_rows
         }
         copied = {
@@ -88,17 +97,30 @@ def physical_plan(
     *,
     parallelism: int = 4,
     buckets: Mapping[str, int] | None = None,
+    push_down: bool = True,
+    audits: bool = True,
 ) -> PhysicalPlan:
     """The stages of a plan without problems; every source must have been discovered. What leads to no target whose
     columns are known, because its source's cannot be, is left out. `buckets` of gatherings are those of an earlier
-    attempt, by id; others get enough for their rows, and for `parallelism` partitions at a time."""
-    builder = _Builder(ir, logical.nodes, discoveries, parallelism, buckets or {})
+    attempt, by id; others get enough for their rows, and for `parallelism` partitions at a time. `push_down`: sources
+    are asked only for what the plan has a use for, which changes nothing else. `audits`: whether dataset rules apply,
+    which they do not to some rows of a run."""
+    nodes = logical.nodes
+    if not audits:
+        nodes = {name: replace(node, audit=None) for name, node in nodes.items()}
+    builder = _Builder(ir, nodes, discoveries, parallelism, buckets or {})
     notes: list[str] = []
     for node in ir.nodes:
         if isinstance(node, TargetNode) and node.id in logical.nodes:
             builder.reach(node.id)
             notes += _notes(node, logical.nodes[node.id])
-    return PhysicalPlan(tuple(builder.stages), tuple(notes))
+    notes += [note for node in ir.nodes if node.id in logical.nodes for note in logical.nodes[node.id].notes]
+    builder.reach_audits()
+    stages = tuple(builder.stages)
+    if push_down:
+        sure = {node: found.sure for node, found in discoveries.items()}
+        stages = bounded(projected(stages, sure))
+    return PhysicalPlan(stages, tuple(notes), tuple(builder.audits))
 
 
 def _notes(node: TargetNode, target: LogicalNode) -> Iterator[str]:
@@ -111,7 +133,8 @@ def _notes(node: TargetNode, target: LogicalNode) -> Iterator[str]:
 
 
 Place = tuple[str, int]
-"""Where a stage's rows come from: a source (its id, -1), or the step of a node (its id, the step) that gathers them."""
+"""Where a stage's rows come from: a source (its id, -1), or the step of a node (its id, the step) that gathers them.
+Behind a node's own steps are counted those that gather rows for its dataset rules, by the branch of its audit."""
 
 
 @dataclass(slots=True)
@@ -135,6 +158,7 @@ class _Builder:
         buckets: Mapping[str, int],
     ) -> None:
         self.stages: list[Stage] = []
+        self.audits: list[NodeAudit] = []
         self._nodes, self._discoveries = nodes, discoveries
         self._parallelism, self._buckets = parallelism, buckets
         self._built: dict[Place, Stage] = {}
@@ -146,6 +170,9 @@ class _Builder:
         }
         self._senders: dict[tuple[str, int], Stage] = {}
         living = _leading(self._numbers, nodes)
+        self._held_back = _behind(
+            {name for name, node in nodes.items() if node.audit is not None and node.audit.holds_back}, ir
+        )
         self._readers: dict[str, list[tuple[str, int]]] = {}
         for node in ir.nodes:
             for position, reference in enumerate(node.inputs):
@@ -157,10 +184,17 @@ class _Builder:
         for place in self._before(node, len(self._nodes[node].steps)):
             self._build(place)
 
+    def reach_audits(self) -> None:
+        """Builds the stages that only measure rows: the last, so that the others are numbered as without them."""
+        for audit in self.audits:
+            for number, branch in enumerate(audit.branches):
+                if branch.gather is not None:
+                    self._build((audit.node, len(self._nodes[audit.node].steps) + number))
+
     def _before(self, node: str, step: int) -> Iterator[Place]:
         """The place that the rows before a step of a node come from; those of all inputs, for a join's."""
         compiled = self._nodes[node]
-        for position in range(step - 1, -1, -1):
+        for position in range(min(step, len(compiled.steps)) - 1, -1, -1):
             if compiled.steps[position].gather is not None:
                 yield node, position
                 return
@@ -180,7 +214,11 @@ class _Builder:
                 self._build(before)
         index = len(self.stages)
         growing = _Growing(index, node)
-        trunk = _owning(self._grow(node, position + 1, (), growing))
+        if position < len(compiled.steps):
+            trunk = _owning(self._grow(node, position + 1, (), growing))
+        else:
+            number = position - len(compiled.steps)
+            trunk = self._measured(node, number, self._branches(node)[number], (), growing)
         names = dict.fromkeys(name for stretch in trunk for name in stretch.nodes)
         quarantine = {
             name: found.quarantine.table
@@ -200,7 +238,7 @@ class _Builder:
             seen = self._discoveries[node]
             stage = replace(stage, schema=seen.schema, partitions=tuple(seen.partitions), hidden=compiled.private)
         else:
-            step = compiled.steps[position]
+            step = self._step(node, position)
             senders = [self._senders[gathering.id, side] for side in range(len(gathering.gather.sides))]
             rows = [_expected(sender) for sender in senders]
             many = self._buckets.get(gathering.id) or bucket_count(gathering.gather, rows, self._parallelism)
@@ -220,13 +258,28 @@ class _Builder:
                 self._senders[sink.gathering, sink.side] = stage
 
     def _gathering(self, node: str, position: int) -> Gathering:
-        step = self._nodes[node].steps[position]
+        step = self._step(node, position)
         assert step.gather is not None
         return Gathering(self._id(node, position), node, step.label, step.gather, 0)
 
+    def _step(self, node: str, position: int) -> Step:
+        steps = self._nodes[node].steps
+        if position < len(steps):
+            return steps[position]
+        step = self._branches(node)[position - len(steps)].gather
+        assert step is not None
+        return step
+
+    def _branches(self, node: str) -> tuple[Branch, ...]:
+        audit = self._nodes[node].audit
+        return audit.branches if audit is not None else ()
+
     def _id(self, node: str, position: int) -> str:
-        """The gatherings of a node are counted from 0."""
-        before = sum(step.gather is not None for step in self._nodes[node].steps[:position])
+        """The gatherings of a node are counted from 0; those for dataset rules by themselves."""
+        steps = self._nodes[node].steps
+        if position >= len(steps):
+            return f"{node}.rules.{position - len(steps)}"
+        before = sum(step.gather is not None for step in steps[:position])
         return f"{node}.{before}"
 
     def _grow(self, node: str, begin: int, before: tuple[str, ...], growing: _Growing, side: int = 0) -> Stretch:
@@ -252,16 +305,37 @@ class _Builder:
                     owned=(),
                     columns=compiled.written,
                     root=growing.root,
+                    audited=node in self._held_back,
                     added=compiled.added,
                     private=compiled.private,
                 )
                 return Stretch(tuple(nodes), tuple(fuse(steps)), load)
             readers = self._readers.get(node, [])
+            if (audit := compiled.audit) is not None:
+                self.audits.append(audit)
+                path = (*before, *nodes)
+                ends = [self._outlet(node, *numbered, path, growing) for numbered in enumerate(audit.branches)]
+                # Rows are offered to sinks in order: what is measured of a batch stands behind what is loaded of it.
+                outlets = (*self._outlets(compiled, path, growing), *ends)
+                return Stretch(tuple(nodes), tuple(fuse(steps)), outlets=outlets)
             if isinstance(compiled.node, BranchNode) or len(readers) != 1:
                 outlets = tuple(self._outlets(compiled, (*before, *nodes), growing))
                 return Stretch(tuple(nodes), tuple(fuse(steps)), outlets=outlets)
             ((node, side),) = readers
             begin = 0
+
+    def _outlet(self, node: str, number: int, branch: Branch, path: tuple[str, ...], growing: _Growing) -> Outlet:
+        """Where rows go to be measured: at once, or in a stage behind this one."""
+        if branch.gather is None:
+            return Outlet(None, self._measured(node, number, branch, path, growing))
+        assert branch.gather.gather is not None
+        columns = tuple(name for name in branch.gather.gather.sides[0].schema if name != ROW)
+        sending = Sending(f"{node}.rules.{number}", node, 0, growing.index, path, (), columns)
+        return Outlet(None, Stretch((), (), sending))
+
+    def _measured(self, node: str, number: int, branch: Branch, path: tuple[str, ...], growing: _Growing) -> Stretch:
+        audit = Audit(f"{node}.rules.{number}.measured", node, growing.index, path, (), branch.measures)
+        return Stretch((), (), audit)
 
     def _outlets(self, compiled: LogicalNode, before: tuple[str, ...], growing: _Growing) -> Iterator[Outlet]:
         if not isinstance(compiled.node, BranchNode):
@@ -281,6 +355,17 @@ def _leading(targets: Iterable[str], nodes: Mapping[str, LogicalNode]) -> set[st
         if (node := pending.pop()) not in found:
             found.add(node)
             pending += [producer(reference) for reference in nodes[node].node.inputs]
+    return found
+
+
+def _behind(nodes: Iterable[str], ir: PipelineIR) -> set[str]:
+    """All nodes that rows come to from these."""
+    found = set(nodes)
+    grown = True
+    while grown:
+        more = {node.id for node in ir.nodes if any(producer(each) in found for each in node.inputs)} - found
+        found |= more
+        grown = bool(more)
     return found
 
 

@@ -128,12 +128,19 @@ def _concealed(node: LogicalNode, lineages: list[Lineage], hidden: Origins) -> L
 
 def _quiet(step: Step, lineage: Lineage, behind: Lineage, hidden: Origins) -> Step:
     checks = tuple(_silent(check) if lineage.of(check.column) & hidden else check for check in step.checks)
+    if lineage.all & hidden:
+        checks = tuple(_worded(check) for check in checks)
     kept = frozenset(name for name in behind.columns if behind.of(name) & hidden) if step.gather else frozenset[str]()
     return replace(step, checks=checks, private=bool(lineage.all & hidden), hidden=kept)
 
 
 def _silent(check: Check) -> Check:
     return replace(check, value=pl.when(check.value.is_not_null()).then(pl.lit(MASK)))
+
+
+def _worded(check: Check) -> Check:
+    """A message that is made from row to row may repeat any of its values."""
+    return check if isinstance(check.message, str) else replace(check, message="No answer")
 
 
 def _union(origins: Iterable[Origins]) -> Origins:

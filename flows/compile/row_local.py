@@ -16,9 +16,14 @@ from typing import Any
 import polars as pl
 from polars.exceptions import PolarsError
 
+from ir.limits import OPERATOR
+
 QUOTED = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|`[^`]*`", re.DOTALL)
 OTHER_QUOTES = re.compile(r"(--|/\*|\$\w*\$|\b[a-z]{1,2}&?')", re.IGNORECASE)
 _QUERY = re.compile(r"\bselect\b|\bvalues\s*\(|\bwith\b(?!\s+time\s+zone)", re.IGNORECASE)
+
+MAX_OPERATORS = 250
+"""In one expression: the time that polars takes for a chain of them grows with its square."""
 
 _MANY_ROWS = {
     "Agg": "an aggregate",
@@ -44,10 +49,14 @@ def refusal(sql: str) -> str | None:
         return f"{mark[0]} is not allowed in an expression: write texts as '…', names as \"…\", and no comments"
     if _QUERY.search(bare):
         return "A subquery is not allowed in an expression"
+    if len(OPERATOR.findall(bare)) > MAX_OPERATORS:
+        return f"An expression has at most {MAX_OPERATORS:,} operators"
     try:
         tree = json.loads(pl.sql_expr(sql).meta.serialize(format="json"))
     except PolarsError:
         return None
+    except RecursionError:  # a long CASE, whose branches hold each other
+        return "The expression is nested too deeply"
     what = _many_rows(tree)
     return f"'{sql}' holds {what}, which needs more than one row" if what else None
 

@@ -13,6 +13,7 @@ from polars.exceptions import PolarsError
 
 from flows.compile.broadcast import ReferenceTable
 from flows.compile.row_local import refusal
+from flows.compile.step import types_of
 from ir.problems import Problem, nearest
 from ir.secrets import secret_name
 
@@ -117,7 +118,7 @@ class Scope:
 
     def evaluate(self, expression: pl.Expr) -> pl.DataType:
         """The type of an expression here; raises a polars error when it does not type-check."""
-        return pl.LazyFrame(schema=self.schema).select(expression.alias("value")).collect().schema["value"]
+        return types_of([expression.alias("value")], self.schema)["value"]
 
     @contextmanager
     def checked(self, where: str) -> Iterator[None]:

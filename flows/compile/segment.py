@@ -11,7 +11,8 @@ from flows.compile.step import Step
 @dataclass(frozen=True, slots=True)
 class Segment:
     """Steps that run together. Only the last may have `keep`: what stands behind a filter must never see the rows it
-    took away (`filter x <> ''`, then `cast(x as int)`). A step that makes several rows of each is alone."""
+    took away (`filter x <> ''`, then `cast(x as int)`). A step that makes several rows of each is alone, and so is one
+    that asks to be."""
 
     steps: tuple[Step, ...]
 
@@ -20,7 +21,7 @@ def fuse(steps: Iterable[Step]) -> Iterator[Segment]:
     """The fewest segments that keep the meaning."""
     run: list[Step] = []
     for step in steps:
-        if step.copies > 1:  # as many rows as before are what checks are read off by
+        if step.alone or step.copies > 1:  # as many rows as before are what checks are read off by
             if run:
                 yield Segment(tuple(run))
             yield Segment((step,))

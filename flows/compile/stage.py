@@ -9,7 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from connectors.base import Partition
+import polars as pl
+
+from connectors.base import Bound, Partition, Wanted
+from flows.compile.dataset_rules.measure import Measure
 from flows.compile.gather import Gather
 from flows.compile.segment import Segment
 from ir.nodes import SourceNode, TargetNode
@@ -29,6 +32,8 @@ class Load:
     columns: tuple[str, ...]
     root: str
     """The node that the stage's rows come from."""
+    audited: bool = False
+    """Whether dataset rules that may abort the run stand before it: nothing may be visible before they are judged."""
     added: Schema = ()
     """Columns that the table is given before the load."""
     private: frozenset[str] = frozenset()
@@ -64,7 +69,19 @@ class Sending:
         return f"{self.gathering}.{self.side}"
 
 
-Sink = Load | Sending
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """The end of rows that are only measured, for the dataset rules of `node`: the same rows go on elsewhere."""
+
+    id: str
+    node: str
+    stage: int
+    path: tuple[str, ...]
+    owned: tuple[str, ...]
+    measures: tuple[Measure, ...]
+
+
+Sink = Load | Sending | Audit
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +103,14 @@ class Stretch:
 
     @property
     def forks(self) -> bool:
-        """Whether a row may go on through several outlets."""
-        return len(self.outlets) > len({outlet.route for outlet in self.outlets if outlet.route is not None})
+        """Whether a row may go on through several outlets; where it is only measured it does not go on."""
+        onward = [outlet.route for outlet in self.outlets if not outlet.stretch.audits]
+        return len(onward) > max(1, len({route for route in onward if route is not None}))
+
+    @property
+    def audits(self) -> bool:
+        """Whether rows that come here are only measured, here or in a stage behind it."""
+        return not self.nodes
 
     def __iter__(self) -> Iterator[Stretch]:
         """This one and all behind it."""
@@ -104,10 +127,10 @@ class Stretch:
     def label(self) -> str:
         """`a → b → (c → d, e)`. The blanks are there because the timeline in Prefect's UI cannot draw the arrows."""
         shown = " → ".join(self.nodes)
-        if not self.outlets:
+        onward = [outlet.stretch.label for outlet in self.outlets if not outlet.stretch.audits]
+        if not onward:
             return shown
-        behind = ", ".join(outlet.stretch.label for outlet in self.outlets)
-        return f"{shown} → ({behind})" if len(self.outlets) > 1 else f"{shown} → {behind}"
+        return f"{shown} → ({', '.join(onward)})" if len(onward) > 1 else f"{shown} → {onward[0]}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +165,13 @@ class Stage:
     """The columns behind each node whose values must not be shown."""
     hidden: frozenset[str] = frozenset()
     """Those among the columns the root gives."""
+    unread: pl.Schema = field(default_factory=pl.Schema)
+    """Columns of `schema` that nothing behind the root needs, with their types: they are not read, or not gathered, and
+    there without values."""
+    bounds: tuple[Bound, ...] = ()
+    """What is true of every row that the first filter keeps; a source may leave others unread."""
+    bounded_by: str = ""
+    """The node of that filter."""
 
     @property
     def source(self) -> SourceNode | None:
@@ -152,6 +182,11 @@ class Stage:
     def gathering(self) -> Gathering | None:
         """What the stage gathers, where it does."""
         return self.root if isinstance(self.root, Gathering) else None
+
+    @property
+    def wanted(self) -> Wanted:
+        """What its source is asked for."""
+        return Wanted(frozenset(each.name for each in self.schema if each.name not in self.unread), self.bounds)
 
     @property
     def root_node(self) -> str:
@@ -186,7 +221,14 @@ class Stage:
     @property
     def name(self) -> str:
         """What people see."""
+        if isinstance(self.root, Gathering) and self.trunk.audits:
+            return f"{self.root.node}: {self.root.label}"
         return self.trunk.label
+
+    @property
+    def audits(self) -> bool:
+        """Whether it only measures rows, for dataset rules."""
+        return self.trunk.audits
 
     def task_name(self, partition: int) -> str:
         """The name of the Prefect task of one partition (its number counts from 1 for people)."""

@@ -7,7 +7,7 @@ Every part sees one row at a time, so a step gives the same result however the r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,8 +15,11 @@ import polars as pl
 
 from flows.compile.broadcast import Broadcast
 from flows.compile.gather import Gather
+from flows.compile.provenance import Provenance
 
-OnFail = Literal["quarantine", "skip", "warn", "abort"]
+OnFail = Literal["quarantine", "skip", "warn", "abort", "note"]
+"""What becomes of a row: it is an error row, it is skipped, it goes on and is told, it ends the run, it goes on and is
+only counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +31,14 @@ class Check:
     column: str
     fails: pl.Expr
     value: pl.Expr
-    message: str
+    message: str | pl.Expr
     on_fail: OnFail = "quarantine"
     reads: tuple[Broadcast, ...] = ()
+
+    @property
+    def expressions(self) -> tuple[pl.Expr, ...]:
+        """All that it looks at a row with."""
+        return (self.fails, self.value) if isinstance(self.message, str) else (self.fails, self.value, self.message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +67,12 @@ class Step:
     """The columns behind a gather whose values must not be shown; set by the compiler."""
     copies: int = 1
     """How many rows `reshape` makes of each; it numbers them then."""
+    alone: bool = False
+    """Whether no step may share a query with it: what it does takes long, and must not be done again because of a row
+    that fails at another."""
+    provenance: Provenance | None = None
+    """Where the columns that `reshape` or `gather` makes come from, and what decides about rows, where that is more
+    than the expressions and `origins` say."""
 
     @property
     def broadcasts(self) -> tuple[Broadcast, ...]:
@@ -75,6 +89,24 @@ class Step:
 
     def schema_behind(self, *before: pl.Schema) -> pl.Schema:
         """The columns behind it, found by running it on no rows; a join has two inputs. Raises polars errors."""
+        if self.gather is None and self.reshape is None:
+            after = {**before[0], **types_of(self.columns, before[0])}
+            return pl.Schema(after, check_dtypes=False)
         frames = [pl.LazyFrame(schema=schema) for schema in before]
         made = self.apply(frames[0]) if self.gather is None else self.gather.apply(frames)
         return made.collect().schema
+
+
+_AS_WRITTEN = pl.QueryOptFlags.none()
+
+
+def types_of(expressions: Sequence[pl.Expr], schema: pl.Schema) -> pl.Schema:
+    """What expressions that each give one column make of these columns: names and types. Raises polars errors.
+
+    Asked of a frame with nothing but the columns they read: in a wide table a frame is most of the work."""
+    if any(each.meta.has_multiple_outputs() for each in expressions):
+        read = dict(schema)
+    else:
+        names = dict.fromkeys(name for each in expressions for name in each.meta.root_names())
+        read = {name: schema[name] for name in names if name in schema}
+    return pl.LazyFrame(schema=read).select(expressions).collect(optimizations=_AS_WRITTEN).schema

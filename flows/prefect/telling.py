@@ -1,6 +1,7 @@
-"""What people with Prefect's UI are told of a run while it goes: its name, lines, events, progress and report.
+"""What people with Prefect's UI are told of a run while it goes: its name, lines, events, progress and report; and who
+listens to OpenLineage when it begins and ends.
 
-A run never fails and hardly waits because of it: whatever Prefect does not take in time is given up.
+A run never fails and hardly waits because of it: whatever they do not take in time is given up.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ from sqlalchemy import Engine
 from catalog.run_errors import first_errors
 from catalog.run_records import RunSnapshot
 from catalog.runs import RunStore
+from catalog.settings import settings
 from flows.compile import Stage
+from flows.lineage.openlineage.telling import LineageTelling
 from flows.prefect.artifacts import MAX_ERRORS, RunArtifacts
 from flows.prefect.events import RunEvents
 from flows.prefect.journal import PrefectJournal, RunLogger
@@ -44,6 +47,7 @@ class RunTelling:
         self._total = 0
         self._stages: Sequence[Stage] = ()
         self._journal: PrefectJournal | None = None
+        self._lineage: LineageTelling | None = None
 
     def journal(self, logger: RunLogger) -> PrefectJournal:
         """The run's journal; its counts are the progress."""
@@ -57,6 +61,13 @@ class RunTelling:
         goes_on = f", a retry of {job.continues.retry_of}" if job.continues.retry_of else ""
         logger.info("%s (%s), IR version %d%s", pipeline.name, pipeline.id, pipeline.ir_version, goes_on)
         self._events.run("started", {"irVersion": pipeline.ir_version, "retryOf": job.continues.retry_of})
+
+        def warn(text: str) -> None:
+            self._store.log(job.run_id, "run", text)
+            logger.warning("%s", text)
+
+        self._lineage = LineageTelling(job, settings(), warn)
+        self._lineage.begins()
         if is_random(self._flow_run.name):
             name = await asyncio.to_thread(self._name)
             with suppress(Exception):  # a run without a good name runs all the same
@@ -67,6 +78,8 @@ class RunTelling:
     @asynccontextmanager
     async def progress(self, prepared: Prepared, logger: RunLogger) -> AsyncIterator[None]:
         """Shows how far the run is for as long as it is open, from the event loop and never a partition's thread."""
+        if self._lineage is not None:
+            self._lineage.planned(prepared)
         self._total = prepared.total_rows
         self._stages = prepared.plan.stages
         partitions = sum(len(stage.partitions) for stage in prepared.plan.stages)
@@ -87,6 +100,8 @@ class RunTelling:
         run = await asyncio.to_thread(self._store.snapshot, self._job.run_id)
         if run is None:
             return
+        if self._lineage is not None:
+            self._lineage.ends(status, run)
         payload = _payload(run, code)
         self._events.run(status, payload)
         if missed or code == "file_not_found":
@@ -103,6 +118,8 @@ class RunTelling:
                 await self._artifacts.end(run, errors, 100.0 if status == "completed" else self._percent(), missed)
         except Exception as error:  # noqa: BLE001 (the run has ended; its report is for people)
             logger.warning("The run's report could not be stored in Prefect: %r", error)
+        if self._lineage is not None:
+            await self._lineage.told()
 
     async def broken_off(self, status: str, logger: RunLogger) -> None:
         """As `ended`, for a run that was told to stop: whoever told it does not wait for long."""

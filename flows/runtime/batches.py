@@ -11,12 +11,13 @@ from connectors.base import ROW, Batch
 
 
 def cut(batch: Batch, first_row: int, size: int | None) -> Iterator[Batch]:
-    """Batches of at most `size` source records; the batch itself when it is small enough or no size is given.
+    """Batches of at most `size` source records; the batch itself when it is small enough, has nothing to load, or no
+    size is given.
 
     `first_row` is the source row number of the partition's first row. Only the last piece keeps the short cut to its
     position: a resume behind another one finds its place by counting rows.
     """
-    if size is None or batch.rows <= size:
+    if size is None or batch.rows <= size or batch.unread:
         yield batch
         return
     start = first_row + batch.rows_done - batch.rows
@@ -54,4 +55,5 @@ def cut_at(batch: Batch, marks: Iterable[int]) -> Iterator[Batch]:
             rejects=batch.rejects.filter(pl.col("row").is_in(inside)),
             position=batch.position if end == batch.rows_done else None,
             gone=batch.gone if start == before else 0,
+            unread=batch.unread,
         )

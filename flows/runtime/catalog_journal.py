@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import polars as pl
 
+from catalog.run_records import JudgedRule
 from catalog.runs import RunStore
 from connectors.base import Resume
 from flows.runtime.journal import LogStage, PartitionStatus
@@ -45,6 +48,14 @@ class CatalogJournal:
             skipped=committed.rows_skipped,
             nodes={node: dict(counters) for node, counters in committed.counters.items()},
         )
+
+    def judged(self, rules: Sequence[JudgedRule]) -> None:
+        self._store.rules.judged(self._run_id, rules)
+        for rule in rules:
+            self.log("validate", f"{rule.node}: {rule.wants}: {'holds' if rule.holds else 'BROKEN'} ({rule.found})")
+
+    def earlier_rows(self, node: str, runs: int) -> Sequence[int]:
+        return self._store.rules.earlier_rows(self._run_id, node, runs)
 
     def log(self, stage: LogStage, message: str) -> None:
         self._store.log(self._run_id, stage, message)

@@ -7,17 +7,18 @@ from contextlib import suppress
 import psycopg
 
 from connectors.base import PartitionLoader, TargetError
-from connectors.postgresql.ledger import LedgerKey, full_load_key
+from connectors.postgresql.ledger import LedgerKey
 from connectors.postgresql.modes import LoadSpec, RetryPolicy
 from connectors.postgresql.quarantine import create_quarantine
 from connectors.postgresql.sent import create_sent, forget_sent
 from connectors.postgresql.tables import first_line
 from flows.compile import Stage
-from flows.compile.stage import Gathering, Sending
+from flows.compile.stage import Sending
 from flows.runtime.bucket import BucketFeed, Gathered
 from flows.runtime.feed import Feed
 from flows.runtime.job import Prepared
 from flows.runtime.sending import SendingLoader
+from flows.runtime.staging.place import StagingFailed
 from flows.runtime.staging_files import StagingFiles
 
 
@@ -27,9 +28,7 @@ class Exchange:
     def __init__(self, prepared: Prepared) -> None:
         job = prepared.job
         self._prepared = prepared
-        # Rows that were sent are of use to a retry when it goes on behind what was loaded; else it reads all again.
-        continues = all(mode.resumable for mode in prepared.modes.values())
-        self._load_key = job.root_run_id if continues else full_load_key(job.run_id)
+        self._load_key = prepared.load_key
         self._files = StagingFiles(job.staging, self._load_key)
         self._gathered = {
             gathering.id: Gathered(gathering, len(stage.partitions), self._load_key, job.database_url, self._files)
@@ -38,7 +37,7 @@ class Exchange:
         }
 
     def begin(self) -> None:
-        """Once per attempt: makes the tables and the folder. Raises TargetError."""
+        """Once per attempt: makes the tables and the folder. Raises TargetError, StagingFailed."""
         if not self._gathered:
             return
         job = self._prepared.job
@@ -57,12 +56,13 @@ class Exchange:
         gathered = self._gathered[sending.gathering]
         key = LedgerKey(self._load_key, sending.id, sending.stage, partition)
         side = gathered.gathering.gather.sides[sending.side]
-        return SendingLoader(self._spec(gathered.gathering), key, side, buckets=gathered.buckets, files=self._files)
+        spec = spec_between(self._prepared, gathered.gathering.node, f"the exchange of {gathered.gathering.node}")
+        return SendingLoader(spec, key, side, buckets=gathered.buckets, files=self._files)
 
     def feed(self, stage: Stage, bucket: int, batch_rows: int | None) -> Feed:
         """What a partition of a gathering stage reads."""
         assert stage.gathering is not None
-        return BucketFeed(self._gathered[stage.gathering.id], bucket, batch_rows)
+        return BucketFeed(self._gathered[stage.gathering.id], bucket, batch_rows, stage.unread)
 
     def rows(self, stage: Stage, bucket: int) -> int:
         """How many rows a partition of a gathering stage has."""
@@ -77,19 +77,22 @@ class Exchange:
                 psycopg.connect(self._prepared.job.database_url, autocommit=True) as connection,
             ):
                 forget_sent(connection, self._load_key)
-            self._files.remove()
+            with suppress(StagingFailed):  # what is left goes by its age
+                self._files.remove()
 
-    def _spec(self, gathering: Gathering) -> LoadSpec:
-        job, prepared = self._prepared.job, self._prepared
-        return LoadSpec(
-            database_url=job.database_url,
-            table=f"the exchange of {gathering.node}",
-            columns=(),
-            root_run_id=job.root_run_id,
-            run_id=job.run_id,
-            pipeline_id=job.pipeline.id,
-            ir_version=job.pipeline.ir_version,
-            target_node=gathering.node,
-            origin_run_id=job.continues.origin_run_id,
-            retry=RetryPolicy(attempts=prepared.ir.error_handling.retry.max_attempts),
-        )
+
+def spec_between(prepared: Prepared, node: str, what: str) -> LoadSpec:
+    """What a loader that writes no table needs to know; errors tell it as `what`."""
+    job = prepared.job
+    return LoadSpec(
+        database_url=job.database_url,
+        table=what,
+        columns=(),
+        root_run_id=job.root_run_id,
+        run_id=job.run_id,
+        pipeline_id=job.pipeline.id,
+        ir_version=job.pipeline.ir_version,
+        target_node=node,
+        origin_run_id=job.continues.origin_run_id,
+        retry=RetryPolicy(attempts=prepared.ir.error_handling.retry.max_attempts),
+    )

@@ -16,7 +16,8 @@ from connectors.postgresql.modes import LoadMode
 from connectors.postgresql.quarantine import forget_rows
 from connectors.postgresql.tables import first_line
 from flows.compile import Load, Stage
-from flows.compile.stage import Sink
+from flows.compile.stage import Audit, Sink
+from flows.runtime.audit import Audits
 from flows.runtime.exchange import Exchange
 from flows.runtime.feed import Feed, SourceFeed
 from flows.runtime.hooks.run import Hooks
@@ -27,7 +28,7 @@ from flows.runtime.locks import TargetLocks
 from flows.runtime.order import in_order
 from flows.runtime.partition import Work, run_partition
 from flows.runtime.publication import Publication, run_publication
-from flows.runtime.tables import loaded_rows, ready_tables, tell_discarded
+from flows.runtime.tables import loaded_rows, ready_tables, tell_discarded, tell_unanswered
 from flows.runtime.tally import AccountingError, Tally
 
 
@@ -55,6 +56,7 @@ class Execution:
         self._stop = threading.Event()
         self._hooks = Hooks(prepared, journal)
         self._exchange = Exchange(prepared)
+        self._audits = Audits(prepared, journal)
 
     def begin(self) -> None:
         """Once, before the first partition."""
@@ -126,17 +128,20 @@ class Execution:
         batch_rows = None if prepared.job.continues.replays else prepared.execution.batch_rows
         if stage.source is None:
             return self._exchange.feed(stage, index, batch_rows)
-        return SourceFeed(prepared.sources[stage.source.id], stage.partitions[index], stage.schema, batch_rows)
+        return SourceFeed(prepared.sources[stage.source.id], stage, stage.partitions[index], batch_rows)
 
     def _loader(self, sink: Sink, index: int) -> PartitionLoader:
         if isinstance(sink, Load):
             return self._mode(sink).loader(sink.stage, index, sink.root)
+        if isinstance(sink, Audit):
+            return self._audits.loader(sink, index)
         return self._exchange.loader(sink, index)
 
     def publications(self) -> list[tuple[Load, int, str]]:
         """What is to be published behind the last partition: the targets whose load mode held rows back, which of its
-        publications, and ` [1/8]` for people. They are independent of each other. Hooks that judge the rows come
-        first: raises HookFailed."""
+        publications, and ` [1/8]` for people. They are independent of each other. What judges the rows comes first,
+        dataset rules and hooks: raises RunFailed, HookFailed, TargetError."""
+        self._audits.judge(self._rows)
         self._hooks.staged()
         found: list[tuple[Load, int, str]] = []
         for load in self.prepared.plan.loads:
@@ -147,10 +152,15 @@ class Execution:
     def publication(self, load: Load, index: int) -> Resume:
         """Publishes held back rows, once, whoever asks how often. Raises TargetError when another run has the table."""
         self.check_lock(load)
-        if (known := self.prepared.gathered.get(load.stage)) is not None:
-            stage = self.prepared.plan.stages[load.stage]
-            known |= {p.index: self._exchange.rows(stage, p.index) for p in stage.partitions if p.index not in known}
+        self._rows(self.prepared.plan.stages[load.stage])
         return run_publication(Publication(load, index, self._mode(load), self.journal, self._budget))
+
+    def _rows(self, stage: Stage) -> int:
+        """The rows of a stage that is done; those of a gathering one are looked up once."""
+        if (known := self.prepared.gathered.get(stage.index)) is None:
+            return stage.rows
+        known |= {p.index: self._exchange.rows(stage, p.index) for p in stage.partitions if p.index not in known}
+        return sum(known.values())
 
     def check_lock(self, load: Load) -> None:
         """Raises TargetError when another run has the table."""
@@ -165,8 +175,9 @@ class Execution:
         return self.prepared.modes[load.target.id]
 
     def stop(self) -> None:
-        """Lets every partition end between two batches."""
+        """Lets every partition end between two batches; none waits for answers any more."""
         self._stop.set()
+        self.prepared.outside.stopped.set()
 
     def finish(self, results: Iterable[Resume]) -> RunTotals:
         """Once, after the last publication: proves the books, removes what was only needed on the way, and runs the
@@ -201,6 +212,7 @@ class Execution:
             f"of {totals.rows_in:,}",
         )
         tell_discarded(self.prepared, self.journal, counted)
+        tell_unanswered(self.prepared, self.journal, counted)
         self._hooks.after(loaded_rows(self.prepared, counted))
         self._exchange.finish()
         return totals

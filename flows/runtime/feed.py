@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from connectors.base import Batch, Partition, Source
+from flows.compile import Stage
+from flows.compile.projection import filled_up
 from flows.runtime.batches import cut
-from ir.schema import Schema
 
 
 class Feed(Protocol):
@@ -24,17 +25,21 @@ class Feed(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class SourceFeed:
-    """A partition of a source. `batch_rows` bounds a batch, where the user asked for it."""
+    """A partition of the source that a stage reads. `batch_rows` bounds a batch, where the user asked for it."""
 
     source: Source
+    stage: Stage
     partition: Partition
-    schema: Schema
     batch_rows: int | None = None
 
     def read(self, rows_done: int, position: int | None) -> Iterator[Batch]:
-        """See Feed."""
-        batches = self.source.read(self.partition, self.schema, rows_done=rows_done, position=position)
+        """See Feed. Columns that the source leaves out are there without values."""
+        stage = self.stage
+        batches = self.source.read(
+            self.partition, stage.schema, wanted=stage.wanted, rows_done=rows_done, position=position
+        )
         for batch in batches:
+            batch.frame = filled_up(batch.frame, stage.unread)
             yield from cut(batch, self.partition.first_row, self.batch_rows)
 
     @property

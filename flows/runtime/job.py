@@ -10,8 +10,10 @@ from catalog.run_records import RunPipeline
 from connectors.base import Discovery, Source
 from connectors.egress import Network
 from connectors.files.arrivals import Held
+from connectors.postgresql.ledger import full_load_key
 from connectors.postgresql.modes import LoadMode
 from flows.compile import PhysicalPlan
+from flows.enrich import Outside
 from flows.resume import Continuation
 from ir import PipelineIR
 from ir.parameters import ParameterValue
@@ -34,12 +36,13 @@ class Job:
     """The files that were taken for the run, by source node; other sources read what they find."""
     networks: tuple[Network, ...] = ()
     """Those besides the public internet that hooks may dial."""
-    staging_root: Path | None = None
-    """The folder in which stages leave rows for each other; beside `files_root` unless given."""
+    staging_root: Path | str | None = None
+    """The folder in which stages leave rows for each other, or its URL in an object store; beside `files_root` unless
+    given."""
 
     @property
-    def staging(self) -> Path:
-        """The folder for rows between stages."""
+    def staging(self) -> Path | str:
+        """The folder for rows between stages, or its URL."""
         return self.staging_root or self.files_root.with_name(f".{self.files_root.name}-staging")
 
     @property
@@ -78,11 +81,20 @@ class Prepared:
     modes: Mapping[str, LoadMode]
     gathered: Mapping[int, dict[int, int]] = field(default_factory=dict)
     """Of each gathering stage the rows of its buckets, as they become known."""
+    outside: Outside = field(default_factory=Outside)
+    """What its enrich nodes are asked by."""
 
     @property
     def total_rows(self) -> int:
         """Rows the run will read."""
         return self.plan.total_rows
+
+    @property
+    def load_key(self) -> str:
+        """The ledger's id of rows on their way to targets: a retry goes on with them when it goes on behind what was
+        loaded; else it reads all again."""
+        continues = all(mode.resumable for mode in self.modes.values())
+        return self.job.root_run_id if continues else full_load_key(self.job.run_id)
 
     @property
     def fingerprints(self) -> dict[str, str]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, Protocol
 
 import polars as pl
 
+from catalog.run_records import JudgedRule
 from connectors.base import Resume
 
 LogStage = Literal["extract", "transform", "validate", "load", "retry", "run"]
@@ -25,6 +27,12 @@ class Journal(Protocol):
 
     def progress(self, stage: int, partition: int, status: PartitionStatus, committed: Resume) -> None:
         """Where a partition stands, as committed."""
+
+    def judged(self, rules: Sequence[JudgedRule]) -> None:
+        """How all dataset rules of the run were judged."""
+
+    def earlier_rows(self, node: str, runs: int) -> Sequence[int]:
+        """The rows that left a node in so many completed runs of the same pipeline, newest first."""
 
     def log(self, stage: LogStage, message: str) -> None:
         """A line for people."""

@@ -18,6 +18,7 @@ from connectors.base import ROW, Batch, Partition, PartitionLoader, Quarantined,
 from flows.compile import Stage
 from flows.compile.private import masked_cells, masked_rows
 from flows.compile.stage import Load, Sink
+from flows.enrich import Interrupted
 from flows.runtime.ahead import ahead
 from flows.runtime.batches import cut_at
 from flows.runtime.feed import Feed
@@ -127,7 +128,10 @@ def _process(work: Work, batches: Iterator[Batch], begin: Stands) -> Iterator[_P
         if work.stop.is_set():
             raise Stopped(f"Partition {work.partition.index + 1} was stopped")
         wanted = [sink for sink, committed in begin.items() if committed.rows_done < batch.rows_done]
-        arrived = pass_through(work.stage, batch, wanted)
+        try:
+            arrived = pass_through(work.stage, batch, wanted)
+        except Interrupted:
+            raise Stopped(f"Partition {work.partition.index + 1} was stopped") from None
         arrived = {sink: arrived[sink] for sink in wanted}
         for found in (found for each in arrived.values() for found in each.rejects):
             if found.fatal is not None:

@@ -13,11 +13,13 @@ from connectors.base import Discovery, Partition, Source, SourceError, TargetErr
 from connectors.files.arrivals import Arrivals, AwaitsFiles, Held
 from connectors.postgresql.encode import taken_as_is
 from connectors.postgresql.modes import MODES, Append, LoadMode, LoadSpec, RetryPolicy
+from connectors.postgresql.modes.append_held import AppendHeld
 from connectors.postgresql.modes.keyed import Keyed
 from connectors.postgresql.modes.scd2 import HISTORY, VALID_FROM
 from connectors.postgresql.tables import Table, describe_table
 from connectors.registry import source_for
 from flows.compile import Load, Stage, TargetColumn, logical_plan, physical_plan, shape_problems
+from flows.enrich import Outside
 from flows.resume import NOT_REPLAYED
 from flows.runtime.hooks.check import hook_problems
 from flows.runtime.job import ExecutionConfig, Job, Prepared
@@ -73,12 +75,20 @@ def prepare(job: Job, *, under_way: bool = False) -> Prepared:
     targets = {node.id: _columns(node, job) for node in ir.nodes if isinstance(node, TargetNode)}
     schemas = {node: found.schema for node, found in discoveries.items() if found.schema}
     secrets = job.pipeline.connector.credentials
-    logical = logical_plan(ir, schemas, targets, secrets=secrets, tables=ReferenceTables(job))
+    outside = Outside(job.networks)
+    logical = logical_plan(ir, schemas, targets, secrets=secrets, tables=ReferenceTables(job), outside=outside)
     problems = [*logical.problems, *hook_problems(ir, job.pipeline.tables, job.pipeline.connector.credentials)]
     if problems:
         raise PlanFailed(problems)
     earlier_buckets = _buckets(job.continues.earlier_plan)
-    plan = physical_plan(ir, logical, discoveries, parallelism=execution.parallelism, buckets=earlier_buckets)
+    plan = physical_plan(
+        ir,
+        logical,
+        discoveries,
+        parallelism=execution.parallelism,
+        buckets=earlier_buckets,
+        audits=not job.continues.replays,
+    )
     if job.continues.replays and not plan.whole:
         raise RunFailed(NOT_REPLAYED)
     retry = RetryPolicy(attempts=ir.error_handling.retry.max_attempts)
@@ -89,7 +99,7 @@ def prepare(job: Job, *, under_way: bool = False) -> Prepared:
     }
     if problems := list(_unfit(ir, modes)):
         raise PlanFailed(problems)
-    return Prepared(job, ir, plan, execution, sources, discoveries, modes, gathered)
+    return Prepared(job, ir, plan, execution, sources, discoveries, modes, gathered, outside)
 
 
 def check_sources(job: Job) -> None:
@@ -120,6 +130,7 @@ def stored_plan(prepared: Prepared) -> dict[str, Any]:
         **prepared.plan.describe(),
         "fingerprints": prepared.fingerprints,
         "schemas": {node: [asdict(field) for field in found.schema] for node, found in prepared.discoveries.items()},
+        "sure": {node: sorted(found.sure) for node, found in prepared.discoveries.items()},
         "partitions": partitions,
         **({"claims": claims} if claims else {}),
         **({} if prepared.plan.whole else {"whole": False}),
@@ -171,7 +182,8 @@ def _as_found(node: str, source: Source, job: Job) -> Discovery:
     plan = job.continues.earlier_plan
     assert plan is not None, "a run under way has stored its plan"
     schema = tuple(Field(**field) for field in plan["schemas"][node])
-    return Discovery(schema, (), sum(rows for _, rows, _ in plan["partitions"][node]), source.fingerprint())
+    total, sure = sum(rows for _, rows, _ in plan["partitions"][node]), frozenset(plan.get("sure", {}).get(node, ()))
+    return Discovery(schema, (), total, source.fingerprint(), sure)
 
 
 def _as_before(node: str, found: Discovery, earlier: Mapping[str, Any]) -> Discovery:
@@ -180,7 +192,7 @@ def _as_before(node: str, found: Discovery, earlier: Mapping[str, Any]) -> Disco
         Partition(index, first_row, rows, location)
         for index, (first_row, rows, location) in enumerate(earlier["partitions"][node])
     ]
-    return Discovery(found.schema, partitions, found.total_rows, found.fingerprint)
+    return replace(found, partitions=partitions)
 
 
 def _check_unchanged(node: str, fingerprint: str, earlier: Mapping[str, Any]) -> None:
@@ -273,6 +285,8 @@ def _mode(stage: Stage, load: Load, job: Job, retry: RetryPolicy, gathered: Mapp
         retry=retry,
     )
     mode = MODES[load.target.load_mode]
+    if load.audited and mode is Append:
+        mode = AppendHeld
     if job.continues.replays and not mode.resumable:
         # What the run published stays: its failed rows are added to it, the table is not replaced by them.
         mode = Append

@@ -7,10 +7,11 @@ A partition of a replay is one of the original run with the numbers of its faile
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import polars as pl
 
-from connectors.base import ROW, Batch, Discovery, Partition, Source
+from connectors.base import ROW, Batch, Discovery, Partition, Source, Wanted
 from ir.schema import Schema
 
 
@@ -38,14 +39,22 @@ class Replay:
         return self._inner.sample(rows)
 
     def read(
-        self, partition: Partition, schema: Schema, *, rows_done: int = 0, position: int | None = None
+        self,
+        partition: Partition,
+        schema: Schema,
+        *,
+        wanted: Wanted | None = None,
+        rows_done: int = 0,
+        position: int | None = None,
     ) -> Iterator[Batch]:
-        """The open rows behind the first `rows_done` of them; a batch of the wrapped source without any is left out."""
+        """The open rows behind the first `rows_done` of them, whatever their values; a batch of the wrapped source
+        without any is left out."""
+        unbound = wanted and replace(wanted, bounds=())
         still_open = pl.Series("open", partition.location["open"][rows_done:], dtype=pl.Int64)
         if still_open.is_empty():
             return
         done = rows_done
-        for batch in self._inner.read(_original(partition), schema):
+        for batch in self._inner.read(_original(partition), schema, wanted=unbound):
             frame = batch.frame.filter(pl.col(ROW).is_in(still_open.implode()))
             rejects = batch.rejects.filter(pl.col("row").is_in(still_open.implode()))
             rows = frame.height + rejects.get_column("row").n_unique()
@@ -57,7 +66,7 @@ class Replay:
 def only(discovery: Discovery, open_rows: Mapping[int, Sequence[int]]) -> Discovery:
     """The discovery with every partition narrowed to its open rows (ascending), by partition index."""
     partitions = [_narrowed(partition, open_rows.get(partition.index, ())) for partition in discovery.partitions]
-    return Discovery(discovery.schema, partitions, sum(p.rows for p in partitions), discovery.fingerprint)
+    return replace(discovery, partitions=partitions, total_rows=sum(p.rows for p in partitions))
 
 
 def is_replay(partition: Partition) -> bool:

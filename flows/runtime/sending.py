@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 from uuid import uuid4
 
 import polars as pl
+import psycopg
 
-from connectors.base import CommitCallback, Quarantined, Resume, TargetError, Written, no_rejects
-from connectors.postgresql.ledger import LedgerKey, move_ledger, read_ledger
+from connectors.base import CommitCallback, Quarantined, Resume, Written, no_rejects
+from connectors.postgresql.ledger import LedgerKey, read_ledger
 from connectors.postgresql.modes import LoadSpec
 from connectors.postgresql.quarantine import keep_rows
 from connectors.postgresql.sent import Sent, begin_again, note_sent, read_sent
@@ -30,9 +32,20 @@ def parsed_name(name: str) -> tuple[int, int, str]:
     return int(partition[1:]), int(start), token
 
 
-def place(sink: str, bucket: int) -> str:
+def folder(sink: str, side: Side) -> str:
+    """The folder of all buckets. Another attempt may need other columns, because the table has others now: it sends its
+    rows again, to another folder."""
+    return f"{sink}-{side.layout}"
+
+
+def place(sink: str, side: Side, bucket: int) -> str:
     """The folder of one bucket."""
-    return f"{sink}/{bucket:04}"
+    return f"{folder(sink, side)}/{bucket:04}"
+
+
+def bucket_of(where: str) -> int:
+    """The bucket of a place."""
+    return int(where.rpartition("/")[2])
 
 
 def holds(sent: Sequence[Sent], name: str) -> bool:
@@ -54,32 +67,13 @@ class SendingLoader(SessionLoader):
         before = self.resume
         count, size = self._written(frame, before.rows_done)
         written = Written(0, no_rejects(), held=frame.height)
-        moved: list[Resume] = []
 
-        def commit() -> Written:
-            connection = self._session.connection()
-            # A commit whose answer was lost is found here by the next attempt.
-            if moved and read_ledger(connection, self._key).rows_done == moved[-1].rows_done:
-                connection.commit()
-                self.resume = moved[-1]
-                return written
-            with connection.transaction():
-                after = on_commit(written)
-                keep_rows(connection, self._spec.root_run_id, self._spec.run_id, quarantined)
-                partition = self._key.partition
-                sent = Sent(partition, self._token, before.rows_done, after.rows_done, count, size)
-                note_sent(connection, self._key.root_run_id, self._key.target_node, sent)
-                if not move_ledger(connection, self._key, before, after):
-                    raise TargetError(
-                        "ledger_moved",
-                        f"Partition {partition + 1} of this run is being read by somebody else.",
-                        "Another worker took it over; this one stops.",
-                    )
-                moved.append(after)
-            self.resume = after
-            return written
+        def beside(connection: psycopg.Connection[Any], after: Resume) -> None:
+            keep_rows(connection, self._spec.root_run_id, self._spec.run_id, quarantined)
+            sent = Sent(self._key.partition, self._token, before.rows_done, after.rows_done, count, size)
+            note_sent(connection, self._key.root_run_id, self._key.target_node, sent)
 
-        return self._session.persistently(commit)
+        return self._commit(self._key, written, on_commit, beside)
 
     def _written(self, frame: pl.DataFrame, start: int) -> tuple[int, int]:
         """Writes the rows; gives how many files they are, and their bytes."""
@@ -88,11 +82,13 @@ class SendingLoader(SessionLoader):
             return 0, 0
         frame = frame.select(self._side.schema.names())
         if self._buckets == 1:
-            return 1, self._files.write(place(sink, 0), name, frame)
+            return 1, self._files.write(place(sink, self._side, 0), name, frame)
         parts = frame.with_columns(self._side.bucket(self._buckets).alias(_BUCKET)).partition_by(
             _BUCKET, as_dict=True, include_key=False
         )
-        sizes = [self._files.write(place(sink, int(bucket)), name, part) for (bucket,), part in parts.items()]
+        sizes = self._files.write_all(
+            name, {place(sink, self._side, int(bucket)): part for (bucket,), part in parts.items()}
+        )
         return len(sizes), sum(sizes)
 
     def _open(self) -> None:
@@ -102,14 +98,13 @@ class SendingLoader(SessionLoader):
         mine = [each for each in read_sent(connection, self._key.root_run_id, sink) if each.partition == partition]
         connection.commit()
         count = size = 0
-        for bucket in range(self._buckets):
-            for name, length in list(self._files.list(place(sink, bucket))):
-                if parsed_name(name)[0] != partition:
-                    continue
-                if holds(mine, name):
-                    count, size = count + 1, size + length
-                else:  # of an attempt that died before it committed
-                    self._files.delete(place(sink, bucket), name)
+        for file in list(self._files.list(folder(sink, self._side))):
+            if parsed_name(file.name)[0] != partition:
+                continue
+            if holds(mine, file.name):
+                count, size = count + 1, size + file.size
+            else:  # of an attempt that died before it committed
+                self._files.delete(file.place, file.name)
         whole = (count, size) == (sum(each.files for each in mine), sum(each.bytes for each in mine))
         if self.resume.rows_done and not (whole and mine and mine[-1].upto == self.resume.rows_done):
             # The files are gone (another machine, a tidied disk): the rows are sent once more.

@@ -17,9 +17,10 @@ from flows.compile.contract import DISCARDED_ROW
 from flows.compile.scope import first_line
 from flows.compile.segment import Segment
 from flows.compile.step import Check, Step
-from flows.runtime.tally import DISCARDED, MADE, Tally
+from flows.runtime.tally import DISCARDED, MADE, UNANSWERED, Tally
 
 _KEEP = "__keep"
+_REJECTS = pl.Schema(REJECT_SCHEMA)
 
 
 @dataclass(slots=True)
@@ -100,6 +101,9 @@ def _sort_out(steps: tuple[Step, ...], frame: pl.DataFrame, out: pl.DataFrame, t
             bad = out.get_column(_flag(position, number)) & alive
             if not bad.any():
                 continue
+            if check.on_fail == "note":
+                tally.add(step.node, **{UNANSWERED: int(bad.sum())})
+                continue
             if check.on_fail == "skip":
                 skipped |= bad
                 if check.rule == DISCARDED_ROW:
@@ -133,11 +137,13 @@ def _explain(
     query = frame.filter(any_hit).lazy()
     for earlier in before:
         query = earlier.apply(query)
-    rows = query.collect()
+    # No more than the query itself made of them: an expression that nobody uses may raise.
+    told = [_told(check).alias(f"{number}") for number, (check, _) in enumerate(hit)]
+    rows = query.select(ROW, *told).collect()
     failures = Rejects(step.node, no_rejects())
     warnings = Rejects(step.node, no_rejects(), warning=True)
-    for check, bad in hit:
-        cells = _cells(check, rows.filter(bad.filter(any_hit)))
+    for number, (check, bad) in enumerate(hit):
+        cells = rows.filter(bad.filter(any_hit)).select(f"{number}").unnest(f"{number}").cast(_REJECTS)
         found = warnings if check.on_fail == "warn" else failures
         found.cells = pl.concat([found.cells, cells])
         if check.on_fail == "abort" and failures.fatal is None:
@@ -146,14 +152,15 @@ def _explain(
     return [found for found in (failures, warnings) if not found.cells.is_empty()]
 
 
-def _cells(check: Check, rows: pl.DataFrame) -> pl.DataFrame:
-    return rows.select(
+def _told(check: Check) -> pl.Expr:
+    """What is rejected, as one line of REJECT_SCHEMA."""
+    return pl.struct(
         pl.col(ROW).alias("row"),
         pl.lit(check.column).alias("column"),
         check.value.alias("value"),
-        pl.lit(check.message).alias("error"),
+        (pl.lit(check.message) if isinstance(check.message, str) else check.message).alias("error"),
         pl.lit(check.rule).alias("rule"),
-    ).cast(pl.Schema(REJECT_SCHEMA))
+    )
 
 
 def _one_by_one(steps: tuple[Step, ...], frame: pl.DataFrame, tally: Tally, error: PolarsError) -> Sieved:

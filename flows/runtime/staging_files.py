@@ -1,125 +1,103 @@
-"""Where stages leave rows for each other: Parquet files in a folder. All that touches them goes through here."""
+"""Where stages leave rows for each other: Parquet files. All that touches them goes through here."""
 
 from __future__ import annotations
 
-import shutil
-import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from uuid import uuid4
+from typing import NamedTuple
 
 import polars as pl
 import pyarrow.parquet as pq
 
-from flows.runtime.limits import RunFailed
+from flows.runtime.staging.local import LocalFolder
+from flows.runtime.staging.place import StagingPlace, together
 
-FORGOTTEN_AFTER_S = 7 * 24 * 3600
-"""What nobody touched for so long belongs to a run that nobody retries."""
 _ROWS_PER_GROUP = 65_536
 
 
-class StagingFailed(RunFailed):
-    """The folder for rows between stages cannot be used."""
+class StagedFile(NamedTuple):
+    """A file that is there."""
 
-
-@contextmanager
-def _explained(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise StagingFailed(
-            f"Rows between stages cannot be kept in {folder}: {error.strerror or error}. Make room or set "
-            "HEADRACE_STAGING_URL to another folder, and retry the run: it goes on behind what is committed."
-        ) from error
+    place: str
+    name: str
+    size: int
 
 
 class StagingFiles:
-    """The files of one run, in a folder of its own below `root`."""
+    """The files of one run, in a folder of its own below `root`: a folder here, or the URL of one in an object store.
+    What moves or lists files raises StagingFailed."""
 
-    def __init__(self, root: Path, run: str) -> None:
+    def __init__(self, root: Path | str, run: str) -> None:
         # How rows are spread over buckets is the business of a version of polars.
-        self._root, self._folder = root, root / f"{run.replace('/', '-')}-{pl.__version__}"
+        self._kept = _place(root, f"{run.replace('/', '-')}-{pl.__version__}")
 
     def begin(self, *, afresh: bool) -> None:
-        """Once per attempt: removes what others have forgotten, and with `afresh` what this run has left. This and what
-        writes raises StagingFailed."""
-        with _explained(self._root):
-            self._root.mkdir(parents=True, exist_ok=True)
-            folders = list(self._root.iterdir())
-        for folder in folders:
-            with suppress(OSError):
-                if time.time() - folder.stat().st_mtime > FORGOTTEN_AFTER_S:
-                    shutil.rmtree(folder, ignore_errors=True)
-        if afresh:
-            self.remove()
-        with _explained(self._root):
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # rows may be nobody else's business
-            self._folder.touch()
+        """Once per attempt: removes what others have forgotten, and with `afresh` what this run has left."""
+        self._kept.begin(afresh=afresh)
 
     def write(self, place: str, name: str, frame: pl.DataFrame) -> int:
         """A file with these rows, there at once or not at all; gives its bytes."""
-        path = self._folder / place / name
-        unfinished = path.with_name(f"{name}.{uuid4().hex}.tmp")
-        with _explained(self._root):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                frame.write_parquet(unfinished, compression="lz4", statistics=False)
-                size = unfinished.stat().st_size
-                unfinished.rename(path)
-            finally:
-                unfinished.unlink(missing_ok=True)
-        return size
+        with self._kept.new(f"{place}/{name}") as path:
+            frame.write_parquet(path, compression="lz4", statistics=False)
+            return path.stat().st_size
+
+    def write_all(self, name: str, frames: Mapping[str, pl.DataFrame]) -> list[int]:
+        """One file in each of several places."""
+        places = [*frames]
+        return together(lambda place: self.write(place, name, frames[place]), places, self._kept.at_once)
 
     def sink(self, place: str, name: str, rows: pl.LazyFrame) -> None:
-        """The same, of rows that are made while they are written."""
-        path = self._folder / place / name
-        unfinished = path.with_name(f"{name}.{uuid4().hex}.tmp")
-        with _explained(self._root):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                rows.sink_parquet(unfinished, compression="lz4", row_group_size=_ROWS_PER_GROUP)
-                unfinished.rename(path)
-            finally:
-                unfinished.unlink(missing_ok=True)
+        """The same as `write`, of rows that are made while they are written."""
+        with self._kept.new(f"{place}/{name}") as path:
+            rows.sink_parquet(path, compression="lz4", row_group_size=_ROWS_PER_GROUP)
 
     def append(self, place: str, name: str, frames: Iterable[pl.DataFrame]) -> None:
         """The same, of frames that come one behind the other; there is at least one."""
-        path = self._folder / place / name
-        unfinished = path.with_name(f"{name}.{uuid4().hex}.tmp")
-        with _explained(self._root):
-            path.parent.mkdir(parents=True, exist_ok=True)
+        with self._kept.new(f"{place}/{name}") as path:
             writer: pq.ParquetWriter | None = None
-            try:
-                for frame in frames:
-                    table = frame.to_arrow()
-                    writer = writer or pq.ParquetWriter(unfinished, table.schema, compression="lz4")
-                    writer.write_table(table, row_group_size=_ROWS_PER_GROUP)
-                if writer is not None:
-                    writer.close()
-                unfinished.rename(path)
-            finally:
-                unfinished.unlink(missing_ok=True)
+            for frame in frames:
+                table = frame.to_arrow()
+                writer = writer or pq.ParquetWriter(path, table.schema, compression="lz4")
+                writer.write_table(table, row_group_size=_ROWS_PER_GROUP)
+            if writer is not None:
+                writer.close()
 
-    def scan(self, place: str, names: list[str], schema: pl.Schema) -> pl.LazyFrame:
-        """The rows of several files, in that order; of none, no rows of `schema`."""
-        if not names:
-            return pl.LazyFrame(schema=schema)
-        return pl.scan_parquet([self._folder / place / name for name in names], glob=False)
+    @contextmanager
+    def reading(self, place: str, names: list[str], schema: pl.Schema) -> Iterator[pl.LazyFrame]:
+        """The rows of several files, in that order, to be collected while this is entered; of none, no rows of
+        `schema`."""
+        with self._kept.fetched([f"{place}/{name}" for name in names]) as paths:
+            yield pl.scan_parquet(paths, glob=False) if paths else pl.LazyFrame(schema=schema)
 
-    def list(self, place: str) -> Iterator[tuple[str, int]]:
-        """Names and bytes of the files in a place."""
-        folder = self._folder / place
-        if folder.is_dir():
-            for path in sorted(folder.iterdir()):
-                if path.suffix == ".parquet":
-                    with suppress(FileNotFoundError):  # another attempt tidies up
-                        yield path.name, path.stat().st_size
+    def height(self, place: str, name: str) -> int:
+        """The rows of a file."""
+        return self._kept.height(f"{place}/{name}")
+
+    def list(self, below: str) -> Iterator[StagedFile]:
+        """The files in a place, or in all places of a folder; in order of their names within each."""
+        for path, size in self._kept.list(below):
+            place, _, name = path.rpartition("/")
+            if name.endswith(".parquet"):
+                yield StagedFile(place, name, size)
 
     def delete(self, place: str, name: str) -> None:
         """Removes one file."""
-        (self._folder / place / name).unlink(missing_ok=True)
+        self._kept.delete(f"{place}/{name}")
 
     def remove(self) -> None:
         """Removes all of them."""
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self._kept.remove()
+
+
+def probe(root: Path | str) -> None:
+    """Looks whether files can be kept there, without a trace. Raises StagingFailed."""
+    _place(root, "probe", probing=True).probe()
+
+
+def _place(root: Path | str, name: str, *, probing: bool = False) -> StagingPlace:
+    if isinstance(root, Path):
+        return LocalFolder(root, name)
+    from flows.runtime.staging import objects  # its client is large, and most have a folder
+
+    return objects.ObjectFolder(root, name, objects.HASTE) if probing else objects.ObjectFolder(root, name)

@@ -8,7 +8,7 @@ from flows.runtime.evolve import evolve
 from flows.runtime.hooks import LoadedRows
 from flows.runtime.job import Prepared
 from flows.runtime.journal import Journal
-from flows.runtime.tally import DISCARDED, Tally
+from flows.runtime.tally import DISCARDED, UNANSWERED, Tally
 
 
 def ready_tables(prepared: Prepared, journal: Journal) -> None:
@@ -37,6 +37,15 @@ def tell_discarded(prepared: Prepared, journal: Journal, counted: Tally) -> None
         if columns:
             skipped = f"rows skipped for a value in a column that the table lacks: {', '.join(sorted(columns))}"
             journal.log("load", f"{load.target.table}: {skipped}")
+
+
+def tell_unanswered(prepared: Prepared, journal: Journal, counted: Tally) -> None:
+    """A line for each node that left rows without an answer that there should have been."""
+    for node, counters in counted.nodes.items():
+        if count := counters.get(UNANSWERED, 0):
+            reason = prepared.outside.reasons.get(node)
+            told = f"; the last time, because {reason}" if reason else ""
+            journal.log("transform", f"{node}: {count:,} rows have null, because there was no answer for them{told}")
 
 
 def _loaded(load: Load, counted: Tally) -> LoadedRows:

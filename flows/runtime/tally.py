@@ -15,6 +15,10 @@ DISCARDED = "discarded."
 """Begins a further counter of a target: rows skipped for a value in the column that follows, which the table lacks."""
 
 
+UNANSWERED = "unanswered"
+"""A further counter of a node that asks others: rows that went on with null because there was no answer."""
+
+
 class AccountingError(Exception):
     """Rows were lost or doubled inside the engine: a fault of Headrace, never of the data."""
 

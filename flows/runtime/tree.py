@@ -44,6 +44,8 @@ class _Passing:
             owner.rejects.append(Rejects(root, batch.rejects))
         if batch.gone:
             owner.tally.add(root, skipped=batch.gone)
+        if batch.unread:
+            owner.tally.add(self.stage.bounded_by, skipped=batch.rows)
         self._pass(self.stage.trunk, batch.frame, batch.rows + batch.gone, 1)
 
     def _owner(self, stretch: Stretch) -> Arrived:

@@ -9,6 +9,7 @@ from typing import Annotated, get_args
 
 from pydantic import BeforeValidator, Field
 
+from ir.base import Shorthand, one_of_them
 from ir.hooks.custom_function import CustomFunctionHook
 from ir.hooks.refresh import RefreshHook
 from ir.hooks.sql import SqlHook
@@ -27,7 +28,7 @@ def _several(value: object) -> object:
     return value if isinstance(value, list | tuple) else (value,)
 
 
-Hooks = Annotated[tuple[Hook, ...], BeforeValidator(_several), Field(max_length=20)]
+Hooks = Annotated[tuple[Hook, ...], Field(max_length=20), BeforeValidator(_several), Shorthand(one_of_them)]
 """One hook or a list of them, run in order."""
 
 __all__ = ["HOOKS", "AnyHook", "CustomFunctionHook", "Hook", "Hooks", "RefreshHook", "SqlHook", "WebhookHook"]

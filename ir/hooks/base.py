@@ -15,3 +15,4 @@ class HookBase(Doc):
     """Something to be done around a load. `timeoutSeconds` bounds it; a hook that takes longer has failed."""
 
     timeout_seconds: Seconds = 300
+    """How long it may take."""

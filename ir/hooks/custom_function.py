@@ -14,3 +14,4 @@ class CustomFunctionHook(HookBase):
 
     type: Literal["custom_function"]
     name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_.-]{0,99}$")]
+    """The name it was registered by."""

@@ -14,4 +14,6 @@ class RefreshHook(HookBase):
 
     type: Literal["refresh"]
     view: TableName
+    """A materialized view that reads nothing but tables of the tenant's schemas."""
     concurrently: bool | None = None
+    """`true` insists on it, `false` never does it."""

@@ -21,6 +21,7 @@ class SqlHook(HookBase):
 
     type: Literal["sql"]
     statement: Annotated[str, StringConstraints(min_length=1, max_length=MAX_STATEMENT), AfterValidator(_judged)]
+    """One statement on tables of the tenant's schemas."""
 
     @property
     def parsed(self) -> AdminStatement:

@@ -26,8 +26,10 @@ class WebhookHook(HookBase):
 
     type: Literal["webhook"]
     url: Annotated[str, StringConstraints(pattern=r"^https?://[^\s/?#@]+([/?][^\s#]*)?$", max_length=2000)]
+    """Where to; it must be reachable from the worker."""
     secret_ref: (
         Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_]{1,100}$"), AfterValidator(_own_secret)] | None
     ) = None
+    """A key of the connector's authConfig that begins with `webhook`."""
     timeout_seconds: Seconds = 10
     """For one attempt; there are three."""

@@ -9,6 +9,7 @@ class NodeBase(Doc):
     """A step of the pipeline. `inputs` lists the ids of the nodes (or `<branch>.<route>`) it reads from."""
 
     id: NodeId
+    """What other nodes name it by."""
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -20,6 +21,7 @@ class SingleInput(NodeBase):
     """A node that reads from exactly one other."""
 
     input: str
+    """The node it reads from, or `<branch>.<route>`."""
 
     @property
     def inputs(self) -> tuple[str, ...]:

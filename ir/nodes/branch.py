@@ -18,7 +18,9 @@ class Route(Doc):
     """The rows for which `when` is true; null counts as not true."""
 
     name: NodeId
+    """Nodes read it as `<branch>.<name>`."""
     when: SqlText
+    """A SQL condition over the row."""
 
 
 class BranchNode(SingleInput):
@@ -27,7 +29,9 @@ class BranchNode(SingleInput):
 
     kind: Literal["branch"]
     routes: tuple[Route, ...] = Field(min_length=1, max_length=100)
+    """Looked at in this order."""
     default: NodeId = DROP
+    """Where rows go that no route takes; `drop` skips and counts them."""
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -14,7 +14,9 @@ class JoinKey(Doc):
     """The column `left` of the first input must equal the column `right` of the second."""
 
     left: ColumnName
+    """A column of the first input."""
     right: ColumnName
+    """A column of the second."""
 
 
 class JoinNode(NodeBase):
@@ -23,9 +25,13 @@ class JoinNode(NodeBase):
 
     kind: Literal["join"]
     input_nodes: tuple[str, str] = Field(alias="inputs")
+    """The two nodes it reads from: left, right."""
     type: Literal["left", "inner", "full", "semi", "anti"]
+    """Which rows come out."""
     on: tuple[JoinKey, ...] = Field(min_length=1, max_length=32)
+    """The columns that must be equal."""
     suffix: Annotated[str, StringConstraints(min_length=1, max_length=50)] = "_right"
+    """What a right column's name gets when the left has it too."""
 
     @property
     def inputs(self) -> tuple[str, ...]:

@@ -17,10 +17,15 @@ class DeclaredField(Doc):
     """A column of the source with its type. `format` is a strptime-like pattern for dates and times."""
 
     name: ColumnName
+    """As it is in the source."""
     data_type: DataType
+    """How its values are read; a cell that cannot be is an error row."""
     precision: int | None = Field(default=None, ge=1, le=38)
+    """Digits of a decimal in all."""
     scale: int | None = Field(default=None, ge=0, le=38)
+    """Digits behind its point."""
     format: str | None = None
+    """For dates and times: `%d.%m.%Y`."""
 
 
 class SourceNode(NodeBase):
@@ -28,8 +33,11 @@ class SourceNode(NodeBase):
 
     kind: Literal["source"]
     connector: Annotated[str, StringConstraints(min_length=1, max_length=100)]
+    """The type of connector that reads."""
     config: dict[str, Any] = Field(default_factory=dict)
+    """What to read; see the connector's settings. `{{name}}` in a text is a run's parameter."""
     fields: tuple[DeclaredField, ...] | None = Field(default=None, min_length=1)
+    """The columns with their types. With them the whole document is type-checked when it is saved."""
 
     @property
     def declared(self) -> Schema:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
-from ir.base import ColumnName, TableName
+from ir.base import ColumnName, Shorthand, TableName, one_of_them
 from ir.hooks import Hooks
 from ir.nodes.base import SingleInput
 
@@ -34,14 +34,23 @@ class TargetNode(SingleInput):
 
     kind: Literal["target"]
     target_schema: TableName = Field(alias="schema")
+    """The table of one of the tenant's schemas."""
     load_mode: LoadModeName = "append"
-    upsert_key: Annotated[tuple[ColumnName, ...], BeforeValidator(_several)] = ()
+    """How rows get into the table."""
+    upsert_key: Annotated[tuple[ColumnName, ...], BeforeValidator(_several), Shorthand(one_of_them)] = ()
+    """The columns of the table that tell rows apart."""
     watermark_column: ColumnName | None = None
+    """The column of the table that orders rows."""
     mapping: dict[ColumnName, ColumnName] = Field(default_factory=dict)
+    """Column of the table → incoming column, where names differ."""
     schema_contract: SchemaContract = "discard_value"
+    """What becomes of columns that the table lacks."""
     pre_hook: Hooks = ()
+    """Run before the first row is loaded."""
     post_hook: Hooks = ()
+    """Run when all rows are visible."""
     backup_before_load: bool = False
+    """Keep the rows that are there in `<table>__backup_<run>`."""
 
     @property
     def table(self) -> str:

@@ -15,3 +15,4 @@ class TransformNode(SingleInput):
 
     kind: Literal["transform"]
     ops: tuple[Op, ...] = Field(min_length=1)
+    """What is done, in this order."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from ir.base import ColumnName, Doc, NodeId, TableName
+from ir.dataset_rules import DatasetLevel
 from ir.nodes.base import SingleInput
 from ir.problems import fault
 from ir.rules import Rule, parse_rule
@@ -24,9 +25,13 @@ class RowRule(Doc):
     and notes the error, `abort` fails the run before the batch is loaded."""
 
     id: NodeId
+    """What the rule is called in errors and reports."""
     field: ColumnName
+    """The column it looks at."""
     rule: Annotated[str, AfterValidator(_valid_rule)]
+    """`name`, or `name:arguments`."""
     on_fail: OnFail = "quarantine"
+    """What becomes of a row that breaks it."""
 
     @property
     def parsed(self) -> Rule:
@@ -45,11 +50,23 @@ class Quarantine(Doc):
     """The table, in the schema `dlq`, that keeps quarantined rows with their original values; created on first use."""
 
     table: Annotated[TableName, AfterValidator(_quarantine_table)]
+    """For example `dlq.orders`."""
 
 
 class ValidateNode(SingleInput):
-    """Checks every row against every rule; a row that breaks several is reported for each and counted once."""
+    """Checks every row against every row rule; a row that breaks several is reported for each and counted once. The
+    dataset rules judge all rows together that are left."""
 
     kind: Literal["validate"]
-    row_level: tuple[RowRule, ...] = Field(min_length=1)
+    row_level: tuple[RowRule, ...] = ()
+    """Rules on each row."""
+    dataset_level: DatasetLevel = Field(default_factory=DatasetLevel)
+    """Rules on all rows together."""
     quarantine: Quarantine | None = None
+    """Where quarantined rows are kept."""
+
+    @model_validator(mode="after")
+    def _has_rules(self) -> ValidateNode:
+        if not self.row_level and not any(True for _ in self.dataset_level):
+            raise fault("missing_field", "There is no rule to check", "add 'rowLevel' or 'datasetLevel'")
+        return self

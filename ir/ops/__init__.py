@@ -14,6 +14,7 @@ from ir.ops.aggregate import Aggregate
 from ir.ops.cast import Cast
 from ir.ops.deduplicate import Deduplicate
 from ir.ops.drop import Drop
+from ir.ops.explode import Explode
 from ir.ops.expression import Expression
 from ir.ops.fill_null import FillNull
 from ir.ops.filter import Filter
@@ -42,6 +43,7 @@ AnyOp = (
     | Cast
     | Deduplicate
     | Drop
+    | Explode
     | Expression
     | FillNull
     | Filter
@@ -77,6 +79,7 @@ __all__ = [
     "Cast",
     "Deduplicate",
     "Drop",
+    "Explode",
     "Expression",
     "FillNull",
     "Filter",

@@ -17,9 +17,13 @@ class AddField(OpBase):
 
     type: Literal["add_field"]
     field: ColumnName
+    """The new column."""
     value: str | bool | int | float | None = None
+    """A constant."""
     expression: SqlText | None = None
+    """SQL over the row."""
     data_type: DataType | None = None
+    """The type of the column; its value's own without one."""
 
     @model_validator(mode="after")
     def _one_of_both(self) -> AddField:

@@ -19,8 +19,11 @@ class Aggregation(Doc):
     order in the source; without any value the result is null, or 0 for counts. `count` without a field counts rows."""
 
     field: ColumnName | None = None
+    """Whose values; only `count` can do without."""
     fn: AggregateFn
+    """What is made of them."""
     name: ColumnName = Field(alias="as")
+    """The column it becomes."""
 
     @model_validator(mode="after")
     def _has_field(self) -> Aggregation:
@@ -34,7 +37,9 @@ class Aggregate(OpBase):
 
     type: Literal["aggregate"]
     group_by: Columns = ()
+    """The columns whose equal values make a group."""
     aggregations: Annotated[tuple[Aggregation, ...], Field(min_length=1, max_length=200)]
+    """The other columns of the result."""
 
     @property
     def makes(self) -> tuple[str, ...]:

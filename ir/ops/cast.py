@@ -17,8 +17,14 @@ class Cast(OpBase):
 
     type: Literal["cast"]
     field: ColumnName
+    """The column."""
     to: DataType
+    """Its new type."""
     precision: int | None = Field(default=None, ge=1, le=38)
+    """Digits of a decimal in all."""
     scale: int | None = Field(default=None, ge=0, le=38)
+    """Digits behind its point."""
     format: str | None = None
+    """For example `%d.%m.%Y`."""
     on_error: Literal["quarantine", "null", "abort"] = "quarantine"
+    """What becomes of a value that cannot be cast."""

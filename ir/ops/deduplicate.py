@@ -16,5 +16,8 @@ class Deduplicate(OpBase):
 
     type: Literal["deduplicate"]
     keys: Annotated[Columns, Field(min_length=1)]
+    """The columns that tell rows apart."""
     keep: Literal["first", "last"] = "first"
+    """Which of equal ones stays."""
     order_by: Orders = ()
+    """The order by which one is first; that of the source without it."""

@@ -15,3 +15,4 @@ class Drop(OpBase):
 
     type: Literal["drop"]
     fields: tuple[ColumnName, ...] = Field(min_length=1)
+    """The columns to leave out."""

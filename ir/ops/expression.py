@@ -13,4 +13,6 @@ class Expression(OpBase):
 
     type: Literal["expression"]
     field: ColumnName
+    """The column, new or not."""
     expression: SqlText
+    """SQL over the row, in the polars dialect."""

@@ -17,9 +17,13 @@ class FillNull(OpBase):
 
     type: Literal["fill_null"]
     fields: tuple[ColumnName, ...] = Field(min_length=1)
+    """The columns with gaps."""
     value: str | bool | int | float | None = None
+    """A constant."""
     source: ColumnName | None = Field(default=None, alias="from")
+    """The column to take it from."""
     blank: bool = False
+    """Whether blank text is a gap too."""
 
     @model_validator(mode="after")
     def _one_of_both(self) -> FillNull:

@@ -13,3 +13,4 @@ class Filter(OpBase):
 
     type: Literal["filter"]
     expression: SqlText
+    """A SQL condition over the row."""

@@ -15,8 +15,11 @@ class PlaceColumns(Doc):
     """The columns for the place's `country` (ISO 3166 alpha-2 code), `region` and `city`; what has none is left out."""
 
     country: ColumnName | None = None
+    """For the ISO 3166 code."""
     region: ColumnName | None = None
+    """For the state or province."""
     city: ColumnName | None = None
+    """For the place's name."""
 
     @property
     def named(self) -> dict[str, str]:
@@ -39,9 +42,13 @@ class GeoResolve(OpBase):
 
     type: Literal["geo_resolve"]
     lat: ColumnName
+    """The column of the latitude."""
     lon: ColumnName
+    """The column of the longitude."""
     to: PlaceColumns
+    """The columns to write."""
     on_error: Literal["quarantine", "null", "abort"] = "quarantine"
+    """What becomes of what is no coordinate."""
 
     @property
     def makes(self) -> tuple[str, ...]:

@@ -17,6 +17,10 @@ class Hash(OpBase):
 
     type: Literal["hash"]
     fields: tuple[ColumnName, ...] = Field(min_length=1)
+    """The columns to hash."""
     to: ColumnName | None = None
+    """A new column for one hash of all."""
     algorithm: Literal["sha256", "sha512", "md5", "xxh3_64"] = "sha256"
+    """How."""
     salt: SecretReference | None = None
+    """The secret put before the text."""

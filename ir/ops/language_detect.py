@@ -14,7 +14,9 @@ class LanguageDetect(OpBase):
 
     type: Literal["language_detect"]
     field: ColumnName
+    """The column of the text."""
     to: ColumnName
+    """The column to write."""
 
     @property
     def makes(self) -> tuple[str, ...]:

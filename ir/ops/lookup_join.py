@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, field_validator
 
-from ir.base import ColumnName, Doc, TableName
+from ir.base import ColumnName, Doc, Shorthand, TableName
 from ir.ops.base import OpBase
 from ir.problems import fault
 
@@ -15,14 +15,18 @@ class LookupKey(Doc):
     """The row's `field` must equal the table's column `key`."""
 
     field: ColumnName
+    """A column of the row."""
     key: ColumnName
+    """A column of the table."""
 
 
 class LookupColumn(Doc):
     """The table's `column`, which comes into the row under its own name or as `as`."""
 
     column: ColumnName
+    """A column of the table."""
     name: ColumnName | None = Field(default=None, alias="as")
+    """Its name in the row; its own without one."""
 
     @property
     def output(self) -> str:
@@ -34,15 +38,23 @@ def _named(value: Any) -> Any:
     return {"column": value} if isinstance(value, str) else value
 
 
+def _name(_: Any) -> dict[str, Any]:
+    return {"type": "string", "minLength": 1}
+
+
 class LookupJoin(OpBase):
     """Looks every row up in `table` by `on` and takes over the columns of `select`. A row without a match gets nulls
     (`null`), is skipped and counted (`drop`), or becomes an error (`quarantine`). Keys are unique in the table."""
 
     type: Literal["lookup_join"]
     table: TableName
+    """The table of a registered schema."""
     on: tuple[LookupKey, ...] = Field(min_length=1)
-    select: tuple[Annotated[LookupColumn, BeforeValidator(_named)], ...] = ()
+    """The columns that must be equal."""
+    select: tuple[Annotated[LookupColumn, BeforeValidator(_named), Shorthand(_name)], ...] = ()
+    """The columns to take over; a name alone does."""
     on_miss: Literal["null", "drop", "quarantine"] = "null"
+    """What becomes of a row without a match."""
 
     @property
     def makes(self) -> tuple[str, ...]:

@@ -18,9 +18,13 @@ class MapValues(OpBase):
 
     type: Literal["map_values"]
     field: ColumnName
+    """The column."""
     mapping: dict[str, MappedValue] = Field(min_length=1)
+    """Value → what takes its place."""
     default: MappedValue = None
+    """What the others become."""
     to: ColumnName | None = None
+    """A new column for the result."""
 
     @property
     def makes(self) -> tuple[str, ...]:

@@ -17,8 +17,11 @@ class MaskPii(OpBase):
 
     type: Literal["mask_pii"]
     field: ColumnName
+    """The column to hide."""
     strategy: Literal["redact", "partial", "email", "phone", "last4", "tokenize", "null"]
+    """How, and how much of it."""
     salt: SecretReference | None = None
+    """The secret that goes into tokens."""
 
     @model_validator(mode="after")
     def _salt_is_for_tokens(self) -> MaskPii:

@@ -16,5 +16,8 @@ class Merge(OpBase):
 
     type: Literal["merge"]
     fields: tuple[ColumnName, ...] = Field(min_length=2)
+    """The columns to join, in this order."""
     to: ColumnName
+    """The column to write."""
     separator: str = " "
+    """What stands between two values."""

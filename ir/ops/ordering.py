@@ -6,14 +6,16 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from ir.base import ColumnName, Doc
+from ir.base import ColumnName, Doc, Shorthand, one_of_them
 
 
 class Order(Doc):
     """By one column. A document may write its name alone."""
 
     field: ColumnName
+    """The column."""
     direction: Literal["asc", "desc"] = "asc"
+    """From the smallest up, or from the largest down."""
 
     @property
     def descending(self) -> bool:
@@ -29,10 +31,15 @@ def _several(value: Any) -> Any:
     return [value] if isinstance(value, str | dict) else value
 
 
+_NAME: dict[str, Any] = {"type": "string", "minLength": 1}
+
 Orders = Annotated[
-    tuple[Annotated[Order, BeforeValidator(_named)], ...], BeforeValidator(_several), Field(max_length=32)
+    tuple[Annotated[Order, BeforeValidator(_named), Shorthand(lambda _: _NAME)], ...],
+    Field(max_length=32),
+    BeforeValidator(_several),
+    Shorthand(one_of_them),
 ]
 """One or several columns, the first before the others."""
 
-Columns = Annotated[tuple[ColumnName, ...], BeforeValidator(_several), Field(max_length=100)]
+Columns = Annotated[tuple[ColumnName, ...], Field(max_length=100), BeforeValidator(_several), Shorthand(one_of_them)]
 """One or several column names."""

@@ -17,8 +17,11 @@ class JsonColumn(Doc):
     `dataType`. An object or a list there becomes its JSON text."""
 
     field: ColumnName
+    """The column to write."""
     path: str | None = Field(default=None, pattern=r"^\$", max_length=1000)
+    """Where in the JSON; `$.<field>` without one."""
     data_type: DataType = "text"
+    """What it is read as."""
 
 
 class ParseJson(OpBase):
@@ -27,8 +30,11 @@ class ParseJson(OpBase):
 
     type: Literal["parse_json"]
     field: ColumnName
+    """The column of the text."""
     into: tuple[JsonColumn, ...] = Field(min_length=1)
+    """The columns to write."""
     on_error: Literal["quarantine", "null", "abort"] = "quarantine"
+    """What becomes of text that is not JSON, or not of the type."""
 
     @property
     def makes(self) -> tuple[str, ...]:

@@ -15,4 +15,6 @@ class Rename(OpBase):
 
     type: Literal["rename"]
     source: ColumnName = Field(alias="from")
+    """The name it has."""
     to: ColumnName
+    """The name it gets."""

@@ -14,7 +14,9 @@ class SentimentScore(OpBase):
 
     type: Literal["sentiment_score"]
     field: ColumnName
+    """The column of the text."""
     to: ColumnName
+    """The column to write."""
 
     @property
     def makes(self) -> tuple[str, ...]:

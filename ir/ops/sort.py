@@ -15,3 +15,4 @@ class Sort(OpBase):
 
     type: Literal["sort"]
     by: Annotated[Orders, Field(min_length=1)]
+    """The columns, the first before the others."""

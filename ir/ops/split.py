@@ -19,10 +19,15 @@ class Split(OpBase):
 
     type: Literal["split"]
     field: ColumnName
+    """The column of the text."""
     separator: str | None = Field(default=None, min_length=1)
+    """What stands between two parts."""
     pattern: str | None = Field(default=None, min_length=1)
+    """A regular expression with a group for each column."""
     into: tuple[ColumnName, ...] = Field(min_length=1)
+    """The columns to write."""
     on_error: Literal["quarantine", "null", "abort"] = "quarantine"
+    """What becomes of a text with too few parts."""
 
     @property
     def makes(self) -> tuple[str, ...]:

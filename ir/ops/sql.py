@@ -14,3 +14,4 @@ class Sql(OpBase):
 
     type: Literal["sql"]
     query: SqlText
+    """One SELECT over `input`."""

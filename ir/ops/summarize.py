@@ -20,8 +20,11 @@ class Summarize(OpBase):
 
     type: Literal["summarize"]
     fields: Columns = ()
+    """The columns to look at; all without it."""
     group_by: Columns = ()
+    """The columns whose equal values make a group."""
     stats: Annotated[tuple[Stat, ...], Field(min_length=1)] = STATS
+    """What is told of each."""
 
     @property
     def makes(self) -> tuple[str, ...]:

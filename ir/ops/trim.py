@@ -15,5 +15,8 @@ class Trim(OpBase):
 
     type: Literal["trim"]
     fields: tuple[ColumnName, ...] = Field(min_length=1)
+    """The columns of texts."""
     side: Literal["both", "start", "end"] = "both"
+    """Which ends."""
     characters: str | None = Field(default=None, min_length=1)
+    """What to remove; white space without it."""

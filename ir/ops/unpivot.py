@@ -17,8 +17,11 @@ class Unpivot(OpBase):
 
     type: Literal["unpivot"]
     fields: Annotated[Columns, Field(min_length=1)]
+    """The columns that become rows."""
     name_to: ColumnName = "name"
+    """The column for their names."""
     value_to: ColumnName = "value"
+    """The column for their values."""
 
     @property
     def makes(self) -> tuple[str, ...]:

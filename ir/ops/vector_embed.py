@@ -16,8 +16,11 @@ class VectorEmbed(OpBase):
 
     type: Literal["vector_embed"]
     field: ColumnName
+    """The column of the text."""
     to: ColumnName
+    """The column to write."""
     model: EmbeddingModel = "wordllama"
+    """What makes the vectors."""
 
     @property
     def makes(self) -> tuple[str, ...]:

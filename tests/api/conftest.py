@@ -67,7 +67,7 @@ class LocalOrchestrator:
         """This one has no blocks."""
         raise SourceError("block_not_found", "There is no such block.")
 
-    def register(self, pipeline: RegisteredPipeline) -> str:
+    def register(self, pipeline: RegisteredPipeline, *, first: bool = False) -> str:
         self._reach()
         if self.refuses:
             raise OrchestratorRefused(self.refuses)

@@ -14,7 +14,7 @@ from catalog.load_strategy import load_strategy
 from catalog.models import Pipeline
 from catalog.repositories import TenantCatalog
 from catalog.repositories.runs import position_of
-from catalog.run_records import RunSnapshot
+from catalog.run_records import JudgedRule, RunSnapshot
 from catalog.runs import RunStore
 from tests.catalog.conftest import IR, add_pipeline
 
@@ -85,6 +85,34 @@ def seen(store: RunStore, run_id: str = RUN) -> RunSnapshot:
     snapshot = store.snapshot(run_id)
     assert snapshot is not None
     return snapshot
+
+
+def test_dataset_rules_are_kept_and_compared_with_completed_runs_of_the_pipeline(
+    store: RunStore, pipeline: Pipeline, mine: TenantCatalog
+) -> None:
+    other = add_pipeline(mine, "another")
+    mine.session.commit()
+    for number, (of, status, origin) in enumerate(
+        [
+            (pipeline, "completed", None),
+            (pipeline, "failed", None),
+            (other, "completed", None),
+            (pipeline, "completed_with_errors", None),
+            (pipeline, "completed", "run_0"),  # of failed rows alone
+        ]
+    ):
+        open_run(store, of, f"run_{number}", origin_run_id=origin)
+        start(store, (0, 0, 10), run_id=f"run_{number}")
+        report(store, 0, "completed", 10 + number, run_id=f"run_{number}")
+        store.finished(f"run_{number}", status=status, failure_reason=None)
+    open_run(store, pipeline, "run_now")
+    assert store.rules.earlier_rows("run_now", "src", 5) == [10, 10]
+    assert store.rules.earlier_rows("run_now", "src", 1) == [10]
+    assert store.rules.earlier_rows("run_now", "nobody", 5) == []
+    rule = JudgedRule("check", "nodes[1].datasetLevel.rowCount", "at least 1 rows", "0 rows", False, "abort")
+    store.rules.judged("run_now", [rule])
+    assert seen(store, "run_now").rules == (rule,)
+    assert seen(store, "run_0").rules == ()
 
 
 def test_an_unknown_run_has_no_snapshot(store: RunStore) -> None:

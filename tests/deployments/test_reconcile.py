@@ -34,7 +34,7 @@ class Prefect:
     at_once: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def register(self, pipeline: RegisteredPipeline) -> str:
+    def register(self, pipeline: RegisteredPipeline, *, first: bool = False) -> str:
         self._ask("register", pipeline.id)
         if pipeline.id in self.refuses:
             raise OrchestratorRefused("Prefect answered 422: no")
@@ -197,10 +197,10 @@ def test_a_save_while_prefect_is_being_told_is_told_next(engine: Engine, prefect
     pipeline = save(engine)
 
     class Slow(Prefect):
-        def register(self, pipeline: RegisteredPipeline) -> str:
+        def register(self, pipeline: RegisteredPipeline, *, first: bool = False) -> str:
             if not self.asked:
                 rename(engine, pipeline.id, "renamed")  # does not wait for Prefect
-            return super().register(pipeline)
+            return super().register(pipeline, first=first)
 
     slow = Slow()
     reconciler = Reconciler(engine, slow)

@@ -1,9 +1,9 @@
 """Every folder of `examples/` does what it says: its pipeline loads its files into a real table.
 
 A folder holds `pipeline.json` and `input.csv` (`input.2.csv`, … are loaded after it, each in a run of its own), and
-`expected.csv`: what the table `public.ds_result` holds in the end. `schema.sql` makes the tables; without it
-`ds_result` has the columns of `expected.csv`, as text. `expected_errors.csv` are the errors of the last run, as the API
-gives them; without it there are none.
+`expected.csv`: what the table `public.ds_result` holds in the end; `expected.<table>.csv` says it of another.
+`schema.sql` makes the tables; without it `ds_result` has the columns of `expected.csv`, as text.
+`expected_errors.csv` are the errors of the last run, as the API gives them; without it there are none.
 """
 
 from __future__ import annotations
@@ -66,9 +66,13 @@ def test_an_example_gives_what_it_promises(folder: Path, database_url: str, tmp_
         shutil.copy(path, tmp_path / "input.csv")
         journal = Notebook()
         run_in_threads(Execution(prepare(_job(folder, f"run_{number}", database_url, tmp_path)), journal))
-    assert _table(database_url, columns) == expected
-    promised = folder / "expected_errors.csv"
-    assert _errors(journal) == (promised.read_text() if promised.exists() else "Row,Column,Value,Error\n")
+    assert _table(database_url, "ds_result", columns) == expected
+    for beside in folder.glob("expected.*.csv"):
+        table = beside.name.removeprefix("expected.").removesuffix(".csv")
+        promised = beside.read_text()
+        assert _table(database_url, table, next(csv.reader(StringIO(promised)))) == promised
+    errors = folder / "expected_errors.csv"
+    assert _errors(journal) == (errors.read_text() if errors.exists() else "Row,Column,Value,Error\n")
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=ids)
@@ -102,14 +106,16 @@ def _job(folder: Path, run_id: str, database_url: str, files_root: Path) -> Job:
     return Job(run_id, pipeline, database_url, files_root, Continuation(root_run_id=run_id))
 
 
-def _table(database_url: str, columns: list[str]) -> str:
-    """The rows as CSV, sorted, so that the order in which partitions are loaded does not matter."""
+def _table(database_url: str, table: str, columns: list[str]) -> str:
+    """The rows of a table (in `public` unless it says otherwise) as CSV, sorted, so that the order in which partitions
+    are loaded does not matter."""
     names = sql.SQL(", ").join(map(sql.Identifier, columns))
     numbers = sql.SQL(", ").join(sql.Literal(number) for number in range(1, len(columns) + 1))
-    query = sql.SQL("COPY (SELECT {} FROM public.ds_result ORDER BY {}) TO STDOUT (FORMAT csv, HEADER)")
+    name = sql.Identifier(*(table if "." in table else f"public.{table}").split("."))
+    query = sql.SQL("COPY (SELECT {} FROM {} ORDER BY {}) TO STDOUT (FORMAT csv, HEADER)")
     with psycopg.connect(database_url) as connection:
         connection.execute("SET TimeZone = 'UTC'")
-        with connection.cursor() as cursor, cursor.copy(query.format(names, numbers)) as copy:
+        with connection.cursor() as cursor, cursor.copy(query.format(names, name, numbers)) as copy:
             return b"".join(bytes(part) for part in copy).decode()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from catalog.run_records import RejectedCell, RunSnapshot
+from catalog.run_records import JudgedRule, RejectedCell, RunSnapshot
 from flows.report import run_report
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -29,6 +29,7 @@ def snapshot(*errors: RejectedCell) -> RunSnapshot:
         failed_rows=1,
         skipped_rows=0,
         failure_reason=None,
+        rules=(JudgedRule("check", "nodes[1].datasetLevel.rowCount", "at most 9 rows", "1,200 rows", False, "warn"),),
         fingerprint=None,
         plan=None,
         created_at=NOW,
@@ -48,6 +49,7 @@ def test_it_tells_totals_nodes_and_first_errors() -> None:
     report = run_report("Orders", snapshot(RejectedCell(142, "email", "not-an-email", "Invalid email format")))
     assert "**1,199** rows loaded, **1** failed, **0** skipped of **1,200** read." in report
     assert "| src | 1,200 | 1,199 | 1 | 0 | 0 |" in report
+    assert "| check | at most 9 rows | 1,200 rows | **broken** (warning) |" in report
     assert "| 142 | email | not-an-email | Invalid email format |" in report
 
 

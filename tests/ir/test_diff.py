@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import copy
 import json
+from collections import Counter
 from typing import Any
 
 import jsonpatch
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -84,3 +86,18 @@ def test_the_patch_leads_from_one_to_the_other_and_is_told_when_there_is_one(
     patched = jsonpatch.apply_patch(before, found.patch)
     assert json.dumps(patched, sort_keys=True) == json.dumps(after, sort_keys=True)
     assert bool(found.patch) == bool(found.changes)
+
+
+def test_long_lists_are_compared_in_one_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    counted = Counter[str]()
+    dumps = json.dumps
+
+    def count(value: Any, **options: Any) -> str:
+        counted["dumps"] += 1
+        return dumps(value, **options)
+
+    before, after = ({"nodes": [{"id": "x", "ops": [{"type": f"{n}{side}"} for n in range(1_000)]}]} for side in "ab")
+    monkeypatch.setattr("ir.diff.json.dumps", count)
+    (change,) = ir_diff(before, after).changes
+    assert len(change.details) == 2_000
+    assert counted["dumps"] < 10_000

@@ -59,6 +59,10 @@ def test_a_whole_pipeline_keeps_its_ids_and_reads_and_loads_what_the_pipeline_is
         ),
         (node("n2", "order_by", column="a"), ("sort", {"by": "a"})),
         (node("n2", "melt", columns=["a"], valueName="v"), ("unpivot", {"fields": ["a"], "valueTo": "v"})),
+        (
+            node("n2", "flatten_array", column="a", delimiter=";", dataType="int"),
+            ("explode", {"field": "a", "separator": ";", "dataType": "integer"}),
+        ),
         (node("n2", "custom_sql", sql="SELECT a FROM input"), ("sql", {"query": "SELECT a FROM input"})),
         (node("n2", "filter", condition="a > 1"), ("filter", {"expression": "a > 1"})),
         (

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 from polars.exceptions import PolarsError
 
@@ -14,7 +13,18 @@ from connectors.casting import MAX_VALUE, cast_text, settle
 from connectors.files.delimited.dialect import Dialect
 from connectors.files.delimited.encoding import undecodable
 from connectors.files.delimited.quoting import misplaced
-from connectors.files.delimited.structure import BITS, Carry, bits_of, count, places, structure, view
+from connectors.files.delimited.structure import (
+    BITS,
+    Carry,
+    Structure,
+    Words,
+    bits_of,
+    count,
+    counts_before,
+    places,
+    structure,
+    view,
+)
 from connectors.types import polars_dtype
 from ir.schema import Schema
 
@@ -32,7 +42,8 @@ class Parsed:
 
 
 class ChunkParser:
-    """Parses the chunks of one file into `schema`; `names` are the file's columns in order."""
+    """Parses the chunks of one file into `schema`; `names` are the file's columns in order. Those that are not in the
+    schema are passed over; whether a record has the right number of fields is judged all the same."""
 
     def __init__(self, dialect: Dialect, names: tuple[str, ...], schema: Schema) -> None:
         self._dialect = dialect
@@ -40,6 +51,10 @@ class ChunkParser:
         self._schema = schema
         self._separator = ord(dialect.delimiter)
         self._nulls = list(dialect.null_values) or None
+        kept = {field.name for field in schema}
+        # The places of the columns that are read, the last because it tells short lines; None for all.
+        chosen = [place for place, name in enumerate(names) if name in kept or place == len(names) - 1]
+        self._chosen = None if len(chosen) == len(names) else chosen
         # Columns read as text and cast. A column that failed once stays here: its next offender then costs a cast of
         # one column, not a second reading of the chunk.
         self._as_text = {field.name for field in schema if field.data_type not in NATIVE}
@@ -58,24 +73,38 @@ class ChunkParser:
                 return self._typed(raw, _numbers(first_row, raw.height), no_rejects())
         return self._careful(chunk, first_row)
 
+    def _quoted(self, chunk: bytes) -> bool:
+        quote = self._dialect.quote_byte
+        return quote is not None and quote in chunk
+
     def _orderly(self, chunk: bytes) -> bool:
         quote = self._dialect.quote_byte
         return quote is None or quote not in chunk or not len(misplaced(chunk, quote, self._separator))
 
     def _full(self, raw: pl.DataFrame, chunk: bytes) -> bool:
-        """No line is short. Polars refuses long lines and fills short ones with nulls: no null at the end, none short.
+        """Every record has the right number of fields. Polars fills short lines with nulls: no null at the end, none
+        short. Long ones it refuses, unless it passes columns over, or a file's last line ends in a separator.
 
-        Where nulls are at the end, counting decides: no line is longer, so if the total fits none is shorter either.
+        Where one of both is certain the total decides: if no line is longer and the total fits, none is shorter, and
+        the other way round. Else every record is counted.
         """
-        if raw.to_series(-1).null_count() == 0:
+        ended = raw.to_series(-1).null_count() == 0
+        refused = self._chosen is None and not chunk.endswith(self._dialect.delimiter.encode())
+        if ended and refused:
             return True
+        total = raw.height * (len(self._names) - 1)
+        if ended and not self._quoted(chunk):
+            return int(np.count_nonzero(view(chunk) == self._separator)) == total
         shape = structure(chunk, self._dialect.quote_byte, Carry())
+        separators = self._separators(chunk, shape)
+        if ended:
+            return count(separators) == total
         if shape.blanks is not None or chunk.endswith(b"\r"):
             return False
-        separators = bits_of(view(chunk), self._separator)
-        if shape.inside is not None:
-            separators &= ~shape.inside
-        return count(separators) == raw.height * (len(self._names) - 1)
+        if refused:
+            return count(separators) == total
+        begins, ends = _records(chunk, shape)
+        return len(begins) == raw.height and bool((_fields(separators, begins, ends) == len(self._names)).all())
 
     def _read(self, chunk: bytes, as_text: set[str] | None) -> pl.DataFrame:
         typed = {field.name: field for field in self._schema}
@@ -86,6 +115,7 @@ class ChunkParser:
         return pl.read_csv(
             chunk,
             schema=dtypes,
+            columns=self._chosen,
             has_header=False,
             separator=self._dialect.delimiter,
             quote_char=self._dialect.quote,
@@ -103,10 +133,11 @@ class ChunkParser:
 
     def _careful(self, chunk: bytes, first_row: int) -> Parsed:
         """Takes out the records that are not records of this file, then the cells that are not of their type."""
-        begins, ends = self._records(chunk)
+        shape = structure(chunk, self._dialect.quote_byte, Carry())
+        begins, ends = _records(chunk, shape)
         if not len(begins):
             return Parsed(self._nothing(), no_rejects(), 0)
-        faults = self._faults(chunk, begins, ends)
+        faults = self._faults(chunk, _fields(self._separators(chunk, shape), begins, ends), begins)
         good = np.ones(len(begins), dtype=bool)
         good[list(faults)] = False
         rejects = _rejected(chunk, first_row, begins, ends, faults)
@@ -128,24 +159,15 @@ class ChunkParser:
         parsed = self._typed(raw, rows, rejects)
         return Parsed(parsed.frame, parsed.rejects, len(begins))
 
-    def _records(self, chunk: bytes) -> tuple[BITS, BITS]:
-        """Begins and ends (the newline's place) of the records, blank lines left out."""
-        shape = structure(chunk, self._dialect.quote_byte, Carry())
-        ends = places(shape.ends, len(chunk))
-        if not len(ends) or ends[-1] != len(chunk) - 1:
-            ends = np.append(ends, len(chunk))
-        begins = np.empty_like(ends)
-        begins[0], begins[1:] = 0, ends[:-1] + 1
-        lengths = ends - begins
-        data = view(chunk)
-        blank = (lengths == 0) | ((lengths == 1) & (data[np.minimum(begins, len(data) - 1)] == 13))
-        return begins[~blank], ends[~blank]
+    def _separators(self, chunk: bytes, shape: Structure) -> Words:
+        """Those between fields."""
+        separators = bits_of(view(chunk), self._separator)
+        return separators if shape.inside is None else separators & ~shape.inside
 
-    def _faults(self, chunk: bytes, begins: BITS, ends: BITS) -> dict[int, tuple[str, str]]:
-        """(error, rule) of each record that cannot be taken apart, by its index."""
+    def _faults(self, chunk: bytes, found: BITS, begins: BITS) -> dict[int, tuple[str, str]]:
+        """(error, rule) of each record that cannot be taken apart, by its index; `found` are their fields."""
         faults: dict[int, tuple[str, str]] = {}
         expected = len(self._names)
-        found = self._fields(chunk, begins, ends)
         for index in np.flatnonzero(found != expected).tolist():
             faults[index] = (f"Expected {expected} fields, found {found[index]}", "ragged")
         quote = self._dialect.quote_byte
@@ -158,18 +180,27 @@ class ChunkParser:
                 faults[int(index)] = (f"Not valid UTF-8: byte 0x{chunk[place]:02X}; set options.encoding", "encoding")
         return faults
 
-    def _fields(self, chunk: bytes, begins: BITS, ends: BITS) -> npt.NDArray[np.int64]:
-        separators = bits_of(view(chunk), self._separator)
-        shape = structure(chunk, self._dialect.quote_byte, Carry())
-        if shape.inside is not None:
-            separators &= ~shape.inside
-        at = places(separators, len(chunk))
-        counted: npt.NDArray[np.int64] = np.searchsorted(at, ends) - np.searchsorted(at, begins) + 1
-        return counted
-
     def _nothing(self) -> pl.DataFrame:
         empty = pl.DataFrame(schema={field.name: polars_dtype(field) for field in self._schema})
         return settle(empty, pl.Series([], dtype=pl.Int64), self._schema, cast_text)[0]
+
+
+def _records(chunk: bytes, shape: Structure) -> tuple[BITS, BITS]:
+    """Begins and ends (the newline's place) of the records, blank lines left out."""
+    ends = places(shape.ends, len(chunk))
+    if not len(ends) or ends[-1] != len(chunk) - 1:
+        ends = np.append(ends, len(chunk))
+    begins = np.empty_like(ends)
+    begins[0], begins[1:] = 0, ends[:-1] + 1
+    lengths = ends - begins
+    data = view(chunk)
+    blank = (lengths == 0) | ((lengths == 1) & (data[np.minimum(begins, len(data) - 1)] == 13))
+    return begins[~blank], ends[~blank]
+
+
+def _fields(separators: Words, begins: BITS, ends: BITS) -> BITS:
+    """How many fields each record has."""
+    return counts_before(separators, ends) - counts_before(separators, begins) + 1
 
 
 def _numbers(first_row: int, rows: int) -> pl.Series:

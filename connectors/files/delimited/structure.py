@@ -70,6 +70,16 @@ def count(words: Words) -> int:
     return int(np.bitwise_count(words).sum())
 
 
+def counts_before(words: Words, at: BITS) -> BITS:
+    """How many bits are set before each of these byte positions, none behind the words' end."""
+    sums = np.zeros(len(words) + 1, dtype=np.int64)
+    np.cumsum(np.bitwise_count(words), dtype=np.int64, out=sums[1:])
+    word = at >> 6
+    below = (np.uint64(1) << (at & 63).astype(np.uint64)) - np.uint64(1)
+    found: BITS = sums[word] + np.bitwise_count(words[np.minimum(word, len(words) - 1)] & below)
+    return found
+
+
 def places(words: Words, length: int) -> npt.NDArray[np.int64]:
     """Byte positions of the set bits, ascending, below `length`."""
     return np.flatnonzero(np.unpackbits(words.view(np.uint8), count=length, bitorder="little").view(bool))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from connectors.base import Batch
+from connectors.base import Batch, Wanted
 from ir.schema import Schema
 
 
@@ -21,10 +21,11 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """One file before it is loaded."""
+    """One file before it is loaded. `sure` as in Discovery."""
 
     schema: Schema
     pieces: Sequence[Piece]
+    sure: frozenset[str] = frozenset()
 
     @property
     def rows(self) -> int:
@@ -50,5 +51,7 @@ class FileFormat(Protocol):
         first_row: int,
         rows_done: int,
         position: int | None,
+        wanted: Wanted | None = None,
     ) -> Iterator[Batch]:
-        """The batches of a piece behind `rows_done`; `rows_done` of a batch counts from the piece's start."""
+        """The batches of a piece behind `rows_done`; `rows_done` of a batch counts from the piece's start. `wanted` as
+        in Source."""

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from connectors.base import Batch, SourceError
+from connectors.base import Batch, SourceError, Wanted
+from connectors.casting import ALWAYS_READABLE
 from connectors.files.delimited.chunks import CHUNK_BYTES, record_chunks
 from connectors.files.delimited.dialect import Dialect, check_declared, read_head
 from connectors.files.delimited.infer import infer
@@ -45,7 +46,9 @@ class Csv:
         finally:
             stream.close()
         schema = declared or infer(found.samples, self._dialect, head.names, complete=found.complete)
-        return Inspection(schema, [Piece(part.rows, {"start": part.start, "end": part.end}) for part in found.slices])
+        pieces_found = [Piece(part.rows, {"start": part.start, "end": part.end}) for part in found.slices]
+        sure = frozenset(field.name for field in schema if field.data_type in ALWAYS_READABLE)
+        return Inspection(schema, pieces_found, sure)
 
     def read(
         self,
@@ -57,8 +60,10 @@ class Csv:
         first_row: int,
         rows_done: int,
         position: int | None,
+        wanted: Wanted | None = None,
     ) -> Iterator[Batch]:
-        """See FileFormat; `position` is the byte offset behind the rows that are done."""
+        """See FileFormat; `position` is the byte offset behind the rows that are done. Columns that nobody
+        wants are passed over, bounds mean nothing here."""
         stream = open_stream(path, self._dialect.encoding)
         try:
             head = read_head(stream, self._dialect, schema, name)
@@ -66,7 +71,8 @@ class Csv:
             start, end = int(piece.location["start"]), int(piece.location["end"])
             if rows_done:
                 start = position if position is not None else self._skip(stream, start, end, rows_done)
-            parser = ChunkParser(self._dialect, head.names, schema)
+            read = [field for field in schema if wanted is None or field.name in wanted.columns]
+            parser = ChunkParser(self._dialect, head.names, tuple(read))
             for behind, chunk in record_chunks(stream, start, end, self._dialect.quote_byte, self._chunk_bytes):
                 parsed = parser.parse(chunk, first_row + rows_done)
                 if not parsed.records:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,13 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from connectors.base import Batch, SourceError
-from connectors.casting import cast_native, settle
+from connectors.base import ROW, Batch, Bound, SourceError, Wanted
+from connectors.casting import ALWAYS_READABLE, cast_native, settle
 from connectors.files.delimited.dialect import check_declared, near
 from connectors.files.formats.base import Inspection, Piece
-from connectors.types import field_of_polars
-from ir.schema import Schema
+from connectors.files.formats.row_groups import none_within
+from connectors.types import field_of_polars, polars_dtype
+from ir.schema import Field, Schema
 
 BATCH_ROWS = 65_536
 
@@ -36,7 +38,8 @@ class Parquet:
             check_declared(declared, frame.columns, name)
             schema = declared or tuple(field_of_polars(column, dtype) for column, dtype in frame.schema.items())
             rows = [file.metadata.row_group(group).num_rows for group in range(file.metadata.num_row_groups)]
-        return Inspection(schema, _runs(rows, pieces))
+            sure = frozenset(field.name for field in schema if _sure(field, frame.schema))
+        return Inspection(schema, _runs(rows, pieces), sure)
 
     def read(
         self,
@@ -48,26 +51,37 @@ class Parquet:
         first_row: int,
         rows_done: int,
         position: int | None,
+        wanted: Wanted | None = None,
     ) -> Iterator[Batch]:
-        """See FileFormat; `position` is not used, row groups tell their rows."""
+        """See FileFormat; `position` is not used, row groups tell their rows. Row groups whose statistics say that no
+        row is within the wanted bounds are left unread."""
         skip, groups = rows_done, list(range(int(piece.location["firstGroup"]), int(piece.location["endGroup"])))
         with _open(path, name) as file:
-            check_declared(schema, _empty(file).columns, name)
+            held = _empty(file).schema
+            check_declared(schema, held.names(), name)
             while groups and skip >= file.metadata.row_group(groups[0]).num_rows:
                 skip -= file.metadata.row_group(groups.pop(0)).num_rows
-            columns = [field.name for field in schema]
-            for part in file.iter_batches(self._batch_rows, row_groups=groups, columns=columns):
-                raw = _frame(pa.Table.from_batches([part]))
-                if skip >= raw.height:
-                    skip -= raw.height
+            read = [field for field in schema if wanted is None or field.name in wanted.columns] or [*schema[:1]]
+            bounds = () if wanted is None else _usable(wanted.bounds, read, held)
+            for unread, run in groupby(groups, lambda group: none_within(file.metadata.row_group(group), bounds)):
+                neighbours = list(run)
+                if unread:
+                    rows = sum(file.metadata.row_group(group).num_rows for group in neighbours) - skip
+                    rows_done, skip = rows_done + rows, 0
+                    yield Batch(_nothing(read), rows, rows_done, unread=True)
                     continue
-                raw, skip = raw.slice(skip), 0
-                numbers = pl.int_range(
-                    first_row + rows_done, first_row + rows_done + raw.height, dtype=pl.Int64, eager=True
-                )
-                frame, rejects, _ = settle(raw, numbers, schema, cast_native)
-                rows_done += raw.height
-                yield Batch(frame, raw.height, rows_done, rejects)
+                columns = [field.name for field in read]
+                for part in file.iter_batches(self._batch_rows, row_groups=neighbours, columns=columns):
+                    raw = _frame(pa.Table.from_batches([part]))
+                    if skip >= raw.height:
+                        skip -= raw.height
+                        continue
+                    raw, skip = raw.slice(skip), 0
+                    begin = first_row + rows_done
+                    numbers = pl.int_range(begin, begin + raw.height, dtype=pl.Int64, eager=True)
+                    frame, rejects, _ = settle(raw, numbers, tuple(read), cast_native)
+                    rows_done += raw.height
+                    yield Batch(frame, raw.height, rows_done, rejects)
         if rows_done != piece.rows:
             raise SourceError("source_changed", f"{name} is not what it was when the run started.", "Start a new run.")
 
@@ -91,6 +105,27 @@ def _frame(table: pa.Table) -> pl.DataFrame:
     frame = pl.from_arrow(table)
     assert isinstance(frame, pl.DataFrame)
     return frame
+
+
+def _sure(field: Field, held: pl.Schema) -> bool:
+    """Whether every value the file has can be read as the field: it is text, or in the file of just that type."""
+    return field.data_type in ALWAYS_READABLE or field == field_of_polars(field.name, held[field.name])
+
+
+def _usable(bounds: tuple[Bound, ...], read: list[Field], held: pl.Schema) -> tuple[Bound, ...]:
+    """Those that are about values as the file has them; none where a row may be rejected for its values."""
+    if not all(_sure(field, held) for field in read):
+        return ()
+    as_held = {
+        field.name
+        for field in read
+        if field == field_of_polars(field.name, held[field.name]) and held[field.name] != pl.Datetime("ns")
+    }
+    return tuple(bound for bound in bounds if bound.column in as_held)
+
+
+def _nothing(read: list[Field]) -> pl.DataFrame:
+    return pl.DataFrame(schema={field.name: polars_dtype(field) for field in read} | {ROW: pl.Int64})
 
 
 def _runs(rows: list[int], pieces: int) -> list[Piece]:

@@ -21,7 +21,7 @@ from connectors.postgresql.refusals import move_what_fits
 from connectors.postgresql.sifted import Sifted
 from connectors.postgresql.spec import LoadSpec
 from connectors.postgresql.staging import Staging
-from connectors.postgresql.tables import LOAD_ID, STAGED_PARTITION, STAGED_ROW, describe_table, split_name
+from connectors.postgresql.tables import STAGED_PARTITION, STAGED_ROW, describe_table
 from connectors.postgresql.target import copy_statement, prepared_target
 from connectors.postgresql.watermarks import watermark_of
 
@@ -40,7 +40,7 @@ class IncrementalWatermark:
     def preview(self) -> str:
         """See LoadMode."""
         column = sql.Identifier(self._spec.watermark_column or "").as_string()
-        fill = self._fill(self._staging.identifier).as_string()
+        fill = self._staging.filling(self._staging.identifier).as_string()
         above = f"WHERE {column} > (the mark in _headrace.watermarks)"
         staged = copy_statement(f"_headrace.{self._staging.name}", self._spec.columns)
         moved = f"-- the mark becomes the greatest {column} of these rows"
@@ -81,11 +81,6 @@ class IncrementalWatermark:
         """Rows that failed are run again: they come in wherever the mark is now, because it did not wait for them."""
         return self._spec.origin_run_id is not None
 
-    def _fill(self, rows: sql.Composable) -> sql.Composed:
-        target = sql.Identifier(*split_name(self._spec.table))
-        names = sql.SQL(", ").join(sql.Identifier(name) for name in (*self._spec.columns, LOAD_ID))
-        return sql.SQL("INSERT INTO {} ({}) SELECT {} FROM {}").format(target, names, names, rows)
-
     def _move(self, connection: psycopg.Connection[Any]) -> Published:
         table = describe_table(connection, self._spec.table)
         watermark = watermark_of(self._spec, table)
@@ -100,7 +95,7 @@ class IncrementalWatermark:
             table,
             sql.SQL("SELECT * FROM {} WHERE {}").format(staged, wanted),
             self._spec.columns,
-            lambda rows: connection.execute(self._fill(rows)).rowcount,
+            lambda rows: connection.execute(self._staging.filling(rows)).rowcount,
         )
         refused = moved.rejects.select("partition", "row").unique()
         taken = sql.SQL("({}) AND {}").format(wanted, _none_of(refused))

@@ -20,7 +20,7 @@ from connectors.postgresql.publish import publish_once
 from connectors.postgresql.refusals import move_what_fits
 from connectors.postgresql.spec import LoadSpec
 from connectors.postgresql.staging import Staging
-from connectors.postgresql.tables import LOAD_ID, describe_table, split_name
+from connectors.postgresql.tables import describe_table, split_name
 from connectors.postgresql.target import copy_statement, prepared_target
 
 
@@ -39,7 +39,7 @@ class Replace:
         """See LoadMode."""
         staged = copy_statement(f"_headrace.{self._staging.name}", self._spec.columns)
         emptied = "DELETE FROM" if self.means == "delete" else "TRUNCATE"
-        filled = self._fill(self._staging.identifier).as_string()
+        filled = self._staging.filling(self._staging.identifier).as_string()
         return f"{staged}\nBEGIN;\n{emptied} {self._target.as_string()};\n{filled};\nCOMMIT;"
 
     def begin(self) -> None:
@@ -76,10 +76,6 @@ class Replace:
     def _target(self) -> sql.Identifier:
         return sql.Identifier(*split_name(self._spec.table))
 
-    def _fill(self, rows: sql.Composable) -> sql.Composed:
-        names = sql.SQL(", ").join(sql.Identifier(name) for name in (*self._spec.columns, LOAD_ID))
-        return sql.SQL("INSERT INTO {} ({}) SELECT {} FROM {}").format(self._target, names, names, rows)
-
     def _swap(self, connection: psycopg.Connection[Any]) -> Published:
         staged = sql.SQL("SELECT * FROM {}").format(self._staging.identifier)
         counted = connection.execute(sql.SQL("SELECT count(*) FROM {}").format(self._staging.identifier)).fetchone()
@@ -90,12 +86,15 @@ class Replace:
         table = describe_table(connection, self._spec.table)
         check = empty(connection, table, self.means)
         moved = move_what_fits(
-            connection, table, staged, self._spec.columns, lambda rows: connection.execute(self._fill(rows)).rowcount
+            connection,
+            table,
+            staged,
+            self._spec.columns,
+            lambda rows: connection.execute(self._staging.filling(rows)).rowcount,
         )
         check()
-        refused = moved.rejects.select("partition", "row").n_unique() if moved.rejects.height else 0
         # What a trigger of the table kept out is neither loaded nor refused.
-        return Published(moved.rows, int(counted[0]) - moved.rows - refused, moved.rejects)
+        return Published(moved.rows, int(counted[0]) - moved.rows - moved.refused, moved.rejects)
 
 
 class Truncate(Replace):

@@ -10,6 +10,7 @@ from flows.compile.ops.aggregate import compile_aggregate
 from flows.compile.ops.cast import compile_cast
 from flows.compile.ops.deduplicate import compile_deduplicate
 from flows.compile.ops.drop import compile_drop
+from flows.compile.ops.explode import compile_explode
 from flows.compile.ops.expression import compile_expression
 from flows.compile.ops.fill_null import compile_fill_null
 from flows.compile.ops.filter import compile_filter
@@ -39,6 +40,7 @@ from ir.ops import (
     Cast,
     Deduplicate,
     Drop,
+    Explode,
     Expression,
     FillNull,
     Filter,
@@ -68,6 +70,7 @@ COMPILERS: dict[type, Callable[[Any, Scope], tuple[Step, ...]]] = {
     Cast: compile_cast,
     Deduplicate: compile_deduplicate,
     Drop: compile_drop,
+    Explode: compile_explode,
     Expression: compile_expression,
     FillNull: compile_fill_null,
     Filter: compile_filter,

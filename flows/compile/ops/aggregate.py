@@ -8,6 +8,7 @@ import polars as pl
 
 from flows.compile.gather import Gather
 from flows.compile.grouping import amount, check_names, grouped, side
+from flows.compile.provenance import aggregated, grouped_by
 from flows.compile.scope import Scope
 from flows.compile.step import Step
 from ir.ops import Aggregate
@@ -25,8 +26,8 @@ def compile_aggregate(op: Aggregate, scope: Scope) -> tuple[Step, ...]:
     def evaluate(frames: Sequence[pl.LazyFrame]) -> pl.LazyFrame:
         return grouped(frames[0], op.group_by, values)
 
-    origins: dict[str, tuple[str, ...]] = {name: (name,) for name in op.group_by}
-    origins |= {each.name: (each.field,) if each.field else () for each in op.aggregations}
+    provenance = grouped_by(op.group_by, {each.name: aggregated(each.field) for each in op.aggregations})
     made = ", ".join(f"{each.name} = {each.fn}({each.field or ''})" for each in op.aggregations)
     label = f"{made} by {', '.join(op.group_by)}" if op.group_by else made
-    return (Step(scope.node, scope.path, label, gather=Gather((groups,), evaluate, origins)),)
+    gather = Gather((groups,), evaluate, provenance.origins)
+    return (Step(scope.node, scope.path, label, gather=gather, provenance=provenance),)

@@ -7,6 +7,7 @@ import polars as pl
 from flows.compile.broadcast import Broadcast, ReferenceTable, qualified
 from flows.compile.casting import check
 from flows.compile.keys import key_of_row, key_of_table
+from flows.compile.provenance import Indirect, Made, Origin, Provenance, TableColumn, named
 from flows.compile.scope import Scope
 from flows.compile.step import Step
 from ir.ops import LookupJoin
@@ -47,8 +48,25 @@ def compile_lookup_join(op: LookupJoin, scope: Scope) -> tuple[Step, ...]:
     outputs = [each.output for each in op.select]
     label = f"look up {', '.join(outputs) or 'nothing'} in {table.name} by {by}"
     origins = dict.fromkeys([*outputs, _HIT], names[0])
-    first = Step(scope.node, scope.path, label, columns=tuple(ours), reshape=join, origins=origins, reads=(broadcast,))
+    first = Step(
+        scope.node,
+        scope.path,
+        label,
+        columns=tuple(ours),
+        reshape=join,
+        origins=origins,
+        reads=(broadcast,),
+        provenance=_provenance(op, table),
+    )
     return first, _settle(op, scope, table)
+
+
+def _provenance(op: LookupJoin, table: ReferenceTable) -> Provenance:
+    """What is found is the table's, and the keys decide which of its rows."""
+    keys: list[Origin] = [*named(pair.field for pair in op.on), *(TableColumn(table.name, pair.key) for pair in op.on)]
+    by: tuple[tuple[Indirect, Origin], ...] = tuple(("join", key) for key in keys)
+    made = {each.output: Made((TableColumn(table.name, each.column),), "identity", by) for each in op.select}
+    return Provenance(made | {_HIT: Made(decided_by=by)})
 
 
 def _settle(op: LookupJoin, scope: Scope, table: ReferenceTable) -> Step:
@@ -65,6 +83,7 @@ def _settle(op: LookupJoin, scope: Scope, table: ReferenceTable) -> Step:
         keep=hit if op.on_miss == "drop" else None,
         reshape=lambda frame: frame.drop(_HIT),
         origins={},
+        provenance=None if op.on_miss == "null" else Provenance(rows={"filter": named([_HIT])}),
     )
 
 

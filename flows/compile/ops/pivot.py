@@ -8,6 +8,7 @@ import polars as pl
 
 from flows.compile.gather import Gather
 from flows.compile.grouping import amount, check_names, grouped, side
+from flows.compile.provenance import From, aggregated, grouped_by
 from flows.compile.rules.base import Column
 from flows.compile.scope import PlanError, Scope
 from flows.compile.step import Step
@@ -30,8 +31,9 @@ def compile_pivot(op: Pivot, scope: Scope) -> tuple[Step, ...]:
     def evaluate(frames: Sequence[pl.LazyFrame]) -> pl.LazyFrame:
         return grouped(frames[0], op.group_by, values)
 
-    origins: dict[str, tuple[str, ...]] = {name: (name,) for name in op.group_by}
-    origins |= dict.fromkeys(op.makes, (op.field,))
+    turned_by = aggregated(op.field, decided_by=(("conditional", From(op.on)),))
+    provenance = grouped_by(op.group_by, dict.fromkeys(op.makes, turned_by))
     by = f" by {', '.join(op.group_by)}" if op.group_by else ""
     label = f"{op.fn}({op.field}) for {op.on} = {', '.join(each.value for each in op.values)}{by}"
-    return (Step(scope.node, scope.path, label, gather=Gather((groups,), evaluate, origins)),)
+    gather = Gather((groups,), evaluate, provenance.origins)
+    return (Step(scope.node, scope.path, label, gather=gather, provenance=provenance),)

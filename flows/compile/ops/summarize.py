@@ -9,6 +9,7 @@ import polars as pl
 from flows.compile.casting import as_text
 from flows.compile.gather import Gather
 from flows.compile.grouping import check_names, grouped, side
+from flows.compile.provenance import Made, aggregated, grouped_by
 from flows.compile.scope import Scope
 from flows.compile.step import Step
 from ir.ops import Summarize
@@ -38,12 +39,12 @@ def compile_summarize(op: Summarize, scope: Scope) -> tuple[Step, ...]:
             for position, name in enumerate(fields)
         )
 
-    origins: dict[str, tuple[str, ...]] = {name: (name,) for name in op.group_by}
-    origins["field"] = ()
-    origins |= {stat: tuple(fields) for stat in op.stats}
+    amounts = {"field": Made()} | dict.fromkeys(op.stats, aggregated(*fields))
+    provenance = grouped_by(op.group_by, amounts)
     by = f" by {', '.join(op.group_by)}" if op.group_by else ""
     label = f"{', '.join(op.stats)} of {', '.join(fields)}{by}"
-    return (Step(scope.node, scope.path, label, gather=Gather((groups,), evaluate, origins)),)
+    gather = Gather((groups,), evaluate, provenance.origins)
+    return (Step(scope.node, scope.path, label, gather=gather, provenance=provenance),)
 
 
 def _stat(stat: str, name: str, have: pl.DataType) -> pl.Expr:

@@ -6,6 +6,7 @@ import polars as pl
 
 from connectors.base import ROW
 from flows.compile.casting import as_text
+from flows.compile.provenance import Made, Provenance, named
 from flows.compile.scope import Scope
 from flows.compile.step import Step
 from ir.ops import Unpivot
@@ -39,4 +40,6 @@ def compile_unpivot(op: Unpivot, scope: Scope) -> tuple[Step, ...]:
         return several.with_columns(number.alias(ROW)).drop(_TURN)
 
     label = f"{', '.join(op.fields)} as rows of {op.name_to}, {op.value_to}"
-    return (Step(scope.node, scope.path, label, reshape=reshape, copies=len(op.fields)),)
+    value = Made(named(op.fields), "identity" if alike else "transformation")
+    provenance = Provenance({op.name_to: Made(), op.value_to: value})
+    return (Step(scope.node, scope.path, label, reshape=reshape, copies=len(op.fields), provenance=provenance),)

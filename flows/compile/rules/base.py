@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import polars as pl
 
@@ -27,23 +29,39 @@ class Column:
 
     def literal(self, text: str) -> pl.Expr:
         """A literal of the rule, read as the column's own type; a fault when it cannot be."""
+        if self._plain:
+            return pl.lit(self.literals((text,))[0])
+        read = self._read((text,))
+        return pl.lit(read.item(), dtype=read.dtype)
+
+    def literals(self, texts: Sequence[str]) -> list[Any]:
+        """The values of several; a fault for the first that cannot be read."""
         if self.dtype == pl.Null:
-            return pl.lit(None)
-        if self.dtype.is_integer() or self.dtype.is_float():
-            number = _number(text)
-            if number is None:
-                raise self.scope.fault("rule", "rule_arguments", f"'{text}' is not a number, but '{self.name}' is")
-            return pl.lit(number)
-        given = pl.Series("value", [text], dtype=pl.String)
+            return [None] * len(texts)
+        return [self._read_number(text) for text in texts] if self._plain else self._read(texts).to_list()
+
+    @property
+    def _plain(self) -> bool:
+        return self.dtype == pl.Null or self.dtype.is_integer() or self.dtype.is_float()
+
+    def _read(self, texts: Sequence[str]) -> pl.Series:
+        given = pl.Series("value", texts, dtype=pl.String)
         field = field_of_polars(self.name, self.dtype)
         try:
             read = given.to_frame().select(read_as(pl.col("value"), pl.String(), field)).to_series()
         except ImpossibleCast as error:
             raise self.scope.fault("rule", "rule_arguments", str(error)) from None
         if read.null_count():
-            message = f"'{text}' is not a {field.data_type}, but '{self.name}' is"
+            wrong = given.filter(read.is_null())[0]
+            message = f"'{wrong}' is not a {field.data_type}, but '{self.name}' is"
             raise self.scope.fault("rule", "rule_arguments", message)
-        return pl.lit(read.item(), dtype=read.dtype)
+        return read
+
+    def _read_number(self, text: str) -> int | float:
+        number = _number(text)
+        if number is None:
+            raise self.scope.fault("rule", "rule_arguments", f"'{text}' is not a number, but '{self.name}' is")
+        return number
 
     def text(self, rule: str) -> pl.Expr:
         """The values, when they are text; a fault otherwise."""

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import polars as pl
-
 from flows.compile.rules.base import Column, Condition
 from ir.rules import Member
 
 
 def member(rule: Member, column: Column) -> Condition:
     """Fails when the value is not in the list, or is when negated."""
-    literals = pl.select([column.literal(text).alias(str(i)) for i, text in enumerate(rule.literals)]).row(0)
-    inside = column.value.is_in(list(literals))
+    inside = column.value.is_in(column.literals(rule.literals))
     shown = ", ".join(rule.literals[:10]) + (", ..." if len(rule.literals) > 10 else "")
     if rule.negated:
         return Condition(inside, f"Must not be one of {shown}")

@@ -52,6 +52,7 @@ CALLS: dict[str, Call] = {
     "save_ir": Call(body=_ir),
     "list_ir_versions": Call(),
     "compare_ir": Call(query=lambda _: {"from": 1, "to": 2}),
+    "get_ir_lineage": Call(),
     "publish_ir": Call(body=lambda _: {"version": 1}, spends=True),
     "validate_ir": Call(body=_ir),
     "plan_pipeline": Call(),

@@ -50,6 +50,12 @@ class TestSave:
         assert (again.status_code, again.json()["version"], again.json()["comment"]) == (200, 1, None)
         assert versions(facade, path) == [1]
 
+    def test_an_archive_node_is_kept_as_it_was_written(self, facade: Facade, path: str) -> None:
+        ir = copy.deepcopy(IR)
+        ir["nodes"].append({"id": "arc", "kind": "archive", "input": ir["nodes"][-1]["id"], "path": "done/"})
+        assert [facade.editor.post(path, json=ir).status_code for _ in range(2)] == [201, 200]
+        assert facade.viewer.get(path).json()["ir"] == ir
+
     def test_one_and_true_are_not_the_same(self, facade: Facade, path: str) -> None:
         for number, value in enumerate((1, True), 2):
             ir = copy.deepcopy(IR)
@@ -71,7 +77,7 @@ class TestSave:
         assert facade.viewer.get(path).json()["version"] == 2
         live = facade.viewer.get(f"{path}?live=true")
         assert (live.json()["version"], live.json()["live"], live.headers["ETag"]) == (1, True, '"1"')
-        error_of(facade.viewer.get(f"{path}?live=true&version=2"), 400)
+        error_of(facade.viewer.get(f"{path}?live=true&version=2"), 404)
 
     def test_what_is_wrong_is_400_with_every_problem(self, facade: Facade, path: str) -> None:
         broken = {**IR, "nodes": [IR["nodes"][0] | {"connector": 3}, IR["nodes"][1] | {"input": "scr"}]}

@@ -83,6 +83,9 @@ class TestPlan:
         [stage] = plan.pop("stages")
         assert (stage["name"], stage["rows"], stage["table"]) == ("src → clean → check → tgt", 6, "public.ds_orders")
         assert [partition["rows"] for partition in stage["partitions"]] == [6]
+        assert [len(query) for query in stage["queries"]] == [2, 2]  # cut behind the filter
+        assert [step for query in stage["queries"] for step in query] == stage["steps"]
+        assert (stage["unread"], stage["where"]) == ([], [])  # quarantined rows are kept whole
         assert (plan["estimatedRows"], plan["loadStrategy"], plan["irVersion"]) == (6, "append", 1)
         assert plan["sql"][0]["sql"].splitlines()[-1] == (
             'COPY "public"."ds_orders" ("amount", "note", "_headrace_load_id") FROM STDIN (FORMAT binary);'

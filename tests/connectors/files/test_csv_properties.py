@@ -9,10 +9,10 @@ from itertools import pairwise
 from pathlib import Path
 
 import polars as pl
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from connectors.base import ROW, Discovery
+from connectors.base import ROW, Discovery, Wanted
 from connectors.files.delimited.dialect import Dialect, read_head
 from connectors.files.delimited.scan import scan
 from connectors.files.formats.csv import Csv
@@ -83,6 +83,33 @@ def test_rows_are_those_of_the_csv_module_with_exact_numbers(
     for part in found.partitions:
         assert part.first_row == first
         first += part.rows
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    documents(),
+    st.sets(st.integers(0, 3)),
+    st.integers(1, 80),
+    st.lists(st.sampled_from(["short", "long", "empty", "sound"]), max_size=4),
+)
+@example((b"c0,c1\n", []), {1}, 80, ["sound", "long", "sound"])
+def test_columns_that_nobody_wants_change_nothing_for_the_others(
+    document: tuple[bytes, list[list[str]]], wanted: set[int], chunk_bytes: int, more: list[str]
+) -> None:
+    content, _ = document
+    width = len(content.decode("utf-8-sig").splitlines()[0].split(","))
+    kinds = {"short": ["x"] * (width - 1), "long": ["x"] * (width + 1), "sound": ["x"] * width}
+    lines = [",".join(kinds.get(kind, ["x"] * width + [""])).encode() for kind in more]
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "data.csv").write_bytes(b"\n".join([content.rstrip(b"\r\n"), *lines]))
+        files = source(folder, chunk_bytes, texts(width))
+        (part,) = files.discover(max_partitions=1).partitions
+        names = [f"c{number}" for number in sorted(wanted) if number < width]
+        few = list(files.read(part, texts(width), wanted=Wanted(frozenset(names))))
+        for less, whole in zip(few, files.read(part, texts(width)), strict=True):
+            assert less.frame.equals(whole.frame.select(*names, ROW))
+            assert less.rejects.equals(whole.rejects)
+            assert (less.rows, less.rows_done, less.position) == (whole.rows, whole.rows_done, whole.position)
 
 
 @settings(max_examples=150, deadline=None)

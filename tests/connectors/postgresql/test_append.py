@@ -261,12 +261,12 @@ def test_a_database_that_stays_away_ends_in_a_clear_error(database_url: str, run
     run("CREATE TABLE t (a int)")
     MODES["append"](spec(database_url, "a")).begin()
     pauses: list[float] = []
-    gone = database_url.replace("/test_", "/gone_")
+    gone = database_url.replace("/headrace_test", "/gone_away")
     loader = CopyLoader(spec(gone, "a"), LoadPlace(0, 0, "src"), Destination("public.t", "run_1"), sleep=pauses.append)
     with pytest.raises(TargetError) as caught:
         loader.__enter__()
     assert caught.value.code == "database_unavailable"
-    assert "gone_" in caught.value.message
+    assert "gone_away" in caught.value.message
     assert len(pauses) == 3
     assert pauses[2] > pauses[0]
 

@@ -150,7 +150,17 @@ def test_the_doctor_finds_a_whole_stack_well_and_names_what_is_away(stack: Runni
     found = {each["check"]: each for each in map(json.loads, well.stdout.splitlines())}
     assert well.returncode == 0
     assert {name for name, each in found.items() if each["verdict"] != "ok"} <= {"packages"}
-    assert set(found) >= {"database", "permissions", "migrations", "prefect", "worker", "api", "key", "files folder"}
+    assert set(found) >= {
+        "database",
+        "permissions",
+        "migrations",
+        "prefect",
+        "worker",
+        "api",
+        "key",
+        "files folder",
+        "staging",
+    }
     wrong = {"HEADRACE_PREFECT_API_URL": "http://127.0.0.1:9/api", "HEADRACE_API_KEY": "hr_wrong"}
     ill = program("doctor", env=environment(stack, **wrong))
     assert ill.returncode == 1

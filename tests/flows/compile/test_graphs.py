@@ -29,8 +29,8 @@ def source(node: str, fields: dict[str, str]) -> dict[str, Any]:
     }
 
 
-def target(node: str, before: str) -> dict[str, Any]:
-    return {"id": node, "kind": "target", "input": before, "schema": f"public.ds_{node}"}
+def target(node: str, before: str, **more: Any) -> dict[str, Any]:
+    return {"id": node, "kind": "target", "input": before, "schema": f"public.ds_{node}", **more}
 
 
 def transform(node: str, before: str, *ops: dict[str, Any]) -> dict[str, Any]:
@@ -142,6 +142,10 @@ TO = target("t", "x")
         (
             [source("o", ORDERS | {"note2": "text"}), source("c", CUSTOMERS), join("x", "o", "c", suffix="2"), TO],
             ("nodes[2].suffix", "column_exists", "choose another suffix"),
+        ),
+        (
+            [SRC, source("c", CUSTOMERS | {f"c{n}": "text" for n in range(5_000)}), join("x", "src", "c"), TO],
+            ("nodes[2]", "too_many_columns", "drop some before it"),
         ),
         ([SRC, join("x", "src", "nowhere"), TO], ("nodes[1].inputs[1]", "unknown_input", "")),
     ],

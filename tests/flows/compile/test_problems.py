@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from flows.compile import TargetColumn
+from ir.problems import MAX_PROBLEMS
 from ir.schema import Field
 from tests.flows.pipelines import logical
 
@@ -109,3 +110,8 @@ def test_words_of_queries_inside_names_and_texts_are_no_queries(sql: str) -> Non
 def test_a_format_that_cannot_be_used_is_told() -> None:
     op = {"type": "cast", "field": "name", "to": "date", "format": "%H"}
     assert problems([op]) == [("nodes[1].ops[0].to", "impossible_cast")]
+
+
+def test_no_more_is_looked_for_than_is_told() -> None:
+    drops = [{"type": "drop", "fields": [f"q{number}"]} for number in range(1_000)]
+    assert len(problems(ops=drops)) == MAX_PROBLEMS

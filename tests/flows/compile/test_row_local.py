@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from polars.exceptions import PolarsError
 
-from flows.compile.row_local import refusal
+from flows.compile.row_local import MAX_OPERATORS, refusal
 
 MISSING = "/does/not/exist.csv"
 READ = f"(select a from read_csv('{MISSING}'))"
@@ -96,3 +96,22 @@ def test_what_only_looks_like_one_is_allowed(sql: str) -> None:
 )
 def test_a_refusal_says_what_it_is_about(sql: str, says: str) -> None:
     assert says in (refusal(sql) or "")
+
+
+@pytest.mark.parametrize(
+    "chain",
+    ["a" + " + 1" * 5_000, " or ".join(["a = 1"] * 200), "a" + "::int" * 3_000, "a is null" + " is null" * 2_000],
+)
+def test_a_chain_without_end_is_refused_before_it_is_parsed(chain: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(pl, "sql_expr")  # which would take seconds, and more memory than there is
+    assert refusal(chain) == f"An expression has at most {MAX_OPERATORS:,} operators"
+
+
+def test_what_is_too_deep_to_look_at_is_refused() -> None:
+    assert refusal("a" + " + 1" * MAX_OPERATORS) is None
+    assert refusal(f"case {'when a then 1 ' * 2_000} end") == "The expression is nested too deeply"
+
+
+def test_a_long_list_is_no_chain() -> None:
+    assert refusal(f"a in ({', '.join(map(str, range(3_000)))})") is None
+    assert refusal(f"coalesce({', '.join(['a'] * 3_000)})") is None

@@ -17,16 +17,16 @@ from catalog.engine import make_engine
 from catalog.repositories import TenantCatalog
 from catalog.run_records import ConnectorRecord, RunPipeline
 from catalog.schemas_ddl import FieldDefinition
-from connectors.base import Resume
 from flows.resume import Continuation
 from flows.runtime.execute import Execution, RunTotals, run_in_threads
 from flows.runtime.job import Job
 from flows.runtime.prepare import prepare
+from tests.flows.runtime.quiet import Quiet
 
 FIELDS = ("id bigint", "name text", "amount integer")
 
 
-class Notebook:
+class Notebook(Quiet):
     """A journal that keeps the run's lines."""
 
     def __init__(self) -> None:
@@ -36,12 +36,6 @@ class Notebook:
     def rejected(self, stage: int, partition: int, node: str, cells: pl.DataFrame, *, warning: bool) -> None:
         with self._lock:
             self.lines += [f"row {row}: {error}" for row, error in cells.select("row", "error").rows()]
-
-    def progress(self, stage: int, partition: int, status: str, committed: Resume) -> None:
-        """Nobody looks."""
-
-    def forget(self) -> None:
-        """Nothing is kept here between runs."""
 
     def log(self, stage: str, message: str) -> None:
         with self._lock:

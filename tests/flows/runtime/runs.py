@@ -12,15 +12,15 @@ from uuid import uuid4
 import polars as pl
 
 from catalog.run_records import ConnectorRecord, RunPipeline
-from connectors.base import Resume
 from flows.resume import Continuation
 from flows.runtime.execute import Execution, RunTotals, run_in_threads
 from flows.runtime.job import Job
 from flows.runtime.prepare import prepare
+from tests.flows.runtime.quiet import Quiet
 
 
 @dataclass
-class Told:
+class Told(Quiet):
     """A journal that keeps the rejected cells as (node, row, column, value, error)."""
 
     cells: list[tuple[Any, ...]] = field(default_factory=list)
@@ -30,12 +30,6 @@ class Told:
     def rejected(self, stage: int, partition: int, node: str, cells: pl.DataFrame, *, warning: bool) -> None:
         with self._lock:
             self.cells += [(node, row, column, value, error) for row, column, value, error, _ in cells.rows()]
-
-    def progress(self, stage: int, partition: int, status: str, committed: Resume) -> None:
-        pass
-
-    def forget(self) -> None:
-        """Nothing is kept here between runs."""
 
     def log(self, stage: str, message: str) -> None:
         self.lines.append(message)

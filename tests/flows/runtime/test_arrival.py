@@ -88,6 +88,16 @@ def test_a_loaded_file_goes_to_the_archive(shop: Shop) -> None:
     assert piece["path"] == "in/a.csv"
 
 
+def test_an_archive_node_says_where_a_loaded_file_goes(shop: Shop) -> None:
+    put(shop, "a.csv")
+    asked = job(shop)
+    asked.pipeline.ir["nodes"][0]["config"] = {"path": "in/"}
+    last = asked.pipeline.ir["nodes"][-1]["id"]
+    asked.pipeline.ir["nodes"].append({"id": "arc", "kind": "archive", "input": last, "folder": "in/done/"})
+    assert load(shop, asked)[0].rows_out == 4
+    assert tree(shop) == ["done/a.csv"]
+
+
 def test_several_files_go_together(shop: Shop) -> None:
     for number in range(3):
         put(shop, f"{number}.csv", f"id,name,amount,day\n{number},x,1,2024-01-01\n")

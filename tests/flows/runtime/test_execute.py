@@ -20,6 +20,7 @@ from flows.runtime.job import Job
 from flows.runtime.limits import ErrorBudget, RunFailed
 from flows.runtime.partition import Stopped, Work, run_partition
 from flows.runtime.prepare import PlanFailed, SourceChanged, prepare, stored_plan
+from tests.flows.runtime.quiet import Quiet
 
 pytestmark = pytest.mark.postgres
 
@@ -32,7 +33,7 @@ FIELDS = [
 ]
 
 
-class Notebook:
+class Notebook(Quiet):
     """A journal that keeps what it is told, the way the catalog does: a cell told twice is there once."""
 
     def __init__(self) -> None:
@@ -49,9 +50,6 @@ class Notebook:
     def progress(self, stage: int, partition: int, status: str, committed: Resume) -> None:
         with self._lock:
             self.states[(stage, partition)] = (status, committed)
-
-    def forget(self) -> None:
-        """Nothing is kept here between runs."""
 
     def log(self, stage: str, message: str) -> None:
         with self._lock:
@@ -250,7 +248,7 @@ def _until(execution: Execution, rows: int) -> int:
     loader = StopAfter(prepared.modes["tgt"].loader(0, 0, "src"), rows, stop)
     budget = ErrorBudget(0, None)
     source = prepared.sources["src"]
-    feed = SourceFeed(source, stage.partitions[0], stage.schema, batch_rows=10_000)
+    feed = SourceFeed(source, stage, stage.partitions[0], batch_rows=10_000)
     work = Work(stage, stage.partitions[0], feed, {"tgt": loader}, execution.journal, budget, stop)
     with pytest.raises(Stopped):
         run_partition(work)

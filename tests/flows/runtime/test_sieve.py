@@ -101,6 +101,12 @@ def test_every_rule_a_row_breaks_is_told_and_the_row_counts_once() -> None:
     assert tally.nodes["check"]["failed"] == 1
 
 
+def test_a_row_that_fails_a_rule_is_told_although_a_value_that_nobody_uses_cannot_be_computed() -> None:
+    op = {"type": "expression", "field": "unused", "expression": "cast(name as int)"}
+    _, _, rejects = run(rows(id=[1, 2], name=["x", "22"]), [op], [{"field": "name", "rule": "starts_with:2"}])
+    assert cells(rejects) == [("check", 1, "name", "x", "Must start with 2", "r0")]
+
+
 def test_skip_drops_without_an_error_and_warn_loads_with_one() -> None:
     rules = [{"field": "id", "rule": "gt:0", "onFail": "skip"}, {"field": "name", "rule": "not_null", "onFail": "warn"}]
     frame, tally, rejects = run(rows(id=[-1, 5], name=[None, None]), None, rules)

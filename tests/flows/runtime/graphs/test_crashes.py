@@ -54,12 +54,12 @@ class Bomb:
 @contextmanager
 def armed(bomb: Bomb) -> Iterator[None]:
     """The bomb at every place where something outlives the process."""
-    from connectors.postgresql import loader
+    from connectors.postgresql import loader, session
 
     places: list[tuple[Any, str]] = [
         (staging_files.StagingFiles, "write"),
         (staging_files.StagingFiles, "sink"),
-        (sending, "move_ledger"),
+        (session, "move_ledger"),
         (sending, "note_sent"),
         (sending.SendingLoader, "write"),
         (loader, "move_ledger"),
@@ -124,7 +124,7 @@ def fill(mill: Mill) -> None:
     mill.table("latest", "id bigint, customer bigint")
 
 
-def check(mill: Mill) -> None:
+def check_tables(mill: Mill) -> None:
     good = [(n, c, a) for n, c, a in ORDERS if a != "bad"]
     kinds = dict(CUSTOMERS)
     assert mill.rows("SELECT id, customer, amount, kind FROM big ORDER BY id") == [
@@ -137,6 +137,11 @@ def check(mill: Mill) -> None:
     assert found == {kind: (len(amounts), sum(amounts)) for kind, amounts in groups.items() if amounts}
     latest = {c: n for n, c, _ in good}
     assert mill.rows("SELECT id, customer FROM latest ORDER BY id") == sorted((n, c) for c, n in latest.items())
+
+
+def check(mill: Mill) -> None:
+    check_tables(mill)
+    latest, found = mill.rows("SELECT FROM latest"), mill.rows("SELECT FROM counts")
     flow = mill.flow("orders", "clean", "both", "by", "big", "small", "groups", "counts", "one", "latest")
     assert flow["orders"] == (400, 400, 0, 0)
     assert flow["clean"] == (400, 392, 8, 0)

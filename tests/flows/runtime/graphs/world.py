@@ -47,6 +47,7 @@ class Mill:
 
     def __init__(self, root: Path, url: str) -> None:
         self.root, self.url = root, url
+        self.staging: Path | str | None = None
         self.journal = Notebook()
 
     def table(self, name: str, columns: str) -> None:
@@ -77,7 +78,7 @@ class Mill:
         connector = ConnectorRecord("conn_1", "local_fs", {})
         pipeline = RunPipeline("pipe_1", "default", "P", ir, 1, connector, config, tables)
         continues = Continuation(root_run_id=root or run_id, earlier_plan=earlier)
-        job = Job(run_id, pipeline, self.url, self.root, continues)
+        job = Job(run_id, pipeline, self.url, self.root, continues, staging_root=self.staging)
         return Execution(prepare(job), self.journal)
 
     def run(self, nodes: Iterable[Node], **options: Any) -> RunTotals:

@@ -1,0 +1,150 @@
+"""`nullRate`, `uniqueness`, `freshness` and `statistic`"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+import polars as pl
+
+from flows.compile.dataset_rules.base import Assertion, Facts, Needed, Verdict
+from flows.compile.dataset_rules.measure import Measure, added, greatest, least, moments
+from flows.compile.dataset_rules.rows import ROWS, between, counted, within
+from flows.compile.gather import Gather
+from flows.compile.grouping import amount, side
+from flows.compile.scope import Scope
+from flows.compile.step import Step
+from ir.dataset_rules import Freshness, NullRate, Statistic, Uniqueness
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_DAY_US = 24 * 60 * 60 * 1_000_000
+_VALUE = "value"
+
+
+def null_rate(rule: NullRate, scope: Scope, path: str) -> Assertion:
+    """See NullRate."""
+    scope.column(rule.field, f"{path}.field")
+    nulls = Measure(f"nulls of {rule.field}", (pl.col(rule.field).null_count(),), added)
+
+    def judge(facts: Facts) -> Verdict:
+        missing, rows = facts.count(nulls), facts.count(ROWS)
+        rate = missing / rows if rows else 0.0
+        return Verdict(rate <= rule.max, f"{missing:,} of {counted(rows)}, {rate:.4g}")
+
+    wants = f"at most {rule.max:g} of the rows without a value in '{rule.field}'"
+    return Assertion(path, wants, rule.on_fail, (Needed(ROWS), Needed(nulls)), judge)
+
+
+def uniqueness(rule: Uniqueness, scope: Scope, path: str) -> Assertion:
+    """See Uniqueness."""
+    for index, name in enumerate(rule.fields):
+        scope.column(name, f"{path}.fields[{index}]")
+    named = ", ".join(rule.fields)
+    different = _distinct(scope, rule.fields, f"different {named}", f"{path}.fields")
+
+    def judge(facts: Facts) -> Verdict:
+        found, rows = facts.count(different.measure), facts.count(ROWS)
+        rate = found / rows if rows else 1.0
+        return Verdict(rate >= rule.min, f"{found:,} different of {counted(rows)}, {rate:.4g}")
+
+    wants = f"at least {rule.min:g} of the rows different in {named}"
+    return Assertion(path, wants, rule.on_fail, (Needed(ROWS), different), judge)
+
+
+def freshness(rule: Freshness, scope: Scope, path: str) -> Assertion:
+    """See Freshness."""
+    have = scope.column(rule.field, f"{path}.field")
+    if not isinstance(have, pl.Date | pl.Datetime):
+        message = f"'freshness' needs a date or a time, but '{rule.field}' is {have}"
+        raise scope.fault(f"{path}.field", "wrong_type", message, "cast the field before")
+    micros = pl.col(rule.field).max().cast(pl.Datetime("us")).cast(pl.Int64)
+    if isinstance(have, pl.Date):
+        micros += _DAY_US
+    elif have.time_zone is not None:
+        micros = pl.col(rule.field).max().dt.convert_time_zone("UTC").cast(pl.Datetime("us", "UTC")).cast(pl.Int64)
+    newest = Measure(f"newest {rule.field}", (micros,), greatest)
+
+    def judge(facts: Facts) -> Verdict:
+        value = facts.number(newest)
+        if value is None:
+            return Verdict(holds=False, found="no value")
+        # In numbers: a date may lie further ahead than Python's calendar goes.
+        age = (facts.now - _EPOCH) / timedelta(hours=1) - value / 3_600_000_000
+        return Verdict(age <= rule.max_age_hours, f"{max(age, 0):,.1f} hours old")
+
+    wants = f"the newest '{rule.field}' at most {rule.max_age_hours:g} hours old"
+    return Assertion(path, wants, rule.on_fail, (Needed(newest),), judge, rule.field)
+
+
+def statistic(rule: Statistic, scope: Scope, path: str) -> Assertion:
+    """See Statistic."""
+    have = scope.column(rule.field, f"{path}.field")
+    if rule.fn not in ("count", "count_distinct") and not (have.is_numeric() or have == pl.Null):
+        message = f"'{rule.fn}' needs numbers, but '{rule.field}' is {have}"
+        raise scope.fault(f"{path}.field", "wrong_type", message, "cast the field before")
+    needed = _needed(rule, scope, have, path)
+
+    def judge(facts: Facts) -> Verdict:
+        value = _value(rule, facts, needed)
+        if value is None:
+            return Verdict(holds=False, found="no value")
+        return Verdict(
+            within(value, rule.min, rule.max), f"{value:,.10g}" if isinstance(value, float) else f"{value:,}"
+        )
+
+    wants = f"{rule.fn} of '{rule.field}' {between(rule.min, rule.max)}"
+    return Assertion(path, wants, rule.on_fail, (needed,), judge, rule.field)
+
+
+def _needed(rule: Statistic, scope: Scope, have: pl.DataType, path: str) -> Needed:
+    value = pl.col(rule.field)
+    # Integers sum exactly; everything else, decimals too, is compared with the bounds as a float.
+    number = value.cast(pl.Int128) if have.is_integer() else value.cast(pl.Float64)
+    name, has_values = f"{rule.fn} of {rule.field}", value.count() > 0
+    match rule.fn:
+        case "count":
+            return Needed(Measure(name, (value.count(),), added))
+        case "count_distinct":
+            return _distinct(scope, (rule.field,), name, f"{path}.field", nulls=False)
+        case "sum":
+            return Needed(Measure(name, (pl.when(has_values).then(number.sum()),), added))
+        case "min":
+            return Needed(Measure(name, (number.min(),), least))
+        case "max":
+            return Needed(Measure(name, (number.max(),), greatest))
+        case "mean" | "stddev":
+            number = value.cast(pl.Float64)
+            square = number.var(ddof=0) * value.count()
+            return Needed(Measure(f"moments of {rule.field}", (value.count(), number.mean(), square), moments))
+        case "median":
+            median = amount(scope, "median", rule.field, f"{path}.field").cast(pl.Float64)
+
+            def evaluate(frames: Sequence[pl.LazyFrame]) -> pl.LazyFrame:
+                return frames[0].select(median.alias(_VALUE))
+
+            only = Gather((side(scope, (), path, values=(rule.field,)),), evaluate, {})
+            step = Step(scope.node, scope.path, name, gather=only)
+            return Needed(Measure(name, (pl.col(_VALUE).max(),), greatest), step)
+
+
+def _value(rule: Statistic, facts: Facts, needed: Needed) -> int | float | None:
+    if rule.fn not in ("mean", "stddev"):
+        found = facts.number(needed.measure)
+        return (found or 0) if rule.fn in ("count", "count_distinct") else found
+    many, mean, square = facts.of(needed.measure)
+    if rule.fn == "mean" or not many:
+        return mean
+    # Of a sample, as SQL's stddev: one value has none.
+    return math.sqrt(square / (many - 1)) if many > 1 and square is not None else None
+
+
+def _distinct(scope: Scope, fields: Sequence[str], name: str, where: str, *, nulls: bool = True) -> Needed:
+    """How many different combinations of values the fields have."""
+
+    def evaluate(frames: Sequence[pl.LazyFrame]) -> pl.LazyFrame:
+        rows = frames[0].select(fields)
+        return (rows if nulls else rows.drop_nulls()).unique().select(pl.len().cast(pl.Int64).alias(_VALUE))
+
+    gather = Gather((side(scope, fields, where, values=()),), evaluate, {})
+    return Needed(Measure(name, (pl.col(_VALUE).sum(),), added), Step(scope.node, scope.path, name, gather=gather))

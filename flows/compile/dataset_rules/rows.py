@@ -1,0 +1,58 @@
+"""`rowCount` and `rowCountAnomaly`"""
+
+from __future__ import annotations
+
+import polars as pl
+
+from flows.compile.dataset_rules.base import Assertion, Facts, Needed, Verdict
+from flows.compile.dataset_rules.measure import Measure, added
+from flows.compile.scope import Scope
+from ir.dataset_rules import RowCount, RowCountAnomaly
+
+ROWS = Measure("rows", (pl.len(),), added)
+
+
+def row_count(rule: RowCount, scope: Scope, path: str) -> Assertion:
+    """See RowCount."""
+
+    def judge(facts: Facts) -> Verdict:
+        rows = facts.count(ROWS)
+        return Verdict(within(rows, rule.min, rule.max), counted(rows))
+
+    return Assertion(path, f"{between(rule.min, rule.max)} rows", rule.on_fail, (Needed(ROWS),), judge)
+
+
+def row_count_anomaly(rule: RowCountAnomaly, scope: Scope, path: str) -> Assertion:
+    """See RowCountAnomaly."""
+    most = f"{rule.max_deviation_pct:g} %"
+
+    def judge(facts: Facts) -> Verdict:
+        rows = facts.count(ROWS)
+        before = facts.earlier(rule.lookback_runs)
+        if not before:
+            return Verdict(holds=True, found=f"{counted(rows)}; no earlier run to compare with")
+        usual = sum(before) / len(before)
+        apart = abs(rows - usual) / usual * 100 if usual else (0.0 if rows == 0 else float("inf"))
+        runs = "the run" if len(before) == 1 else f"the {len(before)} runs"
+        found = f"{counted(rows)}, {apart:,.1f} % off the mean of {runs} before, {usual:,.0f}"
+        return Verdict(apart <= rule.max_deviation_pct, found)
+
+    wants = f"rows within {most} of those of the last {rule.lookback_runs} runs"
+    return Assertion(path, wants, rule.on_fail, (Needed(ROWS),), judge)
+
+
+def within(value: float, least: float | None, most: float | None) -> bool:
+    """Whether a value lies between bounds that may be missing; NaN lies nowhere."""
+    return value == value and (least is None or value >= least) and (most is None or value <= most)  # noqa: PLR0124
+
+
+def between(least: float | None, most: float | None) -> str:
+    """The bounds for people."""
+    if least is None:
+        return f"at most {most:,}"
+    return f"at least {least:,}" if most is None else f"{least:,} to {most:,}"
+
+
+def counted(rows: int) -> str:
+    """So many rows, for people."""
+    return f"{rows:,} row{'' if rows == 1 else 's'}"

@@ -1,0 +1,132 @@
+"""A run's datasets with their facets: schemas, column lineage, and the rows that were read and written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from openlineage.client.event_v2 import InputDataset, OutputDataset
+from openlineage.client.facet_v2 import (
+    DatasetFacet,
+    column_lineage_dataset,
+    input_statistics_input_dataset,
+    output_statistics_output_dataset,
+    schema_dataset,
+)
+
+from flows.lineage.graph import Place, Root, Use
+from flows.lineage.openlineage.naming import DatasetName, source_name, table_name
+from flows.lineage.openlineage.observed import Observed
+from flows.lineage.targets import TargetLineage
+from flows.runtime.job import Job
+from ir import PipelineIR
+from ir.nodes import SourceNode, TargetNode
+from ir.schema import Schema
+
+Counters = Mapping[str, Mapping[str, int]]
+"""The rows of each node, as a run's snapshot has them; empty while it runs."""
+
+_MAX_TEXT = 500
+"""An expression may be long; its document has all of it."""
+
+
+@dataclass(slots=True)
+class _Dataset:
+    """What is put together for a dataset, which several nodes may read or write."""
+
+    schema: dict[str, str] = field(default_factory=dict)
+    rows: int | None = None
+    lineage: list[TargetLineage] = field(default_factory=list)
+
+    def add(self, schema: Schema, rows: int | None) -> None:
+        self.schema |= {column.name: column.data_type for column in schema}
+        if rows is not None:
+            self.rows = (self.rows or 0) + rows
+
+    @property
+    def facets(self) -> dict[str, DatasetFacet]:
+        """The columns, where they are known."""
+        if not self.schema:
+            return {}
+        fields = [schema_dataset.SchemaDatasetFacetFields(name, kind) for name, kind in self.schema.items()]
+        return {"schema": schema_dataset.SchemaDatasetFacet(fields)}
+
+
+class Datasets:
+    """The datasets of one run."""
+
+    def __init__(self, job: Job, ir: PipelineIR, found: Observed) -> None:
+        self._job, self._ir, self._found = job, ir, found
+        self._names = {node.id: source_name(node, job) for node in ir.nodes if isinstance(node, SourceNode)}
+
+    def inputs(self, counters: Counters) -> list[InputDataset]:
+        """The sources, and the tables that rows are looked up in."""
+        datasets: dict[DatasetName, _Dataset] = {}
+        for node, name in self._names.items():
+            read = counters.get(node, {}).get("rowsIn")
+            datasets.setdefault(name, _Dataset()).add(self._found.schemas.get(node, ()), read)
+        roots = {root for target in self._found.targets for root in _roots(target)}
+        for table in sorted({root.table for root in roots if root.table is not None}):
+            datasets.setdefault(table_name(table, self._job.database_url), _Dataset())
+        return [
+            InputDataset(
+                *name,
+                facets=each.facets,
+                inputFacets={}
+                if each.rows is None
+                else {"inputStatistics": input_statistics_input_dataset.InputStatisticsInputDatasetFacet(each.rows)},
+            )
+            for name, each in datasets.items()
+        ]
+
+    def outputs(self, counters: Counters) -> list[OutputDataset]:
+        """The tables that are loaded."""
+        lineage = {target.node.id: target for target in self._found.targets}
+        datasets: dict[DatasetName, _Dataset] = {}
+        for node in self._ir.nodes:
+            if isinstance(node, TargetNode):
+                dataset = datasets.setdefault(table_name(node.table, self._job.database_url), _Dataset())
+                dataset.add(self._found.schemas.get(node.id, ()), counters.get(node.id, {}).get("rowsOut"))
+                dataset.lineage += [lineage[node.id]] if node.id in lineage else []
+        return [
+            OutputDataset(
+                *name,
+                facets={**each.facets, **self._column_lineage(each.lineage)},
+                outputFacets={}
+                if each.rows is None
+                else {
+                    "outputStatistics": output_statistics_output_dataset.OutputStatisticsOutputDatasetFacet(each.rows)
+                },
+            )
+            for name, each in datasets.items()
+        ]
+
+    def _column_lineage(self, targets: Iterable[TargetLineage]) -> dict[str, DatasetFacet]:
+        fields: dict[str, list[column_lineage_dataset.InputField]] = {}
+        rows: list[column_lineage_dataset.InputField] = []
+        for target in targets:
+            for column in target.columns:
+                told = _text(column.steps)
+                inputs = [self._input(each.root, each.uses, told) for each in column.inputs]
+                fields.setdefault(column.name, []).extend(inputs)
+            rows += [self._input(row.root, [Use(row.subtype)], _text(row.steps)) for row in target.rows]
+        if not fields:
+            return {}
+        made = {name: column_lineage_dataset.Fields(inputs) for name, inputs in fields.items()}
+        return {"columnLineage": column_lineage_dataset.ColumnLineageDatasetFacet(made, rows)}
+
+    def _input(self, root: Root, uses: Iterable[Use], told: str | None) -> column_lineage_dataset.InputField:
+        name = self._names[root.node] if root.node is not None else table_name(root.table or "", self._job.database_url)
+        transformations = [
+            column_lineage_dataset.Transformation(use.type, use.subtype.upper(), told, use.masking) for use in uses
+        ]
+        return column_lineage_dataset.InputField(*name, root.column, transformations)
+
+
+def _roots(target: TargetLineage) -> Iterable[Root]:
+    yield from (each.root for column in target.columns for each in column.inputs)
+    yield from (row.root for row in target.rows)
+
+
+def _text(steps: Iterable[Place]) -> str | None:
+    return " → ".join(step.label for step in steps)[:_MAX_TEXT] or None

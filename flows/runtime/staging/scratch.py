@@ -1,0 +1,67 @@
+"""A folder of this process alone for files on their way to and from an object store; nothing of it outlives long.
+
+It is locked for as long as the process is alive, so the next process on this machine knows what a killed one left.
+"""
+
+from __future__ import annotations
+
+import atexit
+import fcntl
+import os
+import shutil
+import tempfile
+import threading
+from contextlib import suppress
+from pathlib import Path
+
+_PREFIX = "headrace-rows-"
+
+_alone = threading.Lock()
+_mine: tuple[int, Path] | None = None
+"""The process it belongs to: a fork makes its own."""
+
+
+def scratch_folder() -> Path:
+    """The folder, below TMPDIR; made at the first call. Raises OSError."""
+    global _mine  # noqa: PLW0603
+    with _alone:
+        if _mine is None or _mine[0] != os.getpid():
+            _sweep()
+            _mine = os.getpid(), _made()
+            atexit.register(_discard, *_mine)
+        return _mine[1]
+
+
+def _made() -> Path:
+    while True:
+        path = Path(tempfile.mkdtemp(prefix=_PREFIX))
+        locked = _lock(path)
+        if locked is not None and path.exists():  # else somebody swept between the two steps
+            return path
+
+
+def _sweep() -> None:
+    for path in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        with suppress(OSError):
+            if path.lstat().st_uid == os.getuid() and (locked := _lock(path)) is not None:
+                shutil.rmtree(path, ignore_errors=True)
+                os.close(locked)
+
+
+def _lock(path: Path) -> int | None:
+    """The open file that holds the lock; None when another process has it, or the folder is gone."""
+    try:
+        opened = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(opened)
+        return None
+    return opened
+
+
+def _discard(process: int, path: Path) -> None:
+    if process == os.getpid():
+        shutil.rmtree(path, ignore_errors=True)

@@ -1,0 +1,61 @@
+"""A whole run under Prefect tells OpenLineage, and one that cannot tell it all ends as it would have."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from deployments.stack.environment import base_environment, headrace_environment
+from tests.conftest import RunningStack
+from tests.rest import Api
+
+pytestmark = pytest.mark.stack
+
+
+def test_a_run_tells_its_start_and_its_end_although_somebody_cannot_be_reached(
+    stack: RunningStack, tmp_path: Path
+) -> None:
+    with closing(Api(stack)) as api:
+        api.create()
+        told = tmp_path / "openlineage.jsonl"
+        settings = {
+            "database_url": stack.database_url,
+            "files_root": stack.files_root,
+            "key_pepper": "a pepper for this test",
+            "openlineage_file": told,
+            "openlineage_url": "http://127.0.0.1:9",
+            "openlineage_namespace": "shop",
+        }
+        environment = base_environment() | headrace_environment(settings)
+        environment |= {"PREFECT_API_URL": stack.prefect_api_url, "PREFECT_HOME": str(tmp_path)}
+        run = f"import asyncio, flows.run; asyncio.run(flows.run.run_pipeline({api.pipeline!r}, 'default'))"
+        command = [sys.executable, "-P", "-c", run]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+        assert done.returncode == 0, done.stderr
+        assert len(api.rows()) == 2
+
+        start, end = map(json.loads, told.read_text().splitlines())
+        assert [(event["eventType"], event["job"]["namespace"]) for event in (start, end)] == [
+            ("START", "shop"),
+            ("COMPLETE", "shop"),
+        ]
+        run_id = end["run"]["facets"]["headrace_run"]["runId"]
+        assert end["run"]["runId"].replace("-", "") == run_id.removeprefix("run_")
+        [source], [table] = end["inputs"], end["outputs"]
+        assert source["name"] == str(api.file)
+        assert table["name"].endswith(api.table)
+        assert source["inputFacets"]["inputStatistics"]["rowCount"] == 3
+        assert table["outputFacets"]["outputStatistics"]["rowCount"] == 2
+        assert set(table["facets"]["columnLineage"]["fields"]) == {"amount", "note"}
+
+        with psycopg.connect(stack.database_url) as connection:
+            query = "SELECT message FROM headrace.run_log WHERE run_id = %s AND message LIKE 'OpenLineage%%'"
+            assert connection.execute(query, (run_id,)).fetchall() == [
+                ("OpenLineage was not told everything about this run: 127.0.0.1:9 cannot be reached (ConnectionError)",)
+            ]

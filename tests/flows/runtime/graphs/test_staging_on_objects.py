@@ -1,0 +1,96 @@
+"""Stages that exchange rows by an object store: nothing else is shared, and a run goes on elsewhere."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from flows.runtime.execute import run_in_threads
+from flows.runtime.prepare import stored_plan
+from flows.runtime.staging import scratch
+from tests.flows.runtime.graphs.test_crashes import check, check_tables, fill, nodes
+from tests.flows.runtime.graphs.world import Mill
+from tests.object_store import ObjectStore
+
+pytestmark = pytest.mark.postgres
+
+_DIES = """
+import os, sys
+from pathlib import Path
+from flows.compile import gather
+from flows.runtime import bucket
+from flows.runtime.execute import run_in_threads
+from tests.flows.runtime.graphs.test_crashes import nodes
+from tests.flows.runtime.graphs.world import Mill
+
+gather._ONE_BUCKET_ROWS = 0
+bucket.BATCH_ROWS = 4
+reads = bucket.BucketFeed.read
+
+def read(feed, rows_done, position):
+    for number, batch in enumerate(reads(feed, rows_done, position)):
+        if number == 6:  # the first of its rows are loaded
+            os.kill(os.getpid(), 9)
+        yield batch
+
+bucket.BucketFeed.read = read
+mill = Mill(Path(sys.argv[1]), sys.argv[2])
+mill.staging = sys.argv[3]
+run_in_threads(mill.execution(nodes(), parallelism=2, batch=97))
+"""
+
+
+@pytest.fixture(autouse=True)
+def url(mill: Mill, object_store: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> str:
+    for name, value in object_store.environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("flows.compile.gather._ONE_BUCKET_ROWS", 0)
+    mill.staging = object_store.url()
+    return mill.staging
+
+
+def test_a_graph_runs_with_nothing_but_an_object_store_between_its_stages(
+    mill: Mill, object_store: ObjectStore, url: str
+) -> None:
+    fill(mill)
+    mill.run(nodes(), batch=97)
+    check(mill)
+    assert object_store.names(url) == []
+    put = [path for method, path in object_store.asked if method == "PUT" and url.removeprefix("s3:/") in path]
+    assert len(put) > 20
+    assert list(scratch.scratch_folder().iterdir()) == []
+
+
+def test_a_run_whose_process_is_killed_goes_on_in_another_folder(
+    mill: Mill, object_store: ObjectStore, url: str, tmp_path: Path
+) -> None:
+    fill(mill)
+    elsewhere = tmp_path / "another machine"
+    elsewhere.mkdir()
+    killed = subprocess.run(
+        [sys.executable, "-c", _DIES, str(mill.root), mill.url, url],
+        cwd=elsewhere,
+        env=os.environ | {"TMPDIR": str(elsewhere), "PYTHONPATH": str(Path(__file__).parents[4])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    evaluated = [name for name in object_store.names(url) if "/rows-" in name]
+    assert evaluated
+    loaded = [len(mill.rows(f"SELECT FROM {table}")) for table in ("big", "small", "latest")]
+    assert 0 < sum(loaded) < 392
+    asked = len(object_store.asked)
+
+    again = mill.execution(nodes(), "run_2", root="run_1", earlier=stored_plan(mill.execution(nodes()).prepared))
+    totals = run_in_threads(again)
+    check_tables(mill)
+    assert totals.rows_in == 436
+    written = {path for method, path in object_store.asked[asked:] if method == "PUT"}
+    assert not [name for name in evaluated if any(path.endswith(name) for path in written)]  # what was done, is kept
+    assert object_store.names(url) == []
