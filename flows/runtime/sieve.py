@@ -20,6 +20,9 @@ from flows.compile.step import Check, Step
 from flows.runtime.tally import DISCARDED, MADE, UNANSWERED, Tally
 
 _KEEP = "__keep"
+_ALL_OF_IT = pl.QueryOptFlags(projection_pushdown=False)
+"""An expression whose column nobody takes is computed too: else its row would fail only in batches that are run step by
+step, for another row's sake."""
 _REJECTS = pl.Schema(REJECT_SCHEMA)
 
 
@@ -56,7 +59,7 @@ def sieve(segment: Segment, frame: pl.DataFrame, tally: Tally) -> Sieved:
         for broadcast in step.broadcasts:
             broadcast.load()
     try:
-        out = _query(segment.steps, frame).collect()
+        out = _query(segment.steps, frame).collect(optimizations=_ALL_OF_IT)
     except PolarsError as error:
         return _one_by_one(segment.steps, frame, tally, error)
     flags = [name for name in out.columns if name.startswith("__f")]
