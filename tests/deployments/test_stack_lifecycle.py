@@ -111,9 +111,8 @@ def test_a_part_that_dies_is_started_again(data: Path) -> None:
     ):
         kill(what)
         eventually(lambda told=told: told in log.read_text() or None)
-    eventually(lambda: answers(f"{state.api_url}/pipelines", headers) or None)
+    kill("api.app:create_app")  # before it has lived for long
     eventually(lambda: answers(f"{state.prefect_api_url}/ready", {}) or None)
-    kill("api.app:create_app")
     eventually(lambda: "SIGKILL (2 times in a row: see" in log.read_text() or None)
     eventually(lambda: answers(f"{state.api_url}/pipelines", headers) or None)
     assert "Traceback" not in log.read_text()
