@@ -207,6 +207,8 @@ class Published:
     skipped: int = 0
     rejects: pl.DataFrame = field(default_factory=lambda: no_rejects().with_columns(partition=pl.lit(0, pl.Int32)))
     settled: Sequence[int] = ()
+    note: str | None = None
+    """What else became of the table, for the run's log."""
 
 
 class PublishCallback(Protocol):

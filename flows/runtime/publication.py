@@ -41,6 +41,8 @@ def run_publication(work: Publication) -> Resume:
             told = masked_cells(cells.drop("partition"), work.load.private)
             work.journal.rejected(work.load.stage, int(str(partition)), target, told, warning=False)
         work.budget.record((work.number, work.index), failed, 0)
+        if published.note is not None:
+            work.journal.log("load", f"{target}: {published.note}")
         tally = Tally.of([target])
         tally.add(target, rowsOut=published.loaded, failed=failed, skipped=published.skipped)
         return Resume(

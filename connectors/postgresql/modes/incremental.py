@@ -106,7 +106,14 @@ class IncrementalWatermark:
         if self._replays:
             query = sql.SQL("SELECT {} FROM {} WHERE {}").format(sql.Identifier(STAGED_ROW), staged, taken)
             settled = [number for (number,) in connection.execute(query)]
-        return Published(moved.rows, int(row[0]) - moved.rows - refused.height, moved.rejects, settled)
+        skipped = int(row[0]) - moved.rows - refused.height
+        return Published(moved.rows, skipped, moved.rejects, settled, self._note(mark, reached))
+
+    def _note(self, before: str | None, reached: str | None) -> str:
+        column = self._spec.watermark_column
+        if reached is None:
+            return f"the watermark of {column} stays at {before or 'nothing'}"
+        return f"the watermark of {column} moved from {before or 'nothing'} to {reached}"
 
     def _told(self, rejects: pl.DataFrame) -> pl.DataFrame:
         """Says why a row without a watermark is refused, where the table itself would take it."""

@@ -26,6 +26,7 @@ from flows.runtime.execute import Execution, RunTotals, run_in_threads
 from flows.runtime.job import Job
 from flows.runtime.locks import TargetLocks
 from flows.runtime.prepare import prepare, stored_plan
+from flows.still_open import Open
 from tests.flows.runtime.test_execute import Shop, many
 
 pytestmark = pytest.mark.postgres
@@ -205,9 +206,15 @@ def test_a_run_without_rows_leaves_the_table_alone(shop: ModeShop, ops: list[Any
 
 
 @pytest.mark.parametrize("shop", [INCREMENTAL], indirect=True)
-def test_an_incremental_run_without_rows_is_a_good_one(shop: ModeShop) -> None:
+def test_an_incremental_run_without_rows_is_a_good_one_and_says_where_the_mark_is(shop: ModeShop) -> None:
+    shop.run()
     shop.write("id,name,amount,day\n")
-    assert shop.run() == RunTotals(0, 0, 0, 0)
+    assert shop.run(run_id="run_2", root="run_2") == RunTotals(0, 0, 0, 0)
+    told = [line for _, line in shop.journal.lines if "watermark" in line]
+    assert told == [
+        f"tgt: the watermark of id moved from -1 to {ROWS}",
+        f"tgt: the watermark of id stays at {ROWS}",
+    ]
 
 
 def test_failed_rows_that_are_run_again_are_added(shop: ModeShop) -> None:
@@ -215,7 +222,7 @@ def test_failed_rows_that_are_run_again_are_added(shop: ModeShop) -> None:
     first = shop.execution(rules=strict)
     assert run_in_threads(first) == RunTotals(ROWS, ROWS * 9 // 10, ROWS // 10, 0)
     failed = {
-        (0, p.index): [row for row in range(p.first_row, p.first_row + p.rows) if row % 10 == 0]
+        ("src", p.index): Open([row for row in range(p.first_row, p.first_row + p.rows) if row % 10 == 0], {})
         for p in first.prepared.plan.stages[0].partitions
     }
     replay = Continuation(
