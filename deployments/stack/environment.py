@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import site
 import sysconfig
@@ -21,6 +22,10 @@ def base_environment() -> dict[str, str]:
     kept["PYTHONSAFEPATH"] = "1"
     kept["PYTHONUNBUFFERED"] = "1"
     kept["DO_NOT_TRACK"] = "1"
+    if importlib.util.find_spec("tzdata") is not None:
+        # Prefect lists all time zones whenever it looks at a cron schedule: from files that is 10 ms, from the package
+        # less than one, and there are several looks in each registration.
+        kept.setdefault("PYTHONTZPATH", "")
     kept["PYTHONPATH"] = os.pathsep.join(_python_path(kept.get("PYTHONPATH", "")))
     if not kept["PYTHONPATH"]:
         del kept["PYTHONPATH"]
