@@ -316,11 +316,11 @@ class RunStore:
             failed, read = connection.execute(sums.where(RunPartition.run_id == run_id)).one()
             return int(failed), int(read)
 
-    def failed_rows(self, root_run_id: str) -> dict[tuple[int, int], list[int]]:
-        """The source rows that failed in a chain of runs, ascending, by (stage, partition). Warnings did not fail."""
+    def failed_rows(self, root_run_id: str) -> dict[tuple[int, int, str], list[int]]:
+        """The rows that failed in a chain of runs, by (stage, partition, node). Warnings did not fail."""
         with self._engine.connect() as connection:
             found = connection.execute(_FAILED_ROWS, {"root": root_run_id})
-            return {(stage, partition): list(rows) for stage, partition, rows in found}
+            return {(stage, partition, node): list(rows) for stage, partition, node, rows in found}
 
     def first_of_chain(self, run_id: str) -> str:
         """The run that a chain of retries and replays began with, as far back as runs are known."""
@@ -375,9 +375,9 @@ _COUNT_NODES = text("""
 """)
 
 _FAILED_ROWS = text("""
-    SELECT stage, "partition", array_agg(DISTINCT "row" ORDER BY "row")
+    SELECT stage, "partition", node_id, array_agg(DISTINCT "row")
     FROM headrace.run_errors WHERE root_run_id = :root AND NOT warning
-    GROUP BY stage, "partition"
+    GROUP BY stage, "partition", node_id
 """)
 
 _STORE_ERRORS = text("""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from catalog.run_records import JudgedRule, RejectedCell, RunSnapshot
+from flows.resume import not_replayed
 
 _HEADINGS = ("rowsIn", "rowsOut", "failed", "skipped", "warned")
 _MAX_SENTENCE = 1000
@@ -43,7 +44,7 @@ def run_report(pipeline_name: str, run: RunSnapshot, note: str = "", *, api_url:
         lines += [_error(error) for error in run.first_errors]
         lines += ["", f"All of them: [{path}/errors]({path}/errors), or as CSV", "", *_command(f"{path}/errors", "csv")]
         if run.status == "completed_with_errors" and (run.plan or {}).get("whole") is False:
-            lines += ["", "Mend the rule or the op and start a new run: rows of this pipeline do not run singly."]
+            lines += ["", f"{_cell(not_replayed((run.plan or {}).get('entangling')), _MAX_SENTENCE)}"]
         elif run.status == "completed_with_errors":
             lines += ["", "Mend the rule or the op, then run the failed rows again:", "", *_command(f"{path}/retry")]
     return "\n".join(lines)
@@ -58,7 +59,13 @@ def seconds_of(run: RunSnapshot) -> float | None:
 
 def _failure(run: RunSnapshot, path: str) -> list[str]:
     reason = " ".join((run.failure_reason or "unknown").split())
-    if run.load_strategy == "replace":
+    command = _command(f"{path}/retry")
+    if any(rule.on_fail == "abort" and not rule.holds for rule in run.rules):
+        kept = "A retry would judge the same rows again: mend the file or the rule, then start a new run."
+        if run.rows_out:
+            kept = f"{run.rows_out:,} rows that no such rule holds back are loaded. {kept}"
+        command = _command(f"{path.rpartition('/runs/')[0]}/run")
+    elif run.load_strategy == "replace":
         kept = "The table is as it was before the run: rows are published only when all of them are there."
         if run.rows_out:
             kept = f"{run.rows_out:,} rows were published before it failed; a retry publishes the others."
@@ -66,7 +73,7 @@ def _failure(run: RunSnapshot, path: str) -> list[str]:
         kept = f"The first {run.rows_in:,} rows are dealt with for good: a retry goes on behind them."
     else:
         kept = "No row was committed: a retry starts from the beginning."
-    return [f"**Why:** {_cell(reason, _MAX_SENTENCE)}", "", kept, "", *_command(f"{path}/retry")]
+    return [f"**Why:** {_cell(reason, _MAX_SENTENCE)}", "", kept, "", *command]
 
 
 def _circumstances(run: RunSnapshot, api_url: str, path: str) -> list[tuple[str, str]]:

@@ -12,14 +12,17 @@ from catalog.run_records import RunSnapshot
 from catalog.runs import RunStore
 from connectors.postgresql.ledger import committed_rows, full_load_key, replayed_rows
 from flows.runtime.limits import RunFailed
+from flows.still_open import OpenRows, still_open
 
-OpenRows = Mapping[tuple[int, int], Sequence[int]]
-"""Failed rows by (stage, partition), ascending."""
 
-NOT_REPLAYED = (
-    "Failed rows of this pipeline cannot be run again by themselves: some rows go several ways, or are brought "
-    "together with others (a join, aggregate, deduplicate, ...). Mend what they failed on and start a new run."
-)
+def not_replayed(node: str | None) -> str:
+    """Why failed rows cannot be run again by themselves: the node that brings them together with others, or makes
+    several of one (None: of a run of an earlier version of Headrace)."""
+    stands = f"node '{node}' brings rows together or makes several of one" if node else "their ways are not known"
+    return (
+        f"Failed rows of this pipeline cannot be run again by themselves: {stands}. "
+        "Mend what they failed on and start a new run."
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +78,7 @@ def _retried(original: RunSnapshot, store: RunStore, run_id: str, database_url: 
     if original.status != "completed_with_errors":
         return _behind_ledger(original, original.id, database_url, None, [original.root_run_id])
     if (original.plan or {}).get("whole") is False:
-        raise RunFailed(NOT_REPLAYED)
+        raise RunFailed(not_replayed((original.plan or {}).get("entangling")))
     origin = original.origin_run_id or original.root_run_id
     found = open_rows(original, store, database_url)
     if not found:
@@ -92,24 +95,10 @@ def _retried(original: RunSnapshot, store: RunStore, run_id: str, database_url: 
 
 
 def open_rows(original: RunSnapshot, store: RunStore, database_url: str) -> OpenRows:
-    """The rows that failed in the run and were not loaded by a replay since."""
+    """The rows that failed in the run and were not loaded by a replay since, each where it is still to go."""
     with psycopg.connect(database_url, autocommit=True) as connection:
-        loaded = replayed_rows(connection, original.origin_run_id or original.root_run_id)
-    stages = (original.plan or {}).get("stages", [])
-    targets = {index: _targets(stage) for index, stage in enumerate(stages)}
-    left: dict[tuple[int, int], list[int]] = {}
-    for (stage, partition), rows in store.failed_rows(original.root_run_id).items():
-        done = set[int]().union(*(loaded.get(target, ()) for target in targets.get(stage, ())))
-        if remaining := [row for row in rows if row not in done]:
-            left[(stage, partition)] = remaining
-    return left
-
-
-def _targets(stage: Mapping[str, Any]) -> list[str]:
-    """The targets of a stage of a stored plan."""
-    if "sinks" not in stage:
-        return [stage["nodes"][-1]]
-    return [sink["path"][-1] for sink in stage["sinks"] if "target" in sink]
+        replayed = replayed_rows(connection, original.origin_run_id or original.root_run_id)
+    return still_open(original.plan or {}, store.failed_rows(original.root_run_id), replayed)
 
 
 def _behind_ledger(

@@ -89,7 +89,7 @@ def _check_sources(context: RequestContext, pipeline_id: str, chosen: Runnable, 
 
 def _message(original: RunSnapshot, continues: Continuation) -> str:
     if continues.open_rows is not None:
-        rows = sum(len(numbers) for numbers in continues.open_rows.values())
+        rows = sum(len(found.rows) for found in continues.open_rows.values())
         return f"Replaying {rows} failed rows (original run: {original.id})"
     if continues.committed:
         return f"Resuming from row {continues.committed} (original run: {original.id})"

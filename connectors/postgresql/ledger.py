@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import psycopg
 from psycopg import sql
@@ -117,7 +117,11 @@ SELECT %s, %s, %s, unnest(%s::bigint[]) ON CONFLICT DO NOTHING
 """
 
 _REPLAYED = """
-SELECT target_node, array_agg(row_number) FROM _headrace.replayed WHERE origin_run_id = %s GROUP BY target_node
+SELECT l.source_node, r.target_node, l.target_table, r.rows
+FROM (SELECT run_id, target_node, array_agg(row_number) AS rows FROM _headrace.replayed
+      WHERE origin_run_id = %s GROUP BY run_id, target_node) AS r
+CROSS JOIN LATERAL (SELECT source_node, target_table FROM _headrace.loads AS l
+                    WHERE l.run_id = r.run_id AND l.target_node = r.target_node LIMIT 1) AS l
 """
 
 
@@ -233,13 +237,22 @@ def mark_replayed(
     return cursor.rowcount == len(rows)
 
 
-def replayed_rows(connection: psycopg.Connection[Any], origin_run_id: str) -> dict[str, set[int]]:
-    """The rows that were loaded after all, by target node; none when nothing was ever loaded."""
+class Replayed(NamedTuple):
+    """Rows of a source that replays loaded into a target."""
+
+    source_node: str
+    target_node: str
+    table: str
+    rows: frozenset[int]
+
+
+def replayed_rows(connection: psycopg.Connection[Any], origin_run_id: str) -> list[Replayed]:
+    """The rows that were loaded after all; none when nothing was ever loaded."""
     there = connection.execute("SELECT to_regclass('_headrace.replayed') IS NOT NULL").fetchone()
     if there is None or not there[0]:
-        return {}
+        return []
     found = connection.execute(_REPLAYED, (origin_run_id,))
-    return {target_node: set(rows) for target_node, rows in found}
+    return [Replayed(source, target, table, frozenset(rows)) for source, target, table, rows in found]
 
 
 _FULL = "/full"

@@ -212,7 +212,7 @@ def settle_replayed(connection: psycopg.Connection[Any], spec: LoadSpec, rows: p
             "Another run has loaded some of these failed rows in the meantime.",
             "Retry again: what is left is looked up anew.",
         )
-    release_rows(connection, spec.origin_run_id, spec.quarantine_tables, rows)
+    release_rows(connection, spec.origin_run_id, spec.quarantine_tables, rows, but_of=spec.quarantining_elsewhere)
 
 
 class _Overtaken(Exception):

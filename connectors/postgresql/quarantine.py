@@ -104,12 +104,19 @@ def forget_rows(database_url: str, root_run_id: str, tables: Iterable[str]) -> N
             connection.execute(statement.format(sql.Identifier(*split_name(qualified))), (root_run_id,))
 
 
-def release_rows(connection: psycopg.Connection[Any], root_run_id: str, tables: Iterable[str], rows: pl.Series) -> None:
-    """Takes rows out that were loaded after all, inside the caller's transaction."""
+def release_rows(
+    connection: psycopg.Connection[Any],
+    root_run_id: str,
+    tables: Iterable[str],
+    rows: pl.Series,
+    *,
+    but_of: Sequence[str] = (),
+) -> None:
+    """Takes rows out that were loaded after all, inside the caller's transaction; but not what these nodes keep."""
     for qualified in tables:
-        statement = sql.SQL("DELETE FROM {} WHERE root_run_id = %s AND row_number = ANY(%s)")
+        statement = sql.SQL("DELETE FROM {} WHERE root_run_id = %s AND row_number = ANY(%s) AND node_id <> ALL(%s)")
         table = sql.Identifier(*split_name(qualified))
-        connection.execute(statement.format(table), (root_run_id, rows.to_list()))
+        connection.execute(statement.format(table), (root_run_id, rows.to_list(), list(but_of)))
 
 
 def read_quarantine(

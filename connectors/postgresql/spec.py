@@ -24,9 +24,11 @@ class LoadSpec:
     """`table` is `schema.table`; `columns` are those the batches have, in any order; `database_url` is a libpq URL.
 
     `root_run_id` is the first run of a chain of retries (the ledger's key), `run_id` the present one (the load's).
-    A replay of failed rows has an `origin_run_id`: the root of the runs in which they failed. `planned_rows` are the
-    source rows of the whole load, the same in every attempt; `staged_rows` are those that must have been dealt with
-    before anything of them is published (None: whatever there is), or say so then, where it is not known before.
+    A replay of failed rows has an `origin_run_id`: the root of the runs in which they failed. A row that it loads goes
+    from the `quarantine_tables`, but for what the nodes `quarantining_elsewhere` keep: they are on other ways of it.
+    `planned_rows` are the source rows of the whole load, the same in every attempt; `staged_rows` are those that must
+    have been dealt with before anything of them is published (None: whatever there is), or say so then, where it is not
+    known before.
     """
 
     database_url: str
@@ -39,6 +41,7 @@ class LoadSpec:
     target_node: str
     origin_run_id: str | None = None
     quarantine_tables: tuple[str, ...] = ()
+    quarantining_elsewhere: tuple[str, ...] = ()
     planned_rows: int = 0
     staged_rows: int | Callable[[], int] | None = None
     upsert_key: tuple[str, ...] = ()

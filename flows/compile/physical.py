@@ -15,6 +15,7 @@ from flows.compile.projection import projected
 from flows.compile.stage import Load, Stage
 from flows.compile.upsert_key import missing_keys
 from flows.compile.watermark import missing_watermarks
+from flows.compile.ways import Ways, ways
 from ir import PipelineIR, Problem
 from ir.nodes import TargetNode
 
@@ -49,9 +50,22 @@ class PhysicalPlan:
         )
 
     @property
-    def whole(self) -> bool:
-        """Whether each row goes its way alone and one way only, so that one that failed can be run again by itself."""
-        return self.balanced and all(stage.gathering is None for stage in self._onward)
+    def entangling(self) -> str | None:
+        """The first node that brings rows together or makes several of one; None where each row goes its way alone, so
+        that one that failed can be run again by itself."""
+        for stage in self._onward:
+            if stage.gathering is not None:
+                return stage.gathering.node
+            for segment in stage.segments:
+                if segment.steps[-1].copies > 1:
+                    return segment.steps[-1].node
+        return None
+
+    @property
+    def ways(self) -> list[Ways]:
+        """By stage, for which targets a row that fails at a node is open; nothing where it has one way only."""
+        forked = (any(stretch.forks for stretch in stage.trunk) for stage in self.stages)
+        return [ways(stage.trunk) if forks else {} for stage, forks in zip(self.stages, forked, strict=True)]
 
     @property
     def _onward(self) -> Iterator[Stage]:

@@ -24,6 +24,7 @@ from flows.runtime.batches import cut_at
 from flows.runtime.feed import Feed
 from flows.runtime.journal import Journal
 from flows.runtime.limits import ErrorBudget, RunFailed
+from flows.runtime.replay import settled_rows
 from flows.runtime.sieve import Rejects
 from flows.runtime.tally import AccountingError, Tally
 from flows.runtime.tree import Arrived, pass_through
@@ -124,12 +125,13 @@ def _read(work: Work, stands: Stands) -> Iterator[Batch]:
 
 def _process(work: Work, batches: Iterator[Batch], begin: Stands) -> Iterator[_Processed]:
     failed = {sink: committed.rows_failed for sink, committed in begin.items()}
+    settled = settled_rows(work.partition)
     for batch in batches:
         if work.stop.is_set():
             raise Stopped(f"Partition {work.partition.index + 1} was stopped")
         wanted = [sink for sink, committed in begin.items() if committed.rows_done < batch.rows_done]
         try:
-            arrived = pass_through(work.stage, batch, wanted)
+            arrived = pass_through(work.stage, batch, wanted, settled)
         except Interrupted:
             raise Stopped(f"Partition {work.partition.index + 1} was stopped") from None
         arrived = {sink: arrived[sink] for sink in wanted}

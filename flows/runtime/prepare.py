@@ -18,9 +18,10 @@ from connectors.postgresql.modes.keyed import Keyed
 from connectors.postgresql.modes.scd2 import HISTORY, VALID_FROM
 from connectors.postgresql.tables import Table, describe_table
 from connectors.registry import source_for
-from flows.compile import Load, Stage, TargetColumn, logical_plan, physical_plan, shape_problems
+from flows.compile import Load, PhysicalPlan, Stage, TargetColumn, logical_plan, physical_plan, shape_problems
+from flows.compile.ways import ways
 from flows.enrich import Outside
-from flows.resume import NOT_REPLAYED
+from flows.resume import not_replayed
 from flows.runtime.hooks.check import hook_problems
 from flows.runtime.job import ExecutionConfig, Job, Prepared
 from flows.runtime.limits import RunFailed
@@ -33,6 +34,12 @@ from ir.schema import Field
 
 PARTITIONS_PER_WORKER = 2
 """More partitions than workers, so that one slow partition does not keep the others waiting at the end."""
+
+
+NOWHERE = (
+    "The failed rows have nowhere to go: the targets that they were on their way to are not in the pipeline any more, "
+    "and with the others they are done."
+)
 
 
 class PlanFailed(RunFailed):
@@ -70,8 +77,12 @@ def prepare(job: Job, *, under_way: bool = False) -> Prepared:
     if (earlier := job.continues.earlier_plan) is not None:
         discoveries = {node: _as_before(node, found, earlier) for node, found in discoveries.items()}
     if job.continues.replays:
-        sources = {node: Replay(source) for node, source in sources.items()}
+        for node in {node for node, _ in job.continues.open_rows or ()} - discoveries.keys():
+            raise RunFailed(f"Failed rows are of the source '{node}', which is not in the pipeline any more.")
         discoveries = {node: _open_only(node, found, job, ir) for node, found in discoveries.items()}
+        sources = {
+            node: Replay(source, left_out=_left_out(node, discoveries[node], job)) for node, source in sources.items()
+        }
     targets = {node.id: _columns(node, job) for node in ir.nodes if isinstance(node, TargetNode)}
     schemas = {node: found.schema for node, found in discoveries.items() if found.schema}
     secrets = job.pipeline.connector.credentials
@@ -89,8 +100,10 @@ def prepare(job: Job, *, under_way: bool = False) -> Prepared:
         buckets=earlier_buckets,
         audits=not job.continues.replays,
     )
-    if job.continues.replays and not plan.whole:
-        raise RunFailed(NOT_REPLAYED)
+    if job.continues.replays and plan.entangling is not None:
+        raise RunFailed(not_replayed(plan.entangling))
+    if job.continues.open_rows and not plan.total_rows:
+        raise RunFailed(NOWHERE)
     retry = RetryPolicy(attempts=ir.error_handling.retry.max_attempts)
     gathered: dict[int, dict[int, int]] = {stage.index: {} for stage in plan.stages if stage.gathering is not None}
     modes = {
@@ -133,9 +146,16 @@ def stored_plan(prepared: Prepared) -> dict[str, Any]:
         "sure": {node: sorted(found.sure) for node, found in prepared.discoveries.items()},
         "partitions": partitions,
         **({"claims": claims} if claims else {}),
-        **({} if prepared.plan.whole else {"whole": False}),
+        **_replayable(prepared.plan),
         **({"buckets": gathered, "engine": pl.__version__} if gathered else {}),
     }
+
+
+def _replayable(plan: PhysicalPlan) -> dict[str, Any]:
+    """What a retry for the failed rows alone has to know."""
+    if plan.entangling is not None:
+        return {"whole": False, "entangling": plan.entangling}
+    return {"ways": plan.ways} if any(plan.ways) else {}
 
 
 def parsed(job: Job) -> PipelineIR:
@@ -240,11 +260,20 @@ def _open_only(node: str, found: Discovery, job: Job, ir: PipelineIR) -> Discove
     """The source's failed rows. A replay that is begun again has them in its stored partitions already."""
     if job.continues.open_rows is None:
         return found
-    # A plan that can be replayed has a stage for each source, in the order of the first target that each leads to.
-    sources = dict.fromkeys(_source_of(ir, target.id) for target in ir.nodes if isinstance(target, TargetNode))
-    chains = [stage for stage, source in enumerate(sources) if source == node]
-    rows = {index: numbers for (stage, index), numbers in job.continues.open_rows.items() if stage in chains}
-    return only(found, rows)
+    targets = {
+        target.id: target.table
+        for target in ir.nodes
+        if isinstance(target, TargetNode) and _source_of(ir, target.id) == node
+    }
+    return only(found, {index: rows for (of, index), rows in job.continues.open_rows.items() if of == node}, targets)
+
+
+def _left_out(node: str, found: Discovery, job: Job) -> int:
+    """How many of the source's failed rows have no way to a target in this version."""
+    asked = job.continues.open_rows
+    if asked is None:
+        return 0
+    return sum(len(left.rows) for (of, _), left in asked.items() if of == node) - found.total_rows
 
 
 def _source_of(ir: PipelineIR, node: str) -> str:
@@ -278,6 +307,7 @@ def _mode(stage: Stage, load: Load, job: Job, retry: RetryPolicy, gathered: Mapp
         target_node=load.target.id,
         origin_run_id=job.continues.origin_run_id,
         quarantine_tables=tuple(sorted(set(stage.quarantine.values()))),
+        quarantining_elsewhere=_elsewhere(stage, load),
         planned_rows=stage.rows if stage.gathering is None else stage.gathering.rows,
         staged_rows=stage.rows if gathered is None else lambda: sum(gathered.values()),
         upsert_key=load.target.upsert_key,
@@ -291,6 +321,12 @@ def _mode(stage: Stage, load: Load, job: Job, retry: RetryPolicy, gathered: Mapp
         # What the run published stays: its failed rows are added to it, the table is not replaced by them.
         mode = Append
     return mode(spec)
+
+
+def _elsewhere(stage: Stage, load: Load) -> tuple[str, ...]:
+    """The nodes with quarantine on ways that do not end at the target: what they keep of a row is not its business."""
+    found = ways(stage.trunk)
+    return tuple(node for node in stage.quarantine if load.id not in found[node])
 
 
 def _unfit(ir: PipelineIR, modes: Mapping[str, LoadMode]) -> Iterator[Problem]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 import polars as pl
 
-from connectors.base import Batch
+from connectors.base import ROW, Batch
 from flows.compile.branch import ROUTE, taking
 from flows.compile.stage import Outlet, Sending, Stage, Stretch
 from flows.runtime.sieve import Rejects, sieve
@@ -23,11 +23,14 @@ class Arrived:
     rejects: list[Rejects] = field(default_factory=list)
 
 
-def pass_through(stage: Stage, batch: Batch, wanted: Collection[str]) -> dict[str, Arrived]:
-    """The batch at each sink, by the sink's id. What only leads to sinks that are not `wanted` is not done."""
+def pass_through(
+    stage: Stage, batch: Batch, wanted: Collection[str], settled: Mapping[str, pl.Series] | None = None
+) -> dict[str, Arrived]:
+    """The batch at each sink, by the sink's id. What only leads to sinks that are not `wanted` is not done. `settled`
+    are rows that a sink must not be given: they take no way that leads to such sinks only."""
     empty = batch.frame.clear()
     arrived = {sink.id: Arrived(empty, Tally.of(sink.owned)) for sink in stage.sinks}
-    _Passing(stage, arrived, wanted).begin(batch)
+    _Passing(stage, arrived, wanted, settled or {}).begin(batch)
     return arrived
 
 
@@ -36,6 +39,7 @@ class _Passing:
     stage: Stage
     arrived: dict[str, Arrived]
     wanted: Collection[str]
+    settled: Mapping[str, pl.Series]
 
     def begin(self, batch: Batch) -> None:
         owner, root = self._owner(self.stage.trunk), self.stage.root_node
@@ -60,10 +64,11 @@ class _Passing:
                 found.copies = copies
             owner.rejects += sieved.rejects
             copies *= segment.steps[-1].copies
-        parts = list(_parts(stretch.outlets, frame))
+        frame = self._going_on(stretch, frame, owner)
+        routes = {outlet.route: taking(frame, outlet.route) for outlet in stretch.outlets}
         height = frame.height
         if ROUTE in frame.columns:
-            height = sum({outlet.route: part.height for outlet, part in parts}.values())
+            height = sum(part.height for part in routes.values())
             owner.tally.add(stretch.nodes[-1], skipped=frame.height - height)
         begun = self.stage.root_node if self.stage.gathering is not None else ""
         goes_on = stretch.sink.node if isinstance(stretch.sink, Sending) else ""
@@ -71,12 +76,29 @@ class _Passing:
             raise AccountingError(f"{self.stage.name}: {left:,} rows should be left of a batch, not {height:,}")
         if stretch.sink is not None:
             self.arrived[stretch.sink.id].frame = frame
-        for outlet, part in parts:
+        for outlet in stretch.outlets:
             if any(sink.id in self.wanted for sink in outlet.stretch.sinks):
+                part = routes[outlet.route]
+                if (settled := self._settled(outlet)) is not None:
+                    part = part.filter(~settled)
                 self._pass(outlet.stretch, part, part.height, copies)
 
+    def _going_on(self, stretch: Stretch, frame: pl.DataFrame, owner: Arrived) -> pl.DataFrame:
+        """Without the rows that are settled on every way that they would take here; they are counted as skipped."""
+        settled = [self._settled(outlet) for outlet in stretch.outlets]
+        if all(each is None for each in settled):
+            return frame
+        ways = [
+            (pl.lit(True) if shut is None else ~shut)
+            & (pl.lit(True) if outlet.route is None else (pl.col(ROUTE) == outlet.route).fill_null(False))
+            for outlet, shut in zip(stretch.outlets, settled, strict=True)
+        ]
+        going = frame.filter(pl.any_horizontal(ways))
+        owner.tally.add(stretch.nodes[-1], skipped=frame.height - going.height)
+        return going
 
-def _parts(outlets: tuple[Outlet, ...], frame: pl.DataFrame) -> Iterator[tuple[Outlet, pl.DataFrame]]:
-    routes = {outlet.route: taking(frame, outlet.route) for outlet in outlets}
-    for outlet in outlets:
-        yield outlet, routes[outlet.route]
+    def _settled(self, outlet: Outlet) -> pl.Expr | None:
+        """Whether a row is settled at all sinks behind the outlet; None where none is."""
+        found = [self.settled.get(sink.id) for sink in outlet.stretch.sinks]
+        shut = [pl.col(ROW).is_in(rows.implode()) for rows in found if rows is not None]
+        return pl.all_horizontal(shut) if shut and len(shut) == len(found) else None

@@ -127,6 +127,20 @@ def test_a_partly_failed_run_is_retried_for_its_failed_rows_alone(make: Make) ->
     assert api.finished(replay.json()["id"])["rowsIn"] == 30
 
 
+def test_rows_that_failed_on_one_of_two_ways_are_run_again_for_that_alone(make: Make) -> None:
+    api = make(lines(150), nodes=[CHECK])
+    forked = json.loads(json.dumps(api.body["ir"]))
+    forked["nodes"].append(forked["nodes"][-1] | {"id": "other", "input": forked["nodes"][0]["id"]})
+    assert api.post(f"/pipelines/{api.pipeline}/ir", json={"ir": forked}).is_success
+    run_id = api.start()
+    assert api.finished(run_id)["rowsOut"] == 250
+    mended = json.loads(json.dumps(forked).replace("lt:100", "lt:1000"))
+    assert api.post(f"/pipelines/{api.pipeline}/ir", json={"ir": mended}).is_success
+    progress = api.finished(retry(api, run_id)["id"])
+    assert (progress["status"], progress["rowsIn"], progress["rowsOut"]) == ("completed", 50, 50)
+    assert api.rows("SELECT count(*), count(DISTINCT amount) FROM {table}") == [(300, 150)]
+
+
 def test_a_failed_run_that_committed_nothing_is_retried_with_what_is_there_now(make: Make) -> None:
     api = make(None)
     run_id = api.start()

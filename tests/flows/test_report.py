@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from catalog.run_records import JudgedRule, RejectedCell, RunSnapshot
@@ -65,3 +66,21 @@ def test_a_clean_run_has_no_errors_to_show() -> None:
 def test_a_note_stands_above_the_numbers_and_is_no_markup() -> None:
     report = run_report("orders", snapshot(), "Warning: a file that matches glob '*.csv' did not come")
     assert report.index("glob '\\*.csv' did not come") < report.index("rows loaded")
+
+
+def test_what_a_dataset_rule_refused_is_not_offered_to_a_retry() -> None:
+    broken = JudgedRule("check", "nodes[1].datasetLevel.rowCount", "at most 9 rows", "1,200 rows", False, "abort")
+    refused = replace(snapshot(), status="failed", failure_reason="A dataset rule does not hold", rules=(broken,))
+    report = run_report("Orders", replace(refused, rows_out=0), api_url="http://a")
+    assert "then start a new run" in report
+    assert "http://a/pipelines/pipe_1/run\n" in report
+    assert "/retry" not in report
+    assert "dealt with for good" not in report
+    assert "200 rows that no such rule holds back are loaded" in run_report("Orders", replace(refused, rows_out=200))
+
+
+def test_what_cannot_be_run_again_by_itself_says_which_node_stands_in_the_way() -> None:
+    entangled = replace(snapshot(RejectedCell(1, "c", "x", "e")), plan={"whole": False, "entangling": "sums"})
+    report = run_report("Orders", entangled)
+    assert "node 'sums' brings rows together or makes several of one" in report
+    assert "/retry" not in report

@@ -14,6 +14,8 @@ from catalog.runs import RunStore
 from connectors.base import Resume
 from connectors.postgresql.ledger import LedgerKey, create_ledger, move_ledger
 from flows.resume import Continuation, retried
+from flows.runtime.limits import RunFailed
+from flows.still_open import Open, Settled
 from tests.catalog.conftest import add_pipeline, engine, mine, session
 
 __all__ = ["engine", "mine", "session"]
@@ -28,7 +30,7 @@ class Runs:
     def __init__(self, store: RunStore, pipeline_id: str, database_url: str) -> None:
         self.store, self._pipeline_id, self._url = store, pipeline_id, database_url
 
-    def died(self, run_id: str, *, planned: bool, status: str = "failed", **chain: Any) -> None:
+    def died(self, run_id: str, *, planned: bool, status: str = "failed", plan: Any = PLAN, **chain: Any) -> None:
         facts = {"root_run_id": run_id, "retry_of": None, "origin_run_id": None} | chain
         self.store.open(
             run_id,
@@ -40,7 +42,7 @@ class Runs:
             **facts,
         )
         if planned:
-            self.store.started(run_id, total_rows=10, fingerprint={"src": "f"}, plan=PLAN, partitions=[(0, 0, 10)])
+            self.store.started(run_id, total_rows=10, fingerprint={"src": "f"}, plan=plan, partitions=[(0, 0, 10)])
         self.store.finished(run_id, status=status, failure_reason=None)
 
     def committed(self, root: str, rows: int) -> None:
@@ -48,12 +50,12 @@ class Runs:
             create_ledger(connection)
             assert move_ledger(connection, LedgerKey(root, "tgt", 0, 0), Resume(), Resume(rows_done=rows))
 
-    def failed(self, run_id: str, *rows: int) -> None:
+    def failed(self, run_id: str, *rows: int, node: str = "tgt") -> None:
         many = len(rows)
         self.store.errors(
             run_id,
             run_id,
-            "tgt",
+            node,
             0,
             0,
             rows=list(rows),
@@ -101,4 +103,23 @@ def test_a_replay_that_died_unplanned_is_begun_again_with_the_failed_rows_alone(
     runs.died("run_2", planned=False, retry_of="run_1", origin_run_id="run_1")
     found = runs.retry("run_2")
     assert (found.root_run_id, found.retry_of, found.origin_run_id) == ("run_new", "run_2", "run_1")
-    assert found.open_rows == {(0, 0): [3, 8]}
+    assert found.open_rows == {("src", 0): Open([3, 8], {}, frozenset({"tgt"}))}
+
+
+def test_a_row_is_run_again_for_the_targets_behind_the_node_it_failed_at(runs: Runs) -> None:
+    sinks = [{"path": ["src", name], "target": {"table": f"public.{name}"}} for name in ("a", "b")]
+    ways = {"src": ["a", "b"], "a": ["a"], "b": ["b"]}
+    plan = PLAN | {"stages": [{"source": {}, "nodes": ["src", "a", "b"], "sinks": sinks}], "ways": [ways]}
+    runs.died("run_1", planned=True, status="completed_with_errors", plan=plan)
+    runs.failed("run_1", 2, node="src")
+    runs.failed("run_1", 3, 8, node="a")
+    runs.failed("run_1", 8, node="b")
+    found = runs.retry("run_1").open_rows
+    settled = {"a": Settled("public.a", []), "b": Settled("public.b", [3])}
+    assert found == {("src", 0): Open([2, 3, 8], settled, frozenset("ab"))}
+
+
+def test_a_run_that_brought_rows_together_is_not_retried_for_its_failed_rows(runs: Runs) -> None:
+    runs.died("run_1", planned=True, status="completed_with_errors", plan=PLAN | {"whole": False, "entangling": "sums"})
+    with pytest.raises(RunFailed, match="node 'sums' brings rows together"):
+        runs.retry("run_1")

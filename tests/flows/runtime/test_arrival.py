@@ -21,6 +21,7 @@ from flows.runtime.execute import Execution, RunTotals, run_in_threads
 from flows.runtime.job import Job
 from flows.runtime.limits import RunFailed
 from flows.runtime.prepare import SourceChanged, check_sources, prepare, stored_plan
+from flows.still_open import Open
 from tests.flows.runtime.test_execute import ORDERS, Shop, _until, many
 
 pytestmark = pytest.mark.postgres
@@ -202,7 +203,7 @@ def test_a_replay_reads_the_archived_file_and_leaves_it_there(shop: Shop) -> Non
         retry_of="run_1",
         origin_run_id="run_1",
         earlier_plan=stored_plan(execution.prepared),
-        open_rows={(0, 0): [2]},
+        open_rows={("src", 0): Open([2], {})},
     )
     mended = [{"type": "expression", "field": "amount", "expression": "replace(amount, 'x', '7')"}, *cast]
     check_sources(job(shop, "", replay, ops=mended))

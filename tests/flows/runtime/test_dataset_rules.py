@@ -17,6 +17,7 @@ from flows.runtime.job import Job
 from flows.runtime.limits import RunFailed
 from flows.runtime.partition import Stopped
 from flows.runtime.prepare import prepare, stored_plan
+from flows.still_open import Open
 from tests.flows.runtime.runs import Runner
 
 pytestmark = pytest.mark.postgres
@@ -179,17 +180,18 @@ def test_what_held_once_is_not_judged_again_when_rows_may_be_visible(audited: Au
     for partition in prepared.plan.stages[0].partitions:
         first.partition(prepared.plan.stages[0], partition.index)
     first.publications()  # and dies behind it
-    audited.journal.earlier, audited.journal.rules = [1], ()
+    judged, audited.journal.earlier, audited.journal.rules = audited.journal.rules, [1], ()
     again = Continuation(job.run_id, retry_of=job.run_id, earlier_plan=stored_plan(prepared))
     audited.run("append", again, rowCountAnomaly={"maxDeviationPct": 1})
-    assert (audited.journal.rules, audited.count) == ((), PASSED + 1)
+    assert [rule.holds for rule in judged] == [True]
+    assert (audited.journal.rules, audited.count) == (judged, PASSED + 1)  # told all the same
 
 
 def test_failed_rows_that_run_again_are_not_judged(audited: Audited) -> None:
     job = audited.job(rowCount={"min": PASSED})
     prepared = prepare(job)
     run_in_threads(Execution(prepared, audited.journal))
-    rows = {(0, 0): [2, 12]}
+    rows = {("src", 0): Open([2, 12], {})}
     replay = Continuation("run_next", job.run_id, job.run_id, earlier_plan=stored_plan(prepared), open_rows=rows)
     again = audited.job("append", replay, rowCount={"min": PASSED})
     again.pipeline.ir["nodes"][1]["rowLevel"][0]["rule"] = "ne:99"
@@ -199,9 +201,11 @@ def test_failed_rows_that_run_again_are_not_judged(audited: Audited) -> None:
 
 
 def test_a_value_that_is_masked_is_not_told(audited: Audited) -> None:
-    job = audited.job(statistic={"field": "amount", "fn": "max", "max": 1, "onFail": "warn"})
-    hash_id = {"id": "hide", "kind": "transform", "input": "src", "ops": [{"type": "hash", "fields": ["name"]}]}
+    rules = [{"field": "amount", "fn": fn, "max": 1, "onFail": "warn"} for fn in ("max", "count_distinct")]
+    job = audited.job(statistic=rules)
+    hashed = [{"type": "hash", "fields": ["amount"], "to": "secret"}]
+    hash_id = {"id": "hide", "kind": "transform", "input": "src", "ops": hashed}
     job.pipeline.ir["nodes"].insert(1, hash_id)
     job.pipeline.ir["nodes"][2]["input"] = "hide"
     run_in_threads(Execution(prepare(job), audited.journal))
-    assert [rule.found for rule in audited.journal.rules] == ["9"]
+    assert [rule.found for rule in audited.journal.rules] == ["a value that must not be shown", "9"]

@@ -24,6 +24,7 @@ from flows.runtime.feed import SourceFeed
 from flows.runtime.replay import Replay, only
 from flows.runtime.tally import Tally
 from flows.runtime.tree import pass_through
+from flows.still_open import Open
 from ir import parse_ir
 from ir.schema import Field
 from tests.flows.compile.ops import cases
@@ -181,7 +182,7 @@ def test_rows_that_are_run_again_are_read_whatever_a_filter_wants(tmp_path: Path
     """They failed at a filter that is another one now."""
     pl.DataFrame({"id": range(10)}).write_parquet(tmp_path / "data.parquet", row_group_size=2)
     files = LocalFiles({"path": "data.parquet"}, files_root=tmp_path)
-    (part,) = only(files.discover(max_partitions=1), {0: [2, 3, 9]}).partitions
+    (part,) = only(files.discover(max_partitions=1), {0: Open([2, 3, 9], {})}, {}).partitions
     wanted = Wanted(frozenset({"id"}), (Bound("id", ">", 100),))
     batches = list(Replay(files).read(part, (Field("id", "bigint"),), wanted=wanted))
     assert [row for batch in batches for row in batch.frame[ROW]] == [2, 3, 9]

@@ -14,6 +14,7 @@ from flows.resume import Continuation
 from flows.runtime.execute import Execution, RunTotals, run_in_threads
 from flows.runtime.job import Job
 from flows.runtime.prepare import prepare, stored_plan
+from flows.still_open import Open
 from tests.flows.runtime.test_execute import Shop, many
 
 pytestmark = pytest.mark.postgres
@@ -42,13 +43,14 @@ def execution(shop: Shop, run_id: str, rules: list[dict[str, Any]], continues: C
     return Execution(prepare(Job(run_id, pipeline, shop.url, shop.root, continues)), shop.journal)
 
 
-def first(shop: Shop) -> tuple[dict[str, Any], dict[tuple[int, int], list[int]]]:
+def first(shop: Shop) -> tuple[dict[str, Any], dict[tuple[str, int], Open]]:
     """The run in which every tenth row failed: its plan, and those rows by partition."""
     run = execution(shop, "run_1", STRICT, Continuation(root_run_id="run_1"))
     assert run_in_threads(run) == RunTotals(rows_in=300_000, rows_out=270_000, failed=30_000, skipped=0)
     partitions = run.prepared.plan.stages[0].partitions
     failed = {
-        (0, p.index): [row for row in range(p.first_row, p.first_row + p.rows) if row % 10 == 0] for p in partitions
+        ("src", p.index): Open([row for row in range(p.first_row, p.first_row + p.rows) if row % 10 == 0], {})
+        for p in partitions
     }
     return stored_plan(run.prepared), failed
 
@@ -84,7 +86,7 @@ def test_a_replay_that_died_is_continued_with_the_rows_it_began_with(shop: Shop)
     begun = execution(shop, "run_2", LOOSE, replay("run_2", plan, failed))
     begun.begin()
     done = begun.partition(begun.prepared.plan.stages[0], 1)
-    assert done.rows_done == len(failed[(0, 1)])
+    assert done.rows_done == len(failed["src", 1].rows)
     again = Continuation("run_2", retry_of="run_1", origin_run_id="run_1", earlier_plan=stored_plan(begun.prepared))
     totals = run_in_threads(execution(shop, "run_2", LOOSE, again))
     assert totals == RunTotals(rows_in=30_000, rows_out=15_000, failed=15_000, skipped=0)

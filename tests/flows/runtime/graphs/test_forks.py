@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from flows.resume import NOT_REPLAYED, Continuation
+from flows.resume import Continuation
 from flows.runtime.execute import RunTotals, run_in_threads
 from flows.runtime.limits import RunFailed
 from flows.runtime.prepare import prepare, stored_plan
+from flows.still_open import Open
 from tests.flows.runtime.graphs.world import Mill, Node, source, target, transform
 
 pytestmark = pytest.mark.postgres
@@ -157,16 +158,6 @@ def test_a_target_that_is_behind_catches_up_without_doubling_the_other(shop: Mil
     assert shop.flow("src", "clean", "positive", "some")["positive"] == (1000, 1000, 0, 0)
 
 
-def test_failed_rows_that_went_several_ways_are_not_run_again_by_themselves(shop: Mill) -> None:
-    first = shop.execution(fanned())
-    run_in_threads(first)
-    job = first.prepared.job
-    replay = Continuation("run_2", origin_run_id="run_1", earlier_plan=stored_plan(first.prepared), open_rows={})
-    with pytest.raises(RunFailed) as refused:
-        prepare(type(job)("run_2", job.pipeline, job.database_url, job.files_root, replay))
-    assert str(refused.value) == NOT_REPLAYED
-
-
 def test_failed_rows_of_a_branch_run_again_and_go_where_they_belong_now(shop: Mill) -> None:
     first = shop.execution(branched())
     run_in_threads(first)
@@ -175,7 +166,7 @@ def test_failed_rows_of_a_branch_run_again_and_go_where_they_belong_now(shop: Mi
     job.pipeline.ir["nodes"][1]["routes"][0]["when"] = "kind = 'a' or id = 4"
     shop.alter("ALTER TABLE one DROP CONSTRAINT one_amount_check")
     replay = Continuation(
-        "run_2", origin_run_id="run_1", earlier_plan=stored_plan(first.prepared), open_rows={(0, 0): [4]}
+        "run_2", origin_run_id="run_1", earlier_plan=stored_plan(first.prepared), open_rows={("src", 0): Open([4], {})}
     )
     again = type(first)(
         prepare(type(job)("run_2", job.pipeline, job.database_url, job.files_root, replay)), shop.journal

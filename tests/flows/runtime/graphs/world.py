@@ -68,6 +68,7 @@ class Mill:
         *,
         root: str | None = None,
         earlier: Any = None,
+        continues: Continuation | None = None,
         parallelism: int = 2,
         batch: int | None = None,
         **handling: Any,
@@ -77,7 +78,7 @@ class Mill:
         tables = frozenset(node["schema"] for node in ir["nodes"] if node["kind"] == "target")
         connector = ConnectorRecord("conn_1", "local_fs", {})
         pipeline = RunPipeline("pipe_1", "default", "P", ir, 1, connector, config, tables)
-        continues = Continuation(root_run_id=root or run_id, earlier_plan=earlier)
+        continues = continues or Continuation(root_run_id=root or run_id, earlier_plan=earlier)
         job = Job(run_id, pipeline, self.url, self.root, continues, staging_root=self.staging)
         return Execution(prepare(job), self.journal)
 
