@@ -24,6 +24,10 @@ from ir.structure import structure_problems
 _TAGS = (("kind", "type"), ("provider",))
 """What tells the members of a union apart, and those of a union in it."""
 
+_WANTED = dict.fromkeys(("model_type", "model_attributes_type", "dict_type"), "An object")
+_WANTED |= dict.fromkeys(("tuple_type", "list_type"), "A list")
+"""What JSON calls what pydantic calls otherwise."""
+
 
 @dataclass(frozen=True, slots=True)
 class ParseResult:
@@ -79,6 +83,8 @@ def _problem(path: str, parent: object, owner: object, error: ErrorDetails) -> P
             return Problem(
                 path, "invalid_value", f"{_shown(error['input'])} is not allowed here", f"one of: {context['expected']}"
             )
+        case _ if kind in _WANTED:
+            return Problem(path, kind, f"{_WANTED[kind]} is expected here, not {_shown(error['input'])}")
     if "text" in context:  # raised by ir.problems.fault
         return Problem(path, kind, str(context["text"]), str(context.get("hint", "")))
     return Problem(path, kind, f"{error['msg']}, not {_shown(error['input'])}")

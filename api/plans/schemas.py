@@ -38,7 +38,8 @@ class PlannedPartition(Shown):
 
 
 class PlannedSink(Shown):
-    """Where rows of a stage end: a table, or `sends` to what gathers them in a later stage. `path` leads there."""
+    """Where rows of a stage end: a table, or `sends` to what gathers them in a later stage; with neither they are only
+    measured, for dataset rules. `path` leads there."""
 
     path: list[str]
     table: str | None

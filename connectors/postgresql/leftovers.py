@@ -37,25 +37,33 @@ SELECT max(at) FROM (
 ) AS moved (at)
 """
 
+# What dataset rules measure stands under a name that ends so; no node has a dot in its id.
+_FORGET = """
+DELETE FROM _headrace.{} WHERE root_run_id = %s AND stage >= 0
+  AND (target_node = %s OR target_node LIKE '%%.measured')
+"""
+
 
 def drop_leftovers(
     connection: psycopg.Connection[Any],
     *,
     run_id: str = "",
+    root_run_id: str = "",
     mine: Collection[str] = (),
     now: datetime | None = None,
     kept_for: timedelta = KEPT_FOR,
 ) -> list[str]:
-    """Drops what is older, on an autocommit connection after `create_ledger`; gives the names of the tables. `mine` are
-    the targets (`schema.table`) that the calling run, `run_id`, has for itself; others are only touched while no run
-    has them.
+    """Drops what is older, on an autocommit connection after `create_ledger`; gives the names of the tables. What the
+    calling run works with is none: that of `run_id`, and what its chain of retries from `root_run_id` on has staged.
+    `mine` are the targets (`schema.table`) that it has for itself; others are only touched while no run has them.
 
-    What the ledger counted of a table goes with it: a late retry begins from the beginning.
+    What the ledger counted of a table goes with it, and what was measured of its rows for dataset rules: a late retry
+    begins from the beginning.
     """
     dropped: list[str] = []
     for schema, name, comment in connection.execute(_MARKED, {}).fetchall():
         mark = LoadMark.parse(comment)
-        if mark is None or mark.load_key == full_load_key(run_id):
+        if mark is None or mark.load_key in (full_load_key(run_id), root_run_id):
             continue
         dead = is_full_load(mark.load_key) and mark.table in mine
         if not dead and (now or datetime.now(UTC)) - _moved(connection, mark) < kept_for:
@@ -68,10 +76,8 @@ def drop_leftovers(
                     continue
                 connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(table))
                 for ledger in ("ledger", "staging_ledger"):
-                    forget = sql.SQL(
-                        "DELETE FROM _headrace.{} WHERE root_run_id = %s AND target_node = %s AND stage >= 0"
-                    )
-                    connection.execute(forget.format(sql.Identifier(ledger)), (mark.load_key, mark.node))
+                    forget = sql.SQL(_FORGET).format(sql.Identifier(ledger))
+                    connection.execute(forget, (mark.load_key, mark.node))
         except psycopg.errors.LockNotAvailable:
             continue  # somebody looks at it; the next run tries again
         dropped.append(f"{schema}.{name}")

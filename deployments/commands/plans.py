@@ -34,9 +34,7 @@ def plan(
     rows = f"{planned['estimatedRows']:,} rows"
     say(f"{found['name']}: {planned['loadStrategy']}, {rows}, up to {planned['parallelism']} partitions at a time")
     for stage in planned["stages"]:
-        ends = ", ".join(
-            f"{each['table']} ({each['loadMode']})" if each["table"] else "later stages" for each in stage["sinks"]
-        )
+        ends = ", ".join(dict.fromkeys(map(_end, stage["sinks"])))
         out.print(f"\n[bold]{escape(stage['name'])}[/bold] → {escape(ends)}")
         if stage["unread"]:
             out.print(f"  not read: {escape(', '.join(stage['unread']))}", style="dim")
@@ -45,7 +43,8 @@ def plan(
         for number, query in enumerate(stage["queries"], 1):
             for step in query:
                 say(f"  {number}. {step}")
-        out.print(f"  {stage['rows']:,} rows in {len(stage['partitions'])} partitions", style="dim")
+        partitions = f"{(many := len(stage['partitions'])):,} partition{'s' * (many != 1)}"
+        out.print(f"  {stage['rows']:,} rows in {partitions}", style="dim")
     changes = [each for each in planned["ddl"] if each["statement"]]
     if changes:
         out.print("\n[bold]changes in the database[/bold]")
@@ -81,6 +80,12 @@ def preview(
 
 def _body(ir_version: int | None) -> dict[str, Any]:
     return {} if ir_version is None else {"irVersion": ir_version}
+
+
+def _end(sink: dict[str, Any]) -> str:
+    if sink["table"]:
+        return f"{sink['table']} ({sink['loadMode']})"
+    return "later stages" if sink["sends"] else "dataset rules"
 
 
 def _show(node: dict[str, Any]) -> None:

@@ -169,8 +169,11 @@ def _follow(rest: Rest, pipeline: dict[str, object], started: dict[str, Any], *,
         colour = COLOURS[last["status"]]
         out.print(f"[{colour}]{escape(summary(last))}[/{colour}]")
     if last["status"] == "failed":
-        reason = rest.get(f"/pipelines/{pipeline['id']}/runs/{run_id}")["failureReason"]
-        raise StackError(f"The run failed: {reason}", "`headrace retry` goes on behind what it committed.")
+        run = rest.get(f"/pipelines/{pipeline['id']}/runs/{run_id}")
+        hint = "`headrace retry` goes on behind what it committed."
+        if any(rule["onFail"] == "abort" and not rule["holds"] for rule in run["datasetRules"]):
+            hint = "Mend the file or the rule, then start a new run: a retry would judge the same rows again."
+        raise StackError(f"The run failed: {run['failureReason']}", hint)
     if last["status"] == "completed_with_errors":
         if not as_json:
             note("`headrace errors` shows the rejected cells")

@@ -62,6 +62,6 @@ class PrefectJournal(CatalogJournal):
         if self._events is not None:
             self._events.partition(stage, partition, status, committed)
 
-    def log(self, stage: LogStage, message: str) -> None:
-        super().log(stage, message)
-        self._logger.info("%s: %s", stage, message)
+    def log(self, stage: LogStage, message: str, *, warning: bool = False) -> None:
+        super().log(stage, message, warning=warning)
+        self._logger.log(logging.WARNING if warning else logging.INFO, "%s: %s", stage, message)

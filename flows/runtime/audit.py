@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from functools import partial
 
@@ -25,6 +25,7 @@ from flows.runtime.journal import Journal
 from flows.runtime.limits import RunFailed
 
 _HIDDEN = "a value that must not be shown"
+_JUDGED = "judged"
 
 
 class AuditLoader(SessionLoader):
@@ -71,7 +72,8 @@ class Audits:
 
     def judge(self, rows_of: Callable[[Stage], int]) -> None:
         """Once every partition is done and before anything that was held back is visible. `rows_of` a stage are those
-        that must have been measured. What was judged to hold is not judged again: rows may be visible since.
+        that must have been measured. What was judged to hold is told again and not judged again: rows may be visible
+        since.
 
         Raises RunFailed when a rule that aborts does not hold, TargetError when what was measured is lost.
         """
@@ -96,9 +98,9 @@ class Audits:
     def _judged(self, session: Session, audit: NodeAudit, rows_of: Callable[[Stage], int]) -> list[JudgedRule]:
         connection = session.connection()
         verdict = LedgerKey(self._prepared.load_key, f"{audit.node}.rules", -1, 0)
-        if sealed(connection, verdict) is not None:
+        if (held := sealed(connection, verdict)) is not None:
             connection.commit()
-            return []
+            return [JudgedRule(**rule) for rule in held.counters.get(_JUDGED, ())]
         facts = Facts(
             self._measured(connection, audit.node, rows_of),
             partial(self._journal.earlier_rows, audit.node),
@@ -106,7 +108,7 @@ class Audits:
         )
         judged = [self._rule(audit.node, assertion, facts) for assertion in audit.assertions]
         if all(rule.holds or rule.on_fail != "abort" for rule in judged):
-            seal(connection, verdict, Resume())
+            seal(connection, verdict, Resume(counters={_JUDGED: [asdict(rule) for rule in judged]}))
         connection.commit()
         return judged
 

@@ -52,10 +52,11 @@ class CatalogJournal:
     def judged(self, rules: Sequence[JudgedRule]) -> None:
         self._store.rules.judged(self._run_id, rules)
         for rule in rules:
-            self.log("validate", f"{rule.node}: {rule.wants}: {'holds' if rule.holds else 'BROKEN'} ({rule.found})")
+            told = f"{rule.node}: {rule.wants}: {'holds' if rule.holds else 'BROKEN'} ({rule.found})"
+            self.log("validate", told, warning=not rule.holds)
 
     def earlier_rows(self, node: str, runs: int) -> Sequence[int]:
         return self._store.rules.earlier_rows(self._run_id, node, runs)
 
-    def log(self, stage: LogStage, message: str) -> None:
+    def log(self, stage: LogStage, message: str, *, warning: bool = False) -> None:
         self._store.log(self._run_id, stage, message)

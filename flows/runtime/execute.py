@@ -103,7 +103,8 @@ class Execution:
         try:
             with psycopg.connect(self.prepared.job.database_url, autocommit=True) as connection:
                 mine = () if self._locks is None else self._locks.alone
-                dropped = drop_leftovers(connection, run_id=self.prepared.job.run_id, mine=mine)
+                job = self.prepared.job
+                dropped = drop_leftovers(connection, run_id=job.run_id, root_run_id=job.root_run_id, mine=mine)
         except psycopg.Error as error:
             self.journal.log("run", f"Tables that earlier runs left could not be dropped: {first_line(error)}")
             return

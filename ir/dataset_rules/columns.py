@@ -8,6 +8,7 @@ from pydantic import Field
 
 from ir.base import ColumnName
 from ir.dataset_rules.base import Bounded, DatasetRule
+from ir.ops.ordering import Columns
 
 StatisticFn = Literal["min", "max", "mean", "sum", "median", "stddev", "count", "count_distinct"]
 
@@ -25,7 +26,7 @@ class Uniqueness(DatasetRule):
     """At least this share of the rows, 0 to 1, must differ from all others in the fields: the number of different
     combinations, nulls being equal, divided by the number of rows."""
 
-    fields: Annotated[tuple[ColumnName, ...], Field(min_length=1, max_length=100)]
+    fields: Annotated[Columns, Field(min_length=1)]
     """The columns that tell rows apart."""
     min: float = Field(default=1.0, ge=0, le=1)
     """The smallest share of different rows; all of them without it."""

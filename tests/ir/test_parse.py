@@ -81,6 +81,7 @@ def test_a_parsed_document_dumps_to_one_that_parses_to_the_same() -> None:
         ("nodes.1.ops.0.type", "renam", ("nodes[1].ops[0].type", "unknown_op")),
         ("nodes.1.ops.0", {"type": "add_field", "field": "a"}, ("nodes[1].ops[0]", "value_or_expression")),
         ("nodes.1.ops", [], ("nodes[1].ops", "too_short")),
+        ("nodes.1.ops", "trim", ("nodes[1].ops", "tuple_type")),
         ("nodes.2.rowLevel.0.rule", "gtt:0", ("nodes[2].rowLevel[0].rule", "unknown_rule")),
         ("nodes.2.rowLevel.0.rule", "between:1", ("nodes[2].rowLevel[0].rule", "rule_arguments")),
         ("nodes.2.rowLevel.0.rule", "type:number", ("nodes[2].rowLevel[0].rule", "unknown_type")),
@@ -96,6 +97,22 @@ def test_a_parsed_document_dumps_to_one_that_parses_to_the_same() -> None:
 )
 def test_a_fault_is_told_at_its_place(path: str, value: Any, problem: tuple[str, str]) -> None:
     assert problem in problems(changed(path, value))
+
+
+def test_what_is_expected_is_said_in_the_words_of_json() -> None:
+    for path, value, said in (
+        ("nodes.1.ops", "trim", "A list is expected here, not 'trim'"),
+        ("metadata", ["x"], "An object is expected here, not ['x']"),
+    ):
+        assert said in [problem.message for problem in parse_ir(changed(path, value)).problems]
+
+
+def test_one_column_may_stand_where_several_may() -> None:
+    one, several = (
+        parse_ir(changed("nodes.2.datasetLevel", {"uniqueness": {"fields": fields}})) for fields in ("id", ["id"])
+    )
+    assert one.ir is not None
+    assert one.ir == several.ir
 
 
 def test_a_cycle_over_several_nodes_is_told() -> None:

@@ -40,7 +40,10 @@ def _outside(column: ColumnChunkMetaData, bound: Bound) -> bool:
         return True  # a null is within no bound
     if not held.has_min_max:
         return False
-    low, high = held.min, held.max
+    try:
+        low, high = held.min, held.max
+    except (OverflowError, ValueError):
+        return False  # a date or a time beyond those that Python has
     if type(low) not in _ORDERED or not _alike(low, bound.value):
         return False
     if bound.comparison in _LOW and not _LOW[bound.comparison](low, bound.value):

@@ -10,9 +10,9 @@ import polars as pl
 
 from flows.compile.dataset_rules.base import Assertion, Facts, Needed, Verdict
 from flows.compile.dataset_rules.measure import Measure, added, greatest, least, moments
-from flows.compile.dataset_rules.rows import ROWS, between, counted, within
+from flows.compile.dataset_rules.rows import ROWS, between, counted, shown, within
 from flows.compile.gather import Gather
-from flows.compile.grouping import amount, side
+from flows.compile.grouping import side
 from flows.compile.scope import Scope
 from flows.compile.step import Step
 from ir.dataset_rules import Freshness, NullRate, Statistic, Uniqueness
@@ -20,6 +20,7 @@ from ir.dataset_rules import Freshness, NullRate, Statistic, Uniqueness
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY_US = 24 * 60 * 60 * 1_000_000
 _VALUE = "value"
+_COUNTS = ("count", "count_distinct")
 
 
 def null_rate(rule: NullRate, scope: Scope, path: str) -> Assertion:
@@ -80,7 +81,7 @@ def freshness(rule: Freshness, scope: Scope, path: str) -> Assertion:
 def statistic(rule: Statistic, scope: Scope, path: str) -> Assertion:
     """See Statistic."""
     have = scope.column(rule.field, f"{path}.field")
-    if rule.fn not in ("count", "count_distinct") and not (have.is_numeric() or have == pl.Null):
+    if rule.fn not in _COUNTS and not (have.is_numeric() or have == pl.Null):
         message = f"'{rule.fn}' needs numbers, but '{rule.field}' is {have}"
         raise scope.fault(f"{path}.field", "wrong_type", message, "cast the field before")
     needed = _needed(rule, scope, have, path)
@@ -89,12 +90,11 @@ def statistic(rule: Statistic, scope: Scope, path: str) -> Assertion:
         value = _value(rule, facts, needed)
         if value is None:
             return Verdict(holds=False, found="no value")
-        return Verdict(
-            within(value, rule.min, rule.max), f"{value:,.10g}" if isinstance(value, float) else f"{value:,}"
-        )
+        return Verdict(within(value, rule.min, rule.max), shown(value))
 
     wants = f"{rule.fn} of '{rule.field}' {between(rule.min, rule.max)}"
-    return Assertion(path, wants, rule.on_fail, (needed,), judge, rule.field)
+    tells = None if rule.fn in _COUNTS else rule.field
+    return Assertion(path, wants, rule.on_fail, (needed,), judge, tells)
 
 
 def _needed(rule: Statistic, scope: Scope, have: pl.DataType, path: str) -> Needed:
@@ -118,7 +118,7 @@ def _needed(rule: Statistic, scope: Scope, have: pl.DataType, path: str) -> Need
             square = number.var(ddof=0) * value.count()
             return Needed(Measure(f"moments of {rule.field}", (value.count(), number.mean(), square), moments))
         case "median":
-            median = amount(scope, "median", rule.field, f"{path}.field").cast(pl.Float64)
+            median = value.cast(pl.Float64).median()
 
             def evaluate(frames: Sequence[pl.LazyFrame]) -> pl.LazyFrame:
                 return frames[0].select(median.alias(_VALUE))
@@ -131,7 +131,7 @@ def _needed(rule: Statistic, scope: Scope, have: pl.DataType, path: str) -> Need
 def _value(rule: Statistic, facts: Facts, needed: Needed) -> int | float | None:
     if rule.fn not in ("mean", "stddev"):
         found = facts.number(needed.measure)
-        return (found or 0) if rule.fn in ("count", "count_distinct") else found
+        return (found or 0) if rule.fn in _COUNTS else found
     many, mean, square = facts.of(needed.measure)
     if rule.fn == "mean" or not many:
         return mean

@@ -46,15 +46,15 @@ def merged(measures: Iterable[Measure], parts: Sequence[Measured]) -> dict[str, 
     return found
 
 
-def stored(measured: Measured) -> dict[str, list[int | float | str | None]]:
-    """As JSON, which has neither infinity nor NaN."""
+def stored(measured: Measured) -> dict[str, list[int | str | None]]:
+    """As JSON; floats as text: it has neither infinity nor NaN, and PostgreSQL's jsonb writes 1e300 as an integer."""
     return {
-        name: [str(value) if isinstance(value, float) and not math.isfinite(value) else value for value in values]
+        name: [repr(value) if isinstance(value, float) else value for value in values]
         for name, values in measured.items()
     }
 
 
-def restored(measured: Mapping[str, Sequence[int | float | str | None]]) -> dict[str, Values]:
+def restored(measured: Mapping[str, Sequence[int | str | None]]) -> dict[str, Values]:
     """What `stored` gave."""
     return {
         name: tuple(float(value) if isinstance(value, str) else value for value in values)
@@ -68,13 +68,17 @@ def added(one: Values, other: Values) -> Values:
 
 
 def least(one: Values, other: Values) -> Values:
-    """Merges minima."""
-    return tuple(_either(a, b, min) for a, b in zip(one, other, strict=True))
+    """Merges minima; NaN only where there is nothing else, as polars has it."""
+    return tuple(
+        _either(a, b, lambda a, b: b if a > b or math.isnan(a) else a) for a, b in zip(one, other, strict=True)
+    )
 
 
 def greatest(one: Values, other: Values) -> Values:
-    """Merges maxima."""
-    return tuple(_either(a, b, max) for a, b in zip(one, other, strict=True))
+    """Merges maxima; NaN only where there is nothing else."""
+    return tuple(
+        _either(a, b, lambda a, b: b if a < b or math.isnan(a) else a) for a, b in zip(one, other, strict=True)
+    )
 
 
 def moments(one: Values, other: Values) -> Values:

@@ -19,7 +19,8 @@ def row_count(rule: RowCount, scope: Scope, path: str) -> Assertion:
         rows = facts.count(ROWS)
         return Verdict(within(rows, rule.min, rule.max), counted(rows))
 
-    return Assertion(path, f"{between(rule.min, rule.max)} rows", rule.on_fail, (Needed(ROWS),), judge)
+    rows = "row" if (rule.min if rule.max is None else rule.max) == 1 else "rows"
+    return Assertion(path, f"{between(rule.min, rule.max)} {rows}", rule.on_fail, (Needed(ROWS),), judge)
 
 
 def row_count_anomaly(rule: RowCountAnomaly, scope: Scope, path: str) -> Assertion:
@@ -48,9 +49,16 @@ def within(value: float, least: float | None, most: float | None) -> bool:
 
 def between(least: float | None, most: float | None) -> str:
     """The bounds for people."""
+    if least == most and most is not None:
+        return f"exactly {shown(most)}"
     if least is None:
-        return f"at most {most:,}"
-    return f"at least {least:,}" if most is None else f"{least:,} to {most:,}"
+        return f"at most {shown(most)}"
+    return f"at least {shown(least)}" if most is None else f"{shown(least)} to {shown(most)}"
+
+
+def shown(value: float | None) -> str:
+    """A number for people: integers digit by digit."""
+    return f"{value:,.10g}" if isinstance(value, float) else f"{value:,}"
 
 
 def counted(rows: int) -> str:

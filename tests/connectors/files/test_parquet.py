@@ -9,7 +9,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from connectors.base import ROW, SourceError
+from connectors.base import ROW, Bound, SourceError, Wanted
 from connectors.files.formats.parquet import Parquet
 from connectors.files.local_fs import LocalFiles
 from ir.schema import Field
@@ -75,6 +75,17 @@ def test_types_come_from_the_file_and_can_be_declared(tmp_path: Path) -> None:
     (batch,) = declared.read(found.partitions[0], (Field("s", "integer"), Field("i", "smallint")))
     assert batch.frame.rows() == [(12, 1, 1)]
     assert batch.rejects.select("row", "column", "value").rows() == [(2, "s", "x"), (2, "i", "70000")]
+
+
+def test_a_day_beyond_those_that_python_has_rules_nothing_out(tmp_path: Path) -> None:
+    """A date is 32 bits of days: the statistics of its row group cannot be looked at."""
+    far = pl.Series("day", [0, 5_000_000], dtype=pl.Int32).cast(pl.Date)
+    pl.DataFrame([far]).write_parquet(tmp_path / "data.parquet")
+    files = LocalFiles({"path": "data.parquet"}, files_root=tmp_path)
+    found = files.discover(max_partitions=1)
+    wanted = Wanted(frozenset({"day"}), (Bound("day", ">", date(2024, 1, 1)),))
+    (batch,) = files.read(found.partitions[0], found.schema, wanted=wanted)
+    assert (batch.rows, batch.unread) == (2, False)
 
 
 @pytest.mark.parametrize(("content", "code"), [(b"", "empty_file"), (b"PAR1 not really", "bad_parquet")])

@@ -7,6 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from connectors.base import Resume
+from connectors.postgresql.ledger import LedgerKey, committed_rows, move_ledger
 from connectors.postgresql.leftovers import drop_leftovers
 from connectors.postgresql.load_mark import LoadMark
 from connectors.postgresql.lock import TargetLock
@@ -56,6 +58,17 @@ def test_what_other_targets_of_the_chain_have_committed_is_not_forgotten(databas
     assert len(drop_leftovers(sql.connection, now=LATER)) == 1
     assert sql("SELECT target_node FROM _headrace.ledger") == [("tgt",)]
     assert sql("SELECT target_node FROM _headrace.staging_ledger") == []
+
+
+def test_what_was_measured_of_rows_that_are_dropped_is_forgotten_too(database_url: str, sql: Table) -> None:
+    Load("incremental_watermark", spec(database_url, ["a"], watermark_column="a")).begin().write(rows(a=[1]))
+    measured = [(run, "check.rules.0.measured") for run in ("run_1", "run_2")]
+    for run, name in measured:
+        with sql.connection.transaction():
+            move_ledger(sql.connection, LedgerKey(run, name, 0, 0, "staging_ledger"), Resume(), Resume(rows_done=1))
+    assert len(drop_leftovers(sql.connection, now=LATER)) == 1
+    assert sql("SELECT root_run_id, target_node FROM _headrace.staging_ledger") == measured[1:]
+    assert committed_rows(sql.connection, ["run_1"]) == (0, False)  # a retry is bound to nothing
 
 
 def test_a_load_that_moves_or_whose_target_is_taken_stays(database_url: str, sql: Table) -> None:

@@ -6,7 +6,9 @@ import json
 
 import pytest
 
+from catalog.run_records import JudgedRule
 from deployments.commands.options import complete_pipeline
+from deployments.stack.errors import StackError
 from tests.api.conftest import Facade
 from tests.deployments.commands.conftest import Terminal
 
@@ -55,6 +57,21 @@ def test_cancelling_takes_the_newest_run_and_says_when_there_is_none(headrace: T
     run_id = headrace("run", "orders").stdout.strip()
     assert json.loads(headrace("cancel", "orders", "--json").stdout)["id"] == run_id
     assert facade.orchestrator.states[run_id].failure_reason == "cancelled"
+
+
+@pytest.mark.parametrize(("on_fail", "hint"), [("abort", "then start a new run"), ("warn", "`headrace retry`")])
+def test_a_watched_run_that_failed_says_what_helps(headrace: Terminal, facade: Facade, on_fail: str, hint: str) -> None:
+    facade.pipeline("orders")
+    run = ("run", "orders", "--idempotency-key", "monday")
+    run_id = json.loads(headrace(*run, "--json").stdout)["id"]
+    broken = JudgedRule("check", "nodes[1].datasetLevel.rowCount", "1 row", "0 rows", holds=False, on_fail=on_fail)
+    facade.store.started(run_id, total_rows=0, fingerprint={}, plan={}, partitions=[])
+    facade.store.rules.judged(run_id, [broken])
+    facade.store.finished(run_id, status="failed", failure_reason="no rows")
+    ended = headrace(*run, "--watch", code=1).exception
+    assert isinstance(ended, StackError)
+    assert "no rows" in ended.message
+    assert hint in ended.hint
 
 
 def test_names_of_pipelines_complete_in_the_shell_and_nobody_there_completes_nothing(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from typing import Any, get_args
 
 import polars as pl
@@ -22,7 +23,7 @@ from ir.problems import Problem
 
 SCHEMA = pl.Schema(
     {"id": pl.Int64, "amount": pl.Float64, "price": pl.Decimal(12, 2), "name": pl.String, "at": pl.Datetime("us")}
-    | {"day": pl.Date, "zoned": pl.Datetime("us", "Europe/Berlin"), ROW: pl.Int64}
+    | {"day": pl.Date, "zoned": pl.Datetime("us", "Europe/Berlin"), "wide": pl.Decimal(38, 0), ROW: pl.Int64}
 )
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 NUMBERS = st.one_of(st.none(), st.floats(allow_nan=False, allow_infinity=False, width=32))
@@ -150,6 +151,41 @@ def test_not_a_number_is_told_and_lies_nowhere() -> None:
     verdict = judged(frames, statistic={"field": "amount", "fn": "sum", "min": -1e9})
     assert verdict == Verdict(holds=False, found="nan")
     assert judged([rows(amount=[math.inf])], statistic={"field": "amount", "fn": "max", "min": 1}).found == "inf"
+
+
+@given(st.permutations([[math.nan], [1.0], [math.nan, 2.0], []]))
+def test_the_smallest_and_the_greatest_are_of_what_is_a_number(pieces: list[list[float]]) -> None:
+    frames = [rows(amount=piece) for piece in pieces]
+    assert judged(frames, statistic={"field": "amount", "fn": "min", "max": 1}) == Verdict(holds=True, found="1")
+    assert judged(frames, statistic={"field": "amount", "fn": "max", "min": 2}) == Verdict(holds=True, found="2")
+
+
+@pytest.mark.parametrize("fn", ["min", "mean", "median", "stddev"])
+def test_the_greatest_numbers_there_are_can_be_judged(fn: str) -> None:
+    wide = {"field": "wide", "fn": fn, "max": 1e300}
+    assert judged([rows(wide=[Decimal("9" * 38)] * 3)], statistic=wide).holds
+    frames = [rows(amount=[1.7e308]), rows(amount=[1.6e308])]
+    assert not judged(frames, statistic={"field": "amount", "fn": fn, "max": 1}).holds
+
+
+def test_a_great_number_comes_back_from_the_database_as_it_was() -> None:
+    """jsonb writes it as an integer, which Python would then reckon with digit by digit."""
+    kept = {"m": (1e300, math.inf, 1, None)}
+    assert restored(stored(kept)) == kept
+    assert [type(value) for value in stored(kept)["m"]] == [str, str, int, type(None)]
+
+
+@pytest.mark.parametrize(
+    ("rule", "wants"),
+    [
+        ({"rowCount": {"min": 1000, "max": 1000}}, "exactly 1,000 rows"),
+        ({"rowCount": {"min": 1}}, "at least 1 row"),
+        ({"statistic": {"field": "amount", "fn": "max", "max": 20}}, "max of 'amount' at most 20"),
+    ],
+)
+def test_what_is_wanted_reads_well(rule: dict[str, Any], wants: str) -> None:
+    (assertion,), _ = compiled(**rule)
+    assert assertion.wants == wants
 
 
 @pytest.mark.parametrize(

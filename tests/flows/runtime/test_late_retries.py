@@ -1,0 +1,46 @@
+"""A retry that comes after leftovers have become old finds what its chain had staged: its own is no leftover."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from flows.resume import Continuation
+from flows.runtime.execute import Execution, run_in_threads
+from flows.runtime.limits import RunFailed
+from flows.runtime.locks import TargetLocks
+from flows.runtime.prepare import prepare, stored_plan
+from tests.flows.runtime.test_dataset_rules import PASSED, Audited
+
+pytestmark = pytest.mark.postgres
+
+RULE = {"maxDeviationPct": 1}
+
+
+@pytest.mark.parametrize("mode", ["append", "upsert", "incremental_watermark"])
+def test_what_a_run_staged_long_ago_is_published_by_its_retry(tmp_path: Path, database_url: str, mode: str) -> None:
+    audited = Audited(tmp_path, database_url)
+    job = audited.job(mode, rowCountAnomaly=RULE)
+    prepared = prepare(job)
+    audited.journal.earlier = [1]
+    with pytest.raises(RunFailed):
+        run_in_threads(Execution(prepared, audited.journal))
+
+    audited.sql(
+        "UPDATE pg_description SET description = replace(description, '20', '19') WHERE description LIKE 'Head%'"
+    )
+    for table, at in (("ledger", "updated_at"), ("staging_ledger", "updated_at"), ("loads", "started_at")):
+        audited.sql(f"UPDATE _headrace.{table} SET {at} = {at} - interval '30 days'")
+
+    audited.journal.earlier = []
+    again = audited.job(
+        mode, Continuation(job.run_id, retry_of=job.run_id, earlier_plan=stored_plan(prepared)), rowCountAnomaly=RULE
+    )
+    locks = TargetLocks(again)
+    assert locks.acquire() is None
+    try:
+        totals = run_in_threads(Execution(prepare(again), audited.journal, locks))
+    finally:
+        locks.release()
+    assert (totals.rows_out, audited.count) == (PASSED, PASSED + 1)
