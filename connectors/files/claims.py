@@ -115,7 +115,7 @@ class Claims:
         for file in found.files:
             if whole and file.name not in there:
                 message = f"'{file.name}' should lie in '{file.going or file.place}' and is not there any more."
-                hint = "Put it back there, or start a new run; rows that this one committed stay in the table."
+                hint = "Put it back there, or start a new run; rows that are in the table already stay there."
                 raise SourceError("file_gone", message, hint)
             file.place = there.get(file.name, "")
         found.files = [file for file in found.files if file.place and file not in failed]

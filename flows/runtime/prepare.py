@@ -219,7 +219,7 @@ def _check_unchanged(node: str, fingerprint: str, earlier: Mapping[str, Any]) ->
     if earlier.get("fingerprints", {}).get(node) != fingerprint:
         raise SourceChanged(
             f"The source '{node}' changed since this run began, so it cannot be continued. "
-            "Start a new run; rows that this one committed stay in the table."
+            "Start a new run; rows that are in the table already stay there."
         )
 
 
@@ -289,7 +289,7 @@ def _buckets(earlier: Mapping[str, Any] | None) -> Mapping[str, int]:
     if buckets and (earlier or {}).get("engine") != pl.__version__:
         raise SourceChanged(
             "Headrace was upgraded since this run began and would spread its rows in another way, so it cannot be "
-            "continued. Start a new run; rows that this one committed stay in the table."
+            "continued. Start a new run; rows that are in the table already stay there."
         )
     return buckets
 
