@@ -92,7 +92,7 @@ def errors(
     data_dir: DataDir = DEFAULT_DATA_DIR,
     as_json: Json = False,
 ) -> None:
-    """Show the cells a run rejected: row, column, value and reason."""
+    """Show the cells a run rejected: row, column, value and reason; and why it failed, when it did."""
     with connect(url, api_key, data_dir) as rest:
         path = _path_of(rest, pipeline, run_id)
         if csv:
@@ -101,8 +101,14 @@ def errors(
                     sys.stdout.write(text)
             return
         found = rest.get(f"{path}/errors", limit=limit)
+        run = rest.get(path)
     if as_json:
         emit(found)
+        return
+    if run["failureReason"] is not None:
+        note(f"the run failed: {run['failureReason']}")
+    if not found["total"]:
+        note("no row was rejected")
         return
     table = grid("row", "column", "value", "error")
     for each in found["errors"]:

@@ -72,6 +72,9 @@ def test_a_watched_run_that_failed_says_what_helps(headrace: Terminal, facade: F
     assert isinstance(ended, StackError)
     assert "no rows" in ended.message
     assert hint in ended.hint
+    told = headrace("errors", "orders").stderr
+    assert "the run failed: no rows" in told
+    assert "no row was rejected" in told
 
 
 def test_names_of_pipelines_complete_in_the_shell_and_nobody_there_completes_nothing(
