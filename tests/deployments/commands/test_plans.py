@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,13 +14,20 @@ from tests.deployments.commands.conftest import Terminal
 pytestmark = pytest.mark.postgres
 
 
-def test_rows_that_are_only_measured_are_told_apart_from_those_that_go_on(
-    headrace: Terminal, facade: Facade, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def files_root(facade: Facade, tmp_path: Path) -> Iterator[Path]:
+    """Where the facade looks for files, for this test alone."""
     services = facade.app.state.services
     settings = services.settings.model_copy(update={"files_root": tmp_path})
-    monkeypatch.setattr(facade.app.state, "services", replace(services, settings=settings))
-    (tmp_path / "orders.csv").write_text("id\n1\n2\n")
+    facade.app.state.services = replace(services, settings=settings)
+    yield tmp_path
+    facade.app.state.services = services
+
+
+def test_rows_that_are_only_measured_are_told_apart_from_those_that_go_on(
+    headrace: Terminal, facade: Facade, files_root: Path
+) -> None:
+    (files_root / "orders.csv").write_text("id\n1\n2\n")
     rules = {"rowCount": {"min": 1}, "uniqueness": [{"fields": "id"}, {"fields": ["id"], "min": 0.5}]}
     nodes = [
         {"id": "src", "kind": "source", "connector": "local_fs", "config": {"path": "orders.csv"}},
