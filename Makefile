@@ -87,6 +87,10 @@ chaos: $(VENV)/.ready-to-test ## Two hundred faults at random moments of real ru
 fuzz: $(VENV)/.ready-to-test ## Send the API hundreds of generated requests per operation, other ones each time
 	@HEADRACE_FUZZ_EXAMPLES=300 HEADRACE_FUZZ_SEED=$$RANDOM $(BIN)/python -m pytest tests/api/contract/test_schemathesis.py --timeout 1800
 
+.PHONY: test-thorough
+test-thorough: $(VENV)/.ready-to-test ## The tests that generate their data, with three times as much of it as `make test`
+	@HEADRACE_TEST_EFFORT=full $(BIN)/python -m pytest -m 'not stack and not slow'
+
 .PHONY: test-memory
 test-memory: $(VENV)/.ready-to-test ## Bring 20 million rows together in 1.5 GB of memory (a few minutes)
 	@$(BIN)/python -m pytest -m slow

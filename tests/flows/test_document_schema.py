@@ -18,6 +18,7 @@ from flows.document_schema import published_schema
 from ir import parse_ir
 from ir.document import PipelineIR
 from ir.json_schema import document_schema
+from tests.effort import examples
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*/*/pipeline.json"))
 DOCUMENTS: list[dict[str, Any]] = [json.loads(path.read_text()) for path in EXAMPLES]
@@ -225,7 +226,7 @@ def mutated(draw: st.DrawFn) -> Any:
     return document
 
 
-@settings(max_examples=400, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@settings(max_examples=examples(400), suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(mutated())
 def test_whatever_shape_the_parser_takes_the_schema_takes(document: Any) -> None:
     try:

@@ -26,6 +26,7 @@ from connectors.files.claims import Claims
 from connectors.files.local_fs import LocalFiles
 from connectors.files.selection import Selection
 from connectors.files.store import LocalStore
+from tests.effort import examples
 
 NOW = datetime(2024, 3, 1, 12, tzinfo=UTC)
 CONFIG: dict[str, Any] = {"pattern": {"type": "glob", "value": "*.csv"}, "ordering": "fifo", "atomicity": {}}
@@ -492,7 +493,7 @@ class InTurn(LocalStore):
     ordering=st.sampled_from(["fifo", "latest_by_mtime", "process_all"]),
     order=st.lists(st.sampled_from([0, 1]), max_size=60),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_whatever_the_interleaving_every_file_is_claimed_exactly_once(
     files: int, ordering: str, order: list[int]
 ) -> None:

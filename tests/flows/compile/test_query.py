@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from polars.exceptions import PolarsError
 
 from flows.compile.query import refusal
+from tests.effort import examples
 
 MISSING = "('/does/not/exist.csv')"
 
@@ -21,7 +22,7 @@ MARKS = ["$$", "'", "--", "/*", "*/", "\n"]
 pieces = st.sampled_from([*NAMES, *CLAUSES, *OTHERS, *MARKS])
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=examples(600), deadline=None)
 @given(st.lists(pieces, max_size=9))
 @example(['from ("read_csv"', MISSING, ")"])
 @example(['from (("read_csv"', MISSING, "))"])

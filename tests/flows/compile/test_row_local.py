@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from polars.exceptions import PolarsError
 
 from flows.compile.row_local import MAX_OPERATORS, refusal
+from tests.effort import examples
 
 MISSING = "/does/not/exist.csv"
 READ = f"(select a from read_csv('{MISSING}'))"
@@ -36,7 +37,7 @@ OTHERS = [
 pieces = st.sampled_from([READ, *QUOTES, *OTHERS])
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(500), deadline=None)
 @given(st.lists(pieces, max_size=14))
 @example(["$$", "'", "$$", "||", READ, "||", "'"])
 @example(["/*", "/*", "*/", "'", "*/", READ, "--", "'"])

@@ -27,6 +27,7 @@ from flows.runtime.tree import pass_through
 from flows.still_open import Open
 from ir import parse_ir
 from ir.schema import Field
+from tests.effort import examples
 from tests.flows.compile.ops import cases
 from tests.flows.compile.ops.test_batches import CASES
 from tests.flows.compile.ops.test_lookup_join import Shelf
@@ -135,7 +136,7 @@ FILTERS = [
 UNBOUNDED = {"price > 4", "NOT id > 5", *FILTERS[-3:]}
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(
     st.lists(st.integers(0, 9) | st.none(), min_size=1, max_size=40),
     st.integers(1, 5),

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from connectors.base import ROW
 from flows.runtime.sieve import Rejects, sieve
 from flows.runtime.tally import Tally
+from tests.effort import examples
 from tests.flows.pipelines import physical, rows
 
 Ops = list[dict[str, Any]]
@@ -207,7 +208,7 @@ OPS: Ops = [
 RULES: Ops = [{"field": "amount", "rule": "gt:0"}, {"field": "name", "rule": "not_empty", "onFail": "skip"}]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(table, st.integers(1, 30))
 def test_batches_of_any_size_give_the_same(data: list[tuple[int, str | None, str | None]], size: int) -> None:
     ids, amounts, names = (list(column) for column in zip(*data, strict=True))

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from connectors.base import ROW, Resume
 from connectors.postgresql.tables import STAGED_OP
 from tests.connectors.postgresql.modes.full_load import Load, Table, spec
+from tests.effort import examples
 
 pytestmark = pytest.mark.postgres
 
@@ -96,9 +97,9 @@ class Chain:
         )
 
 
-def examples(test: Any) -> Any:
+def generated(test: Any) -> Any:
     relaxed = settings(
-        max_examples=20,
+        max_examples=examples(20),
         deadline=None,
         suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
     )
@@ -118,7 +119,7 @@ def filled(sql: Table, definition: str, before: dict[int, int]) -> None:
         sql(f"INSERT INTO t (id, n) VALUES ({key}, {value})")
 
 
-@examples
+@generated
 def test_upsert_is_a_dictionary_that_is_updated(
     database_url: str,
     sql: Table,
@@ -135,7 +136,7 @@ def test_upsert_is_a_dictionary_that_is_updated(
     assert counted == Resume(rows_loaded=len(given_rows), rows_skipped=len(events) - len(given_rows))
 
 
-@examples
+@generated
 def test_cdc_mirror_is_a_dictionary_that_forgets(
     database_url: str,
     sql: Table,
@@ -154,7 +155,7 @@ def test_cdc_mirror_is_a_dictionary_that_forgets(
     assert counted == Resume(rows_loaded=applied, rows_skipped=len(events) - applied)
 
 
-@examples
+@generated
 def test_scd2_is_a_dictionary_that_remembers(
     database_url: str,
     sql: Table,

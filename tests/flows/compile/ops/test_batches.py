@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ir.ops import OPS
+from tests.effort import examples
 from tests.flows.compile.ops.cases import Op, frame, passed, planned
 from tests.flows.compile.ops.test_lookup_join import Shelf, lookup
 from tests.flows.compile.ops.test_models import EMBED, FEEL, PLACE, SPEAK
@@ -70,7 +71,7 @@ def test_there_is_a_case_for_every_op_that_sees_one_row() -> None:
 
 
 @pytest.mark.parametrize("name", CASES)
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(12), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(rows, st.integers(1, 6))
 def test_batches_of_any_size_give_the_same(name: str, data: list[tuple[Any, ...]], size: int) -> None:
     plan = planned(CASES[name], tables=Shelf().tables)

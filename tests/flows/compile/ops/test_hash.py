@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from flows.compile import logical_plan
 from ir import parse_ir
 from ir.schema import Field
+from tests.effort import examples
 from tests.flows.pipelines import SCHEMA, document, logical
 
 TEXT = st.text(alphabet=st.characters(blacklist_categories=("Cs",)), max_size=20)
@@ -32,7 +33,7 @@ def hashed(op: dict[str, Any], secrets: dict[str, Any] | None = None, **columns:
 
 
 @pytest.mark.parametrize("algorithm", ["sha256", "sha512", "md5"])
-@settings(max_examples=20)
+@settings(max_examples=examples(20))
 @given(values=st.lists(st.none() | TEXT, max_size=5))
 def test_digests_are_those_of_the_standard_library(algorithm: str, values: list[str | None]) -> None:
     out = hashed({"fields": ["t"], "algorithm": algorithm}, t=pl.Series(values, dtype=pl.String))

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flows.runtime.execute import RunTotals, run_in_threads
+from tests.effort import examples
 from tests.flows.compile.ops.cases import Op, frame, passed, planned
 from tests.flows.runtime.test_execute import Shop
 
@@ -23,7 +24,7 @@ def repeated(**columns: list[object]) -> list[int]:
     return [cell[0] for cell in cells]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(st.lists(st.sampled_from([None, "a", "A", "ä", "", " "]), min_size=1, max_size=12))
 def test_the_first_row_of_each_value_passes_and_so_does_null(values: list[str | None]) -> None:
     seen: set[str] = set()

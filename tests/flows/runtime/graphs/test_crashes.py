@@ -20,6 +20,7 @@ from deployments.stack.postgres import EmbeddedPostgres, ensure_database
 from flows.runtime import sending, staging_files
 from flows.runtime.execute import Execution, RunTotals, run_in_threads
 from flows.runtime.prepare import stored_plan
+from tests.effort import examples
 from tests.flows.runtime.graphs.world import Mill, Node, source, target, transform
 
 pytestmark = pytest.mark.postgres
@@ -177,7 +178,7 @@ def attempt(mill: Mill, number: int, earlier: Any, bomb: Bomb) -> tuple[Executio
             return run, None
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(12), deadline=None, suppress_health_check=list(HealthCheck))
 @given(deaths=st.lists(st.integers(0, 227), min_size=1, max_size=3), tidied=st.booleans())
 def test_wherever_it_dies_a_retry_ends_it(
     postgres_server: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory, deaths: list[int], tidied: bool
