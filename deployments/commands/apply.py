@@ -58,22 +58,22 @@ def apply(
         owned = read_owned(rest, set_name)
         found = find_changes(documents, tenant, set(owned), prune=prune, resend_secrets=secrets)
         if not as_json:
-            _show(found.todo)
+            _show(found.changes)
             if found.orphans and not prune:
                 names = ", ".join(f"{kind} {name}" for kind, name in found.orphans)
                 note(f"not in the files any more: {names}; --prune deletes them")
-        losses = [f"{change.kind} {change.name}: {loss}" for change in found.todo for loss in change.losses]
+        losses = [f"{change.kind} {change.name}: {loss}" for change in found.changes for loss in change.losses]
         if not dry_run:
             if losses and not confirm:
                 lines = "\n".join(f"  {each}" for each in losses)
                 raise StackError(f"Something would be lost; nothing was changed.\n{lines}", "--confirm allows it.")
             report = (lambda _: None) if as_json else _done
-            perform(found.todo, documents, tenant, owned, set_name, report)
+            perform(found.changes, documents, tenant, owned, set_name, report)
         if as_json:
-            changes = [change.as_dict() for change in found.todo]
+            changes = [change.as_dict() for change in found.changes]
             orphans = [{"kind": kind, "name": name} for kind, name in found.orphans]
             emit({"set": set_name, "applied": not dry_run, "changes": changes, "orphans": [] if prune else orphans})
-    if dry_run and found.todo:
+    if dry_run and found.changes:
         raise typer.Exit(NOTEWORTHY)
 
 

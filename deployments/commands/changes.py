@@ -48,7 +48,7 @@ class Change:
 class Changes:
     """All of them in the order in which they can be made; `orphans` are owned and no longer in the files."""
 
-    todo: tuple[Change, ...]
+    changes: tuple[Change, ...]
     orphans: tuple[tuple[str, str], ...]
 
 
@@ -58,17 +58,17 @@ def find_changes(
     """Compares files with a tenant; `owned` are the ids of what earlier files brought. Raises DocumentsInvalid, with
     everything that cannot be done, before anything is."""
     faults = list(_references(documents, tenant))
-    todo: list[Change] = []
+    changes: list[Change] = []
     for document in _in_order(documents):
         item = tenant.of(document.kind).get(document.name)
         if item is None:
-            todo.append(Change("create", document.kind, document.name, document, details=_facts(document)))
+            changes.append(Change("create", document.kind, document.name, document, details=_facts(document)))
             continue
         compare = {"connector": _connector, "schema": _schema, "pipeline": _pipeline}[document.kind]
         change = compare(document, item, tenant, faults, resend_secrets)
         if change.details:
-            todo.append(change)
-    faults += [each for change in todo for each in _ir_faults(change, tenant)]
+            changes.append(change)
+    faults += [each for change in changes for each in _ir_faults(change, tenant)]
     if faults:
         raise DocumentsInvalid(faults)
     wanted = {(each.kind, each.name) for each in documents}
@@ -79,8 +79,8 @@ def find_changes(
         if item["id"] in owned and (kind, name) not in wanted
     ]
     if prune:
-        todo += [Change("delete", kind, name, item=item, losses=_lost(kind, item)) for kind, name, item in orphans]
-    return Changes(tuple(todo), tuple((kind, name) for kind, name, _ in orphans))
+        changes += [Change("delete", kind, name, item=item, losses=_lost(kind, item)) for kind, name, item in orphans]
+    return Changes(tuple(changes), tuple((kind, name) for kind, name, _ in orphans))
 
 
 def _lost(kind: str, item: Item) -> tuple[str, ...]:

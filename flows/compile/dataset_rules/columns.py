@@ -74,7 +74,8 @@ def freshness(rule: Freshness, scope: Scope, path: str) -> Assertion:
         age = (facts.now - _EPOCH) / timedelta(hours=1) - value / 3_600_000_000
         return Verdict(age <= rule.max_age_hours, f"{max(age, 0):,.1f} hours old")
 
-    wants = f"the newest '{rule.field}' at most {rule.max_age_hours:g} hours old"
+    hours = f"{rule.max_age_hours:g} hour{'' if rule.max_age_hours == 1 else 's'}"
+    wants = f"the newest '{rule.field}' at most {hours} old"
     return Assertion(path, wants, rule.on_fail, (Needed(newest),), judge, rule.field)
 
 
