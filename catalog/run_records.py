@@ -56,6 +56,16 @@ class PartitionCounts:
 
 
 @dataclass(frozen=True, slots=True)
+class Uncommitted:
+    """Rows of one partition of a stage behind the last that is committed, at these nodes."""
+
+    stage: int
+    partition: int
+    nodes: tuple[str, ...]
+    last_row: int
+
+
+@dataclass(frozen=True, slots=True)
 class RejectedCell:
     """One cell that was rejected; `column` is None when the whole row is at fault."""
 

@@ -17,7 +17,7 @@ from catalog.errors import NoIr, PipelineMissing
 from catalog.models import Connector, Pipeline, PipelineIrVersion, PipelineRun, RunError, RunPartition
 from catalog.repositories.schemas import SchemaRepository
 from catalog.run_log import MAX_MESSAGE_CHARS, LogStage, log_line, storable
-from catalog.run_records import SUCCESSFUL, TERMINAL, ConnectorRecord, RunPipeline, RunSnapshot
+from catalog.run_records import SUCCESSFUL, TERMINAL, ConnectorRecord, RunPipeline, RunSnapshot, Uncommitted
 from catalog.run_rules import RunRules
 from catalog.run_snapshot import read_snapshot
 from catalog.settings import settings
@@ -127,10 +127,14 @@ class RunStore:
             connection.execute(_DROP_UNPLANNED, planned)
             connection.execute(_PLAN_PARTITIONS, planned)
 
-    def forget_errors(self, root_run_id: str) -> None:
-        """Removes the rejected cells of a chain of runs, which starts over."""
+    def forget_errors(self, root_run_id: str, only: Uncommitted | None = None) -> None:
+        """Removes the rejected cells of a chain of runs, which starts over, or only those of rows not committed."""
+        gone = delete(RunError).where(RunError.root_run_id == root_run_id)
+        if only is not None:
+            gone = gone.where(RunError.stage == only.stage, RunError.partition == only.partition)
+            gone = gone.where(RunError.node_id.in_(only.nodes), RunError.row > only.last_row)
         with self._engine.begin() as connection:
-            connection.execute(delete(RunError).where(RunError.root_run_id == root_run_id))
+            connection.execute(gone)
 
     def waits(self, run_id: str) -> None:
         """The run waits for another one before it can begin; `started` ends that."""

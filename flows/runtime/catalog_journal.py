@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from catalog.run_records import JudgedRule
+from catalog.run_records import JudgedRule, Uncommitted
 from catalog.runs import RunStore
 from connectors.base import Resume
 from flows.runtime.journal import LogStage, PartitionStatus
@@ -33,8 +33,8 @@ class CatalogJournal:
             warning=warning,
         )
 
-    def forget(self) -> None:
-        self._store.forget_errors(self._root)
+    def forget(self, only: Uncommitted | None = None) -> None:
+        self._store.forget_errors(self._root, only)
 
     def progress(self, stage: int, partition: int, status: PartitionStatus, committed: Resume) -> None:
         self._store.partition(

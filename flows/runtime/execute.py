@@ -121,6 +121,7 @@ class Execution:
             journal=self.journal,
             budget=self._budget,
             stop=self._stop,
+            published=frozenset(name for name, mode in self.prepared.modes.items() if mode.publications()),
         )
         return run_partition(work)
 

@@ -7,7 +7,7 @@ from typing import Literal, Protocol
 
 import polars as pl
 
-from catalog.run_records import JudgedRule
+from catalog.run_records import JudgedRule, Uncommitted
 from connectors.base import Resume
 
 LogStage = Literal["extract", "transform", "validate", "load", "retry", "run"]
@@ -22,8 +22,9 @@ class Journal(Protocol):
         """Cells (REJECT_SCHEMA) of rows that failed at a node, before their batch commits; with `warning`, of rows that
         go on all the same."""
 
-    def forget(self) -> None:
-        """Rejected cells of earlier attempts: the run begins from the beginning."""
+    def forget(self, only: Uncommitted | None = None) -> None:
+        """Rejected cells of earlier attempts: the run begins from the beginning; or only those of rows whose batches
+        never committed, which are told again if they are still rejected."""
 
     def progress(self, stage: int, partition: int, status: PartitionStatus, committed: Resume) -> None:
         """Where a partition stands, as committed."""

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from catalog.run_records import Uncommitted
 from connectors.base import ROW, Batch, Partition, PartitionLoader, Quarantined, Resume, Written
 from flows.compile import Stage
 from flows.compile.private import masked_cells, masked_rows
@@ -24,7 +25,7 @@ from flows.runtime.batches import cut_at
 from flows.runtime.feed import Feed
 from flows.runtime.journal import Journal
 from flows.runtime.limits import ErrorBudget, RunFailed
-from flows.runtime.replay import settled_rows
+from flows.runtime.replay import is_replay, settled_rows
 from flows.runtime.sieve import Rejects
 from flows.runtime.tally import AccountingError, Tally
 from flows.runtime.tree import Arrived, pass_through
@@ -48,6 +49,8 @@ class Work:
     journal: Journal
     budget: ErrorBudget
     stop: threading.Event
+    published: frozenset[str] = frozenset()
+    """Targets that are told of refused rows later too, when what was held back is published."""
 
 
 @dataclass(slots=True)
@@ -73,6 +76,10 @@ def run_partition(work: Work) -> Resume:
     with ExitStack() as open_loaders:
         loaders = {sink.id: open_loaders.enter_context(work.loaders[sink.id]) for sink in sinks}
         stands: Stands = {sink.id: loaders[sink.id].resume for sink in sinks}
+        for sink in sinks:
+            if (last_row := _last_row(work, stands[sink.id].rows_done)) is not None:
+                nodes = tuple(node for node in sink.owned if node not in work.published)
+                work.journal.forget(Uncommitted(work.stage.index, index, nodes, last_row))
         if done := min(committed.rows_done for committed in stands.values()):
             work.journal.log("load", f"Partition {index + 1}: continuing behind {done:,} committed rows")
         work.journal.progress(work.stage.index, index, "running", _total(work.stage, stands))
@@ -97,6 +104,19 @@ def run_partition(work: Work) -> Resume:
         done_with = _total(work.stage, stands)
         work.journal.progress(work.stage.index, index, "completed", done_with)
         return done_with
+
+
+def _last_row(work: Work, rows_done: int) -> int | None:
+    """The number of the last of the first `rows_done` rows; None where rows are not numbered as they are read. (Errors
+    are told before their batch commits. Should it never do so, and the row be good the next time, a replay must not
+    take it for one that failed.)"""
+    if work.stage.gathering is not None or any(
+        step.copies > 1 for segment in work.stage.segments for step in segment.steps
+    ):
+        return None
+    if not is_replay(work.partition):
+        return work.partition.first_row + rows_done - 1
+    return work.partition.location["open"][rows_done - 1] if rows_done else 0
 
 
 def _total(stage: Stage, stands: Stands) -> Resume:

@@ -14,7 +14,7 @@ from catalog.load_strategy import load_strategy
 from catalog.models import Pipeline
 from catalog.repositories import TenantCatalog
 from catalog.repositories.runs import position_of
-from catalog.run_records import JudgedRule, RunSnapshot
+from catalog.run_records import JudgedRule, RunSnapshot, Uncommitted
 from catalog.runs import RunStore
 from tests.catalog.conftest import IR, add_pipeline
 
@@ -113,6 +113,17 @@ def test_dataset_rules_are_kept_and_compared_with_completed_runs_of_the_pipeline
     store.rules.judged("run_now", [rule])
     assert seen(store, "run_now").rules == (rule,)
     assert seen(store, "run_0").rules == ()
+
+
+def test_errors_of_rows_that_did_not_commit_are_forgotten_alone(store: RunStore, pipeline: Pipeline) -> None:
+    open_run(store, pipeline)
+    reject(store, 3, 7, 9)
+    store.forget_errors(RUN, Uncommitted(0, 0, ("tgt",), 0))
+    store.forget_errors(RUN, Uncommitted(0, 1, ("check",), 0))
+    store.forget_errors(RUN, Uncommitted(1, 0, ("check",), 0))
+    assert store.failed_rows(RUN) == {(0, 0, "check"): [3, 7, 9]}
+    store.forget_errors(RUN, Uncommitted(0, 0, ("src", "check"), 7))
+    assert store.failed_rows(RUN) == {(0, 0, "check"): [3, 7]}
 
 
 def test_an_unknown_run_has_no_snapshot(store: RunStore) -> None:

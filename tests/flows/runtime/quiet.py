@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from catalog.run_records import JudgedRule
+from catalog.run_records import JudgedRule, Uncommitted
 from connectors.base import Resume
 
 
@@ -17,7 +17,7 @@ class Quiet:
     def progress(self, stage: int, partition: int, status: str, committed: Resume) -> None:
         """Nobody looks."""
 
-    def forget(self) -> None:
+    def forget(self, only: Uncommitted | None = None) -> None:
         """Nothing is kept here between runs."""
 
     def judged(self, rules: Sequence[JudgedRule]) -> None:

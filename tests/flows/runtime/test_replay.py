@@ -8,6 +8,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from catalog.run_records import Uncommitted
 from connectors.base import TargetError
 from connectors.postgresql.quarantine import read_quarantine
 from flows.resume import Continuation
@@ -98,3 +99,20 @@ def test_a_table_that_is_no_quarantine_is_not_written_to(shop: Shop) -> None:
         connection.execute("CREATE SCHEMA dlq; CREATE TABLE dlq.orders (id int)")
     with pytest.raises(TargetError, match=r"dlq.orders is not a quarantine table: it lacks"):
         first(shop)
+
+
+def test_a_row_told_as_failed_before_its_batch_was_lost_is_told_anew(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forgotten: list[Uncommitted] = []
+    monkeypatch.setattr(shop.journal, "forget", forgotten.append)
+    begun = execution(shop, "run_1", STRICT, Continuation(root_run_id="run_1"))
+    run_in_threads(begun)
+    partitions = begun.prepared.plan.stages[0].partitions
+    assert {(each.partition, each.last_row) for each in forgotten} == {(p.index, p.first_row - 1) for p in partitions}
+    assert {each.nodes for each in forgotten} == {("src", "check", "tgt")}
+    forgotten.clear()
+    again = Continuation("run_1", retry_of="run_1", earlier_plan=stored_plan(begun.prepared))
+    run_in_threads(execution(shop, "run_2", STRICT, again))
+    ends = {(p.index, p.first_row + p.rows - 1) for p in partitions}
+    assert {(each.partition, each.last_row) for each in forgotten} == ends
