@@ -5,21 +5,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import Engine, delete, func, select, text, update
+from sqlalchemy import Engine, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
+from catalog import run_statements as statements
 from catalog.credentials import Keyring
 from catalog.errors import NoIr, PipelineMissing
-from catalog.models import Connector, Pipeline, PipelineIrVersion, PipelineRun, RunError, RunPartition
-from catalog.repositories.schemas import SchemaRepository
+from catalog.models import Connector, Pipeline, PipelineRun, RunError, RunPartition
 from catalog.run_log import MAX_MESSAGE_CHARS, LogStage, log_line, storable
 from catalog.run_records import SUCCESSFUL, TERMINAL, ConnectorRecord, RunPipeline, RunSnapshot, Uncommitted
 from catalog.run_rules import RunRules
 from catalog.run_snapshot import read_snapshot
+from catalog.schemas_ddl import TABLE_SCHEMA
 from catalog.settings import settings
 
 MAX_VALUE_CHARS = 1000
@@ -57,37 +59,23 @@ class RunStore:
 
         Either may come first. A `running` run that had ended (the flow was started again) is open again.
         """
-        statement = insert(PipelineRun).values(
-            id=run_id,
-            tenant_id=tenant_id,
-            pipeline_id=pipeline_id,
-            ir_version=ir_version,
-            root_run_id=root_run_id,
-            retry_of=retry_of,
-            origin_run_id=origin_run_id,
-            parameters=dict(parameters or {}),
-            load_strategy=load_strategy,
-            status=status,
-            created_at=created_at or func.now(),
-            started_at=func.now() if status == "running" else None,
-        )
-        new = statement.excluded
-        changes: dict[str, Any] = {"created_at": func.least(PipelineRun.created_at, new.created_at)}
-        if status == "running":
-            changes |= {
-                "status": new.status,
-                "ir_version": new.ir_version,
-                "root_run_id": new.root_run_id,
-                "retry_of": new.retry_of,
-                "origin_run_id": new.origin_run_id,
-                "parameters": new.parameters,
-                "load_strategy": new.load_strategy,
-                "started_at": func.coalesce(PipelineRun.started_at, new.started_at),
-                "finished_at": None,
-                "failure_reason": None,
-            }
+        values = {
+            "id": run_id,
+            "tenant_id": tenant_id,
+            "pipeline_id": pipeline_id,
+            "ir_version": ir_version,
+            "root_run_id": root_run_id,
+            "retry_of": retry_of,
+            "origin_run_id": origin_run_id,
+            "parameters": json.dumps(dict(parameters or {})),
+            "load_strategy": load_strategy,
+            "status": status,
+            "created_at": created_at,
+        }
         with self._engine.begin() as connection:
-            connection.execute(statement.on_conflict_do_update(index_elements=[PipelineRun.id], set_=changes))
+            connection.execute(statements.OPEN, values)
+            if status == "running":
+                connection.execute(statements.BEGIN, values)
 
     def started(
         self,
@@ -107,25 +95,14 @@ class RunStore:
             "stages": [stage for stage, _, _ in partitions],
             "indexes": [index for _, index, _ in partitions],
             "rows": [rows for _, _, rows in partitions],
+            "total_rows": total_rows,
+            "fingerprint": json.dumps(fingerprint),
+            "plan": json.dumps(plan),
         }
         with self._engine.begin() as connection:
-            connection.execute(
-                update(PipelineRun)
-                .where(PipelineRun.id == run_id)
-                .values(
-                    status="running",
-                    total_rows=total_rows,
-                    fingerprint=fingerprint,
-                    plan=plan,
-                    attempt=PipelineRun.attempt + 1,
-                    started_at=func.coalesce(PipelineRun.started_at, func.now()),
-                    measured_from=func.now(),
-                    finished_at=None,
-                    failure_reason=None,
-                )
-            )
-            connection.execute(_DROP_UNPLANNED, planned)
-            connection.execute(_PLAN_PARTITIONS, planned)
+            connection.execute(statements.STARTED, planned)
+            connection.execute(statements.DROP_UNPLANNED, planned)
+            connection.execute(statements.PLAN_PARTITIONS, planned)
 
     def forget_errors(self, root_run_id: str, only: Uncommitted | None = None) -> None:
         """Removes the rejected cells of a chain of runs, which starts over, or only those of rows not committed."""
@@ -183,7 +160,7 @@ class RunStore:
         with self._engine.begin() as connection:
             connection.execute(statement.on_conflict_do_update(index_elements=key, set_=changes))
             counted = {"run_id": run_id, "stage": stage, "partition": index, "nodes": json.dumps(nodes)}
-            connection.execute(_COUNT_NODES, counted)
+            connection.execute(statements.COUNT_NODES, counted)
 
     def errors(
         self,
@@ -206,7 +183,7 @@ class RunStore:
         """
         with self._engine.begin() as connection:
             stored = connection.execute(
-                _STORE_ERRORS,
+                statements.STORE_ERRORS,
                 {
                     "root": root_run_id,
                     "run": run_id,
@@ -286,32 +263,30 @@ class RunStore:
 
         Raises PipelineMissing, NoIr, CredentialsUnreadable.
         """
-        with Session(self._engine) as session:
-            pipeline = session.get(Pipeline, pipeline_id)
-            if pipeline is None:
-                raise PipelineMissing(f"There is no pipeline {pipeline_id}")
-            wanted = pipeline.live_version if ir_version is None else ir_version
-            if wanted is None:
-                raise NoIr(f"The pipeline '{pipeline.name}' has no IR to run")
-            version = session.get(PipelineIrVersion, (pipeline_id, wanted))
-            if version is None:
-                raise PipelineMissing(f"The pipeline '{pipeline.name}' has no IR version {wanted}")
-            source = pipeline.connector
-            connector = ConnectorRecord(source.id, source.type, source.config)
-            if source.auth_sealed is not None:
-                keyring = self._keyring or settings().keyring
-                credentials = keyring.unseal(source.auth_sealed, connector_id=source.id)
-                connector = ConnectorRecord(source.id, source.type, source.config, credentials)
-            return RunPipeline(
-                id=pipeline.id,
-                tenant_id=pipeline.tenant_id,
-                name=pipeline.name,
-                ir=version.ir,
-                ir_version=wanted,
-                connector=connector,
-                execution_config=pipeline.execution_config,
-                tables=frozenset(SchemaRepository(session, pipeline.tenant_id).tables()),
-            )
+        with self._engine.connect() as connection:
+            wanted = {"pipeline_id": pipeline_id, "ir_version": ir_version}
+            found = connection.execute(statements.PIPELINE, wanted).one_or_none()
+        if found is None:
+            raise PipelineMissing(f"There is no pipeline {pipeline_id}")
+        if found.ir_version is None:
+            raise NoIr(f"The pipeline '{found.name}' has no IR to run")
+        if found.ir is None:
+            raise PipelineMissing(f"The pipeline '{found.name}' has no IR version {found.ir_version}")
+        connector = ConnectorRecord(found.connector_id, found.connector_type, found.config)
+        if found.auth_sealed is not None:
+            keyring = self._keyring or settings().keyring
+            credentials = keyring.unseal(found.auth_sealed, connector_id=connector.id)
+            connector = replace(connector, credentials=credentials)
+        return RunPipeline(
+            id=found.id,
+            tenant_id=found.tenant_id,
+            name=found.name,
+            ir=found.ir,
+            ir_version=found.ir_version,
+            connector=connector,
+            execution_config=found.execution_config,
+            tables=frozenset(f"{TABLE_SCHEMA}.{table}" for table in found.tables),
+        )
 
     def counted(self, run_id: str) -> tuple[int, int]:
         """The rows that failed and the source rows that were read in all partitions of the run so far."""
@@ -323,72 +298,25 @@ class RunStore:
     def failed_rows(self, root_run_id: str) -> dict[tuple[int, int, str], list[int]]:
         """The rows that failed in a chain of runs, by (stage, partition, node). Warnings did not fail."""
         with self._engine.connect() as connection:
-            found = connection.execute(_FAILED_ROWS, {"root": root_run_id})
+            found = connection.execute(statements.FAILED_ROWS, {"root": root_run_id})
             return {(stage, partition, node): list(rows) for stage, partition, node, rows in found}
 
     def first_of_chain(self, run_id: str) -> str:
         """The run that a chain of retries and replays began with, as far back as runs are known."""
         with self._engine.connect() as connection:
-            return connection.execute(_FIRST_OF_CHAIN, {"run_id": run_id}).scalar() or run_id
+            return connection.execute(statements.FIRST_OF_CHAIN, {"run_id": run_id}).scalar() or run_id
 
     @property
     def rules(self) -> RunRules:
         """What belongs to the dataset rules of runs."""
         return RunRules(self._engine)
 
+    def planned(self, run_id: str) -> bool:
+        """Whether the run has been planned: it may have committed rows."""
+        with self._engine.connect() as connection:
+            return bool(connection.scalar(statements.PLANNED, {"run_id": run_id}))
+
     def snapshot(self, run_id: str) -> RunSnapshot | None:
         """All that is known of the run now; None when the catalog does not know it."""
         with Session(self._engine) as session:
             return read_snapshot(session, run_id)
-
-
-_FIRST_OF_CHAIN = text("""
-    WITH RECURSIVE chain AS (
-        SELECT id, retry_of FROM headrace.pipeline_runs WHERE id = :run_id
-        UNION
-        SELECT earlier.id, earlier.retry_of
-        FROM headrace.pipeline_runs earlier JOIN chain ON earlier.id = chain.retry_of)
-    SELECT id FROM chain
-    WHERE NOT EXISTS (SELECT FROM headrace.pipeline_runs earlier WHERE earlier.id = chain.retry_of)
-""")
-
-_DROP_UNPLANNED = text("""
-    DELETE FROM headrace.run_partitions p
-    WHERE p.run_id = :run_id AND NOT EXISTS (
-        SELECT FROM unnest(CAST(:stages AS int[]), CAST(:indexes AS int[])) AS planned (stage, index)
-        WHERE planned.stage = p.stage AND planned.index = p.index)
-""")
-
-_PLAN_PARTITIONS = text("""
-    INSERT INTO headrace.run_partitions AS p (run_id, stage, "index", planned_rows, status, base_rows)
-    SELECT run.id, planned.stage, planned.index, planned.rows, 'pending',
-           CASE WHEN run.attempt = 1 AND run.retry_of IS NULL THEN 0 END
-    FROM headrace.pipeline_runs run,
-         unnest(CAST(:stages AS int[]), CAST(:indexes AS int[]), CAST(:rows AS bigint[]))
-             AS planned (stage, index, rows)
-    WHERE run.id = :run_id
-    ON CONFLICT (run_id, stage, "index") DO UPDATE
-    SET planned_rows = excluded.planned_rows, base_rows = NULL, updated_at = now(),
-        status = CASE p.status WHEN 'completed' THEN 'completed' ELSE 'pending' END
-""")
-
-_COUNT_NODES = text("""
-    INSERT INTO headrace.run_nodes (run_id, stage, "partition", node_id, counters)
-    SELECT :run_id, :stage, :partition, node.key, node.value FROM jsonb_each(CAST(:nodes AS jsonb)) AS node
-    ON CONFLICT (run_id, stage, "partition", node_id) DO UPDATE SET counters = excluded.counters
-""")
-
-_FAILED_ROWS = text("""
-    SELECT stage, "partition", node_id, array_agg(DISTINCT "row")
-    FROM headrace.run_errors WHERE root_run_id = :root AND NOT warning
-    GROUP BY stage, "partition", node_id
-""")
-
-_STORE_ERRORS = text("""
-    INSERT INTO headrace.run_errors
-        (root_run_id, run_id, node_id, stage, "partition", warning, "row", "column", value, error, rule)
-    SELECT :root, :run, :node, :stage, :partition, :warning, cell.row, cell.column, cell.value, cell.error, cell.rule
-    FROM unnest(CAST(:rows AS bigint[]), CAST(:columns AS text[]), CAST(:values AS text[]), CAST(:errors AS text[]),
-                CAST(:rules AS text[])) AS cell ("row", "column", value, error, rule)
-    ON CONFLICT (root_run_id, "row", "column", rule, node_id, "partition", stage) DO NOTHING
-""")

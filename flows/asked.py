@@ -30,8 +30,8 @@ class Asked(NamedTuple):
 def continues_from(store: RunStore, run_id: str, asked: Asked) -> Continuation:
     """What the run takes over, as it stands now. Raises RunFailed when there is nothing to retry."""
     database_url = settings().database_url
-    before = store.snapshot(run_id)
-    if before is not None and before.plan is not None:
+    before = store.snapshot(run_id) if store.planned(run_id) else None
+    if before is not None:
         return replace(begun_before(before, database_url), first_run_id=store.first_of_chain(run_id))
     if asked.retry_of is None:
         return Continuation(root_run_id=run_id)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 from prefect import State, Task, flow, get_client, get_run_logger, task
@@ -111,7 +112,8 @@ async def publish_rows(run_id: str, load: int, index: int, token: int | None = N
     return Completed(message=message, data=done)
 
 
-@flow(name="headrace", persist_result=False, validate_parameters=True)
+# Nothing is kept there; without a place Prefect makes a client of its own to ask its server for one.
+@flow(name="headrace", persist_result=False, result_storage=Path("results"), validate_parameters=True)
 async def run_pipeline(
     pipeline_id: str,
     tenant_id: str,

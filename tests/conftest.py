@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
+from hypothesis import HealthCheck, settings
 
 from deployments.stack.environment import base_environment
 from deployments.stack.postgres import DISPOSABLE, EmbeddedPostgres, ensure_database
@@ -28,6 +29,11 @@ if TYPE_CHECKING:
 HEADRACE = (sys.executable, "-P", "-m", "deployments.cli")
 _STACK_SECONDS = 150
 _MEMORY, _ENOUGH_BYTES = Path("/dev/shm"), 4 * 1024**3
+
+
+# No test is timed, not even in making up its data: the machine may be busy.
+settings.register_profile("headrace", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("headrace")
 
 
 def pytest_collection_finish() -> None:

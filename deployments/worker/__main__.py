@@ -9,6 +9,7 @@ import signal
 import sys
 from collections.abc import Sequence
 
+from deployments.worker.certificates import few_certificates
 from deployments.worker.nursery import Nursery
 
 
@@ -27,6 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 async def serve(pool: str, *, name: str | None = None, limit: int | None = None, ready_fd: int | None = None) -> None:
     """Runs a worker on `pool` (made when missing). Writes one byte to `ready_fd` and closes it when runs can start."""
     os.environ.setdefault("PREFECT_WORKER_QUERY_SECONDS", "1")
+    os.environ |= few_certificates(os.environ)
     nursery = Nursery()
     nursery.spawn()  # it imports what this process imports next, and more, at the same time
     from deployments.worker.type import HeadraceWorker

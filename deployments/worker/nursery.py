@@ -16,6 +16,7 @@ from typing import Any
 from uuid import uuid4
 
 from deployments.stack.process import die_with_parent, ending
+from deployments.worker.certificates import few_certificates
 from deployments.worker.zygote import QUIET
 
 _READY_SECONDS = 90.0
@@ -68,7 +69,7 @@ class Nursery:
                 [sys.executable, "-P", "-m", "deployments.worker.zygote", str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
-                env={**os.environ, **QUIET, "PYTHONSAFEPATH": "1"},
+                env={**os.environ, **few_certificates(os.environ), **QUIET, "PYTHONSAFEPATH": "1"},
                 preexec_fn=die_with_parent(signal.SIGKILL),  # noqa: PLW1509
             )
 

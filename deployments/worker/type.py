@@ -11,21 +11,24 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import anyio
 import anyio.abc
 import httpx
 from prefect.events.clients import get_events_subscriber
 from prefect.events.filters import EventFilter, EventNameFilter
+from prefect.exceptions import ObjectNotFound
 from prefect.flows import load_flow_from_flow_run
 from prefect.runner._flow_run_executor import FlowRunExecutionResult, FlowRunExecutorContext
 from prefect.runner._process_manager import ProcessHandle, create_isolated_termination_scope
 from prefect.runner._starter_engine import EngineCommandStarter
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME
 from prefect.states import Cancelled
-from prefect.workers.base import BaseJobConfiguration, BaseVariables, BaseWorker, BaseWorkerResult
+from prefect.workers.base import BaseVariables, BaseWorker, BaseWorkerResult
 
 from deployments.worker.folders import RUN_FOLDERS
+from deployments.worker.job import HeadraceJobConfiguration
 from deployments.worker.nursery import Nursery, ZygoteLost
 
 if TYPE_CHECKING:
@@ -43,14 +46,14 @@ class HeadraceWorkerResult(BaseWorkerResult):
     """How a run's process ended."""
 
 
-class HeadraceWorker(BaseWorker[BaseJobConfiguration, BaseVariables, HeadraceWorkerResult]):
+class HeadraceWorker(BaseWorker[HeadraceJobConfiguration, BaseVariables, HeadraceWorkerResult]):
     """Starts each run in a process of its own, forked off one that has everything imported.
 
     Falls back to a cold `python -m prefect.engine` where forking would not be safe, and where a job's `command` is set.
     """
 
     type = "headrace"
-    job_configuration = BaseJobConfiguration
+    job_configuration = HeadraceJobConfiguration
     job_configuration_variables = BaseVariables
     _display_name = "Headrace"
     _description = "Runs Headrace pipelines in forked, isolated processes that start in a fraction of a second."
@@ -109,7 +112,7 @@ class HeadraceWorker(BaseWorker[BaseJobConfiguration, BaseVariables, HeadraceWor
     async def run(
         self,
         flow_run: FlowRun,
-        configuration: BaseJobConfiguration,
+        configuration: HeadraceJobConfiguration,
         task_status: anyio.abc.TaskStatus[int] | None = None,
     ) -> HeadraceWorkerResult:
         """Executes one flow run; returns when its process has ended, cancelled and crashed ones included."""
@@ -121,7 +124,7 @@ class HeadraceWorker(BaseWorker[BaseJobConfiguration, BaseVariables, HeadraceWor
             self._running -= 1
 
     async def _run(
-        self, flow_run: FlowRun, configuration: BaseJobConfiguration, status: anyio.abc.TaskStatus[int]
+        self, flow_run: FlowRun, configuration: HeadraceJobConfiguration, status: anyio.abc.TaskStatus[int]
     ) -> HeadraceWorkerResult:
         execution: FlowRunExecutionResult | None = None
         folders = PREFECT_HOME.value() / RUN_FOLDERS
@@ -185,6 +188,19 @@ class HeadraceWorker(BaseWorker[BaseJobConfiguration, BaseVariables, HeadraceWor
         except (httpx.HTTPError, TimeoutError) as error:
             self._note_away(error)
 
+    async def _propose_submitting_state(self, flow_run: FlowRun) -> None:
+        """Nothing: the run is Running before anybody has read that it is being submitted, and Prefect's server takes
+        as long for one state as for the other."""
+
+    async def _give_worker_labels_to_flow_run(self, flow_run_id: UUID) -> None:
+        """While the run starts: it needs none of them."""
+        assert self._runs_task_group is not None
+        self._runs_task_group.start_soon(self._label, flow_run_id)
+
+    async def _label(self, flow_run_id: UUID) -> None:
+        with suppress(httpx.HTTPError, TimeoutError, ObjectNotFound):
+            await super()._give_worker_labels_to_flow_run(flow_run_id)
+
     async def _get_scheduled_flow_runs(self) -> list[WorkerFlowRunResponse]:
         # Prefect's client would retry for a minute and more; asking anew is as good and sooner.
         with anyio.fail_after(_ASK_SECONDS):
@@ -211,7 +227,7 @@ class HeadraceWorker(BaseWorker[BaseJobConfiguration, BaseVariables, HeadraceWor
             await anyio.sleep(_RECONNECT_SECONDS)
 
     async def _starter(
-        self, configuration: BaseJobConfiguration, folder: Path, channel: ControlChannel
+        self, configuration: HeadraceJobConfiguration, folder: Path, channel: ControlChannel
     ) -> _ForkStarter | EngineCommandStarter:
         base = configuration._base_environment()
         if configuration.command == configuration._base_flow_run_command():
@@ -227,7 +243,7 @@ class HeadraceWorker(BaseWorker[BaseJobConfiguration, BaseVariables, HeadraceWor
             )
         # The child has the settings already; only what this job changes is worth another look at them.
         changed = {name: value for name, value in configuration.env.items() if base.get(name) != value}
-        return _ForkStarter(self._nursery, changed, folder, channel)
+        return _ForkStarter(self._nursery, {**changed, **configuration.importable}, folder, channel)
 
     def _note_away(self, error: Exception) -> None:
         if not self._away:

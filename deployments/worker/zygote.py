@@ -28,6 +28,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from catalog.settings import settings
 from deployments.stack.process import die_with_parent
 
 PRELOADED = (
@@ -123,6 +124,8 @@ def run(request: dict[str, Any]) -> None:
         else:
             os.environ[name] = value
     os.chdir(request["folder"])
+    if any(name.startswith("HEADRACE_") for name in overrides):
+        settings.cache_clear()
     if any(name.startswith("PREFECT_") and not name.startswith("PREFECT__") for name in overrides):
         _reload_settings()
     sys.argv = ["prefect.engine"]
@@ -201,6 +204,9 @@ def _main() -> None:
             importlib.import_module(module)
         except ImportError:
             traceback.print_exc()  # the run that needs it will fail and say so; others need not
+    from deployments.worker.rehearsal import rehearse
+
+    rehearse()
     request = serve(connection)
     if request is not None:
         run(request)

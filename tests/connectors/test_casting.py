@@ -28,7 +28,7 @@ def stamp(value: datetime, gap: str, spec: str, zone: str) -> str:
     return value.isoformat(gap, spec) + zone
 
 
-@settings(max_examples=examples(200), deadline=None)
+@settings(max_examples=examples(200))
 @given(st.lists(st.tuples(STAMPS, st.sampled_from("T "), st.sampled_from(["seconds", "microseconds", "milliseconds"]))))
 def test_timestamps_in_any_mixture_of_forms(values: list[tuple[datetime, str, str]]) -> None:
     text = pl.Series([stamp(value, gap, spec, "") for value, gap, spec in values], dtype=pl.String)
@@ -42,7 +42,7 @@ def test_timestamps_in_any_mixture_of_forms(values: list[tuple[datetime, str, st
     assert zoned.to_list() == [value.replace(tzinfo=UTC) for value in expected]
 
 
-@settings(max_examples=examples(100), deadline=None)
+@settings(max_examples=examples(100))
 @given(st.lists(st.datetimes(datetime(2, 1, 1), datetime(9998, 12, 31), timezones=ZONES), max_size=8))
 def test_offsets_are_moved_to_utc(values: list[datetime]) -> None:
     text = pl.Series([value.isoformat() for value in values], dtype=pl.String)
@@ -110,7 +110,7 @@ def test_sizes_are_part_of_the_sql_type() -> None:
     assert sql_type(Field("x", "varchar", 40)) == "varchar(40)"
 
 
-@settings(max_examples=examples(200), deadline=None)
+@settings(max_examples=examples(200))
 @given(st.lists(st.decimals(-(10**6), 10**6, places=5).map(str), max_size=8), st.integers(0, 6))
 def test_a_sized_decimal_rounds_halves_away_from_zero_as_postgresql_does(values: list[str], scale: int) -> None:
     result, bad = cast_text(pl.Series(values, dtype=pl.String), Field("x", "decimal", 20, scale))
@@ -119,7 +119,7 @@ def test_a_sized_decimal_rounds_halves_away_from_zero_as_postgresql_does(values:
     assert result.to_list() == [Decimal(value).quantize(unit, ROUND_HALF_UP) for value in values]
 
 
-@settings(max_examples=examples(200), deadline=None)
+@settings(max_examples=examples(200))
 @given(st.lists(st.decimals(allow_nan=False, allow_infinity=False, min_value=-(10**28), max_value=10**28), max_size=8))
 def test_a_decimal_without_a_size_keeps_every_digit_or_is_an_offender(values: list[Decimal]) -> None:
     text = [str(value) for value in values]

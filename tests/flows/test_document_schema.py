@@ -10,7 +10,7 @@ from typing import Any
 
 import jsonschema
 import pytest
-from hypothesis import HealthCheck, event, given, settings
+from hypothesis import event, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -226,7 +226,7 @@ def mutated(draw: st.DrawFn) -> Any:
     return document
 
 
-@settings(max_examples=examples(400), suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@settings(max_examples=examples(400))
 @given(mutated())
 def test_whatever_shape_the_parser_takes_the_schema_takes(document: Any) -> None:
     try:

@@ -161,7 +161,7 @@ def _ask_everything(rule: str) -> None:
     assert last is None or SINCE - timedelta(seconds=1) <= last <= NOW
 
 
-@settings(max_examples=examples(60), deadline=None)
+@settings(max_examples=examples(60))
 @given(_RULES | st.text(max_size=60))
 def test_any_text_is_answered_within_a_bounded_number_of_steps(rule: str) -> None:
     assert lines_of_dateutil(lambda: _ask_everything(rule)) <= MOST_LINES

@@ -122,7 +122,7 @@ def bare_words(sql: str) -> set[str]:
     return {word.upper() for word in re.findall(r"\w+", re.sub(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"", " ", sql))}
 
 
-@settings(max_examples=examples(600), deadline=None)
+@settings(max_examples=examples(600))
 @given(TEXTS)
 def test_whatever_gets_through_has_no_forbidden_verb(text: str) -> None:
     statement = judged(text)
@@ -134,7 +134,7 @@ def test_whatever_gets_through_has_no_forbidden_verb(text: str) -> None:
         assert (again.render(LOADED), again.kind) == (sent, statement.kind), "what is sent is understood the same way"
 
 
-@settings(max_examples=examples(300), deadline=None)
+@settings(max_examples=examples(300))
 @given(st.sampled_from(["SELECT {}", "SELECT 1 FROM ds_o WHERE {}", "WITH q AS ({}) SELECT 1", "SELECT ({})"]), TEXTS)
 def test_nor_inside_a_query(frame: str, text: str) -> None:
     statement = judged(frame.replace("{}", text))
@@ -152,7 +152,7 @@ def test_the_server_reads_what_is_sent_as_one_statement_that_changes_nothing(dat
         ran: list[str] = []
         several: list[bool] = []
 
-        @settings(max_examples=examples(300), deadline=None)
+        @settings(max_examples=examples(300))
         @given(TEXTS.map(lambda text: f"SELECT {text}"))
         def run(text: str) -> None:
             statement = judged(text)

@@ -493,7 +493,7 @@ class InTurn(LocalStore):
     ordering=st.sampled_from(["fifo", "latest_by_mtime", "process_all"]),
     order=st.lists(st.sampled_from([0, 1]), max_size=60),
 )
-@settings(max_examples=examples(60), deadline=None)
+@settings(max_examples=examples(60))
 def test_whatever_the_interleaving_every_file_is_claimed_exactly_once(
     files: int, ordering: str, order: list[int]
 ) -> None:

@@ -59,7 +59,7 @@ def everything(files: LocalFiles, found: Discovery) -> pl.DataFrame:
     return pl.concat(frames) if frames else pl.DataFrame(schema={ROW: pl.Int64})
 
 
-@settings(max_examples=examples(250), deadline=None)
+@settings(max_examples=examples(250))
 @given(documents(), st.integers(1, 6), st.integers(1, 80))
 def test_rows_are_those_of_the_csv_module_with_exact_numbers(
     document: tuple[bytes, list[list[str]]], partitions: int, chunk_bytes: int
@@ -86,7 +86,7 @@ def test_rows_are_those_of_the_csv_module_with_exact_numbers(
         first += part.rows
 
 
-@settings(max_examples=examples(200), deadline=None)
+@settings(max_examples=examples(200))
 @given(
     documents(),
     st.sets(st.integers(0, 3)),
@@ -113,7 +113,7 @@ def test_columns_that_nobody_wants_change_nothing_for_the_others(
             assert (less.rows, less.rows_done, less.position) == (whole.rows, whole.rows_done, whole.position)
 
 
-@settings(max_examples=examples(150), deadline=None)
+@settings(max_examples=examples(150))
 @given(documents(), st.integers(1, 5), st.integers(1, 70))
 def test_the_scan_does_not_depend_on_its_blocks(
     document: tuple[bytes, list[list[str]]], pieces: int, block_bytes: int
@@ -132,7 +132,7 @@ def test_the_scan_does_not_depend_on_its_blocks(
     assert all(one.end == other.start for one, other in pairwise(found.slices))
 
 
-@settings(max_examples=examples(150), deadline=None)
+@settings(max_examples=examples(150))
 @given(documents(), st.integers(1, 3), st.integers(1, 80), st.data())
 def test_a_read_resumes_behind_any_row(
     document: tuple[bytes, list[list[str]]], partitions: int, chunk_bytes: int, data: st.DataObject
@@ -156,7 +156,7 @@ def test_a_read_resumes_behind_any_row(
         assert [n for b in rest for n in b.frame[ROW]] == list(range(part.first_row + done, part.first_row + part.rows))
 
 
-@settings(max_examples=examples(150), deadline=None)
+@settings(max_examples=examples(150))
 @given(
     st.integers(1, 60),
     st.dictionaries(

@@ -102,7 +102,7 @@ def test_values_come_back_as_they_were(connection: psycopg.Connection[Any], name
     shown = "a::text" if name in ("json", "jsonb", "uuid", "uuid as bytes", "enum") else "a"
     shown = "a::float8" if name == "float4" else shown
 
-    @settings(max_examples=examples(12), deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=examples(12), suppress_health_check=list(HealthCheck))
     @given(st.lists(st.none() | strategy, max_size=12))
     def round_trip(values: list[Any]) -> None:
         frame = pl.DataFrame({"a": pl.Series(values, dtype=dtype), ROW: range(1, len(values) + 1)})

@@ -58,7 +58,7 @@ def test_every_type_comes_as_batches_carry_it(database_url: str) -> None:
 texts = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=8)
 
 
-@settings(max_examples=examples(25), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(25), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(texts, st.none() | texts), max_size=8))
 def test_texts_come_as_they_are(postgres_url: str, rows: list[tuple[str, str | None]]) -> None:
     with psycopg.connect(postgres_url) as connection:

@@ -149,7 +149,7 @@ def test_lists_of_anything_come_back_as_they_were(connection: psycopg.Connection
     connection.execute(f"CREATE TABLE t (a {ddl})")  # type: ignore[arg-type]
     lists = st.lists(st.none() | strategy, max_size=4)
 
-    @settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=8, suppress_health_check=list(HealthCheck))
     @given(st.lists(st.none() | lists, max_size=6))
     def round_trip(values: list[Any]) -> None:
         connection.execute("TRUNCATE t")
@@ -175,7 +175,7 @@ def test_lists_of_lists_are_arrays_of_two_dimensions(connection: psycopg.Connect
     assert [row[0] for row in connection.execute("SELECT a FROM t").fetchall()] == values
 
 
-@settings(max_examples=examples(25), deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(25), suppress_health_check=list(HealthCheck))
 @given(st.lists(st.decimals(allow_nan=True, allow_infinity=True).map(str) | st.integers().map(str), max_size=8))
 def test_text_goes_into_a_numeric_column_digit_by_digit(connection: psycopg.Connection[Any], values: list[str]) -> None:
     usable = [value for value in values if "sNaN" not in value and "-NaN" not in value and _reaches(value)]
@@ -197,7 +197,7 @@ def _exactly(value: str) -> Decimal:
     return abs(number.normalize()) if number == 0 else number.normalize()
 
 
-@settings(max_examples=examples(25), deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(25), suppress_health_check=list(HealthCheck))
 @given(st.lists(st.floats(), max_size=8))
 def test_floats_go_into_a_numeric_column_as_a_person_would_write_them(
     connection: psycopg.Connection[Any], values: list[float]

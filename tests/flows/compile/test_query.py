@@ -22,7 +22,7 @@ MARKS = ["$$", "'", "--", "/*", "*/", "\n"]
 pieces = st.sampled_from([*NAMES, *CLAUSES, *OTHERS, *MARKS])
 
 
-@settings(max_examples=examples(600), deadline=None)
+@settings(max_examples=examples(600))
 @given(st.lists(pieces, max_size=9))
 @example(['from ("read_csv"', MISSING, ")"])
 @example(['from (("read_csv"', MISSING, "))"])

@@ -37,7 +37,7 @@ OTHERS = [
 pieces = st.sampled_from([READ, *QUOTES, *OTHERS])
 
 
-@settings(max_examples=examples(500), deadline=None)
+@settings(max_examples=examples(500))
 @given(st.lists(pieces, max_size=14))
 @example(["$$", "'", "$$", "||", READ, "||", "'"])
 @example(["/*", "/*", "*/", "'", "*/", READ, "--", "'"])

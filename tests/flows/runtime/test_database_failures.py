@@ -205,7 +205,7 @@ def test_a_server_that_stays_away_fails_the_run_clearly_and_a_retry_ends_it(worl
 
 @pytest.mark.postgres
 def test_a_full_disk_fails_the_run_clearly_and_a_retry_ends_it_when_there_is_room(world: Loads, server: Server) -> None:
-    with small_disk(2) as (folder, grow):
+    with small_disk(2, server) as (folder, grow):
         world.table(f"CREATE TABLESPACE small LOCATION '{folder}'")
         try:
             world.table("ALTER TABLE public.ds_orders SET TABLESPACE small")
@@ -226,7 +226,7 @@ def test_a_full_disk_fails_the_run_clearly_and_a_retry_ends_it_when_there_is_roo
 
 
 @contextmanager
-def small_disk(megabytes: int) -> Iterator[tuple[Path, Callable[[int], Any]]]:
+def small_disk(megabytes: int, server: Server) -> Iterator[tuple[Path, Callable[[int], Any]]]:
     """A folder of PostgreSQL's account on a file system of that size, and what makes it larger."""
     folder = Path(tempfile.mkdtemp(prefix="headrace-disk-"))
     mounted = subprocess.run(
@@ -236,7 +236,7 @@ def small_disk(megabytes: int) -> Iterator[tuple[Path, Callable[[int], Any]]]:
         folder.rmdir()
         pytest.skip("a file system of a given size can only be mounted by root")
     try:
-        shutil.chown(folder, "pgserver")
+        shutil.chown(folder, Path(f"/proc/{server.postgres.pid}").stat().st_uid)
         yield folder, lambda size: subprocess.run(["mount", "-o", f"remount,size={size}m", folder], check=True)
     finally:
         subprocess.run(["umount", "-l", folder], check=True)

@@ -11,7 +11,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connectors.base import ROW, Bound, Discovery, Wanted
@@ -96,7 +96,7 @@ def records(draw: st.DrawFn) -> bytes:
 
 
 @pytest.mark.parametrize("name", CASES)
-@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=10)
 @given(
     st.lists(records(), min_size=1, max_size=30),
     st.integers(20, 400),
@@ -136,7 +136,7 @@ FILTERS = [
 UNBOUNDED = {"price > 4", "NOT id > 5", *FILTERS[-3:]}
 
 
-@settings(max_examples=examples(25), deadline=None)
+@settings(max_examples=examples(25))
 @given(
     st.lists(st.integers(0, 9) | st.none(), min_size=1, max_size=40),
     st.integers(1, 5),

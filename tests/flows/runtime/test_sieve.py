@@ -208,7 +208,7 @@ OPS: Ops = [
 RULES: Ops = [{"field": "amount", "rule": "gt:0"}, {"field": "name", "rule": "not_empty", "onFail": "skip"}]
 
 
-@settings(max_examples=examples(60), deadline=None)
+@settings(max_examples=examples(60))
 @given(table, st.integers(1, 30))
 def test_batches_of_any_size_give_the_same(data: list[tuple[int, str | None, str | None]], size: int) -> None:
     ids, amounts, names = (list(column) for column in zip(*data, strict=True))

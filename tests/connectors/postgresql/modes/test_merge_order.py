@@ -100,7 +100,6 @@ class Chain:
 def generated(test: Any) -> Any:
     relaxed = settings(
         max_examples=examples(20),
-        deadline=None,
         suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
     )
     arguments = given(

@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ir.ops import OPS
@@ -71,7 +71,7 @@ def test_there_is_a_case_for_every_op_that_sees_one_row() -> None:
 
 
 @pytest.mark.parametrize("name", CASES)
-@settings(max_examples=examples(12), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(12))
 @given(rows, st.integers(1, 6))
 def test_batches_of_any_size_give_the_same(name: str, data: list[tuple[Any, ...]], size: int) -> None:
     plan = planned(CASES[name], tables=Shelf().tables)

@@ -133,7 +133,7 @@ json_values: st.SearchStrategy[Any] = st.recursive(
 
 
 @given(st.lists(st.none() | st.lists(json_values, max_size=4), min_size=1, max_size=5), st.booleans(), st.booleans())
-@settings(max_examples=examples(150), deadline=None)
+@settings(max_examples=examples(150))
 def test_the_elements_are_those_that_json_has(lists: list[list[Any] | None], ascii_only: bool, spread: bool) -> None:
     texts = [
         None if each is None else json.dumps(each, ensure_ascii=ascii_only, indent=1 if spread else None)

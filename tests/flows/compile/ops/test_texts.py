@@ -50,7 +50,7 @@ def test_a_part_may_take_the_place_of_the_text() -> None:
     st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=5), min_size=1, max_size=4),
     st.text("|,ä", min_size=1, max_size=2),
 )
-@settings(max_examples=examples(60), deadline=None)
+@settings(max_examples=examples(60))
 def test_split_is_what_str_split_is(parts: list[str], separator: str) -> None:
     text = separator.join(parts)
     into = ["a", "b", "c"]
@@ -124,7 +124,7 @@ def test_what_is_not_there_is_null_and_what_is_wrong_is_told() -> None:
 
 
 @given(json_values)
-@settings(max_examples=examples(100), deadline=None)
+@settings(max_examples=examples(100))
 def test_a_value_taken_as_json_is_the_json_it_was(value: Any) -> None:
     into = [{"field": "v", "dataType": "json"}]
     made, cells, _ = passed(planned({**JSON, "into": into}), frame(text=[json.dumps({"v": value})]))

@@ -44,7 +44,7 @@ addresses = (
 )
 
 
-@settings(max_examples=examples(100), deadline=None)
+@settings(max_examples=examples(100))
 @given(st.lists(addresses.filter(lambda text: "\0" not in text), min_size=1, max_size=20))
 def test_an_ip_address_is_what_python_takes_for_one(texts: list[str]) -> None:
     assert failing("text", "ip", texts) == [text for text in texts if not is_address(text)]

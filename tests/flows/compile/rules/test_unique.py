@@ -24,7 +24,7 @@ def repeated(**columns: list[object]) -> list[int]:
     return [cell[0] for cell in cells]
 
 
-@settings(max_examples=examples(40), deadline=None)
+@settings(max_examples=examples(40))
 @given(st.lists(st.sampled_from([None, "a", "A", "ä", "", " "]), min_size=1, max_size=12))
 def test_the_first_row_of_each_value_passes_and_so_does_null(values: list[str | None]) -> None:
     seen: set[str] = set()

@@ -178,7 +178,7 @@ def attempt(mill: Mill, number: int, earlier: Any, bomb: Bomb) -> tuple[Executio
             return run, None
 
 
-@settings(max_examples=examples(12), deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(12), suppress_health_check=list(HealthCheck))
 @given(deaths=st.lists(st.integers(0, 227), min_size=1, max_size=3), tidied=st.booleans())
 def test_wherever_it_dies_a_retry_ends_it(
     postgres_server: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory, deaths: list[int], tidied: bool
