@@ -96,7 +96,7 @@ test-memory: $(VENV)/.ready-to-test ## Bring 20 million rows together in 1.5 GB 
 	@$(BIN)/python -m pytest -m slow
 
 .PHONY: test-ray
-test-ray: $(VENV)/.ready-to-test ## Runs over a Ray cluster, one of whose processes is killed (brings the extra into .venv: 240 MB)
+test-ray: $(VENV)/.ready-to-test ## Runs over a Ray cluster (brings the extra into .venv: 240 MB)
 	@$(BIN)/python -m pip install --quiet --no-build-isolation --constraint requirements.lock --editable '.[ray]'
 	@$(BIN)/python -m pytest tests/flows/prefect/test_cluster_ray.py
 
