@@ -95,6 +95,11 @@ test-thorough: $(VENV)/.ready-to-test ## The tests that generate their data, wit
 test-memory: $(VENV)/.ready-to-test ## Bring 20 million rows together in 1.5 GB of memory (a few minutes)
 	@$(BIN)/python -m pytest -m slow
 
+.PHONY: test-ray
+test-ray: $(VENV)/.ready-to-test ## Runs over a Ray cluster (brings the extra into .venv: 240 MB)
+	@$(BIN)/python -m pip install --quiet --no-build-isolation --constraint requirements.lock --editable '.[ray]'
+	@$(BIN)/python -m pytest tests/flows/prefect/test_cluster_ray.py
+
 .PHONY: bench
 bench: setup ## Measure appending against psql (about two minutes; see docs/performance.md)
 	@PYTHONSAFEPATH= $(BIN)/python -m benchmarks.append

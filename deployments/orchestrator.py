@@ -52,8 +52,16 @@ _CONNECT_SECONDS = 3.0
 _READ_SECONDS = 15.0
 _WAITING = timedelta(minutes=1)
 _ONE_DEPLOYMENT = re.compile(r"/deployments/[0-9a-f]{8}-[0-9a-f-]{27}")
+_IMPORTING = threading.Lock()
 _SCHEDULED_SOON = 2
 """How many runs of one schedule can be due within `_WAITING`."""
+
+
+def _import_prefect() -> None:
+    """Before any part of Prefect is imported here. Threads that begin with different parts of it wait for each other's,
+    which Python ends by giving one of them half a module."""
+    with _IMPORTING:
+        import prefect.client.orchestration  # noqa: F401
 
 
 class OrchestratorAway(Exception):
@@ -154,6 +162,7 @@ class Orchestrator:
 
     def state(self, run_id: str) -> RunState | None:
         """The run's state; None when Prefect has no such run."""
+        _import_prefect()
         from prefect.exceptions import ObjectNotFound
 
         flow_run_id = _flow_run_id(run_id)
@@ -169,6 +178,7 @@ class Orchestrator:
 
         Runs that a schedule will only start later are left out.
         """
+        _import_prefect()
         from prefect.client.schemas.filters import FlowRunFilter
         from prefect.client.schemas.sorting import FlowRunSort
 
@@ -203,6 +213,7 @@ class Orchestrator:
 
     def upcoming(self, before: datetime, limit: int) -> list[UpcomingRun]:
         """Runs that schedules have made and that are due before then, the next first."""
+        _import_prefect()
         from prefect.client.schemas.filters import FlowRunFilter
         from prefect.client.schemas.sorting import FlowRunSort
 
@@ -226,6 +237,7 @@ class Orchestrator:
 
     def rename(self, run_id: str, name: str) -> None:
         """Changes what a run is called in Prefect's lists; nothing when Prefect has no such run."""
+        _import_prefect()
         from prefect.exceptions import ObjectNotFound
 
         flow_run_id = _flow_run_id(run_id)
@@ -245,6 +257,7 @@ class Orchestrator:
 
     def cancel(self, run_id: str) -> None:
         """Asks for the run to be cancelled; the worker stops it and it ends as Cancelled. A finished run stays so."""
+        _import_prefect()
         from prefect.states import Cancelling
 
         flow_run_id = _flow_run_id(run_id)
@@ -252,6 +265,7 @@ class Orchestrator:
             self._call(lambda client: client.set_flow_run_state(flow_run_id, Cancelling()))
 
     def _find(self, wanted: dict[str, Any], sort: str, limit: int) -> list[RunState]:
+        _import_prefect()
         from prefect.client.schemas.filters import FlowRunFilter
         from prefect.client.schemas.sorting import FlowRunSort
 
@@ -267,6 +281,7 @@ class Orchestrator:
 
         Raises SourceError for a block that is not there or not allowed, OrchestratorAway.
         """
+        _import_prefect()
         from flows.prefect.blocks import credentials_from
 
         return self._call(lambda client: credentials_from(client, credentials, allowed))
@@ -279,6 +294,7 @@ class Orchestrator:
                 self._client = None
 
     def _call(self, action: Callable[[SyncPrefectClient], _T]) -> _T:
+        _import_prefect()
         from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 
         client, settings = self._connected()

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 from uuid import uuid4
 
+import psycopg
 import pytest
 
 from deployments.stack.environment import base_environment, headrace_environment, prefect_client_environment
@@ -67,6 +68,20 @@ def orders(stack: RunningStack) -> Iterator[Make]:
     yield make
     for api in made:
         api.close()
+
+
+def under_way(api: Api) -> dict[int, int]:
+    """The rows that each partition has committed, of those that have some and are not done."""
+    query = """
+        SELECT l.partition, l.rows_done FROM _headrace.ledger l JOIN _headrace.loads USING (root_run_id, partition)
+        WHERE target_table = %s AND rows_done > 0
+    """
+    with psycopg.connect(api.stack.database_url) as connection:
+        try:
+            found = dict(connection.execute(query, (api.table,)).fetchall())
+        except psycopg.errors.UndefinedTable:  # the first run of all makes it
+            return {}
+    return {partition: rows for partition, rows in found.items() if rows < ROWS // FILES}
 
 
 def counts(progress: dict[str, Any]) -> tuple[int, ...]:

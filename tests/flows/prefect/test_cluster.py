@@ -9,11 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 
 from tests.conftest import RunningStack
-from tests.flows.prefect.cluster_runs import EXACT, FILES, FLOW, GOOD, IN_TABLE, ROWS, SUM, Make, counts, orders, start
+from tests.flows.prefect.cluster_runs import EXACT, FLOW, GOOD, IN_TABLE, SUM, Make, counts, orders, start, under_way
 from tests.rest import Api, eventually
 
 __all__ = ["orders"]
@@ -59,20 +58,6 @@ def dask(stack: RunningStack, tmp_path: Path) -> Iterator[DaskCluster]:
 def run_on(dask: DaskCluster, api: Api) -> subprocess.Popen[bytes]:
     """The run in a process of its own, its partitions on the cluster."""
     return start(["-c", FLOW, api.pipeline], api.stack, task_runner="dask", dask_address=dask.address)
-
-
-def under_way(api: Api) -> dict[int, int]:
-    """The rows that each partition has committed, of those that have some and are not done."""
-    query = """
-        SELECT l.partition, l.rows_done FROM _headrace.ledger l JOIN _headrace.loads USING (root_run_id, partition)
-        WHERE target_table = %s AND rows_done > 0
-    """
-    with psycopg.connect(api.stack.database_url) as connection:
-        try:
-            found = dict(connection.execute(query, (api.table,)).fetchall())
-        except psycopg.errors.UndefinedTable:  # the first run of all makes it
-            return {}
-    return {partition: rows for partition, rows in found.items() if rows < ROWS // FILES}
 
 
 def test_a_killed_worker_costs_no_row_and_doubles_none(dask: DaskCluster, orders: Make) -> None:

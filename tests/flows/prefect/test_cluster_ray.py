@@ -14,7 +14,9 @@ __all__ = ["orders"]
 pytest.importorskip("prefect_ray", reason="the extra headrace[ray] is not installed")
 pytestmark = pytest.mark.stack
 
-OPTIONS = {"init_kwargs": {"num_cpus": 2, "include_dashboard": False}}
+# Ray starts its processes at niceness 15, which starves them beside other tests.
+NICENESS = {"worker_niceness": 0}
+OPTIONS = {"init_kwargs": {"num_cpus": 2, "include_dashboard": False, "_system_config": NICENESS}}
 
 
 @pytest.mark.parametrize("mode", ["append", "replace"])
