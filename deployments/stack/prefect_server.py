@@ -26,6 +26,7 @@ def main() -> None:
     import prefect.server.api.server  # noqa: F401
     from prefect.cli import app
 
+    gc.collect()
     gc.freeze()
     gc.set_threshold(_YOUNG, 10, 10)
     gc.enable()
