@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import Engine, delete, func, select, text, update
+from sqlalchemy import Delete, Engine, delete, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -101,22 +101,20 @@ class DeploymentChanges:
         with self._engine.connect() as connection:
             return connection.scalar(select(DeploymentChange.change).where(DeploymentChange.pipeline_id == pipeline_id))
 
-    def registered(self, pipeline_id: str, deployment_id: str | None) -> None:
-        """Remembers which deployment Prefect has of it."""
+    def registered(self, pipeline_id: str, deployment_id: str | None, *, follows: str | None = None) -> None:
+        """Remembers which deployment Prefect has of it, and that it has followed the change `follows`."""
         new = Pipeline.deployment_id.is_distinct_from(deployment_id)
         with self._engine.begin() as connection:
             connection.execute(
                 update(Pipeline).where(Pipeline.id == pipeline_id, new).values(deployment_id=deployment_id)
             )
+            if follows is not None:
+                connection.execute(_followed(pipeline_id, follows))
 
     def done(self, pipeline_id: str, change: str) -> None:
         """Prefect has followed this change; a later one stays."""
         with self._engine.begin() as connection:
-            connection.execute(
-                delete(DeploymentChange).where(
-                    DeploymentChange.pipeline_id == pipeline_id, DeploymentChange.change == change
-                )
-            )
+            connection.execute(_followed(pipeline_id, change))
 
     def later(self, pipeline_id: str, problem: str, seconds: float) -> None:
         """Prefect could not follow: tries again after so many seconds, and keeps why."""
@@ -146,6 +144,12 @@ class DeploymentChanges:
         waiting = [{"pipeline_id": pipeline_id, "change": uuid4().hex} for pipeline_id in pipeline_ids]
         with self._engine.begin() as connection:
             connection.execute(insert(DeploymentChange).on_conflict_do_nothing(), waiting)
+
+
+def _followed(pipeline_id: str, change: str) -> Delete:
+    return delete(DeploymentChange).where(
+        DeploymentChange.pipeline_id == pipeline_id, DeploymentChange.change == change
+    )
 
 
 _PIPELINES = select(

@@ -54,6 +54,9 @@ def register(client: SyncPrefectClient, pipeline: RegisteredPipeline, work_pool:
 
 def retire(client: SyncPrefectClient, pipeline_id: str, keep: str) -> bool:
     """See `Orchestrator.retire`."""
+    # A count is one statement, a list five. `keep` is there: it alone, unless the pipeline was renamed.
+    if client.request("POST", "/deployments/count", json={"deployments": _tagged(pipeline_id)}).json() <= 1:
+        return True
     retired = True
     for deployment in deployments_of(client, pipeline_id):
         if str(deployment.id) == keep:
@@ -130,8 +133,12 @@ def deployments_of(client: SyncPrefectClient, pipeline_id: str) -> list[Deployme
     """The pipeline's deployments by its tag: one, or two in the middle of a rename."""
     from prefect.client.schemas.filters import DeploymentFilter
 
-    tagged = DeploymentFilter.model_validate({"tags": {"all_": ["headrace", f"pipeline:{pipeline_id}"]}})
-    return client.read_deployments(deployment_filter=tagged)
+    return client.read_deployments(deployment_filter=DeploymentFilter.model_validate(_tagged(pipeline_id)))
+
+
+def _tagged(pipeline_id: str) -> dict[str, Any]:
+    """The filter for the pipeline's deployments."""
+    return {"tags": {"all_": ["headrace", f"pipeline:{pipeline_id}"]}}
 
 
 def only_scheduled(run: FlowRun, now: datetime) -> bool:

@@ -139,14 +139,15 @@ class Reconciler:
         try:
             if wanted is None:
                 self._orchestrator.unregister(pipeline_id)
-                self._changes.registered(pipeline_id, None)
-                deployment_id, settled = None, True
-            else:
-                first = pipeline is not None and pipeline.deployment_id is None
-                deployment_id = self._orchestrator.register(wanted, first=first)
-                self._changes.registered(pipeline_id, deployment_id)
-                # One that was never registered has no former name.
-                settled = first or self._orchestrator.retire(pipeline_id, keep=deployment_id)
+                self._changes.registered(pipeline_id, None, follows=change)
+                return None
+            first = pipeline is not None and pipeline.deployment_id is None
+            deployment_id = self._orchestrator.register(wanted, first=first)
+            if first:  # one that was never registered has no former name
+                self._changes.registered(pipeline_id, deployment_id, follows=change)
+                return deployment_id
+            self._changes.registered(pipeline_id, deployment_id)
+            settled = self._orchestrator.retire(pipeline_id, keep=deployment_id)
         except OrchestratorRefused as refusal:
             pause = _FIRST_RETRY_S * 2.0 ** min(self._changes.attempts(pipeline_id), 10)
             self._changes.later(pipeline_id, str(refusal), min(pause, _LONGEST_RETRY_S))

@@ -48,6 +48,10 @@ def prefect_server_environment(home: Path, api_url: str, database_url: str) -> d
     return {
         **prefect_client_environment(home, api_url),
         "PREFECT_SERVER_DATABASE_CONNECTION_URL": asyncpg_url(database_url),
+        # As many as ever, but kept: Prefect would hold five and open and close ten, and a new connection asks for types
+        # and prepares every statement anew.
+        "PREFECT_SERVER_DATABASE_SQLALCHEMY_POOL_SIZE": "15",
+        "PREFECT_SERVER_DATABASE_SQLALCHEMY_MAX_OVERFLOW": "0",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_SERVER_UI_API_URL": api_url,
         # A run that waits for the one before it (one per pipeline) looks again this often; 30 s unless told.

@@ -125,7 +125,7 @@ class Supervisor:
         prefect = self._launch(
             "prefect",
             "The Prefect server",
-            ["prefect", "server", "start", "--host", "127.0.0.1", "--port", str(prefect_port)],
+            ["deployments.stack.prefect_server", "start", "--host", "127.0.0.1", "--port", str(prefect_port)],
             environment=server,
             stop_seconds=15,
         )

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from prefect.types.names import BANNED_CHARACTERS
 from prefect.utilities.callables import parameter_schema
+from prefect.utilities.schema_tools.validation import is_valid
 
 from deployments.pipeline import ENTRYPOINT, PARAMETER_SCHEMA, RegisteredPipeline
 from ir.schedule import CronSchedule, IntervalSchedule
@@ -23,8 +25,35 @@ def test_the_parameters_are_those_of_the_flow() -> None:
     assert f"{run_pipeline.fn.__module__}.{run_pipeline.fn.__name__}" == ENTRYPOINT
     described = parameter_schema(run_pipeline).model_dump()
     assert described["required"] == PARAMETER_SCHEMA["required"]
-    assert described["properties"] == PARAMETER_SCHEMA["properties"]
+    assert {name: each["position"] for name, each in described["properties"].items()} == {
+        name: each["position"] for name, each in PARAMETER_SCHEMA["properties"].items()
+    }
     assert set(ORDERS.parameters) == set(PARAMETER_SCHEMA["required"])
+
+
+def test_values_are_taken_and_refused_as_by_the_flows_own_description() -> None:
+    from flows.run import run_pipeline
+
+    described = parameter_schema(run_pipeline).model_dump()
+    scalars: list[Any] = [None, "a", 1, 1.5, True]
+    values = [*scalars, [], ["a"], {}, {"a": []}, {"a": {}}, *({"a": each} for each in scalars)]
+    verdicts = set()
+    for name in PARAMETER_SCHEMA["properties"]:
+        for value in values:
+            given = ORDERS.parameters | {name: value}
+            taken = is_valid(given, described)
+            assert is_valid(given, PARAMETER_SCHEMA) == taken, (name, value)
+            verdicts.add((name, taken))
+    assert len(verdicts) == 2 * len(PARAMETER_SCHEMA["properties"])  # each took some and refused some
+
+
+def test_another_pipelines_or_tenants_id_is_refused() -> None:
+    assert is_valid(ORDERS.parameters, ORDERS.parameter_schema)
+    for name in ORDERS.parameters:
+        assert not is_valid(ORDERS.parameters | {name: "another"}, ORDERS.parameter_schema)
+        assert not is_valid(
+            {key: ORDERS.parameters[key] for key in ORDERS.parameters.keys() - {name}}, ORDERS.parameter_schema
+        )
 
 
 @pytest.mark.parametrize(

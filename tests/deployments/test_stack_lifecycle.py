@@ -105,7 +105,7 @@ def test_a_part_that_dies_is_started_again(data: Path) -> None:
 
     for what, told in (
         ("deployments.worker --pool", "The worker was killed by SIGKILL and was started again"),
-        ("prefect server start", "The Prefect server was killed by SIGKILL and was started again"),
+        ("deployments.stack.prefect_server", "The Prefect server was killed by SIGKILL and was started again"),
         ("postgres -D", "PostgreSQL ended and was started again"),
         ("api.app:create_app", "The facade was killed by SIGKILL and was started again"),
     ):
