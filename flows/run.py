@@ -79,15 +79,14 @@ async def _part_of(run_id: str, token: int | None) -> InProcess | Joined:
     return await joined(run_id, token)
 
 
-def _worth_retrying(_task: Any, _task_run: Any, state: State[Any]) -> bool:
-    """Only what might go away by itself, such as a lost connection."""
+async def _worth_retrying(_task: Any, _task_run: Any, state: State[Any]) -> bool:
+    """What nobody could explain, and so may go away by itself. (A database that failed for a moment has been asked as
+    often as the pipeline says, in the partition itself; a reason that is given would be the same again.)"""
     try:
-        state.result(raise_on_failure=True)
-    except TargetError as error:
-        return error.code in ("database_unavailable", "database_unreachable")
+        await state.aresult(raise_on_failure=True)
     except (*EXPLAINED, Stopped):
         return False
-    except Exception:  # noqa: BLE001 (whatever else it was, Prefect keeps it in the state)
+    except Exception:  # noqa: BLE001 (whatever it was, Prefect keeps it in the state)
         return True
     return False
 

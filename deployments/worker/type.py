@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,7 @@ from prefect.workers.base import BaseVariables, BaseWorker, BaseWorkerResult
 from deployments.worker.folders import RUN_FOLDERS
 from deployments.worker.job import HeadraceJobConfiguration
 from deployments.worker.nursery import Nursery, ZygoteLost
+from flows.state_names import COMPLETED_WITH_ERRORS
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import FlowRun
@@ -40,6 +42,18 @@ _ASK_SECONDS = 5.0
 _RECONNECT_SECONDS = 2.0
 _REPORT_SECONDS = 10.0
 _GLANCE_SECONDS = 0.05
+_TOLD_SECONDS = 5.0
+"""Runs that a schedule has made are given out ten seconds before they are due."""
+_TELLING = (
+    "Scheduled",
+    "AwaitingRetry",
+    "Completed",
+    COMPLETED_WITH_ERRORS,
+    "Failed",
+    "Crashed",
+    "Cancelled",
+    "TimedOut",
+)
 
 
 class HeadraceWorkerResult(BaseWorkerResult):
@@ -66,6 +80,7 @@ class HeadraceWorker(BaseWorker[HeadraceJobConfiguration, BaseVariables, Headrac
         self._asking: anyio.Lock | None = None
         self._running = 0
         self._away = False
+        self._told, self._asked_at = False, 0.0
 
     async def __aenter__(self) -> HeadraceWorker:
         self._asking = anyio.Lock()
@@ -168,9 +183,17 @@ class HeadraceWorker(BaseWorker[HeadraceJobConfiguration, BaseVariables, Headrac
             self._note_away(error)
 
     async def get_and_submit_flow_runs(self) -> list[FlowRun]:
-        """Asks for due runs and starts them. Prefect being away is not an error: the next time may work."""
+        """Asks for due runs and starts them, and does not ask again soon while it is told of new ones: at each question
+        Prefect writes a line about every deployment of the pool."""
+        if self._told and time.monotonic() - self._asked_at < _TOLD_SECONDS:
+            return []
+        return await self._ask()
+
+    async def _ask(self) -> list[FlowRun]:
+        """Prefect being away is not an error: the next time may work."""
         assert self._asking is not None
         async with self._asking:
+            self._asked_at = time.monotonic()
             try:
                 found = await super().get_and_submit_flow_runs()
             except (httpx.HTTPError, TimeoutError) as error:
@@ -217,13 +240,16 @@ class HeadraceWorker(BaseWorker[HeadraceJobConfiguration, BaseVariables, Headrac
                 await anyio.sleep(0.1)
 
     async def _listen(self) -> None:
-        """Looks for due runs whenever Prefect says that one was scheduled; polling catches what this misses."""
-        wanted = EventFilter(event=EventNameFilter(name=["prefect.flow-run.Scheduled"]))
+        """Looks for due runs whenever Prefect says that one was scheduled, or that one has ended for which another may
+        have waited; polling catches what this misses."""
+        wanted = EventFilter(event=EventNameFilter(name=[f"prefect.flow-run.{state}" for state in _TELLING]))
         while True:
             with suppress(Exception):  # whatever it was: polling goes on, and this tries again
                 async with get_events_subscriber(filter=wanted, reconnection_attempts=0) as events:
+                    self._told = True
                     async for _event in events:
-                        await self.get_and_submit_flow_runs()
+                        await self._ask()
+            self._told = False
             await anyio.sleep(_RECONNECT_SECONDS)
 
     async def _starter(
