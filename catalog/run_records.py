@@ -133,3 +133,8 @@ class RunSnapshot:
     log: tuple[LogLine, ...]
     rules: tuple[JudgedRule, ...] = ()
     """How its dataset rules were judged."""
+
+    @property
+    def aborted(self) -> bool:
+        """A dataset rule held back what it had staged."""
+        return any(rule.on_fail == "abort" and not rule.holds for rule in self.rules)

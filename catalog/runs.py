@@ -306,6 +306,14 @@ class RunStore:
         with self._engine.connect() as connection:
             return connection.execute(statements.FIRST_OF_CHAIN, {"run_id": run_id}).scalar() or run_id
 
+    def attempts(self, root_run_id: str) -> list[str]:
+        """The runs of a chain that were planned, those that planned last first: what is staged is counted by the plan
+        of the first of them."""
+        planned = select(PipelineRun.id).where(PipelineRun.root_run_id == root_run_id)
+        newest = planned.where(PipelineRun.measured_from.is_not(None)).order_by(PipelineRun.measured_from.desc())
+        with self._engine.connect() as connection:
+            return list(connection.execute(newest).scalars())
+
     @property
     def rules(self) -> RunRules:
         """What belongs to the dataset rules of runs."""

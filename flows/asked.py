@@ -32,7 +32,7 @@ def continues_from(store: RunStore, run_id: str, asked: Asked) -> Continuation:
     database_url = settings().database_url
     before = store.snapshot(run_id) if store.planned(run_id) else None
     if before is not None:
-        return replace(begun_before(before, database_url), first_run_id=store.first_of_chain(run_id))
+        return replace(begun_before(before, store, database_url), first_run_id=store.first_of_chain(run_id))
     if asked.retry_of is None:
         return Continuation(root_run_id=run_id)
     original = store.snapshot(asked.retry_of)
@@ -68,6 +68,8 @@ def looked_at_again(store: RunStore, job: Job, asked: Asked) -> Job:
     continues = continues_from(store, job.run_id, asked)
     if continues.ir_version not in (None, job.pipeline.ir_version):
         raise RunFailed(f"Another attempt committed rows under version {continues.ir_version} meanwhile. Retry again.")
+    if continues.anew and not job.continues.anew:
+        raise RunFailed("A dataset rule held back what another attempt staged meanwhile. Retry again.")
     return replace(job, continues=continues)
 
 

@@ -60,11 +60,17 @@ def seconds_of(run: RunSnapshot) -> float | None:
 def _failure(run: RunSnapshot, path: str) -> list[str]:
     reason = " ".join((run.failure_reason or "unknown").split())
     command = _command(f"{path}/retry")
-    if any(rule.on_fail == "abort" and not rule.holds for rule in run.rules):
-        kept = "A retry would judge the same rows again: mend the file or the rule, then start a new run."
-        if run.rows_out:
-            kept = f"{run.rows_out:,} rows that no such rule holds back are loaded. {kept}"
+    if run.aborted and run.rows_out:
+        kept = (
+            f"{run.rows_out:,} rows that no such rule holds back are loaded, so a retry would judge the same rows by "
+            "the same rules again: mend the file or the rule, then start a new run."
+        )
         command = _command(f"{path.rpartition('/runs/')[0]}/run")
+    elif run.aborted:
+        kept = (
+            "No row is visible: mend the file, or save the rule as it should be. A retry reads all rows again and "
+            "judges them by the live version."
+        )
     elif run.load_strategy == "replace":
         kept = "The table is as it was before the run: rows are published only when all of them are there."
         if run.rows_out:

@@ -10,7 +10,7 @@ import psycopg
 
 from catalog.run_records import RunSnapshot
 from catalog.runs import RunStore
-from connectors.postgresql.ledger import committed_rows, full_load_key, replayed_rows
+from connectors.postgresql.ledger import committed_rows, full_load_key, replayed_rows, visible_in
 from flows.runtime.limits import RunFailed
 from flows.still_open import OpenRows, still_open
 
@@ -41,6 +41,12 @@ class Continuation:
     committed: int = 0
     """Source rows that the chain has dealt with for good."""
     first_run_id: str | None = None
+    aborted: bool = False
+    """A dataset rule held back what the attempt before had staged."""
+    visible: tuple[str, ...] = ()
+    """Where one did: the tables that rows of the chain are in all the same, so that the run goes on as it began."""
+    quarantines: tuple[str, ...] = ()
+    """The quarantine tables of the attempt before, which may be others than this one's."""
 
     @property
     def first(self) -> str:
@@ -53,15 +59,27 @@ class Continuation:
         return self.retry_of is not None and self.earlier_plan is None and not self.replays
 
     @property
+    def anew(self) -> bool:
+        """It starts over although rows are staged: they are dropped, because a dataset rule held them back."""
+        return self.aborted and self.starts_over
+
+    @property
     def replays(self) -> bool:
         """Only failed rows are run again."""
         return self.origin_run_id is not None
 
 
-def begun_before(before: RunSnapshot, database_url: str) -> Continuation:
-    """The same run again, because Prefect or a person re-ran its flow run after it had been planned."""
+def begun_before(before: RunSnapshot, store: RunStore, database_url: str) -> Continuation:
+    """The same run again, because Prefect or a person re-ran its flow run after it had been planned. Raises RunFailed
+    when a retry of it has staged rows in another way since."""
+    newest = _planned_last(before, store)
     keys = [before.root_run_id, full_load_key(before.id)]
-    return _behind_ledger(before, before.retry_of, database_url, before.ir_version, keys)
+    if _layout(newest) != _layout(before):
+        with psycopg.connect(database_url, autocommit=True) as connection:
+            _, begun = committed_rows(connection, keys[:1])
+        if begun:
+            raise RunFailed(f"{newest.id} has taken over what this run began: retry that one")
+    return _behind_ledger(before, before.retry_of, store, database_url, keys, same=True)
 
 
 def retried(original: RunSnapshot, store: RunStore, run_id: str, database_url: str) -> Continuation:
@@ -76,7 +94,8 @@ def _retried(original: RunSnapshot, store: RunStore, run_id: str, database_url: 
     if untouched is not None:
         return replace(_retried(untouched, store, run_id, database_url), retry_of=original.id)
     if original.status != "completed_with_errors":
-        return _behind_ledger(original, original.id, database_url, None, [original.root_run_id])
+        laid = _planned_last(original, store)
+        return _behind_ledger(laid, original.id, store, database_url, [original.root_run_id])
     if (original.plan or {}).get("whole") is False:
         raise RunFailed(not_replayed((original.plan or {}).get("entangling")))
     origin = original.origin_run_id or original.root_run_id
@@ -101,21 +120,49 @@ def open_rows(original: RunSnapshot, store: RunStore, database_url: str) -> Open
     return still_open(original.plan or {}, store.failed_rows(original.root_run_id), replayed)
 
 
+def _planned_last(run: RunSnapshot, store: RunStore) -> RunSnapshot:
+    """The attempt of the run's chain whose plan what is staged and loaded is counted by."""
+    attempts = store.attempts(run.root_run_id)
+    newest = store.snapshot(attempts[0]) if attempts and attempts[0] != run.id else None
+    return newest or run
+
+
+def _layout(run: RunSnapshot) -> tuple[Any, ...]:
+    """What the ledger's rows mean in an attempt."""
+    plan = run.plan or {}
+    return run.ir_version, plan.get("partitions"), plan.get("buckets")
+
+
 def _behind_ledger(
-    earlier: RunSnapshot, retry_of: str | None, database_url: str, version: int | None, load_keys: Sequence[str]
+    earlier: RunSnapshot,
+    retry_of: str | None,
+    store: RunStore,
+    database_url: str,
+    load_keys: Sequence[str],
+    *,
+    same: bool = False,
 ) -> Continuation:
     """Behind what the chain has committed; when that is nothing there is nothing to be true to, neither partitions nor
-    the state of the source nor (for a new run) the version."""
+    the state of the source nor (unless it is the `same` run) the version. No more is there when all of it is staged,
+    nobody has seen it, and a dataset rule says that nobody should."""
+    aborted = earlier.aborted and not same
+    visible: tuple[str, ...] = ()
     with psycopg.connect(database_url, autocommit=True) as connection:
         reading = [index for index, stage in enumerate((earlier.plan or {}).get("stages", ())) if "source" in stage]
         committed, begun = committed_rows(connection, load_keys, reading)
-    bound = begun or earlier.origin_run_id is not None
+        if aborted and begun:
+            keys = [full_load_key(attempt) for attempt in store.attempts(earlier.root_run_id)]
+            visible = visible_in(connection, earlier.root_run_id, keys)
+    bound = (begun and (not aborted or bool(visible))) or earlier.origin_run_id is not None
     return Continuation(
         root_run_id=earlier.root_run_id,
         retry_of=retry_of,
         origin_run_id=earlier.origin_run_id,
-        ir_version=earlier.ir_version if bound else version,
+        ir_version=earlier.ir_version if bound or same else None,
         earlier_plan=earlier.plan if bound else None,
         parameters=earlier.parameters,
-        committed=committed,
+        committed=committed if bound else 0,
+        aborted=aborted,
+        visible=visible,
+        quarantines=tuple((earlier.plan or {}).get("quarantines", ())),
     )

@@ -29,6 +29,7 @@ from flows.prefect.blocks import with_blocks
 from flows.prefect.cluster import cluster_of
 from flows.prefect.cluster_worker import Joined, joined
 from flows.prefect.telling import RunTelling
+from flows.runtime.anew import make_way
 from flows.runtime.arrival import Arrival, arrive
 from flows.runtime.catalog_journal import CatalogJournal
 from flows.runtime.execute import Execution, RunTotals
@@ -151,8 +152,7 @@ async def run_pipeline(
             await _take_tables(store, run_id, locks, journal)
             # Another attempt of the same chain may have had the tables until now: what it committed is known only here.
             job = await asyncio.to_thread(looked_at_again, store, job, asked)
-            execution = Execution(await asyncio.to_thread(prepare, job), journal, locks)
-            _started(store, run_id, execution)
+            execution = await asyncio.to_thread(_planned, store, job, journal, locks)
             async with telling.progress(execution.prepared, logger):
                 totals = await _run(run_id, execution, store)
         finally:
@@ -223,15 +223,19 @@ async def _tell_prefect(state: State[Any]) -> None:
         await client.set_flow_run_state(context.flow_run.id, state, force=True)
 
 
-def _started(store: RunStore, run_id: str, execution: Execution) -> None:
+def _planned(store: RunStore, job: Job, journal: CatalogJournal, locks: TargetLocks) -> Execution:
+    """Plans the run, and stores its plan once nothing is left that is counted by another."""
+    execution = Execution(prepare(job), journal, locks)
+    make_way(job, journal)
     prepared = execution.prepared
     store.started(
-        run_id,
+        job.run_id,
         total_rows=prepared.total_rows,
         fingerprint=prepared.fingerprints,
         plan=stored_plan(prepared),
         partitions=[(stage.index, p.index, p.rows) for stage in prepared.plan.stages for p in stage.partitions],
     )
+    return execution
 
 
 async def _run(run_id: str, execution: Execution, store: RunStore) -> RunTotals:

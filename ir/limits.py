@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ir.patterns import pattern_weight, weight_in_sql
 from ir.problems import Problem
 
 MAX_NODES = 1_000
@@ -16,11 +17,32 @@ MAX_VALUES = 100_000
 MAX_CHARACTERS = 1_000_000
 """Of all texts together."""
 
-MAX_OPERATORS = 10_000
-"""In all SQL expressions together: looking at one takes a time that grows with the square of its operators."""
+MAX_OPERATOR_SQUARES = 600_000
+"""Of the operators of all SQL expressions: looking at one takes a time that grows with the square of its operators."""
+MAX_WORDS = 100_000
+"""Names, numbers and texts in all SQL expressions together."""
+MAX_QUERIES = 300
+"""Ops of the type `sql`: looking at one is the work of many others."""
+
+MAX_COLUMN_WORK = 8_000_000
+"""Columns before each node and op, all together, times what they count for: an op that adds or changes some looks at
+each column once, and others are as much more work."""
+NODE, RESHAPED, GATHERED = 16, 64, 256
+
+MAX_PART_SQUARES = 600_000
+"""Of the columns that each `split` makes: every one is taken from all the parts."""
+
+MAX_PATTERN_WEIGHT = 500_000
+"""Of all regular expressions together, see `ir.patterns`: about half a second."""
 
 OPERATOR = re.compile(r"[^\w\s,().'\"`]+|\b(?:and|or|is)\b", re.IGNORECASE)
 """What makes an expression deep; long lists and calls do not."""
+
+_WORD = re.compile(r"'[^']*'|[\w.]+")
+
+_PATTERN = re.compile(r"\s*regex\s*:", re.IGNORECASE)
+
+_TEXTS = {"ops": ("expression", "query"), "routes": ("when",), "rowLevel": ("rule",)}
 
 _STEPS = ("ops", "rowLevel", "routes", "preHook", "postHook")
 
@@ -34,33 +56,100 @@ def too_large(document: object) -> Problem | None:
         if len(nodes) > MAX_NODES:
             message = f"A pipeline has at most {MAX_NODES:,} nodes, not {len(nodes):,}"
             return Problem("nodes", "too_many_nodes", message, "make several pipelines of it")
-        steps = sum(_length(node.get(key)) for node in nodes if isinstance(node, Mapping) for key in _STEPS)
+        steps = sum(map(_steps, nodes))
         if steps > MAX_STEPS:
             message = f"A pipeline has at most {MAX_STEPS:,} ops, rules, routes and hooks, not {steps:,}"
             return Problem("nodes", "too_many_steps", message, "make several pipelines of it")
     if (beyond := _size_problem(document)) is not None:
         return beyond
-    if (
-        isinstance(nodes, list | tuple)
-        and sum(len(OPERATOR.findall(sql)) for sql in _expressions(nodes)) > MAX_OPERATORS
-    ):
-        message = f"The expressions of a pipeline have at most {MAX_OPERATORS:,} operators"
-        return Problem("nodes", "too_many_operators", message, "make several pipelines of it")
+    return (_sql_problem(nodes) or _op_problem(nodes)) if isinstance(nodes, list | tuple) else None
+
+
+def _sql_problem(nodes: Any) -> Problem | None:
+    squares = words = 0
+    for sql in _expressions(nodes):
+        squares += len(OPERATOR.findall(sql)) ** 2
+        words += sum(1 for _ in _WORD.finditer(sql))
+    if squares > MAX_OPERATOR_SQUARES:
+        message = f"The expressions of a pipeline have too many operators: their squares make {squares:,} together"
+        hint = f"{MAX_OPERATOR_SQUARES:,} at most: make several expressions of a long one"
+        return Problem("nodes", "too_many_operators", message, hint)
+    if words > MAX_WORDS:
+        message = f"The expressions of a pipeline have at most {MAX_WORDS:,} names, numbers and texts, not {words:,}"
+        return Problem("nodes", "too_many_words", message, "look long lists up in a table: lookup_join, exists")
     return None
 
 
+def _op_problem(nodes: Any) -> Problem | None:
+    ops = [op for node in nodes if isinstance(node, Mapping) for op in _ops(node)]
+    parts = sum(len(_listed(op.get("into"))) ** 2 for op in ops if _type(op) == "split")
+    if parts > MAX_PART_SQUARES:
+        message = f"The splits of a pipeline make too many columns: their squares make {parts:,} together"
+        return Problem("nodes", "too_many_parts", message, f"{MAX_PART_SQUARES:,} at most: several ops split in turn")
+    queries = sum(_type(op) == "sql" for op in ops)
+    if queries > MAX_QUERIES:
+        message = f"A pipeline has at most {MAX_QUERIES:,} ops of the type sql, not {queries:,}"
+        return Problem("nodes", "too_many_queries", message, "use other ops, or make several pipelines of it")
+    if _pattern_weight(nodes) > MAX_PATTERN_WEIGHT:
+        message = "The regular expressions of a pipeline are too large together"
+        hint = "shorten them, their counts in braces above all: \\w{100} is a hundred times \\w, and [a-z] much less"
+        return Problem("nodes", "too_many_patterns", message, hint)
+    return None
+
+
+def _pattern_weight(nodes: Any) -> int:
+    """That of all patterns of row rules and all SQL, as far as it matters."""
+    weight = 0
+    for name, text in _texts(nodes):
+        pattern = _PATTERN.match(text) if name == "rule" else None
+        weight += weight_in_sql(text) if pattern is None else pattern_weight(text[pattern.end() :])
+        if weight > MAX_PATTERN_WEIGHT:
+            break
+    return weight + sum(_split_weight(op) for node in nodes if isinstance(node, Mapping) for op in _ops(node))
+
+
+def _split_weight(op: object) -> int:
+    """A pattern is compiled for each column that is taken from its groups."""
+    if not isinstance(op, Mapping) or not isinstance(pattern := op.get("pattern"), str):
+        return 0
+    return pattern_weight(pattern) * (1 + len(_listed(op.get("into"))))
+
+
+def _ops(node: Mapping[str, Any]) -> Any:
+    return _listed(node.get("ops"))
+
+
 def _expressions(nodes: Any) -> Iterator[str]:
+    for name, text in _texts(nodes):
+        if name in ("expression", "when") or (name == "rule" and text.lstrip().startswith("expr")):
+            yield text
+
+
+def _texts(nodes: Any) -> Iterator[tuple[str, str]]:
     for node in nodes:
-        for key, name in (("ops", "expression"), ("routes", "when"), ("rowLevel", "rule")):
-            steps = node.get(key) if isinstance(node, Mapping) else None
-            for step in steps if isinstance(steps, list | tuple) else ():
-                text = step.get(name) if isinstance(step, Mapping) else None
-                if isinstance(text, str) and (name != "rule" or text.lstrip().startswith("expr")):
-                    yield text
+        for key, names in _TEXTS.items():
+            for step in _listed(node.get(key)) if isinstance(node, Mapping) else ():
+                for name in names:
+                    text = step.get(name) if isinstance(step, Mapping) else None
+                    if isinstance(text, str):
+                        yield name, text
 
 
-def _length(value: object) -> int:
-    return len(value) if isinstance(value, list | tuple) else 0
+def _steps(node: object) -> int:
+    """Ops, rules, routes and hooks of one node."""
+    if not isinstance(node, Mapping):
+        return 0
+    rules = node.get("datasetLevel")
+    kinds = rules.values() if isinstance(rules, Mapping) else ()
+    return sum(len(_listed(node.get(key))) for key in _STEPS) + sum(len(_listed(rule)) or 1 for rule in kinds)
+
+
+def _listed(value: Any) -> Any:
+    return value if isinstance(value, list | tuple) else ()
+
+
+def _type(op: object) -> object:
+    return op.get("type") if isinstance(op, Mapping) else None
 
 
 def _size_problem(document: object) -> Problem | None:

@@ -39,7 +39,7 @@ def retry_run(context: RequestContext, pipeline_id: str, run_id: str) -> Retried
         raise ApiError(422, str(error)) from None
     chain = Chain(run_id, original.created_at, continues.root_run_id or None, continues.origin_run_id)
     accepted = launch(context, pipeline_id, chosen, chain=chain, parameters=continues.parameters)
-    message = _message(original, continues)
+    message = _message(original, continues, chosen.version)
     context.store.log(accepted.run_id, "retry", message)
     return RetriedRun(
         id=accepted.run_id,
@@ -47,7 +47,9 @@ def retry_run(context: RequestContext, pipeline_id: str, run_id: str) -> Retried
         status="pending",
         load_strategy=chosen.load_strategy,
         metadata=RetryMetadata(
-            retry_of=run_id, resume_from_row=continues.committed, resumable=chosen.load_strategy in RESUMABLE
+            retry_of=run_id,
+            resume_from_row=continues.committed,
+            resumable=chosen.load_strategy in RESUMABLE and not continues.anew,
         ),
         log=[LogEntry(stage="retry", message=message, timestamp=datetime.now(UTC))],
     )
@@ -87,10 +89,16 @@ def _check_sources(context: RequestContext, pipeline_id: str, chosen: Runnable, 
     check_sources(Job("", pipeline, settings.database_url, settings.files_root, continues, parameters))
 
 
-def _message(original: RunSnapshot, continues: Continuation) -> str:
+def _message(original: RunSnapshot, continues: Continuation, version: int) -> str:
     if continues.open_rows is not None:
         rows = sum(len(found.rows) for found in continues.open_rows.values())
         return f"Replaying {rows} failed rows (original run: {original.id})"
+    why = ""
+    if continues.anew:
+        why = f" under IR version {version}, because a dataset rule held back every row"
+    elif continues.visible:
+        seen = ", ".join(continues.visible)
+        why = f" under IR version {version} again, and its dataset rules, because rows are visible in {seen}"
     if continues.committed:
-        return f"Resuming from row {continues.committed} (original run: {original.id})"
-    return f"Starting from the beginning (original run: {original.id})"
+        return f"Resuming from row {continues.committed}{why} (original run: {original.id})"
+    return f"Starting from the beginning{why} (original run: {original.id})"

@@ -120,7 +120,8 @@ class LogEntry(Shown):
 
 
 class RetryMetadata(Shown):
-    """What a retry goes on from. `resumeFromRow`: the source rows that were dealt with for good."""
+    """What a retry goes on from. `resumeFromRow`: the source rows that were dealt with for good. `resumable`: false
+    where it reads all rows again, by its load strategy or because a dataset rule held them back."""
 
     retry_of: str
     resume_from_row: int

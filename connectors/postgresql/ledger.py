@@ -100,6 +100,14 @@ FROM (
 ) AS p
 """
 
+# No node has a dot in its id: what has one counts rows on their way, or says how dataset rules were judged.
+_VISIBLE = """
+SELECT DISTINCT coalesce(o.target_table, l.target_node)
+FROM _headrace.ledger AS l LEFT JOIN _headrace.loads AS o ON o.root_run_id = %s AND o.target_node = l.target_node
+WHERE l.root_run_id = ANY(%s) AND l.target_node NOT LIKE '%%.%%' AND (l.stage < 0 OR l.rows_loaded > 0)
+ORDER BY 1
+"""
+
 _COUNTERS = """
 SELECT rows_done, counters FROM _headrace.{ledger} WHERE root_run_id = %s AND target_node = %s AND stage = %s
 ORDER BY partition
@@ -284,3 +292,12 @@ def committed_rows(
         return 0, False
     row = connection.execute(_COMMITTED, (list(reading), list(load_keys))).fetchone()
     return (int(row[0]), bool(row[1])) if row is not None else (0, False)
+
+
+def visible_in(connection: psycopg.Connection[Any], root_run_id: str, load_keys: Sequence[str] = ()) -> tuple[str, ...]:
+    """The tables into which the chain of runs has published, or loaded straight, under its own id or one of these."""
+    there = connection.execute("SELECT to_regclass('_headrace.staging_ledger') IS NOT NULL").fetchone()
+    if there is None or not there[0]:
+        return ()
+    found = connection.execute(_VISIBLE, (root_run_id, [root_run_id, *load_keys]))
+    return tuple(str(table) for (table,) in found)

@@ -14,9 +14,13 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from connectors.postgresql.ledger import full_load_key, is_full_load, run_of
+from connectors.base import TargetError
+from connectors.postgresql.ledger import full_load_key, is_full_load, run_of, visible_in
 from connectors.postgresql.load_mark import LoadMark
 from connectors.postgresql.lock import free
+from connectors.postgresql.quarantine import forget_rows
+from connectors.postgresql.sent import forget_sent
+from connectors.postgresql.tables import first_line
 
 KEPT_FOR = timedelta(days=7)
 
@@ -82,6 +86,33 @@ def drop_leftovers(
             continue  # somebody looks at it; the next run tries again
         dropped.append(f"{schema}.{name}")
     return dropped
+
+
+def drop_staged(database_url: str, root_run_id: str, quarantines: Collection[str] = ()) -> list[str]:
+    """Drops all that a chain of runs has staged and nobody has seen: its tables, what the ledgers count of it, how its
+    dataset rules were judged, and its rows in these quarantine tables. All of it or nothing; gives the names of the
+    tables. Raises TargetError (`rows_visible`) where rows of the chain are in a target."""
+    try:
+        with psycopg.connect(database_url) as connection:
+            if visible := visible_in(connection, root_run_id):
+                raise TargetError(
+                    "rows_visible", f"Another attempt made rows visible in {', '.join(visible)}.", "Retry again."
+                )
+            connection.execute("SET LOCAL lock_timeout = '30s'")
+            dropped = []
+            for schema, name, comment in connection.execute(_MARKED, {}).fetchall():
+                if (mark := LoadMark.parse(comment)) is not None and mark.load_key == root_run_id:
+                    connection.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(schema, name)))
+                    dropped.append(f"{schema}.{name}")
+            for ledger in ("ledger", "staging_ledger"):
+                forget = sql.SQL("DELETE FROM _headrace.{} WHERE root_run_id = %s")
+                connection.execute(forget.format(sql.Identifier(ledger)), (root_run_id,))
+            forget_sent(connection, root_run_id)
+            forget_rows(connection, root_run_id, quarantines)
+            return dropped
+    except psycopg.Error as error:
+        text = f"What an earlier attempt staged cannot be dropped: {first_line(error)}"
+        raise TargetError("staging_kept", text, "Retry again.") from error
 
 
 def _moved(connection: psycopg.Connection[Any], mark: LoadMark) -> datetime:

@@ -96,12 +96,13 @@ def keep_rows(
         connection.execute(statement, (root_run_id, run_id, kept.node, *columns))
 
 
-def forget_rows(database_url: str, root_run_id: str, tables: Iterable[str]) -> None:
-    """Takes out what a chain of runs that starts over had put into tables that are there."""
-    with psycopg.connect(database_url, autocommit=True) as connection:
-        for qualified in tables:
-            statement = sql.SQL("DELETE FROM {} WHERE root_run_id = %s")
-            connection.execute(statement.format(sql.Identifier(*split_name(qualified))), (root_run_id,))
+def forget_rows(connection: psycopg.Connection[Any], root_run_id: str, tables: Iterable[str]) -> None:
+    """Takes out what a chain of runs that starts over had put into tables, where they are there."""
+    for qualified in tables:
+        table = sql.Identifier(*split_name(qualified))
+        there = connection.execute("SELECT to_regclass(%s) IS NOT NULL", (table.as_string(connection),)).fetchone()
+        if there is not None and there[0]:
+            connection.execute(sql.SQL("DELETE FROM {} WHERE root_run_id = %s").format(table), (root_run_id,))
 
 
 def release_rows(

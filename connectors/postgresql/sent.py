@@ -83,4 +83,6 @@ def begin_again(connection: psycopg.Connection[Any], key: LedgerKey) -> None:
 
 def forget_sent(connection: psycopg.Connection[Any], root_run_id: str) -> None:
     """The files of a run are removed; its ledger rows stay."""
-    connection.execute("DELETE FROM _headrace.sent WHERE root_run_id = %s", (root_run_id,))
+    there = connection.execute("SELECT to_regclass('_headrace.sent') IS NOT NULL").fetchone()
+    if there is not None and there[0]:
+        connection.execute("DELETE FROM _headrace.sent WHERE root_run_id = %s", (root_run_id,))

@@ -178,7 +178,9 @@ def _follow(rest: Rest, pipeline: dict[str, object], started: dict[str, Any], *,
         run = rest.get(f"/pipelines/{pipeline['id']}/runs/{run_id}")
         hint = "`headrace retry` goes on behind what it committed."
         if any(rule["onFail"] == "abort" and not rule["holds"] for rule in run.get("datasetRules", [])):
-            hint = "Mend the file or the rule, then start a new run: a retry would judge the same rows again."
+            hint = "Mend the file or the rule, then `headrace retry`: it reads all rows again."
+            if last["rowsOut"]:
+                hint = "Mend the file or the rule, then start a new run: a retry would judge the same rows again."
         raise StackError(f"The run failed: {run['failureReason']}", hint)
     if last["status"] == "completed_with_errors":
         if not as_json:

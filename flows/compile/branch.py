@@ -16,6 +16,7 @@ ROUTE = "__route"
 def compile_branch(node: BranchNode, scope: Scope, problems: list[Problem]) -> tuple[Step, ...]:
     """The step that says each row's route; the first whose condition holds. Adds to `problems`."""
     conditions: list[pl.Expr | None] = []
+    scope.learn(route.when for route in node.routes)
     for position, route in enumerate(node.routes):
         try:
             conditions.append(scope.condition(route.when, f"routes[{position}].when"))

@@ -9,6 +9,7 @@ import polars as pl
 from connectors.base import ROW
 from flows.compile.gather import Side
 from flows.compile.scope import Scope
+from flows.compile.types import schema_of
 
 _NUMBERS = ("sum", "mean", "median", "stddev")
 _MEAN_DIGITS = 6
@@ -20,7 +21,7 @@ def side(scope: Scope, keys: Sequence[str], where: str, *, values: Iterable[str 
     columns). Raises PlanError for unknown keys."""
     for index, name in enumerate(keys):
         scope.column(name, f"{where}[{index}]")
-    schema = scope.schema
+    schema = schema_of(scope.schema)
     if values is not None:
         used = {*keys, *values, ROW}
         schema = pl.Schema({name: dtype for name, dtype in scope.schema.items() if name in used})

@@ -11,6 +11,7 @@ from flows.compile.gather import Gather, Side
 from flows.compile.provenance import From, Made, Provenance, kept
 from flows.compile.scope import Scope
 from flows.compile.step import Step
+from flows.compile.types import schema_of
 from ir.nodes import JoinNode
 
 _RIGHT_ROW = "__right"
@@ -54,7 +55,7 @@ def compile_join(node: JoinNode, left: Scope, right: Scope) -> Step:
     origins |= {pair.left: (pair.left, pair.right) for pair in node.on}
     origins |= {output: (name,) for name, output in taken.items()}
     sides = (
-        Side("left", tuple(key for key, _, _ in keys), left.schema),
+        Side("left", tuple(key for key, _, _ in keys), schema_of(left.schema)),
         Side("right", tuple(key for _, key, _ in keys), _sent(node, right)),
     )
     by = ", ".join(f"{pair.left} = {pair.right}" for pair in node.on)
@@ -75,7 +76,7 @@ def _provenance(node: JoinNode, left: Sequence[str], taken: Mapping[str, str]) -
 def _sent(node: JoinNode, right: Scope) -> pl.Schema:
     """What of the right side is of use."""
     if node.type not in ("semi", "anti"):
-        return right.schema
+        return schema_of(right.schema)
     used = {ROW, *(pair.right for pair in node.on)}
     return pl.Schema({name: dtype for name, dtype in right.schema.items() if name in used})
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from graphlib import TopologicalSorter
@@ -24,12 +25,14 @@ from flows.compile.ops import COMPILERS
 from flows.compile.private import conceal
 from flows.compile.rules import compile_rule
 from flows.compile.rules.unique import mark_repeated
-from flows.compile.scope import PlanError, Scope, Undecided
+from flows.compile.scope import PlanError, Scope, TooWide, Undecided
 from flows.compile.step import Check, Step
+from flows.compile.types import Shape, schema_of
 from flows.compile.upsert_key import key_problem, only_key_problem
 from flows.compile.watermark import watermark_problem
 from flows.enrich import Outside
 from ir import PipelineIR, Problem
+from ir.limits import GATHERED, NODE, RESHAPED
 from ir.nodes import (
     AnyNode,
     ArchiveNode,
@@ -42,8 +45,9 @@ from ir.nodes import (
     ValidateNode,
     producer,
 )
+from ir.ops import Expression, Filter
 from ir.problems import MAX_PROBLEMS
-from ir.rules import Unique
+from ir.rules import Holds, Unique
 from ir.schema import Schema
 
 
@@ -92,6 +96,8 @@ def logical_plan(
     order = TopologicalSorter({node.id: [*map(producer, node.inputs)] for node in ir.nodes}).static_order()
     compiled: dict[str, LogicalNode] = {}
     problems: list[Problem] = []
+    counted = Counter[str]()
+    shapes: dict[str, Shape] = {}
     for node_id in order:
         if len(problems) >= MAX_PROBLEMS:
             break
@@ -101,41 +107,34 @@ def logical_plan(
             if node.id in sources:
                 compiled[node.id] = LogicalNode(node, (), _source_schema(sources[node.id]))
             continue
-        before = [compiled[reference] for reference in map(producer, node.inputs) if reference in compiled]
+        before = [compiled[reference].schema for reference in map(producer, node.inputs) if reference in compiled]
         if len(before) < len(node.inputs):
             continue
-        schema = before[0].schema
-        if isinstance(node, TargetNode) and (fault := watermark_problem(node, path, schema, targets.get(node.id))):
-            problems.append(fault)
+        scopes = [Scope(node.id, path, schema, tables, secrets) for schema in before]
+        try:
+            for scope in scopes:
+                scope.within(counted, GATHERED if isinstance(node, JoinNode) else NODE)
+            match node:
+                case TransformNode():
+                    compiled[node.id] = _transform(node, scopes[0], shapes, problems, counted)
+                case ValidateNode():
+                    compiled[node.id] = _validate(node, scopes[0], problems, counted)
+                case BranchNode():
+                    compiled[node.id] = LogicalNode(node, compile_branch(node, scopes[0], problems), before[0])
+                case EnrichNode():
+                    compiled[node.id] = _enrich(node, scopes[0], outside)
+                case JoinNode():
+                    step = compile_join(node, *scopes)
+                    compiled[node.id] = LogicalNode(node, (step,), step.schema_behind(*before))
+                case TargetNode():
+                    target = _target(node, scopes[0], targets.get(node.id))
+                    compiled |= {node.id: target} if target is not None else {}
+        except Undecided:
             continue
-        match node:
-            case TransformNode():
-                try:
-                    compiled[node.id] = _transform(node, Scope(node.id, path, schema, tables, secrets), problems)
-                except Undecided:
-                    continue
-            case ValidateNode():
-                compiled[node.id] = _validate(node, Scope(node.id, path, schema, tables, secrets), problems)
-            case BranchNode():
-                steps = compile_branch(node, Scope(node.id, path, schema, tables, secrets), problems)
-                compiled[node.id] = LogicalNode(node, steps, schema)
-            case EnrichNode():
-                compiled |= _enrich(node, Scope(node.id, path, schema, tables, secrets), outside, problems)
-            case JoinNode():
-                try:
-                    step = compile_join(node, Scope(node.id, path, schema), Scope(node.id, path, before[1].schema))
-                except PlanError as error:
-                    problems.append(error.problem)
-                    continue
-                compiled[node.id] = LogicalNode(node, (step,), step.schema_behind(schema, before[1].schema))
-            case TargetNode():
-                try:
-                    target = _target(node, Scope(node.id, path, schema), targets.get(node.id))
-                except PlanError as error:
-                    problems.append(error.problem)
-                    continue
-                if target is not None:
-                    compiled[node.id] = target
+        except PlanError as error:
+            problems.append(error.problem)
+            if isinstance(error, TooWide):
+                break
     return LogicalPlan(conceal(compiled), tuple(problems))
 
 
@@ -143,47 +142,51 @@ def _source_schema(schema: Schema) -> pl.Schema:
     return pl.Schema({field.name: polars_dtype(field) for field in schema} | {ROW: pl.Int64})
 
 
-def _transform(node: TransformNode, before: Scope, problems: list[Problem]) -> LogicalNode:
-    """The node's steps; raises Undecided when the columns behind one of its ops cannot be known yet."""
+def _transform(
+    node: TransformNode, before: Scope, shapes: dict[str, Shape], problems: list[Problem], counted: Counter[str]
+) -> LogicalNode:
+    """The node's steps; raises Undecided when the columns behind one of its ops cannot be known yet, TooWide.
+    Adds to `shapes`, those behind nodes by id."""
+    shape = shapes.get(producer(node.input)) or Shape(before.schema)
     steps: list[Step] = []
-    schema = before.schema
+    before.learn(op.expression for op in node.ops if isinstance(op, Expression | Filter))
     for position, op in enumerate(node.ops):
         if len(problems) >= MAX_PROBLEMS:
             break
-        scope = replace(before, path=f"{before.path}.ops[{position}]", schema=schema)
+        scope = replace(before, path=f"{before.path}.ops[{position}]", schema=shape.columns)
         try:
             compiled = COMPILERS[type(op)](op, scope)
             for step in compiled:
+                work = GATHERED if step.gather is not None else RESHAPED if step.reshape is not None else 1
+                replace(scope, schema=shape.columns).within(counted, work)
                 with scope.checked(""):
-                    schema = step.schema_behind(schema)
+                    shape = step.shape_behind(shape)
+        except TooWide:
+            raise
         except PlanError as error:
             problems.append(error.problem)
             # Later ops are checked too; the columns this one would have made are taken as untyped, so that one
             # mistake is told once.
-            untyped = {name: pl.Null() for name in op.makes if name not in schema}
-            schema = pl.Schema({**schema, **untyped}, check_dtypes=False)
+            shape = shape.changed({name: pl.Null() for name in op.makes if name not in shape.columns})
             continue
         steps.extend(compiled)
-    return LogicalNode(node, tuple(steps), schema)
+    shapes[node.id] = shape
+    return LogicalNode(node, tuple(steps), schema_of(shape.columns))
 
 
-def _enrich(
-    node: EnrichNode, before: Scope, outside: Outside | None, problems: list[Problem]
-) -> dict[str, LogicalNode]:
-    """The node by its id; nothing where it has a fault."""
-    try:
-        steps, silence = compile_enrich(node, before, outside)
-    except PlanError as error:
-        problems.append(error.problem)
-        return {}
+def _enrich(node: EnrichNode, before: Scope, outside: Outside | None) -> LogicalNode:
+    """The node; raises PlanError where it has a fault."""
+    steps, silence = compile_enrich(node, before, outside)
     schema = before.schema
     for step in steps:
         schema = step.schema_behind(schema)
-    return {node.id: LogicalNode(node, steps, schema, notes=(silence,) if silence is not None else ())}
+    return LogicalNode(node, steps, schema_of(schema), notes=(silence,) if silence is not None else ())
 
 
 def _target(node: TargetNode, scope: Scope, table: Sequence[TargetColumn] | None) -> LogicalNode | None:
     """The node, or None where its table is not known. Raises PlanError."""
+    if fault := watermark_problem(node, scope.path, scope.schema, table):
+        raise PlanError(fault)
     steps: list[Step] = []
     if (events := change_events(node, scope, table)) is not None:
         steps.append(events)
@@ -201,19 +204,22 @@ def _target(node: TargetNode, scope: Scope, table: Sequence[TargetColumn] | None
     return LogicalNode(node, tuple(steps), last, result.columns, result.left_out, result.added)
 
 
-def _validate(node: ValidateNode, before: Scope, problems: list[Problem]) -> LogicalNode:
+def _validate(node: ValidateNode, before: Scope, problems: list[Problem], counted: Counter[str]) -> LogicalNode:
     places = [(rule, f"{before.path}.rowLevel[{position}]") for position, rule in enumerate(node.row_level)]
     marking: dict[str, Step] = {}
     scope = before
     for rule, path in places:
         if isinstance(rule.parsed, Unique) and rule.field in before.schema and rule.field not in marking:
+            scope.within(counted, GATHERED)
             try:
                 marking[rule.field] = mark_repeated(replace(scope, path=path), rule.field)
             except PlanError as error:
                 problems.append(error.problem)
-                return LogicalNode(node, (), before.schema)
+                return LogicalNode(node, (), schema_of(before.schema))
             scope = replace(scope, schema=marking[rule.field].schema_behind(scope.schema))
     checks: list[Check] = []
+    conditions = [rule.parsed.sql for rule in node.row_level if isinstance(rule.parsed, Holds)]
+    scope.learn(conditions, negated=True)
     for rule, path in places:
         if len(problems) >= MAX_PROBLEMS:
             break
@@ -225,10 +231,10 @@ def _validate(node: ValidateNode, before: Scope, problems: list[Problem]) -> Log
             continue
     audit = compile_dataset_rules(node, before, problems)
     if not places:
-        return LogicalNode(node, (), before.schema, audit=audit)
+        return LogicalNode(node, (), schema_of(before.schema), audit=audit)
     label = "check " + ", ".join(f"{rule.field} {rule.rule} ({rule.on_fail})" for rule in node.row_level)
     marks = [name for name in scope.schema if name not in before.schema]
     judge = Step(node.id, before.path, label, checks=tuple(checks))
     if marks:
         judge = replace(judge, reshape=lambda frame: frame.drop(marks), origins={})
-    return LogicalNode(node, (*marking.values(), judge), before.schema, audit=audit)
+    return LogicalNode(node, (*marking.values(), judge), schema_of(before.schema), audit=audit)

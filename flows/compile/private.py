@@ -69,6 +69,8 @@ class Lineage:
 def conceal(nodes: Mapping[str, LogicalNode]) -> dict[str, LogicalNode]:
     """The nodes (upstream before downstream) with their private columns known and the values of these masked in what
     their checks tell."""
+    if not any(step.conceals for node in nodes.values() for step in node.steps):
+        return dict(nodes)
     places = dict(_traced(nodes))
     hidden = _union(
         lineage.of(name)
@@ -105,7 +107,9 @@ def _traced(nodes: Mapping[str, LogicalNode]) -> Iterator[tuple[str, list[Lineag
     ends: dict[str, Lineage] = {}
     for node_id, node in nodes.items():
         inputs = [ends[reference.partition(".")[0]] for reference in node.node.inputs]
-        if inputs:
+        if len(inputs) == 1:
+            begin = inputs[0]
+        elif inputs:
             names = {name for lineage in inputs for name in lineage.columns}
             begin = Lineage({name: _union(each.columns.get(name, frozenset()) for each in inputs) for name in names})
         else:

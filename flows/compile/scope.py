@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import polars as pl
@@ -13,7 +15,8 @@ from polars.exceptions import PolarsError
 
 from flows.compile.broadcast import ReferenceTable
 from flows.compile.row_local import refusal
-from flows.compile.step import types_of
+from flows.compile.types import Columns, learn, types_of
+from ir.limits import MAX_COLUMN_WORK, NODE
 from ir.problems import Problem, nearest
 from ir.secrets import secret_name
 
@@ -24,6 +27,10 @@ class PlanError(Exception):
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem.message)
         self.problem = problem
+
+
+class TooWide(PlanError):
+    """The columns of all steps together are beyond what is looked at."""
 
 
 class Undecided(Exception):
@@ -37,7 +44,7 @@ class Scope:
 
     node: str
     path: str
-    schema: pl.Schema = field(default_factory=pl.Schema)
+    schema: Columns = field(default_factory=pl.Schema)
     tables: Mapping[str, ReferenceTable] | None = None
     secrets: Mapping[str, Any] | None = None
 
@@ -90,6 +97,17 @@ class Scope:
         if name != replaces:
             self.new_column(name, where)
 
+    def within(self, counted: Counter[str], times: int) -> None:
+        """Counts the columns here, so many `times`; raises TooWide when those of all places are too many together."""
+        counted["columns"] += len(self.schema) * times
+        if counted["columns"] > MAX_COLUMN_WORK:
+            message = (
+                "The nodes and ops of a pipeline have too many columns before them together: a sum over all nodes of "
+                f"{MAX_COLUMN_WORK // NODE:,} at most, much less where rows are gathered"
+            )
+            hint = "drop columns that nothing needs, or make several pipelines of it"
+            raise TooWide(Problem(self.path, "too_wide", message, hint))
+
     @property
     def visible(self) -> list[str]:
         """The names a document may use."""
@@ -97,7 +115,7 @@ class Scope:
 
     def expression(self, sql: str, where: str) -> pl.Expr:
         """A scalar SQL expression over the columns; raises for what does not parse, type-check or stay within a row."""
-        if reason := refusal(sql):
+        if reason := _refusal(sql):
             raise self.fault(where, "not_row_local", reason, "use only this row's columns and scalar functions")
         try:
             expression = pl.sql_expr(sql)
@@ -116,6 +134,16 @@ class Scope:
             raise self.fault(where, "not_boolean", f"'{sql}' gives {have}, not true or false", "write a comparison")
         return expression.fill_null(value=False)
 
+    def learn(self, texts: Iterable[str], *, negated: bool = False) -> None:
+        """Looks at SQL expressions that will be asked for (`negated`: their contraries too), many at once; faults are
+        told when they are."""
+        found: list[pl.Expr] = []
+        for sql in texts:
+            if _refusal(sql) is None:
+                with suppress(PolarsError):
+                    found.append(pl.sql_expr(sql))
+        learn([*found, *(~each for each in found)] if negated else found, self.schema)
+
     def evaluate(self, expression: pl.Expr) -> pl.DataType:
         """The type of an expression here; raises a polars error when it does not type-check."""
         return types_of([expression.alias("value")], self.schema)["value"]
@@ -132,6 +160,17 @@ class Scope:
                 text = f"There is no column '{missing}' here"
                 raise self.fault(where, "unknown_column", text, nearest(missing, self.visible)) from None
             raise self.fault(where, "invalid_expression", message) from None
+
+
+_COMMON = 500
+"""Characters of an expression; of longer ones nothing is kept."""
+
+
+def _refusal(sql: str) -> str | None:
+    return _kept_refusal(sql) if len(sql) <= _COMMON else refusal(sql)
+
+
+_kept_refusal = lru_cache(8_192)(refusal)
 
 
 def first_line(error: Exception) -> str:

@@ -7,7 +7,7 @@ Every part sees one row at a time, so a step gives the same result however the r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,6 +16,7 @@ import polars as pl
 from flows.compile.broadcast import Broadcast
 from flows.compile.gather import Gather
 from flows.compile.provenance import Provenance
+from flows.compile.types import Columns, Shape, schema_of, types_of
 
 OnFail = Literal["quarantine", "skip", "warn", "abort", "note"]
 """What becomes of a row: it is an error row, it is skipped, it goes on and is told, it ends the run, it goes on and is
@@ -87,26 +88,19 @@ class Step:
             frame = frame.with_columns(self.columns)
         return self.reshape(frame) if self.reshape is not None else frame
 
-    def schema_behind(self, *before: pl.Schema) -> pl.Schema:
+    @property
+    def reshapes(self) -> bool:
+        """Whether what it makes of the columns is only known by running it on no rows."""
+        return self.gather is not None or self.reshape is not None
+
+    def schema_behind(self, *before: Columns) -> pl.Schema:
         """The columns behind it, found by running it on no rows; a join has two inputs. Raises polars errors."""
-        if self.gather is None and self.reshape is None:
-            after = {**before[0], **types_of(self.columns, before[0])}
-            return pl.Schema(after, check_dtypes=False)
-        frames = [pl.LazyFrame(schema=schema) for schema in before]
+        return schema_of(self.shape_behind(*map(Shape, before)).columns)
+
+    def shape_behind(self, *before: Shape) -> Shape:
+        """The same, of columns as a chain of steps hands them on."""
+        if not self.reshapes:
+            return before[0].changed(types_of(self.columns, before[0].columns)) if self.columns else before[0]
+        frames = [shape.frame.lazy() for shape in before]
         made = self.apply(frames[0]) if self.gather is None else self.gather.apply(frames)
-        return made.collect().schema
-
-
-_AS_WRITTEN = pl.QueryOptFlags.none()
-
-
-def types_of(expressions: Sequence[pl.Expr], schema: pl.Schema) -> pl.Schema:
-    """What expressions that each give one column make of these columns: names and types. Raises polars errors.
-
-    Asked of a frame with nothing but the columns they read: in a wide table a frame is most of the work."""
-    if any(each.meta.has_multiple_outputs() for each in expressions):
-        read = dict(schema)
-    else:
-        names = dict.fromkeys(name for each in expressions for name in each.meta.root_names())
-        read = {name: schema[name] for name in names if name in schema}
-    return pl.LazyFrame(schema=read).select(expressions).collect(optimizations=_AS_WRITTEN).schema
+        return Shape.of(made.collect())

@@ -93,7 +93,8 @@ class Execution:
         """What earlier attempts of the chain found wrong: they committed nothing, and it is all found again."""
         job = self.prepared.job
         kept = {table for stage in self.prepared.plan.stages for table in stage.quarantine.values()}
-        forget_rows(job.database_url, job.root_run_id, sorted(kept))
+        with psycopg.connect(job.database_url, autocommit=True) as connection:
+            forget_rows(connection, job.root_run_id, sorted(kept))
         self.journal.forget()
 
     def _tidy(self) -> None:

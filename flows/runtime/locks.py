@@ -18,7 +18,8 @@ class TargetLocks:
         modes: dict[str, bool] = {}
         for node in parsed(job).nodes:
             if isinstance(node, TargetNode):
-                shared = not MODES[node.load_mode].exclusive
+                # Two that stage anew side by side would each drop what the other has staged.
+                shared = not (MODES[node.load_mode].exclusive or job.continues.anew)
                 modes[node.table] = modes.get(node.table, True) and shared
         self._locks: Mapping[str, TargetLock] = {
             table: TargetLock(job.database_url, table, job.run_id, shared=shared)

@@ -138,6 +138,7 @@ def stored_plan(prepared: Prepared) -> dict[str, Any]:
         for node, found in prepared.discoveries.items()
     }
     gathered = {stage.gathering.id: len(stage.partitions) for stage in prepared.plan.stages if stage.gathering}
+    quarantines = sorted({table for stage in prepared.plan.stages for table in stage.quarantine.values()})
     claims = {node: held.record for node, held in prepared.job.held.items() if held.record is not None}
     return {
         **prepared.plan.describe(),
@@ -146,6 +147,7 @@ def stored_plan(prepared: Prepared) -> dict[str, Any]:
         "sure": {node: sorted(found.sure) for node, found in prepared.discoveries.items()},
         "partitions": partitions,
         **({"claims": claims} if claims else {}),
+        **({"quarantines": quarantines} if quarantines else {}),
         **_replayable(prepared.plan),
         **({"buckets": gathered, "engine": pl.__version__} if gathered else {}),
     }

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -152,6 +154,30 @@ def test_a_failed_run_that_committed_nothing_is_retried_with_what_is_there_now(m
     assert again["metadata"]["resumeFromRow"] == 0
     assert api.finished(again["id"])["status"] == "completed"
     assert api.rows() == [(1, "a")]
+
+
+def test_a_run_that_a_dataset_rule_ended_is_retried_by_the_mended_rule(make: Make) -> None:
+    check = CHECK | {"quarantine": {"table": "dlq.held"}, "datasetLevel": {"rowCount": {"min": 120}}}
+    api = make(lines(150), nodes=[check])
+    os.utime(api.file, (time.time() - 60,) * 2)  # nobody writes to it any more
+    api.body["ir"]["nodes"][0]["config"]["atomicity"] = {}
+    assert api.post(f"/pipelines/{api.pipeline}/ir", json={"ir": api.body["ir"]}).is_success
+    run_id = api.start()
+    assert api.finished(run_id)["status"] == "failed"
+    assert "nothing behind 'check' was made visible" in api.detail(run_id)["failureReason"]
+    assert (api.rows(), api.file.exists()) == ([], False)
+
+    mended = json.loads(json.dumps(api.body["ir"]).replace('"min": 120', '"min": 100'))
+    version = api.post(f"/pipelines/{api.pipeline}/ir", json={"ir": mended}).json()["version"]
+    again = retry(api, run_id)
+    assert again["metadata"] == {"retryOf": run_id, "resumeFromRow": 0, "resumable": False}
+    why = f"under IR version {version}, because a dataset rule held back every row"
+    assert again["log"][0]["message"] == f"Starting from the beginning {why} (original run: {run_id})"
+    progress = api.finished(again["id"])
+    assert (progress["status"], progress["rowsIn"], progress["rowsOut"]) == ("completed_with_errors", 150, 100)
+    assert api.rows("SELECT count(*), count(DISTINCT amount) FROM {table}") == [(100, 100)]
+    assert api.rows("SELECT count(*) FROM dlq.held") == [(50,)]
+    assert not list(api.stack.files_root.glob(f".processing/*/**/{api.file.name}"))
 
 
 def test_a_changed_source_is_not_replayed(make: Make) -> None:

@@ -68,15 +68,18 @@ def test_a_note_stands_above_the_numbers_and_is_no_markup() -> None:
     assert report.index("glob '\\*.csv' did not come") < report.index("rows loaded")
 
 
-def test_what_a_dataset_rule_refused_is_not_offered_to_a_retry() -> None:
+def test_what_a_dataset_rule_held_back_is_offered_to_a_retry_while_no_row_is_visible() -> None:
     broken = JudgedRule("check", "nodes[1].datasetLevel.rowCount", "at most 9 rows", "1,200 rows", False, "abort")
     refused = replace(snapshot(), status="failed", failure_reason="A dataset rule does not hold", rules=(broken,))
     report = run_report("Orders", replace(refused, rows_out=0), api_url="http://a")
-    assert "then start a new run" in report
-    assert "http://a/pipelines/pipe_1/run\n" in report
-    assert "/retry" not in report
+    assert "A retry reads all rows again and judges them by the live version" in report
+    assert f"http://a/pipelines/pipe_1/runs/{refused.id}/retry\n" in report
     assert "dealt with for good" not in report
-    assert "200 rows that no such rule holds back are loaded" in run_report("Orders", replace(refused, rows_out=200))
+    seen = run_report("Orders", replace(refused, rows_out=200), api_url="http://a")
+    assert "200 rows that no such rule holds back are loaded" in seen
+    assert "then start a new run" in seen
+    assert "http://a/pipelines/pipe_1/run\n" in seen
+    assert "/retry" not in seen
 
 
 def test_what_cannot_be_run_again_by_itself_says_which_node_stands_in_the_way() -> None:

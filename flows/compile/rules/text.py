@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import polars as pl
-
 from flows.compile.rules.base import Column, Condition
 from ir.rules import Affix, Length, Matches
 
@@ -11,8 +9,6 @@ from ir.rules import Affix, Length, Matches
 def matches(rule: Matches, column: Column) -> Condition:
     """Fails when the text holds no match of the pattern."""
     found = column.text("regex").str.contains(rule.pattern)
-    with column.scope.checked("rule"):
-        pl.select(pl.lit("").str.contains(rule.pattern))
     return Condition(~found, rule.message or f"Does not match the pattern {rule.pattern}")
 
 

@@ -27,9 +27,8 @@ def test_what_a_run_staged_long_ago_is_published_by_its_retry(tmp_path: Path, da
     with pytest.raises(RunFailed):
         run_in_threads(Execution(prepared, audited.journal))
 
-    audited.sql(
-        "UPDATE pg_description SET description = replace(description, '20', '19') WHERE description LIKE 'Head%'"
-    )
+    aged = "replace(description, 'begun 20', 'begun 19')"
+    audited.sql(f"UPDATE pg_description SET description = {aged} WHERE description LIKE 'Head%'")
     for table, at in (("ledger", "updated_at"), ("staging_ledger", "updated_at"), ("loads", "started_at")):
         audited.sql(f"UPDATE _headrace.{table} SET {at} = {at} - interval '30 days'")
 
