@@ -36,6 +36,8 @@ _NAMED_AHEAD = timedelta(days=100)
 """As far as Prefect makes runs ahead."""
 _EVERY_S = 5.0
 _NAMES_EVERY_S = 30.0
+_NAMES_AT_ONCE = 25
+"""A few at each look: many in a row would keep a run that begins waiting."""
 _AT_ONCE = 200
 _DELETED = "The run was deleted in Prefect before it ended; a retry goes on behind its ledger"
 
@@ -62,29 +64,31 @@ class RunFollower:
         self._since = datetime.now(UTC) - _FIRST_LOOK
         self._settled: set[str] = set()
         self._names_due = 0.0
+        self._nameless: list[UpcomingRun] = []
 
     def step(self) -> float:
-        """Looks once, and names runs when it is time for that; gives the seconds until the next look. Raises
-        OrchestratorAway."""
+        """Looks once, and names a few runs; gives the seconds until the next look. Raises OrchestratorAway."""
         self.settle()
-        if time.monotonic() >= self._names_due:
-            self.name_upcoming()
-            self._names_due = time.monotonic() + _NAMES_EVERY_S
+        self.name_upcoming()
         return _EVERY_S
 
     def settle(self, *, silence_s: float = _SILENCE_S, gone_s: float = _GONE_S) -> int:
         """Ends in the catalog what has ended in Prefect; how many. Raises OrchestratorAway."""
         return self._end_silent(silence_s, gone_s) + self._end_broken_off()
 
-    def name_upcoming(self) -> int:
-        """Names the next runs that schedules have made; how many. Raises OrchestratorAway."""
-        found = self._orchestrator.upcoming(datetime.now(UTC) + _NAMED_AHEAD, _AT_ONCE)
-        nameless = [run for run in found if is_random(run.name)]
-        names = self._unfinished.pipeline_names([run.pipeline_id for run in nameless]) if nameless else {}
-        for run in nameless:
+    def name_upcoming(self, at_once: int = _NAMES_AT_ONCE) -> int:
+        """Names so many of the next runs that schedules have made; how many. Looks for new ones when those it knows of
+        have a name, and not too often. Raises OrchestratorAway."""
+        if not self._nameless and time.monotonic() >= self._names_due:
+            found = self._orchestrator.upcoming(datetime.now(UTC) + _NAMED_AHEAD, _AT_ONCE)
+            self._nameless = [run for run in found if is_random(run.name)]
+            self._names_due = time.monotonic() + _NAMES_EVERY_S
+        now, self._nameless = self._nameless[:at_once], self._nameless[at_once:]
+        names = self._unfinished.pipeline_names([run.pipeline_id for run in now]) if now else {}
+        for run in now:
             if run.pipeline_id in names:
                 self._orchestrator.rename(run.run_id, run_name(names[run.pipeline_id], run.due_at))
-        return len(nameless)
+        return len(now)
 
     def _end_silent(self, silence_s: float, gone_s: float) -> int:
         ended, after = 0, ""
