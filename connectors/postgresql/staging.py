@@ -19,7 +19,15 @@ from connectors.postgresql.ledger import LedgerKey
 from connectors.postgresql.load_mark import LoadMark
 from connectors.postgresql.loader import Destination
 from connectors.postgresql.spec import LoadSpec
-from connectors.postgresql.tables import LOAD_ID, STAGED_PARTITION, STAGED_ROW, Column, Table, split_name
+from connectors.postgresql.tables import (
+    LOAD_ID,
+    STAGED_PARTITION,
+    STAGED_ROW,
+    Column,
+    Table,
+    describe_table,
+    split_name,
+)
 
 SCHEMA = "_headrace"
 
@@ -72,16 +80,19 @@ class Staging:
         buckets: int = 1,
         by: Sequence[str] = (),
     ) -> None:
-        """Makes it when it is not there: the columns to be loaded, the row number, the partition and the load id.
+        """Makes it when it is not there, or there without a row for other columns: those to be loaded, the row number,
+        the partition and the load id.
 
         `checked`: with the not-null and check constraints of the target, so that a batch meets them while its rows are
         at hand; unique and foreign keys can only be judged against the target itself.
         `buckets`: in so many parts, by the hash of the columns `by`. Raises psycopg.errors.UndefinedObject when one of
         them has a type that has no hash.
         """
-        if connection.execute("SELECT to_regclass(%s)", (self.identifier.as_string(connection),)).fetchone() != (None,):
+        there = connection.execute("SELECT to_regclass(%s)", (self.identifier.as_string(connection),)).fetchone()
+        if there != (None,) and not self._outgrown(connection, table):
             return
         with connection.transaction():
+            self.drop(connection)
             including = sql.SQL("INCLUDING CONSTRAINTS" if checked else "")
             make = sql.SQL("CREATE UNLOGGED TABLE {} (LIKE {} {})")
             if buckets > 1:  # its parts are unlogged, where it cannot be
@@ -118,6 +129,16 @@ class Staging:
     def publication(self, stage: int, index: int) -> LedgerKey:
         """The ledger's key of one publication of these rows; `stage` is the plan's."""
         return LedgerKey(self.load_key, self.spec.target_node, -1 - stage, index)
+
+    def _outgrown(self, connection: psycopg.Connection[Any], table: Table) -> bool:
+        """It was made for other columns, by an attempt of another version that staged no row."""
+        known = {*self.spec.columns, LOAD_ID}
+        wanted = {column.name for column in table.columns if column.name in known} | {LOAD_ID, STAGED_ROW}
+        wanted |= {STAGED_PARTITION, *(extra.name for extra in self.extras)}
+        if {column.name for column in describe_table(connection, f"{SCHEMA}.{self.name}").columns} == wanted:
+            return False
+        empty = sql.SQL("SELECT NOT EXISTS (SELECT FROM {})").format(self.identifier)
+        return connection.execute(empty).fetchone() == (True,)
 
     def _alter(self, connection: psycopg.Connection[Any], change: LiteralString, column: str) -> None:
         statement = sql.SQL("ALTER TABLE {} " + change)

@@ -299,3 +299,19 @@ def test_a_run_whose_retry_staged_anew_is_not_begun_again_itself(chain: Chain) -
     chain.attempt("run_2", "run_1", dies="staging")
     with pytest.raises(RunFailed, match="run_2 has taken over what this run began"):
         begun_before(chain.snapshot("run_1"), chain.store, chain.url)
+
+
+@pytest.mark.parametrize("mode", ["append", "upsert", "scd2", "incremental_watermark"])
+def test_a_run_that_staged_nothing_leaves_nothing_that_the_mended_version_does_not_fit(chain: Chain, mode: str) -> None:
+    """Its staging table is there, without the column that the live version has."""
+    nameless: Nodes = [{"type": "drop", "fields": ["name"]}]
+    chain.save(loading(mode, least=1, ops=nameless))
+    rule = chain._versions[0][2]["rowLevel"][0]
+    rule |= {"rule": "lt:0", "onFail": "abort"}  # the first batch ends it
+    first = chain.attempt("run_1", parallelism=1)
+    assert (first.status, first.aborted) == ("failed", False)
+    chain.save(loading(mode, without=4))
+    assert chain.attempt("run_2", "run_1").status == "completed"
+    assert chain.amounts("ds_history" if mode == "scd2" else "ds_first") == LOADED
+    table = "ds_history" if mode == "scd2" else "ds_first"
+    assert chain.sql(f"SELECT count(*) FROM public.{table} WHERE name IS NULL") == [(0,)]
