@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -84,11 +85,12 @@ def run_partition(work: Work) -> Resume:
             work.journal.log("load", f"Partition {index + 1}: continuing behind {done:,} committed rows")
         work.journal.progress(work.stage.index, index, "running", _total(work.stage, stands))
         told = time.monotonic()
+        refused = Counter[str]()
         try:
             for processed in ahead(_process(work, ahead(_read(work, stands)), dict(stands))):
                 for sink in sinks:
                     if sink.id in processed.arrived:
-                        stands[sink.id] = _load(work, sink, loaders[sink.id], processed, stands[sink.id])
+                        stands[sink.id] = _load(work, sink, loaders[sink.id], processed, stands[sink.id], refused)
                 if time.monotonic() - told >= PROGRESS_SECONDS:
                     work.journal.progress(work.stage.index, index, "running", _total(work.stage, stands))
                     told = time.monotonic()
@@ -145,6 +147,8 @@ def _read(work: Work, stands: Stands) -> Iterator[Batch]:
 
 def _process(work: Work, batches: Iterator[Batch], begin: Stands) -> Iterator[_Processed]:
     failed = {sink: committed.rows_failed for sink, committed in begin.items()}
+    for sink in begin:  # what an attempt before this one was refused is among what is committed
+        work.budget.record((work.stage.index, work.partition.index, sink), 0, 0)
     settled = settled_rows(work.partition)
     for batch in batches:
         if work.stop.is_set():
@@ -187,13 +191,21 @@ def _quarantined(work: Work, batch: Batch, arrived: Arrived) -> Iterator[Quarant
         yield Quarantined(work.stage.quarantine[found.node], found.node, selected)
 
 
-def _load(work: Work, sink: Sink, loader: PartitionLoader, processed: _Processed, before: Resume) -> Resume:
-    """Writes one batch to one sink; what the database refuses becomes the target's failed rows."""
+def _load(
+    work: Work,
+    sink: Sink,
+    loader: PartitionLoader,
+    processed: _Processed,
+    before: Resume,
+    refused_before: Counter[str],
+) -> Resume:
+    """Writes one batch to one sink; what the database refuses becomes the target's failed rows, and is added to
+    `refused_before`."""
     batch, arrived = processed.batch, processed.arrived[sink.id]
     settled: list[Resume] = []
 
     def on_commit(written: Written) -> Resume:
-        refused = 0 if written.rejects.is_empty() else written.rejects.get_column("row").n_unique()
+        refused = _refused(written)
         tally = Tally.of(sink.owned, arrived.tally.nodes)
         if arrived.frame.height - refused - written.skipped != written.loaded + written.held:
             raise AccountingError(
@@ -212,7 +224,7 @@ def _load(work: Work, sink: Sink, loader: PartitionLoader, processed: _Processed
         if isinstance(sink, Load):
             # What the target refused is counted apart: the transform of later batches runs ahead of this one.
             key = (work.stage.index, work.partition.index, sink.id)
-            work.budget.record(key, total.nodes[sink.target.id]["failed"], 0)
+            work.budget.record(key, refused_before[sink.id] + refused, 0)
         after = Resume(
             rows_done=batch.rows_done,
             rows_loaded=before.rows_loaded + written.loaded,
@@ -224,8 +236,12 @@ def _load(work: Work, sink: Sink, loader: PartitionLoader, processed: _Processed
         settled.append(after)
         return after
 
-    loader.write(arrived.frame, on_commit, processed.quarantined[sink.id])
+    refused_before[sink.id] += _refused(loader.write(arrived.frame, on_commit, processed.quarantined[sink.id]))
     return settled[-1]
+
+
+def _refused(written: Written) -> int:
+    return 0 if written.rejects.is_empty() else written.rejects.get_column("row").n_unique()
 
 
 def _tell_all(work: Work, arrived: Mapping[str, Arrived]) -> None:

@@ -198,6 +198,20 @@ def test_too_many_bad_rows_fail_the_run_and_say_which_limit(shop: Shop) -> None:
         shop.run(run_id="run_2", root="run_2", ops=ops, errorHandling={"maxErrorRate": 0.05})
 
 
+@pytest.mark.parametrize("amount", ["bad", "13"], ids=["does not fit the column", "refused by the database"])
+def test_a_row_that_fails_at_the_target_counts_once_in_every_attempt(shop: Shop, amount: str) -> None:
+    text = many(100_000).splitlines()
+    for number in (1, 2, 95_001, 100_000):
+        text[number] = f"{number},customer,{amount},2024-02-01"
+    shop.write("\n".join(text))
+    options: Any = {"execution": {"parallelism": 1, "batchSize": 10_000}, "errorHandling": {"maxErrorRows": 4}}
+    first = shop.execution(**options)
+    first.begin()
+    assert 9_998 <= _until(first, rows=10_000, max_errors=4) < 95_000
+    totals = run_in_threads(shop.execution(run_id="run_2", earlier=stored_plan(first.prepared), **options))
+    assert totals == RunTotals(rows_in=100_000, rows_out=99_996, failed=4, skipped=0)
+
+
 def test_a_run_that_died_is_continued_behind_what_was_committed(shop: Shop) -> None:
     text = many(200_000)
     shop.write(text)
@@ -241,12 +255,12 @@ class StopAfter:
         return written
 
 
-def _until(execution: Execution, rows: int) -> int:
+def _until(execution: Execution, rows: int, max_errors: int = 0) -> int:
     """Runs the first partition and stops it once that many rows are committed; gives how many were."""
     prepared, stop = execution.prepared, threading.Event()
     stage = prepared.plan.stages[0]
     loader = StopAfter(prepared.modes["tgt"].loader(0, 0, "src"), rows, stop)
-    budget = ErrorBudget(0, None)
+    budget = ErrorBudget(max_errors, None)
     source = prepared.sources["src"]
     feed = SourceFeed(source, stage, stage.partitions[0], batch_rows=10_000)
     work = Work(stage, stage.partitions[0], feed, {"tgt": loader}, execution.journal, budget, stop)
