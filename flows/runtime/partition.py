@@ -78,9 +78,7 @@ def run_partition(work: Work) -> Resume:
         loaders = {sink.id: open_loaders.enter_context(work.loaders[sink.id]) for sink in sinks}
         stands: Stands = {sink.id: loaders[sink.id].resume for sink in sinks}
         for sink in sinks:
-            if (last_row := _last_row(work, stands[sink.id].rows_done)) is not None:
-                nodes = tuple(node for node in sink.owned if node not in work.published)
-                work.journal.forget(Uncommitted(work.stage.index, index, nodes, last_row))
+            _forget_uncommitted(work, sink, stands[sink.id])
         if done := min(committed.rows_done for committed in stands.values()):
             work.journal.log("load", f"Partition {index + 1}: continuing behind {done:,} committed rows")
         work.journal.progress(work.stage.index, index, "running", _total(work.stage, stands))
@@ -108,17 +106,26 @@ def run_partition(work: Work) -> Resume:
         return done_with
 
 
+def _forget_uncommitted(work: Work, sink: Sink, committed: Resume) -> None:
+    """Errors are told before their batch commits. Should it never do so, and the row be good the next time, a replay
+    must not take it for one that failed."""
+    nodes = tuple(node for node in sink.owned if node not in work.published)
+    if nodes and (last_row := _last_row(work, committed.rows_done)) is not None:
+        work.journal.forget(Uncommitted(work.stage.index, work.partition.index, nodes, last_row))
+
+
 def _last_row(work: Work, rows_done: int) -> int | None:
-    """The number of the last of the first `rows_done` rows; None where rows are not numbered as they are read. (Errors
-    are told before their batch commits. Should it never do so, and the row be good the next time, a replay must not
-    take it for one that failed.)"""
+    """The number of the last of the first `rows_done` rows, 0 for none of them; None where rows are not numbered as
+    they are read."""
+    if not rows_done:
+        return 0
     if work.stage.gathering is not None or any(
         step.copies > 1 for segment in work.stage.segments for step in segment.steps
     ):
         return None
-    if not is_replay(work.partition):
-        return work.partition.first_row + rows_done - 1
-    return work.partition.location["open"][rows_done - 1] if rows_done else 0
+    if is_replay(work.partition):
+        return int(work.partition.location["open"][rows_done - 1])
+    return work.partition.first_row + rows_done - 1
 
 
 def _total(stage: Stage, stands: Stands) -> Resume:
