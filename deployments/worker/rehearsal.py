@@ -34,4 +34,5 @@ def _ask() -> None:
                 pass
 
     asyncio.run(ask())
-    get_client(sync_client=True).read_flow_runs(limit=1)
+    with get_client(sync_client=True) as client:
+        client.read_flow_runs(limit=1)

@@ -19,7 +19,6 @@ import anyio.abc
 import httpx
 from prefect.events.clients import get_events_subscriber
 from prefect.events.filters import EventFilter, EventNameFilter
-from prefect.exceptions import ObjectNotFound
 from prefect.flows import load_flow_from_flow_run
 from prefect.runner._flow_run_executor import FlowRunExecutionResult, FlowRunExecutorContext
 from prefect.runner._process_manager import ProcessHandle, create_isolated_termination_scope
@@ -221,8 +220,17 @@ class HeadraceWorker(BaseWorker[HeadraceJobConfiguration, BaseVariables, Headrac
         self._runs_task_group.start_soon(self._label, flow_run_id)
 
     async def _label(self, flow_run_id: UUID) -> None:
-        with suppress(httpx.HTTPError, TimeoutError, ObjectNotFound):
-            await super()._give_worker_labels_to_flow_run(flow_run_id)
+        try:
+            with anyio.move_on_after(_ASK_SECONDS):
+                await super()._give_worker_labels_to_flow_run(flow_run_id)
+        except Exception as error:  # noqa: BLE001 (raised here, it would end the worker and all its runs)
+            self._logger.debug("Run %s has no labels: %r", flow_run_id, error)
+
+    def _release_limit_slot(self, flow_run_id: UUID) -> None:
+        """As Prefect's. That the run has ended was told while it still had its slot: the next look is not put off."""
+        super()._release_limit_slot(flow_run_id)
+        if self._limiter is not None:
+            self._asked_at = 0.0
 
     async def _get_scheduled_flow_runs(self) -> list[WorkerFlowRunResponse]:
         # Prefect's client would retry for a minute and more; asking anew is as good and sooner.
@@ -246,7 +254,7 @@ class HeadraceWorker(BaseWorker[HeadraceJobConfiguration, BaseVariables, Headrac
         while True:
             with suppress(Exception):  # whatever it was: polling goes on, and this tries again
                 async with get_events_subscriber(filter=wanted, reconnection_attempts=0) as events:
-                    self._told = True
+                    self._told, self._asked_at = True, 0.0  # what was scheduled until now, nobody has told
                     async for _event in events:
                         await self._ask()
             self._told = False

@@ -113,7 +113,7 @@ class Execution:
             self.journal.log("run", f"Dropped what earlier runs left: {', '.join(dropped)}")
 
     def partition(self, stage: Stage, index: int) -> Resume:
-        """Runs one partition, from where it stands; on failure tells the others to stop."""
+        """Runs one partition, from where it stands."""
         work = Work(
             stage=stage,
             partition=stage.partitions[index],
