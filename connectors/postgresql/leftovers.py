@@ -94,16 +94,17 @@ def drop_staged(database_url: str, root_run_id: str, quarantines: Collection[str
     tables. Raises TargetError (`rows_visible`) where rows of the chain are in a target."""
     try:
         with psycopg.connect(database_url) as connection:
-            if visible := visible_in(connection, root_run_id):
-                raise TargetError(
-                    "rows_visible", f"Another attempt made rows visible in {', '.join(visible)}.", "Retry again."
-                )
             connection.execute("SET LOCAL lock_timeout = '30s'")
             dropped = []
             for schema, name, comment in connection.execute(_MARKED, {}).fetchall():
                 if (mark := LoadMark.parse(comment)) is not None and mark.load_key == root_run_id:
                     connection.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(schema, name)))
                     dropped.append(f"{schema}.{name}")
+            # Not before: a table cannot be dropped while it is being published, and then rows are visible.
+            if visible := visible_in(connection, root_run_id):
+                raise TargetError(
+                    "rows_visible", f"Another attempt made rows visible in {', '.join(visible)}.", "Retry again."
+                )
             for ledger in ("ledger", "staging_ledger"):
                 forget = sql.SQL("DELETE FROM _headrace.{} WHERE root_run_id = %s")
                 connection.execute(forget.format(sql.Identifier(ledger)), (root_run_id,))

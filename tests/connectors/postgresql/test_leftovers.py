@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
+import psycopg
 import pytest
 
-from connectors.base import Resume
-from connectors.postgresql.ledger import LedgerKey, committed_rows, move_ledger
-from connectors.postgresql.leftovers import drop_leftovers
+from connectors.base import Resume, TargetError
+from connectors.postgresql.ledger import LedgerKey, committed_rows, move_ledger, seal
+from connectors.postgresql.leftovers import drop_leftovers, drop_staged
 from connectors.postgresql.load_mark import LoadMark
 from connectors.postgresql.lock import TargetLock
 from tests.connectors.postgresql.modes.full_load import Load, Table, load, rows, spec
@@ -105,3 +108,19 @@ def test_what_no_retry_can_continue_goes_with_the_next_run_that_has_the_target(d
     assert drop_leftovers(sql.connection, run_id="run_2", mine=["public.other"]) == []
     assert len(drop_leftovers(sql.connection, run_id="run_2", mine=["public.t"])) == 1
     assert sql("SELECT root_run_id FROM _headrace.staging_ledger") == [("run_1",)]
+
+
+def test_what_is_being_published_meanwhile_is_not_dropped(database_url: str, sql: Table) -> None:
+    Load("incremental_watermark", spec(database_url, ["a"], watermark_column="a")).begin().write(rows(a=[1]))
+    [staged] = left(sql)
+    with psycopg.connect(database_url) as publishing, ThreadPoolExecutor(1) as pool:
+        publishing.execute(f"INSERT INTO t SELECT a FROM _headrace.{staged}")
+        dropping = pool.submit(drop_staged, database_url, "run_1")
+        while not (dropping.done() or sql("SELECT 1 FROM pg_locks WHERE NOT granted")):
+            time.sleep(0.01)
+        assert seal(publishing, LedgerKey("run_1", "tgt", -1, 0), Resume(rows_loaded=1))
+        publishing.commit()
+        with pytest.raises(TargetError, match=r"made rows visible in public\.t\."):
+            dropping.result(timeout=60)
+    assert left(sql) == [staged]
+    assert sql("SELECT count(*) FROM _headrace.staging_ledger") == [(1,)]
