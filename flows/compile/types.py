@@ -72,7 +72,8 @@ def types_of(expressions: Sequence[pl.Expr], schema: Columns) -> pl.Schema:
     keys = [_key(each, schema) for each in expressions]
     names = [each.meta.output_name() for each in expressions]
     if len({*names}) == len(names):
-        known = [_known[key] for key in keys if key in _known]
+        # Another thread may forget all of them at any moment.
+        known = [dtype for key in keys if key is not None and (dtype := _known.get(key)) is not None]
         if len(known) == len(keys):
             return with_columns(dict(zip(names, known, strict=True)), {})
     found = _asked(expressions, schema)
