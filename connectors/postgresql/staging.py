@@ -89,9 +89,11 @@ class Staging:
         them has a type that has no hash.
         """
         there = connection.execute("SELECT to_regclass(%s)", (self.identifier.as_string(connection),)).fetchone()
-        if there != (None,) and not self._outgrown(connection, table):
+        if there != (None,) and self._fits(connection, table):
             return
         with connection.transaction():
+            if there != (None,) and self._filled(connection):
+                return
             self.drop(connection)
             including = sql.SQL("INCLUDING CONSTRAINTS" if checked else "")
             make = sql.SQL("CREATE UNLOGGED TABLE {} (LIKE {} {})")
@@ -130,15 +132,18 @@ class Staging:
         """The ledger's key of one publication of these rows; `stage` is the plan's."""
         return LedgerKey(self.load_key, self.spec.target_node, -1 - stage, index)
 
-    def _outgrown(self, connection: psycopg.Connection[Any], table: Table) -> bool:
-        """It was made for other columns, by an attempt of another version that staged no row."""
+    def _fits(self, connection: psycopg.Connection[Any], table: Table) -> bool:
+        """It was made for these columns, and not by an attempt of another version."""
         known = {*self.spec.columns, LOAD_ID}
         wanted = {column.name for column in table.columns if column.name in known} | {LOAD_ID, STAGED_ROW}
         wanted |= {STAGED_PARTITION, *(extra.name for extra in self.extras)}
-        if {column.name for column in describe_table(connection, f"{SCHEMA}.{self.name}").columns} == wanted:
-            return False
-        empty = sql.SQL("SELECT NOT EXISTS (SELECT FROM {})").format(self.identifier)
-        return connection.execute(empty).fetchone() == (True,)
+        return {column.name for column in describe_table(connection, f"{SCHEMA}.{self.name}").columns} == wanted
+
+    def _filled(self, connection: psycopg.Connection[Any]) -> bool:
+        """Whether it has rows, those included that are being staged: nobody adds any until the transaction ends."""
+        connection.execute(sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(self.identifier))
+        filled = sql.SQL("SELECT EXISTS (SELECT FROM {})").format(self.identifier)
+        return connection.execute(filled).fetchone() == (True,)
 
     def _alter(self, connection: psycopg.Connection[Any], change: LiteralString, column: str) -> None:
         statement = sql.SQL("ALTER TABLE {} " + change)

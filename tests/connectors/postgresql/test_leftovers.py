@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import psycopg
 import pytest
@@ -110,17 +111,35 @@ def test_what_no_retry_can_continue_goes_with_the_next_run_that_has_the_target(d
     assert sql("SELECT root_run_id FROM _headrace.staging_ledger") == [("run_1",)]
 
 
+def until_it_waits(sql: Table, work: Future[Any]) -> None:
+    while not (work.done() or sql("SELECT 1 FROM pg_locks WHERE NOT granted")):
+        time.sleep(0.01)
+
+
 def test_what_is_being_published_meanwhile_is_not_dropped(database_url: str, sql: Table) -> None:
     Load("incremental_watermark", spec(database_url, ["a"], watermark_column="a")).begin().write(rows(a=[1]))
     [staged] = left(sql)
     with psycopg.connect(database_url) as publishing, ThreadPoolExecutor(1) as pool:
         publishing.execute(f"INSERT INTO t SELECT a FROM _headrace.{staged}")
         dropping = pool.submit(drop_staged, database_url, "run_1")
-        while not (dropping.done() or sql("SELECT 1 FROM pg_locks WHERE NOT granted")):
-            time.sleep(0.01)
+        until_it_waits(sql, dropping)
         assert seal(publishing, LedgerKey("run_1", "tgt", -1, 0), Resume(rows_loaded=1))
         publishing.commit()
         with pytest.raises(TargetError, match=r"made rows visible in public\.t\."):
             dropping.result(timeout=60)
     assert left(sql) == [staged]
     assert sql("SELECT count(*) FROM _headrace.staging_ledger") == [(1,)]
+
+
+def test_a_table_that_is_being_filled_is_not_made_anew_for_other_columns(database_url: str, sql: Table) -> None:
+    Load("incremental_watermark", spec(database_url, ["a"], watermark_column="a")).begin()
+    [staged] = left(sql)
+    sql("ALTER TABLE t ADD b int")
+    wider = Load("incremental_watermark", spec(database_url, ["a", "b"], watermark_column="a"))
+    with psycopg.connect(database_url) as filling, ThreadPoolExecutor(1) as pool:
+        filling.execute(f"INSERT INTO _headrace.{staged} (a) VALUES (1)")
+        beginning = pool.submit(wider.begin)
+        until_it_waits(sql, beginning)
+        filling.commit()
+        beginning.result(timeout=60)
+    assert sql(f"SELECT a FROM _headrace.{staged}") == [(1,)]
