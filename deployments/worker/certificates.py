@@ -6,29 +6,31 @@ address. Worker and run make eight of them before the first row, one after the o
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 import certifi
 
-_SETTING = "PREFECT_API_SSL_CERT_FILE"
+CERTIFICATES = "PREFECT_API_SSL_CERT_FILE"
+"""The setting."""
+FEW = "headrace-no-tls.pem"
 _ONE = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----\n", re.DOTALL)
 
 
 def few_certificates(environment: Mapping[str, str]) -> dict[str, str]:
     """What to add to an environment whose API has no TLS: its clients read one certificate, which nobody asks for, from
     a file in Prefect's home. Nothing where the API has TLS or is not named, or where the setting is."""
-    if _SETTING in environment or not environment.get("PREFECT_API_URL", "").startswith("http://"):
+    if CERTIFICATES in environment or not environment.get("PREFECT_API_URL", "").startswith("http://"):
         return {}
     found = _ONE.search(Path(certifi.where()).read_text(encoding="ascii", errors="ignore"))
     if found is None:
         return {}
     home = Path(environment.get("PREFECT_HOME") or Path.home() / ".prefect")
     home.mkdir(parents=True, exist_ok=True)
-    file = home / "headrace-no-tls.pem"
-    fresh = file.with_suffix(f".{os.getpid()}")
-    fresh.write_text(found.group(), encoding="ascii")
-    fresh.replace(file)  # another worker of this home may be reading it
-    return {_SETTING: str(file)}
+    file = home / FEW
+    with NamedTemporaryFile("w", dir=home, encoding="ascii", delete=False) as fresh:
+        fresh.write(found.group())
+    Path(fresh.name).replace(file)  # another worker of this home may be reading it
+    return {CERTIFICATES: str(file)}

@@ -7,6 +7,7 @@ import logging
 
 from prefect import get_client
 from prefect.events.clients import get_events_subscriber
+from prefect.settings import PREFECT_API_URL
 
 from catalog.settings import settings
 
@@ -26,6 +27,9 @@ def rehearse() -> None:
 
 
 def _ask() -> None:
+    if not PREFECT_API_URL.value():
+        return  # a client would start a server of its own
+
     async def ask() -> None:
         # Compares the versions of client and server, too: once in the life of a process and its forks.
         async with asyncio.timeout(_API_SECONDS), get_client() as client:

@@ -27,6 +27,7 @@ from prefect.settings import PREFECT_API_URL, PREFECT_HOME
 from prefect.states import Cancelled
 from prefect.workers.base import BaseVariables, BaseWorker, BaseWorkerResult
 
+from deployments.worker.certificates import CERTIFICATES, FEW
 from deployments.worker.folders import RUN_FOLDERS
 from deployments.worker.job import HeadraceJobConfiguration
 from deployments.worker.nursery import Nursery, ZygoteLost
@@ -75,7 +76,8 @@ class HeadraceWorker(BaseWorker[HeadraceJobConfiguration, BaseVariables, Headrac
         """As Prefect's; `nursery` is one whose zygote was spawned already."""
         super().__init__(work_pool_name, *args, **kwargs)
         self._nursery = nursery or Nursery()
-        self._listening: asyncio.Task[None] | None = None
+        self._attending: set[asyncio.Task[None]] = set()
+        self._news: asyncio.Event | None = None
         self._asking: anyio.Lock | None = None
         self._running = 0
         self._away = False
@@ -90,15 +92,17 @@ class HeadraceWorker(BaseWorker[HeadraceJobConfiguration, BaseVariables, Headrac
         except BaseException:
             await self._nursery.__aexit__(None, None, None)
             raise
-        self._listening = asyncio.create_task(self._listen())
+        self._news = asyncio.Event()
+        self._attending = {asyncio.create_task(self._listen()), asyncio.create_task(self._look())}
         return self
 
     async def __aexit__(self, *exc: Any) -> None:
         try:
             with anyio.CancelScope(shield=True):
-                if self._listening is not None:
-                    self._listening.cancel()
-                    await asyncio.wait({self._listening})
+                for task in self._attending:
+                    task.cancel()
+                if self._attending:
+                    await asyncio.wait(self._attending)
                 await self._nursery.__aexit__(*exc)
                 with anyio.move_on_after(_REPORT_SECONDS):
                     # Their processes have ended; what is left is telling Prefect.
@@ -227,10 +231,15 @@ class HeadraceWorker(BaseWorker[HeadraceJobConfiguration, BaseVariables, Headrac
             self._logger.debug("Run %s has no labels: %r", flow_run_id, error)
 
     def _release_limit_slot(self, flow_run_id: UUID) -> None:
-        """As Prefect's. That the run has ended was told while it still had its slot: the next look is not put off."""
+        """As Prefect's. That the run has ended was told while it still had its slot."""
         super()._release_limit_slot(flow_run_id)
         if self._limiter is not None:
             self._asked_at = 0.0
+            self._hears()
+
+    def _hears(self) -> None:
+        if self._news is not None:
+            self._news.set()
 
     async def _get_scheduled_flow_runs(self) -> list[WorkerFlowRunResponse]:
         # Prefect's client would retry for a minute and more; asking anew is as good and sooner.
@@ -248,17 +257,27 @@ class HeadraceWorker(BaseWorker[HeadraceJobConfiguration, BaseVariables, Headrac
                 await anyio.sleep(0.1)
 
     async def _listen(self) -> None:
-        """Looks for due runs whenever Prefect says that one was scheduled, or that one has ended for which another may
-        have waited; polling catches what this misses."""
+        """Hears of runs that were scheduled, and of those that have ended, for which another may have waited; polling
+        catches what this misses."""
         wanted = EventFilter(event=EventNameFilter(name=[f"prefect.flow-run.{state}" for state in _TELLING]))
         while True:
             with suppress(Exception):  # whatever it was: polling goes on, and this tries again
                 async with get_events_subscriber(filter=wanted, reconnection_attempts=0) as events:
-                    self._told, self._asked_at = True, 0.0  # what was scheduled until now, nobody has told
+                    self._told = True
+                    self._hears()  # what was scheduled until now, nobody has told
                     async for _event in events:
-                        await self._ask()
+                        self._hears()
             self._told = False
             await anyio.sleep(_RECONNECT_SECONDS)
+
+    async def _look(self) -> None:
+        """Asks for due runs when there is news: once, however many events came while it asked."""
+        assert self._news is not None
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            with suppress(Exception):  # as above
+                await self._ask()
 
     async def _starter(
         self, configuration: HeadraceJobConfiguration, folder: Path, channel: ControlChannel
@@ -276,7 +295,9 @@ class HeadraceWorker(BaseWorker[HeadraceJobConfiguration, BaseVariables, Headrac
                 isolate_process_group=True,
             )
         # The child has the settings already; only what this job changes is worth another look at them.
-        changed = {name: value for name, value in configuration.env.items() if base.get(name) != value}
+        changed: dict[str, str | None] = {k: v for k, v in configuration.env.items() if base.get(k) != v}
+        if "PREFECT_API_URL" in changed and configuration.env.get(CERTIFICATES, "").endswith(FEW):
+            changed[CERTIFICATES] = None  # the worker's API has no TLS, this one may have it
         return _ForkStarter(self._nursery, {**changed, **configuration.importable}, folder, channel)
 
     def _note_away(self, error: Exception) -> None:

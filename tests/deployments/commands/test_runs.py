@@ -59,7 +59,7 @@ def test_cancelling_takes_the_newest_run_and_says_when_there_is_none(headrace: T
     assert facade.orchestrator.states[run_id].failure_reason == "cancelled"
 
 
-@pytest.mark.parametrize(("on_fail", "hint"), [("abort", "then start a new run"), ("warn", "`headrace retry`")])
+@pytest.mark.parametrize(("on_fail", "hint"), [("abort", "reads all rows again"), ("warn", "goes on behind")])
 def test_a_watched_run_that_failed_says_what_helps(headrace: Terminal, facade: Facade, on_fail: str, hint: str) -> None:
     facade.pipeline("orders")
     run = ("run", "orders", "--idempotency-key", "monday")
