@@ -296,7 +296,7 @@ class HeadraceWorker(BaseWorker[HeadraceJobConfiguration, BaseVariables, Headrac
             )
         # The child has the settings already; only what this job changes is worth another look at them.
         changed: dict[str, str | None] = {k: v for k, v in configuration.env.items() if base.get(k) != v}
-        if "PREFECT_API_URL" in changed and configuration.env.get(CERTIFICATES, "").endswith(FEW):
+        if "PREFECT_API_URL" in changed and str(configuration.env.get(CERTIFICATES)).endswith(FEW):
             changed[CERTIFICATES] = None  # the worker's API has no TLS, this one may have it
         return _ForkStarter(self._nursery, {**changed, **configuration.importable}, folder, channel)
 
