@@ -21,6 +21,9 @@ from connectors.files.store import FileStore
 COMPRESSED = (".gz", ".zst", ".bz2", ".xz", ".zip")
 """Suffixes that say nothing about what is inside: the one before them does."""
 
+_NAMED = 3
+"""Of so many runs each is named."""
+
 
 class Claims:
     """The `Arrivals` of one source: the file at `path`, or those that match in the folder there."""
@@ -56,7 +59,8 @@ class Claims:
         except SourceError as missing:
             if missing.code != "file_not_found":
                 raise
-            return Look(begun=begun, problem=missing)
+            hint = " ".join(filter(None, (missing.hint, self._with_others(owner, now))))
+            return Look(begun=begun, problem=SourceError(missing.code, missing.message, hint))
         seen = {(file.name, file.size, file.version) for file in before.unsettled} if before is not None else set()
         settle, clock = self._rules.settle_seconds, time.time()
         ages = {file.name: clock - file.mtime for file in found}
@@ -253,6 +257,30 @@ class Claims:
         """What lies in the owner's staging folder."""
         folder = self._staging(owner)
         return self._store.listing(folder) if self._store.is_folder(folder) else []
+
+    def _with_others(self, owner: str, now: datetime) -> str:
+        """Which runs have such files in the staging folder, for who sees a folder that is empty without them."""
+        if self._rules.atomicity is None:
+            return ""
+        root, own = self._staging_root(), owner.partition("/")[0]
+        runs = [run for run in self._store.folders(root) if run != own and self._has_match(f"{root}/{run}", now)]
+        if not runs:
+            return ""
+        named = ", ".join(runs[:_NAMED]) + (", …" if len(runs) > _NAMED else "")
+        return f"What {named} took is in '{root}', for {'it and its' if len(runs) == 1 else 'them and their'} retries."
+
+    def _has_match(self, staged: str, now: datetime) -> bool:
+        for node in self._store.folders(staged):
+            try:
+                files = self._store.listing(f"{staged}/{node}")
+                if self._single():
+                    if any(PurePosixPath(file.name).name == PurePosixPath(self._path).name for file in files):
+                        return True
+                elif self._selection.matching(files, folder=staged, now=now):
+                    return True
+            except SourceError:  # no match, or gone meanwhile
+                continue
+        return False
 
     def _recorded(self, owner: str) -> ClaimRecord | None:
         if self._rules.atomicity is None:

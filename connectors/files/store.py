@@ -36,6 +36,9 @@ class FileStore(Protocol):
     def listing(self, folder: str) -> list[StoredFile]:
         """The files directly in a folder. Raises SourceError(`file_not_found`) that says what is there instead."""
 
+    def folders(self, name: str) -> list[str]:
+        """The names of the folders directly in a folder, in order; none when it is not there."""
+
     def missing(self, name: str, code: str = "file_not_found") -> SourceError:
         """The error for something that is not there: it tells what is."""
 
@@ -100,6 +103,11 @@ class LocalStore:
         """See FileStore; links that lead out of the files folder are left out."""
         entries = [entry for entry in self.present(folder).iterdir() if entry.is_file() and self._within(entry)]
         return [stored for stored in map(self._stored, entries) if stored is not None]
+
+    def folders(self, name: str) -> list[str]:
+        """See FileStore."""
+        path = self.path(name)
+        return sorted(entry.name for entry in path.iterdir() if entry.is_dir()) if path.is_dir() else []
 
     def missing(self, name: str, code: str = "file_not_found") -> SourceError:
         """See FileStore."""

@@ -217,6 +217,22 @@ def test_released_files_are_back_where_they_were(root: Path) -> None:
     assert of.located("run_1/src", whole=False) is None
 
 
+def test_who_finds_nothing_is_told_which_run_has_such_files(root: Path) -> None:
+    of = claims(root, ordering="process_all")
+    put(root / "in" / "notes.txt")
+    assert claim(of, "run_1/src") == ["a.csv", "b.csv", "c.csv"]
+    problem = of.look("run_2/src", NOW).problem
+    assert problem is not None
+    assert problem.code == "file_not_found"
+    assert "What run_1 took is in 'in/.processing', for it and its retries." in str(problem)
+    for mine_or_other in (
+        of.look("run_1/src", NOW).problem,
+        claims(root, pattern={"type": "glob", "value": "*.parquet"}).look("run_2/src", NOW).problem,
+    ):
+        assert mine_or_other is not None
+        assert "took" not in str(mine_or_other)
+
+
 def test_files_in_the_folders_and_temporary_names_are_no_input(root: Path) -> None:
     for folder in (".processing", ".failed", ".archive"):
         (root / "in" / folder).mkdir()
