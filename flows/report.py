@@ -8,6 +8,9 @@ from flows.resume import not_replayed
 _HEADINGS = ("rowsIn", "rowsOut", "failed", "skipped", "warned")
 _MAX_SENTENCE = 1000
 
+CANCELLED = "cancelled"
+"""The failure reason of a run that somebody cancelled."""
+
 
 def run_report(pipeline_name: str, run: RunSnapshot, note: str = "", *, api_url: str = "") -> str:
     """Markdown: how it ended, a note that explains it, totals, the circumstances, each node, the first errors.
@@ -16,7 +19,7 @@ def run_report(pipeline_name: str, run: RunSnapshot, note: str = "", *, api_url:
     """
     path = f"{api_url}/pipelines/{run.pipeline_id}/runs/{run.id}"
     lines = [
-        f"## {_cell(pipeline_name)}: {run.status.replace('_', ' ')}",
+        f"## {_cell(pipeline_name)}: {outcome(run)}",
         "",
         *([_cell(note, _MAX_SENTENCE), ""] if note else []),
         f"**{run.rows_out:,}** rows loaded, **{run.failed_rows:,}** failed, **{run.skipped_rows:,}** skipped "
@@ -50,6 +53,11 @@ def run_report(pipeline_name: str, run: RunSnapshot, note: str = "", *, api_url:
     return "\n".join(lines)
 
 
+def outcome(run: RunSnapshot) -> str:
+    """How it ended, in words. To the API a run that somebody cancelled is a failed one; people are told."""
+    return CANCELLED if run.failure_reason == CANCELLED else run.status.replace("_", " ")
+
+
 def seconds_of(run: RunSnapshot) -> float | None:
     """How long the run has worked; None before it began."""
     if run.started_at is None:
@@ -58,7 +66,6 @@ def seconds_of(run: RunSnapshot) -> float | None:
 
 
 def _failure(run: RunSnapshot, path: str) -> list[str]:
-    reason = " ".join((run.failure_reason or "unknown").split())
     command = _command(f"{path}/retry")
     if run.aborted and run.rows_out:
         kept = (
@@ -79,6 +86,9 @@ def _failure(run: RunSnapshot, path: str) -> list[str]:
         kept = f"The first {run.rows_in:,} rows are dealt with for good: a retry goes on behind them."
     else:
         kept = "No row was committed: a retry starts from the beginning."
+    if run.failure_reason == CANCELLED:
+        return [kept, "", *command]
+    reason = " ".join((run.failure_reason or "unknown").split())
     return [f"**Why:** {_cell(reason, _MAX_SENTENCE)}", "", kept, "", *command]
 
 

@@ -4,4 +4,4 @@ COMPLETED_WITH_ERRORS = "CompletedWithErrors"
 """A Completed run that loaded some rows and rejected others."""
 
 WAITING = "Waiting"
-"""A Running run that cannot begin yet: another one has its tables."""
+"""A Running run that cannot begin yet: its files have not come, or another one has its tables."""

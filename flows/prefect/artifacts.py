@@ -13,7 +13,7 @@ from prefect.artifacts import Artifact, MarkdownArtifact, ProgressArtifact, Tabl
 
 from catalog.run_errors import FirstError
 from catalog.run_records import RunPipeline, RunSnapshot
-from flows.report import run_report
+from flows.report import outcome, run_report
 
 MAX_ERRORS = 100
 _MAX_NAME_CHARS = 60
@@ -54,14 +54,14 @@ class RunArtifacts:
     async def end(self, run: RunSnapshot, errors: Sequence[FirstError], percent: float, note: str = "") -> None:
         """The report, the first errors if there are any, and where the progress stopped."""
         name = self._pipeline.name
-        status = run.status.replace("_", " ")
+        status = outcome(run)
         report = run_report(name, run, note, api_url=self._api_url)
         made: list[Artifact] = [
             MarkdownArtifact(key=self._key("report"), markdown=report, description=f"{name}: {status}")
         ]
         if errors:
             link = f"{self._api_url}/pipelines/{run.pipeline_id}/runs/{run.id}/errors"
-            told = f"The first {len(errors)} rejected cells; all of them: {link}"
+            told = f"The first {len(errors)} rejected cells; [all of them, over the API]({link})"
             made.append(TableArtifact(key=self._key("errors"), table=errors_table(errors), description=told))
         async with get_client() as client:
             await asyncio.gather(

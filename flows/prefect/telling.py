@@ -25,7 +25,7 @@ from flows.lineage.openlineage.telling import LineageTelling
 from flows.prefect.artifacts import MAX_ERRORS, RunArtifacts
 from flows.prefect.events import RunEvents
 from flows.prefect.journal import PrefectJournal, RunLogger
-from flows.report import seconds_of
+from flows.report import outcome, seconds_of
 from flows.run_names import is_random, run_name
 from flows.runtime.job import Job, Prepared
 
@@ -109,7 +109,7 @@ class RunTelling:
         if run.rows_in:
             seconds = seconds_of(run) or 0.0
             rate = f", {run.rows_in / seconds:,.0f} rows/s" if seconds > 0 and run.retry_of is None else ""
-            logger.info("%s: %s rows in %.1f s%s", status.replace("_", " "), f"{run.rows_in:,}", seconds, rate)
+            logger.info("%s: %s rows in %.1f s%s", outcome(run), f"{run.rows_in:,}", seconds, rate)
         if run.failed_rows:
             logger.warning("%s rows failed; every one of them: GET %s", f"{run.failed_rows:,}", self._errors_url)
         try:

@@ -68,6 +68,15 @@ def test_a_note_stands_above_the_numbers_and_is_no_markup() -> None:
     assert report.index("glob '\\*.csv' did not come") < report.index("rows loaded")
 
 
+def test_a_run_that_somebody_cancelled_is_not_said_to_have_failed() -> None:
+    stopped = replace(snapshot(), status="failed", failure_reason="cancelled")
+    report = run_report("Orders", stopped, api_url="http://a")
+    assert report.startswith("## Orders: cancelled\n")
+    assert "Why" not in report
+    assert "a retry goes on behind them" in report
+    assert f"http://a/pipelines/pipe_1/runs/{stopped.id}/retry\n" in report
+
+
 def test_what_a_dataset_rule_held_back_is_offered_to_a_retry_while_no_row_is_visible() -> None:
     broken = JudgedRule("check", "nodes[1].datasetLevel.rowCount", "at most 9 rows", "1,200 rows", False, "abort")
     refused = replace(snapshot(), status="failed", failure_reason="A dataset rule does not hold", rules=(broken,))
