@@ -6,15 +6,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 from prefect import State, Task, flow, get_client, get_run_logger, task
 from prefect._internal.control_listener import get_intent
 from prefect.cache_policies import NO_CACHE
 from prefect.context import FlowRunContext
-from prefect.exceptions import TerminationSignal
-from prefect.states import Completed, Failed, Running
+from prefect.exceptions import CancelledRun, TerminationSignal
+from prefect.states import Cancelled, Completed, Failed, Running
 from prefect.tasks import exponential_backoff
 
 from catalog.credentials import CredentialsUnreadable
@@ -29,6 +30,7 @@ from flows.prefect.blocks import with_blocks
 from flows.prefect.cluster import cluster_of
 from flows.prefect.cluster_worker import Joined, joined
 from flows.prefect.telling import RunTelling
+from flows.report import CANCELLED
 from flows.runtime.anew import make_way
 from flows.runtime.arrival import Arrival, arrive
 from flows.runtime.catalog_journal import CatalogJournal
@@ -53,11 +55,13 @@ EXPLAINED = (
 """Errors whose text is written for a person: they end a run, and trying again would give the same."""
 
 
-class InProcess(NamedTuple):
-    """A run in this process, and the threads its partitions use."""
+@dataclass(slots=True)
+class InProcess:
+    """A run in this process, and the threads its partitions use. `gives_up` once one of them has failed."""
 
     execution: Execution
     pool: ThreadPoolExecutor
+    gives_up: bool = False
 
     async def threaded(self, work: Callable[[], Resume]) -> Resume:
         """The work on a partition or a publication, in a thread of the pool."""
@@ -65,9 +69,6 @@ class InProcess(NamedTuple):
 
 
 _LOOK_AGAIN_S = 0.5
-
-CANCELLED = "cancelled"
-"""The failure reason of a run that somebody cancelled."""
 
 _running: dict[str, InProcess] = {}
 """By run id: task parameters carry ids only."""
@@ -92,12 +93,28 @@ async def _worth_retrying(_task: Any, _task_run: Any, state: State[Any]) -> bool
     return False
 
 
+async def _done(running: InProcess | Joined, work: Callable[[], Resume]) -> Resume | None:
+    """What came of the work; None when it was broken off because another part of the run has failed. Prefect would
+    call that a crash, and tell it in the log twice, beside the one line that matters."""
+    try:
+        return await running.threaded(work)
+    except (asyncio.CancelledError, Stopped):
+        if isinstance(running, InProcess) and running.gives_up:
+            return None
+        raise
+
+
+_BROKEN_OFF = "stopped, because another part of the run failed; a retry goes on behind what is committed"
+
+
 @task(name="partition", persist_result=False, cache_policy=NO_CACHE, retry_condition_fn=_worth_retrying)
 async def load_partition(run_id: str, stage: int, index: int, token: int | None = None) -> State[Resume]:
     """One partition of one stage, in a thread: it continues behind what its ledger row says is committed."""
     running = await _part_of(run_id, token)
     execution = running.execution
-    done = await running.threaded(lambda: execution.partition(execution.prepared.plan.stages[stage], index))
+    done = await _done(running, lambda: execution.partition(execution.prepared.plan.stages[stage], index))
+    if done is None:
+        return Cancelled(message=_BROKEN_OFF)
     message = f"{done.rows_loaded:,} rows loaded, {done.rows_failed:,} failed, {done.rows_skipped:,} skipped"
     return Completed(message=f"{message} of {done.rows_done:,}", data=done)
 
@@ -107,7 +124,9 @@ async def publish_rows(run_id: str, load: int, index: int, token: int | None = N
     """Makes rows visible that the load mode of a target held back until every partition was read."""
     running = await _part_of(run_id, token)
     execution = running.execution
-    done = await running.threaded(lambda: execution.publication(execution.prepared.plan.loads[load], index))
+    done = await _done(running, lambda: execution.publication(execution.prepared.plan.loads[load], index))
+    if done is None:
+        return Cancelled(message=_BROKEN_OFF)
     message = f"{done.rows_loaded:,} rows published, {done.rows_failed:,} failed, {done.rows_skipped:,} skipped"
     return Completed(message=message, data=done)
 
@@ -260,7 +279,8 @@ async def _run(run_id: str, execution: Execution, store: RunStore) -> RunTotals:
                 else:
                     state = await cluster.run(named, run_id, number, index, publishes=work is publish_rows)
                 return cast("Resume", await state.aresult())
-            except BaseException:
+            except BaseException as error:
+                here.gives_up |= isinstance(error, Exception)  # others come from whoever stops the whole run
                 execution.stop()
                 raise
 
@@ -289,7 +309,7 @@ async def _run(run_id: str, execution: Execution, store: RunStore) -> RunTotals:
 
     async with cluster_of(execution, store) as cluster:
         with ThreadPoolExecutor(prepared.execution.parallelism, thread_name_prefix="partition") as pool:
-            _running[run_id] = InProcess(execution, pool)
+            here = _running[run_id] = InProcess(execution, pool)
             try:
                 done = await together(
                     in_turn(stage, p.index) for stage in prepared.plan.stages for p in stage.partitions
@@ -307,7 +327,7 @@ async def _run(run_id: str, execution: Execution, store: RunStore) -> RunTotals:
 
 def _first_cause(errors: BaseExceptionGroup[BaseException]) -> BaseException:
     """What made the run fail, rather than what stopped because of it."""
-    causes = [error for error in errors.exceptions if not isinstance(error, Stopped)]
+    causes = [error for error in errors.exceptions if not isinstance(error, Stopped | CancelledRun)]
     return next((error for error in causes if isinstance(error, EXPLAINED)), (causes or [*errors.exceptions])[0])
 
 

@@ -149,6 +149,37 @@ def test_a_run_that_fails_says_why_what_is_kept_and_how_to_go_on(make: Make) -> 
     assert (40, reason) in eventually(lambda: lines(api, run_id) or None)
 
 
+def test_partitions_that_stop_because_another_failed_are_no_crashes(make: Make) -> None:
+    # The first row of the file ends its partition; the other one is amid its rows then.
+    api = make(
+        "amount,note\n1,x\n" + "".join(f"{row},{1:040}\n" for row in range(250_000)),
+        nodes=[
+            {
+                "id": "clean",
+                "kind": "transform",
+                "ops": [{"type": "cast", "field": "note", "to": "integer", "onError": "abort"}],
+            }
+        ],
+        execution={"parallelism": 2, "batchSize": 2000},
+    )
+    run_id = api.start()
+    assert api.finished(run_id)["status"] == "failed"
+    ended(api, run_id)
+
+    def states() -> list[str] | None:
+        wanted = {"id": {"any_": [run_id.removeprefix("run_")]}}
+        found = [each["state"]["name"] for each in prefect(api, "/task_runs/filter", flow_runs=wanted)]
+        return sorted(found) if "Running" not in found else None
+
+    assert eventually(states) == ["Cancelled", "Failed"]
+
+    def told() -> list[str] | None:
+        found = [text for _, text in lines(api, run_id)]
+        return found if any("another part of the run failed" in text for text in found) else None
+
+    assert not [text for text in eventually(told) if "rash" in text]
+
+
 def test_progress_is_told_while_the_run_goes_and_a_cancelled_run_reports_where_it_stopped(make: Make) -> None:
     rows = 1_000_000
     api = make(
@@ -166,7 +197,10 @@ def test_progress_is_told_while_the_run_goes_and_a_cancelled_run_reports_where_i
     assert api.finished(run_id)["status"] == "failed"
     heard = events(api, "headrace.run.cancelled")
     assert 0 < heard["headrace.run.cancelled"]["payload"]["rowsOut"] < rows
-    assert "retry goes on behind them" in artifacts(api, run_id)["report"]["data"]
+    shown = artifacts(api, run_id)
+    assert shown["report"]["data"].splitlines()[0].endswith(": cancelled")
+    assert "retry goes on behind them" in shown["report"]["data"]
+    assert ": cancelled, " in shown["progress"]["description"]
     assert eventually(lambda: run if (run := flow_run(api, run_id))["state"]["type"] == "CANCELLED" else None)
 
 
