@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from flows.state_names import COMPLETED_WITH_ERRORS, WAITING
+from flows.state_names import CANCELLED, COMPLETED_WITH_ERRORS, WAITING
 
 Status = Literal["pending", "running", "completed", "completed_with_errors", "failed"]
 
@@ -55,7 +55,7 @@ def failure_reason(state_type: str | None, state_name: str | None, message: str 
     if status_of(state_type, state_name) != "failed":
         return None
     if state_type == "CANCELLED":
-        return "cancelled"
+        return CANCELLED
     if state_name == "TimedOut":
         return message or "timed out"
     return message or ("the run's process crashed" if state_type == "CRASHED" else "the run failed")

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from catalog.run_records import JudgedRule, RejectedCell, RunSnapshot
 from flows.resume import not_replayed
+from flows.state_names import CANCELLED
 
 _HEADINGS = ("rowsIn", "rowsOut", "failed", "skipped", "warned")
 _MAX_SENTENCE = 1000
-
-CANCELLED = "cancelled"
-"""The failure reason of a run that somebody cancelled."""
 
 
 def run_report(pipeline_name: str, run: RunSnapshot, note: str = "", *, api_url: str = "") -> str:

@@ -30,7 +30,6 @@ from flows.prefect.blocks import with_blocks
 from flows.prefect.cluster import cluster_of
 from flows.prefect.cluster_worker import Joined, joined
 from flows.prefect.telling import RunTelling
-from flows.report import CANCELLED
 from flows.runtime.anew import make_way
 from flows.runtime.arrival import Arrival, arrive
 from flows.runtime.catalog_journal import CatalogJournal
@@ -41,7 +40,7 @@ from flows.runtime.locks import TargetLocks
 from flows.runtime.partition import Stopped
 from flows.runtime.prepare import prepare, stored_plan
 from flows.runtime.tally import AccountingError
-from flows.state_names import COMPLETED_WITH_ERRORS, WAITING
+from flows.state_names import CANCELLED, COMPLETED_WITH_ERRORS, WAITING
 
 EXPLAINED = (
     SourceError,
@@ -104,7 +103,7 @@ async def _done(running: InProcess | Joined, work: Callable[[], Resume]) -> Resu
         raise
 
 
-_BROKEN_OFF = "stopped, because another part of the run failed; a retry goes on behind what is committed"
+_BROKEN_OFF = "stopped, because another part of the run failed"
 
 
 @task(name="partition", persist_result=False, cache_policy=NO_CACHE, retry_condition_fn=_worth_retrying)

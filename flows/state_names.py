@@ -5,3 +5,6 @@ COMPLETED_WITH_ERRORS = "CompletedWithErrors"
 
 WAITING = "Waiting"
 """A Running run that cannot begin yet: its files have not come, or another one has its tables."""
+
+CANCELLED = "cancelled"
+"""No name of a state: the failure reason of a run that somebody cancelled."""

@@ -15,6 +15,7 @@ from deployments.commands.rest import Rest
 from deployments.commands.watch import COLOURS, summary, watch
 from deployments.stack.errors import StackError
 from deployments.stack.layout import DEFAULT_DATA_DIR
+from flows.state_names import CANCELLED
 
 _SHOWN_ERRORS = 50
 _MOST_ERRORS = 1000
@@ -177,6 +178,8 @@ def _follow(rest: Rest, pipeline: dict[str, object], started: dict[str, Any], *,
     if last["status"] == "failed":
         run = rest.get(f"/pipelines/{pipeline['id']}/runs/{run_id}")
         hint = "`headrace retry` goes on behind what it committed."
+        if run["failureReason"] == CANCELLED:
+            raise StackError("The run was cancelled.", hint)
         if any(rule["onFail"] == "abort" and not rule["holds"] for rule in run.get("datasetRules", [])):
             hint = "Mend the file or the rule, then `headrace retry`: it reads all rows again."
             if last["rowsOut"]:

@@ -77,6 +77,16 @@ def test_a_watched_run_that_failed_says_what_helps(headrace: Terminal, facade: F
     assert "no row was rejected" in told
 
 
+def test_a_watched_run_that_somebody_cancelled_is_not_said_to_have_failed(headrace: Terminal, facade: Facade) -> None:
+    facade.pipeline("orders")
+    run = ("run", "orders", "--idempotency-key", "monday")
+    run_id = json.loads(headrace(*run, "--json").stdout)["id"]
+    facade.store.finished(run_id, status="failed", failure_reason="cancelled")
+    ended = headrace(*run, "--watch", code=1).exception
+    assert isinstance(ended, StackError)
+    assert (ended.message, "`headrace retry`" in ended.hint) == ("The run was cancelled.", True)
+
+
 def test_names_of_pipelines_complete_in_the_shell_and_nobody_there_completes_nothing(
     headrace: Terminal, facade: Facade
 ) -> None:
