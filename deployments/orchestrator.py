@@ -21,8 +21,6 @@ from pydantic import ValidationError
 from deployments.pipeline import RegisteredPipeline
 from deployments.prefect_deployments import (
     PAGE,
-    delete,
-    deployments_of,
     only_scheduled,
     register,
     registered,
@@ -129,14 +127,11 @@ class Orchestrator:
         goes when it is asked again after their end. (Prefect would delete the runs that wait.)"""
         return self._call(lambda client: retire(client, pipeline_id, keep))
 
-    def unregister(self, pipeline_id: str) -> None:
-        """Removes the pipeline's deployments, and with them their schedules and the runs that have not begun."""
-
-        def remove(client: SyncPrefectClient) -> None:
-            for deployment in deployments_of(client, pipeline_id):
-                delete(client, deployment)
-
-        self._call(remove)
+    def unregister(self, pipeline_id: str) -> bool:
+        """Removes the pipeline's deployments, and with them their schedules and the runs made ahead; False while runs
+        of one have not ended, as `retire`. (A run whose deployment is gone could not end: Prefect fails to give its
+        slot back, and refuses every state that would.)"""
+        return self._call(lambda client: retire(client, pipeline_id, None))
 
     def registered(self) -> dict[str, str]:
         """Pipeline id → `standing` of its deployment, of every deployment of Headrace that Prefect has."""

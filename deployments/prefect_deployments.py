@@ -52,10 +52,11 @@ def register(client: SyncPrefectClient, pipeline: RegisteredPipeline, work_pool:
     return str(deployment_id)
 
 
-def retire(client: SyncPrefectClient, pipeline_id: str, keep: str) -> bool:
-    """See `Orchestrator.retire`."""
+def retire(client: SyncPrefectClient, pipeline_id: str, keep: str | None) -> bool:
+    """See `Orchestrator.retire` and `unregister`."""
     # A count is one statement, a list five. `keep` is there: it alone, unless the pipeline was renamed.
-    if client.request("POST", "/deployments/count", json={"deployments": _tagged(pipeline_id)}).json() <= 1:
+    count = client.request("POST", "/deployments/count", json={"deployments": _tagged(pipeline_id)}).json()
+    if count <= (0 if keep is None else 1):
         return True
     retired = True
     for deployment in deployments_of(client, pipeline_id):

@@ -40,7 +40,7 @@ class Deployments(Protocol):
 
     def retire(self, pipeline_id: str, *, keep: str) -> bool: ...
 
-    def unregister(self, pipeline_id: str) -> None: ...
+    def unregister(self, pipeline_id: str) -> bool: ...
 
     def registered(self) -> dict[str, str]: ...
 
@@ -138,8 +138,10 @@ class Reconciler:
         wanted = registration(pipeline) if pipeline is not None else None
         try:
             if wanted is None:
-                self._orchestrator.unregister(pipeline_id)
-                self._changes.registered(pipeline_id, None, follows=change)
+                if self._orchestrator.unregister(pipeline_id):
+                    self._changes.registered(pipeline_id, None, follows=change)
+                else:
+                    self._changes.later(pipeline_id, "its runs have not ended", _DRAINING_S)
                 return None
             first = pipeline is not None and pipeline.deployment_id is None
             deployment_id = self._orchestrator.register(wanted, first=first)

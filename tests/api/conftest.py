@@ -80,9 +80,10 @@ class LocalOrchestrator:
         self._reach()
         return True
 
-    def unregister(self, pipeline_id: str) -> None:
+    def unregister(self, pipeline_id: str) -> bool:
         self._reach()
         self.deployments.discard(f"deployment of {pipeline_id}")
+        return True
 
     def registered(self) -> dict[str, str]:
         self._reach()

@@ -103,7 +103,11 @@ def test_a_run_that_waits_under_the_former_name_is_not_lost(
     client.set_flow_run_state(UUID(run.run_id.removeprefix("run_")), Completed(), force=True)
     assert orchestrator.retire(pipeline.id, keep=new)
     assert not client.read_deployment(UUID(new)).paused
-    orchestrator.unregister(pipeline.id)
+    last = orchestrator.start(new, parameters={}, idempotency_key=None)
+    assert not orchestrator.unregister(pipeline.id)
+    assert client.read_deployment(UUID(new)).paused
+    client.set_flow_run_state(UUID(last.run_id.removeprefix("run_")), Completed(), force=True)
+    assert orchestrator.unregister(pipeline.id)
 
 
 def test_what_prefect_has_is_told_by_pipeline(orchestrator: Orchestrator) -> None:

@@ -45,9 +45,12 @@ class Prefect:
         self._ask("retire", pipeline_id)
         return pipeline_id not in self.busy
 
-    def unregister(self, pipeline_id: str) -> None:
+    def unregister(self, pipeline_id: str) -> bool:
         self._ask("unregister", pipeline_id)
+        if pipeline_id in self.busy:
+            return False
         self.deployments.pop(pipeline_id, None)
+        return True
 
     def registered(self) -> dict[str, str]:
         return {key: pipeline.standing for key, pipeline in self.deployments.items()}
@@ -169,6 +172,23 @@ def test_a_deleted_pipeline_is_unregistered(engine: Engine, prefect: Prefect, re
     pipeline = save(engine)
     reconciler.sweep()
     remove(engine, pipeline)
+    assert reconciler.sweep() == 1
+    assert prefect.deployments == {}
+    assert waiting(engine) == []
+
+
+def test_the_deployment_of_a_deleted_pipeline_stays_until_its_runs_have_ended(
+    engine: Engine, prefect: Prefect, reconciler: Reconciler
+) -> None:
+    pipeline = save(engine)
+    reconciler.sweep()
+    remove(engine, pipeline)
+    prefect.busy.add(pipeline)
+    assert reconciler.sweep() == 1
+    assert reconciler.sweep() == 0, "not at once again"
+    assert list(prefect.deployments) == [pipeline]
+    prefect.busy.clear()
+    make_due(engine)
     assert reconciler.sweep() == 1
     assert prefect.deployments == {}
     assert waiting(engine) == []
