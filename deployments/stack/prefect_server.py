@@ -3,7 +3,7 @@
     python -P -m deployments.stack.prefect_server start [options of `prefect server start`]
 
 Prefect's server is one process on one core, so its CPU bounds how fast pipelines are registered and runs begin. A third
-of what a registration took went into three things that come out the same each time.
+of what a registration took went into things that come out the same each time.
 """
 
 from __future__ import annotations
