@@ -174,5 +174,8 @@ _kept_refusal = lru_cache(8_192)(refusal)
 
 
 def first_line(error: Exception) -> str:
-    """The first line of an error's text: polars adds hints for programmers below it."""
-    return str(error).strip().partition("\n")[0]
+    """The first line of an error's text: polars adds hints for programmers below it. What is wrong with a regular
+    expression is said last, below a picture of it."""
+    told = str(error).strip()
+    verdict = told.partition("\nerror: ")[2].partition("\n")[0] if "regex parse error" in told else ""
+    return f"not a regular expression: {verdict}" if verdict else told.partition("\n")[0]

@@ -68,6 +68,11 @@ def test_a_rule_that_does_not_fit_is_told(field: str, rule: str, problem: tuple[
     assert problems(None, [{"field": field, "rule": rule}]) == [(f"nodes[1].rowLevel[0].{where}", code)]
 
 
+def test_what_is_wrong_with_a_regular_expression_is_said() -> None:
+    (problem,) = logical(None, [{"field": "name", "rule": "regex:(abc"}]).problems
+    assert problem.message == "not a regular expression: unclosed group"
+
+
 def test_a_misspelt_column_is_answered_with_the_nearest() -> None:
     (problem,) = logical([{"type": "expression", "field": "x", "expression": "amont || '!'"}]).problems
     assert problem.message == "There is no column 'amont' here"
