@@ -224,9 +224,9 @@ async def _take_tables(store: RunStore, run_id: str, locks: TargetLocks, journal
     told: str | None = None
     while (reason := await asyncio.to_thread(locks.acquire)) is not None:
         if reason != told:
-            journal.log("run", reason)
             store.waits(run_id)
             await _tell_prefect(Running(name=WAITING, message=reason))
+            journal.log("run", reason)  # last: who reads it finds the run waiting wherever they look next
             told = reason
         await asyncio.sleep(_LOOK_AGAIN_S)
     if told is not None:

@@ -175,9 +175,9 @@ class _Pending:
         return look
 
     async def _tell(self, sentence: str) -> None:
-        await asyncio.to_thread(self.journal.log, "extract", sentence)
         if self.on_wait is not None:
             await self.on_wait(sentence)
+        await asyncio.to_thread(self.journal.log, "extract", sentence)
 
 
 def _spoken(seconds: float) -> str:

@@ -16,8 +16,9 @@ def call(ask):
     try:
         ask()
     except OrchestratorAway:
-        print("away")
+        answers.append("away")
 
+answers = []
 orchestrator = Orchestrator("http://127.0.0.1:9/api")
 asked = [lambda: orchestrator.states(["run_" + "0" * 32]), orchestrator.registered]
 together = threading.Barrier(len(asked))
@@ -26,6 +27,7 @@ for thread in threads:
     thread.start()
 for thread in threads:
     thread.join()
+print(*answers)
 """
 
 
@@ -38,4 +40,4 @@ def test_two_threads_that_need_prefect_first_do_not_break_its_import() -> None:
         check=False,
         timeout=120,
     )
-    assert (done.stdout, done.stderr) == ("away\n" * 2, "")
+    assert (done.stdout, done.stderr) == ("away away\n", "")
