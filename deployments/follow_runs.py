@@ -13,6 +13,7 @@ import structlog
 from sqlalchemy import Engine
 
 from catalog.credentials import CredentialsUnreadable
+from catalog.deployment_changes import DeploymentChanges
 from catalog.errors import NoIr, PipelineMissing
 from catalog.load_strategy import load_strategy
 from catalog.run_records import TERMINAL
@@ -61,15 +62,20 @@ class RunFollower:
 
     def __init__(self, engine: Engine, store: RunStore, orchestrator: RunsOfPrefect) -> None:
         self._unfinished, self._store, self._orchestrator = UnfinishedRuns(engine), store, orchestrator
+        self._changes = DeploymentChanges(engine)
         self._since = datetime.now(UTC) - _FIRST_LOOK
         self._settled: set[str] = set()
         self._names_due = 0.0
         self._nameless: list[UpcomingRun] = []
 
     def step(self) -> float:
-        """Looks once, and names a few runs; gives the seconds until the next look. Raises OrchestratorAway."""
+        """Looks once, and names a few runs; gives the seconds until the next look. Raises OrchestratorAway.
+
+        Names wait while pipelines do: a thousand new ones bring three thousand runs.
+        """
         self.settle()
-        self.name_upcoming()
+        if not self._changes.due(1):
+            self.name_upcoming()
         return _EVERY_S
 
     def settle(self, *, silence_s: float = _SILENCE_S, gone_s: float = _GONE_S) -> int:

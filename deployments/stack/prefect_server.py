@@ -2,8 +2,8 @@
 
     python -P -m deployments.stack.prefect_server start [options of `prefect server start`]
 
-Prefect's server is one process on one core, so its CPU bounds how fast pipelines are registered and runs begin. A third
-of what a registration took went into things that come out the same each time.
+Prefect's server is one process on one core, so its CPU bounds how fast pipelines are registered and runs begin. Half of
+what a registration took went into things that come out the same each time, and statements that ask for what is known.
 """
 
 from __future__ import annotations
@@ -32,7 +32,10 @@ def main() -> None:
     import prefect.server.api.server  # noqa: F401
     from prefect.cli import app
 
+    from deployments.stack.prefect_statements import spare_statements
+
     remember_schemas()
+    spare_statements()
     # Half a million imported objects stay for as long as the server runs. A garbage collection that looks through them
     # stops every request for 0.1 s or more, and the objects that requests make bring it about again and again.
     gc.collect()

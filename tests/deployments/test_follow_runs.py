@@ -12,6 +12,7 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import Engine, text
 
+from catalog.deployment_changes import DeploymentChanges
 from catalog.runs import RunStore
 from deployments.follow_runs import RunFollower
 from deployments.orchestrator import UpcomingRun
@@ -181,3 +182,17 @@ def test_the_next_runs_of_schedules_are_named_and_others_left_alone(
     ]
     follower.name_upcoming()
     assert prefect.renamed == {"run_1": f"orders {soon:%Y-%m-%d %H:%M:%S}Z"}
+
+
+def test_names_wait_while_pipelines_wait_for_prefect(
+    engine: Engine, follower: RunFollower, prefect: Prefect, pipeline: str
+) -> None:
+    prefect.scheduled = [UpcomingRun("run_1", "calm-otter", pipeline, datetime.now(UTC))]
+    follower.step()
+    assert prefect.renamed == {}
+    changes = DeploymentChanges(engine)
+    change = changes.change_of(pipeline)
+    assert change is not None
+    changes.done(pipeline, change)
+    follower.step()
+    assert list(prefect.renamed) == ["run_1"]
