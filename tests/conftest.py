@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psutil
 import psycopg
 import pytest
 from hypothesis import HealthCheck, settings
@@ -145,6 +146,14 @@ def stack() -> Iterator[RunningStack]:
             supervisor.kill()
             supervisor.wait()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def command_of(process: psutil.Process) -> list[str]:
+    """Its command line, which is empty when it has ended since it was found."""
+    try:
+        return process.cmdline()
+    except psutil.NoSuchProcess:  # a zombie's error is one, too
+        return []
 
 
 def _wait_for(path: Path, supervisor: subprocess.Popen[bytes], log: Path) -> StackState:

@@ -13,7 +13,7 @@ import psycopg
 
 from tests.conftest import RunningStack
 
-_PATIENCE_S = 60
+_PATIENCE_S = 120
 
 T = TypeVar("T")
 
@@ -111,7 +111,7 @@ class Api(httpx.Client):
     def deployment(self) -> str:
         """The id of the pipeline's deployment in Prefect."""
         tagged = {"deployments": {"tags": {"all_": [f"pipeline:{self.pipeline}"]}}}
-        [deployment] = httpx.post(f"{self.stack.prefect_api_url}/deployments/filter", json=tagged).json()
+        [deployment] = httpx.post(f"{self.stack.prefect_api_url}/deployments/filter", json=tagged, timeout=30).json()
         return str(deployment["id"])
 
 

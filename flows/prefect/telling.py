@@ -95,17 +95,13 @@ class RunTelling:
             await asyncio.wait({ticking})
 
     async def ended(self, status: str, logger: RunLogger, *, code: str | None = None, missed: str = "") -> None:
-        """The run has ended, and the catalog knows: the last lines, the event, the artifacts. `missed` is said of a run
+        """The run has ended, and the catalog knows: the last lines, the artifacts, the event. `missed` is said of a run
         whose files did not come."""
         run = await asyncio.to_thread(self._store.snapshot, self._job.run_id)
         if run is None:
             return
         if self._lineage is not None:
             self._lineage.ends(status, run)
-        payload = _payload(run, code)
-        self._events.run(status, payload)
-        if missed or code == "file_not_found":
-            self._events.run("missed_file", payload)
         if run.rows_in:
             seconds = seconds_of(run) or 0.0
             rate = f", {run.rows_in / seconds:,.0f} rows/s" if seconds > 0 and run.retry_of is None else ""
@@ -118,6 +114,11 @@ class RunTelling:
                 await self._artifacts.end(run, errors, 100.0 if status == "completed" else self._percent(), missed)
         except Exception as error:  # noqa: BLE001 (the run has ended; its report is for people)
             logger.warning("The run's report could not be stored in Prefect: %r", error)
+        finally:  # also when whoever stops the run waits no longer; last, so that whom it wakes finds the report
+            payload = _payload(run, code)
+            self._events.run(status, payload)
+            if missed or code == "file_not_found":
+                self._events.run("missed_file", payload)
         if self._lineage is not None:
             await self._lineage.told()
 

@@ -43,7 +43,9 @@ def test_a_run_ends_with_its_counts_errors_and_table_in_agreement(stack: Running
 
 def test_a_run_started_in_prefect_itself_is_listed_and_can_be_watched(stack: RunningStack, api: Api) -> None:
     deployment = api.deployment()
-    created = httpx.post(f"{stack.prefect_api_url}/deployments/{deployment}/create_flow_run", json={}).json()
+    created = httpx.post(
+        f"{stack.prefect_api_url}/deployments/{deployment}/create_flow_run", json={}, timeout=30
+    ).json()
     run_id = f"run_{created['id'].replace('-', '')}"
     assert [run["id"] for run in api.runs()] == [run_id]
     assert api.finished(run_id)["rowsOut"] == 2
@@ -58,7 +60,7 @@ def test_an_idempotency_key_starts_one_run(api: Api) -> None:
 
 
 def test_a_deployment_that_was_deleted_in_prefect_comes_back_with_the_next_run(stack: RunningStack, api: Api) -> None:
-    assert httpx.delete(f"{stack.prefect_api_url}/deployments/{api.deployment()}").is_success
+    assert httpx.delete(f"{stack.prefect_api_url}/deployments/{api.deployment()}", timeout=30).is_success
     run = api.make(f"/pipelines/{api.pipeline}/run", {})
     assert api.finished(run["id"])["rowsOut"] == 2
     assert api.deployment()

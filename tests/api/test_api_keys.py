@@ -80,12 +80,16 @@ def test_a_key_revoked_by_another_process_works_only_as_long_as_it_is_remembered
 
 
 def test_a_remembered_key_still_expires_at_its_second(facade: Facade) -> None:
-    soon = datetime.now(UTC) + timedelta(seconds=1)
-    client = speaking(
-        facade,
-        issue_key(facade.engine, tenant_id="default", name="soon", role="viewer", pepper=PEPPER, expires_at=soon),
-    )
-    assert client.get(f"{BASE_PATH}/pipelines").status_code == 200
+    for seconds in (1, 5, 25):
+        soon = datetime.now(UTC) + timedelta(seconds=seconds)
+        key = issue_key(
+            facade.engine, tenant_id="default", name=f"soon {seconds}", role="viewer", pepper=PEPPER, expires_at=soon
+        )
+        client = speaking(facade, key)
+        answer = client.get(f"{BASE_PATH}/pipelines")
+        if datetime.now(UTC) < soon:  # else the machine was busy for as long as the key lived
+            break
+    assert answer.status_code == 200
     while datetime.now(UTC) <= soon:
         client.get("/healthz")
     error_of(client.get(f"{BASE_PATH}/pipelines"), 401)

@@ -40,7 +40,7 @@ def retry(api: Api, run_id: str) -> dict[str, Any]:
 
 
 def prefect_state(api: Api, run_id: str) -> dict[str, Any]:
-    flow_run = httpx.get(f"{api.stack.prefect_api_url}/flow_runs/{run_id.removeprefix('run_')}").json()
+    flow_run = httpx.get(f"{api.stack.prefect_api_url}/flow_runs/{run_id.removeprefix('run_')}", timeout=30).json()
     state: dict[str, Any] = flow_run["state"]
     return state
 

@@ -12,7 +12,7 @@ import httpx
 import psutil
 import pytest
 
-from tests.conftest import RunningStack
+from tests.conftest import RunningStack, command_of
 from tests.rest import Api, eventually
 
 pytestmark = pytest.mark.stack
@@ -25,7 +25,7 @@ def prefect_frozen(stack: RunningStack) -> Iterator[None]:
     (Killing it would end the stack: its supervisor sees to that, and another test to the supervisor.)
     """
     children = psutil.Process(stack.pid).children(recursive=True)
-    [server] = [each for each in children if "deployments.stack.prefect_server" in each.cmdline()]
+    [server] = [each for each in children if "deployments.stack.prefect_server" in command_of(each)]
     processes = [server, *server.children(recursive=True)]
     for process in processes:
         process.send_signal(signal.SIGSTOP)

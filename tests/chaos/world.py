@@ -129,6 +129,8 @@ class World:
         pid = self.postgres.pid
         if pid is not None:
             os.kill(pid, signal.SIGKILL)
+            while self.postgres.pid == pid:  # else the start would take the dying one over
+                time.sleep(0.02)
         time.sleep(0.3)
         self.postgres.start()
         return pid is not None

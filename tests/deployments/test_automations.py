@@ -73,15 +73,15 @@ def created(stack: RunningStack, tmp_path: Path) -> Iterator[Any]:
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
         # The server's triggers take it up from a message, a moment later.
-        threading.Event().wait(2)
+        threading.Event().wait(6)
 
     yield create
     for name in names:
         found = httpx.post(
-            f"{stack.prefect_api_url}/automations/filter", json={"automations": {"name": {"any_": [name]}}}
+            f"{stack.prefect_api_url}/automations/filter", json={"automations": {"name": {"any_": [name]}}}, timeout=30
         )
         for each in found.json():
-            httpx.delete(f"{stack.prefect_api_url}/automations/{each['id']}")
+            httpx.delete(f"{stack.prefect_api_url}/automations/{each['id']}", timeout=30)
 
 
 def webhook_block(stack: RunningStack, url: str) -> str:
@@ -103,7 +103,7 @@ def test_a_webhook_is_called_when_a_run_completes_with_errors_or_fails_and_not_o
     match = {"prefect.resource.id": f"headrace.pipeline.{api.pipeline}"}
     created("alert.yaml", {"BLOCK_ID": webhook_block(stack, url)}, **match)
     run_id = api.start()
-    told = received.get(timeout=60)
+    told = received.get(timeout=120)
     assert told == {
         "event": "headrace.run.completed_with_errors",
         "pipeline": api.name,
@@ -114,7 +114,7 @@ def test_a_webhook_is_called_when_a_run_completes_with_errors_or_fails_and_not_o
     }
     api.file.unlink()
     run_id = api.start()
-    told = [received.get(timeout=60) for _ in range(2)]
+    told = [received.get(timeout=120) for _ in range(2)]
     assert {each["event"] for each in told} == {"headrace.run.failed", "headrace.run.missed_file"}
     assert {each["run"] for each in told} == {run_id}
     assert all("does not exist" in each["reason"] for each in told)

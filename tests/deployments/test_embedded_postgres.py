@@ -97,7 +97,7 @@ def test_it_ends_when_its_starter_is_killed(folder: Path) -> None:
         "import sys, time; from pathlib import Path\n"
         "from deployments.stack.postgres import DISPOSABLE, EmbeddedPostgres\n"
         "d = Path(sys.argv[1]); EmbeddedPostgres(d / 'data', d / 'log', DISPOSABLE).start()\n"
-        "print('up', flush=True); time.sleep(60)\n"
+        "print('up', flush=True); time.sleep(170)\n"
     )
     with subprocess.Popen([sys.executable, "-c", script, str(folder)], stdout=subprocess.PIPE) as starter:
         assert starter.stdout is not None
@@ -105,7 +105,7 @@ def test_it_ends_when_its_starter_is_killed(folder: Path) -> None:
         server = EmbeddedPostgres(folder / "data", folder / "log", DISPOSABLE)
         assert server.pid is not None
         starter.kill()
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while server.pid is not None and time.monotonic() < deadline:
         time.sleep(0.05)
     assert server.pid is None

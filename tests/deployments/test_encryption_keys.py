@@ -123,6 +123,7 @@ def data() -> Iterator[Path]:
 
 
 @pytest.mark.stack
+@pytest.mark.timeout(400)
 def test_a_stack_keeps_its_connectors_credentials_through_a_rotation(data: Path) -> None:
     state = start(data)
     body = {
@@ -132,7 +133,7 @@ def test_a_stack_keeps_its_connectors_credentials_through_a_rotation(data: Path)
         "authConfig": SECRET,
     }
     headers = {"X-API-Key": state.api_key}
-    made = httpx.post(f"{state.api_url}/connectors", json=body, headers=headers)
+    made = httpx.post(f"{state.api_url}/connectors", json=body, headers=headers, timeout=30)
     assert made.status_code == 201, made.text
     [old] = read_json(data / "secrets.json")["encryptionKeys"]  # type: ignore[index]
     assert opens_with(state.database_url, old)
@@ -147,6 +148,7 @@ def test_a_stack_keeps_its_connectors_credentials_through_a_rotation(data: Path)
         f"{state.api_url}/connectors",
         json={"id": made.json()["id"], "config": body["config"]},
         headers={"X-API-Key": state.api_key},
+        timeout=30,
     )
     assert answer.status_code == 200, answer.text
     for log in (data / "logs").iterdir():

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -160,12 +162,12 @@ def test_runs_that_a_schedule_will_start_later_are_not_listed(
     from prefect.states import AwaitingConcurrencySlot
     from prefect.types._datetime import now
 
+    while datetime.now(UTC).second > 45:  # the schedule's first run must stay in the future
+        time.sleep(0.2)
     deployment = orchestrator.register(
         replace(a_pipeline(), schedule=CronSchedule(kind="cron", expression="* * * * *"))
     )
     run = orchestrator.start(deployment, parameters={}, idempotency_key=None)
-    from datetime import timedelta
-
     client.set_flow_run_state(
         UUID(run.run_id.removeprefix("run_")),
         AwaitingConcurrencySlot(scheduled_time=now("UTC") + timedelta(seconds=20)),

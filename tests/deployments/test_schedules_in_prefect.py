@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -19,12 +20,15 @@ def upcoming(api: Api) -> list[dict[str, Any]]:
         "flow_runs": {"tags": {"all_": ["auto-scheduled", f"pipeline:{api.pipeline}"]}},
         "sort": "EXPECTED_START_TIME_ASC",
     }
-    found: list[dict[str, Any]] = httpx.post(f"{api.stack.prefect_api_url}/flow_runs/filter", json=wanted).json()
+    found: list[dict[str, Any]] = httpx.post(
+        f"{api.stack.prefect_api_url}/flow_runs/filter", json=wanted, timeout=30
+    ).json()
     return found
 
 
 def test_the_next_runs_are_there_with_names_until_the_pipeline_is_paused(stack: RunningStack) -> None:
-    every_hour = {"kind": "cron", "expression": "5 * * * *", "timezone": "America/New_York"}
+    minute = (datetime.now(UTC).minute + 30) % 60  # far from now: none of them is due while the test looks
+    every_hour = {"kind": "cron", "expression": f"{minute} * * * *", "timezone": "America/New_York"}
     api = Api(stack, schedule=every_hour).create()
     first = eventually(lambda: found[0] if (found := upcoming(api)) else None)
     [status] = [
@@ -61,12 +65,12 @@ def test_what_somebody_changes_in_prefect_is_put_right(stack: RunningStack) -> N
         return {api.name: has.get(api.pipeline, "") for api in (changed, paused, deleted)}
 
     before = standing()
-    [schedule] = httpx.get(f"{url}/deployments/{changed.deployment()}/schedules").json()
+    [schedule] = httpx.get(f"{url}/deployments/{changed.deployment()}/schedules", timeout=30).json()
     another = {"schedule": {"cron": "0 0 * * *", "timezone": "UTC"}}
     place = f"{url}/deployments/{changed.deployment()}/schedules/{schedule['id']}"
-    assert httpx.patch(place, json=another).is_success
-    assert httpx.post(f"{url}/deployments/{paused.deployment()}/pause_deployment").is_success
-    assert httpx.delete(f"{url}/deployments/{deleted.deployment()}").is_success
+    assert httpx.patch(place, json=another, timeout=30).is_success
+    assert httpx.post(f"{url}/deployments/{paused.deployment()}/pause_deployment", timeout=30).is_success
+    assert httpx.delete(f"{url}/deployments/{deleted.deployment()}", timeout=30).is_success
     assert all(now != then for now, then in zip(standing().values(), before.values(), strict=True))
     assert reconciler.compare() >= 3
     reconciler.sweep()

@@ -25,11 +25,12 @@ from prefect.states import Cancelling
 
 from deployments.stack.environment import base_environment, prefect_client_environment
 from deployments.stack.process import die_with_parent
+from tests.conftest import command_of
 
 pytestmark = [pytest.mark.stack, pytest.mark.skipif(sys.platform != "linux", reason="only Linux forks safely")]
 
 FLOWS = Path(__file__).parent / "flows_for_tests"
-PATIENCE = 60.0
+PATIENCE = 120.0
 
 
 def until(condition: Callable[[], Any], what: str) -> Any:
@@ -49,6 +50,7 @@ class Gate:
         self._to = port
         self._open: list[socket.socket] = []
         self._listener: socket.socket | None = None
+        self._lock = threading.Lock()
         self.port = 0
         self.open()
 
@@ -61,18 +63,25 @@ class Gate:
         assert self._listener is not None
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
-        for each in self._open:
-            with suppress(OSError):
-                each.shutdown(socket.SHUT_RDWR)
-            each.close()
-        self._open.clear()
+        with self._lock:
+            for each in self._open:
+                with suppress(OSError):
+                    each.shutdown(socket.SHUT_RDWR)
+                each.close()
+            self._open.clear()
+            self._listener = None
 
     def _accept(self, listener: socket.socket) -> None:
         with suppress(OSError):
             while True:
                 here, _ = listener.accept()
                 there = socket.create_connection(("127.0.0.1", self._to))
-                self._open += [here, there]
+                with self._lock:
+                    if self._listener is not listener:  # it was closed while this one came in
+                        here.close()
+                        there.close()
+                        return
+                    self._open += [here, there]
                 for source, target in ((here, there), (there, here)):
                     threading.Thread(target=self._pass_on, args=[source, target], daemon=True).start()
 
@@ -97,7 +106,7 @@ class Worker:
     @property
     def zygote(self) -> int:
         return next(
-            each.pid for each in psutil.Process(self.process.pid).children() if "zygote" in " ".join(each.cmdline())
+            each.pid for each in psutil.Process(self.process.pid).children() if "zygote" in " ".join(command_of(each))
         )
 
     def start(self, flow: str, job_variables: dict[str, Any] | None = None) -> tuple[UUID, Path]:

@@ -126,15 +126,19 @@ def test_a_file_that_cannot_be_parsed_is_put_aside_and_the_retry_is_refused_with
 
 def test_a_run_killed_halfway_keeps_its_file_for_its_retry(make: Make) -> None:
     rows = 60_000
-    api = make({}, execution={"parallelism": 2, "batchSize": 100})
+    api = make({}, execution={"parallelism": 2, "batchSize": 20})
     put(api, "a.csv", "amount,note\n" + "".join(f"{number},a note of some length\n" for number in range(rows)))
     run_id = api.start()
-    eventually(lambda: api.progress(run_id)["processedRows"] > 2_000 or None)
     url = f"{api.stack.prefect_api_url}/flow_runs/{run_id.removeprefix('run_')}"
-    os.kill(int(str(httpx.get(url).json()["infrastructure_pid"]).rpartition(":")[2]), signal.SIGKILL)
+    # The worker tells its process some time after it began.
+    process: str = eventually(lambda: httpx.get(url, timeout=30).json()["infrastructure_pid"])
+    eventually(lambda: api.progress(run_id)["processedRows"] > 2_000 or None)
+    os.kill(int(process.rpartition(":")[2]), signal.SIGKILL)
     assert api.finished(run_id)["status"] == "failed"
     assert names(api, f".processing/{run_id}") == ["a.csv"]
     put(api, "b.csv", "amount,note\n7,next\n")
+    # The small batches were there to be killed between; the rest need not take as long.
+    assert api.put("/pipelines", json={"id": api.pipeline, "executionConfig": {"parallelism": 2}}).is_success
     progress = api.finished(retry(api, run_id))
     assert (progress["status"], progress["rowsIn"], progress["rowsOut"]) == ("completed", rows, rows)
     assert api.rows("SELECT count(*), count(DISTINCT amount) FROM {table}") == [(rows, rows)]

@@ -92,7 +92,7 @@ TASKS = {
 def task_names(graph: Graph, run_id: str) -> set[str]:
     """As Prefect has them, which learns of names a moment after the run."""
     wanted = {"task_runs": {"flow_run_id": {"any_": [run_id.removeprefix("run_")]}}}
-    found = httpx.post(f"{graph.stack.prefect_api_url}/task_runs/filter", json=wanted).json()
+    found = httpx.post(f"{graph.stack.prefect_api_url}/task_runs/filter", json=wanted, timeout=30).json()
     return {task["name"] for task in found}
 
 

@@ -20,7 +20,7 @@ from tests.api.conftest import LocalOrchestrator, settings_for
 from tests.conftest import RunningStack
 
 PACKAGE = "headrace_generated_client"
-_PATIENCE_S = 60
+_PATIENCE_S = 120
 
 
 @pytest.fixture(scope="module")

@@ -27,7 +27,9 @@ def api(stack: RunningStack) -> Iterator[Api]:
 
 def deployments(stack: RunningStack, pipeline_id: str) -> list[dict[str, Any]]:
     tagged = {"deployments": {"tags": {"all_": [f"pipeline:{pipeline_id}"]}}}
-    found: list[dict[str, Any]] = httpx.post(f"{stack.prefect_api_url}/deployments/filter", json=tagged).json()
+    found: list[dict[str, Any]] = httpx.post(
+        f"{stack.prefect_api_url}/deployments/filter", json=tagged, timeout=30
+    ).json()
     return found
 
 
@@ -105,7 +107,7 @@ def test_publishing_an_older_version_takes_its_schedule_back(stack: RunningStack
 
 def test_a_running_pipeline_is_deleted_by_force_alone(stack: RunningStack, api: Api) -> None:
     api.file.write_text("amount,note\n" + "".join(f"{number},note\n" for number in range(400_000)))
-    api.body["executionConfig"] = {"parallelism": 1, "batchSize": 500}
+    api.body["executionConfig"] = {"parallelism": 1, "batchSize": 50}
     api.create()
     run_id = api.start()
     eventually(lambda: api.progress(run_id)["status"] == "running" or None)
@@ -114,7 +116,9 @@ def test_a_running_pipeline_is_deleted_by_force_alone(stack: RunningStack, api: 
     assert api.get(f"/pipelines/{api.pipeline}").status_code == 404
     eventually(lambda: deployments(stack, api.pipeline) == [] or None)
     flow_run = f"{stack.prefect_api_url}/flow_runs/{run_id.removeprefix('run_')}"
-    ended = eventually(lambda: s if (s := httpx.get(flow_run).json()["state"]["type"]) != "CANCELLING" else None)
+    ended = eventually(
+        lambda: s if (s := httpx.get(flow_run, timeout=30).json()["state"]["type"]) != "CANCELLING" else None
+    )
     assert ended == "CANCELLED"
 
 

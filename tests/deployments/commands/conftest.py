@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -15,7 +16,6 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from deployments.cli import app
-from deployments.stack.ports import choose_port
 from tests.api.conftest import Facade, facade, facade_url, running_facade
 
 __all__ = ["facade", "facade_url", "running_facade"]
@@ -45,15 +45,14 @@ class Terminal:
 @pytest.fixture
 def headrace(facade: Facade) -> Iterator[Terminal]:
     """A terminal next to a facade with nothing in it."""
-    port = choose_port("127.0.0.1", 0, "--port")
-    config = uvicorn.Config(facade.app, host="127.0.0.1", port=port, log_level="error", lifespan="off")
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, daemon=True)
+    listener = socket.create_server(("127.0.0.1", 0))  # not a port alone, which somebody else might take meanwhile
+    server = uvicorn.Server(uvicorn.Config(facade.app, log_level="error", lifespan="off"))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     while not server.started:
         assert thread.is_alive()
         time.sleep(0.01)
-    yield Terminal(f"http://127.0.0.1:{port}", str(facade.editor.headers["X-API-Key"]))
+    yield Terminal(f"http://127.0.0.1:{listener.getsockname()[1]}", str(facade.editor.headers["X-API-Key"]))
     server.should_exit = True
     thread.join(10)
 

@@ -32,7 +32,7 @@ def environment(stack: RunningStack, **more: str) -> dict[str, str]:
 
 def program(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
     """`headrace` as the shell starts it."""
-    return subprocess.run([*HEADRACE, *arguments], capture_output=True, text=True, check=False, timeout=100, **options)
+    return subprocess.run([*HEADRACE, *arguments], capture_output=True, text=True, check=False, timeout=150, **options)
 
 
 def documents(name: str, file: str) -> list[dict[str, Any]]:
@@ -121,7 +121,7 @@ def test_a_run_that_fails_ends_with_1_and_says_why(stack: RunningStack) -> None:
 
 def test_ctrl_c_leaves_the_run_going_and_says_so(stack: RunningStack) -> None:
     rows = "".join(f"{number},note\n" for number in range(400_000))
-    with closing(Api(stack, f"amount,note\n{rows}", execution={"parallelism": 1, "batchSize": 500}).create()) as api:
+    with closing(Api(stack, f"amount,note\n{rows}", execution={"parallelism": 1, "batchSize": 50}).create()) as api:
         terminal, theirs = pty.openpty()  # a person's: the display is live
         watching = subprocess.Popen(
             [*HEADRACE, "run", api.name, "--watch"],

@@ -24,7 +24,7 @@ def environment(**settings: str) -> dict[str, str]:
 
 def test_missing_settings_are_named(tmp_path: Path) -> None:
     done = subprocess.run(
-        [*HEADRACE, "serve"], env=environment(), cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60
+        [*HEADRACE, "serve"], env=environment(), cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120
     )
     assert done.returncode == 1
     assert "HEADRACE_DATABASE_URL" in done.stderr
@@ -49,14 +49,14 @@ def test_it_serves_without_prefect_and_ends_on_sigterm(database_url: str, tmp_pa
 
         def health() -> int | None:
             try:
-                return httpx.get(f"http://127.0.0.1:{port}/healthz").status_code
+                return httpx.get(f"http://127.0.0.1:{port}/healthz", timeout=30).status_code
             except httpx.HTTPError:
                 return None
 
         assert eventually(health) == 200
-        assert httpx.get(f"http://127.0.0.1:{port}/readyz").status_code == 503
+        assert httpx.get(f"http://127.0.0.1:{port}/readyz", timeout=30).status_code == 503
     finally:
         os.kill(process.pid, signal.SIGTERM)
-        told = process.communicate(timeout=30)[1]
+        told = process.communicate(timeout=90)[1]
     assert process.returncode in (0, -signal.SIGTERM)
     assert "does not answer" in told

@@ -25,16 +25,20 @@ class DaskCluster:
     """A scheduler and three workers of one thread each."""
 
     def __init__(self, stack: RunningStack, folder: Path) -> None:
+        from distributed import Client
+
         found = folder / "scheduler.json"
         scheduler = ["-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0"]
         quiet = ["--no-dashboard", "--scheduler-file", str(found)]
         self.processes = [start([*scheduler, *quiet], stack)]
         self.scheduler_file = found
-        eventually(lambda: found.exists() or None)
+        eventually(lambda: (found.exists() and found.read_text()) or None)
         worker = ["-m", "distributed.cli.dask_worker", "--scheduler-file", str(found), "--no-dashboard", "--no-nanny"]
         local = ["--nthreads", "1", "--local-directory", str(folder)]
         self.workers = [start([*worker, *local], stack) for _ in range(3)]
         self.processes += self.workers
+        with Client(self.address, set_as_default=False) as client:  # none begins when the others are nearly done
+            client.wait_for_workers(len(self.workers), timeout=120)
 
     @property
     def address(self) -> str:
@@ -118,6 +122,6 @@ def test_a_cluster_that_is_not_there_fails_the_run_with_a_sentence(stack: Runnin
     api = orders().create()
     options = {"client_kwargs": {"timeout": 1}}
     settings = {"dask_address": "tcp://127.0.0.1:9", "task_runner_options": json.dumps(options)}
-    start(["-c", FLOW, api.pipeline], stack, task_runner="dask", **settings).wait(60)
+    start(["-c", FLOW, api.pipeline], stack, task_runner="dask", **settings).wait(150)
     [shown] = api.runs()
     assert "The Dask cluster tcp://127.0.0.1:9 cannot be reached" in api.detail(shown["id"])["failureReason"]

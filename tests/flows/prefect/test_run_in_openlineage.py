@@ -34,7 +34,8 @@ def test_a_run_tells_its_start_and_its_end_although_somebody_cannot_be_reached(
         }
         environment = base_environment() | headrace_environment(settings)
         environment |= {"PREFECT_API_URL": stack.prefect_api_url, "PREFECT_HOME": str(tmp_path)}
-        run = f"import asyncio, flows.run; asyncio.run(flows.run.run_pipeline({api.pipeline!r}, 'default'))"
+        patient = "from flows.lineage.openlineage import telling; telling.PATIENCE_S = telling.DOUBT_S = 60.0"
+        run = f"{patient}; import asyncio, flows.run; asyncio.run(flows.run.run_pipeline({api.pipeline!r}, 'default'))"
         command = [sys.executable, "-P", "-c", run]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
         assert done.returncode == 0, done.stderr

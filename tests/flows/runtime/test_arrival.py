@@ -292,7 +292,7 @@ def test_a_file_that_keeps_growing_is_waited_for(shop: Shop) -> None:
 
     grow()
     clock = Clockwork(grow, lambda: put(shop, "a.csv"))
-    config = waiting("fail", 3, settleSeconds=0.2)
+    config = waiting("fail", 3, settleSeconds=1.0)  # longer than the writer below is kept from writing
     config["waitPolicy"]["intervalMinutes"] = SOON
 
     async def writing() -> Arrival:

@@ -110,7 +110,7 @@ EXACT = [(ROWS, ROWS, ROWS * (ROWS + 1) // 2)]
 def loading(world: Loads, trouble: Callable[[], Any], *, attempts: int = 8, **options: Any) -> RunTotals:
     """A run in small batches that meets the trouble when some of its rows are committed."""
     world.numbers(ROWS)
-    options |= {"execution": {"batchSize": 500, "parallelism": 2}, "errorHandling": patience(attempts)}
+    options |= {"execution": {"batchSize": 200, "parallelism": 2}, "errorHandling": patience(attempts)}
     execution = world.execution(**options)
     with ThreadPoolExecutor(1) as pool:
         run = pool.submit(run_in_threads, execution)

@@ -187,7 +187,7 @@ def test_an_error_comes_back_from_another_process_as_it_was_raised(error: Except
 def _until(condition: Callable[[], bool]) -> None:
     import time
 
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.05)

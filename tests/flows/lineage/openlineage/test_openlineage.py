@@ -81,6 +81,13 @@ def catcher() -> Iterator[Catcher]:
     thread.join()
 
 
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run waits until everything is sent, however busy the machine is."""
+    monkeypatch.setattr("flows.lineage.openlineage.telling.PATIENCE_S", 60.0)
+    monkeypatch.setattr("flows.lineage.openlineage.telling.DOUBT_S", 60.0)
+
+
 @pytest.fixture
 def runner(database_url: str, tmp_path: Path) -> Runner:
     (tmp_path / "orders.csv").write_text("id,email,amount\n1,a@b.c,5\n2,d@e.f,1\n3,g@h.i,7\n")
