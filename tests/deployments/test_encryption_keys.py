@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
 import stat
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import psycopg
 import pytest
 
@@ -18,11 +14,8 @@ from catalog.credentials import Keyring, generate_encryption_key
 from catalog.engine import make_engine, upgrade
 from deployments.stack.encryption import add_encryption_key, load_encryption_keys, settle_encryption_keys
 from deployments.stack.errors import StackError
-from deployments.stack.private import read_json
 from deployments.stack.secrets import load_pepper
 from tests.deployments.test_cli import headrace
-from tests.deployments.test_stack_lifecycle import headrace as run_headrace
-from tests.deployments.test_stack_lifecycle import start
 
 SECRET = {"password": "hunter2"}
 
@@ -112,44 +105,3 @@ def test_a_folder_without_a_stack_has_no_key_to_rotate(tmp_path: Path) -> None:
     done = headrace("keys", "rotate-encryption", "--data-dir", str(tmp_path / "none"))
     assert (done.returncode, "No stack" in done.stderr) == (1, True)
     assert not (tmp_path / "none").exists()
-
-
-@pytest.fixture
-def data() -> Iterator[Path]:
-    folder = Path(tempfile.mkdtemp(prefix="headrace-"))
-    yield folder / "data"
-    run_headrace("down", "--data-dir", str(folder / "data"))
-    shutil.rmtree(folder, ignore_errors=True)
-
-
-@pytest.mark.stack
-@pytest.mark.timeout(400)
-def test_a_stack_keeps_its_connectors_credentials_through_a_rotation(data: Path) -> None:
-    state = start(data)
-    body = {
-        "name": "db",
-        "type": "postgresql",
-        "config": {"host": "db.example.com", "port": 5432, "database": "d"},
-        "authConfig": SECRET,
-    }
-    headers = {"X-API-Key": state.api_key}
-    made = httpx.post(f"{state.api_url}/connectors", json=body, headers=headers, timeout=30)
-    assert made.status_code == 201, made.text
-    [old] = read_json(data / "secrets.json")["encryptionKeys"]  # type: ignore[index]
-    assert opens_with(state.database_url, old)
-    assert run_headrace("keys", "rotate-encryption", "--data-dir", str(data)).returncode == 0
-    new, kept = read_json(data / "secrets.json")["encryptionKeys"]  # type: ignore[index]
-    assert kept == old
-    assert run_headrace("down", "--data-dir", str(data)).returncode == 0
-    state = start(data)
-    assert read_json(data / "secrets.json")["encryptionKeys"] == [new]  # type: ignore[index]
-    assert opens_with(state.database_url, new)
-    answer = httpx.put(
-        f"{state.api_url}/connectors",
-        json={"id": made.json()["id"], "config": body["config"]},
-        headers={"X-API-Key": state.api_key},
-        timeout=30,
-    )
-    assert answer.status_code == 200, answer.text
-    for log in (data / "logs").iterdir():
-        assert "hunter2" not in log.read_text(errors="replace")

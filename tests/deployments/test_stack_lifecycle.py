@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -19,6 +20,7 @@ import psutil
 import psycopg
 import pytest
 
+from catalog.credentials import Keyring
 from deployments.stack.environment import base_environment
 from deployments.stack.state import StackState
 from tests.conftest import command_of
@@ -28,6 +30,7 @@ pytestmark = pytest.mark.stack
 
 HEADRACE = (sys.executable, "-P", "-m", "deployments.cli")
 GONE_SECONDS = 90
+PASSWORD = "hunter2"
 
 
 def headrace(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -74,6 +77,30 @@ def data() -> Iterator[Path]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
+def encryption_keys(data: Path) -> list[str]:
+    keys: list[str] = json.loads((data / "secrets.json").read_text())["encryptionKeys"]
+    return keys
+
+
+def keeps_a_password(state: StackState) -> str:
+    """The id of a connector that has been given one."""
+    config = {"host": "db.example.com", "port": 5432, "database": "d"}
+    body = {"name": "db", "type": "postgresql", "config": config, "authConfig": {"password": PASSWORD}}
+    headers = {"X-API-Key": state.api_key}
+    made = httpx.post(f"{state.api_url}/connectors", json=body, headers=headers, timeout=30)
+    assert made.status_code == 201, made.text
+    return str(made.json()["id"])
+
+
+def has_its_password(data: Path, state: StackState, connector: str) -> bool:
+    """Whether what the catalog keeps of the connector's credentials opens with the stack's keys."""
+    with psycopg.connect(state.database_url) as connection:
+        row = connection.execute("SELECT auth_sealed FROM headrace.connectors WHERE id = %s", (connector,)).fetchone()
+    assert row is not None
+    keyring = Keyring.parse(",".join(encryption_keys(data)))
+    return keyring.unseal(row[0], connector_id=connector) == {"password": PASSWORD}
+
+
 @pytest.mark.timeout(400)
 def test_it_serves_and_leaves_nothing_behind_however_it_ends(data: Path) -> None:
     state = start(data)
@@ -85,15 +112,23 @@ def test_it_serves_and_leaves_nothing_behind_however_it_ends(data: Path) -> None
         found = connection.execute("SELECT count(*) FROM automation WHERE enabled AND name LIKE 'headrace%'").fetchone()
     assert found == (1,)
 
-    again = state
-    os.kill(again.pid, signal.SIGKILL)
+    connector = keeps_a_password(state)
+    [old] = encryption_keys(data)
+    assert headrace("keys", "rotate-encryption", "--data-dir", str(data)).returncode == 0
+    [new, kept] = encryption_keys(data)
+    assert kept == old
+    os.kill(state.pid, signal.SIGKILL)
     assert all_end(processes)
     assert (data / "stack.json").exists()  # nobody was left to remove it
 
-    third = start(data)
-    assert third.pid != again.pid
-    assert third.api_key == state.api_key
-    processes = processes_of(third)
+    second = start(data)
+    assert second.pid != state.pid
+    assert second.api_key == state.api_key
+    assert encryption_keys(data) == [new]  # nothing is sealed with the old one any more
+    assert has_its_password(data, second, connector)
+    for log in (data / "logs").iterdir():
+        assert PASSWORD not in log.read_text(errors="replace")
+    processes = processes_of(second)
     done = headrace("down", "--data-dir", str(data))
     assert (done.returncode, "stopped the stack" in done.stdout) == (0, True)
     assert all_end(processes)

@@ -6,6 +6,7 @@ import json
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -44,19 +45,24 @@ class DaskCluster:
     def address(self) -> str:
         return str(json.loads(self.scheduler_file.read_text())["address"])
 
-    def stop(self) -> None:
+    def close(self) -> None:
         for process in reversed(self.processes):
             process.kill()
             process.wait()
 
 
-@pytest.fixture
-def dask(stack: RunningStack, tmp_path: Path) -> Iterator[DaskCluster]:
-    cluster = DaskCluster(stack, tmp_path)
-    try:
+@pytest.fixture(scope="module")
+def dask(stack: RunningStack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaskCluster]:
+    """One for all runs that leave its workers alive."""
+    with closing(DaskCluster(stack, tmp_path_factory.mktemp("dask"))) as cluster:
         yield cluster
-    finally:
-        cluster.stop()
+
+
+@pytest.fixture
+def losable(stack: RunningStack, tmp_path: Path) -> Iterator[DaskCluster]:
+    """One that a test may take workers from."""
+    with closing(DaskCluster(stack, tmp_path)) as cluster:
+        yield cluster
 
 
 def run_on(dask: DaskCluster, api: Api) -> subprocess.Popen[bytes]:
@@ -64,12 +70,12 @@ def run_on(dask: DaskCluster, api: Api) -> subprocess.Popen[bytes]:
     return start(["-c", FLOW, api.pipeline], api.stack, task_runner="dask", dask_address=dask.address)
 
 
-def test_a_killed_worker_costs_no_row_and_doubles_none(dask: DaskCluster, orders: Make) -> None:
+def test_a_killed_worker_costs_no_row_and_doubles_none(losable: DaskCluster, orders: Make) -> None:
     api = orders(errorHandling={"maxErrorRows": 500}).create()
-    run = run_on(dask, api)
+    run = run_on(losable, api)
     try:
-        eventually(lambda: len(under_way(api)) == len(dask.workers) or None)  # so each is amid a partition
-        dask.workers[1].kill()
+        eventually(lambda: len(under_way(api)) == len(losable.workers) or None)  # so each is amid a partition
+        losable.workers[1].kill()
         assert run.wait(120) == 0
     finally:
         run.kill()
