@@ -40,6 +40,8 @@ _NAMES_EVERY_S = 30.0
 _NAMES_AT_ONCE = 25
 """A few at each look: many in a row would keep a run that begins waiting."""
 _AT_ONCE = 200
+_MANY = 10
+"""So many pipelines that wait for Prefect keep it busy; a few, or one that it fails to take, do not."""
 _DELETED = "The run was deleted in Prefect before it ended; a retry goes on behind its ledger"
 
 
@@ -71,10 +73,10 @@ class RunFollower:
     def step(self) -> float:
         """Looks once, and names a few runs; gives the seconds until the next look. Raises OrchestratorAway.
 
-        Names wait while pipelines do: a thousand new ones bring three thousand runs.
+        Names wait while many pipelines do: a thousand new ones bring three thousand runs.
         """
         self.settle()
-        if not self._changes.due(1):
+        if len(self._changes.due(_MANY)) < _MANY:
             self.name_upcoming()
         return _EVERY_S
 

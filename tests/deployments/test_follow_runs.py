@@ -184,15 +184,16 @@ def test_the_next_runs_of_schedules_are_named_and_others_left_alone(
     assert prefect.renamed == {"run_1": f"orders {soon:%Y-%m-%d %H:%M:%S}Z"}
 
 
-def test_names_wait_while_pipelines_wait_for_prefect(
+def test_names_wait_while_many_pipelines_wait_for_prefect(
     engine: Engine, follower: RunFollower, prefect: Prefect, pipeline: str
 ) -> None:
+    others = [save(engine, f"orders {number}") for number in range(9)]
     prefect.scheduled = [UpcomingRun("run_1", "calm-otter", pipeline, datetime.now(UTC))]
     follower.step()
     assert prefect.renamed == {}
     changes = DeploymentChanges(engine)
-    change = changes.change_of(pipeline)
+    change = changes.change_of(others[0])
     assert change is not None
-    changes.done(pipeline, change)
+    changes.done(others[0], change)
     follower.step()
     assert list(prefect.renamed) == ["run_1"]

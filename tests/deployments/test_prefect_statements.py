@@ -109,7 +109,7 @@ def _sessions(url: str, meanwhile: Callable[[int], None]) -> list[int]:
         for _ in range(4):
             async with engine.connect() as connection:
                 pids.append((await connection.execute(text("SELECT pg_backend_pid()"))).scalar_one())
-            meanwhile(pids[-1])
+            await asyncio.to_thread(meanwhile, pids[-1])  # the event loop goes on, as a server's does
         await engine.dispose()
         return pids
 
@@ -126,14 +126,15 @@ def test_a_connection_that_has_just_answered_is_not_asked_again(
 
 
 @pytest.mark.postgres
+@pytest.mark.parametrize("lives_s", [0.0, 3600.0])
 def test_one_that_was_lost_meanwhile_is_replaced(
-    database_url: str, pinged: list[Any], monkeypatch: pytest.MonkeyPatch
+    database_url: str, pinged: list[Any], monkeypatch: pytest.MonkeyPatch, lives_s: float
 ) -> None:
     def lose(pid: int) -> None:
         with psycopg.connect(database_url) as other:
             other.execute("SELECT pg_terminate_backend(%s, 5000)", (pid,))
 
-    monkeypatch.setattr(prefect_statements, "_LIVES_S", 0.0)
+    monkeypatch.setattr(prefect_statements, "_LIVES_S", lives_s)
     assert len(set(_sessions(database_url, lose))) == 4
     assert len(pinged) == 3
 
