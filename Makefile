@@ -5,12 +5,16 @@ SHELL := /bin/bash
 VENV ?= .venv
 BIN := $(VENV)/bin
 DATA_DIR ?= .headrace
+# Where the API and Prefect listen; 0 takes free ports.
+PORT ?= 8000
+PREFECT_PORT ?= 4200
 # The first interpreter that is new enough; override with `make PYTHON=/path/to/python`.
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
 	command -v $$p >/dev/null && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
-# A user's own flows/ or api/ folder must never shadow ours.
-export PYTHONSAFEPATH := 1
+# As many processes as cores, and one; one of them has the tests that need a stack (tests/distribution.py).
+PYTEST = $(BIN)/python -m pytest -n $$(( $$(getconf _NPROCESSORS_ONLN) + 1 )) --dist loadscope --no-loadscope-reorder
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+unexport PYTHONDONTWRITEBYTECODE # tests start dozens of processes; none need compile what another has
 
 .PHONY: help
 help: ## Show what can be made
@@ -34,22 +38,28 @@ $(VENV)/.ready-to-test: $(VENV)/.ready requirements-dev.lock
 
 .PHONY: demo
 demo: setup ## Start everything, load the real flights data, check the result, leave it running to look at
-	@$(BIN)/headrace demo --data-dir $(DATA_DIR) --keep
+	@$(BIN)/headrace demo --data-dir $(DATA_DIR) --port $(PORT) --prefect-port $(PREFECT_PORT) --keep
 
 .PHONY: up
 up: setup ## Start PostgreSQL, Prefect, a worker and the API; Ctrl-C stops them
-	@$(BIN)/headrace up --data-dir $(DATA_DIR)
+	@$(BIN)/headrace up --data-dir $(DATA_DIR) --port $(PORT) --prefect-port $(PREFECT_PORT)
 
 .PHONY: down
 down: setup ## Stop a stack that was started with --detach
 	@$(BIN)/headrace down --data-dir $(DATA_DIR)
 
 .PHONY: test
-test: lint ## Check style, types and import direction, then run the tests
-	@# Side by side: what needs a whole stack mostly waits.
-	@$(BIN)/python -m pytest -m 'stack and not slow' > $(VENV)/stack-tests.log 2>&1 & stack=$$!; \
-		$(BIN)/python -m pytest -m 'not stack and not slow'; others=$$?; \
-		wait $$stack; with_stack=$$?; cat $(VENV)/stack-tests.log; exit $$((others + with_stack))
+test: $(VENV)/.ready-to-test ## Check style, types and import direction, and run the tests (on 2 cores under 10 minutes)
+	@# Side by side, one process more than cores: the one with the tests that need a whole stack mostly waits.
+	@$(MAKE) --no-print-directory lint > $(VENV)/lint.log 2>&1 & lint=$$!; \
+		$(PYTEST) -m 'not slow'; tests=$$?; \
+		wait $$lint; linted=$$?; cat $(VENV)/lint.log; exit $$((tests + linted))
+
+.PHONY: test-all
+test-all: test ## Everything: `make test`, then all tests with all data that they generate, chaos, fuzz, benchmarks (hours)
+	@HEADRACE_TEST_EFFORT=full HEADRACE_EVERY_SERVER=1 $(PYTEST) -m ''
+	@$(MAKE) --no-print-directory chaos fuzz bench test-ray
+	@for each in api overhead postgresql_source reconcile start stores upsert; do $(BIN)/python -m benchmarks.$$each || exit 1; done
 
 .PHONY: lint
 lint: $(VENV)/.ready-to-test ## Check style, types and import direction
@@ -65,18 +75,22 @@ format: $(VENV)/.ready-to-test ## Rewrite the code in the house style
 
 .PHONY: docs
 docs: $(VENV)/.ready ## Write the pages that are read off the code: docs/reference.md and the JSON Schemas
-	@PYTHONSAFEPATH= $(BIN)/python -m docs.generate
+	@$(BIN)/python -m docs.generate
 
 .PHONY: lock
 lock: ## Resolve the dependencies anew: requirements.lock to run, requirements-dev.lock to test besides
 	@rm -rf .lock-venv .lock-run && $(PYTHON) -m venv .lock-venv && $(PYTHON) -m venv .lock-run
 	@.lock-venv/bin/python -m pip install --quiet --upgrade setuptools
-	@.lock-venv/bin/python -m pip install --quiet '.[demo,models,dask,dev]'
+	@.lock-venv/bin/python -m pip install --quiet '.[local,demo,models,files,sftp,snowflake,dask,dev]'
 	@.lock-venv/bin/python -m pip freeze --all --exclude headrace --exclude pip > .lock-venv/all
-	@.lock-run/bin/python -m pip install --quiet --constraint .lock-venv/all setuptools '.[demo]'
+	@.lock-run/bin/python -m pip install --quiet --constraint .lock-venv/all setuptools '.[local,demo]'
 	@{ $(LOCKED); .lock-run/bin/python -m pip freeze --all --exclude headrace --exclude pip; } > requirements.lock
 	@{ $(LOCKED); grep -vxFf requirements.lock .lock-venv/all; } > requirements-dev.lock
+	@sed -i -E 's/^(pgpq==.*)$$/\1 ; $(NOT_ARM)\n$(ON_ARM)/; s/^(backports\.zstd==.*)$$/\1 ; python_version < "3.14"/' requirements.lock
 	@rm -rf .lock-venv .lock-run build *.egg-info
+# The one package whose newest release has no wheel for Linux on ARM.
+NOT_ARM = sys_platform != "linux" or platform_machine != "aarch64"
+ON_ARM = pgpq==0.9.0 ; sys_platform == "linux" and platform_machine == "aarch64"
 LOCKED = echo "\# Resolved by \`make lock\` from pyproject.toml."
 
 .PHONY: chaos
@@ -87,22 +101,14 @@ chaos: $(VENV)/.ready-to-test ## Two hundred faults at random moments of real ru
 fuzz: $(VENV)/.ready-to-test ## Send the API hundreds of generated requests per operation, other ones each time
 	@HEADRACE_FUZZ_EXAMPLES=300 HEADRACE_FUZZ_SEED=$$RANDOM $(BIN)/python -m pytest tests/api/contract/test_schemathesis.py --timeout 1800
 
-.PHONY: test-thorough
-test-thorough: $(VENV)/.ready-to-test ## The tests that generate their data, with three times as much of it as `make test`
-	@HEADRACE_TEST_EFFORT=full $(BIN)/python -m pytest -m 'not stack and not slow'
-
-.PHONY: test-memory
-test-memory: $(VENV)/.ready-to-test ## Bring 20 million rows together in 1.5 GB of memory (a few minutes)
-	@$(BIN)/python -m pytest -m slow
-
 .PHONY: test-ray
 test-ray: $(VENV)/.ready-to-test ## Runs over a Ray cluster (brings the extra into .venv: 240 MB)
 	@$(BIN)/python -m pip install --quiet --no-build-isolation --constraint requirements.lock --editable '.[ray]'
-	@$(BIN)/python -m pytest tests/flows/prefect/test_cluster_ray.py
+	@$(BIN)/python -m pytest -m slow tests/flows/prefect/test_cluster_ray.py
 
 .PHONY: bench
 bench: setup ## Measure appending against psql (about two minutes; see docs/performance.md)
-	@PYTHONSAFEPATH= $(BIN)/python -m benchmarks.append
+	@$(BIN)/python -m benchmarks.append
 
 .PHONY: clean
 clean: ## Remove what was built (not the data folder)

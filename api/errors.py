@@ -1,9 +1,10 @@
-"""One error envelope for every 4xx and 5xx, whoever raised it."""
+"""The error envelope of all 4xx and 5xx responses, and the exception handlers that produce it."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 import psycopg
@@ -11,15 +12,15 @@ import structlog
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 from sqlalchemy.exc import DataError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
-from catalog.errors import Conflict, Invalid
-from deployments.orchestrator import OrchestratorAway, OrchestratorRefused
-from ir.problems import Problem
+from headrace.catalog.errors import Conflict, Invalid
+from headrace.deployments.prefect.orchestrator import OrchestratorAway, OrchestratorRefused
+from headrace.ir.problems import MAX_PROBLEMS, Problem
 
 _log = structlog.get_logger("headrace.api")
 
@@ -37,17 +38,19 @@ CODES = {
     415: "unsupported_media_type",
     422: "unprocessable",
     429: "too_many_requests",
+    431: "headers_too_large",
+    499: "client_closed_request",
     500: "internal_error",
     503: "unavailable",
 }
 
 _TOO_SLOW = (psycopg.errors.QueryCanceled, psycopg.errors.LockNotAvailable)
 
-_PROBLEMCODES = {"missing": "missing_field", "extra_forbidden": "unknown_field", "json_invalid": "malformed_json"}
+_PROBLEM_CODES = {"missing": "missing_field", "extra_forbidden": "unknown_field", "json_invalid": "malformed_json"}
 
 
 class Detail(BaseModel):
-    """One problem: where, a stable code, a sentence, and how to mend it."""
+    """One problem: its path, a stable code, a message, and a hint how to fix it."""
 
     path: str
     code: str
@@ -72,7 +75,7 @@ class ErrorEnvelope(BaseModel):
 
 
 class ApiError(HTTPException):
-    """An answer that is not a success. `details` name the problems one by one."""
+    """An error response. `details` list the individual problems."""
 
     def __init__(
         self,
@@ -87,7 +90,7 @@ class ApiError(HTTPException):
 
 
 def not_found(noun: str) -> ApiError:
-    """The same answer for an object that does not exist and for one of another tenant."""
+    """A 404, the same for an object that does not exist and for one of another tenant."""
     return ApiError(404, f"There is no such {noun}")
 
 
@@ -104,19 +107,19 @@ def envelope(
     details: Sequence[Problem] = (),
     headers: Mapping[str, str] | None = None,
 ) -> JSONResponse:
-    """The response of a failed request."""
+    """The error response of a request."""
     body = {
         "code": CODES.get(status, "error"),
         "message": message,
         "status": status,
         "requestId": request.state.request_id,
-        "details": [problem.as_dict() for problem in details],
+        "details": [problem.as_dict() for problem in details[:MAX_PROBLEMS]],
     }
     return JSONResponse({"error": body}, status_code=status, headers=dict(headers or {}))
 
 
 def install(app: FastAPI, routers: Iterable[APIRouter]) -> None:
-    """Every exception a handler may meet, and the answer it becomes. `routers` are those the application includes."""
+    """Registers the exception handlers. `routers` are all that the application includes."""
     app.state.methods = defaultdict(set)
     for route in (route for router in routers for route in router.routes if isinstance(route, APIRoute)):
         app.state.methods[route.path] |= route.methods or set()
@@ -124,10 +127,10 @@ def install(app: FastAPI, routers: Iterable[APIRouter]) -> None:
     app.add_exception_handler(RequestValidationError, _malformed)
     app.add_exception_handler(Conflict, _conflict)
     app.add_exception_handler(Invalid, _invalid)
-    app.add_exception_handler(OrchestratorAway, _prefect_away)
-    app.add_exception_handler(OrchestratorRefused, _prefect_refuses)
+    app.add_exception_handler(OrchestratorAway, _prefect_unavailable)
+    app.add_exception_handler(OrchestratorRefused, _prefect_refused)
     app.add_exception_handler(DBAPIError, _database)
-    app.add_exception_handler(PoolTimeout, _database_away)
+    app.add_exception_handler(PoolTimeout, _database_unavailable)
 
 
 async def _http(request: Request, error: Exception) -> JSONResponse:
@@ -140,7 +143,7 @@ async def _http(request: Request, error: Exception) -> JSONResponse:
 
 
 def _allowed(request: Request) -> str:
-    """Every method of the path: the router itself names only those of the first route that has it."""
+    """All methods of the path; Starlette reports only those of the first matching route."""
     route = request.scope["route"]
     methods: set[str] = request.app.state.methods.get(route.path) or route.methods
     return ", ".join(sorted(methods))
@@ -148,7 +151,7 @@ def _allowed(request: Request) -> str:
 
 async def _malformed(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
-    problems = [_problem(each) for each in error.errors()]
+    problems = [_problem(each) for each in islice(error.errors(), MAX_PROBLEMS)]
     message = "The request is not valid" if len(problems) != 1 else problems[0].message
     return envelope(request, 400, message, details=problems)
 
@@ -159,7 +162,7 @@ def _problem(error: Mapping[str, Any]) -> Problem:
     for step in steps if error["type"] != "json_invalid" else ():
         path += f"[{step}]" if isinstance(step, int) else f".{step}" if path else str(step)
     context = error.get("ctx", {})
-    kind = _PROBLEMCODES.get(error["type"], error["type"])
+    kind = _PROBLEM_CODES.get(error["type"], error["type"])
     if error["type"] == "json_invalid":
         return Problem(where, kind, f"The body is not JSON: {context.get('error')} at character {steps[0]}")
     if error["type"] in ("missing", "extra_forbidden"):
@@ -172,6 +175,19 @@ def _problem(error: Mapping[str, Any]) -> Problem:
     return Problem(path or where, kind, str(error["msg"]).removeprefix("Value error, "))
 
 
+def answer_of(error: ApiError | Conflict | Invalid | ValidationError) -> tuple[int, str, Sequence[Problem]]:
+    """Status, message and problems of the response that an exception leads to."""
+    match error:
+        case ApiError():
+            return error.status_code, str(error.detail), error.details
+        case Conflict():
+            return 409, str(error), ()
+        case Invalid():
+            return 400, str(error), error.problems
+    found = [_problem({**each, "loc": ("body", *each["loc"])}) for each in islice(error.errors(), MAX_PROBLEMS)]
+    return 400, "The request is not valid" if len(found) != 1 else found[0].message, found
+
+
 async def _conflict(request: Request, error: Exception) -> JSONResponse:
     return envelope(request, 409, str(error))
 
@@ -181,14 +197,14 @@ async def _invalid(request: Request, error: Exception) -> JSONResponse:
     return envelope(request, 400, str(error), details=error.problems)
 
 
-async def _prefect_away(request: Request, error: Exception) -> JSONResponse:
-    _log.warning("prefect away", reason=str(error))
-    return _away(request, "Prefect cannot be reached; try again in a moment")
+async def _prefect_unavailable(request: Request, error: Exception) -> JSONResponse:
+    _log.warning("prefect unreachable", reason=str(error))
+    return _unavailable(request, "Prefect cannot be reached; try again in a moment")
 
 
-async def _prefect_refuses(request: Request, error: Exception) -> JSONResponse:
+async def _prefect_refused(request: Request, error: Exception) -> JSONResponse:
     problem = Problem("deployment", "refused", str(error))
-    return envelope(request, 422, "Prefect does not take the pipeline as it is", details=[problem])
+    return envelope(request, 422, "Prefect rejected the pipeline", details=[problem])
 
 
 async def _database(request: Request, error: Exception) -> JSONResponse:
@@ -196,23 +212,23 @@ async def _database(request: Request, error: Exception) -> JSONResponse:
     state = getattr(error.orig, "sqlstate", None)
     if isinstance(error, DataError):
         return envelope(request, 400, "A value cannot be stored")
-    # without an SQLSTATE the server never answered; the classes are connection, resources, shutdown
+    # no SQLSTATE: the server did not respond; classes 08, 53 and 57P: connection, resources, shutdown
     if isinstance(error, OperationalError | InterfaceError) and (state is None or state[:3] in ("080", "530", "57P")):
-        return await _database_away(request, error)
+        return await _database_unavailable(request, error)
     if isinstance(error.orig, _TOO_SLOW):
-        _log.warning("query given up", kind=type(error.orig).__name__)
-        return _away(request, "The database took too long to answer; try again later or ask for less")
+        _log.warning("query timed out", kind=type(error.orig).__name__)
+        return _unavailable(request, "The database took too long to answer; try again later or ask for less")
     _log.error("database error", sqlstate=state, kind=type(error.orig).__name__)
     deadlock = isinstance(error.orig, psycopg.errors.DeadlockDetected | psycopg.errors.SerializationFailure)
     if deadlock:
-        return _away(request, "The database was busy; try again")
+        return _unavailable(request, "The database was busy; try again")
     return envelope(request, 500, "Something went wrong here")
 
 
-async def _database_away(request: Request, error: Exception) -> JSONResponse:
-    _log.warning("database away", kind=type(error).__name__)
-    return _away(request, "The database cannot be reached; try again in a moment")
+async def _database_unavailable(request: Request, error: Exception) -> JSONResponse:
+    _log.warning("database unreachable", kind=type(error).__name__)
+    return _unavailable(request, "The database cannot be reached; try again in a moment")
 
 
-def _away(request: Request, message: str) -> JSONResponse:
+def _unavailable(request: Request, message: str) -> JSONResponse:
     return envelope(request, 503, message, headers={"Retry-After": str(RETRY_AFTER_S)})

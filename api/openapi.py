@@ -1,4 +1,4 @@
-"""The OpenAPI document: what FastAPI knows of the routes, completed by what the guard and the middleware do to each."""
+"""The OpenAPI document: FastAPI's, completed with errors, examples, tags and text patterns."""
 
 from __future__ import annotations
 
@@ -9,26 +9,63 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 
-from api.errors import CODES, RETRY_AFTER_S, ErrorEnvelope
-from api.openapi_examples import EXAMPLES
+from headrace.api.errors import CODES, RETRY_AFTER_S, ErrorEnvelope
+from headrace.api.openapi_examples import EXAMPLES
 
 Document = dict[str, Any]
+
+TEXT = r"^[^\u0000]*$"
+_CONSTRAINTS = ("pattern", "enum", "const", "format")
+_NESTED = ("items", "additionalProperties", "contains", "not")
+_LISTS = ("anyOf", "oneOf", "allOf", "prefixItems")
+
+
+def add_text_patterns(document: Document) -> None:
+    """Adds the pattern to query parameters and to strings and keys in request bodies, in place."""
+    schemas = document["components"]["schemas"]
+    seen: set[str] = set()
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            for parameter in operation.get("parameters", ()):
+                if parameter["in"] == "query":
+                    _complete_schema(parameter["schema"], schemas, seen)
+            for content in operation.get("requestBody", {}).get("content", {}).values():
+                _complete_schema(content["schema"], schemas, seen)
+
+
+def _complete_schema(schema: Document, schemas: Document, seen: set[str]) -> None:
+    if "$ref" in schema:
+        name = schema["$ref"].rpartition("/")[2]
+        if name not in seen:
+            seen.add(name)
+            _complete_schema(schemas[name], schemas, seen)
+        return
+    if schema.get("type") == "string" and not any(word in schema for word in _CONSTRAINTS):
+        schema["pattern"] = TEXT
+    if isinstance(schema.get("additionalProperties"), dict):
+        schema.setdefault("propertyNames", {"pattern": TEXT})
+    inner = [schema[word] for word in _NESTED if isinstance(schema.get(word), dict)]
+    inner += [each for word in _LISTS for each in schema.get(word, ())]
+    inner += [*schema.get("properties", {}).values(), *schema.get("patternProperties", {}).values()]
+    for each in inner:
+        _complete_schema(each, schemas, seen)
+
 
 _METHODS = ("get", "post", "put", "patch", "delete")
 
 _REASONS = {
-    400: "The request is malformed or not valid; `details` say where and how to mend it",
-    401: "No key, or one that is unknown, revoked or expired",
+    400: "The request is malformed or not valid; `details` say where and how to fix it",
+    401: "No API key, or one that is unknown, revoked or expired",
     403: "The key's role may not do this, or the key belongs to another tenant than the one named",
-    404: "There is no such object, or it is another tenant's",
+    404: "The object does not exist, or belongs to another tenant",
     408: "The body did not arrive in time",
-    409: "The change contradicts what is stored",
+    409: "The change conflicts with the stored state",
     413: "The body is too large",
     415: "The body is not JSON",
-    422: "A well-formed request that the state of the object forbids",
-    429: "The key has made too many requests",
-    500: "A fault of ours",
-    503: "Prefect or the database is away; nothing was changed",
+    422: "The request is well-formed, but the state of the object does not allow it",
+    429: "The key or its tenant has too many requests per minute or in progress, streams open or runs waiting",
+    500: "Internal error",
+    503: "Prefect or the database is unavailable, or too many requests are in progress; nothing was changed",
 }
 
 _ALWAYS = (401, 403, 429, 500, 503)
@@ -37,35 +74,37 @@ _OF_WRITES = (409, 422)
 
 _TAGS = {
     "pipelines": "Pipelines and the versions of their IR",
-    "pipeline IR": "The document of a pipeline, its versions, and what can be said of one before it runs",
+    "pipeline IR": "The document of a pipeline, its versions, and checks before it runs",
     "plans": "What a run would do",
-    "lineage": "Where the rows of a table came from",
-    "scheduler": "What runs by itself, and when",
-    "dlq": "Rows that failed and were kept",
-    "runs": "Runs of pipelines: started, watched, retried and cancelled",
+    "lineage": "The runs and sources that rows of a table came from",
+    "sources": "What the sources of pipelines are, and how far they were read",
+    "scheduler": "The state of schedules",
+    "dlq": "Rows in quarantine",
+    "runs": "Runs of pipelines: start, watch, retry, cancel",
     "connectors": "Where data comes from",
     "schemas": "The tables data goes to",
     "api-keys": "Keys of the tenant",
     "applied sets": "Which objects came from files (`headrace apply`)",
-    "audit": "Every write of the tenant, provably complete",
-    "health": "Whether the facade lives and works",
+    "audit": "Every write of the tenant, in a verifiable hash chain",
+    "health": "Health, readiness and metrics of the API",
 }
 
 _DESCRIPTION = """Pipelines as documents, run by Prefect, loaded exactly once.
 
-Every request carries an API key (`X-API-Key`, or as a bearer token), which belongs to one tenant and has one role:
-`x-roles` of an operation lists those that may use it. Every answer carries `X-Request-ID`; every failure is an
-`ErrorEnvelope`. Lists are paged by an opaque `cursor`. The IR of a pipeline has a JSON Schema of its own, at
-`/api/v1/ir/schema`."""
+Every request needs an API key (`X-API-Key`, or as a bearer token), which belongs to one tenant and has one role:
+`x-roles` of an operation lists the roles that may call it. Every response has `X-Request-ID`; every error is an
+`ErrorEnvelope`. Lists are paged by an opaque `cursor`. Limits of a key or tenant are answered 429 and limits of the
+server 503, with `Retry-After`. The server may also answer 400, 408, 431 or 503 before it has read a request's headers,
+and then closes the connection. The IR of a pipeline has its own JSON Schema, at `/api/v1/ir/schema`."""
 
 
 def operation_id(route: APIRoute) -> str:
-    """The name of the route's function: short, and what generated clients call their methods."""
+    """The name of the route's function, which generated clients use as method name."""
     return route.name
 
 
 def install(app: FastAPI) -> None:
-    """Makes the application give the completed document, put together once."""
+    """Makes the application serve the completed document, which is built once."""
     document: Document = {}
 
     def openapi() -> Document:
@@ -88,7 +127,7 @@ def _complete(app: FastAPI) -> Document:
     )
     components = document.setdefault("components", {})
     components.setdefault("headers", {})["RequestId"] = {
-        "description": "The request's id in the logs and the audit log: the client's own, when it sent a fit one",
+        "description": "The request's id in the logs and the audit log: the client's own, if it sent a valid one",
         "schema": {"type": "string"},
     }
     schemas = components.setdefault("schemas", {})
@@ -108,11 +147,12 @@ def _complete(app: FastAPI) -> Document:
     for name, example in EXAMPLES.items():
         schemas[name]["examples"] = [example]
     _close_maps(schemas)
+    add_text_patterns(document)
     return document
 
 
 def _close_maps(node: object) -> None:
-    """A map whose keys follow a pattern takes no others; pydantic refuses them, and forgets to say so."""
+    """Forbids keys that match no pattern: pydantic refuses them, but leaves that out of its schema."""
     if isinstance(node, dict):
         if "patternProperties" in node:
             node.setdefault("additionalProperties", False)
@@ -131,9 +171,9 @@ def _operations(document: Document) -> Iterator[tuple[str, str, Document]]:
 
 
 def _errors_of(method: str, path: str, operation: Document) -> set[int]:
-    """What the guard and the middleware may answer; a route declares what is its own."""
+    """Error statuses that GuardedRoute and middleware may return; a route declares further ones itself."""
     roles = operation.get("x-roles")
-    if roles is None:  # open to everybody
+    if roles is None:  # public
         return {500}
     statuses = set(_ALWAYS)
     if operation.get("parameters"):

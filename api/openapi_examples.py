@@ -1,41 +1,43 @@
-"""Examples of every shape in the OpenAPI document, from the resources.
+"""Examples of the schemas in the OpenAPI document, collected from the resources.
 
-Beside the models because FastAPI drops the nulls of examples that are given there.
+They are not declared on the models, because FastAPI drops nulls from examples given there.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-import api.api_keys.examples
-import api.audit.examples
-import api.connector_types.examples
-import api.connectors.examples
-import api.dlq.examples
-import api.ir.examples
-import api.lineage.examples
-import api.pipelines.examples
-import api.plans.examples
-import api.runs.examples
-import api.scheduler.examples
-import api.schema_fields.examples
-import api.schema_rows.examples
-import api.schemas.examples
+import headrace.api.api_keys.examples
+import headrace.api.audit.examples
+import headrace.api.connector_types.examples
+import headrace.api.connectors.examples
+import headrace.api.dlq.examples
+import headrace.api.ir.examples
+import headrace.api.lineage.examples
+import headrace.api.pipelines.examples
+import headrace.api.plans.examples
+import headrace.api.runs.examples
+import headrace.api.scheduler.examples
+import headrace.api.schema_fields.examples
+import headrace.api.schema_rows.examples
+import headrace.api.schemas.examples
+import headrace.api.sources.examples
 
 EXAMPLES: dict[str, Any] = {
-    **api.api_keys.examples.EXAMPLES,
-    **api.audit.examples.EXAMPLES,
-    **api.connector_types.examples.EXAMPLES,
-    **api.connectors.examples.EXAMPLES,
-    **api.dlq.examples.EXAMPLES,
-    **api.ir.examples.EXAMPLES,
-    **api.lineage.examples.EXAMPLES,
-    **api.pipelines.examples.EXAMPLES,
-    **api.plans.examples.EXAMPLES,
-    **api.runs.examples.EXAMPLES,
-    **api.scheduler.examples.EXAMPLES,
-    **api.schema_fields.examples.EXAMPLES,
-    **api.schema_rows.examples.EXAMPLES,
-    **api.schemas.examples.EXAMPLES,
+    **headrace.api.api_keys.examples.EXAMPLES,
+    **headrace.api.audit.examples.EXAMPLES,
+    **headrace.api.connector_types.examples.EXAMPLES,
+    **headrace.api.connectors.examples.EXAMPLES,
+    **headrace.api.dlq.examples.EXAMPLES,
+    **headrace.api.ir.examples.EXAMPLES,
+    **headrace.api.lineage.examples.EXAMPLES,
+    **headrace.api.pipelines.examples.EXAMPLES,
+    **headrace.api.plans.examples.EXAMPLES,
+    **headrace.api.runs.examples.EXAMPLES,
+    **headrace.api.scheduler.examples.EXAMPLES,
+    **headrace.api.schema_fields.examples.EXAMPLES,
+    **headrace.api.schema_rows.examples.EXAMPLES,
+    **headrace.api.schemas.examples.EXAMPLES,
+    **headrace.api.sources.examples.EXAMPLES,
 }
-"""By the name of the schema."""
+"""Examples by schema name."""

@@ -12,10 +12,10 @@ from typing import Annotated, Any, Generic, TypeVar
 
 from fastapi import Depends, Query
 
-from api.errors import ApiError, invalid
-from api.wire import Shown
-from catalog.models.base import TenantOwned
-from catalog.repositories import Page, Position
+from headrace.api.errors import ApiError, invalid
+from headrace.api.wire import ResponseModel
+from headrace.catalog.models.base import TenantOwned
+from headrace.catalog.repositories import Page, Position
 
 DEFAULT_LIMIT = 20
 MAX_LIMIT = 100
@@ -24,8 +24,8 @@ Item = TypeVar("Item")
 Stored = TypeVar("Stored", bound=TenantOwned)
 
 
-class Pagination(Shown):
-    """Where a page stands; `cursor` asks for the next one."""
+class Pagination(ResponseModel):
+    """Position of a page; `cursor` requests the next one."""
 
     total: int
     has_more: bool
@@ -33,7 +33,7 @@ class Pagination(Shown):
     cursor: str | None
 
 
-class PageOf(Shown, Generic[Item]):
+class PageOf(ResponseModel, Generic[Item]):
     """One page of a list."""
 
     data: list[Item]
@@ -42,7 +42,7 @@ class PageOf(Shown, Generic[Item]):
 
 @dataclass(frozen=True, slots=True)
 class PageRequest:
-    """Which page is asked for."""
+    """The requested page."""
 
     limit: int
     after: Position | None
@@ -51,7 +51,7 @@ class PageRequest:
 async def page_request(
     limit: Annotated[int, Query(ge=1, le=MAX_LIMIT)] = DEFAULT_LIMIT, cursor: Annotated[str | None, Query()] = None
 ) -> PageRequest:
-    """Reads `limit` and `cursor`; 400 for what they cannot be."""
+    """Reads `limit` and `cursor`. Raises ApiError 400 for an invalid cursor."""
     if cursor is None:
         return PageRequest(limit, None)
     match decode_cursor(cursor):
@@ -67,19 +67,19 @@ Paged = Annotated[PageRequest, Depends(page_request)]
 
 
 def page_of(page: Page[Stored], request: PageRequest, show: Callable[[Stored], Item]) -> PageOf[Item]:
-    """A page as it goes out."""
+    """The response for a page; `show` converts each item."""
     cursor = None if page.next is None else encode_cursor([page.next.created_at.isoformat(), page.next.id])
     pagination = Pagination(total=page.total, has_more=cursor is not None, limit=request.limit, cursor=cursor)
     return PageOf(data=[show(item) for item in page.items], pagination=pagination)
 
 
 def encode_cursor(position: Sequence[Any]) -> str:
-    """A place in a list as url-safe text."""
+    """A position in a list as URL-safe text."""
     return base64.urlsafe_b64encode(json.dumps(list(position)).encode()).decode().rstrip("=")
 
 
 def decode_cursor(cursor: str) -> object:
-    """The place a cursor means, of whatever shape. Raises the 400 of a bad cursor."""
+    """The position in a cursor, not validated. Raises ApiError 400 for a malformed cursor."""
     try:
         decoded: object = json.loads(base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True))
     except (binascii.Error, ValueError, RecursionError):
@@ -88,5 +88,5 @@ def decode_cursor(cursor: str) -> object:
 
 
 def bad_cursor() -> ApiError:
-    """A cursor nobody here gave out."""
+    """The 400 of a cursor that is not valid for the list."""
     return invalid("cursor", "bad_cursor", "The cursor is not one of this list", "start again without a cursor")

@@ -31,11 +31,11 @@ from pathlib import Path
 import httpx
 import psycopg
 
-from catalog.bootstrap import ensure_tenant, issue_key
-from catalog.engine import make_engine, upgrade
-from catalog.runs import RunStore
-from deployments.stack.ports import choose_port
-from deployments.stack.postgres import DISPOSABLE, EmbeddedPostgres, ensure_database
+from headrace.catalog.bootstrap import ensure_tenant, issue_key
+from headrace.catalog.engine import make_engine, upgrade
+from headrace.catalog.runs.store import RunStore
+from headrace.deployments.stack.database.server import DISPOSABLE, EmbeddedPostgres, ensure_database
+from headrace.deployments.stack.ports import choose_port
 
 PEPPER = secrets.token_urlsafe(32)
 ENCRYPTION_KEY = base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
@@ -109,7 +109,7 @@ def facade(folder: Path, pipelines: int) -> Iterator[tuple[str, str, str]]:
             connection.execute("VACUUM ANALYZE")  # as autovacuum has done by the time a catalog is this large
         port = choose_port("127.0.0.1", 0, "--port")
         settings = {"DATABASE_URL": url, "KEY_PEPPER": PEPPER, "ENCRYPTION_KEYS": ENCRYPTION_KEY, "PORT": str(port)}
-        command = [sys.executable, "-m", "uvicorn", "api.app:create_app", "--factory", "--no-access-log"]
+        command = [sys.executable, "-m", "headrace.api.server"]
         with (folder / "facade.log").open("wb") as log:
             process = subprocess.Popen(
                 [*command, "--port", str(port)],

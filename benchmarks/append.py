@@ -24,7 +24,8 @@ import psutil
 import psycopg
 
 from benchmarks.orders import TABLE, pipeline_ir, write_orders
-from deployments.stack.state import StackState
+from headrace.deployments.stack.database.installation import find_binaries
+from headrace.deployments.stack.state import StackState
 
 FIELDS = [
     {"name": "id", "dataType": "bigint"},
@@ -45,7 +46,7 @@ FIELDS = [
 @contextmanager
 def stack(folder: Path) -> Iterator[StackState]:
     """A stack of its own."""
-    command = [sys.executable, "-P", "-m", "deployments.cli"]
+    command = [sys.executable, "-P", "-m", "headrace.deployments.cli.app"]
     where = ["--data-dir", str(folder / "data")]
     subprocess.run([*command, "up", *where, "--port", "0", "--prefect-port", "0", "--detach"], check=True)
     try:
@@ -96,7 +97,8 @@ class Bench(httpx.Client):
         return progress["durationMs"] / 1000, peak
 
     def _process(self, run_id: str) -> int | None:
-        flow_run = httpx.get(f"{self.state.prefect_api_url}/flow_runs/{run_id.removeprefix('run_')}").json()
+        with self.state.prefect_api.client(30) as prefect:
+            flow_run = prefect.get(f"/flow_runs/{run_id.removeprefix('run_')}").json()
         found = str(flow_run.get("infrastructure_pid") or "").rpartition(":")[2]
         return int(found) if found.isdecimal() else None
 
@@ -110,14 +112,12 @@ def _memory(pid: int | None) -> float:
 
 def psql_copy(state: StackState, file: Path) -> float:
     """Seconds of `\\copy` of the raw file into a table of the same columns."""
-    import pgserver
-
-    psql = Path(pgserver.__file__).parent / "pginstall" / "bin" / "psql"
+    psql = find_binaries() / "psql"
     with psycopg.connect(state.database_url, autocommit=True) as connection:
-        connection.execute(f"DROP TABLE IF EXISTS raw_orders; CREATE TABLE raw_orders ({TABLE})")
+        connection.execute(f"DROP TABLE IF EXISTS public.raw_orders; CREATE TABLE public.raw_orders ({TABLE})")
         connection.execute("CHECKPOINT")
     started = time.perf_counter()
-    copy = f"\\copy raw_orders from '{file}' with (format csv, header)"
+    copy = f"\\copy public.raw_orders from '{file}' with (format csv, header)"
     subprocess.run([str(psql), state.database_url, "-qc", copy], check=True)
     return time.perf_counter() - started
 

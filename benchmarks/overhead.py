@@ -25,12 +25,12 @@ from uuid import uuid4
 
 import httpx
 
-from deployments.stack.state import StackState
+from headrace.deployments.stack.state import StackState
 
 _ROWS = 100
 _PATIENCE_S = 300.0
 
-_HEADRACE = [sys.executable, "-P", "-m", "deployments.cli"]
+_HEADRACE = [sys.executable, "-P", "-m", "headrace.deployments.cli.app"]
 
 
 def main() -> None:

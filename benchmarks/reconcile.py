@@ -14,19 +14,18 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import httpx
 from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 
-from catalog.engine import make_engine
-from catalog.models import Connector, Pipeline, new_id
-from catalog.repositories import TenantCatalog
-from deployments.orchestrator import Orchestrator
-from deployments.reconcile import Reconciler
-from deployments.stack.detached import start_detached, stop_detached
-from deployments.stack.layout import TENANT, Layout
-from deployments.stack.options import StackOptions
-from deployments.stack.state import StackState
+from headrace.catalog.engine import make_engine
+from headrace.catalog.models import Connector, Pipeline, new_id
+from headrace.catalog.repositories import TenantCatalog
+from headrace.deployments.prefect.orchestrator import Orchestrator
+from headrace.deployments.stack.detached import start_detached, stop_detached
+from headrace.deployments.stack.layout import TENANT, Layout
+from headrace.deployments.stack.options import StackOptions
+from headrace.deployments.stack.state import StackState
+from headrace.deployments.sync.reconciler import Reconciler
 
 
 def main(pipelines: int) -> None:
@@ -45,7 +44,7 @@ def main(pipelines: int) -> None:
 
 def measure(state: StackState, pipelines: int) -> None:
     engine = make_engine(state.database_url)
-    orchestrator = Orchestrator(state.prefect_api_url)
+    orchestrator = Orchestrator(state.prefect_api)
     reconciler = Reconciler(engine, orchestrator)
     save(engine, pipelines)
     timed(f"{pipelines} new pipelines, each with a schedule", lambda: settled(engine))
@@ -53,9 +52,9 @@ def measure(state: StackState, pipelines: int) -> None:
     timed("all in line: compare", reconciler.compare)
     timed("all in line: sweep", reconciler.sweep)
     lost = min(100, pipelines)
-    found = httpx.post(f"{state.prefect_api_url}/deployments/filter", json={"limit": lost}).json()
-    for deployment in found:
-        httpx.delete(f"{state.prefect_api_url}/deployments/{deployment['id']}").raise_for_status()
+    with state.prefect_api.client(30) as prefect:
+        for deployment in prefect.post("/deployments/filter", json={"limit": lost}).json():
+            prefect.delete(f"/deployments/{deployment['id']}").raise_for_status()
     timed(f"{lost} deployments deleted in Prefect: compare", reconciler.compare)
     timed(f"{lost} deployments deleted in Prefect: made again", lambda: settled(engine))
     orchestrator.close()

@@ -23,8 +23,8 @@ import psycopg
 
 from benchmarks.append import Bench, stack
 from benchmarks.orders import pipeline_ir, write_orders
-from deployments.stack.environment import base_environment, prefect_client_environment
-from deployments.stack.state import StackState
+from headrace.deployments.stack.environment import base_environment, prefect_client_environment
+from headrace.deployments.stack.state import StackState
 
 STOCK_ROUNDS = 3
 _PATIENCE_S = 120.0
@@ -68,14 +68,15 @@ def first_row(state: StackState, start: Callable[[], object]) -> float:
 def settled(state: StackState) -> None:
     """Waits until no run is on its way: runs of one pipeline wait for each other."""
     unfinished = {"flow_runs": {"state": {"type": {"any_": ["SCHEDULED", "PENDING", "RUNNING"]}}}}
-    while httpx.post(f"{state.prefect_api_url}/flow_runs/count", json=unfinished).json():
-        time.sleep(0.05)
+    with state.prefect_api.client(30) as prefect:
+        while prefect.post("/flow_runs/count", json=unfinished).json():
+            time.sleep(0.05)
 
 
 @contextmanager
 def stock_worker(state: StackState, folder: Path) -> Iterator[Callable[[str], None]]:
     """Prefect's process worker on a pool of its own; gives what starts a run of a pipeline there."""
-    environment = base_environment() | prefect_client_environment(folder / "stock", state.prefect_api_url)
+    environment = base_environment() | prefect_client_environment(folder / "stock", state.prefect_api)
     environment |= {
         "HEADRACE_DATABASE_URL": state.database_url,
         "HEADRACE_FILES_ROOT": str(state.files_root),
@@ -85,7 +86,7 @@ def stock_worker(state: StackState, folder: Path) -> Iterator[Callable[[str], No
     with (folder / "stock.log").open("wb") as log:
         worker = subprocess.Popen(command, env=environment, cwd=folder, stdout=log, stderr=subprocess.STDOUT)
     try:
-        with httpx.Client(base_url=state.prefect_api_url, timeout=30) as prefect:
+        with state.prefect_api.client(30) as prefect:
             while not online(prefect):
                 assert worker.poll() is None, (folder / "stock.log").read_text()
                 time.sleep(0.2)

@@ -23,14 +23,14 @@ import polars as pl
 import psycopg
 
 from benchmarks.orders import pipeline_ir, write_orders
-from catalog.run_records import ConnectorRecord, RunPipeline
-from connectors.base import Resume
-from deployments.stack.postgres import EmbeddedPostgres, ensure_database
-from flows.resume import Continuation
-from flows.runtime.execute import Execution
-from flows.runtime.execute import run_in_threads as run
-from flows.runtime.job import Job
-from flows.runtime.prepare import prepare
+from headrace.catalog.runs.records import ConnectorRecord, RunPipeline
+from headrace.connectors.target import Resume
+from headrace.deployments.stack.database.server import EmbeddedPostgres, ensure_database
+from headrace.flows.resume.continuation import Continuation
+from headrace.flows.runtime.execute import Execution
+from headrace.flows.runtime.execute import run_in_threads as run
+from headrace.flows.runtime.job import Job
+from headrace.flows.runtime.prepare import prepare
 
 _COLUMNS = (
     "id bigint PRIMARY KEY, customer integer, email text, name text, city text, amount numeric, "
@@ -39,7 +39,7 @@ _COLUMNS = (
 
 
 class Silence:
-    """A journal nobody reads."""
+    """A recorder nobody reads."""
 
     def rejected(self, stage: int, partition: int, node: str, cells: pl.DataFrame, *, warning: bool) -> None:
         raise SystemExit(f"rows were refused: {cells.head(1).rows()}")

@@ -1,1 +1,1 @@
-"""What Headrace remembers: tenants, keys, connectors, schemas, pipelines, IR versions, and what every run did."""
+"""The catalog: tenants, keys, connectors, schemas, pipelines, IR versions and runs, in PostgreSQL."""

@@ -1,8 +1,9 @@
-"""The connection to the database: engines from libpq URLs, and the migrations that prepare the schema `headrace`."""
+"""SQLAlchemy engines from libpq URLs, and the migrations of the schema `headrace`."""
 
 from __future__ import annotations
 
 import select
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.exc import InvalidatePoolError
 
-from catalog.authorship import attribute
+from headrace.catalog.audit.author import attach_author
+from headrace.catalog.security.database_roles import grant
 
 SCHEMA = "headrace"
 """The catalog's schema, so that `public` is the user's."""
@@ -23,15 +25,23 @@ _MIGRATION_LOCK = 0x68656164  # "head"
 _CONNECT_TIMEOUT_S = 5
 
 
-def make_engine(url: str, *, pool_size: int = 10, query_timeout_s: float = 0) -> Engine:
-    """An engine on psycopg 3 for a libpq URL (`postgresql://user@host/db`, socket directories and all).
+def make_engine(
+    url: str,
+    *,
+    pool_size: int = 10,
+    query_timeout_s: float = 0,
+    pool_timeout_s: float = _CONNECT_TIMEOUT_S,
+    opened: Callable[..., psycopg.Connection[Any]] = psycopg.connect,
+) -> Engine:
+    """Returns an engine on psycopg 3 for a libpq URL (`postgresql://user@host/db`, socket directories included).
 
-    libpq itself reads the URL, so everything libpq understands works. An engine must not cross a fork. A statement that
-    takes longer than `query_timeout_s`, or waits for a lock half as long, is given up; 0 waits for ever.
+    libpq parses the URL. An engine must not be used across a fork. A statement that takes longer than
+    `query_timeout_s`, or waits for a lock half as long, is cancelled; 0 sets no limit. `opened` opens a connection like
+    `psycopg.connect`. When all connections are in use, a checkout waits for up to `pool_timeout_s`.
     """
 
-    def connect() -> psycopg.Connection[tuple[object, ...]]:
-        connection = psycopg.connect(url, connect_timeout=_CONNECT_TIMEOUT_S, application_name="headrace")
+    def connect() -> psycopg.Connection[Any]:
+        connection = opened(url, connect_timeout=_CONNECT_TIMEOUT_S, application_name="headrace")
         if query_timeout_s:
             connection.execute(
                 "SELECT set_config('statement_timeout', %s, false), set_config('lock_timeout', %s, false)",
@@ -45,18 +55,18 @@ def make_engine(url: str, *, pool_size: int = 10, query_timeout_s: float = 0) ->
         creator=connect,
         pool_size=pool_size,
         max_overflow=pool_size,
-        pool_timeout=_CONNECT_TIMEOUT_S,
-        pool_use_lifo=True,  # few connections stay warm instead of all lukewarm
-        hide_parameters=True,  # values are the users' data: never in a log
+        pool_timeout=pool_timeout_s,
+        pool_use_lifo=True,  # reuses few connections, which stay warm
+        hide_parameters=True,  # values are users' data and must not be logged
     )
     event.listen(engine, "checkout", _refuse_closed)
-    attribute(engine)
+    attach_author(engine)
     return engine
 
 
 def _refuse_closed(connection: psycopg.Connection[Any], *_: object) -> None:
-    """Makes the pool replace its connections when the server has closed this one: it can be read although nothing was
-    asked. Costs no round trip, as a ping before every use would."""
+    """Makes the pool replace its connections if the server has closed this one, which is then readable without a query.
+    Unlike a ping before every use, this costs no round trip."""
     poll = select.poll()
     poll.register(connection.fileno(), select.POLLIN)
     if connection.closed or poll.poll(0):
@@ -64,21 +74,23 @@ def _refuse_closed(connection: psycopg.Connection[Any], *_: object) -> None:
 
 
 def upgrade(url: str, revision: str = "head") -> None:
-    """Brings the catalog to a migration, the newest unless told; all of it or nothing. Concurrent calls wait for each
+    """Migrates the catalog to a revision, by default the newest, in one transaction. Concurrent calls wait for each
     other."""
     engine = make_engine(url)
     try:
         with engine.begin() as connection:
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
-            connection.execute(text(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}"))
+            if connection.scalar(text("SELECT to_regnamespace(:schema) IS NULL"), {"schema": SCHEMA}):
+                connection.execute(text(f"CREATE SCHEMA {SCHEMA}"))
             command.upgrade(_config(connection), revision)
+            grant(connection)
     finally:
         engine.dispose()
 
 
 def downgrade(url: str, revision: str) -> None:
-    """Takes the catalog back to an earlier migration (`base`: to none), for an earlier release; all of it or nothing.
-    What only the later ones could keep is lost."""
+    """Migrates the catalog back to an earlier revision (`base`: none), for an earlier release, in one transaction. Data
+    that only later revisions store is lost."""
     engine = make_engine(url)
     try:
         with engine.begin() as connection:
@@ -89,7 +101,7 @@ def downgrade(url: str, revision: str) -> None:
 
 
 def current(url: str) -> str | None:
-    """The migration the database stands at; None when it has none."""
+    """Returns the current revision of the database; None without one."""
     engine = make_engine(url)
     try:
         return current_of(engine)
@@ -98,18 +110,18 @@ def current(url: str) -> str | None:
 
 
 def current_of(engine: Engine) -> str | None:
-    """`current` on an engine that is already there."""
+    """Returns the current revision of the database of an engine; None without one."""
     with engine.connect() as connection:
         return MigrationContext.configure(connection, opts={"version_table_schema": SCHEMA}).get_current_revision()
 
 
 def revisions() -> list[str]:
-    """The migrations this release knows, newest first."""
+    """Returns the revisions of this release, newest first."""
     return [script.revision for script in ScriptDirectory.from_config(_config(None)).walk_revisions()]
 
 
 def head() -> str | None:
-    """The newest migration this release knows."""
+    """Returns the newest revision of this release."""
     return ScriptDirectory.from_config(_config(None)).get_current_head()
 
 

@@ -1,18 +1,25 @@
-"""What the catalog refuses, as exceptions with a text for a person."""
+"""The exceptions of the catalog, with messages for people."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ir.problems import Problem
+from headrace.ir.problems import Problem
 
 
 class Conflict(Exception):
-    """The change contradicts what is stored (a name that is taken)."""
+    """The change conflicts with what is stored (a name that is taken)."""
+
+
+class LimitReached(Conflict):
+    """The tenant has reached a limit."""
+
+    def __init__(self, limit: str, most: int, what: str) -> None:
+        super().__init__(f"There are {most} {what}, the limit of HEADRACE_MAX_{limit.upper()}")
 
 
 class Invalid(Exception):
-    """The object cannot be stored as asked; `problems` say where and why."""
+    """The object is invalid; `problems` say where and why."""
 
     def __init__(self, message: str, problems: Sequence[Problem]) -> None:
         super().__init__(message)
@@ -28,7 +35,7 @@ class NoIr(Exception):
 
 
 class StaleVersion(Conflict):
-    """The IR was changed by somebody else since it was read; `newest` is the version there is now (0: none)."""
+    """The IR was changed since it was read; `newest` is its newest version (0: none)."""
 
     def __init__(self, newest: int) -> None:
         super().__init__(f"The IR has changed since: its newest version is {newest}")

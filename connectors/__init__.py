@@ -1,0 +1,86 @@
+"""Connectors: where rows come from, and the PostgreSQL that they go to.
+
+For authors of connectors these names are public, and `headrace.testing.SourceConformance` tests what they write. They
+are imported when they are used: the document and the command line do without polars.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from headrace.connectors.connector import Connection, Connector, Context, DatasetName, Found, Surroundings
+    from headrace.connectors.errors import SourceError
+    from headrace.connectors.source import (
+        ROW,
+        Batch,
+        Bound,
+        Closing,
+        Discovery,
+        Fitting,
+        Incremental,
+        Partition,
+        Position,
+        Restart,
+        Source,
+        StreamFound,
+        Wanted,
+        numbered_from,
+    )
+    from headrace.connectors.specs.base import ClosedConfig, Config
+
+_HOMES = {
+    "connector": ("Connection", "Connector", "Context", "DatasetName", "Found", "Surroundings"),
+    "errors": ("SourceError",),
+    "source": (
+        "ROW",
+        "Batch",
+        "Bound",
+        "Closing",
+        "Discovery",
+        "Fitting",
+        "Incremental",
+        "Partition",
+        "Position",
+        "Restart",
+        "Source",
+        "StreamFound",
+        "Wanted",
+        "numbered_from",
+    ),
+    "specs.base": ("ClosedConfig", "Config"),
+}
+
+__all__ = [  # noqa: RUF022 (by where they are)
+    "Connection",
+    "Connector",
+    "Context",
+    "DatasetName",
+    "Found",
+    "Surroundings",
+    "SourceError",
+    "ROW",
+    "Batch",
+    "Bound",
+    "Closing",
+    "Discovery",
+    "Fitting",
+    "Incremental",
+    "Partition",
+    "Position",
+    "Restart",
+    "Source",
+    "StreamFound",
+    "Wanted",
+    "numbered_from",
+    "ClosedConfig",
+    "Config",
+]
+
+
+def __getattr__(name: str) -> Any:
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(f"headrace.connectors.{home}"), name)
+    raise AttributeError(f"module 'headrace.connectors' has no attribute '{name}'")

@@ -1,60 +1,100 @@
-"""The source connectors by their IR name. A new connector is one module and one line in READY."""
+"""The connectors by name. A built-in one is one line in BUILT_IN; others come by the entry-point group
+`headrace.connectors`, each a `Connector`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from functools import partial
-from pathlib import Path
-from typing import Any, Protocol
+from collections.abc import Mapping
+from functools import cache
+from importlib.metadata import entry_points
+from typing import Any
 
-from pydantic import BaseModel
+from headrace.connectors.connector import Connector, Context, Found
+from headrace.connectors.errors import SourceError
+from headrace.connectors.files.delimited.dialect import near
+from headrace.connectors.files.local.local_fs import LOCAL_FS
+from headrace.connectors.files.local.uploads import CSV_UPLOAD
+from headrace.connectors.network.deadline import run_within
+from headrace.connectors.snowflake.connector import SNOWFLAKE
+from headrace.connectors.source import Source, StreamFound
+from headrace.connectors.specs import SOURCE_NAMES
+from headrace.connectors.sql.mysql.connector import MYSQL
+from headrace.connectors.sql.postgresql.connector import POSTGRESQL
+from headrace.connectors.stores.http.connector import HTTP_PULL
+from headrace.connectors.stores.object_store.azure import AZURE_BLOB
+from headrace.connectors.stores.object_store.gcs import GCS_FILES
+from headrace.connectors.stores.object_store.s3 import S3_FILES
+from headrace.connectors.stores.sftp.connector import SFTP
+from headrace.connectors.unimplemented import UnimplementedSource
+from headrace.ir.problems import Problem
 
-from connectors.base import Source, SourceError
-from connectors.catalogue import SOURCE_NAMES
-from connectors.coming_soon import ComingSoon
-from connectors.files.arrival_config import arrival_problems
-from connectors.files.delimited.dialect import near
-from connectors.files.local_fs import LocalFiles
-from connectors.files.settings import FileSettings
-from ir.problems import Problem
-from ir.schema import Schema
+GROUP = "headrace.connectors"
+BUILT_IN: tuple[Connector, ...] = (
+    LOCAL_FS,
+    CSV_UPLOAD,
+    S3_FILES,
+    SFTP,
+    HTTP_PULL,
+    GCS_FILES,
+    AZURE_BLOB,
+    POSTGRESQL,
+    MYSQL,
+    SNOWFLAKE,
+)
 
 
-class SourceType(Protocol):
-    """What makes a Source from a node's config, its declared fields and the connector record's config."""
-
-    def __call__(
-        self, config: Mapping[str, Any], *, fields: Schema, files_root: Path, connection: Mapping[str, Any]
-    ) -> Source: ...
-
-
-READY: dict[str, SourceType] = {"local_fs": LocalFiles}
-"""The connectors that read."""
-
-SOURCES: dict[str, SourceType] = {name: partial(ComingSoon, name) for name in SOURCE_NAMES} | READY
-"""Every connector a source node may name; what is registered and not ready gives no rows and says so."""
+@cache
+def connectors() -> Mapping[str, Connector]:
+    """Every connector by the name that source nodes use. A third party's cannot take the name of a built-in one."""
+    found = {each.name: each for each in BUILT_IN}
+    for point in entry_points(group=GROUP):
+        loaded = point.load()
+        if isinstance(loaded, Connector):
+            found.setdefault(loaded.name, loaded)
+    return found
 
 
-CONFIGS: dict[str, Callable[[Mapping[str, Any]], list[Problem]]] = {"local_fs": arrival_problems}
-"""What can be said of a source's config before anything is looked at, by connector."""
-
-SETTINGS: dict[str, type[BaseModel]] = {"local_fs": FileSettings}
-"""What a source's config may hold, by connector: for editors and the reference."""
+def readable() -> Mapping[str, Connector]:
+    """The connectors that read."""
+    return {name: each for name, each in connectors().items() if each.open is not None}
 
 
-def config_problems(connector: str, config: Mapping[str, Any]) -> list[Problem]:
+def source_names() -> frozenset[str]:
+    """Everything that a source node may name: what is registered and does not read yet says so when it is run."""
+    return SOURCE_NAMES | connectors().keys()
+
+
+def of_type(type_name: str) -> Connector | None:
+    """The connector that reads, or tries, connections of a type."""
+    return next((each for each in connectors().values() if type_name in each.types), None)
+
+
+def config_problems(name: str, config: Mapping[str, Any]) -> list[Problem]:
     """What is wrong with a source's config, as far as that shows when it is saved; paths begin with `config`."""
-    return CONFIGS[connector](config) if connector in CONFIGS else []
+    found = connectors().get(name)
+    return found.problems(config) if found is not None and found.open is not None else []
 
 
-def source_for(
-    connector: str, config: Mapping[str, Any], *, fields: Schema, files_root: Path, connection: Mapping[str, Any]
-) -> Source:
+def source_for(name: str, context: Context) -> Source:
     """The source of a node; raises SourceError(`unknown_connector`) with the nearest name."""
-    if connector not in SOURCES:
-        raise SourceError(
-            "unknown_connector",
-            f"There is no connector '{connector}'.",
-            near(connector, tuple(SOURCES)) or f"Use one of {', '.join(sorted(SOURCES))}.",
-        )
-    return SOURCES[connector](config, fields=fields, files_root=files_root, connection=connection)
+    if (found := readable().get(name)) is not None:
+        return found.source(context)
+    if name in source_names():
+        return UnimplementedSource(name, context)
+    known = sorted(source_names())
+    hint = near(name, tuple(known)) or f"Use one of {', '.join(known)}."
+    raise SourceError("unknown_connector", f"There is no connector '{name}'.", hint)
+
+
+def check(type_name: str, context: Context, *, seconds: float) -> Found:
+    """Tries a connection, to its end within so many seconds. Raises SourceError with a text for a person; `no_answer`
+    leaves a thread behind."""
+    found = of_type(type_name)
+    assert found is not None, "whoever asks has looked whether the type can be tried"
+    return run_within(seconds, lambda: found.tried(context))
+
+
+def listed(type_name: str, context: Context, text: str, *, seconds: float) -> list[StreamFound]:
+    """What a connection can be read for, those whose name contains a text, by name; `check`'s deadline and errors."""
+    found = of_type(type_name)
+    assert found is not None, "whoever asks has looked whether the type can be tried"
+    return run_within(seconds, lambda: found.listed(context, text))

@@ -4,43 +4,63 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable
+import os
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 
+import psycopg
 from prefect import State, Task, flow, get_client, get_run_logger, task
 from prefect._internal.control_listener import get_intent
 from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import FlowRun
 from prefect.context import FlowRunContext
-from prefect.exceptions import CancelledRun, TerminationSignal
-from prefect.states import Cancelled, Completed, Failed, Running
+from prefect.exceptions import Abort, CancelledRun, TerminationSignal
+from prefect.states import Cancelled, Completed, Failed, Running, Scheduled
 from prefect.tasks import exponential_backoff
+from prefect.utilities.engine import propose_state
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
 
-from catalog.credentials import CredentialsUnreadable
-from catalog.engine import make_engine
-from catalog.errors import NoIr, PipelineMissing
-from catalog.runs import RunStore
-from catalog.settings import settings
-from connectors.base import Resume, SourceError, TargetError
-from flows.asked import Asked, job_of, looked_at_again
-from flows.compile import Stage
-from flows.prefect.blocks import with_blocks
-from flows.prefect.cluster import cluster_of
-from flows.prefect.cluster_worker import Joined, joined
-from flows.prefect.telling import RunTelling
-from flows.runtime.anew import make_way
-from flows.runtime.arrival import Arrival, arrive
-from flows.runtime.catalog_journal import CatalogJournal
-from flows.runtime.execute import Execution, RunTotals
-from flows.runtime.job import Job
-from flows.runtime.limits import RunFailed
-from flows.runtime.locks import TargetLocks
-from flows.runtime.partition import Stopped
-from flows.runtime.prepare import prepare, stored_plan
-from flows.runtime.tally import AccountingError
-from flows.state_names import CANCELLED, COMPLETED_WITH_ERRORS, WAITING
+from headrace.catalog.errors import NoIr, PipelineMissing
+from headrace.catalog.runs.store import RunStore
+from headrace.catalog.security.credentials import CredentialsUnreadable
+from headrace.catalog.settings import settings
+from headrace.connectors.errors import SourceError, TargetError
+from headrace.connectors.postgresql.error_messages import error_message
+from headrace.connectors.source import Source
+from headrace.connectors.target import Resume
+from headrace.flows.catchup import Starts, WaitsForOlder
+from headrace.flows.compile import Stage
+from headrace.flows.prefect.blocks import with_blocks
+from headrace.flows.prefect.cluster.dispatch import cluster_of
+from headrace.flows.prefect.cluster.worker import JoinedRun, join_run
+from headrace.flows.prefect.database_retries import retrying_engine, with_database_retries
+from headrace.flows.prefect.final_state import FinalState
+from headrace.flows.prefect.lock_waits import cancel_lock_wait, report_lock_waits
+from headrace.flows.prefect.names import CANCELLED, COMPLETED_WITH_ERRORS, NOT_ITS_TURN, WAITING
+from headrace.flows.prefect.out_of_memory import MemoryGuard
+from headrace.flows.prefect.report import partition_message
+from headrace.flows.prefect.run_recorder import RunLogger
+from headrace.flows.prefect.run_reporter import RunReporter
+from headrace.flows.prefect.scheduled_runs import CHECKED_BY_WORKER, own_verdict
+from headrace.flows.resume.restage import drop_refused_rows
+from headrace.flows.run_job import RunRequest, open_job, refresh_job
+from headrace.flows.runtime.errors import RunFailed
+from headrace.flows.runtime.execute import Execution, RunTotals
+from headrace.flows.runtime.found_columns import RunSources
+from headrace.flows.runtime.input.file_arrival import Arrival, arrive
+from headrace.flows.runtime.job import Job
+from headrace.flows.runtime.memory.watch import explain_memory_errors
+from headrace.flows.runtime.partition import Stopped
+from headrace.flows.runtime.prepare import prepare
+from headrace.flows.runtime.run_recorder import CatalogRecorder
+from headrace.flows.runtime.stored_plan import stored_plan
+from headrace.flows.runtime.targets.locks import TargetLocks
+from headrace.flows.runtime.transform.row_counts import AccountingError
 
 EXPLAINED = (
     SourceError,
@@ -68,16 +88,18 @@ class InProcess:
 
 
 _LOOK_AGAIN_S = 0.5
+_TURN = timedelta(seconds=30)
+_OLDER_FIRST = "Waits until the older runs of its schedule have ended, because catchup is 'all'."
 
 _running: dict[str, InProcess] = {}
 """By run id: task parameters carry ids only."""
 
 
-async def _part_of(run_id: str, token: int | None) -> InProcess | Joined:
+async def _part_of(run_id: str, token: int | None) -> InProcess | JoinedRun:
     """The run as this process has it. `token` is given where the process may be one of a cluster."""
     if token is None or run_id in _running:
         return _running[run_id]
-    return await joined(run_id, token)
+    return await join_run(run_id, token)
 
 
 async def _worth_retrying(_task: Any, _task_run: Any, state: State[Any]) -> bool:
@@ -92,7 +114,7 @@ async def _worth_retrying(_task: Any, _task_run: Any, state: State[Any]) -> bool
     return False
 
 
-async def _done(running: InProcess | Joined, work: Callable[[], Resume]) -> Resume | None:
+async def _done(running: InProcess | JoinedRun, work: Callable[[], Resume]) -> Resume | None:
     """What came of the work; None when it was broken off because another part of the run has failed. Prefect would
     call that a crash, and tell it in the log twice, beside the one line that matters."""
     try:
@@ -103,6 +125,7 @@ async def _done(running: InProcess | Joined, work: Callable[[], Resume]) -> Resu
         raise
 
 
+_TOO_LATE = "Cancelled at the end of the run: what it loaded stays, and a retry goes on behind it."
 _BROKEN_OFF = "stopped, because another part of the run failed"
 
 
@@ -111,11 +134,12 @@ async def load_partition(run_id: str, stage: int, index: int, token: int | None 
     """One partition of one stage, in a thread: it continues behind what its ledger row says is committed."""
     running = await _part_of(run_id, token)
     execution = running.execution
-    done = await _done(running, lambda: execution.partition(execution.prepared.plan.stages[stage], index))
+    planned = execution.prepared.plan.stages[stage]
+    done = await _done(running, lambda: execution.partition(planned, index))
     if done is None:
         return Cancelled(message=_BROKEN_OFF)
-    message = f"{done.rows_loaded:,} rows loaded, {done.rows_failed:,} failed, {done.rows_skipped:,} skipped"
-    return Completed(message=f"{message} of {done.rows_done:,}", data=done)
+    held = [target for target, mode in execution.prepared.modes.items() if mode.publications()]
+    return Completed(message=partition_message(planned, done, held), data=done)
 
 
 @task(name="publish", persist_result=False, cache_policy=NO_CACHE, retry_condition_fn=_worth_retrying)
@@ -146,38 +170,75 @@ async def run_pipeline(
     """
     context = FlowRunContext.get()
     if context is None or context.flow_run is None:
-        raise RuntimeError("run_pipeline runs under Prefect; without it, use flows.runtime.execute")
+        raise RuntimeError("run_pipeline runs under Prefect; without it, use headrace.flows.runtime.execute")
+    asked = RunRequest(pipeline_id, tenant_id, ir_version, retry_of, parameters or {})
     run_id = f"run_{context.flow_run.id.hex}"
-    engine = make_engine(settings().database_url)
-    store = RunStore(engine)
     logger = get_run_logger()
+    engine = retrying_engine(settings().for_runs, run_id, logger.warning)
+    store = RunStore(engine)
+    if (
+        CHECKED_BY_WORKER not in os.environ
+        and (let_go := await _skipped_state(context.flow_run, run_id, asked, store)) is not None
+    ):
+        logger.info("%s", let_go.message)
+        return let_go
+    guard = MemoryGuard(context.flow_run.id, run_id, store, logger)
+    with guard.watching():
+        return await _run_to_end(context.flow_run, run_id, asked, engine, store, logger, guard)
+
+
+async def _skipped_state(flow_run: FlowRun, run_id: str, asked: RunRequest, store: RunStore) -> State[Any] | None:
+    """What the run ends as when its schedule lets it go; None when it starts. Raises Abort when it is to come again
+    because an older one of its schedule has not ended.
+
+    A worker of Headrace's has asked before it started the run; one of Prefect's own starts whatever is due.
+    """
+    async with get_client() as client:
+        verdict = await own_verdict(client, flow_run)
+        if isinstance(verdict, Starts) or store.begun(run_id):
+            return None
+        if isinstance(verdict, WaitsForOlder):
+            later = datetime.now(UTC) + _TURN
+            state: State[Any] = Scheduled(scheduled_time=later, name=NOT_ITS_TURN, message=_OLDER_FIRST)
+            await propose_state(client, state, flow_run_id=flow_run.id)
+            raise Abort(_OLDER_FIRST)
+    await with_database_retries(open_job, store, run_id, asked, tell=get_run_logger().warning)  # makes it known
+    store.skipped(run_id, verdict.message)
+    return Cancelled(message=verdict.message)
+
+
+async def _run_to_end(
+    flow_run: FlowRun,
+    run_id: str,
+    asked: RunRequest,
+    engine: Engine,
+    store: RunStore,
+    logger: RunLogger,
+    guard: MemoryGuard,
+) -> State[Any]:
     arrival: Arrival | None = None
-    telling: RunTelling | None = None
+    telling: RunReporter | None = None
+    conclusion = FinalState(flow_run)
+    status, missed = "", ""
+    done: State[Any]
     try:
-        asked = Asked(pipeline_id, tenant_id, ir_version, retry_of, parameters or {})
-        job = await asyncio.to_thread(with_blocks, job_of(store, run_id, asked))
-        telling = RunTelling(context.flow_run, job, store=store, engine=engine, api_url=settings().api_url)
+        job = await with_database_retries(open_job, store, run_id, asked, tell=logger.warning)
+        job = await asyncio.to_thread(with_blocks, job)
+        guard.telling = telling = RunReporter(flow_run, job, store=store, engine=engine, api_url=settings().api_url)
         await telling.begins(logger)
-        journal = telling.journal(logger)
-        arrival = await _arrived(store, run_id, job, journal)
+        recorder = telling.recorder(logger)
+        arrival = await _arrived(store, run_id, job, recorder)
         if arrival.missed is not None:
-            store.finished(run_id, status="completed", failure_reason=None)
-            await telling.ended("completed", logger, missed=arrival.missed.sentence)
-            return Completed(message=arrival.missed.sentence)
-        job = arrival.job
-        locks = TargetLocks(job)
-        try:
-            await _take_tables(store, run_id, locks, journal)
-            # Another attempt of the same chain may have had the tables until now: what it committed is known only here.
-            job = await asyncio.to_thread(looked_at_again, store, job, asked)
-            execution = await asyncio.to_thread(_planned, store, job, journal, locks)
-            async with telling.progress(execution.prepared, logger):
-                totals = await _run(run_id, execution, store)
-        finally:
-            locks.release()
-        await asyncio.to_thread(arrival.completed)
+            status, done, missed = "completed", Completed(message=arrival.missed.sentence), arrival.missed.sentence
+        else:
+            totals, sources = await _loaded(store, run_id, asked, arrival.job, recorder, telling, logger)
+            await asyncio.to_thread(arrival.completed, sources)
+            status, done = _ends_as(totals)
+        worked_until = await telling.reports(status, logger, missed=missed)
+        if not await conclusion.agreed(done):
+            return await _cancelled(run_id, store, telling, logger)
     except EXPLAINED as error:
-        reason = str(error) if arrival is None else arrival.failed(error)
+        reason = _without_secrets(telling, str(error) if arrival is None else arrival.failed(error))
         logger.error("%s", reason)
         store.log(run_id, "run", reason)
         store.finished(run_id, status="failed", failure_reason=reason)
@@ -186,22 +247,61 @@ async def run_pipeline(
         return Failed(message=reason)
     except BaseException as error:
         # A cancelled or killed run, or a fault of Headrace: Prefect names the state, the catalog keeps the cause.
-        reason = _cause(error)
+        if await conclusion.stands():  # it was stopped, but not before Prefect had taken that it is complete
+            store.finished(run_id, status=status, failure_reason=None)
+            raise
+        reason = _without_secrets(telling, _cause(error))
         store.finished(run_id, status="failed", failure_reason=reason)
         if telling is not None:
-            await telling.broken_off("cancelled" if reason == CANCELLED else "failed", logger)
+            await telling.report_interruption("cancelled" if reason == CANCELLED else "failed", logger)
         raise
+    store.finished(run_id, status=status, failure_reason=None, at=worked_until)
+    await telling.ended(status, logger, missed=missed)
+    return conclusion.state
+
+
+async def _loaded(
+    store: RunStore,
+    run_id: str,
+    asked: RunRequest,
+    job: Job,
+    recorder: CatalogRecorder,
+    telling: RunReporter,
+    logger: RunLogger,
+) -> tuple[RunTotals, Mapping[str, Source]]:
+    """Loads what has arrived, with the tables for this run alone; also gives the sources, by node."""
+    locks = TargetLocks(job)
+    try:
+        await _take_tables(store, run_id, locks, recorder, logger.warning)
+        # Another attempt of the same chain may have had the tables until now: what it committed is known only here.
+        job = await with_database_retries(refresh_job, store, job, asked, tell=logger.warning)
+        with explain_memory_errors():
+            execution = await with_database_retries(_planned, store, job, recorder, locks, tell=logger.warning)
+        async with telling.progress(execution.prepared, logger), report_lock_waits(job, recorder, _set_prefect_state):
+            try:
+                totals = await _run(run_id, execution, store)
+            finally:
+                await asyncio.to_thread(execution.prepared.close)
+        return totals, execution.prepared.sources
+    finally:
+        locks.release()
+
+
+def _ends_as(totals: RunTotals) -> tuple[str, State[Any]]:
     status = "completed_with_errors" if totals.failed else "completed"
-    store.finished(run_id, status=status, failure_reason=None)
-    await telling.ended(status, logger)
-    return Completed(
-        message=f"{totals.rows_out:,} rows loaded, {totals.failed:,} failed, {totals.skipped:,} skipped "
-        f"of {totals.rows_in:,}",
-        name=COMPLETED_WITH_ERRORS if totals.failed else "Completed",
-    )
+    message = f"{totals.rows_out:,} rows loaded, {totals.failed:,} failed, {totals.skipped:,} skipped"
+    name = COMPLETED_WITH_ERRORS if totals.failed else "Completed"
+    return status, Completed(message=f"{message} of {totals.rows_in:,}", name=name)
 
 
-async def _arrived(store: RunStore, run_id: str, job: Job, journal: CatalogJournal) -> Arrival:
+async def _cancelled(run_id: str, store: RunStore, telling: RunReporter, logger: RunLogger) -> State[Any]:
+    """The run had done everything when Prefect had taken that it was to be cancelled: that counts."""
+    store.finished(run_id, status="failed", failure_reason=CANCELLED)
+    await telling.report_interruption("cancelled", logger)
+    return Cancelled(message=_TOO_LATE)
+
+
+async def _arrived(store: RunStore, run_id: str, job: Job, recorder: CatalogRecorder) -> Arrival:
     """What has arrived for the run. While it waits the run is `pending`; in Prefect its state is named Waiting."""
     waited = False
 
@@ -209,42 +309,46 @@ async def _arrived(store: RunStore, run_id: str, job: Job, journal: CatalogJourn
         nonlocal waited
         if not waited:
             store.waits(run_id)
-            await _tell_prefect(Running(name=WAITING, message=reason))
+            await _set_prefect_state(Running(name=WAITING, message=reason))
             waited = True
 
-    arrival = await arrive(job, journal, waits)
+    arrival = await arrive(job, recorder, waits)
     if waited:
-        await _tell_prefect(Running())
+        await _set_prefect_state(Running())
     return arrival
 
 
-async def _take_tables(store: RunStore, run_id: str, locks: TargetLocks, journal: CatalogJournal) -> None:
+async def _take_tables(
+    store: RunStore, run_id: str, locks: TargetLocks, recorder: CatalogRecorder, tell: Callable[[str], None]
+) -> None:
     """Returns when no other run disturbs this one in its tables. Meanwhile the run is `pending` and says for whom it
     waits; in Prefect its state is named Waiting."""
     told: str | None = None
-    while (reason := await asyncio.to_thread(locks.acquire)) is not None:
+    while (reason := await with_database_retries(locks.acquire, tell=tell)) is not None:
         if reason != told:
             store.waits(run_id)
-            await _tell_prefect(Running(name=WAITING, message=reason))
-            journal.log("run", reason)  # last: who reads it finds the run waiting wherever they look next
+            await _set_prefect_state(Running(name=WAITING, message=reason))
+            recorder.log("run", reason)  # last: who reads it finds the run waiting wherever they look next
             told = reason
         await asyncio.sleep(_LOOK_AGAIN_S)
     if told is not None:
-        await _tell_prefect(Running())
+        await _set_prefect_state(Running())
 
 
-async def _tell_prefect(state: State[Any]) -> None:
+async def _set_prefect_state(state: State[Any]) -> None:
     context = FlowRunContext.get()
     assert context is not None
     assert context.flow_run is not None
     async with get_client() as client:
-        await client.set_flow_run_state(context.flow_run.id, state, force=True)
+        # Not forced: a run that is being cancelled stays so.
+        await client.set_flow_run_state(context.flow_run.id, state)
 
 
-def _planned(store: RunStore, job: Job, journal: CatalogJournal, locks: TargetLocks) -> Execution:
+def _planned(store: RunStore, job: Job, recorder: CatalogRecorder, locks: TargetLocks) -> Execution:
     """Plans the run, and stores its plan once nothing is left that is counted by another."""
-    execution = Execution(prepare(job), journal, locks)
-    make_way(job, journal)
+    sources = RunSources(store.sources, job, lambda told: recorder.log("extract", told, warning=True))
+    execution = Execution(prepare(job, found=sources.found), recorder, locks)
+    drop_refused_rows(job, recorder)
     prepared = execution.prepared
     store.started(
         job.run_id,
@@ -253,7 +357,16 @@ def _planned(store: RunStore, job: Job, journal: CatalogJournal, locks: TargetLo
         plan=stored_plan(prepared),
         partitions=[(stage.index, p.index, p.rows) for stage in prepared.plan.stages for p in stage.partitions],
     )
+    sources.planned()
     return execution
+
+
+async def _begin(execution: Execution) -> None:
+    try:
+        await asyncio.to_thread(execution.begin)
+    except BaseException:
+        cancel_lock_wait(execution.prepared.job)  # the process ends when its threads have
+        raise
 
 
 async def _run(run_id: str, execution: Execution, store: RunStore) -> RunTotals:
@@ -262,7 +375,7 @@ async def _run(run_id: str, execution: Execution, store: RunStore) -> RunTotals:
     prepared = execution.prepared
     retry = prepared.ir.error_handling.retry
     at_once = asyncio.Semaphore(prepared.execution.parallelism)
-    await asyncio.to_thread(execution.begin)
+    await _begin(execution)
 
     async def one(work: Task[[str, int, int], Any], name: str, piece: str, number: int, index: int) -> Resume:
         async with at_once:
@@ -318,6 +431,10 @@ async def _run(run_id: str, execution: Execution, store: RunStore) -> RunTotals:
                     one(publish_rows, load.publication_name, load.publication_name + piece, load.number, index)
                     for load, index, piece in publications
                 )
+            except BaseException:
+                execution.stop()
+                cancel_lock_wait(prepared.job)  # else the pool does not end before the lock is had
+                raise
             finally:
                 execution.stop()
                 del _running[run_id]
@@ -330,9 +447,17 @@ def _first_cause(errors: BaseExceptionGroup[BaseException]) -> BaseException:
     return next((error for error in causes if isinstance(error, EXPLAINED)), (causes or [*errors.exceptions])[0])
 
 
+def _without_secrets(telling: RunReporter | None, reason: str) -> str:
+    return reason if telling is None else telling.without_secrets(reason)
+
+
 def _cause(error: BaseException) -> str:
     if isinstance(error, asyncio.CancelledError | TerminationSignal):
         if get_intent() == "cancel":
             return CANCELLED
         return "The run's process was told to stop, as when its worker shuts down; a retry goes on behind its ledger"
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{type(error).__name__}: {error.strerror}"  # where on the server is not for whom it is told
+    if isinstance(error, psycopg.Error | SQLAlchemyError):
+        return f"The database failed: {error_message(error)}"
     return f"{type(error).__name__}: {error}"

@@ -1,7 +1,7 @@
-"""The Pipeline IR: one typed JSON document per pipeline, parsed with every problem at once."""
+"""The Pipeline IR: one typed JSON document per pipeline, and a parser that reports all problems at once."""
 
-from ir.document import PipelineIR
-from ir.parse import ParseResult, parse_ir
-from ir.problems import Problem
+from headrace.ir.document import PipelineIR
+from headrace.ir.parsing.parser import ParseResult, parse_ir
+from headrace.ir.problems import Problem
 
 __all__ = ["ParseResult", "PipelineIR", "Problem", "parse_ir"]

@@ -1,4 +1,4 @@
-"""What changed between two IR documents: an RFC 6902 patch for programs, a few words per node for people."""
+"""The difference of two IR documents: an RFC 6902 patch for programs, a short description per node for people."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MAX_SHOWN = 60
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What happened to one node; `node` is None for the rest of the document (schedule, metadata, error handling)."""
+    """The change of one node; `node` is None for the rest of the document (schedule, metadata, error handling)."""
 
     node: str | None
     change: ChangeKind
@@ -25,14 +25,15 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class IrDiff:
-    """`patch` applied to the first document gives the second; `changes` is the same for people. Both empty: equal."""
+    """`patch` turns the first document into the second; `changes` describes it for people. Both are empty for equal
+    documents."""
 
     patch: list[dict[str, Any]]
     changes: tuple[Change, ...]
 
 
 def ir_diff(before: Mapping[str, Any], after: Mapping[str, Any]) -> IrDiff:
-    """The difference of two documents that parse as IR."""
+    """Compares two documents that parse as IR."""
     patch: list[dict[str, Any]] = jsonpatch.make_patch(before, after).patch
     return IrDiff(patch, tuple(_changes(before, after)))
 
@@ -77,7 +78,7 @@ def _details(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[st
 
 
 def _within(key: str, before: Any, after: Any) -> Iterator[str]:
-    """One level deeper where that reads better: the members of a list, the settings of an object."""
+    """Describes the change of a list by its items and of an object by its keys, other values as a whole."""
     if isinstance(before, list) and isinstance(after, list):
         old, new = set(map(_text, before)), set(map(_text, after))
         added = [each for each in after if _text(each) not in old]

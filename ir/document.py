@@ -7,10 +7,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints
 
-from ir.base import Doc
-from ir.limits import MAX_NODES
-from ir.nodes import Node
-from ir.schedule import Schedule
+from headrace.ir.base import Doc
+from headrace.ir.nodes import Node
+from headrace.ir.parsing.limits import MAX_NODES
+from headrace.ir.schedules.schedule import Schedule
 
 
 class Metadata(Doc):

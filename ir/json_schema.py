@@ -1,6 +1,6 @@
-"""The JSON Schema of the document, made of its models: for editors, and for whoever checks a document without us.
+"""The JSON Schema of the document, made from its models: for editors, and for checks without Headrace.
 
-It takes whatever the parser's first phase takes. It cannot say what the second phase and the compiler look at: ids,
+It accepts what the models accept. It does not cover what the parser's structural checks and the compiler check: ids,
 inputs, columns, types.
 """
 
@@ -14,8 +14,8 @@ from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, JsonSchemaValue
 from pydantic_core import CoreSchema
 
-from ir.document import PipelineIR
-from ir.rules.forms import FORMS, rule_pattern
+from headrace.ir.document import PipelineIR
+from headrace.ir.rules.syntax import FORMS, rule_pattern
 
 SCHEMA_ID = "urn:headrace:pipeline-ir:1.0"
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -24,7 +24,7 @@ Schema = dict[str, Any]
 
 
 def document_schema() -> Schema:
-    """The schema of a pipeline document (JSON Schema 2020-12). A new object at every call."""
+    """Returns the schema of a pipeline document (JSON Schema 2020-12), a new object at every call."""
     schema = schema_of(PipelineIR)
     rule = schema["$defs"]["RowRule"]["properties"]["rule"]
     rule |= {"pattern": rule_pattern(), "examples": [form.example for form in FORMS.values()]}
@@ -33,7 +33,7 @@ def document_schema() -> Schema:
 
 
 def schema_of(model: type[BaseModel]) -> Schema:
-    """The schema of a model as a document writes it, with `$defs`, without a dialect."""
+    """Returns the schema of a model by its JSON names, with `$defs` and without `$schema`."""
     schema = model.model_json_schema(by_alias=True, mode="validation", schema_generator=_Generator)
     _tidy(schema)
     return schema
@@ -50,7 +50,7 @@ class _Generator(GenerateJsonSchema):
 
     def tagged_union_schema(self, schema: Any) -> JsonSchemaValue:
         made = super().tagged_union_schema(schema)
-        made.pop("discriminator", None)  # OpenAPI's; the members' `const` says as much to everybody
+        made.pop("discriminator", None)  # an OpenAPI keyword; the members' `const` says the same
         made["oneOf"] = [inner for each in made["oneOf"] for inner in each.get("oneOf", [each])]
         return made
 
@@ -70,7 +70,7 @@ def _tidy(schema: object) -> None:
     if "title" in schema and "properties" in schema:
         schema["title"] = title_of(schema)
     if schema.get("default", "") is None or isinstance(schema.get("default"), dict | list):
-        del schema["default"]  # nothing that an editor should write
+        del schema["default"]  # editors would insert it
     if "patternProperties" in schema:
         schema.setdefault("additionalProperties", False)
     _place_lengths(schema)
@@ -80,7 +80,7 @@ def _tidy(schema: object) -> None:
 
 
 def _place_lengths(node: Schema) -> None:
-    """The length of a list is in items, also where it was asked for around a shorter form of the list."""
+    """Moves lengths of a list to `minItems` and `maxItems`, also where a Shorthand wraps the list."""
     lengths = {key: node[key] for key in ("minLength", "maxLength") if key in node}
     lists = [each for each in (node, *node.get("anyOf", ())) if each.get("type") == "array"]
     if lengths and lists:
@@ -90,13 +90,13 @@ def _place_lengths(node: Schema) -> None:
 
 
 def plain_text(docstring: str) -> str:
-    """A docstring as paragraphs of one line each."""
+    """Returns a docstring as paragraphs of one line each."""
     paragraphs = re.split(r"\n\s*\n", inspect.cleandoc(docstring))
     return "\n\n".join(" ".join(each.split()) for each in paragraphs)
 
 
 def title_of(schema: Schema) -> str:
-    """What people call a model: the value that tells it apart (`geo_resolve`), else its name in words."""
+    """Returns the title of a model: its discriminator value (`geo_resolve`), else its name in words."""
     for tag in ("provider", "kind", "type"):
         constant = schema["properties"].get(tag, {}).get("const")
         if isinstance(constant, str):

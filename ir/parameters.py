@@ -6,18 +6,18 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ir.problems import Problem, nearest
+from headrace.ir.problems import Problem, nearest
 
 ParameterValue = str | int | float | bool
 
 _PLACEHOLDER = re.compile(r"\{\{\s*([A-Za-z_][A-Za-z0-9_]{0,99})\s*\}\}")
 
 
-def fill_in(
+def fill_parameters(
     document: Mapping[str, Any], parameters: Mapping[str, ParameterValue]
 ) -> tuple[dict[str, Any], list[Problem]]:
-    """The document with the placeholders of its sources' configs replaced, and a problem for each that has no value and
-    for each value that nothing asks for (a misspelt name must not run with the wrong data)."""
+    """Returns the document with the placeholders in its sources' configs replaced, and a problem for each placeholder
+    without a value and each unused value (a misspelt name must not run with the wrong data)."""
     problems: list[Problem] = []
     used: set[str] = set()
     nodes: list[Any] = []

@@ -1,4 +1,4 @@
-"""What is wrong with a document, said so that a person can mend it."""
+"""Problems of a document: path, code, message and hint."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 MAX_PROBLEMS = 200
-"""More than these are cut: nobody mends by page five, and a hostile document must not cost memory."""
+"""The largest number of reported problems: a hostile document must not cost memory."""
 
 _LONGEST_WORD, _MOST_NAMES = 200, 2_000
-"""A hint is not worth more work than that."""
+"""Above these, the nearest name is not searched for: it would take too long."""
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One fault: where (`nodes[2].ops[0].expression`), a stable code, a sentence, and how to mend it (may be empty)."""
+    """One problem: its path (`nodes[2].ops[0].expression`), a stable code, a message, and a hint how to fix it (may be
+    empty)."""
 
     path: str
     code: str
@@ -28,12 +29,13 @@ class Problem:
     hint: str = ""
 
     def as_dict(self) -> dict[str, str]:
-        """The shape of `error.details[]` in the REST contract."""
+        """Returns the problem as an item of `error.details[]` in the REST API."""
         return asdict(self)
 
 
 def nearest(word: object, choices: Iterable[str]) -> str:
-    """A hint that names the choice closest to `word`, or all of them when none is close; empty without choices."""
+    """Returns a hint with the choice closest to `word`, or with the first 30 choices if none is close; empty without
+    choices."""
     names = sorted(choices)
     if not names:
         return ""
@@ -44,6 +46,6 @@ def nearest(word: object, choices: Iterable[str]) -> str:
 
 
 def fault(code: str, message: str, hint: str = "") -> PydanticCustomError:
-    """An error for validators to raise; `parse_ir` turns it into a Problem at the place of the value."""
-    # Braces are pydantic's placeholders, so texts that may hold some travel in the context.
+    """Returns an error for validators to raise; `parse_ir` turns it into a Problem at the path of the value."""
+    # Braces are placeholders in pydantic's templates, so texts that may have some are passed in the context.
     return PydanticCustomError(code, "{text}", {"text": message, "hint": hint})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import shutil
 import signal
@@ -10,31 +11,60 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import httpx
 import psutil
 import psycopg
 import pytest
+import typer.testing
 from hypothesis import HealthCheck, settings
 
-from deployments.stack.environment import base_environment
-from deployments.stack.postgres import DISPOSABLE, EmbeddedPostgres, ensure_database
-from deployments.stack.process import die_with_parent
-from deployments.stack.state import StackState
+from headrace.deployments.prefect.api import PrefectApi
+from headrace.deployments.stack.database.server import DISPOSABLE, EmbeddedPostgres, ensure_database
+from headrace.deployments.stack.environment import base_environment
+from headrace.deployments.stack.process import die_with_parent
+from headrace.deployments.stack.state import StackState
+from tests.databases import Roles, in_public, new_copy
+from tests.distribution import arrange, scheduler
+from tests.effort import examples
 
 if TYPE_CHECKING:
+    from prefect.client.orchestration import SyncPrefectClient
+
+    from tests.connectors.snowflake.double import Double
+    from tests.connectors.stores.cutting import Cutting
+    from tests.connectors.stores.gcs_server import GcsServer
+    from tests.connectors.stores.ssh_server import SshServer
     from tests.object_store import ObjectStore
 
-HEADRACE = (sys.executable, "-P", "-m", "deployments.cli")
+HEADRACE = (sys.executable, "-P", "-m", "headrace.deployments.cli.app")
 _STACK_SECONDS = 150
 _MEMORY, _ENOUGH_BYTES = Path("/dev/shm"), 4 * 1024**3
 
 
 # No test is timed, not even in making up its data: the machine may be busy.
-settings.register_profile("headrace", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile(
+    "headrace", deadline=None, max_examples=examples(100), suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("headrace")
+
+# A `CliRunner` builds all commands at each call, which takes longer than most of them.
+typer.testing._get_command = functools.cache(typer.main.get_command)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if hasattr(config, "workerinput"):
+        arrange(items)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    return scheduler(config, log)
 
 
 def pytest_collection_finish() -> None:
@@ -78,9 +108,12 @@ GRANT USAGE ON SCHEMA public TO PUBLIC;
 
 
 @pytest.fixture
-def database_url(postgres_server: EmbeddedPostgres) -> str:
-    """The libpq URL of an empty database for this test alone: always the same one, emptied (making one takes a hundred
-    times as long)."""
+def superuser_url(postgres_server: EmbeddedPostgres, request: pytest.FixtureRequest) -> str:
+    """The libpq URL of a database for this test alone, always the same one: empty, or as `roles` or `migrated` have it
+    where the test uses these. Of the superuser: for setting up, and for a server whose only role is a superuser."""
+    if {"roles", "migrated"} & set(request.fixturenames):
+        roles: Roles = request.getfixturevalue("roles")
+        return roles.superuser
     ensure_database(postgres_server.url("postgres"), "headrace_test")
     url = postgres_server.url("headrace_test")
     with psycopg.connect(url, autocommit=True) as connection:
@@ -90,6 +123,71 @@ def database_url(postgres_server: EmbeddedPostgres) -> str:
         )
         connection.execute(_EMPTIED)
     return url
+
+
+@pytest.fixture
+def roles(postgres_server: EmbeddedPostgres, request: pytest.FixtureRequest) -> Roles:
+    """The database under the roles of the product, with nothing in it, or with what `migrated` says."""
+    return new_copy(postgres_server, "headrace_test", migrated="migrated" in request.fixturenames)
+
+
+@pytest.fixture
+def migrated(roles: Roles) -> Roles:
+    """The database of the test, with a catalog at the newest migration that nothing is in."""
+    return roles
+
+
+@pytest.fixture
+def database_url(roles: Roles) -> str:
+    """The libpq URL under which the runs of the tenant `default` meet their tables. Names that a test does not qualify
+    are in `public`, which the product's own sessions do not look into."""
+    return in_public(roles.tenant)
+
+
+@pytest.fixture
+def owner_url(roles: Roles) -> str:
+    """The libpq URL of the empty database under the login of migrations."""
+    return roles.owner
+
+
+@pytest.fixture(scope="session")
+def ssh_server() -> Iterator[SshServer]:
+    """One SFTP server; every test has an account of its own."""
+    from tests.connectors.stores.ssh_server import SshServer
+
+    server = SshServer()
+    try:
+        yield server
+    finally:
+        server.close()
+
+
+@pytest.fixture(scope="session")
+def azurite_server() -> Iterator[Cutting]:
+    """One emulator of Azure's blobs; every test has a prefix of its own."""
+    from tests.connectors.stores.cutting import Cutting
+    from tests.connectors.stores.emulators import azurite
+
+    with azurite() as port:
+        server = Cutting(port)
+        try:
+            yield server
+        finally:
+            server.close()
+
+
+@pytest.fixture(scope="session")
+def gcs_server() -> Iterator[GcsServer]:
+    """One emulator of Google's objects; every test has a prefix of its own."""
+    from tests.connectors.stores.emulators import fake_gcs
+    from tests.connectors.stores.gcs_server import GcsServer
+
+    with fake_gcs() as port:
+        server = GcsServer(port)
+        try:
+            yield server
+        finally:
+            server.close()
 
 
 @pytest.fixture(scope="session")
@@ -104,6 +202,16 @@ def object_store() -> Iterator[ObjectStore]:
         store.close()
 
 
+@pytest.fixture(scope="session")
+def snowflake_double(pytestconfig: pytest.Config) -> Iterator[Double]:
+    """A double of a Snowflake account, whose program is installed once into pytest's cache."""
+    from tests.connectors.snowflake.double import double
+
+    assert pytestconfig.cache is not None
+    with double(pytestconfig.cache.mkdir("doubles")) as account:
+        yield account
+
+
 @dataclass(frozen=True)
 class RunningStack:
     """A whole stack: where it can be reached, and the folder it lives in."""
@@ -114,21 +222,49 @@ class RunningStack:
     api_key: str
     prefect_url: str
     prefect_api_url: str
+    prefect_auth_string: str
     database_url: str
     files_root: Path
     pid: int
+    prefect: httpx.Client
+    """Prefect's API as its owner sees it; paths are relative to it: `stack.prefect.get("/ready")`."""
+
+    @property
+    def prefect_api(self) -> PrefectApi:
+        """Prefect's API, for what of ours asks it."""
+        return PrefectApi(self.prefect_api_url, self.prefect_auth_string)
+
+    @property
+    def prefect_settings(self) -> dict[Any, Any]:
+        """The same for Prefect's own clients in this process, for `temporary_settings`."""
+        from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL
+
+        return {PREFECT_API_URL: self.prefect_api_url, PREFECT_API_AUTH_STRING: self.prefect_auth_string}
+
+    def prefect_client(self) -> SyncPrefectClient:
+        """A client of Prefect's own."""
+        from prefect.client.orchestration import SyncPrefectClient
+
+        return SyncPrefectClient(self.prefect_api_url, auth_string=self.prefect_auth_string)
 
 
 @pytest.fixture(scope="session")
 def stack() -> Iterator[RunningStack]:
     """The real whole stack, started as a user starts it: PostgreSQL, Prefect, a worker and the facade."""
+    with started_stack() as running:
+        yield running
+
+
+@contextmanager
+def started_stack(**environment: str) -> Iterator[RunningStack]:
+    """A stack of its own, with these variables in its environment; it is stopped at the end."""
     folder = Path(tempfile.mkdtemp(prefix="headrace-stack-"))
     log = folder / "up.log"
     with log.open("wb") as output:
         supervisor = subprocess.Popen(
             [*HEADRACE, "up", "--data-dir", str(folder / "data"), "--port", "0", "--prefect-port", "0"],
             cwd=folder,
-            env=base_environment(),
+            env=base_environment() | environment,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -137,7 +273,9 @@ def stack() -> Iterator[RunningStack]:
         )
     try:
         state = _wait_for(folder / "data" / "stack.json", supervisor, log)
-        yield RunningStack(folder / "data", **{name: getattr(state, name) for name in StackState.__dataclass_fields__})
+        known = {name: getattr(state, name) for name in StackState.__dataclass_fields__}
+        with state.prefect_api.client(30) as prefect:
+            yield RunningStack(folder / "data", **known, prefect=prefect)
     finally:
         supervisor.terminate()
         try:

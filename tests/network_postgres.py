@@ -12,7 +12,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from deployments.stack.postgres import DISPOSABLE, EmbeddedPostgres
+from headrace.deployments.stack.database.server import DISPOSABLE, EmbeddedPostgres
 
 _HBA = "local all all trust\nhost all all 127.0.0.1/32 scram-sha-256\n"
 

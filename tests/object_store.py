@@ -36,14 +36,14 @@ class ObjectStore:
             "AWS_SECRET_ACCESS_KEY": SECRET,
             "AWS_REGION": "us-east-1",
         }
-        client = boto3.client(
+        self.client = boto3.client(
             "s3",
             endpoint_url=self.environment["AWS_ENDPOINT_URL"],
             aws_access_key_id="headrace",
             aws_secret_access_key=SECRET,
             region_name="us-east-1",
         )
-        client.create_bucket(Bucket=BUCKET)
+        self.client.create_bucket(Bucket=BUCKET)
 
     def url(self) -> str:
         """A prefix for one test."""

@@ -111,7 +111,7 @@ class Api(httpx.Client):
     def deployment(self) -> str:
         """The id of the pipeline's deployment in Prefect."""
         tagged = {"deployments": {"tags": {"all_": [f"pipeline:{self.pipeline}"]}}}
-        [deployment] = httpx.post(f"{self.stack.prefect_api_url}/deployments/filter", json=tagged, timeout=30).json()
+        [deployment] = self.stack.prefect.post("/deployments/filter", json=tagged, timeout=30).json()
         return str(deployment["id"])
 
 

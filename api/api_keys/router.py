@@ -6,24 +6,24 @@ from typing import Annotated
 
 from fastapi import Query
 
-from api.api_keys import service
-from api.api_keys.schemas import CreatedKey, CreateKey, KeyPage, RevokeKey
-from api.auth import allow, guarded_router
-from api.context import Context
-from api.pagination import Paged
+from headrace.api.api_keys import service
+from headrace.api.api_keys.schemas import CreatedKey, CreateKey, KeyPage, RevokeKey
+from headrace.api.context import Context
+from headrace.api.pagination import Paged
+from headrace.api.requests.auth import allow, guarded_router
 
 router = guarded_router("api-keys")
 
 
 @router.get("/api-keys", openapi_extra=allow("admin"))
 def list_api_keys(context: Context, page: Paged) -> KeyPage:
-    """The tenant's keys, newest first, without those that were revoked."""
+    """The tenant's keys that are not revoked, newest first."""
     return service.list_keys(context, page)
 
 
 @router.post("/api-keys", status_code=201, openapi_extra=allow("admin"))
 def create_api_key(context: Context, body: CreateKey | None = None) -> CreatedKey:
-    """Issues a key. This answer is the only place that ever shows it."""
+    """Issues a key. Only this response contains the key itself."""
     return service.create_key(context, body or CreateKey())
 
 
@@ -31,5 +31,5 @@ def create_api_key(context: Context, body: CreateKey | None = None) -> CreatedKe
 def revoke_api_key(
     context: Context, key_id: Annotated[str, Query(alias="id", max_length=200)], body: RevokeKey | None = None
 ) -> None:
-    """Revokes a key for good."""
+    """Revokes a key permanently."""
     service.revoke_key(context, key_id, body.reason if body is not None else None)

@@ -1,4 +1,4 @@
-"""The shapes of an API key on the wire."""
+"""Request and response models of API keys."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from typing import Annotated, Any
 
 from pydantic import AwareDatetime, ConfigDict, Field, StringConstraints
 
-from api.pagination import PageOf
-from api.wire import Body, Name, Shown, Timestamp
-from catalog.keys import Role
+from headrace.api.pagination import PageOf
+from headrace.api.wire import Name, RequestModel, ResponseModel, Timestamp
+from headrace.catalog.security.api_keys import Role
 
 WARNING = "Store this key securely. It will not be shown again."
 
@@ -22,8 +22,8 @@ _EXAMPLE: dict[str, Any] = {
 }
 
 
-class KeyItem(Shown):
-    """A key as it may be shown: never the key itself."""
+class KeyItem(ResponseModel):
+    """A key without the secret itself."""
 
     id: str
     name: str
@@ -35,13 +35,13 @@ class KeyItem(Shown):
 
 
 class KeyPage(PageOf[KeyItem]):
-    """A page of the keys that are not revoked; `total` is that of `pagination`."""
+    """A page of the keys that are not revoked; `total` is the same as in `pagination`."""
 
     total: int
 
 
-class CreatedKey(Shown):
-    """A new key, in the one answer that has it in the clear."""
+class CreatedKey(ResponseModel):
+    """A new key, in the only response that contains it in plain text."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -59,8 +59,8 @@ class CreatedKey(Shown):
     warning: str = WARNING
 
 
-class CreateKey(Body):
-    """A key to be. Without a role it may only read."""
+class CreateKey(RequestModel):
+    """A new key. The default role may only read."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -73,8 +73,8 @@ class CreateKey(Body):
     expires_at: AwareDatetime | None = None
 
 
-class RevokeKey(Body):
-    """Why a key is revoked."""
+class RevokeKey(RequestModel):
+    """The reason for revoking a key."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"reason": "the laptop was lost"}]})
 

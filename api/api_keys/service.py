@@ -1,21 +1,21 @@
-"""What API keys can do: be issued, listed and revoked."""
+"""Operations on API keys: issue, list, revoke."""
 
 from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
 
-from api.api_keys.schemas import CreatedKey, CreateKey, KeyItem, KeyPage
-from api.context import RequestContext
-from api.errors import invalid, not_found
-from api.pagination import PageRequest, page_of
-from catalog.repositories.keys import NOT_REVOKED
+from headrace.api.api_keys.schemas import CreatedKey, CreateKey, KeyItem, KeyPage
+from headrace.api.context import RequestContext
+from headrace.api.errors import invalid, not_found
+from headrace.api.pagination import PageRequest, page_of
+from headrace.catalog.repositories.api_keys import NOT_REVOKED
 
 
 def create_key(context: RequestContext, body: CreateKey) -> CreatedKey:
-    """Issues a key of the tenant; 400 for one that has expired already."""
+    """Issues a key of the tenant. Raises ApiError 400 if `expiresAt` is in the past."""
     if body.expires_at is not None and body.expires_at <= datetime.now(UTC):
-        raise invalid("expiresAt", "in_the_past", "'expiresAt' has passed already", "give a time to come, or none")
+        raise invalid("expiresAt", "in_the_past", "'expiresAt' is in the past", "give a time in the future, or none")
     with context.catalog() as catalog:
         name = body.name or f"key-{time.time_ns() // 1_000_000}"
         issued, key = catalog.keys.issue(
@@ -41,8 +41,8 @@ def list_keys(context: RequestContext, request: PageRequest) -> KeyPage:
 
 
 def revoke_key(context: RequestContext, key_id: str, reason: str | None) -> None:
-    """The key is no longer valid: at once here, within seconds in other processes. 404 for one that is revoked."""
+    """Revokes a key: at once in this process, within seconds in others. Errors: 404, also if already revoked."""
     with context.catalog() as catalog:
         if not catalog.keys.revoke(key_id, reason):
             raise not_found("API key")
-    context.services.principals.forget(key_id)
+    context.services.key_cache.forget(key_id)

@@ -1,1 +1,1 @@
-"""What files own, over REST."""
+"""Applied sets over REST: the objects that a set of files owns (`headrace apply`)."""

@@ -1,9 +1,9 @@
-"""What applied sets can do: be read, and written as a whole."""
+"""Operations on applied sets: read and replace."""
 
 from __future__ import annotations
 
-from api.applied_sets.schemas import AppliedSetItem, PutAppliedSet
-from api.context import RequestContext
+from headrace.api.applied_sets.schemas import AppliedSetItem, PutAppliedSet
+from headrace.api.context import RequestContext
 
 
 def read_set(context: RequestContext, name: str) -> AppliedSetItem:
@@ -16,7 +16,7 @@ def read_set(context: RequestContext, name: str) -> AppliedSetItem:
 
 
 def put_set(context: RequestContext, name: str, body: PutAppliedSet) -> AppliedSetItem:
-    """Replaces what the set owns."""
+    """Replaces the objects of the set."""
     with context.catalog() as catalog:
         objects = [each.model_dump() for each in body.objects]
         stored = AppliedSetItem.model_validate(catalog.applied_sets.put(name, objects))

@@ -6,10 +6,10 @@ from typing import Annotated
 
 from fastapi import Query
 
-from api.audit import service
-from api.audit.schemas import AuditLogPage, AuditVerification
-from api.auth import allow, guarded_router
-from api.context import Context
+from headrace.api.audit import service
+from headrace.api.audit.schemas import AuditLogPage, AuditVerification
+from headrace.api.context import Context
+from headrace.api.requests.auth import allow, guarded_router
 
 router = guarded_router("audit")
 
@@ -28,5 +28,5 @@ def list_audit_logs(
 
 @router.get("/audit-logs/verify", response_model_exclude_unset=True, openapi_extra=allow("admin"))
 def verify_audit_logs(context: Context) -> AuditVerification:
-    """Whether every entry of the tenant's log is still there and unchanged."""
+    """Verifies that every entry of the tenant's log exists and is unchanged."""
     return service.verify(context)

@@ -1,4 +1,4 @@
-"""The shapes of the audit log on the wire."""
+"""Response models of the audit log."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict
 
-from api.wire import Shown, Timestamp
-from catalog.repositories.audit import BrokenReason
+from headrace.api.wire import ResponseModel, Timestamp
+from headrace.catalog.audit.verification import LinkFault, SealFault
 
 
-class AuditLogItem(Shown):
-    """One write. `before` and `after` are the object's fields; secrets and long values are there as their SHA-256."""
+class AuditLogItem(ResponseModel):
+    """One write. `before` and `after` are the object's fields; secrets and long values are given as their SHA-256."""
 
     id: str
     action: str
@@ -31,8 +31,8 @@ class AuditLogItem(Shown):
     timestamp: Timestamp
 
 
-class AuditLogPage(Shown):
-    """A page of the log, newest first; pages count from 1."""
+class AuditLogPage(ResponseModel):
+    """A page of the log, newest first; pages are numbered from 1."""
 
     logs: list[AuditLogItem]
     total: int
@@ -40,16 +40,28 @@ class AuditLogPage(Shown):
     limit: int
 
 
-class AuditVerification(Shown):
-    """Whether the chain of the tenant's entries is whole; if not, where and how it is broken.
+class AuditVerification(ResponseModel):
+    """Whether the hash chain of the tenant's entries is intact; if not, where and how it is broken.
 
-    `hash_mismatch`: the entry was changed. `chain_link_mismatch`: an entry before it (or, at the last one, behind it)
-    is gone. Keep `headHash` elsewhere from time to time: it vouches for everything up to it.
+    `hash_mismatch`: the entry was changed. `chain_link_mismatch`: an entry before it (or, at the last one, after it) is
+    missing. The first `sealed` entries are sealed with a key that is not in the database; `brokenSeal` is
+    `seal_mismatch` when they differ from what was sealed, `tail_missing` or `seal_missing` when more was sealed than
+    exists, `seal_key_unknown` when the key is not available. Store `headHash` elsewhere from time to time: it proves
+    all entries up to it.
     """
 
     model_config = ConfigDict(
         json_schema_extra={
-            "examples": [{"intact": True, "verified": 128, "total": 128, "scanned": 128, "headHash": "9f86d081" * 8}]
+            "examples": [
+                {
+                    "intact": True,
+                    "verified": 128,
+                    "total": 128,
+                    "scanned": 128,
+                    "headHash": "9f86d081" * 8,
+                    "sealed": 128,
+                }
+            ]
         }
     )
 
@@ -58,5 +70,7 @@ class AuditVerification(Shown):
     total: int
     scanned: int
     head_hash: str
+    sealed: int
     broken_at_id: str | None = None
-    broken_reason: BrokenReason | None = None
+    broken_reason: LinkFault | None = None
+    broken_seal: SealFault | None = None

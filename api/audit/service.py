@@ -1,4 +1,4 @@
-"""What the audit log can do: be read, and be proven."""
+"""Operations on the audit log: list and verify."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from typing import Any
 
 from pydantic.alias_generators import to_camel
 
-from api.audit.schemas import AuditLogItem, AuditLogPage, AuditVerification
-from api.context import RequestContext
-from catalog.models import AuditEntry
+from headrace.api.audit.schemas import AuditLogItem, AuditLogPage, AuditVerification
+from headrace.api.context import RequestContext
+from headrace.api.errors import ApiError
+from headrace.catalog.models import AuditEntry
 
 
 def list_entries(
@@ -23,18 +24,30 @@ def list_entries(
 
 
 def verify(context: RequestContext) -> AuditVerification:
-    """Walks the tenant's whole chain."""
-    with context.catalog() as catalog:
-        found = catalog.audit.verify()
+    """Verifies the tenant's whole chain. Raises ApiError 503 when the witness cannot be read."""
+    sealer = context.services.audit_sealer
+    try:
+        with context.catalog() as catalog:
+            found = catalog.audit.verify(sealer.keys, sealer.witness)
+    except (OSError, ValueError) as error:
+        raise ApiError(503, f"The witness of the audit log cannot be read: {type(error).__name__}") from error
     shown = AuditVerification(
         intact=found.intact,
         verified=found.verified,
         total=found.total,
         scanned=found.scanned,
         head_hash=found.head_hash,
+        sealed=found.sealed,
     )
     if not found.intact:
-        shown.broken_at_id, shown.broken_reason = found.broken_at_id, found.broken_reason
+        shown.broken_at_id = found.broken_at_id
+        match found.broken_reason:
+            case "hash_mismatch" | "chain_link_mismatch" as link:
+                shown.broken_reason = link
+            case "tail_missing" | "seal_missing" as gone:
+                shown.broken_reason, shown.broken_seal = "chain_link_mismatch", gone
+            case "seal_mismatch" | "seal_key_unknown" as other:
+                shown.broken_reason, shown.broken_seal = "hash_mismatch", other
     return shown
 
 
@@ -68,5 +81,5 @@ def _shown(entry: AuditEntry) -> AuditLogItem:
 
 
 def _wire(facts: dict[str, Any] | None) -> dict[str, Any] | None:
-    """Columns under the names the resources have for them."""
+    """The fields with their names in the API."""
     return None if facts is None else {to_camel(name): value for name, value in facts.items()}

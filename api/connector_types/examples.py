@@ -1,4 +1,4 @@
-"""What is sent and answered, by the name of its schema; answers are real ones, shortened."""
+"""Examples of requests and responses by schema name; responses are real ones, shortened."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ EXAMPLES: dict[str, Any] = {
                 "title": "PostgreSQL",
                 "category": "database",
                 "description": "Tables of a PostgreSQL database.",
-                "status": "coming_soon",
+                "status": "ready",
                 "source": "postgresql",
                 "testable": True,
                 "authMethods": ["basic"],
@@ -27,7 +27,13 @@ EXAMPLES: dict[str, Any] = {
                             "x-address": True,
                         },
                         "port": {"maximum": 65535, "minimum": 1, "title": "Port", "type": "integer", "x-address": True},
-                        "database": {"maxLength": 2000, "minLength": 1, "title": "Database", "type": "string"},
+                        "database": {
+                            "maxLength": 2000,
+                            "minLength": 1,
+                            "title": "Database",
+                            "type": "string",
+                            "x-address": True,
+                        },
                         "sslmode": {
                             "default": "prefer",
                             "enum": ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"],

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from api.auth import READ, allow, guarded_router
-from api.connector_types import service
-from api.connector_types.schemas import ConnectorTypes
+from headrace.api.connector_types import service
+from headrace.api.connector_types.schemas import ConnectorTypes
+from headrace.api.requests.auth import READ, allow, guarded_router
 
 router = guarded_router("connectors")
 
 
 @router.get("/connector-types", openapi_extra=allow(*READ))
 def list_connector_types() -> ConnectorTypes:
-    """Every connector type with the JSON Schema of its config, and whether it reads yet."""
+    """All connector types with the JSON Schemas of their configs, and whether they can be read yet."""
     return service.list_connector_types()

@@ -1,17 +1,17 @@
-"""The shape of a connector type on the wire."""
+"""Response models of connector types."""
 
 from __future__ import annotations
 
 from typing import Any, Literal
 
-from api.wire import Shown
+from headrace.api.wire import ResponseModel
 
 Status = Literal["ready", "coming_soon"]
 
 
-class ConnectorTypeItem(Shown):
-    """A connector type. `source` is what an IR's source node calls it, `coming_soon` one whose pipelines can be built
-    and run but read no rows yet, `testable` one whose connection can be tried."""
+class ConnectorTypeItem(ResponseModel):
+    """A connector type. `source` is its name in an IR's source node. Pipelines of a `coming_soon` type can be built and
+    run, but read no rows yet. `testable` tells whether its connections can be tested."""
 
     type: str
     title: str
@@ -25,7 +25,7 @@ class ConnectorTypeItem(Shown):
     auth_config_schema: dict[str, Any]
 
 
-class ConnectorTypes(Shown):
-    """All of them."""
+class ConnectorTypes(ResponseModel):
+    """All connector types."""
 
     data: list[ConnectorTypeItem]

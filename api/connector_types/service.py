@@ -1,11 +1,10 @@
-"""Which connector types there are, and which of them read."""
+"""Lists the connector types and whether they are implemented."""
 
 from __future__ import annotations
 
-from api.connector_types.schemas import ConnectorTypeItem, ConnectorTypes
-from connectors.catalogue import CONNECTOR_TYPES, ConnectorType
-from connectors.probes import PROBES
-from connectors.registry import READY
+from headrace.api.connector_types.schemas import ConnectorTypeItem, ConnectorTypes
+from headrace.connectors.registry import of_type, readable
+from headrace.connectors.specs import CONNECTOR_TYPES, ConnectorType
 
 
 def list_connector_types() -> ConnectorTypes:
@@ -19,9 +18,9 @@ def _shown(known: ConnectorType) -> ConnectorTypeItem:
         title=known.title,
         category=known.category,
         description=known.summary,
-        status="ready" if known.source in READY else "coming_soon",
+        status="ready" if known.source in readable() else "coming_soon",
         source=known.source,
-        testable=known.name in PROBES,
+        testable=of_type(known.name) is not None,
         auth_methods=list(known.auth_methods),
         config_schema=known.config_schema,
         auth_config_schema=known.auth_schema,

@@ -4,15 +4,26 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import Query
+from fastapi import Query, Request, Response
 
-from api.auth import READ, WRITE, allow, guarded_router
-from api.connectors import service, testing
-from api.connectors.schemas import ConnectorItem, CreateConnector, TestConnector, TestResult, UpdateConnector
-from api.context import Context
-from api.pagination import Paged, PageOf
+from headrace.api.connectors import discovery, service, testing, uploads
+from headrace.api.connectors.schemas import (
+    ConnectorItem,
+    CreateConnector,
+    TestConnector,
+    TestResult,
+    UpdateConnector,
+    UploadedFile,
+    UploadedFiles,
+)
+from headrace.api.connectors.stream_schemas import StreamItem
+from headrace.api.context import Context
+from headrace.api.pagination import DEFAULT_LIMIT, MAX_LIMIT, Paged, PageOf
+from headrace.api.requests.auth import READ, WRITE, allow, guarded_router
 
 router = guarded_router("connectors")
+
+_NAME = 2000
 
 
 @router.get("/connectors", openapi_extra=allow(*READ))
@@ -29,7 +40,7 @@ def create_connector(context: Context, body: CreateConnector) -> ConnectorItem:
 
 @router.put("/connectors", openapi_extra=allow(*WRITE))
 def update_connector(context: Context, body: UpdateConnector) -> ConnectorItem:
-    """Changes a connector; what the body leaves out stays."""
+    """Updates a connector; omitted fields are unchanged."""
     return service.update_connector(context, body)
 
 
@@ -40,9 +51,9 @@ def delete_connector(context: Context, connector_id: Annotated[str, Query(alias=
 
 
 @router.post("/connectors/test", response_model_exclude_none=True, openapi_extra=allow(*WRITE))
-def test_connection(context: Context, body: TestConnector) -> TestResult:
-    """Tries a connection before it is stored."""
-    return testing.try_connection(context, body)
+async def test_connection(context: Context, request: Request, body: TestConnector) -> TestResult:
+    """Tests a connection that is not stored."""
+    return await testing.try_connection(context, request, body)
 
 
 @router.get("/connectors/{connector_id}", openapi_extra=allow(*READ))
@@ -51,7 +62,75 @@ def get_connector(context: Context, connector_id: str) -> ConnectorItem:
     return service.get_connector(context, connector_id)
 
 
+_FORM = {
+    "required": True,
+    "content": {
+        "multipart/form-data": {
+            "schema": {
+                "type": "object",
+                "required": ["file"],
+                "properties": {"file": {"type": "string", "format": "binary", "description": "The file"}},
+            }
+        }
+    },
+}
+
+
+@router.get("/connectors/{connector_id}/files", openapi_extra=allow(*READ))
+def list_files(context: Context, connector_id: str) -> UploadedFiles:
+    """The files that were uploaded to a connector of type `csv_upload`, by name."""
+    return UploadedFiles(data=uploads.list_files(context, connector_id))
+
+
+@router.post(
+    "/connectors/{connector_id}/files",
+    status_code=201,
+    responses={200: {"model": UploadedFile, "description": "The file already existed, or was replaced"}},
+    openapi_extra=allow(*WRITE) | {"requestBody": _FORM},
+)
+async def upload_file(
+    context: Context, request: Request, response: Response, connector_id: str, replace: bool = False
+) -> UploadedFile:
+    """Uploads one file. The same content under an existing name is answered 200; other content needs `replace`."""
+    file, new = await uploads.receive(context, request, connector_id, replace=replace)
+    response.status_code = 201 if new else 200
+    return file
+
+
+@router.delete("/connectors/{connector_id}/files/{name}", status_code=204, openapi_extra=allow(*WRITE))
+def delete_file(context: Context, connector_id: str, name: str) -> None:
+    """Deletes an uploaded file."""
+    uploads.delete_file(context, connector_id, name)
+
+
 @router.post("/connectors/{connector_id}/test", response_model_exclude_none=True, openapi_extra=allow(*WRITE))
-def test_connector(context: Context, connector_id: str) -> TestResult:
-    """Tries a stored connection; the outcome shows in `status`, `lastTestedAt` and `lastError`."""
-    return testing.try_connector(context, connector_id)
+async def test_connector(context: Context, request: Request, connector_id: str) -> TestResult:
+    """Tests a stored connection; the result is kept in `status`, `lastTestedAt` and `lastError`."""
+    return await testing.try_connector(context, request, connector_id)
+
+
+@router.get("/connectors/{connector_id}/streams", responses={422: {}}, openapi_extra=allow(*WRITE))
+async def list_streams(
+    context: Context,
+    request: Request,
+    connector_id: str,
+    text: Annotated[
+        str, Query(alias="filter", max_length=_NAME, description="A part of the name; of files, `folder/part`")
+    ] = "",
+    limit: Annotated[int, Query(ge=1, le=MAX_LIMIT)] = DEFAULT_LIMIT,
+    cursor: Annotated[str | None, Query()] = None,
+) -> PageOf[StreamItem]:
+    """What the connection can be read for, by name: tables and views, files and folders. It connects as a run would,
+    and changes nothing."""
+    return await discovery.list_streams(context, request, connector_id, text, limit, cursor)
+
+
+@router.get("/connectors/{connector_id}/stream", responses={422: {}}, openapi_extra=allow(*WRITE))
+async def get_stream(
+    context: Context,
+    request: Request,
+    connector_id: str,
+    name: Annotated[str, Query(min_length=1, max_length=_NAME, description="Its whole name, as `streams` has it")],
+) -> StreamItem:
+    """One thing that the connection can be read for, with its columns as a run would discover them."""
+    return await discovery.get_stream(context, request, connector_id, name)

@@ -1,4 +1,4 @@
-"""The shapes of a connector on the wire."""
+"""Request and response models of connectors."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
 
-from api.wire import Body, Description, Id, Name, Shown, Timestamp, omitted
-from connectors.base import SourceError
-from connectors.catalogue import CONNECTOR_TYPES
-from flows.block_references import PATTERN, WHOLE, BlockReference, is_reference, references
-from ir.problems import fault, nearest
+from headrace.api.wire import Description, Id, Name, RequestModel, ResponseModel, Timestamp, omitted
+from headrace.connectors.errors import SourceError
+from headrace.connectors.specs import CONNECTOR_TYPES
+from headrace.flows.prefect.block_references import PATTERN, WHOLE, BlockReference, is_reference, references
+from headrace.ir.problems import fault, nearest
 
 
-def _known(name: str) -> str:
+def _known_type(name: str) -> str:
     if name not in CONNECTOR_TYPES:
         raise fault("unknown_type", f"There is no connector type '{name}'", nearest(name, CONNECTOR_TYPES))
     return name
@@ -22,18 +22,22 @@ def _known(name: str) -> str:
 TypeName = Annotated[
     str,
     StringConstraints(min_length=1, max_length=64),
-    AfterValidator(_known),
+    AfterValidator(_known_type),
     WithJsonSchema({"type": "string", "enum": sorted(CONNECTOR_TYPES)}),
 ]
 AuthMethod = Annotated[str, StringConstraints(min_length=1, max_length=64)]
-Config = Annotated[dict[str, Any], Field(description="Settings that may be shown; GET /connector-types says which.")]
+_MAX_SETTINGS = 200
+Config = Annotated[
+    dict[str, Any],
+    Field(description="Settings without secrets; GET /connector-types lists them per type.", max_length=_MAX_SETTINGS),
+]
 
 
-def _all_from_block(value: object) -> object:
+def _whole_block(value: object) -> object:
     return {WHOLE: value} if is_reference(value) else value
 
 
-def _readable(credentials: dict[str, Any]) -> dict[str, Any]:
+def _valid_references(credentials: dict[str, Any]) -> dict[str, Any]:
     for reference in references(credentials).values():
         try:
             BlockReference.parse(reference)
@@ -43,18 +47,19 @@ def _readable(credentials: dict[str, Any]) -> dict[str, Any]:
 
 
 _AUTH_DESCRIPTION = (
-    "Credentials: encrypted at rest, write-only, never returned. A value, or all of it, may be "
-    "`prefect://<block type>/<block name>[/<field>]`: then it stands in a block of Prefect, is read anew by every run, "
-    "and is shown in `authReferences`."
+    "Credentials: encrypted at rest, write-only, never returned. A value, or the whole object, may be "
+    "`prefect://<block type>/<block name>[/<field>]`: it is then read from a Prefect block by every run, and the "
+    "reference is shown in `authReferences`."
 )
 AuthConfig = Annotated[
     dict[str, Any],
-    BeforeValidator(_all_from_block),
-    AfterValidator(_readable),
+    Field(max_length=_MAX_SETTINGS),
+    BeforeValidator(_whole_block),
+    AfterValidator(_valid_references),
     WithJsonSchema(
         {
             "anyOf": [
-                {"type": "object", "additionalProperties": True},
+                {"type": "object", "additionalProperties": True, "maxProperties": _MAX_SETTINGS},
                 {"type": "string", "pattern": PATTERN, "maxLength": 300},
             ],
             "description": _AUTH_DESCRIPTION,
@@ -71,8 +76,8 @@ _TEST_EXAMPLE: dict[str, Any] = {
 _EXAMPLE: dict[str, Any] = {"name": "Production database", **_TEST_EXAMPLE}
 
 
-class ConnectorItem(Shown):
-    """A connector without its credentials, which are never shown."""
+class ConnectorItem(ResponseModel):
+    """A connector without its credentials, which are never returned."""
 
     id: str
     name: str
@@ -83,8 +88,8 @@ class ConnectorItem(Shown):
     auth_references: dict[str, str] = Field(
         default_factory=dict,
         exclude_if=lambda found: not found,  # the documented shape has no such field
-        description="Only where credentials stand in blocks of Prefect: the blocks, by where their values belong; "
-        "`*` gives all of them.",
+        description="Only when credentials are in Prefect blocks: the references by credential; `*` is a block with "
+        "all credentials.",
     )
     status: str
     last_tested_at: Timestamp | None
@@ -95,10 +100,10 @@ class ConnectorItem(Shown):
     updated_at: Timestamp
 
 
-class TestConnector(Body):
-    """A connection to try that is not stored. `config` and its alias `connectionConfig` are merged."""
+class TestConnector(RequestModel):
+    """A connection to test without storing it. `config` and its alias `connectionConfig` are merged."""
 
-    __test__ = False  # pytest takes it for tests otherwise
+    __test__ = False  # else pytest collects it
     model_config = ConfigDict(json_schema_extra={"examples": [_TEST_EXAMPLE]})
 
     type: TypeName
@@ -117,10 +122,10 @@ class CreateConnector(TestConnector):
     description: Description | None = None
 
 
-class UpdateConnector(Body):
-    """Changes of a connector; what is left out stays. `config` and `authConfig` are replaced as a whole.
+class UpdateConnector(RequestModel):
+    """Changes of a connector; omitted fields are unchanged. `config` and `authConfig` are replaced as a whole.
 
-    The type cannot change. Credentials have to be given again where the change decides where they are sent.
+    The type cannot change. Credentials must be given again when the change affects where they are sent.
     """
 
     model_config = ConfigDict(
@@ -137,8 +142,23 @@ class UpdateConnector(Body):
     auth_config: AuthConfig = omitted()
 
 
-class TestResult(Shown):
-    """Whether the connection works, how long it took, and some of what is there."""
+class UploadedFile(ResponseModel):
+    """An uploaded file; `checksum` is the SHA-256 of its content in hexadecimal digits."""
+
+    name: str
+    size: int
+    checksum: str
+    uploaded_at: Timestamp
+
+
+class UploadedFiles(ResponseModel):
+    """The uploaded files of a connector."""
+
+    data: list[UploadedFile]
+
+
+class TestResult(ResponseModel):
+    """Whether the connection works, its latency, and a sample of what it found."""
 
     __test__ = False
 

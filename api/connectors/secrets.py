@@ -1,21 +1,28 @@
-"""What in a connector's config is a secret all the same, and belongs to its credentials."""
+"""Detection of secrets in a connector's config, which are stored with its credentials."""
 
 from __future__ import annotations
 
 import re
 from typing import Any
 
-from flows.block_references import is_reference
+from headrace.flows.prefect.block_references import is_reference
 
 _SECRET_KEY = re.compile(
-    r"pass(word|wd|phrase)|secret|token|api[_-]?key|private_?key|credential|authorization", re.IGNORECASE
+    r"pass(word|wd|phrase|code)|pwd|secret|token|credential|authorization|cookie|bearer|signature$|jaas|(^|[_-])sas($|[_-])"
+    r"|(api|private|account|shared|master|signing|encryption)[_-]?(access[_-]?)?key|access[_-]?key(?![_-]?id)",
+    re.IGNORECASE,
 )
-_SECRET_VALUE = re.compile(r"://[^/@\s]*:[^/@\s]+@")
+_SECRET_VALUE = re.compile(
+    r"://[^/@\s:]*:[^/@\s]+@|-----BEGIN [A-Z ]*PRIVATE KEY"
+    r"|(?i:\b(password|pwd|secret|token|api_?key|access_?key|account_?key|shared_?access_?key|sig|signature)\s*=\s*[^\s;&]{4,})"
+)
+"""The user in a URL cannot contain a colon, so there is only one way to match: a long text without an `@` takes linear
+time."""
 
 
 def split_secrets(config: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What of a config may be shown, and what looks like a secret and belongs to the credentials (passwords, tokens,
-    URLs with a password in them), by top-level key."""
+    """Splits a config by top-level key into settings that may be shown and those that look like secrets (passwords,
+    tokens, URLs with a password), which belong to the credentials."""
     secrets = {key: value for key, value in config.items() if _is_secret(key, value)}
     return {key: value for key, value in config.items() if key not in secrets}, secrets
 
@@ -25,6 +32,6 @@ def _is_secret(key: str, value: object) -> bool:
         return any(_is_secret(inner, content) for inner, content in value.items())
     if isinstance(value, list):
         return any(_is_secret(key, content) for content in value)
-    if is_reference(value):  # no secret itself; what it stands for is
+    if is_reference(value):  # the value that it refers to is a secret
         return True
     return isinstance(value, str) and bool(_SECRET_KEY.search(key) or _SECRET_VALUE.search(value))

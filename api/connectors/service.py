@@ -1,21 +1,22 @@
-"""What connectors can do: be listed, found, made, changed and removed; their secrets are sealed on the way in."""
+"""Operations on connectors: list, read, create, update, delete. Secrets are encrypted before they are stored."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import Any
 
-from api.connectors.schemas import ConnectorItem, CreateConnector, UpdateConnector
-from api.connectors.secrets import split_secrets
-from api.context import RequestContext
-from api.errors import ApiError, invalid, not_found
-from api.pagination import PageOf, PageRequest, page_of
-from catalog.credentials import CredentialsUnreadable, NoEncryptionKey
-from catalog.models import Connector, new_id
-from catalog.repositories import TenantCatalog
-from connectors.catalogue import CONNECTOR_TYPES
-from flows.block_references import references
-from ir.problems import Problem
+from headrace.api.connectors.schemas import ConnectorItem, CreateConnector, UpdateConnector
+from headrace.api.connectors.secrets import split_secrets
+from headrace.api.context import RequestContext
+from headrace.api.errors import ApiError, invalid, not_found
+from headrace.api.pagination import PageOf, PageRequest, page_of
+from headrace.catalog.models import Connector, new_id
+from headrace.catalog.repositories import TenantCatalog
+from headrace.catalog.security.credentials import CredentialsUnreadable, NoEncryptionKey
+from headrace.connectors.specs import CONNECTOR_TYPES
+from headrace.flows.prefect.block_references import references
+from headrace.ir.problems import Problem
+from headrace.ir.secrets import connection_credentials, credential_problems
 
 
 def list_connectors(context: RequestContext, request: PageRequest) -> PageOf[ConnectorItem]:
@@ -26,13 +27,13 @@ def list_connectors(context: RequestContext, request: PageRequest) -> PageOf[Con
 
 
 def get_connector(context: RequestContext, connector_id: str) -> ConnectorItem:
-    """One connector, or 404."""
+    """One connector. Raises ApiError 404."""
     with context.catalog() as catalog:
         return _shown(context, owned_connector(catalog, connector_id))
 
 
 def create_connector(context: RequestContext, body: CreateConnector) -> ConnectorItem:
-    """Stores a connector; 400 for a config its type does not take, 409 when its name is taken."""
+    """Stores a connector. Errors: 400 for a config that is not valid for its type, 409 for a taken name."""
     given = body.config | body.connection_config
     check_config(body.type, given, body.auth_config)
     config, secrets = split_secrets(given)
@@ -46,7 +47,7 @@ def create_connector(context: RequestContext, body: CreateConnector) -> Connecto
                 description=body.description,
                 config=config,
                 auth_method=body.auth_method,
-                auth_sealed=_sealed(context, connector_id, secrets | body.auth_config),
+                auth_sealed=_seal(context, connector_id, secrets | body.auth_config),
                 status="active",
             )
         )
@@ -54,7 +55,7 @@ def create_connector(context: RequestContext, body: CreateConnector) -> Connecto
 
 
 def update_connector(context: RequestContext, body: UpdateConnector) -> ConnectorItem:
-    """Changes what the body names; 404, 400 for a config the type does not take, 409 when the new name is taken."""
+    """Updates the fields given in the body. Errors: 404, 400 for an invalid config, 409 for a taken name."""
     given = body.model_fields_set
     with context.catalog() as catalog:
         connector = owned_connector(catalog, body.id)
@@ -64,22 +65,20 @@ def update_connector(context: RequestContext, body: UpdateConnector) -> Connecto
             connector.name = body.name
         if "description" in given:
             connector.description = body.description
-        if "auth_method" in given:
-            connector.auth_method = body.auth_method
-        if given & {"config", "connection_config", "auth_config"}:
-            _reconnect(context, connector, body)
+        if given & {"config", "connection_config", "auth_config", "auth_method"}:
+            _update_connection(context, connector, body)
         connector.updated_at = datetime.now(UTC)
         return _shown(context, catalog.connectors.save(connector))
 
 
 def delete_connector(context: RequestContext, connector_id: str) -> None:
-    """Removes a connector; 404, or 409 while a pipeline uses it."""
+    """Deletes a connector. Errors: 404, 409 while a pipeline uses it."""
     with context.catalog() as catalog:
         catalog.connectors.remove(owned_connector(catalog, connector_id))
 
 
 def owned_connector(catalog: TenantCatalog, connector_id: str) -> Connector:
-    """The tenant's connector; raises the 404 of one that does not exist."""
+    """The tenant's connector. Raises ApiError 404."""
     connector = catalog.connectors.get(connector_id)
     if connector is None:
         raise not_found("connector")
@@ -87,11 +86,12 @@ def owned_connector(catalog: TenantCatalog, connector_id: str) -> Connector:
 
 
 def check_config(kind: str, config: dict[str, Any], credentials: dict[str, Any]) -> None:
-    """Raises the 400 with everything the type lacks or does not take. What a type needs may stand in either object."""
+    """Raises ApiError 400 with all missing and invalid settings. Required settings may be in either object."""
     known = CONNECTOR_TYPES[kind]
     needed = {name: credentials[name] for name in known.setting_names if name in credentials and name not in config}
-    if problems := known.problems(needed | config):
-        raise ApiError(400, f"The config is not one of a {kind} connector", details=problems)
+    problems = [*known.problems(needed | config), *credential_problems(split_secrets(config)[1] | credentials)]
+    if problems:
+        raise ApiError(400, f"The config is not valid for a {kind} connector", details=problems)
 
 
 def _shown(context: RequestContext, connector: Connector) -> ConnectorItem:
@@ -100,14 +100,14 @@ def _shown(context: RequestContext, connector: Connector) -> ConnectorItem:
         return item
     try:
         credentials = context.keyring.unseal(connector.auth_sealed, connector_id=connector.id)
-    except CredentialsUnreadable:  # said when they are needed; the rest can be shown all the same
+    except CredentialsUnreadable:  # reported when they are needed; the rest can still be shown
         return item
     return item.model_copy(update={"auth_references": references(credentials)})
 
 
-def in_the_clear(context: RequestContext, credentials: dict[str, Any]) -> dict[str, Any]:
-    """Credentials with the values of Prefect's blocks. Raises SourceError for a block that cannot be read, and what the
-    orchestrator raises when Prefect is away."""
+def resolve_blocks(context: RequestContext, credentials: dict[str, Any]) -> dict[str, Any]:
+    """Credentials with references replaced by the values of Prefect blocks. Raises SourceError for a block that cannot
+    be read, and OrchestratorAway."""
     if not references(credentials):
         return credentials
     allowed = context.services.settings.prefect_blocks.get(context.principal.tenant_id, ())
@@ -115,7 +115,7 @@ def in_the_clear(context: RequestContext, credentials: dict[str, Any]) -> dict[s
 
 
 def credentials_of(context: RequestContext, connector: Connector) -> dict[str, Any]:
-    """The connector's credentials in the clear. Raises 422 when they do not open with the keys at hand."""
+    """The connector's decrypted credentials. Raises ApiError 422 when no configured key decrypts them."""
     try:
         return context.keyring.unseal(connector.auth_sealed, connector_id=connector.id)
     except CredentialsUnreadable as error:
@@ -124,27 +124,47 @@ def credentials_of(context: RequestContext, connector: Connector) -> dict[str, A
         raise ApiError(422, "The connector's credentials cannot be read", details=[problem]) from error
 
 
-def _reconnect(context: RequestContext, connector: Connector, body: UpdateConnector) -> None:
-    """Puts new config and credentials together: secrets in a config join the credentials, and credentials that are not
-    given again stay, unless they would be sent elsewhere."""
+def _update_connection(context: RequestContext, connector: Connector, body: UpdateConnector) -> None:
+    """Applies a change of config or credentials. Secrets in the config become credentials. Credentials that are not
+    given again are kept, unless the change could send them elsewhere: that raises ApiError 400."""
     given = body.model_fields_set
     wanted = connector.config
     if given & {"config", "connection_config"}:
         wanted = (body.config or {}) | (body.connection_config or {})
     config, secrets = split_secrets(wanted)
     credentials = body.auth_config
-    if "auth_config" not in given:
+    if "auth_config" in given:
+        check_config(connector.type, wanted, credentials)
+    else:
         credentials = credentials_of(context, connector)
-        address = CONNECTOR_TYPES[connector.type].address
-        if credentials and not address(wanted).items() <= address(connector.config | credentials).items():
-            hint = "send the credentials again, or {} for none"
-            raise invalid("authConfig", "missing_field", "The change sends the stored credentials elsewhere", hint)
-    check_config(connector.type, wanted, credentials | secrets)
+        if connection_credentials(credentials) and (
+            changed := _changed_destinations(connector, body, wanted, credentials)
+        ):
+            message = (
+                f"The stored credentials are not kept when {', '.join(changed)} changes: it may send them elsewhere"
+            )
+            raise invalid("authConfig", "missing_field", message, "send authConfig again, or {} for none")
+        check_config(connector.type, wanted, credentials)
     connector.config = config
-    connector.auth_sealed = _sealed(context, connector.id, credentials | secrets)
+    connector.auth_method = body.auth_method if "auth_method" in given else connector.auth_method
+    connector.auth_sealed = _seal(context, connector.id, credentials | secrets)
 
 
-def _sealed(context: RequestContext, connector_id: str, credentials: dict[str, Any]) -> bytes | None:
+def _changed_destinations(
+    connector: Connector, body: UpdateConnector, wanted: dict[str, Any], credentials: dict[str, Any]
+) -> list[str]:
+    """The changed settings that decide where and how the stored credentials are sent."""
+    known = CONNECTOR_TYPES[connector.type]
+    kept = {name: value for name, value in credentials.items() if name in known.setting_names}
+    named = {name: value for name, value in credentials.items() if name in wanted}
+    before, after = known.address(connector.config | kept | named), known.address(kept | wanted)
+    changed = [f"config.{name}" for name in sorted(before | after) if before.get(name) != after.get(name)]
+    if "auth_method" in body.model_fields_set and body.auth_method != connector.auth_method:
+        changed.append("authMethod")
+    return changed
+
+
+def _seal(context: RequestContext, connector_id: str, credentials: dict[str, Any]) -> bytes | None:
     try:
         return context.keyring.seal(credentials, connector_id=connector_id)
     except NoEncryptionKey as error:

@@ -1,52 +1,73 @@
-"""Connection tests: what a run would dial is dialled, in time that is short, and nothing is changed there."""
+"""Connection tests: connect as a run would, with a short time-out, without changing anything.
+
+They run in a child process (`api.subprocesses`), so that a server that does not respond, or never stops sending, blocks
+nothing else.
+"""
 
 from __future__ import annotations
 
+import json
 import time
-from typing import Any
 
-from api.connectors.schemas import TestConnector, TestResult
-from api.connectors.secrets import split_secrets
-from api.connectors.service import check_config, credentials_of, in_the_clear, owned_connector
-from api.context import RequestContext
-from api.errors import ApiError
-from connectors.base import SourceError
-from connectors.probes import PROBES, Surroundings
-from ir.problems import Problem
+from fastapi import Request
+from starlette.concurrency import run_in_threadpool
+
+from headrace.api.connectors.outside import opened_connection, refuse_unreadable, stored_connection, surroundings_of
+from headrace.api.connectors.schemas import TestConnector, TestResult
+from headrace.api.connectors.secrets import split_secrets
+from headrace.api.connectors.service import check_config, owned_connector
+from headrace.api.context import RequestContext
+from headrace.api.subprocesses import jobs
+from headrace.connectors.connector import Connection
+from headrace.connectors.errors import SourceError
+from headrace.ir.redaction import redact
+
+_GRACE_S = 3.0
+"""Extra time for the child to report the time-out itself."""
 
 
-def try_connection(context: RequestContext, body: TestConnector) -> TestResult:
-    """Tries a connection that is not stored; 400 for a config its type does not take."""
+async def try_connection(context: RequestContext, request: Request, body: TestConnector) -> TestResult:
+    """Tests a connection that is not stored. Raises ApiError 400 for a config that is not valid for its type."""
     given = body.config | body.connection_config
     check_config(body.type, given, body.auth_config)
     config, secrets = split_secrets(given)
-    return _tried(context, body.type, config, secrets | body.auth_config)
+    return await _test(context, request, Connection("", body.type, config, secrets | body.auth_config))
 
 
-def try_connector(context: RequestContext, connector_id: str) -> TestResult:
-    """Tries a stored connection and keeps the outcome with it, or 404."""
-    with context.catalog() as catalog:
-        connector = owned_connector(catalog, connector_id)
-    # no transaction stays open while somebody else's server takes its time
-    result = _tried(context, connector.type, connector.config, credentials_of(context, connector))
-    with context.catalog() as catalog:
-        tested = owned_connector(catalog, connector_id)
-        catalog.connectors.record_test(tested, None if result.ok else result.message)
-        catalog.audit.append("test_connector", "connector", connector_id, tested.name, after={"ok": result.ok})
+async def try_connector(context: RequestContext, request: Request, connector_id: str) -> TestResult:
+    """Tests a stored connection and stores the result with it. Raises ApiError 404."""
+    # no transaction is open while the other server responds
+    result = await _test(context, request, await run_in_threadpool(stored_connection, context, connector_id))
+
+    def keep() -> None:
+        with context.catalog() as catalog:
+            tested = owned_connector(catalog, connector_id)
+            catalog.connectors.record_test(tested, None if result.ok else result.message)
+            catalog.audit.append("test_connector", "connector", connector_id, tested.name, after={"ok": result.ok})
+
+    await run_in_threadpool(keep)
     return result
 
 
-def _tried(context: RequestContext, kind: str, config: dict[str, Any], credentials: dict[str, Any]) -> TestResult:
-    if kind not in PROBES:
-        problem = Problem("type", "not_testable", f"Connections of type {kind} cannot be tried yet")
-        raise ApiError(422, problem.message, details=[problem])
-    settings = context.services.settings
-    surroundings = Surroundings(settings.files_root, settings.connector_networks)
+async def _test(context: RequestContext, request: Request, connection: Connection) -> TestResult:
+    refuse_unreadable(connection)
+    services = context.services
+    seconds = services.settings.connector_test_timeout_s
     began = time.perf_counter()
+    secrets: list[str] = []
     try:
-        found = PROBES[kind](config, in_the_clear(context, credentials), surroundings)
-        ok, message, sample = True, found.message, dict(found.sample)
+        opened, secrets = await run_in_threadpool(opened_connection, context, connection)
+        found = await services.outside.run(
+            request,
+            context.principal.tenant_id,
+            "connection test",
+            seconds + _GRACE_S,
+            jobs.try_connection,
+            *(opened, surroundings_of(context), seconds),
+        )
+        result = TestResult(ok=True, **json.loads(found))
     except SourceError as error:
-        ok, message, sample = False, str(error), None
-    context.services.metrics.tested(kind, ok=ok)
-    return TestResult(ok=ok, latency_ms=round((time.perf_counter() - began) * 1000), message=message, sample=sample)
+        message = redact(str(error), secrets)
+        result = TestResult(ok=False, latency_ms=round((time.perf_counter() - began) * 1000), message=message)
+    services.metrics.tested(connection.type, ok=result.ok)
+    return result

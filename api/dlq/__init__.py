@@ -1,1 +1,1 @@
-"""Quarantined rows of a run."""
+"""Quarantined rows of a run over REST."""

@@ -6,10 +6,10 @@ from typing import Annotated
 
 from fastapi import Query
 
-from api.auth import READ, allow, guarded_router
-from api.context import Context
-from api.dlq import service
-from api.dlq.schemas import QuarantinePage
+from headrace.api.context import Context
+from headrace.api.dlq import service
+from headrace.api.dlq.schemas import QuarantinePage
+from headrace.api.requests.auth import READ, allow, guarded_router
 
 router = guarded_router("dlq")
 
@@ -19,11 +19,11 @@ _Limit = Annotated[int, Query(ge=1, le=1000)]
 
 @router.get("/pipelines/{pipeline_id}/runs/{run_id}/dlq", openapi_extra=allow(*READ), response_model_exclude_none=True)
 def get_dlq(context: Context, pipeline_id: str, run_id: str, node: _Node = None, limit: _Limit = 50) -> QuarantinePage:
-    """The rows a validate node of the run has in quarantine."""
+    """The quarantined rows of a validate node of the run."""
     return service.read_rows(context, run_id, pipeline_id, node, limit)
 
 
 @router.get("/pipeline-runs/{run_id}/dlq", openapi_extra=allow(*READ), response_model_exclude_none=True)
 def get_dlq_of_run(context: Context, run_id: str, node: _Node = None, limit: _Limit = 50) -> QuarantinePage:
-    """The same, by the run alone."""
+    """The quarantined rows of a validate node of the run, without the pipeline's id."""
     return service.read_rows(context, run_id, None, node, limit)

@@ -1,14 +1,14 @@
-"""The shape of quarantined rows on the wire."""
+"""Response models of quarantined rows."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from api.wire import Shown, Timestamp
+from headrace.api.wire import ResponseModel, Timestamp
 
 
-class QuarantinedRow(Shown):
-    """One row that a rule kept out, as it was read."""
+class QuarantinedRow(ResponseModel):
+    """One row that a rule rejected, as it was read."""
 
     id: int
     rule_id: str
@@ -16,8 +16,8 @@ class QuarantinedRow(Shown):
     created_at: Timestamp
 
 
-class QuarantinePage(Shown):
-    """What a validate node kept aside; `residual` says why there is nothing, when there is nothing."""
+class QuarantinePage(ResponseModel):
+    """The quarantined rows of a validate node; `residual` is the reason when there are none."""
 
     run_id: str
     node_id: str

@@ -1,24 +1,24 @@
-"""What a validate node of a run kept aside."""
+"""Reads the quarantined rows of a validate node of a run."""
 
 from __future__ import annotations
 
-from api.context import RequestContext
-from api.dlq.schemas import QuarantinedRow, QuarantinePage
-from api.errors import ApiError, not_found
-from api.pipelines.deployment import runnable
-from api.pipelines.service import owned_pipeline
-from api.runs.service import watch
-from flows.quarantine import quarantined_rows
-from ir import PipelineIR
-from ir.nodes import ValidateNode
+from headrace.api.context import RequestContext
+from headrace.api.dlq.schemas import QuarantinedRow, QuarantinePage
+from headrace.api.errors import ApiError, not_found
+from headrace.api.pipelines.deployment import runnable
+from headrace.api.pipelines.service import owned_pipeline
+from headrace.api.runs.service import watch
+from headrace.flows.resume.failed_rows import quarantined_rows
+from headrace.ir import PipelineIR
+from headrace.ir.nodes import ValidateNode
 
 
 def read_rows(
     context: RequestContext, run_id: str, pipeline_id: str | None, node: str | None, limit: int
 ) -> QuarantinePage:
-    """The rows a node of the run has in quarantine now. `node` may be left out when the pipeline has one validate node.
+    """The rows of a node that are in quarantine now. `node` may be None when the pipeline has one validate node.
 
-    Raises ApiError: 404 for the run or the node, 400 when the node must be named.
+    Raises ApiError: 404 for the run or the node, 400 when `node` is required.
     """
     if pipeline_id is None:
         with context.catalog() as catalog:

@@ -1,1 +1,1 @@
-"""The IR of pipelines over REST: versions, differences, publishing, and checking any document."""
+"""The IR of pipelines over REST: versions, differences, publishing, and validation of documents."""

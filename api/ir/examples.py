@@ -1,10 +1,22 @@
-"""What is sent and answered, by the name of its schema; answers are real ones, shortened."""
+"""Examples of requests and responses by schema name; responses are real ones, shortened."""
 
 from __future__ import annotations
 
 from typing import Any
 
 EXAMPLES: dict[str, Any] = {
+    "IrCheck": {
+        "issues": [],
+        "losses": [
+            {
+                "path": "nodes[2].loadMode",
+                "code": "confirmation_required",
+                "message": "With the change from append to replace, the next run replaces all rows that are in "
+                "public.ds_orders",
+                "hint": "repeat the request with ?confirm=true",
+            }
+        ],
+    },
     "IrDifference": {
         "from": 1,
         "to": 2,
@@ -46,6 +58,7 @@ EXAMPLES: dict[str, Any] = {
             }
         ],
         "unknown": [],
+        "foundAt": {"src": "2026-01-15T09:00:00.000Z"},
     },
     "IrVersion": {
         "version": 2,
@@ -113,6 +126,7 @@ EXAMPLES: dict[str, Any] = {
     "Validation": {
         "valid": True,
         "issues": [],
+        "warnings": [],
         "nodes": {
             "src": {"schema": [{"name": "amount", "dataType": "integer", "precision": None, "scale": None}]},
             "v": {"schema": [{"name": "amount", "dataType": "integer", "precision": None, "scale": None}]},

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from api.context import RequestContext
-from api.errors import ApiError
-from api.ir.lineage_schemas import (
+from headrace.api.context import RequestContext
+from headrace.api.errors import ApiError
+from headrace.api.ir.found import found_undeclared
+from headrace.api.ir.lineage_schemas import (
     ColumnLineage,
     IrLineage,
     LineageInput,
@@ -16,25 +17,30 @@ from api.ir.lineage_schemas import (
     TargetLineage,
     UnknownNode,
 )
-from api.ir.service import get_ir
-from flows.lineage.declared import declared_lineage
-from flows.lineage.graph import Place, Root, Use
-from flows.lineage.targets import TargetLineage as Found
-from flows.registered import RegisteredTables
-from ir import parse_ir
+from headrace.api.ir.service import get_ir
+from headrace.api.pipelines.service import owned_pipeline
+from headrace.flows.lineage.declared import declared_lineage
+from headrace.flows.lineage.graph import Place, Root, Use
+from headrace.flows.lineage.targets import TargetLineage as Found
+from headrace.flows.validation.catalog_tables import CatalogTables
+from headrace.ir import parse_ir
 
 
 def get_lineage(context: RequestContext, pipeline_id: str, version: int | None) -> IrLineage:
-    """From which columns of its sources each column of its targets is made, as far as that can be said without looking
-    at any data. 404; 409 for a legacy pipeline; 422 for an IR of an earlier release that is no longer valid."""
+    """The source columns of each target column, as far as they can be derived from the IR and from what was last found
+    in its sources, without reading data. Raises ApiError: 404, 409 for a legacy pipeline, 422 for an IR of an earlier
+    release that is no longer valid."""
     saved = get_ir(context, pipeline_id, version, live=False)
     parsed = parse_ir(saved.ir)
     if parsed.ir is None:
         raise ApiError(422, "The IR is not valid", details=parsed.problems)
     with context.reading() as catalog:
-        found = declared_lineage(parsed.ir, RegisteredTables(catalog.schemas))
+        sources = found_undeclared(catalog, owned_pipeline(catalog, pipeline_id), saved.ir)
+        columns = {node: each.columns for node, each in sources.items()}
+        found = declared_lineage(parsed.ir, CatalogTables(catalog.schemas), columns)
     return IrLineage(
         version=saved.version,
+        found_at={node: each.at for node, each in sources.items()},
         targets=[_target(target) for target in found.targets],
         unknown=[UnknownNode(node=node, reason=reason) for node, reason in found.unknown.items()],
     )

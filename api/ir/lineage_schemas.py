@@ -1,4 +1,4 @@
-"""The shapes of column lineage on the wire, in the terms of OpenLineage's column lineage facet."""
+"""Response models of column lineage, in the terms of OpenLineage's column lineage facet."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ from typing import Literal
 
 from pydantic import Field
 
-from api.wire import Shown
+from headrace.api.wire import ResponseModel, Timestamp
 
 Subtype = Literal[
     "IDENTITY", "TRANSFORMATION", "AGGREGATION", "FILTER", "JOIN", "GROUP_BY", "SORT", "WINDOW", "CONDITIONAL"
 ]
 
 
-class LineageUse(Shown):
-    """How a column is used. `DIRECT`: its values get there; `INDIRECT`: it only decides. `masking`: its values cannot
-    be read off the result."""
+class LineageUse(ResponseModel):
+    """How a column is used. `DIRECT`: the result contains or derives from its values; `INDIRECT`: it only influences
+    the result. `masking`: its values cannot be recovered from the result."""
 
     type: Literal["DIRECT", "INDIRECT"]
     subtype: Subtype
     masking: bool = False
 
 
-class LineageInput(Shown):
-    """A column of the source node `node`, or of the `table` that rows are looked up in."""
+class LineageInput(ResponseModel):
+    """A column of the source node `node`, or of the lookup table `table`."""
 
     node: str | None
     table: str | None
@@ -31,17 +31,17 @@ class LineageInput(Shown):
     transformations: list[LineageUse]
 
 
-class LineageStep(Shown):
-    """An op, a rule or another step of a node; `path` is its place in the document."""
+class LineageStep(ResponseModel):
+    """An op, a rule or another step of a node; `path` is its place in the IR."""
 
     node: str
     path: str
     label: str
 
 
-class ColumnLineage(Shown):
-    """A column of a table: the columns it comes from (none for a constant or a count of rows), and the steps that made
-    or changed it, in their order."""
+class ColumnLineage(ResponseModel):
+    """A column of a target table: the columns it comes from (none for a constant or a count of rows), and the steps
+    that create or change it, in order."""
 
     name: str
     input_fields: list[LineageInput]
@@ -49,13 +49,13 @@ class ColumnLineage(Shown):
 
 
 class RowLineage(LineageInput):
-    """A column that decides which rows there are or how they come together, and the steps that do so by it."""
+    """A column by which rows are filtered, joined, grouped or ordered, and the steps that do so."""
 
     steps: list[LineageStep]
 
 
-class TargetLineage(Shown):
-    """The lineage of what a target loads; `dataset` concerns all its columns."""
+class TargetLineage(ResponseModel):
+    """The lineage of a target; `dataset` applies to all its columns."""
 
     node: str
     table: str
@@ -63,16 +63,21 @@ class TargetLineage(Shown):
     dataset: list[RowLineage]
 
 
-class UnknownNode(Shown):
-    """A node whose columns are not known before a run, and why."""
+class UnknownNode(ResponseModel):
+    """A node whose columns are not known before a run, and the reason."""
 
     node: str
     reason: str
 
 
-class IrLineage(Shown):
-    """What an IR says of its columns; targets that are not here are among `unknown`."""
+class IrLineage(ResponseModel):
+    """The column lineage of an IR; targets without known lineage are listed in `unknown`."""
 
     version: int
     targets: list[TargetLineage] = Field(description="In the order in which rows reach them")
     unknown: list[UnknownNode]
+    found_at: dict[str, Timestamp] = Field(
+        default_factory=dict,
+        exclude_if=lambda found: not found,  # the documented shape has no such field
+        description="Sources without `fields` whose columns are those that were last found, and when that was",
+    )

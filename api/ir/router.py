@@ -7,13 +7,22 @@ from typing import Annotated, Any
 
 from fastapi import Body, Header, Query, Response
 
-from api.auth import READ, WRITE, allow, guarded_router
-from api.context import Context
-from api.errors import invalid
-from api.ir import lineage, service
-from api.ir.lineage_schemas import IrLineage
-from api.ir.schemas import IrDifference, IrVersion, IrVersionItem, Publish, SaveIr, Validation, VersionNumber
-from api.schemas.confirmation import Confirmed
+from headrace.api.confirmation import Confirmed
+from headrace.api.context import Context
+from headrace.api.errors import invalid
+from headrace.api.ir import lineage, service
+from headrace.api.ir.lineage_schemas import IrLineage
+from headrace.api.ir.schemas import (
+    IrCheck,
+    IrDifference,
+    IrVersion,
+    IrVersionItem,
+    Publish,
+    SaveIr,
+    Validation,
+    VersionNumber,
+)
+from headrace.api.requests.auth import READ, WRITE, allow, guarded_router
 
 router = guarded_router("pipeline IR")
 
@@ -26,9 +35,9 @@ def get_ir(
     pipeline_id: str,
     response: Response,
     version: Annotated[VersionNumber | None, Query()] = None,
-    live: Annotated[bool, Query(description="The version that schedules and runs use, not the newest")] = False,
+    live: Annotated[bool, Query(description="The version that schedules and runs use, instead of the newest")] = False,
 ) -> IrVersion:
-    """A version of the pipeline's IR, the newest unless one is named or the live one is asked for."""
+    """A version of the pipeline's IR: the newest by default, the given `version`, or with `live` the live one."""
     found = service.get_ir(context, pipeline_id, version, live=live)
     response.headers["ETag"] = f'"{found.version}"'
     return found
@@ -37,7 +46,7 @@ def get_ir(
 @router.post(
     "/pipelines/{pipeline_id}/ir",
     status_code=201,
-    responses={200: {"model": IrVersion, "description": "Unchanged: the newest version is this IR already"}},
+    responses={200: {"model": IrVersion, "description": "Unchanged: the newest version already is this IR"}},
     openapi_extra=allow(*WRITE),
 )
 def save_ir(
@@ -46,16 +55,24 @@ def save_ir(
     body: SaveIr,
     response: Response,
     publish: Annotated[bool, Query(description="Make the version live")] = True,
-    if_match: Annotated[str | None, Header(description="The version the change was made on; 409 if it is old")] = None,
+    if_match: Annotated[str | None, Header(description="The version the change is based on; 409 if outdated")] = None,
     confirm: Confirmed = False,
 ) -> IrVersion:
-    """Saves the IR as the next version and makes it live; the same IR again is the same version, with 200. A change of
-    load mode that could lose or double rows needs `confirm=true`."""
+    """Saves the IR as the next version and makes it live; an unchanged IR returns the existing version, with 200. A
+    change of load mode that could lose or duplicate rows needs `confirm=true`, and so does a column that none of the
+    sources had when they were last looked at, if one of a similar name was there."""
     expected = _expected(if_match)
     saved, new = service.save_ir(context, pipeline_id, body, publish=publish, expected=expected, confirm=confirm)
     response.status_code = 201 if new else 200
     response.headers["ETag"] = f'"{saved.version}"'
     return saved
+
+
+@router.post("/pipelines/{pipeline_id}/ir/check", openapi_extra=allow(*READ))
+def check_ir(context: Context, pipeline_id: str, body: SaveIr) -> IrCheck:
+    """Why saving the IR would be refused, and what it would require to confirm; nothing is saved. For sources without
+    declared fields, the columns that were last found are used."""
+    return service.check(context, pipeline_id, body)
 
 
 @router.get("/pipelines/{pipeline_id}/ir/versions", openapi_extra=allow(*READ))
@@ -71,7 +88,7 @@ def compare_ir(
     before: Annotated[VersionNumber, Query(alias="from")],
     after: Annotated[VersionNumber, Query(alias="to")],
 ) -> IrDifference:
-    """What changed from one version to another: an RFC 6902 patch, and the same in words per node."""
+    """The changes from one version to another: an RFC 6902 patch, and a summary per node."""
     return service.compare(context, pipeline_id, before, after)
 
 
@@ -79,22 +96,29 @@ def compare_ir(
 def get_ir_lineage(
     context: Context, pipeline_id: str, version: Annotated[VersionNumber | None, Query()] = None
 ) -> IrLineage:
-    """From which columns of its sources each column of its targets is made, and by what; of the newest version unless
-    one is named. No data are looked at: `unknown` says of which nodes nothing can be told before a run."""
+    """The source columns of each target column and the steps between, for the newest version by default. No data is
+    read: `unknown` lists the nodes whose columns are not known before a run."""
     return lineage.get_lineage(context, pipeline_id, version)
 
 
 @router.post("/pipelines/{pipeline_id}/ir/publish", openapi_extra=allow(*WRITE))
 def publish_ir(context: Context, pipeline_id: str, body: Publish, confirm: Confirmed = False) -> IrVersion:
-    """Makes a version the one that schedules and runs use; an older one rolls back. A change of load mode that could
-    lose or double rows needs `confirm=true`."""
+    """Makes a version live: schedules and runs use it from then on. Publish an older one to roll back. A change of load
+    mode that could lose or duplicate rows needs `confirm=true`."""
     return service.publish(context, pipeline_id, body.version, confirm=confirm)
 
 
 @router.post("/ir/validate", openapi_extra=allow(*READ))
-def validate_ir(context: Context, body: Annotated[Any, Body(description="Any IR")] = None) -> Validation:
-    """Everything that can be said of an IR before it runs; nothing is saved."""
-    return service.validate(context, body)
+def validate_ir(
+    context: Context,
+    body: Annotated[Any, Body(description="Any IR")] = None,
+    pipeline_id: Annotated[
+        str | None, Query(alias="pipelineId", max_length=200, description="Check it as a version of this pipeline")
+    ] = None,
+) -> Validation:
+    """Validates an IR without running it; nothing is saved. With `pipelineId`, sources without `fields` have the
+    columns that were last found in them."""
+    return service.validate(context, body, pipeline_id)
 
 
 def _expected(if_match: str | None) -> int | None:
@@ -102,6 +126,6 @@ def _expected(if_match: str | None) -> int | None:
         return None
     match = _IF_MATCH.fullmatch(if_match.strip())
     if match is None:
-        hint = 'the version as GET gives it, for example "3"'
+        hint = 'the version as returned by GET, for example "3"'
         raise invalid("If-Match", "bad_version", "If-Match does not name a version", hint)
     return int(match[1] or match[2])

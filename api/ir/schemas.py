@@ -1,4 +1,4 @@
-"""The shapes of an IR, its versions and what is said of it, on the wire."""
+"""Request and response models of IR versions, differences and validation."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Annotated, Any
 from pydantic import ConfigDict, Field, StringConstraints, model_validator
 from pydantic.alias_generators import to_camel
 
-from api.errors import Detail
-from api.wire import Body, Shown, Timestamp
+from headrace.api.errors import Detail
+from headrace.api.wire import RequestModel, ResponseModel, Timestamp
 
 VersionNumber = Annotated[int, Field(ge=1, le=2**31 - 1)]
 
 
-class IrVersionItem(Shown):
+class IrVersionItem(ResponseModel):
     """One saved version of a pipeline's IR, without the IR."""
 
     version: int
@@ -22,8 +22,8 @@ class IrVersionItem(Shown):
     created_at: Timestamp
 
 
-class IrVersion(Shown):
-    """One saved version of a pipeline's IR; `live` says whether schedules and runs use it."""
+class IrVersion(ResponseModel):
+    """One saved version of a pipeline's IR; `live` tells whether schedules and runs use it."""
 
     version: int
     ir: dict[str, Any]
@@ -31,18 +31,23 @@ class IrVersion(Shown):
     comment: str | None
     created_at: Timestamp
     live: bool
+    warnings: list[Detail] = Field(
+        default_factory=list,
+        exclude_if=lambda found: not found,  # the documented shape has no such field
+        description="Only when it is saved: what would fail a run if the sources are as they were last found",
+    )
 
 
-def _or_bare(schema: dict[str, Any]) -> None:
-    """One object rather than a choice of two: generated clients stumble over the choice."""
+def _allow_bare_ir(schema: dict[str, Any]) -> None:
+    """Declares one object with optional fields instead of a union, which generated clients handle badly."""
     del schema["required"]
     schema["additionalProperties"] = True
 
 
-class SaveIr(Body):
-    """A new version: `{ir, comment}`, or the IR itself."""
+class SaveIr(RequestModel):
+    """A new version: `{ir, comment}`, or the IR itself, optionally with `comment` among its fields."""
 
-    model_config = ConfigDict(alias_generator=to_camel, extra="forbid", json_schema_extra=_or_bare)
+    model_config = ConfigDict(alias_generator=to_camel, extra="forbid", json_schema_extra=_allow_bare_ir)
 
     ir: dict[str, Any]
     comment: Annotated[str, StringConstraints(max_length=2000)] | None = None
@@ -50,25 +55,28 @@ class SaveIr(Body):
     @model_validator(mode="before")
     @classmethod
     def _bare(cls, value: Any) -> Any:
-        return {"ir": value} if isinstance(value, dict) and "ir" not in value else value
+        if not isinstance(value, dict) or "ir" in value:
+            return value
+        bare = {name: each for name, each in value.items() if name != "comment"}
+        return {"ir": bare} | ({"comment": value["comment"]} if "comment" in value else {})
 
 
-class Publish(Body):
-    """Which version is to be live."""
+class Publish(RequestModel):
+    """The version to make live."""
 
     version: VersionNumber
 
 
-class NodeChange(Shown):
-    """What happened to a node, or with `node` null to the rest of the document."""
+class NodeChange(ResponseModel):
+    """The change of a node, or with `node` null of the rest of the document."""
 
     node: str | None
     change: str
     details: list[str]
 
 
-class IrDifference(Shown):
-    """Two versions compared: an RFC 6902 patch that leads from one to the other, and the same for people."""
+class IrDifference(ResponseModel):
+    """The difference of two versions: an RFC 6902 patch, and a human-readable summary."""
 
     from_version: int = Field(alias="from")
     to_version: int = Field(alias="to")
@@ -76,8 +84,16 @@ class IrDifference(Shown):
     summary: list[NodeChange]
 
 
-class NodeField(Shown):
-    """A column behind a node."""
+class IrCheck(ResponseModel):
+    """The result of checking an IR as if it were saved and made live. `issues` are reasons to refuse it; `losses` are
+    changes that could lose or duplicate rows and need confirmation."""
+
+    issues: list[Detail]
+    losses: list[Detail]
+
+
+class NodeField(ResponseModel):
+    """A column of a node's output."""
 
     name: str
     data_type: str
@@ -85,15 +101,20 @@ class NodeField(Shown):
     scale: int | None = None
 
 
-class NodeColumns(Shown):
-    """The columns behind a node."""
+class NodeColumns(ResponseModel):
+    """The columns of a node's output."""
 
     schema_: list[NodeField] = Field(alias="schema")
 
 
-class Validation(Shown):
-    """What can be said of an IR before anything runs. `nodes` has those whose columns are known."""
+class Validation(ResponseModel):
+    """The result of validating an IR. `nodes` has the nodes whose columns are known before a run; `warnings` is what
+    would fail a run if the sources are as they were last found."""
 
     valid: bool
     issues: list[Detail]
+    warnings: list[Detail] = Field(
+        default_factory=list,
+        exclude_if=lambda found: not found,  # the documented shape has no such field
+    )
     nodes: dict[str, NodeColumns]

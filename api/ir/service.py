@@ -1,14 +1,16 @@
-"""What the IR of a pipeline can do: be read, saved, compared, published; and any IR be checked."""
+"""Operations on the IR of a pipeline: read, save, compare, publish; and validation of any IR."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
-from api.context import RequestContext
-from api.errors import ApiError, Detail, not_found
-from api.ir.checking import refuse_invalid
-from api.ir.mode_switch import guard_mode_switch
-from api.ir.schemas import (
+from headrace.api.context import RequestContext
+from headrace.api.errors import ApiError, Detail, not_found
+from headrace.api.ir.checks import compare_load_modes, connection_problems, guard_mode_switch, refuse_invalid
+from headrace.api.ir.found import found_undeclared
+from headrace.api.ir.schemas import (
+    IrCheck,
     IrDifference,
     IrVersion,
     IrVersionItem,
@@ -18,21 +20,23 @@ from api.ir.schemas import (
     SaveIr,
     Validation,
 )
-from api.pipelines.deployment import follow
-from api.pipelines.service import owned_pipeline
-from catalog.models import Pipeline, PipelineIrVersion
-from catalog.repositories import TenantCatalog
-from flows.check import check_types
-from flows.plan import known_columns
-from flows.registered import RegisteredTables
-from ir import parse_ir
-from ir.diff import ir_diff
-from ir.schema import Schema
+from headrace.api.pipelines.deployment import sync_deployment
+from headrace.api.pipelines.service import owned_pipeline
+from headrace.catalog.models import Pipeline, PipelineIrVersion
+from headrace.catalog.repositories import TenantCatalog
+from headrace.flows.dry_run.plan import known_columns
+from headrace.flows.validation.catalog_tables import CatalogTables
+from headrace.flows.validation.check import check_types
+from headrace.flows.validation.found_columns import FoundProblems, found_problems
+from headrace.ir import parse_ir
+from headrace.ir.diff import ir_diff
+from headrace.ir.problems import Problem
+from headrace.ir.schema import Schema
 
 
 def get_ir(context: RequestContext, pipeline_id: str, version: int | None, *, live: bool) -> IrVersion:
-    """A saved version, the newest unless one is named or the live one is meant. 404, also when the one that is named is
-    not the live one that is meant; 409 for a legacy pipeline that has none, or when none is live."""
+    """A saved version: the newest by default, or with `live` the live one. Raises ApiError: 404, also when `version` is
+    given with `live` and is not the live one; 409 for a legacy pipeline, or when no version is live."""
     with context.catalog() as catalog:
         pipeline = owned_pipeline(catalog, pipeline_id)
         if live:
@@ -41,11 +45,11 @@ def get_ir(context: RequestContext, pipeline_id: str, version: int | None, *, li
             if version not in (None, pipeline.live_version):
                 raise not_found("IR version")
             version = pipeline.live_version
-        return _shown(pipeline, _saved(catalog, pipeline, version))
+        return _shown(pipeline, _saved_version(catalog, pipeline, version))
 
 
 def list_versions(context: RequestContext, pipeline_id: str) -> list[IrVersionItem]:
-    """The versions of a pipeline's IR, newest first; empty for a legacy pipeline; 404 before anything else."""
+    """The versions of a pipeline's IR, newest first; empty for a legacy pipeline. Raises ApiError 404."""
     with context.catalog() as catalog:
         pipeline = owned_pipeline(catalog, pipeline_id)
         return [IrVersionItem.model_validate(version) for version in catalog.pipelines.ir_versions(pipeline)]
@@ -54,14 +58,14 @@ def list_versions(context: RequestContext, pipeline_id: str) -> list[IrVersionIt
 def save_ir(
     context: RequestContext, pipeline_id: str, body: SaveIr, *, publish: bool, expected: int | None, confirm: bool
 ) -> tuple[IrVersion, bool]:
-    """Saves a version; the second value says whether it is new (the IR differs from the newest one).
+    """Saves a version; the second value tells whether it is new (the IR differs from the newest one).
 
-    400 with every problem, or when a change of load mode would do harm and is not confirmed; 404; 409 when the newest
-    version is not `expected`.
+    Errors: 400 with every problem, or for a misspelt column or a change of load mode that needs `confirm`; 404; 409
+    when the newest version is not `expected`.
     """
     with context.catalog() as catalog:
         owned_pipeline(catalog, pipeline_id)
-    refuse_invalid(context, body.ir)
+    warnings = refuse_invalid(context, body.ir, pipeline_id, confirm=confirm)
     with context.catalog() as catalog:
         pipeline = owned_pipeline(catalog, pipeline_id)
         if publish:
@@ -74,50 +78,78 @@ def save_ir(
             publish=publish,
             expected=expected,
         )
-        answer = _shown(pipeline, saved.version)
+        answer = _shown(pipeline, saved.version, warnings)
     if publish:
-        follow(context, pipeline_id)
+        sync_deployment(context, pipeline_id)
     return answer, saved.new
 
 
 def publish(context: RequestContext, pipeline_id: str, version: int, *, confirm: bool) -> IrVersion:
-    """Makes a version live; 404 when there is none, 400 when its load mode would do harm and is not confirmed."""
+    """Makes a version live. Raises ApiError: 404, 400 for a change of load mode that needs `confirm`."""
     with context.catalog() as catalog:
         owned_pipeline(catalog, pipeline_id)
         pipeline = catalog.pipelines.lock(pipeline_id)
         if pipeline is None:
             raise not_found("pipeline")
-        saved = _saved(catalog, pipeline, version)
+        saved = _saved_version(catalog, pipeline, version)
         guard_mode_switch(context, catalog, pipeline, saved.ir, confirm=confirm)
         catalog.pipelines.publish(pipeline, saved)
         answer = _shown(pipeline, saved)
-    follow(context, pipeline_id)
+    sync_deployment(context, pipeline_id)
     return answer
 
 
 def compare(context: RequestContext, pipeline_id: str, before: int, after: int) -> IrDifference:
-    """What changed between two versions; 404 when there is no such version."""
+    """The difference of two versions. Raises ApiError 404."""
     with context.catalog() as catalog:
         pipeline = owned_pipeline(catalog, pipeline_id)
-        documents = [_saved(catalog, pipeline, version).ir for version in (before, after)]
+        documents = [_saved_version(catalog, pipeline, version).ir for version in (before, after)]
     found = ir_diff(*documents)
     summary = [NodeChange(node=each.node, change=each.change, details=list(each.details)) for each in found.changes]
     return IrDifference(from_version=before, to_version=after, patch=found.patch, summary=summary)
 
 
-def validate(context: RequestContext, document: Any) -> Validation:
-    """All that can be said of a document without looking at any data."""
+def check(context: RequestContext, pipeline_id: str, body: SaveIr) -> IrCheck:
+    """What `save_ir` would refuse, warn of or require to confirm: with the columns that were last found, why a run
+    would fail. Raises ApiError 404."""
+    parsed = parse_ir(body.ir)
+    problems, losses = list(parsed.problems), list[Problem]()
+    with context.reading() as catalog:
+        pipeline = owned_pipeline(catalog, pipeline_id)
+        if parsed.ir is not None:
+            tables = CatalogTables(catalog.schemas)
+            found = found_undeclared(catalog, pipeline, body.ir)
+            last = {node: each for node, each in catalog.runs.last_columns(pipeline_id).items() if node not in found}
+            problems += check_types(parsed.ir, tables, last)
+            problems += found_problems(parsed.ir, tables, found).all
+            problems += connection_problems(parsed.ir, catalog)
+            switch = compare_load_modes(context, catalog, pipeline, parsed.ir)
+            problems += switch.refused
+            losses += switch.losses
+    shown = [[Detail.model_validate(each.as_dict()) for each in some] for some in (problems, losses)]
+    return IrCheck(issues=shown[0], losses=shown[1])
+
+
+def validate(context: RequestContext, document: Any, pipeline_id: str | None) -> Validation:
+    """Validates a document without reading data; as one of a pipeline, with the columns that were last found in its
+    sources. Raises ApiError 404 for a pipeline that does not exist."""
     if isinstance(document, dict) and "ir" in document and "kind" not in document:
         document = document["ir"]
     parsed = parse_ir(document)
-    problems, columns = parsed.problems, dict[str, Schema]()
-    if parsed.ir is not None:
-        with context.reading() as catalog:
-            tables = RegisteredTables(catalog.schemas)
-            problems, columns = check_types(parsed.ir, tables), known_columns(parsed.ir, tables)
+    problems, columns, found = [*parsed.problems], dict[str, Schema](), FoundProblems()
+    with context.reading() as catalog:
+        pipeline = owned_pipeline(catalog, pipeline_id) if pipeline_id is not None else None
+        if parsed.ir is not None:
+            tables = CatalogTables(catalog.schemas)
+            sources = found_undeclared(catalog, pipeline, document)
+            problems = [*check_types(parsed.ir, tables), *connection_problems(parsed.ir, catalog)]
+            found = found_problems(parsed.ir, tables, sources)
+            columns = known_columns(parsed.ir, tables, {node: each.columns for node, each in sources.items()})
+    problems += found.misspelt
     return Validation(
         valid=not problems,
         issues=[Detail.model_validate(problem.as_dict()) for problem in problems],
+        warnings=[Detail.model_validate(problem.as_dict()) for problem in found.others],
         nodes={
             node: NodeColumns(schema_=[NodeField.model_validate(field) for field in fields])
             for node, fields in columns.items()
@@ -125,7 +157,7 @@ def validate(context: RequestContext, document: Any) -> Validation:
     )
 
 
-def _saved(catalog: TenantCatalog, pipeline: Pipeline, version: int | None) -> PipelineIrVersion:
+def _saved_version(catalog: TenantCatalog, pipeline: Pipeline, version: int | None) -> PipelineIrVersion:
     found = catalog.pipelines.ir_version(pipeline, version or catalog.pipelines.newest_version(pipeline))
     if found is not None:
         return found
@@ -134,7 +166,7 @@ def _saved(catalog: TenantCatalog, pipeline: Pipeline, version: int | None) -> P
     raise not_found("IR version")
 
 
-def _shown(pipeline: Pipeline, version: PipelineIrVersion) -> IrVersion:
+def _shown(pipeline: Pipeline, version: PipelineIrVersion, warnings: Iterable[Problem] = ()) -> IrVersion:
     return IrVersion(
         version=version.version,
         ir=version.ir,
@@ -142,4 +174,5 @@ def _shown(pipeline: Pipeline, version: PipelineIrVersion) -> IrVersion:
         comment=version.comment,
         created_at=version.created_at,
         live=pipeline.live_version == version.version,
+        warnings=[Detail.model_validate(each.as_dict()) for each in warnings],
     )

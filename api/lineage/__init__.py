@@ -1,1 +1,1 @@
-"""Lineage over REST: which run loaded a row."""
+"""Row lineage over REST: the run that loaded a row."""

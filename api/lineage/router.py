@@ -6,10 +6,10 @@ from typing import Annotated
 
 from fastapi import Query
 
-from api.auth import READ, allow, guarded_router
-from api.context import Context
-from api.lineage import service
-from api.lineage.schemas import LineagePage
+from headrace.api.context import Context
+from headrace.api.lineage import service
+from headrace.api.lineage.schemas import LineagePage
+from headrace.api.requests.auth import READ, allow, guarded_router
 
 router = guarded_router("lineage")
 

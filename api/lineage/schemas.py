@@ -1,4 +1,4 @@
-"""The shapes of lineage on the wire."""
+"""Response models of row lineage."""
 
 from __future__ import annotations
 
@@ -6,27 +6,27 @@ from typing import Any
 
 from pydantic import Field
 
-from api.pipelines.schemas import SchemaRef
-from api.wire import Shown
+from headrace.api.pipelines.schemas import SchemaRef
+from headrace.api.wire import ResponseModel
 
 
-class Lineage(Shown):
-    """The load a row belongs to."""
+class Lineage(ResponseModel):
+    """The run and source node that loaded a row."""
 
     run_id: str
     pipeline_id: str
     source_node_id: str
 
 
-class LineageRow(Shown):
-    """A row and its load; null for a row that no run loaded."""
+class LineageRow(ResponseModel):
+    """A row and its lineage, which is null for a row that no run loaded."""
 
     row: dict[str, Any]
     lineage: Lineage | None
 
 
-class LineagePage(Shown):
-    """The newest rows of a table; `lineageColumn` holds the load of each."""
+class LineagePage(ResponseModel):
+    """The newest rows of a table; `lineageColumn` is the column with the load id of each row."""
 
     schema_: SchemaRef = Field(alias="schema")
     table: str

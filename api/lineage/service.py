@@ -1,21 +1,21 @@
-"""What lineage can do: trace the rows of a tenant's table."""
+"""Lineage of the rows of a tenant's table."""
 
 from __future__ import annotations
 
-from api.context import RequestContext
-from api.errors import ApiError, not_found
-from api.lineage.schemas import Lineage, LineagePage, LineageRow
-from api.pipelines.schemas import SchemaRef
-from catalog.lineage import NoLineage, RowLineage, newest_rows
-from catalog.schemas_ddl import LOAD_ID_COLUMN
-from ir.problems import Problem
+from headrace.api.context import RequestContext
+from headrace.api.errors import ApiError, not_found
+from headrace.api.lineage.schemas import Lineage, LineagePage, LineageRow
+from headrace.api.pipelines.schemas import SchemaRef
+from headrace.catalog.schemas.ddl import LOAD_ID_COLUMN
+from headrace.catalog.schemas.lineage import NoLineage, RowLineage, newest_rows
+from headrace.ir.problems import Problem
 
 MAX_ROWS = 1000
 
 
 def trace(context: RequestContext, schema: str, table: str, limit: int) -> LineagePage:
-    """The newest rows of a table, `limit` clamped to 1 to 1,000. 404 unless it is the table of one of the tenant's
-    schemas; 400 when it has no lineage column."""
+    """The newest rows of a table with their lineage; `limit` is clamped to 1 to 1,000. Raises ApiError: 404 unless
+    it is the table of one of the tenant's schemas, 400 when it has no lineage column."""
     qualified = f"{schema}.{table}"
     with context.catalog() as catalog:
         schema_id = catalog.schemas.tables().get(qualified)
@@ -28,10 +28,8 @@ def trace(context: RequestContext, schema: str, table: str, limit: int) -> Linea
         except LookupError:
             raise not_found("table") from None
         except NoLineage:
-            hint = "run a pipeline that loads it: the load adds the column, and every row it loads from then on has it"
-            message = (
-                f"The table {qualified} has no column {LOAD_ID_COLUMN}, so nothing is known of where its rows came from"
-            )
+            hint = "run a pipeline that loads it: the load adds the column and sets it on every row it loads"
+            message = f"The table {qualified} has no column {LOAD_ID_COLUMN}, so the lineage of its rows is unknown"
             raise ApiError(400, message, details=[Problem("table", "no_lineage", message, hint)]) from None
     return LineagePage(
         schema_=owner,

@@ -1,28 +1,28 @@
-"""Pipelines made of nodes and edges: the IR they are lowered to, or what is still missing."""
+"""Legacy pipelines of nodes and edges: the IR they are lowered to, or the problems that prevent it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
 
-from catalog.models import Pipeline
-from catalog.schemas_ddl import TABLE_SCHEMA
-from flows.check import check_types
-from ir import parse_ir
-from ir.legacy import lower
-from ir.problems import Problem
+from headrace.catalog.models import Pipeline
+from headrace.catalog.schemas.ddl import TABLE_SCHEMA
+from headrace.flows.validation.check import check_types
+from headrace.ir import parse_ir
+from headrace.ir.legacy.nodes import lower
+from headrace.ir.problems import Problem
 
 
 @dataclass(frozen=True, slots=True)
 class LoweredPipeline:
-    """The IR document when it can run, otherwise the problems, told by where they are in `nodes`."""
+    """The IR document if it can run, otherwise the problems, with paths in `nodes`."""
 
     ir: dict[str, Any] | None
     problems: list[Problem]
 
 
 def lowered(pipeline: Pipeline) -> LoweredPipeline:
-    """What the pipeline's nodes and edges mean today."""
+    """Lowers the pipeline's nodes and edges to an IR."""
     found = lower(
         pipeline.nodes,
         pipeline.edges,

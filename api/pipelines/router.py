@@ -6,11 +6,11 @@ from typing import Annotated
 
 from fastapi import Query
 
-from api.auth import READ, WRITE, allow, guarded_router
-from api.context import Context
-from api.pagination import Paged, PageOf
-from api.pipelines import removal, service
-from api.pipelines.schemas import CreatePipeline, PipelineDetail, PipelineItem, UpdatePipeline
+from headrace.api.context import Context
+from headrace.api.pagination import Paged, PageOf
+from headrace.api.pipelines import removal, service
+from headrace.api.pipelines.schemas import CreatePipeline, PipelineDetail, PipelineItem, UpdatePipeline
+from headrace.api.requests.auth import READ, WRITE, allow, guarded_router
 
 router = guarded_router("pipelines")
 
@@ -26,7 +26,7 @@ def list_pipelines(
     schema_id: Annotated[str | None, Query(alias="schemaId", max_length=200)] = None,
     q: _Filter = None,
 ) -> PageOf[PipelineItem]:
-    """The tenant's pipelines, newest first; `q` is a part of the name."""
+    """The tenant's pipelines, newest first; `q` matches a part of the name."""
     return service.list_pipelines(context, page, status=status, connector_id=connector_id, schema_id=schema_id, q=q)
 
 
@@ -38,7 +38,7 @@ def create_pipeline(context: Context, body: CreatePipeline) -> PipelineDetail:
 
 @router.put("/pipelines", openapi_extra=allow(*WRITE))
 def update_pipeline(context: Context, body: UpdatePipeline) -> PipelineDetail:
-    """Changes a pipeline; what the body leaves out stays, and `nodes` replace all nodes and edges."""
+    """Updates a pipeline. Omitted fields are unchanged; `nodes` replaces all nodes and edges."""
     return service.update_pipeline(context, body)
 
 
@@ -46,7 +46,7 @@ def update_pipeline(context: Context, body: UpdatePipeline) -> PipelineDetail:
 def delete_pipeline(
     context: Context,
     pipeline_id: Annotated[str, Query(alias="id", max_length=200)],
-    force: Annotated[bool, Query(description="Cancel a run that is under way instead of refusing")] = False,
+    force: Annotated[bool, Query(description="Cancel runs that have not ended instead of refusing")] = False,
 ) -> None:
     """Deletes a pipeline with its versions, runs and schedule; the rows it loaded stay."""
     removal.delete_pipeline(context, pipeline_id, force=force)

@@ -1,4 +1,4 @@
-"""The shapes of a pipeline on the wire."""
+"""Request and response models of pipelines."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, model_validator
 from pydantic.alias_generators import to_camel
 
-from api.errors import Detail
-from api.wire import Body, Description, Id, Name, Shown, Timestamp, omitted
-from catalog.models import Pipeline
-from ir.problems import Problem, fault
-from ir.schedule import valid_cron
+from headrace.api.errors import Detail
+from headrace.api.wire import Description, Id, Name, RequestModel, ResponseModel, Timestamp, omitted
+from headrace.catalog.models import Pipeline
+from headrace.ir.problems import Problem, fault
+from headrace.ir.schedules.cron import valid_cron
 
 
-class ConnectorRef(Shown):
+class ConnectorRef(ResponseModel):
     """The connector of a pipeline."""
 
     id: str
@@ -23,7 +23,7 @@ class ConnectorRef(Shown):
     type: str
 
 
-class SchemaRef(Shown):
+class SchemaRef(ResponseModel):
     """The schema of a pipeline."""
 
     id: str
@@ -31,8 +31,8 @@ class SchemaRef(Shown):
     display_name: str
 
 
-class PipelineItem(Shown):
-    """A pipeline as lists show it."""
+class PipelineItem(ResponseModel):
+    """A pipeline as shown in lists."""
 
     id: str
     tenant_id: str
@@ -54,8 +54,8 @@ class PipelineItem(Shown):
 
 
 class PipelineDetail(PipelineItem):
-    """A pipeline on its own: `irVersion` is "1.0" when runs use its IR, null for legacy nodes and edges; `issues` says
-    why those cannot run yet."""
+    """One pipeline: `irVersion` is "1.0" when runs use its IR, null for legacy nodes and edges; `issues` lists why
+    those cannot run yet."""
 
     ir_version: Literal["1.0"] | None = None
     issues: list[Detail] = Field(default_factory=list)
@@ -70,8 +70,8 @@ class PipelineDetail(PipelineItem):
         return cls.model_validate(pipeline).model_copy(update=more)
 
 
-class LegacyNode(Body):
-    """A node of the older format. Its documented fields are checked; whatever else an editor adds is kept as given."""
+class LegacyNode(RequestModel):
+    """A node of the legacy format. Documented fields are checked; other fields are stored as given."""
 
     model_config = ConfigDict(alias_generator=to_camel, extra="allow")
 
@@ -82,8 +82,8 @@ class LegacyNode(Body):
     position: dict[str, Any] | None = None
 
 
-class LegacyEdge(Body):
-    """A connection between two nodes of the older format, kept as given."""
+class LegacyEdge(RequestModel):
+    """An edge between two nodes of the legacy format, stored as given."""
 
     model_config = ConfigDict(alias_generator=to_camel, extra="allow")
 
@@ -97,8 +97,8 @@ LegacyEdges = Annotated[list[LegacyEdge], Field(max_length=50_000)]
 CronText = Annotated[str, StringConstraints(max_length=500), AfterValidator(valid_cron)]
 
 
-class ExecutionConfig(Body):
-    """How a pipeline runs; settings beyond the two are kept as given."""
+class ExecutionConfig(RequestModel):
+    """Execution settings; other fields than the two are stored as given."""
 
     model_config = ConfigDict(alias_generator=to_camel, extra="allow")
 
@@ -106,7 +106,7 @@ class ExecutionConfig(Body):
     parallelism: int = Field(default=4, ge=1, le=256)
 
 
-class CreatePipeline(Body):
+class CreatePipeline(RequestModel):
     """A new pipeline: IR-native with `irVersion: "1.0"` and `ir` (nodes and edges are then ignored), or legacy."""
 
     name: Name
@@ -127,13 +127,13 @@ class CreatePipeline(Body):
         if self.ir_version is None and self.ir is not None:
             raise fault("missing_field", "'ir' is given without 'irVersion'", 'add "irVersion": "1.0"')
         if self.ir_version is None:
-            _refuse_loose_ends(self.nodes, self.edges)
+            _check_edges(self.nodes, self.edges)
         return self
 
 
-class UpdatePipeline(Body):
-    """What of a pipeline is to change; what is left out stays. `nodes` replace nodes and edges. A `paused` pipeline is
-    not fired by its schedule, but runs when it is asked to; `active` lets the schedule fire again."""
+class UpdatePipeline(RequestModel):
+    """Changes of a pipeline; omitted fields are unchanged. `nodes` replaces nodes and edges. The schedule of a `paused`
+    pipeline does not fire, but it can be run; `active` lets the schedule fire again."""
 
     id: Id
     status: Literal["active", "paused"] = omitted()
@@ -149,14 +149,14 @@ class UpdatePipeline(Body):
         if "edges" in self.model_fields_set and "nodes" not in self.model_fields_set:
             raise fault("missing_field", "'edges' are given without 'nodes'", "send the nodes they connect as well")
         if "nodes" in self.model_fields_set:
-            _refuse_loose_ends(self.nodes, self.edges or [])
+            _check_edges(self.nodes, self.edges or [])
         return self
 
 
-def _refuse_loose_ends(nodes: Sequence[LegacyNode], edges: Sequence[LegacyEdge]) -> None:
+def _check_edges(nodes: Sequence[LegacyNode], edges: Sequence[LegacyEdge]) -> None:
     ids = [node.id for node in nodes]
     if len(set(ids)) != len(ids):
         raise fault("duplicate_id", "Two nodes have the same id", "give every node its own id")
     loose = {end for edge in edges for end in (edge.source, edge.target)} - set(ids)
     if loose:
-        raise fault("unknown_node", f"An edge names '{min(loose)}', which is no node", "use the ids of nodes")
+        raise fault("unknown_node", f"An edge refers to '{min(loose)}', which is not a node", "use the ids of nodes")

@@ -1,20 +1,27 @@
-"""What pipelines can do: be listed, found, made and changed."""
+"""Operations on pipelines: list, read, create, update."""
 
 from __future__ import annotations
 
 from sqlalchemy import ColumnElement
 
-from api.context import RequestContext
-from api.errors import ApiError, not_found
-from api.ir.checking import refuse_invalid
-from api.pagination import PageOf, PageRequest, page_of
-from api.pipelines.deployment import follow
-from api.pipelines.legacy import lowered
-from api.pipelines.schemas import CreatePipeline, LegacyEdge, LegacyNode, PipelineDetail, PipelineItem, UpdatePipeline
-from catalog.models import Pipeline, new_id
-from catalog.repositories import TenantCatalog
-from catalog.run_records import SUCCESSFUL
-from ir.problems import Problem
+from headrace.api.context import RequestContext
+from headrace.api.errors import ApiError, not_found
+from headrace.api.ir.checks import refuse_invalid
+from headrace.api.pagination import PageOf, PageRequest, page_of
+from headrace.api.pipelines.deployment import sync_deployment
+from headrace.api.pipelines.legacy import lowered
+from headrace.api.pipelines.schemas import (
+    CreatePipeline,
+    LegacyEdge,
+    LegacyNode,
+    PipelineDetail,
+    PipelineItem,
+    UpdatePipeline,
+)
+from headrace.catalog.models import Pipeline, new_id
+from headrace.catalog.repositories import TenantCatalog
+from headrace.catalog.runs.records import SUCCESSFUL
+from headrace.ir.problems import Problem
 
 
 def list_pipelines(
@@ -36,17 +43,21 @@ def list_pipelines(
 
 
 def get_pipeline(context: RequestContext, pipeline_id: str) -> PipelineDetail:
-    """One pipeline, or 404."""
+    """One pipeline. Raises ApiError 404."""
     with context.reading() as catalog:
         pipeline = owned_pipeline(catalog, pipeline_id)
-        return PipelineDetail.of(pipeline, [] if pipeline.ir_native else lowered(pipeline).problems)
+        problems = [] if pipeline.ir_native else list(lowered(pipeline).problems)
+        if (refusal := catalog.pipelines.refusal(pipeline)) is not None:
+            hint = "its schedule does not fire as it is shown, and runs are refused; change the pipeline"
+            problems.append(Problem("schedule" if pipeline.live_schedule else "name", "prefect_refuses", refusal, hint))
+        return PipelineDetail.of(pipeline, problems)
 
 
 def create_pipeline(context: RequestContext, body: CreatePipeline) -> PipelineDetail:
-    """Stores a pipeline and registers it with Prefect; 400 with every problem of its IR, 409 for a taken name.
+    """Stores a pipeline and registers it with Prefect. Errors: 400 with every problem of its IR, 409 for a taken name.
 
-    While Prefect is away the pipeline is stored all the same, and registered when it is back. Legacy nodes that cannot
-    run yet are stored too; `issues` says what they lack.
+    If Prefect is unreachable, the pipeline is stored and registered later. Legacy nodes that cannot run yet are stored
+    too; `issues` lists what is missing.
     """
     if body.ir is not None:
         refuse_invalid(context, body.ir)
@@ -58,13 +69,13 @@ def create_pipeline(context: RequestContext, body: CreatePipeline) -> PipelineDe
         else:
             catalog.pipelines.save_lowered(pipeline, lowered(pipeline).ir)
         pipeline_id = pipeline.id
-    follow(context, pipeline_id)
+    sync_deployment(context, pipeline_id)
     return get_pipeline(context, pipeline_id)
 
 
 def update_pipeline(context: RequestContext, body: UpdatePipeline) -> PipelineDetail:
-    """Changes what the body names; `nodes` replace nodes and edges. 404, 409 for a taken name and for nodes of a
-    pipeline that has an IR, which they would contradict."""
+    """Updates the fields given in the body; `nodes` replaces nodes and edges. Errors: 404, 409 for a taken name
+    and for nodes of a pipeline that has an IR."""
     given = body.model_fields_set
     with context.catalog() as catalog:
         pipeline = catalog.pipelines.lock(body.id)
@@ -84,18 +95,18 @@ def update_pipeline(context: RequestContext, body: UpdatePipeline) -> PipelineDe
         catalog.pipelines.save(pipeline)
         if not pipeline.ir_native:
             catalog.pipelines.save_lowered(pipeline, lowered(pipeline).ir)
-    follow(context, body.id)
+    sync_deployment(context, body.id)
     return get_pipeline(context, body.id)
 
 
 def _resumed(catalog: TenantCatalog, pipeline: Pipeline) -> str:
-    """What never completed a run is a draft until it has, whoever says otherwise."""
+    """The status of a pipeline that is no longer paused: `draft` until a run has completed, then `active`."""
     ran = any(catalog.runs.newest_with_status(pipeline.id, status) is not None for status in sorted(SUCCESSFUL))
     return "active" if ran else "draft"
 
 
 def owned_pipeline(catalog: TenantCatalog, pipeline_id: str) -> Pipeline:
-    """The tenant's pipeline; raises the 404 of one that does not exist."""
+    """The tenant's pipeline. Raises ApiError 404."""
     pipeline = catalog.pipelines.get(pipeline_id)
     if pipeline is None:
         raise not_found("pipeline")
@@ -109,7 +120,7 @@ def _check_references(catalog: TenantCatalog, body: CreatePipeline) -> None:
     if catalog.schemas.get(body.schema_id) is None:
         problems.append(Problem("schemaId", "unknown_schema", f"There is no schema '{body.schema_id}'"))
     if problems:
-        raise ApiError(400, "The pipeline refers to what does not exist", details=problems)
+        raise ApiError(400, "The pipeline refers to objects that do not exist", details=problems)
 
 
 def _pipeline(body: CreatePipeline) -> Pipeline:

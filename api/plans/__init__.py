@@ -1,1 +1,1 @@
-"""What a run of a pipeline would do, over REST: its plan, its SQL, a preview on the first rows."""
+"""Plans of pipelines over REST: the plan of a run, its SQL, and a preview on the first rows."""

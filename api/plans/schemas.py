@@ -1,4 +1,4 @@
-"""The shapes of plans and previews on the wire."""
+"""Request and response models of plans and previews."""
 
 from __future__ import annotations
 
@@ -6,30 +6,29 @@ from typing import Any
 
 from pydantic import Field
 
-from api.ir.schemas import NodeField, VersionNumber
-from api.wire import Body, Shown
-
-Parameters = dict[str, str | int | float | bool]
+from headrace.api.ir.schemas import NodeField, VersionNumber
+from headrace.api.runs.schemas import RunParameters
+from headrace.api.wire import RequestModel, ResponseModel
 
 PREVIEW_ROWS = 500
 
 
-class PlanRequest(Body):
-    """Which version to plan, the live one unless said otherwise, and the run's parameters."""
+class PlanRequest(RequestModel):
+    """The version to plan, by default the live one, and the run's parameters."""
 
     ir_version: VersionNumber | None = None
-    parameters: Parameters = Field(default_factory=dict)
+    parameters: RunParameters = Field(default_factory=dict, max_length=50)
 
 
 class PreviewRequest(PlanRequest):
-    """How many records of each source to read, and the node to show (all of them unless one is named)."""
+    """The number of records to read from each source, and the node to show (default: all)."""
 
     node: str | None = Field(default=None, max_length=100)
     limit: int = Field(default=50, ge=1, le=PREVIEW_ROWS)
 
 
-class PlannedPartition(Shown):
-    """One partition of a stage: `rows` records from source row `firstRow` on, found at `location`."""
+class PlannedPartition(ResponseModel):
+    """One partition of a stage: `rows` records, starting at source row `firstRow`, located at `location`."""
 
     index: int
     first_row: int
@@ -37,9 +36,9 @@ class PlannedPartition(Shown):
     location: dict[str, Any]
 
 
-class PlannedSink(Shown):
-    """Where rows of a stage end: a table, or `sends` to what gathers them in a later stage; with neither they are only
-    measured, for dataset rules. `path` leads there."""
+class PlannedSink(ResponseModel):
+    """An output of a stage: a table, or with `sends` an exchange that a later stage gathers; with neither, rows are
+    only checked by dataset rules. `path` lists the nodes that lead to it."""
 
     path: list[str]
     table: str | None
@@ -48,15 +47,15 @@ class PlannedSink(Shown):
     sends: str | None
 
 
-class PlannedStage(Shown):
-    """Nodes that each partition passes in one go; `steps` are what is done to rows, in order, and `queries` the same as
-    they are fused: each runs as one.
+class PlannedStage(ResponseModel):
+    """Nodes that each partition passes without an exchange. `steps` are the operations on rows, in order; `queries` are
+    the same steps, grouped into queries that each run as one.
 
-    Of the columns that the source or the gathering has, those in `unread` are left out because nothing needs them.
-    `where` is what the first filter wants: parts of a source that have no such row are counted as skipped, not read.
+    `unread` are columns of the source or exchange that are not read, because nothing needs them. `where` is the first
+    filter: parts of a source that have no matching row are not read and are counted as skipped.
 
-    `table`, `loadMode` and `columns` are those of its only target; a stage that forks, or sends rows on, has `sinks`. A
-    stage that `gathers` begins when those it comes `after` are done, and knows its rows then.
+    `table`, `loadMode` and `columns` are those of the only target; a stage with several outputs, or that sends rows on,
+    has `sinks`. A stage that `gathers` starts when the stages in `after` are done; its rows are known only then.
     """
 
     name: str
@@ -74,8 +73,8 @@ class PlannedStage(Shown):
     partitions: list[PlannedPartition]
 
 
-class SqlItem(Shown):
-    """How a target is loaded: what happens to the rows as comments, then what the database is told."""
+class SqlItem(ResponseModel):
+    """How a target is loaded: the processing of rows as comments, then the SQL statements."""
 
     node: str
     table: str
@@ -83,16 +82,16 @@ class SqlItem(Shown):
     sql: str
 
 
-class TableChangeItem(Shown):
-    """What a run changes in the target database before it loads; `statement` is null for the engine's own tables."""
+class TableChangeItem(ResponseModel):
+    """A change of the target database before loading; `statement` is null for the engine's own tables."""
 
     table: str
     action: str
     statement: str | None
 
 
-class Plan(Shown):
-    """What a run would do, as things stand now."""
+class Plan(ResponseModel):
+    """The plan of a run, for the current state of sources and tables."""
 
     ir_version: int | None
     load_strategy: str
@@ -104,22 +103,22 @@ class Plan(Shown):
     notes: list[str]
 
 
-class SqlPreview(Shown):
-    """The SQL per target."""
+class SqlPreview(ResponseModel):
+    """The SQL of each target."""
 
     ir_version: int | None
     targets: list[SqlItem]
 
 
-class PreviewedRow(Shown):
-    """A row behind a node, by its number in the source."""
+class PreviewedRow(ResponseModel):
+    """An output row of a node; `row` is its number in the source."""
 
     row: int
     values: dict[str, Any]
 
 
-class PreviewedError(Shown):
-    """A rejected cell; with `warning` its row goes on. `column` is null when the whole row is at fault."""
+class PreviewedError(ResponseModel):
+    """A cell that broke a rule; with `warning` its row passes. `column` is null when the whole row is rejected."""
 
     row: int
     column: str | None
@@ -129,9 +128,9 @@ class PreviewedError(Shown):
     warning: bool
 
 
-class PreviewedNode(Shown):
-    """What a node makes of the sample; `stopsRun` says why a run would end here, `notes` where a run gives something
-    else: providers are not asked in previews."""
+class PreviewedNode(ResponseModel):
+    """The output of a node for the sample. `stopsRun` is the reason why a run would end here; `notes` list differences
+    from a run, such as enrichment: previews do not call providers."""
 
     node: str
     kind: str
@@ -146,8 +145,8 @@ class PreviewedNode(Shown):
     notes: list[str]
 
 
-class Preview(Shown):
-    """The first `limit` records of every source on their way; nothing is written."""
+class Preview(ResponseModel):
+    """The output of each node for the first `limit` records of every source; nothing is written."""
 
     ir_version: int | None
     limit: int

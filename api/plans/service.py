@@ -1,148 +1,116 @@
-"""What can be asked of a run that does not happen."""
+"""Plans and previews of runs, made in child processes (`api.outside`)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-from api.connectors.service import in_the_clear
-from api.context import RequestContext
-from api.errors import ApiError, invalid
-from api.pipelines.deployment import Runnable, runnable
-from api.pipelines.service import owned_pipeline
-from api.plans.schemas import (
-    Plan,
-    PlannedPartition,
-    PlannedSink,
-    PlannedStage,
-    PlanRequest,
-    Preview,
-    PreviewedNode,
-    PreviewRequest,
-    SqlItem,
-    SqlPreview,
-    TableChangeItem,
-)
-from catalog.errors import NoIr, PipelineMissing
-from catalog.run_records import RunPipeline
-from connectors.base import SourceError
-from flows.plan import PlanFailed, plan_run, preview_job
-from flows.preview import preview
-from flows.runtime.job import Job
-from ir.problems import Problem, nearest
+from fastapi import Request
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response
+
+from headrace.api.connectors.service import resolve_blocks
+from headrace.api.context import RequestContext
+from headrace.api.errors import ApiError, invalid
+from headrace.api.pipelines.deployment import Runnable, runnable
+from headrace.api.pipelines.service import owned_pipeline
+from headrace.api.plans.schemas import PlanRequest, PreviewRequest
+from headrace.api.subprocesses import jobs
+from headrace.api.subprocesses.looked import Looked
+from headrace.catalog.errors import NoIr, PipelineMissing
+from headrace.catalog.found_columns import Seen, remember
+from headrace.catalog.runs.records import ConnectorRecord, RunPipeline
+from headrace.connectors.errors import SourceError
+from headrace.flows.dry_run.plan import PlanFailed, preview_job
+from headrace.flows.runtime.job import Job
+from headrace.flows.tenant_files import files_of
+from headrace.ir.problems import Problem, nearest
 
 
-def plan(context: RequestContext, pipeline_id: str, body: PlanRequest) -> Plan:
-    """What a run would do; 404, 422 with every problem for a pipeline that cannot run."""
-    with _planning(context, pipeline_id, body) as (chosen, job):
-        found = plan_run(job)
-    return Plan(
-        ir_version=_shown(chosen),
-        load_strategy=chosen.load_strategy,
-        estimated_rows=found.estimated_rows,
-        parallelism=found.parallelism,
-        stages=[_stage(stage) for stage in found.stages],
-        sql=[SqlItem.model_validate(target) for target in found.targets],
-        ddl=[TableChangeItem.model_validate(change) for change in found.changes],
-        notes=found.notes,
-    )
+async def plan(context: RequestContext, request: Request, pipeline_id: str, body: PlanRequest) -> Response:
+    """The plan of a run. Raises ApiError: 404, 422 with every problem for a pipeline that cannot run."""
+    with _plan_errors_as_422():
+        chosen, job = await run_in_threadpool(_planned_job, context, pipeline_id, body)
+        return await _run_in_child(context, request, "plan", jobs.plan, job, _shown(chosen), chosen.load_strategy)
 
 
-def sql_preview(context: RequestContext, pipeline_id: str, version: int | None) -> SqlPreview:
-    """The SQL per target; as `plan` raises."""
-    with _planning(context, pipeline_id, PlanRequest(irVersion=version)) as (chosen, job):
-        found = plan_run(job)
-    return SqlPreview(ir_version=_shown(chosen), targets=[SqlItem.model_validate(target) for target in found.targets])
+async def sql_preview(context: RequestContext, request: Request, pipeline_id: str, version: int | None) -> Response:
+    """The SQL of each target. Raises as `plan`."""
+    with _plan_errors_as_422():
+        chosen, job = await run_in_threadpool(_planned_job, context, pipeline_id, PlanRequest(irVersion=version))
+        return await _run_in_child(context, request, "plan", jobs.sql_preview, job, _shown(chosen))
 
 
-def preview_rows(context: RequestContext, pipeline_id: str, body: PreviewRequest) -> Preview:
-    """The first records node by node; as `plan` raises, and 400 for a node there is not."""
-    with _planning(context, pipeline_id, body) as (chosen, job):
+async def preview_rows(context: RequestContext, request: Request, pipeline_id: str, body: PreviewRequest) -> Response:
+    """The output of each node for the first records. Raises as `plan`, and ApiError 400 for an unknown node."""
+    with _plan_errors_as_422():
+        chosen, job = await run_in_threadpool(_planned_job, context, pipeline_id, body)
         ids = [node.id for node in chosen.ir.nodes]
         if body.node is not None and body.node not in ids:
             message = f"The pipeline has no node '{body.node}'"
             raise invalid("node", "unknown_node", message, nearest(body.node, ids))
-        nodes = preview(job, rows=body.limit)
-    shown = [PreviewedNode.model_validate(node) for node in nodes if body.node in (None, node.node)]
-    return Preview(ir_version=_shown(chosen), limit=body.limit, nodes=shown)
+        return await _run_in_child(
+            context, request, "preview", jobs.preview_rows, job, _shown(chosen), body.limit, body.node
+        )
+
+
+async def _run_in_child(
+    context: RequestContext, request: Request, what: str, work: Callable[..., bytes], job: Job, *arguments: Any
+) -> Response:
+    services = context.services
+    seconds = services.settings.preview_timeout_s
+    answer = await services.outside.run(request, context.principal.tenant_id, what, seconds, work, job, *arguments)
+    found = Looked.parse(answer)
+    if found.seen:
+        await run_in_threadpool(_remember, context, job.pipeline.id, found.seen, what)
+    if found.problems:
+        raise PlanFailed(found.problems)
+    return Response(found.body, media_type="application/json")
+
+
+def _remember(context: RequestContext, pipeline_id: str, seen: Iterable[Seen], what: str) -> None:
+    with context.catalog() as catalog:
+        remember(catalog.session, pipeline_id, seen, what)
 
 
 @contextmanager
-def _planning(context: RequestContext, pipeline_id: str, body: PlanRequest) -> Iterator[tuple[Runnable, Job]]:
-    """The version to plan as a job; what stands in its way becomes a 422."""
-    with context.catalog() as catalog:
-        chosen = runnable(catalog, owned_pipeline(catalog, pipeline_id), body.ir_version)
-    settings = context.services.settings
+def _plan_errors_as_422() -> Iterator[None]:
+    """Converts PlanFailed to ApiError 422, and a missing pipeline to 404."""
     try:
-        pipeline = _with_blocks(context, context.store.load_pipeline(pipeline_id, chosen.version))
-        job = preview_job(
-            pipeline,
-            database_url=settings.database_url,
-            files_root=settings.files_root,
-            parameters=dict(body.parameters),
-        )
-        yield chosen, job
+        yield
     except PlanFailed as failure:
         raise ApiError(422, "The pipeline cannot run", details=failure.problems) from failure
     except (NoIr, PipelineMissing) as error:  # deleted meanwhile
         raise ApiError(404, "There is no such pipeline") from error
 
 
-def _with_blocks(context: RequestContext, pipeline: RunPipeline) -> RunPipeline:
-    connector = pipeline.connector
+def _planned_job(context: RequestContext, pipeline_id: str, body: PlanRequest) -> tuple[Runnable, Job]:
+    """The version to plan, and its job."""
+    with context.catalog() as catalog:
+        chosen = runnable(catalog, owned_pipeline(catalog, pipeline_id), body.ir_version)
+    settings = context.services.settings
+    job = preview_job(
+        _with_block_values(context, context.store.load_pipeline(pipeline_id, chosen.version)),
+        database_url=settings.database_url,
+        files_root=files_of(settings, context.principal.tenant_id),
+        parameters=dict(body.parameters),
+    )
+    return chosen, job
+
+
+def _with_block_values(context: RequestContext, pipeline: RunPipeline) -> RunPipeline:
+    def opened(record: ConnectorRecord) -> ConnectorRecord:
+        return replace(record, credentials=resolve_blocks(context, record.credentials))
+
     try:
-        credentials = in_the_clear(context, connector.credentials)
+        named = {name: opened(record) for name, record in pipeline.named.items()}
+        return replace(pipeline, connector=opened(pipeline.connector), named=named)
     except SourceError as error:
         raise PlanFailed([Problem("connector.authConfig", error.code, error.message, error.hint)]) from error
-    return replace(pipeline, connector=replace(connector, credentials=credentials))
 
 
 def _shown(chosen: Runnable) -> int | None:
-    """The version's number; none for legacy nodes and edges."""
+    """The version's number; None for legacy nodes and edges."""
     return chosen.version if chosen.version > 0 else None
-
-
-def _stage(stage: Mapping[str, Any]) -> PlannedStage:
-    known = {"index", "firstRow", "rows"}
-    partitions = [
-        PlannedPartition(
-            index=each["index"],
-            first_row=each["firstRow"],
-            rows=each["rows"],
-            location={key: value for key, value in each.items() if key not in known},
-        )
-        for each in stage["partitions"]
-    ]
-    sinks = [_sink(sink) for sink in stage.get("sinks", ())]
-    target = stage.get("target", {})
-    root = stage.get("source") or stage.get("gathers") or {}
-    if not sinks:
-        sinks = [_sink({"path": stage["nodes"], "target": target})]
-    return PlannedStage(
-        name=stage["name"],
-        rows=sum(partition.rows for partition in partitions),
-        after=stage.get("after", []),
-        gathers=stage.get("gathers", {}).get("what"),
-        unread=root.get("unread", []),
-        where=root.get("where", []),
-        steps=[step for segment in stage["segments"] for step in segment],
-        queries=stage["segments"],
-        table=target.get("table"),
-        load_mode=target.get("loadMode"),
-        columns=target.get("columns", []),
-        sinks=sinks,
-        partitions=partitions,
-    )
-
-
-def _sink(sink: Mapping[str, Any]) -> PlannedSink:
-    target = sink.get("target", {})
-    return PlannedSink(
-        path=sink["path"],
-        table=target.get("table"),
-        load_mode=target.get("loadMode"),
-        columns=target.get("columns", sink.get("columns", [])),
-        sends=sink.get("sends"),
-    )

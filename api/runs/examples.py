@@ -1,4 +1,4 @@
-"""What is sent and answered, by the name of its schema; answers are real ones, shortened."""
+"""Examples of requests and responses by schema name; responses are real ones, shortened."""
 
 from __future__ import annotations
 
@@ -74,9 +74,52 @@ EXAMPLES: dict[str, Any] = {
         "runId": "run_6f1d2c3b4a5968778695a4b3c2d1e0f1",
         "total": 2,
         "errors": [
-            {"row": 142, "column": "email", "value": "not-an-email", "error": "Invalid email format"},
-            {"row": 305, "column": "age", "value": "abc", "error": "Expected integer"},
+            {
+                "row": 142,
+                "column": "email",
+                "value": "not-an-email",
+                "error": "Invalid email format",
+                "node": "check",
+                "rule": "email",
+                "kind": "failed",
+                "stage": 0,
+                "file": "customers_1.csv",
+                "source": {"node": "src", "file": "customers_1.csv", "row": 142},
+                "sources": [{"node": "src", "file": "customers_1.csv", "row": 142}],
+            },
+            {
+                "row": 305,
+                "column": "age",
+                "value": "abc",
+                "error": "Expected integer",
+                "node": "src",
+                "rule": "type",
+                "kind": "failed",
+                "stage": 0,
+                "file": "customers_2.csv",
+                "source": {"node": "src", "file": "customers_2.csv", "row": 55},
+                "sources": [{"node": "src", "file": "customers_2.csv", "row": 55}],
+            },
         ],
+        "warned": 3,
+    },
+    "RunErrorsSummary": {
+        "runId": "run_6f1d2c3b4a5968778695a4b3c2d1e0f1",
+        "failed": 12,
+        "warned": 0,
+        "totals": [
+            {
+                "node": "check",
+                "rule": "email",
+                "kind": "failed",
+                "column": "email",
+                "file": "customers_1.csv",
+                "error": "Invalid email format",
+                "cells": 12,
+                "rows": 12,
+            }
+        ],
+        "more": False,
     },
     "RunItem": {
         "id": "run_6f1d2c3b4a5968778695a4b3c2d1e0f1",

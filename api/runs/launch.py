@@ -1,4 +1,4 @@
-"""Handing a run to Prefect and making it known."""
+"""Starts a run in Prefect and records it in the catalog."""
 
 from __future__ import annotations
 
@@ -7,18 +7,21 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from api.context import RequestContext
-from api.pipelines.deployment import Runnable, ensure_deployed
-from deployments.orchestrator import StartedRun as Accepted
-from deployments.orchestrator import UnknownDeployment
-from flows.run_names import run_name
-from ir.parameters import ParameterValue
+from headrace.api.context import RequestContext
+from headrace.api.errors import ApiError
+from headrace.api.pipelines.deployment import Runnable, ensure_deployed
+from headrace.deployments.prefect.orchestrator import StartedRun as Accepted
+from headrace.deployments.prefect.orchestrator import UnknownDeployment
+from headrace.flows.prefect.names import run_name
+from headrace.ir.parameters import ParameterValue
+
+_RETRY_AFTER_S = 30
 
 
 @dataclass(frozen=True, slots=True)
-class Chain:
-    """Where a retry belongs: the run it is of and when that was asked for, that run's root (None: the new run is its
-    own); `origin_run_id` is set for a replay of failed rows."""
+class RetryChain:
+    """The runs that a retry refers to: the retried run and when it was requested, and its root run (None: the new run
+    is its own root). `origin_run_id` is set for a replay of failed rows."""
 
     retry_of: str
     asked_at: datetime
@@ -31,11 +34,13 @@ def launch(
     pipeline_id: str,
     chosen: Runnable,
     *,
-    chain: Chain | None = None,
+    chain: RetryChain | None = None,
     parameters: Mapping[str, ParameterValue] | None = None,
     idempotency_key: str | None = None,
 ) -> Accepted:
-    """Asks Prefect for a run of that version. Raises OrchestratorAway: nothing has been started then."""
+    """Starts a run of the chosen version; the same key of a caller gives the same run. Raises OrchestratorAway if
+    nothing was started, and ApiError 429 when the tenant has reached its limit of waiting runs."""
+    check_waiting_limit(context)
     flow_parameters = {
         "pipeline_id": pipeline_id,
         "tenant_id": context.principal.tenant_id,
@@ -45,7 +50,8 @@ def launch(
     }
     retried_at = chain.asked_at if chain is not None else None
     name = run_name(chosen.pipeline_name, datetime.now(UTC), retry_of=retried_at)
-    accepted = _ask_prefect(context, pipeline_id, flow_parameters, idempotency_key, name)
+    scoped = None if idempotency_key is None else f"{context.principal.tenant_id}:{pipeline_id}:{idempotency_key}"
+    accepted = _start_in_prefect(context, pipeline_id, flow_parameters, scoped, name)
     context.store.open(
         accepted.run_id,
         tenant_id=context.principal.tenant_id,
@@ -61,7 +67,18 @@ def launch(
     return accepted
 
 
-def _ask_prefect(
+def check_waiting_limit(context: RequestContext) -> None:
+    """Raises ApiError 429 when the tenant has reached its limit of waiting runs."""
+    limit = context.limit("waiting_runs")
+    with context.reading() as catalog:
+        waiting = catalog.runs.unfinished("pending", at_most=limit)
+    if waiting >= limit:
+        context.services.metrics.refused("waiting_runs")
+        message = f"The tenant has {limit} waiting runs, the limit (HEADRACE_MAX_WAITING_RUNS): wait, or cancel some"
+        raise ApiError(429, message, headers={"Retry-After": str(_RETRY_AFTER_S)})
+
+
+def _start_in_prefect(
     context: RequestContext, pipeline_id: str, parameters: dict[str, Any], idempotency_key: str | None, name: str
 ) -> Accepted:
     def start(deployment_id: str) -> Accepted:
@@ -72,6 +89,6 @@ def _ask_prefect(
     deployment_id = ensure_deployed(context, pipeline_id)
     try:
         return start(deployment_id)
-    except UnknownDeployment:  # somebody deleted it in Prefect
+    except UnknownDeployment:  # it was deleted in Prefect
         deployment_id = ensure_deployed(context, pipeline_id, anew=True)
         return start(deployment_id)

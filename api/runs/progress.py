@@ -1,10 +1,11 @@
-"""From a run's snapshot to what a client sees of it: counts, partitions, the time that remains."""
+"""Progress of a run for clients: counts, partitions, estimated time left, and why it has not started."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import ceil
 
-from api.runs.schemas import (
+from headrace.api.runs.schemas import (
     DatasetRuleResult,
     LogEntry,
     NodeResult,
@@ -15,13 +16,18 @@ from api.runs.schemas import (
     RunStatistics,
     ValidationErrorItem,
 )
-from catalog.run_records import PartitionCounts, RunSnapshot
+from headrace.catalog.repositories import TenantCatalog
+from headrace.catalog.runs.progress import only_reads, share_done
+from headrace.catalog.runs.records import SUCCESSFUL, LogLine, PartitionCounts, RunSnapshot
+
+_ROUNDING = 1e-6
+"""Shares are binary fractions: rounding must not lose a row."""
 
 
 def progress_of(run: RunSnapshot) -> Progress:
-    """The documented progress. `rowsIn` and `rowsOut` are null until the run has begun, then what is committed."""
+    """The progress of a run. `rowsIn` and `rowsOut` are null until it has started, then count committed rows."""
     statistics = statistics_of(run)
-    # What publishes rows is counted below stage 0; only partitions of what is read are the documented ones.
+    # Publication of rows has negative stages; the documented partitions are those that read.
     partitions = [partition for partition in run.partitions if partition.stage >= 0]
     return Progress(
         status=run.status,
@@ -43,7 +49,7 @@ def progress_of(run: RunSnapshot) -> Progress:
 
 
 def detail_of(run: RunSnapshot, *, base: str) -> RunDetail:
-    """One run with statistics, per-node results and links; `base` is the URL path of the pipeline."""
+    """A run with statistics, per-node results and links; `base` is the URL path of the pipeline."""
     return RunDetail(
         id=run.id,
         pipeline_id=run.pipeline_id,
@@ -54,6 +60,7 @@ def detail_of(run: RunSnapshot, *, base: str) -> RunDetail:
         ir_version=run.ir_version if run.ir_version > 0 else None,  # the lowered form of a legacy pipeline
         load_strategy=run.load_strategy,
         failure_reason=run.failure_reason,
+        skip_reason=run.skip_reason,
         retry_of=run.retry_of,
         statistics=statistics_of(run),
         node_results=[NodeResult(node_id=node, counters=counters) for node, counters in run.nodes.items()],
@@ -63,11 +70,11 @@ def detail_of(run: RunSnapshot, *, base: str) -> RunDetail:
 
 
 def statistics_of(run: RunSnapshot) -> RunStatistics:
-    """What was counted, and how long the run took or has been taking, in milliseconds."""
+    """The counts of a run and its duration so far, in milliseconds."""
     begun = run.started_at is not None
     return RunStatistics(
         total_rows=run.total_rows,
-        processed_rows=run.rows_in,
+        processed_rows=_processed(run),
         rows_in=run.rows_in if begun else None,
         rows_out=run.rows_out if begun else None,
         failed_rows=run.failed_rows,
@@ -77,21 +84,27 @@ def statistics_of(run: RunSnapshot) -> RunStatistics:
 
 
 def eta(run: RunSnapshot) -> str | None:
-    """The time that remains at the measured rate of committed rows; None while there is nothing to measure."""
+    """Estimated time left, at the rate of this attempt so far; None while there is nothing to measure. It grows while
+    nothing is committed."""
     if run.status != "running" or run.measured_from is None:
         return None
-    remaining = run.total_rows - run.rows_in
-    committed = sum(
-        each.rows_in - (each.rows_in if each.base_rows is None else each.base_rows) for each in run.partitions
-    )
-    measured = (run.touched_at - run.measured_from).total_seconds()
-    if committed <= 0 or measured <= 0 or remaining <= 0:
+    done = share_done(run.partitions)
+    since = done - share_done(run.partitions, only_before=True)
+    measured = (run.observed_at - run.measured_from).total_seconds()
+    if since <= 0 or measured <= 0 or done >= 1:
         return None
-    since = (run.observed_at - run.touched_at).total_seconds()
-    return _spoken(max(remaining * measured / committed - since, 1.0))
+    return _duration_text(max((1 - done) * measured / since, 1.0))
 
 
-def _spoken(seconds: float) -> str:
+def _processed(run: RunSnapshot) -> int:
+    """Rows that are completely done. If rows go on to other stages or are published at the end, it is estimated by the
+    share of work that is done."""
+    if run.status in SUCCESSFUL or only_reads(run.partitions):
+        return run.rows_in
+    return int(run.total_rows * share_done(run.partitions) + _ROUNDING)
+
+
+def _duration_text(seconds: float) -> str:
     if seconds < 60:
         return f"{ceil(seconds)}s" if seconds <= 59 else "1m"
     if seconds < 3570:  # 59.5 minutes
@@ -110,3 +123,11 @@ def _partition(index: int, partition: PartitionCounts) -> PartitionDetail:
         return PartitionDetail(index=index, status=partition.status, rows=partition.rows_in)
     percent = min(partition.rows_in * 100 // partition.planned_rows, 100) if partition.planned_rows else 0
     return PartitionDetail(index=index, status="running", rows=partition.rows_in, progress=percent)
+
+
+def with_waiting_reason(catalog: TenantCatalog, run: RunSnapshot, limit: int) -> RunSnapshot:
+    """The run; while its tenant's limit of running runs is reached, a pending one has a log line that says so."""
+    if run.status != "pending" or catalog.runs.unfinished("running", at_most=limit) < limit:
+        return run
+    text = f"waits: tenant limit of {limit} running runs (HEADRACE_MAX_RUNNING_RUNS)"
+    return replace(run, log=(*run.log, LogLine("queue", text, run.created_at)))

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from dataclasses import replace
+from typing import Annotated, Literal
 
-from fastapi import Header, Query, Request, Response
+from fastapi import Depends, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
-from api.auth import READ, WRITE, allow, guarded_router
-from api.context import Context
-from api.runs import service
-from api.runs.cancel import cancel_run
-from api.runs.csv_export import errors_as_csv
-from api.runs.negotiation import prefers_csv
-from api.runs.progress import detail_of, progress_of
-from api.runs.retry import replay_newest, retry_run
-from api.runs.schemas import Progress, RetriedRun, RunDetail, RunErrors, RunItem, RunRequest, StartedRun
-from api.runs.stream import progress_stream
+from headrace.api.context import Context
+from headrace.api.requests.auth import READ, WRITE, allow, guarded_router
+from headrace.api.runs import service
+from headrace.api.runs.cancel import cancel_run
+from headrace.api.runs.csv_export import errors_as_csv, prefers_csv
+from headrace.api.runs.progress import detail_of, progress_of
+from headrace.api.runs.retry import replay_newest, retry_run
+from headrace.api.runs.schemas import (
+    Progress,
+    RetriedRun,
+    RunDetail,
+    RunErrors,
+    RunErrorsSummary,
+    RunItem,
+    RunRequest,
+    StartedRun,
+)
+from headrace.api.runs.stream import progress_stream
+from headrace.catalog.repositories.runs import ErrorFilter
 
 router = guarded_router("runs")
 
@@ -34,19 +44,20 @@ def start_run(
     body: RunRequest | None = None,
     idempotency_key: Annotated[str | None, Header()] = None,
 ) -> StartedRun:
-    """Starts a run. With an `Idempotency-Key` that started one before: that run, with 200."""
+    """Starts a run. An `Idempotency-Key` that started a run before returns that run, with 200. 429 when the tenant has
+    reached its limit of waiting runs."""
     key = service.check_idempotency_key(idempotency_key)
     if body is not None and body.replay_dlq_only:
-        retried = replay_newest(context, pipeline_id)
-        return service.started(context, pipeline_id, retried.id)
-    run, new = service.start_run(context, pipeline_id, body or RunRequest(), key)
+        run, new = replay_newest(context, pipeline_id, key)
+    else:
+        run, new = service.start_run(context, pipeline_id, body or RunRequest(), key)
     response.status_code = 201 if new else 200
     return run
 
 
 @router.get("/pipelines/{pipeline_id}/runs", openapi_extra=allow(*READ))
 def list_runs(context: Context, pipeline_id: str) -> list[RunItem]:
-    """The newest 20 runs, whoever started them."""
+    """The newest 20 runs, including those of schedules and of Prefect's UI."""
     return service.list_runs(context, pipeline_id)
 
 
@@ -61,8 +72,25 @@ def get_run(context: Context, request: Request, pipeline_id: str, run_id: str) -
     "/pipelines/{pipeline_id}/runs/{run_id}/progress", openapi_extra=allow(*READ), response_model_exclude_unset=True
 )
 def get_progress(context: Context, pipeline_id: str, run_id: str) -> Progress:
-    """Where a run stands."""
+    """The progress of a run."""
     return progress_of(service.watch(context, pipeline_id, run_id))
+
+
+def _error_filter(
+    node: Annotated[str | None, Query(max_length=300, description="Only errors of this node")] = None,
+    rule: Annotated[str | None, Query(max_length=300, description="Only errors of this rule")] = None,
+    column: Annotated[str | None, Query(max_length=300, description="Only this column; empty: whole rows")] = None,
+    kind: Annotated[
+        Literal["failed", "warned", "all"] | None,
+        Query(description="Rows that failed, rows that passed with a warning, or both"),
+    ] = None,
+    file: Annotated[str | None, Query(max_length=4096, description="Only rows of this file")] = None,
+    stage: Annotated[int | None, Query(ge=-(2**31), lt=2**31, description="Only this stage of the plan")] = None,
+) -> ErrorFilter:
+    return ErrorFilter(node, rule, column, kind, file, stage)
+
+
+Meant = Annotated[ErrorFilter, Depends(_error_filter)]
 
 
 @router.get(
@@ -76,14 +104,26 @@ def get_errors(
     context: Context,
     pipeline_id: str,
     run_id: str,
+    meant: Meant,
     accept: Annotated[str, Header()] = "*/*",
     limit: Annotated[int | None, Query(ge=1, le=service.ERRORS_LIMIT)] = None,
     cursor: Annotated[str | None, Query()] = None,
+    details: Annotated[bool, Query(description="CSV: also node, rule, kind, stage, file and sources")] = False,
 ) -> RunErrors | Response:
-    """A run's rejected cells: JSON, or with `Accept: text/csv` all of them as a CSV file."""
+    """The rejected cells of a run as JSON, or with `Accept: text/csv` all of them as a CSV file. Rows that passed
+    with a warning are not included; `kind=warned` returns those, `kind=all` both."""
+    only = replace(meant, kind=None if meant.kind == "all" else meant.kind or "failed")
     if prefers_csv(accept):
-        return errors_as_csv(context, pipeline_id, run_id)
-    return service.read_errors(context, pipeline_id, run_id, limit=limit, cursor=cursor)
+        return errors_as_csv(context, pipeline_id, run_id, only, details=details)
+    return service.read_errors(context, pipeline_id, run_id, only, limit=limit, cursor=cursor)
+
+
+@router.get("/pipelines/{pipeline_id}/runs/{run_id}/errors/summary", openapi_extra=allow(*READ))
+def summarise_errors(context: Context, pipeline_id: str, run_id: str, meant: Meant) -> RunErrorsSummary:
+    """Numbers of cells and rows that broke rules of a run, by node, rule, kind, column and file; failed and warned,
+    unless `kind` selects one."""
+    only = replace(meant, kind=None if meant.kind == "all" else meant.kind)
+    return service.summarise_errors(context, pipeline_id, run_id, only)
 
 
 @router.get(
@@ -93,7 +133,8 @@ def get_errors(
     responses={200: {"content": {"text/event-stream": {}}}},
 )
 def stream_progress(context: Context, pipeline_id: str, run_id: str) -> StreamingResponse:
-    """Where a run stands, as server-sent events until it has ended."""
+    """The progress of a run as server-sent events: `progress` on each change, `end` when the run has ended, and
+    `closed` with a `reason` when the stream ends earlier (its key is no longer valid, or the server stops)."""
     return progress_stream(context, pipeline_id, run_id)
 
 
@@ -101,7 +142,7 @@ def stream_progress(context: Context, pipeline_id: str, run_id: str) -> Streamin
     "/pipelines/{pipeline_id}/runs/{run_id}/retry", name="retry_run", status_code=201, openapi_extra=allow(*WRITE)
 )
 def retry(context: Context, pipeline_id: str, run_id: str) -> RetriedRun:
-    """Runs a failed run on behind what it committed, or the failed rows of a completed one again."""
+    """Resumes a failed run after the rows it committed, or runs the failed rows of a completed run again."""
     return retry_run(context, pipeline_id, run_id)
 
 
@@ -109,5 +150,5 @@ def retry(context: Context, pipeline_id: str, run_id: str) -> RetriedRun:
     "/pipelines/{pipeline_id}/runs/{run_id}/cancel", name="cancel_run", status_code=202, openapi_extra=allow(*WRITE)
 )
 def cancel(context: Context, pipeline_id: str, run_id: str) -> RunItem:
-    """Stops a run; what it committed stays, and a retry goes on behind it."""
+    """Cancels a run; rows it committed stay, and a retry resumes after them."""
     return cancel_run(context, pipeline_id, run_id)

@@ -1,30 +1,40 @@
-"""The shapes of runs, their progress and their errors on the wire."""
+"""Request and response models of runs, their progress and their errors."""
 
 from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, StringConstraints, model_validator
 
-from api.pagination import Pagination
-from api.wire import Body, Shown, Timestamp
+from headrace.api.pagination import Pagination
+from headrace.api.wire import RequestModel, ResponseModel, Timestamp
+from headrace.ir.problems import fault
 
 ParameterName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,99}$")]
 ParameterText = Annotated[str, StringConstraints(max_length=1000)]
+RunParameters = dict[ParameterName, ParameterText | int | float | bool]
 
 
-class RunRequest(Body):
-    """What may be said when a run is asked for: the IR version to use instead of the live one, or that only the failed
-    rows of the newest run that completed with errors are to be run again (through the live version)."""
+class RunRequest(RequestModel):
+    """Options of a new run: the IR version to use instead of the live one, or `replayDlqOnly` to run only the failed
+    rows of the newest run that completed with errors again, with the live version and the parameters of that run, so
+    that neither can be given."""
 
     ir_version: int | None = Field(default=None, ge=1, le=2**31 - 1)
     replay_dlq_only: bool = False
-    parameters: dict[ParameterName, ParameterText | int | float | bool] = Field(default_factory=dict, max_length=50)
+    parameters: RunParameters = Field(default_factory=dict, max_length=50)
     """Values for `{{name}}` in the configs of the pipeline's sources."""
 
+    @model_validator(mode="after")
+    def _replays_as_it_was(self) -> RunRequest:
+        if self.replay_dlq_only and (self.ir_version is not None or self.parameters):
+            message = "'replayDlqOnly' takes neither 'irVersion' nor 'parameters'"
+            raise fault("no_meaning", message, "a replay has the live version and the parameters of the run it repeats")
+        return self
 
-class StartedRun(Shown):
-    """A run that was asked for."""
+
+class StartedRun(ResponseModel):
+    """A run that was requested."""
 
     id: str
     pipeline_id: str
@@ -33,13 +43,18 @@ class StartedRun(Shown):
 
 
 class RunItem(StartedRun):
-    """A run as the list shows it."""
+    """A run as shown in lists. `skipReason` is present on a scheduled run whose time was missed and that the schedule's
+    `catchup` skipped: it is `completed` and never started."""
 
     completed_at: Timestamp | None
+    skip_reason: str | None = Field(
+        default=None,
+        exclude_if=lambda reason: reason is None,  # the documented shape has no such field
+    )
 
 
-class RunStatistics(Shown):
-    """What a run read, loaded, rejected and skipped."""
+class RunStatistics(ResponseModel):
+    """Row counts and duration of a run."""
 
     total_rows: int
     processed_rows: int
@@ -50,15 +65,15 @@ class RunStatistics(Shown):
     duration_ms: int
 
 
-class NodeResult(Shown):
-    """What one node of the IR did; the counters are the run's."""
+class NodeResult(ResponseModel):
+    """The counters of one node of the IR in the run."""
 
     node_id: str
     counters: dict[str, int]
 
 
-class DatasetRuleResult(Shown):
-    """How one dataset rule was judged: `path` is its place in the IR, `wants` and `found` are for people."""
+class DatasetRuleResult(ResponseModel):
+    """The result of one dataset rule: `path` is its place in the IR; `wants` and `found` are human-readable."""
 
     node_id: str = Field(validation_alias="node")
     path: str
@@ -68,8 +83,8 @@ class DatasetRuleResult(Shown):
     on_fail: Literal["abort", "warn"]
 
 
-class RunLinks(Shown):
-    """Where more is to be had."""
+class RunLinks(ResponseModel):
+    """Paths of related resources."""
 
     pipeline: str
     progress: str
@@ -77,7 +92,7 @@ class RunLinks(Shown):
 
 
 class RunDetail(RunItem):
-    """One run with everything that was counted."""
+    """One run with its statistics and per-node results."""
 
     started_at: Timestamp | None
     ir_version: int | None
@@ -93,8 +108,8 @@ class RunDetail(RunItem):
     links: RunLinks
 
 
-class PartitionDetail(Shown):
-    """One partition; `progress` (percent) is there only while it runs."""
+class PartitionDetail(ResponseModel):
+    """One partition; `progress` (percent) is present only while it runs."""
 
     index: int
     status: str
@@ -102,8 +117,8 @@ class PartitionDetail(Shown):
     progress: int | None = None
 
 
-class ValidationErrorItem(Shown):
-    """One rejected cell; `column` is null when the whole row is at fault."""
+class ValidationErrorItem(ResponseModel):
+    """One rejected cell; `column` is null when the error concerns the whole row."""
 
     row: int
     column: str | None
@@ -111,7 +126,7 @@ class ValidationErrorItem(Shown):
     error: str
 
 
-class LogEntry(Shown):
+class LogEntry(ResponseModel):
     """One line of a run's log."""
 
     stage: str
@@ -119,17 +134,17 @@ class LogEntry(Shown):
     timestamp: Timestamp
 
 
-class RetryMetadata(Shown):
-    """What a retry goes on from. `resumeFromRow`: the source rows that were dealt with for good. `resumable`: false
-    where it reads all rows again, by its load strategy or because a dataset rule held them back."""
+class RetryMetadata(ResponseModel):
+    """Where a retry resumes. `resumeFromRow`: the number of source rows that are already committed. `resumable`: false
+    when it reads all rows again, because of its load strategy or because a dataset rule held them back."""
 
     retry_of: str
     resume_from_row: int
     resumable: bool
 
 
-class RetriedRun(Shown):
-    """A retry that was asked for."""
+class RetriedRun(ResponseModel):
+    """A retry that was requested."""
 
     id: str
     pipeline_id: str
@@ -139,8 +154,9 @@ class RetriedRun(Shown):
     log: list[LogEntry]
 
 
-class Progress(Shown):
-    """Where a run stands."""
+class Progress(ResponseModel):
+    """Progress of a run. `rowsIn` counts rows that were read, `processedRows` those that are completely done: while
+    rows go on to other stages, or are held back for publication, it is the share of `totalRows` that is done."""
 
     status: str
     total_rows: int
@@ -159,10 +175,62 @@ class Progress(Shown):
     log: list[LogEntry]
 
 
-class RunErrors(Shown):
-    """A run's rejected cells; `pagination` is there when it was asked for or there are more."""
+ErrorKind = Literal["failed", "warned"]
+
+
+class ErrorSource(ResponseModel):
+    """A row of a source node: `row` counts from 1 in `file`, or in the source if it has no files. It is null when
+    several rows were combined into one."""
+
+    node: str
+    file: str | None = None
+    row: int | None = None
+
+
+class RunErrorItem(ValidationErrorItem):
+    """One cell that broke a rule. `node` is the node, `rule` a stable id of the rule, `stage` the number of the plan's
+    stage. `kind`: the row failed, or passed with a warning. `sources` are the source rows it comes from, those of a
+    join's left side first; `source` is the first, and `file` its file. They are empty for runs of earlier releases."""
+
+    node: str
+    rule: str
+    kind: ErrorKind
+    stage: int
+    file: str | None
+    source: ErrorSource | None
+    sources: list[ErrorSource]
+
+
+class RunErrors(ResponseModel):
+    """The cells of a run that broke a rule: failed ones, unless `kind` selects others. `total` counts the selected
+    ones, `warned` the run's warnings, if any. `pagination` is present when it was requested or there are more."""
 
     run_id: str
     total: int
-    errors: list[ValidationErrorItem]
+    errors: list[RunErrorItem]
+    warned: int | None = None
     pagination: Pagination | None = None
+
+
+class ErrorTotal(ResponseModel):
+    """Errors with the same node, rule, kind, column and file: the number of cells and rows. `error` is the text of one
+    of them."""
+
+    node: str
+    rule: str
+    kind: ErrorKind
+    column: str | None
+    file: str | None
+    error: str
+    cells: int
+    rows: int
+
+
+class RunErrorsSummary(ResponseModel):
+    """Totals of the errors and warnings of a run, largest first; `more` when there are further totals."""
+
+    run_id: str
+    failed: int
+    warned: int
+    totals: list[ErrorTotal]
+    more: bool

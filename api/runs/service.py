@@ -1,4 +1,4 @@
-"""What runs can do: be started, listed, watched, and give their errors."""
+"""Operations on runs: start, list, read, and read errors."""
 
 from __future__ import annotations
 
@@ -8,51 +8,58 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 
-from api.context import RequestContext
-from api.errors import ApiError, not_found
-from api.pagination import Pagination, bad_cursor, decode_cursor, encode_cursor
-from api.pipelines.deployment import runnable
-from api.pipelines.service import owned_pipeline
-from api.runs.launch import launch
-from api.runs.schemas import RunErrors, RunItem, RunRequest, StartedRun, ValidationErrorItem
-from catalog.models import PipelineRun, RunError
-from catalog.repositories import ErrorPosition, TenantCatalog
-from catalog.repositories.runs import position_of
-from catalog.run_records import TERMINAL, RunSnapshot
-from catalog.run_snapshot import read_snapshot
-from deployments.orchestrator import OrchestratorAway, RunState
-from flows.check import check_types
-from ir.parameters import fill_in
+from headrace.api.context import RequestContext
+from headrace.api.errors import ApiError, not_found
+from headrace.api.pagination import Pagination, bad_cursor, decode_cursor, encode_cursor
+from headrace.api.pipelines.deployment import runnable
+from headrace.api.pipelines.service import owned_pipeline
+from headrace.api.runs.launch import launch
+from headrace.api.runs.progress import with_waiting_reason
+from headrace.api.runs.schemas import (
+    ErrorSource,
+    ErrorTotal,
+    RunErrorItem,
+    RunErrors,
+    RunErrorsSummary,
+    RunItem,
+    RunRequest,
+    StartedRun,
+)
+from headrace.catalog.models import PipelineRun, RunError
+from headrace.catalog.repositories import ErrorPosition, TenantCatalog
+from headrace.catalog.repositories.runs import WARNED, ErrorFilter, position_of
+from headrace.catalog.runs.records import TERMINAL, RunSnapshot
+from headrace.catalog.runs.snapshot import read_snapshot
+from headrace.deployments.prefect.orchestrator import OrchestratorAway, RunState
+from headrace.flows.validation.check import check_types
+from headrace.ir.parameters import fill_parameters
 
 NEWEST = 20
 ERRORS_LIMIT = 1000
+TOTALS_LIMIT = 1000
 
 _RUN_ID = re.compile(r"run_[0-9a-f]{32}")
-_SILENCE = timedelta(seconds=5)
-"""A run reports every second; only one that has been silent for longer is worth a question to Prefect."""
+_STALE_AFTER = timedelta(seconds=5)
+"""A run reports every second; Prefect is queried only for one that has not reported for longer than this."""
 
 
 def start_run(
     context: RequestContext, pipeline_id: str, body: RunRequest, idempotency_key: str | None
 ) -> tuple[StartedRun, bool]:
-    """Asks Prefect for a run; the same key gives the same run. The second value says whether it is a new one.
+    """Starts a run in Prefect; the same key returns the same run. The second value tells whether it is new.
 
     Raises ApiError: 404, 422 for a pipeline that cannot run; OrchestratorAway.
     """
     with context.catalog() as catalog:
         pipeline = owned_pipeline(catalog, pipeline_id)
-        if idempotency_key is not None:
-            run_id = catalog.runs.requested(pipeline_id, idempotency_key)
-            run = catalog.runs.of_pipeline(pipeline_id, run_id) if run_id is not None else None
-            if run is not None:
-                return _started(run), False
+        if (run := started_before(catalog, pipeline_id, idempotency_key)) is not None:
+            return run, False
         chosen = runnable(catalog, pipeline, body.ir_version)
     document = chosen.ir.model_dump(mode="json", exclude_none=True)
-    problems = check_types(chosen.ir) + fill_in(document, body.parameters)[1]
+    problems = check_types(chosen.ir) + fill_parameters(document, body.parameters)[1]
     if problems:
         raise ApiError(422, "The pipeline cannot run", details=problems)
-    scoped = None if idempotency_key is None else f"{context.principal.tenant_id}:{pipeline_id}:{idempotency_key}"
-    accepted = launch(context, pipeline_id, chosen, parameters=body.parameters, idempotency_key=scoped)
+    accepted = launch(context, pipeline_id, chosen, parameters=body.parameters, idempotency_key=idempotency_key)
     new = True
     if idempotency_key is not None:
         with context.catalog() as catalog:
@@ -61,8 +68,15 @@ def start_run(
     return started, new
 
 
+def started_before(catalog: TenantCatalog, pipeline_id: str, idempotency_key: str | None) -> StartedRun | None:
+    """The run that the key started; None without a key or a run."""
+    run_id = None if idempotency_key is None else catalog.runs.requested(pipeline_id, idempotency_key)
+    run = None if run_id is None else catalog.runs.of_pipeline(pipeline_id, run_id)
+    return None if run is None else _started(run)
+
+
 def list_runs(context: RequestContext, pipeline_id: str) -> list[RunItem]:
-    """The newest 20 runs: Prefect's, so that those of schedules and its UI are in it, and older ones it forgot."""
+    """The newest 20 runs: Prefect's, including those of schedules and its UI, and those only the catalog has."""
     with context.catalog() as catalog:
         pipeline = owned_pipeline(catalog, pipeline_id)
         known = {run.id: run for run in catalog.runs.newest(pipeline_id, NEWEST)}
@@ -73,22 +87,24 @@ def list_runs(context: RequestContext, pipeline_id: str) -> list[RunItem]:
 
 
 def watch(context: RequestContext, pipeline_id: str, run_id: str) -> RunSnapshot:
-    """All that is known of a run of the pipeline, or 404.
+    """The current state of a run of the pipeline. Raises ApiError 404.
 
-    A run Prefect has and the catalog does not (scheduled, or started in Prefect's UI, and still waiting) becomes known
-    here; one that died without a word is ended here.
+    A run that only Prefect has (scheduled, or started in its UI, and still waiting) is added to the catalog; one that
+    ended in Prefect without reporting its end is ended in the catalog.
     """
     with context.reading() as catalog:
         known = catalog.runs.of_pipeline(pipeline_id, run_id)
         snapshot = read_snapshot(catalog.session, run_id) if known is not None else None
         if snapshot is None:
             owned_pipeline(catalog, pipeline_id)
+        else:
+            snapshot = with_waiting_reason(catalog, snapshot, context.limit("running_runs"))
     if snapshot is None:
         _adopt(context, pipeline_id, run_id)
         snapshot = _snapshot(context, run_id)
-    if snapshot.status in TERMINAL or snapshot.observed_at - snapshot.touched_at < _SILENCE:
+    if snapshot.status in TERMINAL or snapshot.observed_at - snapshot.touched_at < _STALE_AFTER:
         return snapshot
-    with suppress(OrchestratorAway):  # what the catalog knows is still true
+    with suppress(OrchestratorAway):  # then the catalog's state is returned
         state = context.orchestrator.state(run_id)
         if state is not None and state.status in TERMINAL:
             return _end(context, run_id, state)
@@ -98,18 +114,21 @@ def watch(context: RequestContext, pipeline_id: str, run_id: str) -> RunSnapshot
 
 
 def read_errors(
-    context: RequestContext, pipeline_id: str, run_id: str, *, limit: int | None, cursor: str | None
+    context: RequestContext, pipeline_id: str, run_id: str, only: ErrorFilter, *, limit: int | None, cursor: str | None
 ) -> RunErrors:
-    """Rejected cells by row, the first 1,000 unless a limit is given, and a cursor when there are more."""
+    """Errors in order of rows, at most `limit` (default 1,000), with a cursor when there are more."""
     after = _error_position(cursor) if cursor is not None else None
     watch(context, pipeline_id, run_id)
     wanted = limit or ERRORS_LIMIT
     with context.catalog() as catalog:
         run = owned_run(catalog, pipeline_id, run_id)
-        total = catalog.runs.error_count(run)
-        found = catalog.runs.errors(run, limit=wanted + 1, after=after)
+        total = catalog.runs.error_count(run, only)
+        warned = catalog.runs.error_count(run, WARNED)
+        found = catalog.runs.errors(run, only, limit=wanted + 1, after=after)
     page, more = found[:wanted], len(found) > wanted
     errors = RunErrors(run_id=run_id, total=total, errors=[shown_error(error) for error in page])
+    if warned:
+        errors.warned = warned
     if more or limit is not None or cursor is not None:
         following = encode_cursor(position_of(page[-1])) if more else None
         errors.pagination = Pagination(total=total, has_more=more, limit=wanted, cursor=following)
@@ -117,20 +136,45 @@ def read_errors(
 
 
 def owned_run(catalog: TenantCatalog, pipeline_id: str, run_id: str) -> PipelineRun:
-    """The pipeline's run; raises the 404 of one that does not exist."""
+    """The pipeline's run. Raises ApiError 404."""
     run = catalog.runs.of_pipeline(pipeline_id, run_id)
     if run is None:
         raise not_found("run")
     return run
 
 
-def shown_error(error: RunError) -> ValidationErrorItem:
-    """A rejected cell as it goes out."""
-    return ValidationErrorItem(row=error.row, column=error.column or None, value=error.value, error=error.error)
+def summarise_errors(context: RequestContext, pipeline_id: str, run_id: str, only: ErrorFilter) -> RunErrorsSummary:
+    """Numbers of errors by node, rule, kind, column and file. Raises ApiError 404."""
+    watch(context, pipeline_id, run_id)
+    with context.catalog() as catalog:
+        run = owned_run(catalog, pipeline_id, run_id)
+        counts = {kind: catalog.runs.error_count(run, replace(only, kind=kind)) for kind in ("failed", "warned")}
+        counts |= {kind: 0 for kind in counts if only.kind not in (None, kind)}
+        found = catalog.runs.error_totals(run, only, limit=TOTALS_LIMIT + 1)
+    totals = [ErrorTotal.model_validate(each._replace(column=each.column or None)) for each in found[:TOTALS_LIMIT]]
+    return RunErrorsSummary(run_id=run_id, totals=totals, more=len(found) > TOTALS_LIMIT, **counts)
+
+
+def shown_error(error: RunError) -> RunErrorItem:
+    """The response for one error."""
+    sources = [ErrorSource(**each) for each in error.sources]
+    return RunErrorItem(
+        row=error.row,
+        column=error.column or None,
+        value=error.value,
+        error=error.error,
+        node=error.node_id,
+        rule=error.rule,
+        kind="warned" if error.warning else "failed",
+        stage=error.stage,
+        file=sources[0].file if sources else None,
+        source=sources[0] if sources else None,
+        sources=sources,
+    )
 
 
 def _adopt(context: RequestContext, pipeline_id: str, run_id: str) -> None:
-    """Makes a run known that only Prefect knows; raises 404 unless it is one of this pipeline's deployment."""
+    """Adds a run that only Prefect has to the catalog. 404 unless it is of the pipeline's deployment."""
     state = context.orchestrator.state(run_id) if _RUN_ID.fullmatch(run_id) else None
     with context.catalog() as catalog:
         pipeline = owned_pipeline(catalog, pipeline_id)
@@ -150,6 +194,9 @@ def _adopt(context: RequestContext, pipeline_id: str, run_id: str) -> None:
 
 
 def _end(context: RequestContext, run_id: str, state: RunState) -> RunSnapshot:
+    if state.skip_reason is not None:
+        context.store.skipped(run_id, state.skip_reason)
+        return _snapshot(context, run_id)
     ended = context.store.finished(
         run_id, status=state.status, failure_reason=state.failure_reason, only_if_unfinished=True
     )
@@ -166,11 +213,16 @@ def _snapshot(context: RequestContext, run_id: str) -> RunSnapshot:
 
 
 def _item(run: PipelineRun, state: RunState | None) -> RunItem:
-    """What the run said of its end counts; until then Prefect's word does."""
+    """The state that the run reported at its end takes precedence; until then Prefect's is shown."""
     status = run.status if state is None or run.status in TERMINAL else state.status
     completed_at = run.finished_at or (state.ended_at if state is not None else None)
     return RunItem(
-        id=run.id, pipeline_id=run.pipeline_id, status=status, created_at=run.created_at, completed_at=completed_at
+        id=run.id,
+        pipeline_id=run.pipeline_id,
+        status=status,
+        created_at=run.created_at,
+        completed_at=completed_at,
+        skip_reason=run.skip_reason or (state.skip_reason if state is not None else None),
     )
 
 
@@ -184,11 +236,12 @@ def _state_item(pipeline_id: str, known: Mapping[str, PipelineRun], state: RunSt
         status=state.status,
         created_at=state.created_at,
         completed_at=state.ended_at,
+        skip_reason=state.skip_reason,
     )
 
 
 def started(context: RequestContext, pipeline_id: str, run_id: str) -> StartedRun:
-    """A run that has just been started, as `/run` answers."""
+    """The response of `/run` for a run that has just been started."""
     with context.catalog() as catalog:
         return _started(owned_run(catalog, pipeline_id, run_id))
 
@@ -207,7 +260,7 @@ def _error_position(cursor: str) -> ErrorPosition:
 
 
 def check_idempotency_key(key: str | None) -> str | None:
-    """The key itself; 400 for one that is empty, longer than 200 characters or not printable ASCII."""
+    """Returns the key. Raises ApiError 400 if it is empty, longer than 200 characters or not printable ASCII."""
     if key is not None and not (0 < len(key) <= 200 and key.isascii() and key.isprintable()):
         raise ApiError(400, "Idempotency-Key must be 1 to 200 printable ASCII characters")
     return key

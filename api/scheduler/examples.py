@@ -1,4 +1,4 @@
-"""What is sent and answered, by the name of its schema; answers are real ones, shortened."""
+"""Examples of requests and responses by schema name; responses are real ones, shortened."""
 
 from __future__ import annotations
 

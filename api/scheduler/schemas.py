@@ -1,16 +1,17 @@
-"""The shapes of the schedules' state on the wire."""
+"""Response models of the state of schedules."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from api.pagination import PageOf
-from api.wire import Shown, Timestamp
+from headrace.api.pagination import PageOf
+from headrace.api.wire import ResponseModel, Timestamp
 
 
-class ScheduledPipeline(Shown):
-    """A pipeline that a schedule fires. `lagSeconds` is how long its latest fire has been waiting for a run: 0 when it
-    has one, null when none was due yet. A paused one has neither lag nor next fires."""
+class ScheduledPipeline(ResponseModel):
+    """A pipeline with a schedule. `lagSeconds` is the time since its oldest pending run was created, or since
+    its latest fire if that has no run yet: 0 when nothing waits, null before the first fire. A paused pipeline has
+    neither lag nor next fires."""
 
     pipeline_id: str
     name: str
@@ -24,7 +25,7 @@ class ScheduledPipeline(Shown):
 
 
 class SchedulerStatus(PageOf[ScheduledPipeline]):
-    """The schedules as of `checkedAt`; `prefect` says whether they can fire at all."""
+    """The state of schedules at `checkedAt`; `prefect` tells whether Prefect is reachable, without which none fires."""
 
     checked_at: Timestamp
     prefect: str

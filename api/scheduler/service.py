@@ -1,4 +1,4 @@
-"""What can be said of schedules without asking whoever keeps them: when they were due, and when they will be."""
+"""The state of schedules, computed without Prefect: when they were last due and when they fire next."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from datetime import UTC, datetime
 
 from pydantic import TypeAdapter
 
-from api.context import RequestContext
-from api.pagination import PageRequest, page_of
-from api.scheduler.schemas import ScheduledPipeline, SchedulerStatus
-from catalog.models import Pipeline
-from ir.fires import last_fire, next_fires
-from ir.schedule import Schedule
+from headrace.api.context import RequestContext
+from headrace.api.pagination import PageRequest, page_of
+from headrace.api.scheduler.schemas import ScheduledPipeline, SchedulerStatus
+from headrace.catalog.models import Pipeline
+from headrace.ir.schedules.fire_times import last_fire, next_fires
+from headrace.ir.schedules.schedule import Schedule
 
 _FIRES = 5
 _SCHEDULES: TypeAdapter[Schedule] = TypeAdapter(Schedule)
@@ -24,8 +24,9 @@ def scheduler_status(context: RequestContext, request: PageRequest) -> Scheduler
     with context.catalog() as catalog:
         total = catalog.pipelines.count()
         page = catalog.pipelines.page(limit=request.limit, after=request.after, where=catalog.pipelines.scheduled())
-        begun = catalog.pipelines.last_starts([pipeline.id for pipeline in page.items])
-        shown = page_of(page, request, lambda pipeline: _status(pipeline, begun.get(pipeline.id), now))
+        ids = [pipeline.id for pipeline in page.items]
+        begun, waiting = catalog.pipelines.last_starts(ids), catalog.pipelines.waiting_since(ids)
+        shown = page_of(page, request, lambda each: _status(each, begun.get(each.id), waiting.get(each.id), now))
     return SchedulerStatus(
         data=shown.data,
         pagination=shown.pagination,
@@ -36,14 +37,16 @@ def scheduler_status(context: RequestContext, request: PageRequest) -> Scheduler
     )
 
 
-def _status(pipeline: Pipeline, begun: datetime | None, now: datetime) -> ScheduledPipeline:
+def _status(pipeline: Pipeline, begun: datetime | None, waiting: datetime | None, now: datetime) -> ScheduledPipeline:
     schedule = _SCHEDULES.validate_python(pipeline.live_schedule)
     since = pipeline.scheduled_since or pipeline.created_at
     due = last_fire(schedule, since=since, before=now)
     lag = None
     paused = pipeline.status == "paused"
     if due is not None and not paused:
-        lag = 0 if begun is not None and begun >= due else int((now - due).total_seconds())
+        # Lag is measured from the oldest waiting run: the latest fire of a frequent schedule is always recent.
+        behind = now - waiting if waiting is not None else now - due
+        lag = 0 if waiting is None and begun is not None and begun >= due else int(behind.total_seconds())
     return ScheduledPipeline(
         pipeline_id=pipeline.id,
         name=pipeline.name,

@@ -6,12 +6,12 @@ from typing import Annotated
 
 from fastapi import Query
 
-from api.auth import READ, WRITE, allow, guarded_router
-from api.context import Context
-from api.schema_fields import service
-from api.schema_fields.schemas import FieldList, UpdateField
-from api.schemas.confirmation import Confirmed
-from api.schemas.schemas import FieldBody, FieldItem
+from headrace.api.confirmation import Confirmed
+from headrace.api.context import Context
+from headrace.api.requests.auth import READ, WRITE, allow, guarded_router
+from headrace.api.schema_fields import service
+from headrace.api.schema_fields.schemas import FieldList, UpdateField
+from headrace.api.schemas.schemas import FieldBody, FieldItem
 
 router = guarded_router("schemas")
 
@@ -30,7 +30,7 @@ def add_field(context: Context, schema_id: str, body: FieldBody) -> FieldItem:
 
 @router.put("/schemas/{schema_id}/fields", openapi_extra=allow(*WRITE))
 def change_field(context: Context, schema_id: str, body: UpdateField, confirm: Confirmed = False) -> FieldItem:
-    """Changes a column; what the body leaves out stays. What may lose values, and a new name, need `confirm=true`."""
+    """Updates a column; omitted fields are unchanged. A rename, or a possible loss of values, needs `confirm=true`."""
     return service.change_field(context, schema_id, body, confirm=confirm)
 
 

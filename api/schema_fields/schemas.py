@@ -1,21 +1,21 @@
-"""The shapes of a schema's columns on the wire, besides those that a schema shows."""
+"""Request and response models of a schema's columns, besides those in `api.schemas.schemas`."""
 
 from __future__ import annotations
 
 from pydantic import ConfigDict
 
-from api.schemas.schemas import DataType, Default, FieldItem
-from api.wire import Body, Description, Id, Name, Shown, omitted
+from headrace.api.schemas.schemas import DataType, Default, FieldItem
+from headrace.api.wire import Description, Id, Name, RequestModel, ResponseModel, omitted
 
 
-class FieldList(Shown):
+class FieldList(ResponseModel):
     """All columns of a schema."""
 
     data: list[FieldItem]
 
 
-class UpdateField(Body):
-    """Changes of a column; what is left out stays, but for the sizes of a type that changes. The primary key cannot."""
+class UpdateField(RequestModel):
+    """Changes of a column; omitted fields are unchanged, except sizes when the type changes. The key cannot change."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"id": "field_019ac0ffee", "length": 320}]})
 

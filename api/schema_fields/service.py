@@ -1,52 +1,52 @@
-"""The columns of a schema: listed, added, changed and dropped together with those of its table."""
+"""Operations on the columns of a schema and its table: list, add, change, drop."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from api.context import RequestContext
-from api.errors import not_found
-from api.schema_fields.schemas import FieldList, UpdateField
-from api.schemas.confirmation import require_confirmation
-from api.schemas.schemas import FieldBody, FieldItem
-from api.schemas.service import definition, owned_schema
-from catalog.models import DataSchema, SchemaField
-from catalog.repositories import TenantCatalog
-from catalog.repositories.schemas import definition_of
-from catalog.schemas_alter import can_lose
-from catalog.schemas_ddl import FieldDefinition
+from headrace.api.confirmation import require_confirmation
+from headrace.api.context import RequestContext
+from headrace.api.errors import not_found
+from headrace.api.schema_fields.schemas import FieldList, UpdateField
+from headrace.api.schemas.schemas import FieldBody, FieldItem
+from headrace.api.schemas.service import definition, owned_schema
+from headrace.catalog.models import DataSchema, SchemaField
+from headrace.catalog.repositories import TenantCatalog
+from headrace.catalog.repositories.schemas import definition_of
+from headrace.catalog.schemas.alter import possible_loss
+from headrace.catalog.schemas.names import FieldDefinition
 
 _UNSIZED = {"length": None, "precision": None, "scale": None}
 
 
 def list_fields(context: RequestContext, schema_id: str) -> FieldList:
-    """The columns in order, or 404."""
+    """The columns in order. Raises ApiError 404."""
     with context.catalog() as catalog:
         fields = owned_schema(catalog, schema_id).fields
         return FieldList(data=[FieldItem.model_validate(field) for field in fields])
 
 
 def add_field(context: RequestContext, schema_id: str, body: FieldBody) -> FieldItem:
-    """Adds a column; 404, 400 for what cannot be one, 409 for a taken name or rows that forbid it."""
+    """Adds a column. Errors: 404, 400 for an invalid column, 409 for a taken name or rows that do not allow it."""
     with context.catalog() as catalog:
         schema = _locked(catalog, schema_id)
         return FieldItem.model_validate(catalog.schemas.add_field(schema, definition(body)))
 
 
 def change_field(context: RequestContext, schema_id: str, body: UpdateField, *, confirm: bool) -> FieldItem:
-    """Changes a column; 404, 400 also without the confirmation it needs, 409 where names or rows forbid it."""
+    """Changes a column. Errors: 404, 400, also without a needed confirmation, 409 if names or rows do not allow it."""
     with context.catalog() as catalog:
         schema = _locked(catalog, schema_id)
         field = _field(schema, body.id)
         before = definition_of(field)
         after = _changed(before, body)
-        if lost := can_lose(before, after):
+        if lost := possible_loss(before, after):
             require_confirmation(confirm, f"The change may lose {lost}")
         return FieldItem.model_validate(catalog.schemas.change_field(schema, field, after))
 
 
 def drop_field(context: RequestContext, schema_id: str, field_id: str, *, confirm: bool) -> None:
-    """Drops a column; 404, 400 without confirmation, 409 for one of the primary key or that something else needs."""
+    """Drops a column. Errors: 404, 400 without confirmation, 409 for the primary key or a column in use."""
     with context.catalog() as catalog:
         schema = _locked(catalog, schema_id)
         field = _field(schema, field_id)

@@ -1,1 +1,1 @@
-"""The rows behind a schema over REST, and statistics of them."""
+"""Rows of a schema's table over REST, and statistics of its columns."""

@@ -6,10 +6,10 @@ from typing import Annotated
 
 from fastapi import Query, Response
 
-from api.auth import READ, WRITE, allow, guarded_router
-from api.context import Context
-from api.schema_rows import service
-from api.schema_rows.schemas import DataPage, InsertedRows, InsertRows, SchemaStats
+from headrace.api.context import Context
+from headrace.api.requests.auth import READ, WRITE, allow, guarded_router
+from headrace.api.schema_rows import service
+from headrace.api.schema_rows.schemas import DataPage, InsertedRows, InsertRows, SchemaStats
 
 router = guarded_router("schemas")
 
@@ -21,17 +21,17 @@ def read_rows(
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
     offset: Annotated[int, Query(ge=0, le=2**53 - 1)] = 0,
 ) -> Response:
-    """Rows of the schema's table in the order of its key. `total` is an estimate beyond a million rows."""
+    """Rows of the schema's table in the order of its key. `total` is an estimate above a million rows."""
     return service.read_rows(context, schema_id, limit=limit, offset=offset)
 
 
 @router.post("/schemas/{schema_id}/data", status_code=201, openapi_extra=allow(*WRITE))
 def insert_rows(context: Context, schema_id: str, body: InsertRows) -> InsertedRows:
-    """Inserts rows; those whose key is there already are left out and not counted."""
+    """Inserts rows; rows whose key already exists are skipped and not counted."""
     return service.insert_rows(context, schema_id, body)
 
 
 @router.get("/schemas/{schema_id}/stats", response_model_exclude_unset=True, openapi_extra=allow(*READ))
 def read_stats(context: Context, schema_id: str) -> SchemaStats:
-    """Statistics per column, at most five minutes old. Of a large table (`sampled`) they are those of a sample."""
+    """Statistics per column, at most five minutes old; of a large table from a sample (`sampled`)."""
     return service.read_stats(context, schema_id)

@@ -1,4 +1,4 @@
-"""The shapes of rows and of statistics on the wire."""
+"""Request and response models of rows and statistics."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from typing import Any
 
 from pydantic import ConfigDict, Field
 
-from api.wire import Body, Shown, Timestamp
+from headrace.api.wire import RequestModel, ResponseModel, Timestamp
 
 
-class DataPage(Shown):
-    """Rows of a schema's table by column name; without the loader's own column."""
+class DataPage(ResponseModel):
+    """Rows of a schema's table by column name, without the column `_headrace_load_id`."""
 
     total: int
     limit: int
@@ -18,22 +18,22 @@ class DataPage(Shown):
     rows: list[dict[str, Any]]
 
 
-class InsertRows(Body):
-    """Rows by column name. Columns a row leaves out get their default; decimals may be text, to keep every digit."""
+class InsertRows(RequestModel):
+    """Rows by column name. Omitted columns get their default; decimals may be strings, to keep all digits."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"rows": [{"customer_id": 1, "name": "Ada"}]}]})
 
     rows: list[dict[str, Any]] = Field(min_length=1, max_length=10_000)
 
 
-class InsertedRows(Shown):
-    """How many rows are new."""
+class InsertedRows(ResponseModel):
+    """The number of inserted rows."""
 
     inserted: int
     table_name: str
 
 
-class FieldStats(Shown):
+class FieldStats(ResponseModel):
     """One column: numbers have `min`, `max` and `avg`, dates and times the first two, text and booleans `topValues`."""
 
     name: str
@@ -45,8 +45,8 @@ class FieldStats(Shown):
     top_values: list[str] = Field(default_factory=list)
 
 
-class SchemaStats(Shown):
-    """Statistics per column, when they were made, of how many rows, and whether of a sample of them only."""
+class SchemaStats(ResponseModel):
+    """Statistics per column, their time, the number of rows, and whether they are from a sample."""
 
     fields: list[FieldStats]
     row_count: int

@@ -1,19 +1,19 @@
-"""The rows behind a schema: some to look at, some to put in, and what is in its columns."""
+"""Operations on the rows of a schema's table: read, insert, statistics."""
 
 from __future__ import annotations
 
 from fastapi import Response
 
-from api.context import RequestContext
-from api.schema_rows.schemas import InsertedRows, InsertRows, SchemaStats
-from api.schemas.service import owned_schema
-from catalog.schemas_rows import insert_rows as insert
-from catalog.schemas_rows import read_rows as read
-from catalog.schemas_statistics import statistics_of
+from headrace.api.context import RequestContext
+from headrace.api.schema_rows.schemas import InsertedRows, InsertRows, SchemaStats
+from headrace.api.schemas.service import owned_schema
+from headrace.catalog.schemas.rows import insert_rows as insert
+from headrace.catalog.schemas.rows import read_rows as read
+from headrace.catalog.schemas.statistics import statistics_of
 
 
 def read_rows(context: RequestContext, schema_id: str, *, limit: int, offset: int) -> Response:
-    """A page of rows, or 404. PostgreSQL writes the JSON itself, so that no number loses a digit on the way."""
+    """A page of rows. PostgreSQL produces the JSON, so that numbers keep all digits. Raises ApiError 404."""
     with context.catalog() as catalog:
         schema = owned_schema(catalog, schema_id)
         rows = read(catalog.session.connection(), schema.table_name, limit=limit, offset=offset)
@@ -22,7 +22,7 @@ def read_rows(context: RequestContext, schema_id: str, *, limit: int, offset: in
 
 
 def insert_rows(context: RequestContext, schema_id: str, body: InsertRows) -> InsertedRows:
-    """Inserts all rows or none; 404, or 400 with the row that does not fit."""
+    """Inserts all rows or none. Errors: 404, 400 with the row that cannot be inserted."""
     with context.catalog() as catalog:
         schema = owned_schema(catalog, schema_id)
         inserted = insert(catalog.session.connection(), schema.table_name, body.rows)
@@ -31,6 +31,6 @@ def insert_rows(context: RequestContext, schema_id: str, body: InsertRows) -> In
 
 
 def read_stats(context: RequestContext, schema_id: str) -> SchemaStats:
-    """Statistics of the schema's columns, or 404."""
+    """Statistics of the schema's columns. Raises ApiError 404."""
     with context.catalog() as catalog:
         return SchemaStats.model_validate(statistics_of(catalog.session, owned_schema(catalog, schema_id)))

@@ -1,1 +1,1 @@
-"""Schemas over REST: each is a real table."""
+"""Schemas over REST; each has a table in PostgreSQL."""

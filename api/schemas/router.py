@@ -6,12 +6,12 @@ from typing import Annotated
 
 from fastapi import Query
 
-from api.auth import READ, WRITE, allow, guarded_router
-from api.context import Context
-from api.pagination import Paged, PageOf
-from api.schemas import service
-from api.schemas.confirmation import Confirmed
-from api.schemas.schemas import CreateSchema, SchemaItem, UpdateSchema
+from headrace.api.confirmation import Confirmed
+from headrace.api.context import Context
+from headrace.api.pagination import Paged, PageOf
+from headrace.api.requests.auth import READ, WRITE, allow, guarded_router
+from headrace.api.schemas import service
+from headrace.api.schemas.schemas import CreateSchema, SchemaItem, UpdateSchema
 
 router = guarded_router("schemas")
 
@@ -30,7 +30,7 @@ def create_schema(context: Context, body: CreateSchema) -> SchemaItem:
 
 @router.put("/schemas", openapi_extra=allow(*WRITE))
 def update_schema(context: Context, body: UpdateSchema) -> SchemaItem:
-    """Changes what is known of a schema; what the body leaves out stays. Columns change at `/schemas/{id}/fields`."""
+    """Updates a schema's metadata; omitted fields are unchanged. Columns change at `/schemas/{id}/fields`."""
     return service.update_schema(context, body)
 
 

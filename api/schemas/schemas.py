@@ -1,4 +1,4 @@
-"""The shapes of a schema on the wire."""
+"""Request and response models of schemas."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-from api.wire import Body, Description, Id, Name, Shown, Timestamp, omitted
-from ir.datatypes import DATA_TYPES
+from headrace.api.wire import Description, Id, Name, RequestModel, ResponseModel, Timestamp, omitted
+from headrace.ir.schema import DATA_TYPES
 
 
-class FieldItem(Shown):
+class FieldItem(ResponseModel):
     """One column."""
 
     id: str
@@ -30,7 +30,7 @@ class FieldItem(Shown):
     ordinal: int
 
 
-class SchemaItem(Shown):
+class SchemaItem(ResponseModel):
     """A schema with its columns; `tableName` is its table in `public`."""
 
     id: str
@@ -52,19 +52,19 @@ class SchemaItem(Shown):
 
 
 def _as_text(value: object) -> object:
-    """Defaults of numeric and boolean columns may be given as JSON numbers and booleans."""
+    """Converts defaults given as JSON numbers and booleans to text."""
     if isinstance(value, bool):
         return "true" if value else "false"
     return str(value) if isinstance(value, int | float) else value
 
 
 DataType = Annotated[str, WithJsonSchema({"type": "string", "enum": list(DATA_TYPES)})]
-"""Checked with all other things that can be wrong with a column, so that every problem comes at once."""
+"""Any string: the type is checked together with the rest of the column, so that all problems are reported at once."""
 Default = Annotated[str | None, BeforeValidator(_as_text)]
 
 
-class FieldBody(Body):
-    """A column to be; what it may hold is checked where the table is made."""
+class FieldBody(RequestModel):
+    """A new column; its values are checked when the table is created."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"name": "email", "dataType": "varchar", "length": 255}]})
 
@@ -82,8 +82,8 @@ class FieldBody(Body):
     description: Description = ""
 
 
-class CreateSchema(Body):
-    """A schema and its table to be."""
+class CreateSchema(RequestModel):
+    """A new schema with its table."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -113,8 +113,8 @@ class CreateSchema(Body):
     fields: list[FieldBody] = Field(default_factory=list)
 
 
-class UpdateSchema(Body):
-    """Changes of what is known of a schema; what is left out stays. Its name is its table's and cannot change."""
+class UpdateSchema(RequestModel):
+    """Changes of a schema's metadata; omitted fields are unchanged. The name cannot change, as the table has it."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"id": "schema_019ac0ffee", "displayName": "Clients"}]})
 

@@ -1,17 +1,17 @@
-"""What schemas can do: be listed, found, made, changed and removed together with their tables."""
+"""Operations on schemas and their tables: list, read, create, update, delete."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from api.context import RequestContext
-from api.errors import invalid, not_found
-from api.pagination import PageOf, PageRequest, page_of
-from api.schemas.confirmation import require_confirmation
-from api.schemas.schemas import CreateSchema, FieldBody, SchemaItem, UpdateSchema
-from catalog.models import DataSchema
-from catalog.repositories import TenantCatalog
-from catalog.schemas_ddl import FieldDefinition, sanitised
+from headrace.api.confirmation import require_confirmation
+from headrace.api.context import RequestContext
+from headrace.api.errors import invalid, not_found
+from headrace.api.pagination import PageOf, PageRequest, page_of
+from headrace.api.schemas.schemas import CreateSchema, FieldBody, SchemaItem, UpdateSchema
+from headrace.catalog.models import DataSchema
+from headrace.catalog.repositories import TenantCatalog
+from headrace.catalog.schemas.names import FieldDefinition, sanitised
 
 _CUSTOMER = "customer"
 
@@ -24,13 +24,13 @@ def list_schemas(context: RequestContext, request: PageRequest) -> PageOf[Schema
 
 
 def get_schema(context: RequestContext, schema_id: str) -> SchemaItem:
-    """One schema, or 404."""
+    """One schema. Raises ApiError 404."""
     with context.catalog() as catalog:
         return SchemaItem.model_validate(owned_schema(catalog, schema_id))
 
 
 def create_schema(context: RequestContext, body: CreateSchema) -> SchemaItem:
-    """Creates the table and the schema in one transaction; 400 for what cannot be a table, 409 for a taken name."""
+    """Creates the schema and its table in one transaction. Errors: 400 for invalid columns, 409 for a taken name."""
     with context.catalog() as catalog:
         _check_link(catalog, body.linked_schema_id)
         schema = catalog.schemas.create(
@@ -49,7 +49,7 @@ def create_schema(context: RequestContext, body: CreateSchema) -> SchemaItem:
 
 
 def update_schema(context: RequestContext, body: UpdateSchema) -> SchemaItem:
-    """Changes what the body names; 404, or 400 for another name or a link that cannot be."""
+    """Updates the fields given in the body. Errors: 404, 400 for another name or an invalid link."""
     with context.catalog() as catalog:
         schema = owned_schema(catalog, body.id)
         changes = body.model_dump(include=body.model_fields_set - {"id", "name"})
@@ -65,7 +65,7 @@ def update_schema(context: RequestContext, body: UpdateSchema) -> SchemaItem:
 
 
 def delete_schema(context: RequestContext, schema_id: str, *, confirm: bool) -> None:
-    """Removes a schema and its table; 404, 400 without confirmation, 409 while pipelines or other schemas use it."""
+    """Deletes a schema and its table. Errors: 404, 400 without confirmation, 409 while it is in use."""
     with context.catalog() as catalog:
         schema = owned_schema(catalog, schema_id)
         require_confirmation(confirm, f"The table {schema.table_name} and its rows would be lost")
@@ -73,7 +73,7 @@ def delete_schema(context: RequestContext, schema_id: str, *, confirm: bool) -> 
 
 
 def owned_schema(catalog: TenantCatalog, schema_id: str) -> DataSchema:
-    """The tenant's schema; raises the 404 of one that does not exist."""
+    """The tenant's schema. Raises ApiError 404."""
     schema = catalog.schemas.get(schema_id)
     if schema is None:
         raise not_found("schema")
@@ -81,7 +81,7 @@ def owned_schema(catalog: TenantCatalog, schema_id: str) -> DataSchema:
 
 
 def definition(body: FieldBody) -> FieldDefinition:
-    """The column a body asks for; its display name is its name unless it has one."""
+    """The column of a body; the display name defaults to the name."""
     return FieldDefinition(**{**body.model_dump(), "display_name": body.display_name or body.name})
 
 
@@ -94,5 +94,5 @@ def _check_link(catalog: TenantCatalog, linked_id: str | None, schema: DataSchem
     if schema is not None and linked.id == schema.id:
         raise invalid("linkedSchemaId", "self_link", "A schema cannot be linked to itself")
     if linked.schema_type != _CUSTOMER:
-        message = f"'{linked.name}' is not a schema of type {_CUSTOMER}, which a link needs"
+        message = f"'{linked.name}' is not a schema of type {_CUSTOMER}, as required for a link"
         raise invalid("linkedSchemaId", "wrong_schema_type", message)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from alembic import context
 
-from catalog.engine import SCHEMA
-from catalog.models import Base
+from headrace.catalog.engine import SCHEMA
+from headrace.catalog.models import Base
 
 context.configure(
     connection=context.config.attributes["connection"],

@@ -1,14 +1,15 @@
-"""The tables of the catalog, one module per family."""
+"""SQLAlchemy models of the catalog's tables, one module per family."""
 
-from catalog.models.applied import AppliedSet
-from catalog.models.audit import AuditEntry, AuditHead
-from catalog.models.base import Base, new_id
-from catalog.models.connectors import Connector
-from catalog.models.metrics import PartitionSeconds, RunTotals
-from catalog.models.pipelines import DeploymentChange, Pipeline, PipelineIrVersion
-from catalog.models.runs import PipelineRun, RunError, RunLog, RunNode, RunPartition, RunRequest
-from catalog.models.schemas import DataSchema, SchemaField, SchemaStatistics
-from catalog.models.tenants import ApiKey, Tenant
+from headrace.catalog.models.applied import AppliedSet
+from headrace.catalog.models.audit import AuditEntry, AuditHead
+from headrace.catalog.models.base import Base, new_id
+from headrace.catalog.models.connectors import Connector
+from headrace.catalog.models.metrics import PartitionSeconds, RunTotals
+from headrace.catalog.models.pipelines import DeploymentChange, Pipeline, PipelineIrVersion
+from headrace.catalog.models.runs import PipelineRun, RunError, RunLog, RunNode, RunPartition, RunRequest
+from headrace.catalog.models.schemas import DataSchema, SchemaField, SchemaStatistics
+from headrace.catalog.models.sources import FoundColumns
+from headrace.catalog.models.tenants import ApiKey, Tenant
 
 __all__ = [
     "ApiKey",
@@ -19,6 +20,7 @@ __all__ = [
     "Connector",
     "DataSchema",
     "DeploymentChange",
+    "FoundColumns",
     "PartitionSeconds",
     "Pipeline",
     "PipelineIrVersion",

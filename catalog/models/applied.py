@@ -1,4 +1,4 @@
-"""What files have brought into a tenant (`headrace apply`), by the name of the set the files belong to."""
+"""Applied sets: the objects that files have created in a tenant (`headrace apply`), by the name of the set."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from sqlalchemy import UniqueConstraint
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
-from catalog.models.base import Created, TenantOwned
+from headrace.catalog.models.base import Created, TenantOwned
 
 
 class AppliedSet(TenantOwned):
-    """A set of files. `objects` are those it owns: `[{"kind": "pipeline", "id": "pipe_…"}, …]`; some may be gone."""
+    """A set of files. `objects` are those it owns, `[{"kind": "pipeline", "id": "pipe_…"}, …]`; some may no longer
+    exist."""
 
     __tablename__ = "applied_sets"
 

@@ -1,15 +1,15 @@
-"""The audit log: one hash chain per tenant, written by triggers of the audited tables (`catalog.audit`)."""
+"""The audit log: one hash chain per tenant, written by triggers of the audited tables."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index, UniqueConstraint
+from sqlalchemy import BigInteger, ForeignKey, Index, UniqueConstraint
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
-from catalog.engine import SCHEMA
-from catalog.models.base import Base, Big, TenantOwned
+from headrace.catalog.engine import SCHEMA
+from headrace.catalog.models.base import Base, Big, TenantOwned
 
 
 class AuditEntry(TenantOwned):
@@ -39,10 +39,15 @@ class AuditEntry(TenantOwned):
 
 
 class AuditHead(Base):
-    """The end of a tenant's chain: without it a removed last entry would not be missed. Appending locks this row."""
+    """The head of a tenant's chain, which shows whether the last entries were deleted. Appending locks this row. The
+    chain is sealed up to `sealed_sequence`, with a key that is not in the database (`catalog.audit.seals`)."""
 
     __tablename__ = "audit_heads"
 
     tenant_id: Mapped[str] = mapped_column(ForeignKey(f"{SCHEMA}.tenants.id"), primary_key=True)
     sequence: Mapped[Big]
     integrity_hash: Mapped[str]
+    sealed_sequence: Mapped[int | None] = mapped_column(BigInteger)
+    sealed_hash: Mapped[str | None]
+    seal_key: Mapped[str | None]
+    seal: Mapped[str | None]

@@ -10,7 +10,7 @@ from typing import Annotated
 from sqlalchemy import BigInteger, DateTime, ForeignKey, Index, LargeBinary, MetaData, Text, func, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from catalog.engine import SCHEMA
+from headrace.catalog.engine import SCHEMA
 
 Created = Annotated[datetime, mapped_column(DateTime(timezone=True), server_default=func.now())]
 Big = Annotated[int, mapped_column(BigInteger)]
@@ -24,7 +24,7 @@ class Base(DeclarativeBase):
 
 
 class TenantOwned(Base):
-    """What every object of a tenant has."""
+    """The base of objects that belong to a tenant."""
 
     __abstract__ = True
 
@@ -34,10 +34,11 @@ class TenantOwned(Base):
 
 
 def newest_first(name: str, owner: str) -> Index:
-    """The index behind a keyset list: one owner's objects, newest first."""
+    """Returns the index for keyset pagination of one owner's objects, newest first."""
     return Index(name, owner, text("created_at DESC"), text("id DESC"))
 
 
 def new_id(prefix: str) -> str:
-    """`<prefix>_` and 32 hex digits: 48 bits of milliseconds, so that ids sort about by age, then 80 random bits."""
+    """Returns `<prefix>_` and 32 hex digits: 48 bits of milliseconds, so that ids sort roughly by age, then 80 random
+    bits."""
     return f"{prefix}_{time.time_ns() // 1_000_000:012x}{secrets.token_hex(10)}"

@@ -9,11 +9,12 @@ from sqlalchemy import BigInteger, UniqueConstraint
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
-from catalog.models.base import Created, TenantOwned, newest_first
+from headrace.catalog.models.base import Created, TenantOwned, newest_first
 
 
 class Connector(TenantOwned):
-    """A named connection. `config` may be shown; `auth_sealed` holds the encrypted credentials and never leaves."""
+    """A named connection. `config` may be shown; `auth_sealed` are the encrypted credentials, which are never
+    returned."""
 
     __tablename__ = "connectors"
 

@@ -1,10 +1,10 @@
-"""Totals behind the metrics, kept by triggers as runs and partitions end: a scrape never counts runs."""
+"""Totals for metrics, updated by triggers when runs and partitions end, so that a scrape does not count runs."""
 
 from __future__ import annotations
 
 from sqlalchemy.orm import Mapped, mapped_column
 
-from catalog.models.base import Base, Big
+from headrace.catalog.models.base import Base, Big
 
 
 class RunTotals(Base):
@@ -22,8 +22,8 @@ class RunTotals(Base):
 
 
 class PartitionSeconds(Base):
-    """One bucket of a histogram: completed partitions that took no longer than `up_to` seconds, but longer than the
-    bucket before."""
+    """A bucket of a histogram: completed partitions that took at most `up_to` seconds, and more than the previous
+    bucket's."""
 
     __tablename__ = "partition_seconds"
 

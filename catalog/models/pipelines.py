@@ -1,4 +1,4 @@
-"""Pipelines, the versions of their IR, and the changes that Prefect has to be told of."""
+"""Pipelines, the versions of their IR, and the queue of changes of their Prefect deployments."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from sqlalchemy import ForeignKey, Index, UniqueConstraint, func, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from catalog.models.base import Base, Created, TenantOwned, newest_first
-from catalog.models.connectors import Connector
-from catalog.models.schemas import DataSchema
+from headrace.catalog.models.base import Base, Created, TenantOwned, newest_first
+from headrace.catalog.models.connectors import Connector
+from headrace.catalog.models.schemas import DataSchema
 
 
 class Pipeline(TenantOwned):
-    """One pipeline. `live_version` is the IR version runs use; None for legacy nodes and edges that cannot run yet.
+    """A pipeline. `live_version` is the IR version of its runs; None for legacy nodes and edges that cannot run yet.
 
-    `live_schedule` is what fires it: the live IR's schedule, else the cron of `schedule`; `scheduled_since` says since
-    when. `deployment_id` is the Prefect deployment that was last registered.
+    `live_schedule` is the live IR's schedule, else the cron of `schedule`; `scheduled_since` is when it was set.
+    `deployment_id` is the Prefect deployment registered last.
     """
 
     __tablename__ = "pipelines"
@@ -56,7 +56,7 @@ class Pipeline(TenantOwned):
             text("id DESC"),
             postgresql_where=text("live_schedule IS NOT NULL"),
         ),
-        # there only where the database has pg_trgm
+        # exists only if the database has pg_trgm
         Index(
             "pipelines_name_part",
             func.lower(text("name")).label("part"),
@@ -72,10 +72,9 @@ class Pipeline(TenantOwned):
 
 
 class PipelineIrVersion(Base):
-    """One IR; versions never change.
+    """A version of an IR; versions never change.
 
-    Those that were saved count from 1. Those lowered from legacy nodes and edges count down from -1: runs are pinned to
-    them like to any other, and nobody else sees them.
+    Saved versions count up from 1. Versions made from legacy nodes and edges count down from -1: only runs use them.
     """
 
     __tablename__ = "pipeline_ir_versions"
@@ -89,10 +88,10 @@ class PipelineIrVersion(Base):
 
 
 class DeploymentChange(Base):
-    """A pipeline whose Prefect deployment may not be what the catalog says; it outlives the pipeline.
+    """A pending change of a pipeline's Prefect deployment; it outlives the pipeline.
 
-    Written in the transaction of the change itself, gone once Prefect has followed. `change` tells one change from the
-    next; `problem` is why the last of `attempts` failed.
+    Written in the transaction of the change, deleted once Prefect is updated. `change` identifies the change; `problem`
+    is why the last of `attempts` failed.
     """
 
     __tablename__ = "deployment_changes"

@@ -1,4 +1,4 @@
-"""Runs: what was read, loaded and rejected, by partition and node, and the errors row by row."""
+"""Runs: counts of rows by partition and node, and errors by row."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from sqlalchemy import BigInteger, ForeignKey, Identity, Index, func, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
-from catalog.models.base import Base, Big, Created, TenantOwned, newest_first
-from catalog.models.pipelines import Pipeline
+from headrace.catalog.models.base import Base, Big, Created, TenantOwned, newest_first
+from headrace.catalog.models.pipelines import Pipeline
 
 
 class PipelineRun(TenantOwned):
-    """One run of a pipeline. `attempt` counts how often its flow began; the four row totals are set at the end."""
+    """A run of a pipeline. `attempt` counts the starts of its flow; the four row totals are set at the end."""
 
     __tablename__ = "pipeline_runs"
 
@@ -36,8 +36,10 @@ class PipelineRun(TenantOwned):
     failed_rows: Mapped[int | None] = mapped_column(BigInteger)
     skipped_rows: Mapped[int | None] = mapped_column(BigInteger)
     failure_reason: Mapped[str | None]
+    skip_reason: Mapped[str | None]
+    """Why a scheduled run was skipped by the schedule's `catchup`: it is `completed` and never began."""
     rules: Mapped[list[dict[str, Any]] | None] = mapped_column(JSONB(none_as_null=True))
-    """How its dataset rules were judged, when they were (catalog.run_rules.JudgedRule)."""
+    """The results of its dataset rules (catalog.run_records.JudgedRule); None before they are checked."""
     started_at: Mapped[datetime | None]
     measured_from: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
@@ -56,7 +58,7 @@ class PipelineRun(TenantOwned):
 
 
 class RunPartition(Base):
-    """Counts of one partition of one stage, absolute. `base_rows` were committed before this attempt measured."""
+    """Absolute counts of one partition of one stage. `base_rows` were committed before the current attempt."""
 
     __tablename__ = "run_partitions"
 
@@ -72,11 +74,11 @@ class RunPartition(Base):
     base_rows: Mapped[int | None] = mapped_column(BigInteger)
     updated_at: Mapped[Created]
     began_at: Mapped[datetime | None]
-    """When it last began to run; kept by the table itself."""
+    """When it last began to run; set by a trigger."""
 
 
 class RunNode(Base):
-    """Counters of one node in one partition, absolute; which counters there are is the run's choice."""
+    """Absolute counters of one node in one partition; the run chooses their names."""
 
     __tablename__ = "run_nodes"
 
@@ -88,24 +90,28 @@ class RunNode(Base):
 
 
 class RunError(Base):
-    """One rejected cell. The key makes a replayed batch write it once, and its order is the order of listing."""
+    """A rejected cell. The key prevents duplicates from a replayed batch, and is the order of lists."""
 
     __tablename__ = "run_errors"
 
     root_run_id: Mapped[str] = mapped_column(primary_key=True)
     row: Mapped[Big] = mapped_column(primary_key=True, autoincrement=False)
     column: Mapped[str] = mapped_column(primary_key=True)
-    """Empty when the whole row is at fault."""
+    """Empty for an error of the whole row."""
     rule: Mapped[str] = mapped_column(primary_key=True)
     node_id: Mapped[str] = mapped_column(primary_key=True)
     partition: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     stage: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    """Behind what gathers rows they are numbered anew, and a node may stand on both sides of that."""
+    """Part of the key, because rows are numbered again after a gathering stage, and a node may be on both sides of
+    it."""
     run_id: Mapped[str] = mapped_column(ForeignKey(PipelineRun.id, ondelete="CASCADE"))
     value: Mapped[str | None]
     error: Mapped[str]
     warning: Mapped[bool] = mapped_column(server_default="false")
-    """The row was loaded all the same."""
+    """Whether the row was loaded anyway."""
+    sources: Mapped[list[dict[str, Any]]] = mapped_column(JSONB, server_default="[]")
+    """The source rows that it comes from, `[{"node", "file", "row"}, …]`. `row` is counted in the file if there is one,
+    and left out if many rows became one. Empty for rows of earlier releases."""
 
     __table_args__ = (Index("run_errors_run", "run_id"),)
 
@@ -125,7 +131,7 @@ class RunLog(Base):
 
 
 class RunRequest(Base):
-    """Which run an `Idempotency-Key` of a pipeline started."""
+    """The run that an `Idempotency-Key` of a pipeline started."""
 
     __tablename__ = "run_requests"
 

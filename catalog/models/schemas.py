@@ -1,4 +1,4 @@
-"""Schemas: the metadata of the real `public.ds_*` tables that pipelines load."""
+"""Schemas: the metadata of the `public.ds_*` tables that pipelines load."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from sqlalchemy import BigInteger, ForeignKey, Index, UniqueConstraint
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from catalog.models.base import Base, Created, TenantOwned, newest_first
+from headrace.catalog.models.base import Base, Created, TenantOwned, newest_first
 
 
 class DataSchema(TenantOwned):
@@ -67,7 +67,7 @@ class SchemaField(Base):
 
 
 class SchemaStatistics(Base):
-    """What was last found in a schema's table, as it is shown; `sampled` when only a part of the rows was looked at."""
+    """Cached statistics of a schema's table; `sampled` if they are of a sample of its rows."""
 
     __tablename__ = "schema_statistics"
 

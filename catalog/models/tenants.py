@@ -1,4 +1,4 @@
-"""Tenants and the API keys that speak for them."""
+"""Tenants and their API keys."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from datetime import datetime
 from sqlalchemy import Index
 from sqlalchemy.orm import Mapped, mapped_column
 
-from catalog.models.base import Base, Created, TenantOwned, newest_first
+from headrace.catalog.models.base import Base, Created, TenantOwned, newest_first
 
 
 class Tenant(Base):
-    """An owner of connectors, schemas and pipelines; sees nothing of any other."""
+    """An owner of connectors, schemas and pipelines, isolated from other tenants."""
 
     __tablename__ = "tenants"
 
@@ -21,7 +21,7 @@ class Tenant(Base):
 
 
 class ApiKey(TenantOwned):
-    """A key of one tenant with one role. Only its keyed hash is stored; `prefix` is for people to recognise it."""
+    """A key of one tenant with one role. Only its keyed hash is stored; `prefix` identifies it for people."""
 
     __tablename__ = "api_keys"
 

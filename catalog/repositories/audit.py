@@ -1,46 +1,32 @@
-"""A tenant's audit log: reading it, adding what no table shows, and the proof that no entry is changed or gone.
+"""A tenant's audit log: reads it, appends entries, and verifies that no entry was changed or deleted.
 
-The audited tables write the log inside the transaction that changes them (migration 0005), in the name of its author
-(`catalog.authorship`). One chain per tenant:
+Triggers of the audited tables write the log inside the transaction that changes them (migration 0005), with its author
+(`catalog.audit.author`). There is one chain per tenant:
 
     entry n: integrity_hash = SHA-256(content), content = [prev_hash, sequence, id, tenant, time, …], prev_hash = n-1's
+
+The end of the chain is sealed within seconds, with a key that is not in the database (`catalog.audit.seals`).
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from sqlalchemy import ColumnElement, func, select, text
 
-from catalog.models import AuditEntry, AuditHead
-from catalog.repositories.base import TenantRepository
+from headrace.catalog.audit.seals import AuditKeys, Seal
+from headrace.catalog.audit.verification import FIRST_HASH, BrokenReason, Verification, reseal, verify
+from headrace.catalog.audit.witness import Witness
+from headrace.catalog.models import AuditEntry
+from headrace.catalog.repositories.base import TenantRepository
 
-FIRST_HASH = "0" * 64
-_ROWS_AT_ONCE = 1000
-
-BrokenReason = Literal["hash_mismatch", "chain_link_mismatch"]
-
-
-@dataclass(frozen=True, slots=True)
-class Verification:
-    """What a walk along a chain found. `total` entries are there, the first `verified` are proven; when the chain is
-    broken, at which entry and how. `head_hash` is worth keeping elsewhere: it vouches for everything before it."""
-
-    intact: bool
-    total: int
-    scanned: int
-    verified: int
-    head_hash: str
-    broken_at_id: str | None = None
-    broken_reason: BrokenReason | None = None
+__all__ = ["FIRST_HASH", "AuditRepository", "BrokenReason", "Verification"]
 
 
 class AuditRepository(TenantRepository[AuditEntry]):
-    """Entries, which are only ever appended."""
+    """Audit entries, which are only appended."""
 
     model = AuditEntry
     noun = "audit entry"
@@ -55,8 +41,8 @@ class AuditRepository(TenantRepository[AuditEntry]):
         before: Mapping[str, Any] | None = None,
         after: Mapping[str, Any] | None = None,
     ) -> None:
-        """An entry for what no audited table shows, in this transaction. It holds the tenant's chain until the
-        transaction ends: let it be the last thing that is done."""
+        """Appends an entry for an action that no audited table records, in this transaction. Locks the tenant's chain
+        until the transaction ends, so call it last."""
         entry = {"tenant": self.tenant_id, "action": action, "type": entity_type, "id": entity_id, "name": entity_name}
         facts = {"before": _json(before), "after": _json(after)}
         self.session.execute(_APPEND, entry | facts)
@@ -64,7 +50,7 @@ class AuditRepository(TenantRepository[AuditEntry]):
     def newest(
         self, *, limit: int, offset: int = 0, entity_type: str | None = None, entity_id: str | None = None
     ) -> tuple[Sequence[AuditEntry], int]:
-        """Entries newest first, `limit` at most behind the first `offset`, and how many there are in all."""
+        """Returns at most `limit` entries after the first `offset`, newest first, and the number of all entries."""
         where: list[ColumnElement[bool]] = []
         if entity_type is not None:
             where.append(AuditEntry.entity_type == entity_type)
@@ -76,33 +62,18 @@ class AuditRepository(TenantRepository[AuditEntry]):
             select(func.count()).select_from(chosen.with_only_columns(AuditEntry.id).subquery())
         ) or 0
 
-    def verify(self) -> Verification:
-        """Walks the chain from its first entry to its head, in constant memory; ends at the first fault.
+    def verify(self, keys: AuditKeys | None = None, witness: Witness | None = None) -> Verification:
+        """Verifies the chain from its first entry to its head, in constant memory, up to the first fault; with keys
+        also its seal, and with a witness also the seal that it saw.
 
-        To be called first in its transaction: entries and head must be of one moment.
+        It must be the first statement of its transaction, which reads entries and head in one snapshot. Raises OSError
+        or ValueError if the witness cannot be read.
         """
-        self.session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
-        head = self.session.get(AuditHead, self.tenant_id)
-        total = self.session.scalar(select(func.count()).select_from(self.owned().subquery())) or 0
-        expected, scanned, last_id = FIRST_HASH, 0, None
-        contents = self.owned().with_only_columns(
-            AuditEntry.id, AuditEntry.sequence, AuditEntry.prev_hash, AuditEntry.integrity_hash, _CONTENT
-        )
-        ordered = contents.order_by(AuditEntry.sequence).execution_options(yield_per=_ROWS_AT_ONCE)
-        for entry_id, sequence, prev_hash, integrity_hash, content in self.session.execute(ordered):
-            reason: BrokenReason | None = None
-            if hashlib.sha256(content.encode()).hexdigest() != integrity_hash:
-                reason = "hash_mismatch"
-            elif prev_hash != expected or sequence != scanned + 1:
-                reason = "chain_link_mismatch"
-            scanned += 1
-            if reason is not None:
-                return Verification(False, total, scanned, scanned - 1, expected, entry_id, reason)
-            expected, last_id = integrity_hash, entry_id
-        recorded = (0, FIRST_HASH) if head is None else (head.sequence, head.integrity_hash)
-        if recorded != (scanned, expected):  # the newest entries are gone
-            return Verification(False, total, scanned, scanned, expected, last_id, "chain_link_mismatch")
-        return Verification(True, total, scanned, scanned, expected)
+        return verify(self.session, self.tenant_id, self.owned(), keys, witness)
+
+    def reseal(self, keys: AuditKeys, witness: Witness) -> tuple[Seal | None, BrokenReason | None]:
+        """Returns a seal of the whole chain, or why it cannot be sealed (`audit_check.reseal`)."""
+        return reseal(self.session, self.tenant_id, self.owned(), keys, witness)
 
 
 def _json(facts: Mapping[str, Any] | None) -> str | None:
@@ -112,12 +83,4 @@ def _json(facts: Mapping[str, Any] | None) -> str | None:
 _APPEND = text("""
     SELECT headrace.audit_append(
         :tenant, :action, :type, :id, :name, NULL, CAST(:before AS jsonb), CAST(:after AS jsonb))
-""")
-
-# What headrace.audit_append hashed, put together here once more: its own function may have been changed too.
-_CONTENT = text("""
-    jsonb_build_array(
-        prev_hash, sequence, id, tenant_id, (extract(epoch FROM created_at) * 1000000)::bigint,
-        action, entity_type, entity_id, entity_name, entity_version, before, after, user_id, user_name, request_id
-    )::text
 """)

@@ -1,13 +1,12 @@
 """A tenant's pipelines and the versions of their IR.
 
-Whatever changes what Prefect has to know of a pipeline leaves a DeploymentChange in the same transaction, so that no
-change is lost when Prefect is away.
-"""
+A change that affects the Prefect deployment of a pipeline adds a DeploymentChange in the same transaction, so that it
+is not lost while Prefect is unavailable."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -15,17 +14,17 @@ from typing import Any
 from sqlalchemy import ColumnElement, func, select, type_coerce
 from sqlalchemy.dialects.postgresql import JSONB
 
-from catalog.deployment_changes import note_change
-from catalog.errors import Conflict, StaleVersion
-from catalog.models import Pipeline, PipelineIrVersion, PipelineRun
-from catalog.repositories.base import TenantRepository
-from catalog.run_records import TERMINAL
-from ir.document import without_editor_keys
+from headrace.catalog.deployment_changes import note_change
+from headrace.catalog.errors import Conflict, LimitReached, StaleVersion
+from headrace.catalog.models import DeploymentChange, Pipeline, PipelineIrVersion, PipelineRun
+from headrace.catalog.repositories.base import TenantRepository
+from headrace.catalog.runs.records import TERMINAL
+from headrace.ir.document import without_editor_keys
 
 
 @dataclass(frozen=True, slots=True)
 class SavedIr:
-    """What saving an IR gave: its version, and whether it is a new one."""
+    """The result of saving an IR: its version, and whether the version is new."""
 
     version: PipelineIrVersion
     new: bool
@@ -36,6 +35,7 @@ class PipelineRepository(TenantRepository[Pipeline]):
 
     model = Pipeline
     noun = "pipeline"
+    counted = "pipelines"
 
     def matching(
         self,
@@ -45,7 +45,7 @@ class PipelineRepository(TenantRepository[Pipeline]):
         schema_id: str | None = None,
         q: str | None = None,
     ) -> list[ColumnElement[bool]]:
-        """Conditions for `page`; `q` is a part of the name, whatever its case."""
+        """Returns conditions for `page`; `q` is a part of the name, case-insensitive."""
         conditions: list[ColumnElement[bool]] = []
         if status is not None:
             conditions.append(Pipeline.status == status)
@@ -59,43 +59,57 @@ class PipelineRepository(TenantRepository[Pipeline]):
         return conditions
 
     def scheduled(self) -> list[ColumnElement[bool]]:
-        """Conditions for `page`: pipelines that a schedule fires."""
+        """Returns conditions for `page`: pipelines with a schedule."""
         return [Pipeline.live_schedule.is_not(None)]
 
     def count(self, where: Sequence[ColumnElement[bool]] = ()) -> int:
-        """How many there are."""
+        """Counts the pipelines that match the conditions."""
         chosen = self.owned().where(*where).with_only_columns(Pipeline.id)
         return self.session.scalar(select(func.count()).select_from(chosen.subquery())) or 0
 
     def add(self, item: Pipeline) -> Pipeline:
-        """See TenantRepository."""
+        """Stores a new pipeline and queues its deployment. Raises Conflict and LimitReached."""
         super().add(item)
         self._changed(item)
         return item
 
     def save(self, item: Pipeline) -> Pipeline:
-        """See TenantRepository."""
+        """Stores the changes of a pipeline and queues its deployment. Raises Conflict if its new name is taken."""
         item.updated_at = func.now()
         self._changed(item)
         return item
 
     def remove(self, item: Pipeline) -> None:
-        """Deletes it with its versions and runs."""
+        """Deletes a pipeline with its versions and runs, and queues its deployment."""
         super().remove(item)
         note_change(self.session, item.id)
 
-    def active_runs(self, pipeline: Pipeline) -> Sequence[str]:
-        """Ids of its runs that have not ended, as far as the catalog knows."""
-        return self.session.scalars(
-            select(PipelineRun.id).where(
-                PipelineRun.pipeline_id == pipeline.id, PipelineRun.status.not_in(sorted(TERMINAL))
-            )
-        ).all()
+    def active_runs(self, pipeline: Pipeline) -> dict[str, str]:
+        """Returns the unfinished runs of a pipeline: id → status."""
+        active = (PipelineRun.pipeline_id == pipeline.id, PipelineRun.status.not_in(sorted(TERMINAL)))
+        found = self.session.execute(select(PipelineRun.id, PipelineRun.status).where(*active))
+        return {run.id: run.status for run in found}
+
+    def refusal(self, pipeline: Pipeline) -> str | None:
+        """Returns why the deployment of the pipeline failed; None if it did not."""
+        query = select(DeploymentChange.problem).where(DeploymentChange.pipeline_id == pipeline.id)
+        return self.session.scalar(query)
+
+    def waiting_since(self, pipeline_ids: Sequence[str]) -> dict[str, datetime]:
+        """Returns pipeline id → creation time of its oldest pending run; pipelines without one are left out."""
+        oldest = (
+            select(func.min(PipelineRun.created_at))
+            .where(PipelineRun.pipeline_id == Pipeline.id, PipelineRun.status == "pending")
+            .scalar_subquery()
+        )
+        query = self.owned().where(Pipeline.id.in_(pipeline_ids)).with_only_columns(Pipeline.id, oldest)
+        return {pipeline_id: at for pipeline_id, at in self.session.execute(query) if at is not None}
 
     def last_starts(self, pipeline_ids: Sequence[str]) -> dict[str, datetime]:
-        """Pipeline id → when its newest run began, or was asked for; without those that never ran."""
+        """Returns pipeline id → when its newest run began, else ended, else was created; pipelines that never ran are
+        left out."""
         newest = (
-            select(func.coalesce(PipelineRun.started_at, PipelineRun.created_at))
+            select(func.coalesce(PipelineRun.started_at, PipelineRun.finished_at, PipelineRun.created_at))
             .where(PipelineRun.pipeline_id == Pipeline.id)
             .order_by(PipelineRun.created_at.desc(), PipelineRun.id.desc())
             .limit(1)
@@ -114,11 +128,11 @@ class PipelineRepository(TenantRepository[Pipeline]):
         publish: bool = True,
         expected: int | None = None,
     ) -> SavedIr:
-        """Stores the IR, without what only an editor reads, as the pipeline's next version, unless it is the newest one
-        already, and makes it live.
+        """Stores the IR, without editor keys, as the pipeline's next version, unless it equals the newest version. With
+        `publish`, makes it live.
 
-        The pipeline is locked meanwhile, so that numbers are neither skipped nor taken twice. Raises StaleVersion when
-        `expected` is given and is not the newest version (0: there is none yet).
+        Locks the pipeline, so that version numbers have no gaps or duplicates. Raises StaleVersion if `expected` is not
+        the newest version (0: there is none yet), and LimitReached.
         """
         self.lock(pipeline.id)
         ir = without_editor_keys(ir)
@@ -132,14 +146,15 @@ class PipelineRepository(TenantRepository[Pipeline]):
         return saved
 
     def publish(self, pipeline: Pipeline, version: PipelineIrVersion) -> None:
-        """Makes a version of a locked pipeline the one that schedules and runs use."""
+        """Makes a version of a locked pipeline the live one."""
         if pipeline.live_version != version.version:
             self._publish(pipeline, version.version)
 
     def save_lowered(self, pipeline: Pipeline, ir: dict[str, Any] | None) -> None:
-        """What runs of a locked legacy pipeline use from now on; None when its nodes and edges cannot run.
+        """Stores the IR made from a locked pipeline's legacy nodes and edges, and makes it live; None if they cannot
+        run.
 
-        Raises Conflict for a pipeline with a live IR.
+        Raises Conflict for a pipeline with a saved IR that is live.
         """
         if pipeline.ir_native:
             raise Conflict("The pipeline has an IR")
@@ -157,19 +172,19 @@ class PipelineRepository(TenantRepository[Pipeline]):
             self._publish(pipeline, version.version)
 
     def newest_version(self, pipeline: Pipeline) -> int:
-        """The number of the newest saved version; 0 when there is none."""
+        """Returns the number of the newest saved version; 0 without one."""
         newest = self.session.scalar(
             select(func.max(PipelineIrVersion.version)).where(PipelineIrVersion.pipeline_id == pipeline.id)
         )
         return max(newest or 0, 0)
 
     def ir_version(self, pipeline: Pipeline, version: int | None = None) -> PipelineIrVersion | None:
-        """One version, the live one unless said otherwise; None when there is none."""
+        """Returns a version, by default the live one; None if it does not exist."""
         wanted = pipeline.live_version if version is None else version
         return None if wanted is None else self.session.get(PipelineIrVersion, (pipeline.id, wanted))
 
     def ir_versions(self, pipeline: Pipeline) -> Sequence[PipelineIrVersion]:
-        """All saved versions, newest first."""
+        """Returns all saved versions, newest first."""
         return self.session.scalars(
             select(PipelineIrVersion)
             .where(PipelineIrVersion.pipeline_id == pipeline.id, PipelineIrVersion.version > 0)
@@ -177,7 +192,7 @@ class PipelineRepository(TenantRepository[Pipeline]):
         ).all()
 
     def _same(self, pipeline: Pipeline, version: int, ir: dict[str, Any]) -> PipelineIrVersion | None:
-        # asked of the database, because to Python 1, 1.0 and True are one and the same
+        # compared in the database, because 1, 1.0 and True are equal in Python
         return self.session.scalar(
             select(PipelineIrVersion).where(
                 PipelineIrVersion.pipeline_id == pipeline.id,
@@ -189,6 +204,9 @@ class PipelineRepository(TenantRepository[Pipeline]):
     def _store(
         self, pipeline: Pipeline, version: int, ir: dict[str, Any], authored_by: str | None, comment: str | None
     ) -> PipelineIrVersion:
+        most = self.limits("ir_versions") if self.limits is not None else version
+        if version > most:
+            raise LimitReached("ir_versions", most, "versions of the IR")
         stored = PipelineIrVersion(
             pipeline_id=pipeline.id, version=version, ir=ir, authored_by=authored_by, comment=comment
         )
@@ -207,7 +225,13 @@ class PipelineRepository(TenantRepository[Pipeline]):
         if schedule is None and pipeline.schedule is not None:
             schedule = {"kind": "cron", "expression": pipeline.schedule, "timezone": "UTC"}
         if schedule != pipeline.live_schedule:
+            # A change of `catchup` alone does not restart the schedule: a rule with a COUNT goes on.
+            if _fires(schedule) != _fires(pipeline.live_schedule):
+                pipeline.scheduled_since = func.now() if schedule is not None else None
             pipeline.live_schedule = schedule
-            pipeline.scheduled_since = func.now() if schedule is not None else None
             super().save(pipeline)
         note_change(self.session, pipeline.id)
+
+
+def _fires(schedule: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    return None if schedule is None else {key: value for key, value in schedule.items() if key != "catchup"}

@@ -1,4 +1,4 @@
-"""A tenant's schemas, and their tables: metadata and DDL in one transaction."""
+"""A tenant's schemas and their tables: metadata and DDL in one transaction."""
 
 from __future__ import annotations
 
@@ -10,24 +10,22 @@ from typing import Any
 from sqlalchemy import delete, text
 from sqlalchemy.orm import selectinload
 
-from catalog.ddl_refusals import refusals
-from catalog.errors import Conflict, Invalid
-from catalog.models import DataSchema, Pipeline, SchemaField, SchemaStatistics, new_id
-from catalog.repositories.base import TenantRepository
-from catalog.repositories.usage import PipelineUsage, names_table
-from catalog.schemas_alter import add_column, alter_column, drop_column, drop_table
-from catalog.schemas_ddl import (
+from headrace.catalog.errors import Conflict, Invalid
+from headrace.catalog.models import DataSchema, Pipeline, SchemaField, SchemaStatistics, new_id
+from headrace.catalog.repositories.base import TenantRepository
+from headrace.catalog.repositories.usage import PipelineUsage, uses_table
+from headrace.catalog.schemas.alter import add_column, alter_column, drop_column, drop_table
+from headrace.catalog.schemas.ddl import (
     MAX_FIELDS,
     TABLE_SCHEMA,
-    FieldDefinition,
     create_table,
     definition_problems,
     field_problems,
-    sanitised,
     table_exists,
-    table_name,
+    translate_ddl_errors,
 )
-from ir.problems import Problem
+from headrace.catalog.schemas.names import FieldDefinition, sanitised, table_name
+from headrace.ir.problems import Problem
 
 
 class SchemaRepository(TenantRepository[DataSchema]):
@@ -35,10 +33,11 @@ class SchemaRepository(TenantRepository[DataSchema]):
 
     model = DataSchema
     noun = "schema"
+    counted = "schemas"
     options = (selectinload(DataSchema.fields),)
 
     def locked(self, schema_id: str) -> DataSchema | None:
-        """`get`, for a change of the table: until the transaction ends nobody else changes it."""
+        """Like `get`, but locks the schema for a change of its table until the transaction ends."""
         if self.get(schema_id) is None:
             return None
         query = self.owned().where(DataSchema.id == schema_id).options(*self.options)
@@ -48,14 +47,14 @@ class SchemaRepository(TenantRepository[DataSchema]):
         return schema
 
     def create(self, *, name: str, fields: Sequence[FieldDefinition], **attributes: Any) -> DataSchema:
-        """Stores a schema and creates its table; both or neither once the transaction ends.
+        """Stores a schema and creates its table, in one transaction.
 
         `attributes` are the other columns of `DataSchema`. Raises Invalid (names, types, defaults) and Conflict.
         """
         plain = sanitised(name)
         if not plain:
             nameless = Problem(
-                "name", "invalid_name", f"'{name}' names no table", "use letters, digits and underscores"
+                "name", "invalid_name", f"'{name}' is not a name for a table", "use letters, digits and underscores"
             )
             raise Invalid("The schema is not valid", [nameless])
         table = table_name(self.tenant_id, plain)
@@ -76,9 +75,9 @@ class SchemaRepository(TenantRepository[DataSchema]):
         return schema
 
     def remove(self, item: DataSchema) -> None:
-        """Removes a schema and drops its table. Raises Conflict while pipelines load it or others link to it."""
+        """Deletes a schema and drops its table. Raises Conflict while pipelines or other objects use it."""
         PipelineUsage(self.session, self.tenant_id).refuse(
-            f"The schema '{item.name}'", Pipeline.schema_id == item.id, names_table(item.table_name)
+            f"The schema '{item.name}'", Pipeline.schema_id == item.id, uses_table(item.table_name)
         )
         super().remove(item)
         drop_table(self.session.connection(), item.table_name)
@@ -101,7 +100,7 @@ class SchemaRepository(TenantRepository[DataSchema]):
         return field
 
     def change_field(self, schema: DataSchema, field: SchemaField, after: FieldDefinition) -> SchemaField:
-        """Makes a field of a `locked` schema, and its column, one of `after`. Raises Invalid and Conflict."""
+        """Changes a field of a `locked` schema, and its column, to `after`. Raises Invalid and Conflict."""
         before = definition_of(field)
         problems = field_problems(after)
         if after.is_primary_key != before.is_primary_key:
@@ -117,7 +116,8 @@ class SchemaRepository(TenantRepository[DataSchema]):
         return field
 
     def drop_field(self, schema: DataSchema, field: SchemaField) -> None:
-        """Drops a column of a `locked` schema. Raises Conflict for one of the primary key or one that a view needs."""
+        """Drops a column of a `locked` schema. Raises Conflict if it is in the primary key, or if a view depends on
+        it."""
         if field.is_primary_key:
             raise Conflict(f"'{field.name}' belongs to the primary key of the schema '{schema.name}'")
         schema.fields.remove(field)
@@ -125,7 +125,7 @@ class SchemaRepository(TenantRepository[DataSchema]):
         drop_column(self.session.connection(), schema.table_name, field.name)
 
     def tables(self) -> dict[str, str]:
-        """Qualified table (`public.ds_orders`) → schema id, of all schemas of the tenant."""
+        """Returns qualified table (`public.ds_orders`) → schema id for all schemas of the tenant."""
         rows = self.session.execute(self.owned().with_only_columns(DataSchema.table_name, DataSchema.id))
         return {f"{TABLE_SCHEMA}.{table}": schema_id for table, schema_id in rows}
 
@@ -142,13 +142,16 @@ class SchemaRepository(TenantRepository[DataSchema]):
         connection = self.session.connection()
         connection.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:table, 0))"), {"table": table})
         if table_exists(connection, table):
-            raise Conflict(f"The table {TABLE_SCHEMA}.{table} exists already and is not a schema's")
-        with refusals("fields"):
+            raise Conflict(f"The table {TABLE_SCHEMA}.{table} exists already and does not belong to a schema")
+        with translate_ddl_errors("fields"):
             create_table(connection, table, fields)
+            connection.execute(
+                text("SELECT headrace.give_to_tenant(:tenant, :table)"), {"tenant": self.tenant_id, "table": table}
+            )
 
 
 def definition_of(field: SchemaField) -> FieldDefinition:
-    """A stored field as it was asked for."""
+    """Returns the definition of a stored field."""
     return FieldDefinition(**{each.name: getattr(field, each.name) for each in fields_of(FieldDefinition)})
 
 

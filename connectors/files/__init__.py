@@ -1,1 +1,1 @@
-"""Sources that read files: where they lie (one module per store) and how they are written (one per format)."""
+"""Sources that read files: where files are stored (one module per store) and their formats (one per format)."""

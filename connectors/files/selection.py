@@ -1,17 +1,19 @@
-"""Which files of a folder a source means: pattern and ordering, the same for every file store."""
+"""Which files of a folder a source reads: pattern and ordering, the same for every store."""
 
 from __future__ import annotations
 
 import fnmatch
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import PurePosixPath
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from connectors.base import SourceError
-from connectors.files.delimited.dialect import near
+from headrace.connectors.errors import SourceError
+from headrace.connectors.files.delimited.dialect import near
+from headrace.connectors.files.paths import printable
+from headrace.connectors.files.patterns import expression_of, matching, of_paths
 
 PATTERNS = ("glob", "regex", "date_glob")
 ORDERINGS = ("latest_by_mtime", "fifo", "lexicographic", "process_all")
@@ -24,7 +26,7 @@ DATE_PARTS = {
     "{HH}": "%H",
 }
 _TEMPORARY = (".*", "~$*", "*~", "*.tmp", "*.temp", "*.part", "*.partial", "*.filepart", "*.crdownload", "*.swp")
-"""Names that programs give to what they have not finished, and to what is nobody's data."""
+"""Names of unfinished, temporary and hidden files."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,7 @@ class StoredFile:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """A checked `pattern` and `ordering`. No pattern takes every file."""
+    """A checked `pattern` and `ordering`. Without a pattern every file matches."""
 
     kind: str = "glob"
     value: str = "*"
@@ -48,26 +50,24 @@ class Selection:
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Selection:
-        """Reads `config.pattern` and `config.ordering`; raises SourceError(`bad_pattern`, `bad_ordering`)."""
+        """Reads `config.pattern` and `config.ordering`. Raises SourceError(`bad_pattern`, `bad_ordering`)."""
         pattern = config.get("pattern") or {}
         if isinstance(pattern, str):
             pattern = {"type": "glob", "value": pattern}
-        kind, value = str(pattern.get("type", "glob")), str(pattern.get("value") or "*")
+        if not isinstance(pattern, Mapping):
+            hint = 'For example {"type": "glob", "value": "orders_*.csv"}.'
+            raise SourceError("bad_pattern", "A pattern is a text or an object.", hint)
+        kind = str(pattern.get("type", "glob"))
+        value = str(pattern.get("value") or (".*" if kind == "regex" else "*"))
         if kind not in PATTERNS:
             raise SourceError("bad_pattern", f"Unknown pattern type '{kind}'.", f"Use one of {', '.join(PATTERNS)}.")
-        if kind == "regex":
-            try:
-                re.compile(value)
-            except re.error as error:
-                raise SourceError(
-                    "bad_pattern", f"The pattern '{value}' is not a regular expression: {error}."
-                ) from None
+        expression_of(kind, value)
         zone = str(pattern.get("timezone") or "UTC")
         try:
             ZoneInfo(zone)
-        except (ZoneInfoNotFoundError, ValueError):
+        except (ZoneInfoNotFoundError, ValueError, OSError):  # OSError: the name of a folder of zones
             raise SourceError(
-                "bad_pattern", f"Unknown timezone '{zone}'.", "Use an IANA name such as Europe/Berlin."
+                "bad_pattern", f"Unknown timezone '{zone[:100]}'.", "Use an IANA name such as Europe/Berlin."
             ) from None
         ordering = str(config.get("ordering") or "lexicographic")
         if ordering not in ORDERINGS:
@@ -78,38 +78,50 @@ class Selection:
             )
         return cls(kind, value, zone, ordering)
 
-    def choose(self, files: Sequence[StoredFile], *, folder: str, now: datetime | None = None) -> list[StoredFile]:
-        """The files to read, in order; raises SourceError(`file_not_found`) naming what is there instead."""
-        ordered = self.ordered(self.matching(files, folder=folder, now=now))
+    def choose(
+        self, files: Sequence[StoredFile], *, folder: str, now: datetime | None = None, within: str | None = None
+    ) -> list[StoredFile]:
+        """The files to read, in order. Raises SourceError(`file_not_found`), which names the files that are there."""
+        ordered = self.ordered(self.matching(files, folder=folder, now=now, within=within))
         return ordered if self.takes_all else ordered[:1]
 
     @property
+    def of_paths(self) -> bool:
+        """Whether the pattern matches paths below the folder instead of names."""
+        return of_paths(self.kind, self.value)
+
+    @property
     def takes_all(self) -> bool:
-        """Every match is read, not only the first."""
+        """Whether every match is read, not only the first."""
         return self.ordering == "process_all"
 
-    def matching(self, files: Sequence[StoredFile], *, folder: str, now: datetime | None = None) -> list[StoredFile]:
-        """The files that match, temporary names apart; raises SourceError(`file_not_found`) like `choose`."""
+    def matching(
+        self, files: Sequence[StoredFile], *, folder: str, now: datetime | None = None, within: str | None = None
+    ) -> list[StoredFile]:
+        """The files that match, temporary names left out. Raises SourceError(`file_not_found`) like `choose`. `within`
+        is the folder's path in file names, if it differs from `folder`, its name in messages."""
         wanted = self.expanded(now)
-        base = {file.name: file.name.rpartition("/")[2] for file in files}
-        finished = [file for file in files if not is_temporary(base[file.name])]
-        if self.kind == "regex":
-            matching = [file for file in finished if re.fullmatch(wanted, base[file.name])]
-        else:
-            matching = [file for file in finished if fnmatch.fnmatchcase(base[file.name], wanted)]
-        if not matching:
-            names = sorted(base.values())
+        top = PurePosixPath(folder if within is None else within)
+        base = {file.name: _below(file.name, top) if self.of_paths else _last(file.name) for file in files}
+        finished = [file for file in files if not is_temporary(_last(file.name))]
+        fits = matching(expression_of(self.kind, wanted), [base[file.name] for file in finished])
+        found = [file for file, fitting in zip(finished, fits, strict=True) if fitting]
+        for file in found:
+            if printable(file.name) != file.name:
+                raise SourceError("bad_name", f"The name of '{printable(file.name)}' is not UTF-8.", "Rename the file.")
+        if not found:
+            names = sorted(map(printable, base.values()))
             listed = (
                 f"It holds: {', '.join(names[:10])}{', …' if len(names) > 10 else ''}." if names else "It is empty."
             )
-            hint = near(wanted, [base[file.name] for file in finished])
+            hint = near(wanted, [printable(base[file.name]) for file in finished])
             if not hint and len(finished) < len(files):
                 hint = "Hidden files and temporary names such as x.tmp and x.part are passed over."
             raise SourceError("file_not_found", f"No file in '{folder}' matches {self.kind} '{wanted}'. {listed}", hint)
-        return matching
+        return found
 
     def ordered(self, files: Sequence[StoredFile]) -> list[StoredFile]:
-        """The files, the one to take first in front."""
+        """The files in the order in which they are read."""
         if self.ordering == "latest_by_mtime":
             return sorted(files, key=lambda file: (file.mtime, file.name), reverse=True)
         if self.ordering == "fifo":
@@ -123,8 +135,17 @@ class Selection:
         return dated(self.value, now, self.timezone)
 
 
+def _last(name: str) -> str:
+    return name.rpartition("/")[2]
+
+
+def _below(name: str, top: PurePosixPath) -> str:
+    path = PurePosixPath(name)
+    return path.relative_to(top).as_posix() if path.is_relative_to(top) else name
+
+
 def dated(text: str, now: datetime | None = None, timezone: str = "UTC") -> str:
-    """The text with {YYYY} {MM} {DD} {HH} and so on filled in for that moment (aware; now if None) in a timezone."""
+    """The text with {YYYY} {MM} {DD} {HH} and so on filled in for an aware time (default: now) in a timezone."""
     zone = ZoneInfo(timezone)
     local = (now or datetime.now(tz=zone)).astimezone(zone)
     for part, form in DATE_PARTS.items():
@@ -133,5 +154,5 @@ def dated(text: str, now: datetime | None = None, timezone: str = "UTC") -> str:
 
 
 def is_temporary(name: str) -> bool:
-    """Whether a file of that name is still being written, or is no data at all."""
+    """Whether the name is that of an unfinished, temporary or hidden file."""
     return any(fnmatch.fnmatchcase(name.lower(), pattern) for pattern in _TEMPORARY)

@@ -1,48 +1,76 @@
-"""Bytes of a file as the parsers want them: UTF-8, addressed by offset, with bounded memory.
+"""The bytes of a file for the parsers: UTF-8, addressed by offset, with bounded memory.
 
-A further encoding or compression is one more subclass of `Decoded`; readers only see `read_at`.
+Readers only use `read_at`, whatever the file's encoding and compression.
 """
 
 from __future__ import annotations
 
-import codecs
 import os
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
-from connectors.base import SourceError
+from headrace.connectors.errors import SourceError
+from headrace.connectors.files.compression.kinds import detected
+from headrace.connectors.files.compression.reading import Content, open_compressed
+from headrace.connectors.files.delimited.encoding import decoder, utf8_name
+from headrace.connectors.files.delimited.text_filters import TextFilter
 
 _STEP = 1 << 20
 
 
 class ByteStream(Protocol):
-    """`size` is None when it is only known at the end. `seekable` streams can be read by several partitions."""
+    """`size` is None if it is only known at the end. `seekable` streams can be read by several partitions.
+    `transcoded`: the file itself is not UTF-8."""
 
     size: int | None
     seekable: bool
+    transcoded: bool
 
     def read_at(self, offset: int, length: int) -> bytes:
         """Up to `length` bytes from `offset`; fewer only at the end of the file."""
 
     def release(self, offset: int) -> None:
-        """Promises that nothing before `offset` will be asked for again."""
+        """Promises that nothing before `offset` will be read again."""
 
     def close(self) -> None: ...
+
+
+class _Again:
+    """A file that stays open as long as part of it may be read again."""
+
+    def __init__(self, file: int) -> None:
+        self._file = os.dup(file)
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Up to `length` of its bytes from `offset`."""
+        return os.pread(self._file, length, offset)
+
+    def __del__(self) -> None:
+        os.close(self._file)
 
 
 class Plain:
     """A UTF-8 file read in place."""
 
     seekable = True
+    transcoded = False
 
     def __init__(self, path: Path) -> None:
         self._file = os.open(path, os.O_RDONLY)
         self.size: int | None = os.fstat(self._file).st_size
+        self._again: _Again | None = None
+
+    def again(self, offset: int, block: bytes) -> Callable[[], bytes]:
+        """A function that reads the block at `offset` again, even after the stream is closed; the block is not kept in
+        memory."""
+        self._again = self._again or _Again(self._file)
+        return partial(self._again.read, offset, len(block))
 
     def read_at(self, offset: int, length: int) -> bytes:
-        """See ByteStream."""
         block = os.pread(self._file, length, offset)
-        while len(block) < length:  # one pread gives at most 2 GB, and less when a signal comes
+        while len(block) < length:  # one pread returns at most 2 GB, and less if a signal interrupts it
             more = os.pread(self._file, length - len(block), offset + len(block))
             if not more:
                 break
@@ -50,38 +78,45 @@ class Plain:
         return block
 
     def release(self, offset: int) -> None:
-        """Nothing is kept."""
+        """Does nothing."""
 
     def close(self) -> None:
         """Closes the file."""
         os.close(self._file)
 
 
-class Decoded:
-    """A file in another encoding, transcoded to UTF-8 on the way; offsets count UTF-8 bytes, read front to back."""
+class Forward:
+    """A file that must be read front to back: compressed, or transcoded to UTF-8, with lone surrogates for invalid
+    bytes. Offsets count bytes of the result."""
 
     seekable = False
     size: int | None = None
 
-    def __init__(self, path: Path, encoding: str) -> None:
-        self._encoding = encoding
-        self._file = path.open("rb")
-        self._decoder = codecs.getincrementaldecoder(encoding)()
+    def __init__(self, content: Content, encoding: str | None, text_filters: Sequence[TextFilter] = ()) -> None:
+        """`encoding` None: the content is UTF-8. The decoded text goes through the `text_filters` in order."""
+        self._content, self._cleanings = content, text_filters
+        self.transcoded = encoding is not None
+        self._decoder = None if encoding is None else decoder(encoding)
         self._window = bytearray()
         self._base = 0
         self._ended = False
 
     def read_at(self, offset: int, length: int) -> bytes:
-        """See ByteStream; `offset` may not lie before what was released."""
+        """Like `ByteStream.read_at`; `offset` must not be before what was released."""
         while not self._ended and self._base + len(self._window) < offset + length:
-            if self._base + len(self._window) <= offset:
+            if self._base + len(self._window) < offset:  # a jump ahead: what is before is not needed
                 self.release(offset)
             self._pull()
         start = offset - self._base
         return bytes(self._window[start : start + length])
 
+    def again(self, offset: int, block: bytes) -> Callable[[], bytes]:
+        """A function that returns the block, which it keeps in memory."""
+        del offset
+        return lambda: block
+
     def release(self, offset: int) -> None:
-        """Forgets what lies before `offset`."""
+        """Drops what is before `offset`."""
         drop = min(offset - self._base, len(self._window))
         if drop > 0:
             del self._window[:drop]
@@ -89,39 +124,33 @@ class Decoded:
 
     def close(self) -> None:
         """Closes the file."""
-        self._file.close()
+        self._content.close()
 
     def _pull(self) -> None:
-        at = self._file.tell()
-        raw = self._file.read(_STEP)
+        raw = self._content.read(_STEP)
         self._ended = not raw
-        try:
-            text = self._decoder.decode(raw, final=self._ended)
-        except UnicodeDecodeError as error:
-            row = self._window.count(b"\n")
-            raise SourceError(
-                "bad_encoding",
-                f"The file is not {self._encoding}: {error.reason} near byte {at + error.start}"
-                + (f", row {row}." if self._base == 0 else "."),
-                "Set options.encoding to the file's encoding.",
-            ) from None
-        self._window += text.encode()
+        if self._decoder is not None:
+            raw = self._decoder.decode(raw, final=self._ended).encode("utf-8", "surrogatepass")
+        for each in self._cleanings:
+            raw = each.feed(raw, final=self._ended)
+        self._window += raw
 
 
-def utf8_name(encoding: str) -> str | None:
-    """The codec's name, or None when the file is UTF-8 (or ASCII) and can be read in place; raises SourceError."""
-    try:
-        name = codecs.lookup(encoding).name
-    except LookupError:
-        raise SourceError(
-            "unknown_encoding",
-            f"Unknown encoding '{encoding}'.",
-            "Use a name such as utf-8, utf-16, latin-1 or cp1252.",
-        ) from None
-    return None if name in ("utf-8", "utf-8-sig", "ascii") else name
-
-
-def open_stream(path: Path, encoding: str = "utf-8") -> ByteStream:
-    """Opens a file as UTF-8 bytes."""
+def open_stream(
+    path: Path, encoding: str = "utf-8", compression: str | None = None, text_filters: Sequence[TextFilter] = ()
+) -> Plain | Forward:
+    """Opens a file as UTF-8 bytes. Raises SourceError."""
     codec = utf8_name(encoding)
-    return Plain(path) if codec is None else Decoded(path, codec)
+    if compression is not None:
+        return Forward(open_compressed(path, compression), codec, text_filters)
+    if codec is not None:
+        return Forward(path.open("rb"), codec, text_filters)
+    stream = Plain(path)
+    if (found := detected(stream.read_at(0, 8))) is not None:
+        stream.close()
+        hint = f"Set options.compression to {found}, or give the file the suffix of it."
+        raise SourceError("bad_compression", f"It is compressed: it begins as {found} data do.", hint)
+    if text_filters:
+        stream.close()
+        return Forward(path.open("rb"), None, text_filters)
+    return stream

@@ -1,7 +1,7 @@
-"""What hooks do in the target database, and the note of those that are done.
+"""Runs hooks in the target database, and records which are done.
 
-A statement arrives here as it was understood (`ir.statements`), never as it was written. It runs on a connection of its
-own, with a time limit and an empty search path; a SELECT also in a read-only transaction.
+Statements arrive as they were parsed (`ir.statements`), never as they were written. Each runs on a connection of its
+own with a time limit and an empty search path; a SELECT runs in a read-only transaction.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ from typing import Any, TypeVar
 import psycopg
 from psycopg import sql
 
-from connectors.base import TargetError
-from connectors.postgresql.copy import is_transient
-from connectors.postgresql.ledger import create_ledger
-from connectors.postgresql.spec import RetryPolicy
-from connectors.postgresql.tables import first_line, split_name
+from headrace.connectors.errors import TargetError
+from headrace.connectors.postgresql.connections import connect
+from headrace.connectors.postgresql.copy.copy_rows import is_transient
+from headrace.connectors.postgresql.ledger.partitions import create_ledger
+from headrace.connectors.postgresql.load.spec import RetryPolicy
+from headrace.connectors.postgresql.tables.describe import first_line, split_name
 
 T = TypeVar("T")
 
@@ -54,7 +55,7 @@ FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname = %s AND c.relname = %s AND c.relkind = 'm'
 """
 
-# What a view reads stands in the dependencies of its rule; views that it reads are followed to their tables.
+# What a view reads is in the dependencies of its rule; views are followed down to their tables.
 _READS = """
 WITH RECURSIVE reads(oid, kind) AS (
   SELECT %s::oid, 'm'::"char"
@@ -74,8 +75,8 @@ WHERE r.kind NOT IN ('m', 'v')
 
 @dataclass(frozen=True, slots=True)
 class HookKey:
-    """Which hook of which load: the root of the chain of runs, the target node, `pre_load` or `post_load`, its place in
-    the list (from 0), and a digest of what it says, so that a changed hook is another one."""
+    """One hook of one load: the root of the chain of runs, the target node, `pre_load` or `post_load`, its position in
+    the list (from 0), and a digest of its content, so that a changed hook counts as another one."""
 
     root_run_id: str
     target_node: str
@@ -89,36 +90,38 @@ class HookKey:
         return (self.root_run_id, self.target_node, self.event, self.position, self.fingerprint)
 
 
+def create_hooks_table(connection: psycopg.Connection[Any]) -> None:
+    """Creates the table of finished hooks. Concurrent calls are safe."""
+    create_ledger(connection)
+    there = connection.execute("SELECT to_regclass('_headrace.hooks') IS NOT NULL").fetchone()
+    if there != (True,):
+        with connection.transaction():
+            connection.execute("SELECT pg_advisory_xact_lock(%s)", (0x4EAD_400C,))
+            connection.execute(_DDL)
+
+
 class HookDatabase:
-    """The target database as hooks use it. Every call opens a connection, tries again after transient errors, and
-    raises TargetError with a text for people."""
+    """The target database for hooks. Every method opens a connection, retries transient errors, and raises
+    TargetError."""
 
     def __init__(self, database_url: str, retry: RetryPolicy, *, sleep: Callable[[float], None] = time.sleep) -> None:
         self._url, self._retry, self._sleep = database_url, retry, sleep
 
     def prepare(self) -> None:
-        """Makes the table of notes."""
+        """Creates the table of finished hooks."""
 
-        def make(connection: psycopg.Connection[Any]) -> None:
-            create_ledger(connection)
-            there = connection.execute("SELECT to_regclass('_headrace.hooks') IS NOT NULL").fetchone()
-            if there != (True,):
-                with connection.transaction():
-                    connection.execute("SELECT pg_advisory_xact_lock(%s)", (0x4EAD_400C,))
-                    connection.execute(_DDL)
-
-        self._persistently(make)
+        self._with_retries(create_hooks_table)
 
     def done(self, key: HookKey) -> bool:
-        """Whether it is noted as done."""
-        return self._persistently(lambda connection: connection.execute(_DONE, key.values).fetchone() == (True,))
+        """Whether the hook is recorded as done."""
+        return self._with_retries(lambda connection: connection.execute(_DONE, key.values).fetchone() == (True,))
 
     def mark(self, key: HookKey, run_id: str) -> None:
-        """Notes that it is done."""
-        self._persistently(lambda connection: connection.execute(_MARK, (*key.values, run_id)))
+        """Records the hook as done."""
+        self._with_retries(lambda connection: connection.execute(_MARK, (*key.values, run_id)))
 
     def query(self, statement: str, *, timeout_s: int) -> None:
-        """Runs a SELECT for what it raises; its rows stay on the server."""
+        """Runs a SELECT for its errors; its rows stay on the server."""
 
         def run(connection: psycopg.Connection[Any]) -> None:
             self._limit(connection, timeout_s)
@@ -126,7 +129,7 @@ class HookDatabase:
             with connection.transaction():
                 self._run(connection, f"EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF) {statement}")
 
-        self._persistently(run)
+        self._with_retries(run)
 
     def maintain(self, statement: str, *, timeout_s: int) -> None:
         """Runs one statement outside a transaction."""
@@ -135,10 +138,10 @@ class HookDatabase:
             self._limit(connection, timeout_s)
             self._run(connection, statement)
 
-        self._persistently(run)
+        self._with_retries(run)
 
     def refresh(self, view: str, tables: Collection[str], *, concurrently: bool | None, timeout_s: int) -> str:
-        """Refreshes a materialized view that reads nothing but `tables`; says how. Raises TargetError
+        """Refreshes a materialized view that reads no tables other than `tables`; returns how. Raises TargetError
         (`view_not_found`, `not_concurrently`)."""
 
         def run(connection: psycopg.Connection[Any]) -> str:
@@ -159,7 +162,7 @@ class HookDatabase:
             connection.execute(refresh.format(how, sql.Identifier(*split_name(view))))
             return "concurrently" if gently else "readers waited"
 
-        return self._persistently(run)
+        return self._with_retries(run)
 
     @staticmethod
     def _view(connection: psycopg.Connection[Any], view: str) -> tuple[int, bool]:
@@ -175,13 +178,13 @@ class HookDatabase:
 
     @staticmethod
     def _run(connection: psycopg.Connection[Any], statement: str) -> None:
-        # Prepared: the server itself then refuses more than one statement.
+        # Prepared, so that the server itself rejects more than one statement.
         connection.execute(statement.encode(), prepare=True)
 
-    def _persistently(self, action: Callable[[psycopg.Connection[Any]], T]) -> T:
+    def _with_retries(self, action: Callable[[psycopg.Connection[Any]], T]) -> T:
         for attempt in range(1, self._retry.attempts + 1):
             try:
-                with psycopg.connect(self._url, autocommit=True, connect_timeout=10) as connection:
+                with connect(self._url, autocommit=True, connect_timeout=10) as connection:
                     return action(connection)
             except psycopg.Error as error:
                 if not is_transient(error):
@@ -196,6 +199,6 @@ class HookDatabase:
 
 
 def _no_such_view(view: str) -> TargetError:
-    """The same for a view of somebody else: nobody learns of it."""
+    """The same error for another tenant's view, so that its existence is not disclosed."""
     hint = "It must exist and read nothing but tables of your schemas."
     return TargetError("view_not_found", f"There is no materialized view {view} of yours.", hint)

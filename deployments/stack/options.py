@@ -1,4 +1,4 @@
-"""What `headrace up` can be told."""
+"""The options of `headrace up`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class StackOptions:
-    """Port 0 picks a free one. `database_url` (libpq) replaces the embedded PostgreSQL."""
+    """Port 0 selects a free one. `database_url` (libpq) replaces the embedded PostgreSQL."""
 
     data_dir: Path
     host: str = "127.0.0.1"
@@ -17,6 +17,10 @@ class StackOptions:
     prefect_port: int = 4200
     database_url: str | None = None
     prefect_database_url: str | None = None
+    owner_database_url: str | None = None
+    """For migrations. This and the next two default to `database_url`; the embedded PostgreSQL ignores them."""
+    run_database_url: str | None = None
+    tenant_login_key: str | None = None
     files_root: Path | None = None
 
     def to_json(self) -> str:

@@ -1,21 +1,21 @@
-"""Ports: found free before anything starts, so that a taken one is an answer and not a crash a minute later."""
+"""Ports are checked before anything starts, so that a used one is reported at once."""
 
 from __future__ import annotations
 
 import ipaddress
 import socket
 
-from deployments.stack.errors import StackError
+from headrace.deployments.errors import HeadraceError
 
 
 def choose_port(host: str, port: int, flag: str, *, besides: int | None = None) -> int:
-    """`port` when it can be bound on `host`, or a free one for 0. Raises StackError naming the port and the `flag`."""
+    """`port` if it can be bound on `host`, or a free one for 0. Raises StackError with the port and the `flag`."""
     if port != 0 and port == besides:
-        raise StackError(f"Port {port} is wanted twice.", f"Choose another with {flag} (0 picks a free one).")
+        raise HeadraceError(f"Port {port} is wanted twice.", f"Choose another with {flag} (0 picks a free one).")
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     except socket.gaierror as error:
-        raise StackError(f"{host!r} is not an address of this machine ({error.strerror}).") from None
+        raise HeadraceError(f"{host!r} is not an address of this machine ({error.strerror}).") from None
     with socket.socket(family, kind, protocol) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -23,8 +23,8 @@ def choose_port(host: str, port: int, flag: str, *, besides: int | None = None) 
             probe.listen(1)
         except OSError as error:
             if port == 0:
-                raise StackError(f"Cannot listen on {host}: {error.strerror}.") from None
-            raise StackError(
+                raise HeadraceError(f"Cannot listen on {host}: {error.strerror}.") from None
+            raise HeadraceError(
                 f"Port {port} on {host} cannot be used: {error.strerror}.",
                 f"Choose another with {flag} (0 picks a free one).",
             ) from None
@@ -33,15 +33,15 @@ def choose_port(host: str, port: int, flag: str, *, besides: int | None = None) 
 
 
 def free_or_any(host: str, port: int) -> int:
-    """`port` when it can be bound on `host`, else 0: for those who do not care which it is."""
+    """`port` if it can be bound on `host`, else 0."""
     try:
         return choose_port(host, port, "")
-    except StackError:
+    except HeadraceError:
         return 0
 
 
 def http_url(host: str, port: int) -> str:
-    """The URL a client on this machine takes for a server bound to `host`."""
+    """The URL for a client on this machine of a server bound to `host`."""
     try:
         address = ipaddress.ip_address(host)
     except ValueError:

@@ -1,1 +1,1 @@
-"""Headrace's worker type for Prefect: runs start as forks of a process that has imported everything already."""
+"""Headrace's worker type for Prefect: runs are forked from a process that has everything imported."""

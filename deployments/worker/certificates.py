@@ -1,7 +1,7 @@
-"""What Prefect's clients read to trust its API, where there is nothing to trust: an API without TLS.
+"""A CA bundle with one certificate, for Prefect's clients when the API has no TLS.
 
-Each of Prefect's clients first reads all certificate authorities of the world, 30 ms of CPU, whatever its API's
-address. Worker and run make eight of them before the first row, one after the other.
+Each of Prefect's clients loads all certificate authorities, 30 ms of CPU, whatever the API's address. Worker and run
+create eight clients before the first row, one after the other.
 """
 
 from __future__ import annotations
@@ -13,24 +13,24 @@ from tempfile import NamedTemporaryFile
 
 import certifi
 
-CERTIFICATES = "PREFECT_API_SSL_CERT_FILE"
-"""The setting."""
-FEW = "headrace-no-tls.pem"
-_ONE = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----\n", re.DOTALL)
+CERTIFICATES_SETTING = "PREFECT_API_SSL_CERT_FILE"
+"""The setting of Prefect."""
+_BUNDLE_NAME = "headrace-no-tls.pem"
+_CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----\n", re.DOTALL)
 
 
-def few_certificates(environment: Mapping[str, str]) -> dict[str, str]:
-    """What to add to an environment whose API has no TLS: its clients read one certificate, which nobody asks for, from
-    a file in Prefect's home. Nothing where the API has TLS or is not named, or where the setting is."""
-    if CERTIFICATES in environment or not environment.get("PREFECT_API_URL", "").startswith("http://"):
+def minimal_ca_bundle(environment: Mapping[str, str]) -> dict[str, str]:
+    """Variables to add to the environment when the API has no TLS: the path of a bundle with one (unused) certificate
+    in Prefect's home. Empty when the API has TLS or no address, or when the setting is already there."""
+    if CERTIFICATES_SETTING in environment or not environment.get("PREFECT_API_URL", "").startswith("http://"):
         return {}
-    found = _ONE.search(Path(certifi.where()).read_text(encoding="ascii", errors="ignore"))
+    found = _CERTIFICATE.search(Path(certifi.where()).read_text(encoding="ascii", errors="ignore"))
     if found is None:
         return {}
     home = Path(environment.get("PREFECT_HOME") or Path.home() / ".prefect")
     home.mkdir(parents=True, exist_ok=True)
-    file = home / FEW
+    file = home / _BUNDLE_NAME
     with NamedTemporaryFile("w", dir=home, encoding="ascii", delete=False) as fresh:
         fresh.write(found.group())
-    Path(fresh.name).replace(file)  # another worker of this home may be reading it
-    return {CERTIFICATES: str(file)}
+    Path(fresh.name).replace(file)  # atomically: another worker may be reading it
+    return {CERTIFICATES_SETTING: str(file)}

@@ -1,7 +1,7 @@
-"""The worker type `headrace`: Prefect's worker with runs forked off a zygote, and told of new runs at once.
+"""The worker type `headrace`: Prefect's worker, with runs forked from a fork server and started on Prefect's events.
 
-Registered with Prefect through the entry-point group `prefect.collections`, so that
-`prefect worker start --type headrace --pool ...` finds it; `headrace worker` starts it too.
+Registered through the entry-point group `prefect.collections` for `prefect worker start --type headrace --pool ...`;
+`headrace worker` starts it too.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import asyncio
 import tempfile
 import time
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -19,32 +20,34 @@ import anyio.abc
 import httpx
 from prefect.events.clients import get_events_subscriber
 from prefect.events.filters import EventFilter, EventNameFilter
-from prefect.flows import load_flow_from_flow_run
 from prefect.runner._flow_run_executor import FlowRunExecutionResult, FlowRunExecutorContext
-from prefect.runner._process_manager import ProcessHandle, create_isolated_termination_scope
-from prefect.runner._starter_engine import EngineCommandStarter
-from prefect.settings import PREFECT_API_URL, PREFECT_HOME
-from prefect.states import Cancelled
+from prefect.runner._process_manager import ProcessHandle
+from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_KEY, PREFECT_API_URL, PREFECT_HOME
+from prefect.states import Cancelled, Failed
 from prefect.workers.base import BaseVariables, BaseWorker, BaseWorkerResult
 
-from deployments.worker.certificates import CERTIFICATES, FEW
-from deployments.worker.folders import RUN_FOLDERS
-from deployments.worker.job import HeadraceJobConfiguration
-from deployments.worker.nursery import Nursery, ZygoteLost
-from flows.state_names import COMPLETED_WITH_ERRORS
+from headrace.deployments.prefect.api import PrefectApi
+from headrace.deployments.prefect.crash_reasons import CrashExplainer
+from headrace.deployments.stack.layout import RUN_FOLDERS
+from headrace.deployments.worker.due_runs import RoundRobin, due_runs_to_start
+from headrace.deployments.worker.fork_client import ForkClient, ForkServerLost
+from headrace.deployments.worker.job import HeadraceJobConfiguration
+from headrace.deployments.worker.starters import BOARD_FILE, NoHooks, starter
+from headrace.flows.prefect.names import COMPLETED_WITH_ERRORS, REFUSED
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import FlowRun
     from prefect.client.schemas.responses import WorkerFlowRunResponse
-    from prefect.runner._control_channel import ControlChannel
 
-_ASK_SECONDS = 5.0
+_REQUEST_SECONDS = 5.0
 _RECONNECT_SECONDS = 2.0
 _REPORT_SECONDS = 10.0
-_GLANCE_SECONDS = 0.05
-_TOLD_SECONDS = 5.0
-"""Runs that a schedule has made are given out ten seconds before they are due."""
-_TELLING = (
+_POLL_SECONDS = 0.05
+_MOST_AT_ONCE = 200
+"""The most runs that Prefect returns at once."""
+_POLL_WITH_EVENTS_SECONDS = 5.0
+"""The polling interval while events arrive. Prefect returns scheduled runs ten seconds before they are due."""
+_AWAITED_EVENTS = (
     "Scheduled",
     "AwaitingRetry",
     "Completed",
@@ -61,9 +64,9 @@ class HeadraceWorkerResult(BaseWorkerResult):
 
 
 class HeadraceWorker(BaseWorker[HeadraceJobConfiguration, BaseVariables, HeadraceWorkerResult]):
-    """Starts each run in a process of its own, forked off one that has everything imported.
+    """Starts each run in its own process, forked from one that has everything imported.
 
-    Falls back to a cold `python -m prefect.engine` where forking would not be safe, and where a job's `command` is set.
+    Falls back to a new `python -m prefect.engine` where forking is not safe.
     """
 
     type = "headrace"
@@ -72,25 +75,26 @@ class HeadraceWorker(BaseWorker[HeadraceJobConfiguration, BaseVariables, Headrac
     _display_name = "Headrace"
     _description = "Runs Headrace pipelines in forked, isolated processes that start in a fraction of a second."
 
-    def __init__(self, work_pool_name: str, *args: Any, nursery: Nursery | None = None, **kwargs: Any) -> None:
-        """As Prefect's; `nursery` is one whose zygote was spawned already."""
+    def __init__(self, work_pool_name: str, *args: Any, fork_client: ForkClient | None = None, **kwargs: Any) -> None:
+        """Like Prefect's worker; `fork_client` is given when its fork server was started already."""
         super().__init__(work_pool_name, *args, **kwargs)
-        self._nursery = nursery or Nursery()
+        self._fork_client = fork_client or ForkClient()
         self._attending: set[asyncio.Task[None]] = set()
         self._news: asyncio.Event | None = None
         self._asking: anyio.Lock | None = None
         self._running = 0
         self._away = False
         self._told, self._asked_at = False, 0.0
+        self._turns = RoundRobin()
 
     async def __aenter__(self) -> HeadraceWorker:
         self._asking = anyio.Lock()
-        await self._nursery.__aenter__()
+        await self._fork_client.__aenter__()
         try:
-            await self._prefect_answers()
+            await self._wait_for_prefect()
             await super().__aenter__()
         except BaseException:
-            await self._nursery.__aexit__(None, None, None)
+            await self._fork_client.__aexit__(None, None, None)
             raise
         self._news = asyncio.Event()
         self._attending = {asyncio.create_task(self._listen()), asyncio.create_task(self._look())}
@@ -103,29 +107,29 @@ class HeadraceWorker(BaseWorker[HeadraceJobConfiguration, BaseVariables, Headrac
                     task.cancel()
                 if self._attending:
                     await asyncio.wait(self._attending)
-                await self._nursery.__aexit__(*exc)
+                await self._fork_client.__aexit__(*exc)
                 with anyio.move_on_after(_REPORT_SECONDS):
-                    # Their processes have ended; what is left is telling Prefect.
+                    # The processes have ended; Prefect is still being informed.
                     while self._running:  # noqa: ASYNC110
-                        await anyio.sleep(_GLANCE_SECONDS)
+                        await anyio.sleep(_POLL_SECONDS)
         finally:
             await super().__aexit__(*exc)
 
     async def ready(self) -> None:
-        """Waits until runs can start at once: everything imported and the work pool known. Raises ZygoteLost.
+        """Waits until runs can start: everything is imported and the work pool is known. Raises ZygoteLost.
 
         May be called before the worker is started.
         """
-        # Prefect's own attributes, which no event goes with.
+        # Attributes of Prefect's, without an event to wait for.
         while not self.is_setup:  # noqa: ASYNC110
-            await anyio.sleep(_GLANCE_SECONDS)
-        threads = await self._nursery.ready()
+            await anyio.sleep(_POLL_SECONDS)
+        threads = await self._fork_client.ready()
         if threads:
             self._logger.warning(
-                "Runs start as new interpreters, which takes longer: %s would not survive a fork", threads
+                "Runs start as new interpreters, which is slower: a fork would lose the threads %s", threads
             )
         while not self._has_successfully_synced:  # noqa: ASYNC110
-            await anyio.sleep(_GLANCE_SECONDS)
+            await anyio.sleep(_POLL_SECONDS)
 
     async def run(
         self,
@@ -133,9 +137,17 @@ class HeadraceWorker(BaseWorker[HeadraceJobConfiguration, BaseVariables, Headrac
         configuration: HeadraceJobConfiguration,
         task_status: anyio.abc.TaskStatus[int] | None = None,
     ) -> HeadraceWorkerResult:
-        """Executes one flow run; returns when its process has ended, cancelled and crashed ones included."""
-        status = anyio.TASK_STATUS_IGNORED if task_status is None else task_status
+        """Executes one flow run; returns when its process has ended, also when it was cancelled or crashed.
+
+        A run that `admission` refuses fails, and nothing of it is executed.
+        """
+        status: anyio.abc.TaskStatus[Any] = anyio.TASK_STATUS_IGNORED if task_status is None else task_status
+        if configuration.refusal_reason:
+            await self._refuse(flow_run, configuration.refusal_reason)
+            status.started(PermissionError(configuration.refusal_reason))  # there is no process to cancel
+            return HeadraceWorkerResult(status_code=0, identifier="refused")
         self._running += 1
+        self._turns.served(flow_run.work_queue_id)
         try:
             return await self._run(flow_run, configuration, status)
         finally:
@@ -151,10 +163,12 @@ class HeadraceWorker(BaseWorker[HeadraceJobConfiguration, BaseVariables, Headrac
             async with FlowRunExecutorContext() as context:
                 executor = context.create_executor(
                     flow_run,
-                    await self._starter(configuration, Path(folder), context.control_channel),
-                    resolve_flow=load_flow_from_flow_run,
+                    await starter(self._fork_client, configuration, Path(folder), context.control_channel),
+                    hook_runner=NoHooks(),
                     propose_submitting=False,
                 )
+                board = Path(folder) / BOARD_FILE
+                executor._state_proposer = CrashExplainer(executor._state_proposer, board)  # type: ignore[assignment]
 
                 async def execute(
                     *, task_status: anyio.abc.TaskStatus[ProcessHandle] = anyio.TASK_STATUS_IGNORED
@@ -166,41 +180,48 @@ class HeadraceWorker(BaseWorker[HeadraceJobConfiguration, BaseVariables, Headrac
                     handle = await group.start(execute)
                     status.started(handle.pid)
         if execution is None or execution.status_code is None:
-            raise ZygoteLost("the run's process did not start")
+            raise ForkServerLost("the run's process did not start")
         if execution.status_code != 0:
-            await self._end_cancelling(flow_run)
+            await self._finish_cancelling(flow_run)
         return HeadraceWorkerResult(status_code=execution.status_code, identifier=str(execution.handle.pid))
 
-    async def _end_cancelling(self, flow_run: FlowRun) -> None:
-        """A process that ended while its run was being cancelled has cancelled it, however it ended.
+    async def _refuse(self, flow_run: FlowRun, refusal_reason: str) -> None:
+        reason = f"The pool '{self._work_pool_name}' does not execute this run: {refusal_reason}."
+        self._logger.warning("Run %s: %s", flow_run.id, reason)
+        self.get_flow_run_logger(flow_run).error(reason)
+        # Not forced: only an orchestrated change releases the concurrency slot.
+        await self.client.set_flow_run_state(flow_run.id, Failed(message=reason, name=REFUSED))
 
-        Prefect's engine refuses to begin such a run and exits, and nobody else would end it: it stood for ever and kept
-        its pipeline's only slot.
+    async def _finish_cancelling(self, flow_run: FlowRun) -> None:
+        """Sets a run to Cancelled when its process ended while it was Cancelling.
+
+        Prefect's engine refuses to start such a run and exits without ending it: it would stay Cancelling forever and
+        keep its pipeline's only concurrency slot.
         """
         try:
             now = await self.client.read_flow_run(flow_run.id)
             if now.state is not None and now.state.is_cancelling():
-                # Not forced: only an orchestrated change gives the pipeline's concurrency slot back.
+                # Not forced: only an orchestrated change releases the pipeline's concurrency slot.
                 await self.client.set_flow_run_state(now.id, Cancelled(message="Cancelled while it started."))
         except (httpx.HTTPError, TimeoutError) as error:
-            self._note_away(error)
+            self._log_unreachable(error)
 
     async def get_and_submit_flow_runs(self) -> list[FlowRun]:
-        """Asks for due runs and starts them, and does not ask again soon while it is told of new ones: at each question
-        Prefect writes a line about every deployment of the pool."""
-        if self._told and time.monotonic() - self._asked_at < _TOLD_SECONDS:
+        """Polls for due runs and starts them; less often while events arrive, since at each poll Prefect writes a row
+        for every deployment of the pool."""
+        if self._told and time.monotonic() - self._asked_at < _POLL_WITH_EVENTS_SECONDS:
             return []
         return await self._ask()
 
     async def _ask(self) -> list[FlowRun]:
-        """Prefect being away is not an error: the next time may work."""
+        """Polls once. An unreachable Prefect is logged, not raised."""
         assert self._asking is not None
         async with self._asking:
             self._asked_at = time.monotonic()
             try:
                 found = await super().get_and_submit_flow_runs()
             except (httpx.HTTPError, TimeoutError) as error:
-                self._note_away(error)
+                self._log_unreachable(error)
                 return []
         if self._away and self._has_successfully_synced:
             self._away = False
@@ -208,30 +229,29 @@ class HeadraceWorker(BaseWorker[HeadraceJobConfiguration, BaseVariables, Headrac
         return found
 
     async def sync_with_backend(self) -> None:
-        """Sends the heartbeat. As above: an unreachable Prefect must not end the worker and its runs."""
+        """Sends the heartbeat. An unreachable Prefect must not end the worker and its runs."""
         try:
             await super().sync_with_backend()
         except (httpx.HTTPError, TimeoutError) as error:
-            self._note_away(error)
+            self._log_unreachable(error)
 
     async def _propose_submitting_state(self, flow_run: FlowRun) -> None:
-        """Nothing: the run is Running before anybody has read that it is being submitted, and Prefect's server takes
-        as long for one state as for the other."""
+        """Does nothing: the run is Running shortly after, and another state costs the server as much time."""
 
     async def _give_worker_labels_to_flow_run(self, flow_run_id: UUID) -> None:
-        """While the run starts: it needs none of them."""
+        """Sets the labels in the background: the run does not need them to start."""
         assert self._runs_task_group is not None
         self._runs_task_group.start_soon(self._label, flow_run_id)
 
     async def _label(self, flow_run_id: UUID) -> None:
         try:
-            with anyio.move_on_after(_ASK_SECONDS):
+            with anyio.move_on_after(_REQUEST_SECONDS):
                 await super()._give_worker_labels_to_flow_run(flow_run_id)
-        except Exception as error:  # noqa: BLE001 (raised here, it would end the worker and all its runs)
-            self._logger.debug("Run %s has no labels: %r", flow_run_id, error)
+        except Exception as error:  # noqa: BLE001 (an exception here would end the worker and all its runs)
+            self._logger.debug("Run %s was not labelled: %r", flow_run_id, error)
 
     def _release_limit_slot(self, flow_run_id: UUID) -> None:
-        """As Prefect's. That the run has ended was told while it still had its slot."""
+        """Releases the slot and polls again: the event of the run's end came while it still had its slot."""
         super()._release_limit_slot(flow_run_id)
         if self._limiter is not None:
             self._asked_at = 0.0
@@ -242,36 +262,53 @@ class HeadraceWorker(BaseWorker[HeadraceJobConfiguration, BaseVariables, Headrac
             self._news.set()
 
     async def _get_scheduled_flow_runs(self) -> list[WorkerFlowRunResponse]:
-        # Prefect's client would retry for a minute and more; asking anew is as good and sooner.
-        with anyio.fail_after(_ASK_SECONDS):
-            return await super()._get_scheduled_flow_runs()
+        # Prefect's client would retry for more than a minute; the next poll is sooner.
+        with anyio.fail_after(_REQUEST_SECONDS):
+            found = await super()._get_scheduled_flow_runs()
+            if len(found) >= _MOST_AT_ONCE:  # only those of the first queues
+                found += await self._of_other_queues({each.work_queue_id for each in found})
+        return self._turns.in_turn(await due_runs_to_start(self.client, found))
 
-    async def _prefect_answers(self) -> None:
-        """Waits for Prefect: the first heartbeat makes the pool known, and the next would be half a minute away."""
+    async def _of_other_queues(self, besides: set[UUID]) -> list[WorkerFlowRunResponse]:
+        queues = await self.client.read_work_queues(work_pool_name=self._work_pool_name)
+        names = [queue.name for queue in queues if queue.id not in besides]
+        if not names:
+            return []
+        before = datetime.now(UTC) + timedelta(seconds=int(self._prefetch_seconds))
+        return await self.client.get_scheduled_flow_runs_for_work_pool(
+            work_pool_name=self._work_pool_name, work_queue_names=names, scheduled_before=before
+        )
+
+    async def _wait_for_prefect(self) -> None:
+        """Waits for Prefect: a failed first heartbeat would be repeated only after half a minute. Raises NotLetIn."""
         url = PREFECT_API_URL.value()
-        async with httpx.AsyncClient(timeout=_ASK_SECONDS) as client:
-            while url:
+        if not url:
+            return
+        prefect = PrefectApi(url, PREFECT_API_AUTH_STRING.value(), PREFECT_API_KEY.value())
+        async with httpx.AsyncClient(timeout=_REQUEST_SECONDS, headers=prefect.headers) as client:
+            while True:
                 with suppress(httpx.HTTPError):
                     if (await client.get(f"{url}/ready")).is_success:
+                        prefect.let_in(await client.get(f"{url}/admin/version"))
                         return
                 await anyio.sleep(0.1)
 
     async def _listen(self) -> None:
-        """Hears of runs that were scheduled, and of those that have ended, for which another may have waited; polling
-        catches what this misses."""
-        wanted = EventFilter(event=EventNameFilter(name=[f"prefect.flow-run.{state}" for state in _TELLING]))
+        """Subscribes to the events of scheduled runs and of ended ones, for which others may wait. Polling finds what
+        this misses."""
+        wanted = EventFilter(event=EventNameFilter(name=[f"prefect.flow-run.{state}" for state in _AWAITED_EVENTS]))
         while True:
-            with suppress(Exception):  # whatever it was: polling goes on, and this tries again
+            with suppress(Exception):  # polling continues, and this tries again
                 async with get_events_subscriber(filter=wanted, reconnection_attempts=0) as events:
                     self._told = True
-                    self._hears()  # what was scheduled until now, nobody has told
+                    self._hears()  # for runs scheduled before the subscription
                     async for _event in events:
                         self._hears()
             self._told = False
             await anyio.sleep(_RECONNECT_SECONDS)
 
     async def _look(self) -> None:
-        """Asks for due runs when there is news: once, however many events came while it asked."""
+        """Polls for due runs after events: once for all that came during the previous poll."""
         assert self._news is not None
         while True:
             await self._news.wait()
@@ -279,61 +316,7 @@ class HeadraceWorker(BaseWorker[HeadraceJobConfiguration, BaseVariables, Headrac
             with suppress(Exception):  # as above
                 await self._ask()
 
-    async def _starter(
-        self, configuration: HeadraceJobConfiguration, folder: Path, channel: ControlChannel
-    ) -> _ForkStarter | EngineCommandStarter:
-        base = configuration._base_environment()
-        if configuration.command == configuration._base_flow_run_command():
-            configuration.command = None
-        if configuration.command is not None or await self._nursery.ready():
-            return EngineCommandStarter(
-                command=configuration.command,
-                cwd=folder,
-                env=configuration.env,
-                stream_output=True,
-                control_channel=channel,
-                isolate_process_group=True,
-            )
-        # The child has the settings already; only what this job changes is worth another look at them.
-        changed: dict[str, str | None] = {k: v for k, v in configuration.env.items() if base.get(k) != v}
-        if "PREFECT_API_URL" in changed and str(configuration.env.get(CERTIFICATES)).endswith(FEW):
-            changed[CERTIFICATES] = None  # the worker's API has no TLS, this one may have it
-        return _ForkStarter(self._nursery, {**changed, **configuration.importable}, folder, channel)
-
-    def _note_away(self, error: Exception) -> None:
+    def _log_unreachable(self, error: Exception) -> None:
         if not self._away:
             self._away = True
-            self._logger.warning("Prefect does not answer (%r); running runs go on, and I keep asking", error)
-
-
-class _ForkStarter:
-    """Prefect's process-starting strategy, by fork: `start` announces the process and returns when it has ended."""
-
-    def __init__(
-        self, nursery: Nursery, environment: dict[str, str | None], folder: Path, channel: ControlChannel
-    ) -> None:
-        self._nursery, self._environment, self._folder, self._channel = nursery, environment, folder, channel
-
-    async def start(
-        self, flow_run: FlowRun, task_status: anyio.abc.TaskStatus[ProcessHandle] = anyio.TASK_STATUS_IGNORED
-    ) -> None:
-        environment = {
-            **self._environment,
-            "PREFECT__FLOW_RUN_ID": str(flow_run.id),
-            "PREFECT__ENABLE_CANCELLATION_AND_CRASHED_HOOKS": "false",  # the executor runs them
-        }
-        with suppress(RuntimeError):  # no channel: a cancelled run is then just killed
-            port, token = self._channel.register(flow_run.id)
-            environment |= {"PREFECT__CONTROL_PORT": str(port), "PREFECT__CONTROL_TOKEN": token}
-        try:
-            process = await self._nursery.fork(environment, self._folder)
-        except BaseException:
-            self._channel.unregister(flow_run.id)
-            raise
-        # What Prefect asks of a process is `pid` and `returncode`.
-        handle = ProcessHandle(
-            process,  # type: ignore[arg-type]
-            termination_scope=create_isolated_termination_scope(process.pid),
-        )
-        task_status.started(handle)
-        await process.wait()
+            self._logger.warning("Prefect does not answer (%r); runs continue, and the worker keeps trying", error)

@@ -1,1 +1,1 @@
-"""Makes the pages of `docs/` that are read off the code: `make docs`."""
+"""Generates the pages of `docs/` that are made from the code: `make docs`."""

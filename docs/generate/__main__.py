@@ -1,4 +1,4 @@
-"""Writes the pages anew; `make docs`."""
+"""Writes the generated pages; `make docs`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`docs/reference.md`: every word that a document may hold, from the models and their docstrings."""
+"""`docs/reference.md`: every field, op, rule and mode of a document, from the models and their docstrings."""
 
 from __future__ import annotations
 
@@ -6,17 +6,19 @@ import inspect
 from collections.abc import Iterator
 from typing import get_args
 
-from connectors.postgresql.modes import MODES
-from connectors.registry import SETTINGS
 from docs.generate.registered import EXAMPLE_TEST, EXAMPLES, hooks_of, registered
 from docs.generate.tables import Models, Schema
-from ir.dataset_rules import DatasetLevel
-from ir.datatypes import DATA_TYPES, EXPECTED
-from ir.hooks import HOOKS
-from ir.nodes import NODES
-from ir.ops import OPS
-from ir.rules.forms import FORMS
-from ir.schedule import CronSchedule, IntervalSchedule, RRuleSchedule
+from headrace.connectors.postgresql.modes import MODES
+from headrace.connectors.registry import readable
+from headrace.ir.dataset_rules import DatasetLevel
+from headrace.ir.hooks import HOOKS
+from headrace.ir.nodes import NODES
+from headrace.ir.ops import OPS
+from headrace.ir.rules.syntax import FORMS
+from headrace.ir.schedules.schedule import CronSchedule, IntervalSchedule, RRuleSchedule
+from headrace.ir.schema import DATA_TYPES, EXPECTED
+from headrace.ir.sql.expressions.functions import FUNCTIONS, TYPES
+from headrace.ir.sql.queries.functions import AGGREGATES, SCALAR, WINDOWS
 
 HOOK_TESTS = {
     "sql": "tests/flows/runtime/hooks/test_sql_and_refresh.py",
@@ -27,11 +29,13 @@ HOOK_TESTS = {
 
 _HEAD = """# Reference of the pipeline document
 
-Made from the models by `make docs`. [What a pipeline document can say](ir.md) tells how things work together;
-[pipeline-ir.schema.json](pipeline-ir.schema.json), which the API has at `/api/v1/ir/schema`, is the same for editors.
+Every field of a pipeline document, generated from the models by `make docs`. [The pipeline document](ir.md) and the
+pages it links to explain how things work. Editors can use [pipeline-ir.schema.json](pipeline-ir.schema.json), which the
+API serves at `/api/v1/ir/schema`.
 
 [Document](#document) · [Schedules](#schedules) · [Data types](#data-types) · [Nodes](#nodes) ·
-[Settings of sources](#settings-of-sources) · [Ops](#ops) · [Row rules](#row-rules) · [Dataset rules](#dataset-rules) ·
+[Settings of sources](#settings-of-sources) · [Ops](#ops) · [Functions of expressions](#functions-of-expressions) ·
+[Functions of queries](#functions-of-queries) · [Row rules](#row-rules) · [Dataset rules](#dataset-rules) ·
 [Load modes](#load-modes) · [Hooks](#hooks) · [Examples and tests](#examples-and-tests)
 """
 
@@ -46,6 +50,8 @@ def reference(schema: Schema) -> str:
         _nodes(models),
         _settings(models),
         _ops(models),
+        _expressions(),
+        _queries(),
         _row_rules(),
         _dataset_rules(models),
         _load_modes(),
@@ -57,7 +63,7 @@ def reference(schema: Schema) -> str:
 
 
 def _sections(definitions: Schema) -> dict[str, str]:
-    """Models that are told under a heading of this page, and the heading: those of a choice under what they are."""
+    """The models that have a heading on this page, with that heading; members of a union share one."""
     found = {model.__name__: _tag(model, "kind") for model in (CronSchedule, IntervalSchedule, RRuleSchedule)}
     for name, model in definitions.items():
         tags = model.get("properties", {})
@@ -85,7 +91,7 @@ def _schedules(models: Models) -> Iterator[str]:
 
 
 def _data_types() -> Iterator[str]:
-    yield from ("## Data types", "", "| type | of a value that is none, people read |", "|---|---|")
+    yield from ("## Data types", "", "| type | error of an invalid value |", "|---|---|")
     yield from (f"| `{name}` | {EXPECTED[name]} |" for name in DATA_TYPES)
     yield ""
 
@@ -106,10 +112,14 @@ def _nodes(models: Models) -> Iterator[str]:
 
 def _settings(models: Models) -> Iterator[str]:
     yield from ("## Settings of sources", "")
-    yield from ("The `config` of a source, by its `connector`. Texts, numbers and choices may hold `{{name}}`.", "")
-    for connector, model in SETTINGS.items():
-        yield from (f"### `{connector}`", "")
-        yield from models.described(model.__name__)
+    yield from ("The `config` of a source, by its `connector`. Texts, numbers and choices may contain `{{name}}`.", "")
+    connectors: dict[str, list[str]] = {}
+    for name, each in readable().items():
+        if each.settings is not None:
+            connectors.setdefault(each.settings.__name__, []).append(f"`{name}`")
+    for model, names in connectors.items():
+        yield from (f"### {', '.join(names)}", "")
+        yield from models.described(model)
 
 
 def _ops(models: Models) -> Iterator[str]:
@@ -119,9 +129,36 @@ def _ops(models: Models) -> Iterator[str]:
         yield from models.described(model.__name__)
 
 
+def _expressions() -> Iterator[str]:
+    yield from (
+        "## Functions of expressions",
+        "",
+        "The functions that an [expression](transforms.md#expressions) may call.",
+        "",
+    )
+    yield from ("| function | arguments | result |", "|---|---|---|")
+    for name, function in FUNCTIONS.items():
+        takes = [*function.takes[: function.least], *(f"{each}?" for each in function.takes[function.least :])]
+        more = ", …" if function.more else ""
+        yield f"| `{name.lower()}` | {', '.join(takes) or 'nothing'}{more} | {function.gives} |"
+    yield from ("", "Also `extract(part FROM time)`, `position(text IN text)`, `substring(text FROM n FOR n)`,")
+    yield from (
+        "`trim(BOTH 'x' FROM text)`, `normalize(text, NFC)`, `cast(… AS type)`, `try_cast` and `::`. The types:",
+        "",
+    )
+    yield from (", ".join(f"`{name.lower()}`" for name in TYPES), "")
+
+
+def _queries() -> Iterator[str]:
+    yield from ("## Functions of queries", "")
+    yield from ("The functions that a [query](transforms.md#queries) of the op `sql` may call.", "")
+    for what, names in (("Scalar", SCALAR), ("Aggregates", AGGREGATES), ("Windows", WINDOWS)):
+        yield from (f"*{what}*: {', '.join(f'`{name}`' for name in sorted(names))}.", "")
+
+
 def _row_rules() -> Iterator[str]:
     yield from ("## Row rules", "", "The `rule` of a row rule: `name`, or `name:arguments`.", "")
-    yield from ("| rule | holds when | written |", "|---|---|---|")
+    yield from ("| rule | passes if | example |", "|---|---|---|")
     for name, form in FORMS.items():
         meaning = form.meaning.replace("|", "\\|")
         yield f"| [`{name}`](../examples/rules/{name}) | {meaning} | `{form.example}` |"
@@ -129,7 +166,8 @@ def _row_rules() -> Iterator[str]:
 
 
 def _dataset_rules(models: Models) -> Iterator[str]:
-    yield from ("## Dataset rules", "", "`datasetLevel` of a validate node; each is one rule, or a list of them.", "")
+    yield from ("## Dataset rules", "")
+    yield from ("`datasetLevel` of a validate node. Each kind is one rule or a list of them.", "")
     for name, model in _dataset_models().items():
         yield from _heading("dataset_rules", name)
         yield from models.described(model)
@@ -139,20 +177,20 @@ def _load_modes() -> Iterator[str]:
     yield from (
         "## Load modes",
         "",
-        "[How each works](ir.md#load-modes).",
+        "[How each works](loading.md#load-modes).",
         "",
         "| `loadMode` | what happens |",
         "|---|---|",
     )
     for name, mode in MODES.items():
-        told = inspect.getdoc(inspect.getmodule(mode)) or ""
-        meaning = told.partition("\n\n")[0].partition(": ")[2]
+        description = inspect.getdoc(inspect.getmodule(mode)) or ""
+        meaning = description.partition("\n\n")[0].partition(": ")[2]
         yield f"| [`{name}`](../examples/load_modes/{name}) | {_sentence(meaning)} |"
     yield ""
 
 
 def _hooks(models: Models) -> Iterator[str]:
-    yield from ("## Hooks", "", "`preHook` and `postHook` of a target: one, or a list of them.", "")
+    yield from ("## Hooks", "", "`preHook` and `postHook` of a target: one hook or a list of them.", "")
     for name, model in HOOKS.items():
         yield from (f"### `{name}`", "")
         yield from models.described(model.__name__)
@@ -160,7 +198,7 @@ def _hooks(models: Models) -> Iterator[str]:
 
 def _tests() -> Iterator[str]:
     yield from ("## Examples and tests", "")
-    yield from (f"Each example is run into a real table by `{EXAMPLE_TEST}[<example>]`.", "")
+    yield from (f"`{EXAMPLE_TEST}[<example>]` loads each example into a real table.", "")
     yield from ("| what | name | example | test |", "|---|---|---|---|")
     for each in registered():
         example = f"{each.group}/{each.name}"

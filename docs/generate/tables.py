@@ -1,4 +1,4 @@
-"""Models as Markdown tables, read off their JSON Schema, so that page and schema say the same."""
+"""Models as Markdown tables, from their JSON Schema, so that page and schema agree."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from flows.document_schema import PARAMETER
-from ir.datatypes import DATA_TYPES
+from headrace.flows.validation.document_schema import PARAMETER
+from headrace.ir.schema import DATA_TYPES
 
 Schema = dict[str, Any]
 
@@ -15,10 +15,10 @@ _TAGS = ("kind", "type")
 
 
 class Models:
-    """Tables of the models of one page. A model that several use stands where it is first used."""
+    """Tables of the models of one page. A model used by several others is described where it is first used."""
 
     def __init__(self, definitions: Schema, sections: Mapping[str, str]) -> None:
-        """`sections`: models that have one, and its name."""
+        """`sections`: models that have a section, with its name."""
         self._definitions, self._sections = definitions, sections
         self._shown: set[str] = set()
 
@@ -36,13 +36,13 @@ class Models:
         return next(_references(self._definitions[name]["properties"][field]))
 
     def described(self, name: str, *, without: tuple[str, ...] = (), about: str | None = None) -> Iterator[str]:
-        """Lines: what a model is for, its fields, and then the models of its fields that were not told yet. Fields
-        named in `without` are told elsewhere; `about` replaces the model's own words."""
+        """Lines: the model's description, its fields, and then the models of its fields that were not described yet.
+        Fields named in `without` are left out; `about` replaces the description."""
         self._shown.add(name)
         yield from self.of(self._definitions[name], without=without, about=about)
 
     def of(self, model: Schema, *, without: tuple[str, ...] = (), about: str | None = None) -> Iterator[str]:
-        """The same of a schema."""
+        """The same for a schema."""
         yield from (" ".join(about.split()) if about else model["description"], "")
         required = model.get("required", ())
         fields = {

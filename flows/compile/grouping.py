@@ -1,4 +1,4 @@
-"""What several ops that gather rows share: their keys, and what a group's values amount to, with SQL's meaning."""
+"""Shared by ops that gather rows: their keys, and aggregates with SQL's meaning."""
 
 from __future__ import annotations
 
@@ -6,30 +6,30 @@ from collections.abc import Iterable, Sequence
 
 import polars as pl
 
-from connectors.base import ROW
-from flows.compile.gather import Side
-from flows.compile.scope import Scope
-from flows.compile.types import schema_of
+from headrace.connectors.source import ROW
+from headrace.flows.compile.expression_types import schema_of
+from headrace.flows.compile.scope import Scope
+from headrace.flows.compile.shuffle import ShuffleSide
 
 _NUMBERS = ("sum", "mean", "median", "stddev")
 _MEAN_DIGITS = 6
-"""The mean of decimals has so many digits more behind the point than they have."""
+"""Digits after the point that the mean of decimals has more than they have."""
 
 
-def side(scope: Scope, keys: Sequence[str], where: str, *, values: Iterable[str | None] | None = None) -> Side:
-    """The only side of an op that brings rows with equal `keys` together, and uses these `values` of them (None: all
-    columns). Raises PlanError for unknown keys."""
+def side(scope: Scope, keys: Sequence[str], where: str, *, values: Iterable[str | None] | None = None) -> ShuffleSide:
+    """The only side of an op that gathers rows by `keys` and reads `values` besides (None: all columns). Raises
+    PlanError for unknown keys."""
     for index, name in enumerate(keys):
         scope.column(name, f"{where}[{index}]")
     schema = schema_of(scope.schema)
     if values is not None:
         used = {*keys, *values, ROW}
         schema = pl.Schema({name: dtype for name, dtype in scope.schema.items() if name in used})
-    return Side("", tuple(pl.col(name) for name in keys), schema)
+    return ShuffleSide("", tuple(pl.col(name) for name in keys), schema)
 
 
 def check_names(scope: Scope, group_by: Sequence[str], made: Sequence[str], where: str) -> None:
-    """Raises PlanError when a new column has the name of one of the group's."""
+    """Raises PlanError when a new column has the name of a grouping column."""
     for index, name in enumerate(made):
         if name in group_by:
             message = f"'{name}' is a column of groupBy already"
@@ -37,15 +37,15 @@ def check_names(scope: Scope, group_by: Sequence[str], made: Sequence[str], wher
 
 
 def grouped(frame: pl.LazyFrame, group_by: Sequence[str], values: Sequence[pl.Expr]) -> pl.LazyFrame:
-    """A row for each group, in the order of its columns; one for all rows, even when there are none, without them."""
+    """One row per group, sorted by `group_by`; without `group_by` one row, even when there are no input rows."""
     if not group_by:
         return frame.select(values)
     return frame.group_by(group_by).agg(values).sort(group_by, nulls_last=True)
 
 
 def amount(scope: Scope, fn: str, field: str | None, where: str, *, only: pl.Expr | None = None) -> pl.Expr:
-    """An aggregate of a column in the types of SQL: integers sum without overflow and decimals stay exact. `only` says
-    which rows count. Raises PlanError for what is no number where one is needed."""
+    """An aggregate of a column in the types of SQL: integers sum without overflow and decimals stay exact. `only` is
+    a condition for the rows that count. Raises PlanError when `fn` needs numbers and the column has none."""
     if field is None:
         return (pl.len() if only is None else only.sum()).cast(pl.Int64)
     have = scope.column(field, where)
@@ -76,7 +76,7 @@ def amount(scope: Scope, fn: str, field: str | None, where: str, *, only: pl.Exp
 
 
 def _wide(value: pl.Expr, have: pl.DataType) -> pl.Expr:
-    """In a type that a sum cannot leave."""
+    """The values in a type in which a sum cannot overflow."""
     if have in (pl.Int64, pl.UInt32, pl.UInt64):
         return value.cast(pl.Decimal(38, 0))
     if have.is_integer() or have == pl.Null:
@@ -88,7 +88,7 @@ def _mean(value: pl.Expr, have: pl.DataType) -> pl.Expr:
     if not isinstance(have, pl.Decimal):
         return value.cast(pl.Float64).mean()
     total = value.cast(pl.Decimal(38, have.scale)).sum().cast(pl.Decimal(38, _finer(have)))
-    many = value.count()  # both ways are computed, and a division by zero would be an error
+    many = value.count()  # both branches are computed, and a division by zero would be an error
     return pl.when(many > 0).then(total / many.clip(1).cast(pl.Decimal(38, 0)))
 
 

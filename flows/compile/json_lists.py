@@ -1,7 +1,7 @@
-"""The elements of JSON lists, each as its own text: found in the bytes of a whole column at once.
+"""Splits JSON lists into their elements, each as JSON text, in the bytes of a whole column at once.
 
-polars reads a JSON list only where all its elements are of one type, and digits only as far as a double has them. Here
-nothing is read: brackets and commas outside of strings tell where an element ends.
+polars reads a JSON list only if all its elements have one type, and numbers only as doubles. Here elements are not
+parsed: brackets and commas outside of strings are where they end.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Places = npt.NDArray[np.int64]
 
 
 def json_elements(texts: pl.Series) -> pl.Series:
-    """The elements of each text as JSON (LISTS). Every text must be null or a sound JSON list."""
+    """The elements of each text as JSON (LISTS). Every text must be null or a valid JSON list."""
     lists = texts.is_not_null()
     given = texts.filter(lists).str.strip_chars()
     if given.is_empty():
@@ -38,8 +38,8 @@ def _elements(texts: pl.Series) -> pl.Series:
     data = np.frombuffer("".join(texts).encode(), np.uint8)
     marks = _marks(data)
     deeper = _DEPTH[data[marks]]
-    depth = np.cumsum(deeper, dtype=np.int64)  # sound lists end at the depth they began at: 0
-    # Commas end elements, and so does the end of a list: what stands between is one, or nothing, in `[ ]`.
+    depth = np.cumsum(deeper, dtype=np.int64)  # valid lists end at depth 0, as they begin
+    # Commas and the end of a list end an element, which is empty in `[ ]`.
     begins, ends = (deeper == 1) & (depth == 1), (deeper == -1) & (depth == 0)
     commas = (deeper == 0) & (depth == 1)
     firsts, lasts = marks[begins | commas], marks[ends | commas]
@@ -57,12 +57,12 @@ def _elements(texts: pl.Series) -> pl.Series:
 
 
 def _marks(data: Bytes) -> Places:
-    """Where brackets and commas outside of strings are. Every text ends the strings it begins, so that one text says
-    nothing about the next."""
+    """The positions of brackets and commas outside of strings. Every text closes its strings, so that no text affects
+    the next."""
     marks = np.flatnonzero(_MARKS[data])
     quotes = data[marks] == _QUOTE
     if (data == _BACKSLASH).any():
-        # A quote is a character like any other behind an odd number of backslashes.
+        # A quote after an odd number of backslashes is escaped.
         places = np.arange(len(data))
         others = np.maximum.accumulate(np.where(data != _BACKSLASH, places, -1))
         before = marks - 1 - np.where(marks > 0, others[marks - 1], -1)

@@ -1,40 +1,49 @@
-"""From a document to typed nodes: what every node does to rows, and which columns it gives."""
+"""Compiles a document into typed nodes: the steps of each node and its output columns."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from graphlib import TopologicalSorter
 from typing import Any
 
 import polars as pl
 
-from connectors.base import ROW
-from connectors.types import polars_dtype
-from flows.compile.branch import compile_branch
-from flows.compile.broadcast import ReferenceTable
-from flows.compile.change_events import change_events
-from flows.compile.conform import conform
-from flows.compile.contract import TargetColumn
-from flows.compile.dataset_rules import compile_dataset_rules
-from flows.compile.dataset_rules.base import NodeAudit
-from flows.compile.enrich import compile_enrich
-from flows.compile.join import compile_join
-from flows.compile.ops import COMPILERS
-from flows.compile.private import conceal
-from flows.compile.rules import compile_rule
-from flows.compile.rules.unique import mark_repeated
-from flows.compile.scope import PlanError, Scope, TooWide, Undecided
-from flows.compile.step import Check, Step
-from flows.compile.types import Shape, schema_of
-from flows.compile.upsert_key import key_problem, only_key_problem
-from flows.compile.watermark import watermark_problem
-from flows.enrich import Outside
-from ir import PipelineIR, Problem
-from ir.limits import GATHERED, NODE, RESHAPED
-from ir.nodes import (
-    AnyNode,
+from headrace.connectors.datatypes import polars_dtype
+from headrace.connectors.source import ROW, reserved
+from headrace.flows.compile.dataset_rules import compile_dataset_rules
+from headrace.flows.compile.expression_types import Shape, schema_of
+from headrace.flows.compile.logical_node import LogicalNode, LogicalPlan
+from headrace.flows.compile.masking import mask_private_columns
+from headrace.flows.compile.nodes.branch import compile_branch
+from headrace.flows.compile.nodes.enrich import compile_enrich
+from headrace.flows.compile.nodes.join import compile_join
+from headrace.flows.compile.ops import COMPILERS
+from headrace.flows.compile.reference_tables import ReferenceTable
+from headrace.flows.compile.rules import compile_rule
+from headrace.flows.compile.rules.unique import mark_repeated
+from headrace.flows.compile.scope import PlanError, Scope, TooWide, Undecided
+from headrace.flows.compile.step import Check, Step
+from headrace.flows.compile.target.change_events import change_events
+from headrace.flows.compile.target.conform import conform
+from headrace.flows.compile.target.key_columns import key_problem, only_key_problem, watermark_problem
+from headrace.flows.compile.target.schema_contract import TargetColumn
+from headrace.flows.compile.type_inference.cast_steps import cast_step, looked_at, restore_step
+from headrace.flows.compile.type_inference.column_trace import joined
+from headrace.flows.compile.type_inference.column_uses import (
+    Uses,
+    behind,
+    makes_other_rows,
+    uses_of_dataset_rules,
+    uses_of_node,
+    uses_of_op,
+    uses_of_rule,
+)
+from headrace.flows.compile.type_inference.infer import View, Views
+from headrace.flows.enrich import ProviderAccess
+from headrace.ir import PipelineIR, Problem
+from headrace.ir.nodes import (
     ArchiveNode,
     BranchNode,
     EnrichNode,
@@ -45,37 +54,11 @@ from ir.nodes import (
     ValidateNode,
     producer,
 )
-from ir.ops import Expression, Filter
-from ir.problems import MAX_PROBLEMS
-from ir.rules import Holds, Unique
-from ir.schema import Schema
-
-
-@dataclass(frozen=True, slots=True)
-class LogicalNode:
-    """A node with its steps and the columns behind it. `written`, `left_out` and `added` belong to targets; `private`
-    are the columns behind it whose values must not be shown."""
-
-    node: AnyNode
-    steps: tuple[Step, ...]
-    schema: pl.Schema
-    written: tuple[str, ...] = ()
-    left_out: tuple[str, ...] = ()
-    added: Schema = ()
-    private: frozenset[str] = frozenset()
-    notes: tuple[str, ...] = ()
-    """Remarks for people."""
-    audit: NodeAudit | None = None
-    """What the dataset rules of a validate node measure of the rows behind it."""
-
-
-@dataclass(frozen=True, slots=True)
-class LogicalPlan:
-    """The compiled nodes by id, upstream before downstream, and the problems found: about the first MAX_PROBLEMS. With
-    problems it does not run."""
-
-    nodes: Mapping[str, LogicalNode]
-    problems: tuple[Problem, ...]
+from headrace.ir.ops import Expression, Filter
+from headrace.ir.parsing.limits import GATHERED, NODE, RESHAPED
+from headrace.ir.problems import MAX_PROBLEMS
+from headrace.ir.rules import SqlCondition, Unique
+from headrace.ir.schema import Schema
 
 
 def logical_plan(
@@ -85,19 +68,26 @@ def logical_plan(
     *,
     secrets: Mapping[str, Any] | None = None,
     tables: Mapping[str, ReferenceTable] | None = None,
-    outside: Outside | None = None,
+    outside: ProviderAccess | None = None,
+    views: Views | None = None,
+    assumed: bool = False,
 ) -> LogicalPlan:
-    """Types every node whose inputs' columns are known. A source without a schema in `sources` leaves what depends on
-    it unchecked; a target without columns in `targets` is not conformed. `secrets` are the credentials that ops may
-    name; without them the plan can be looked at, but not run. `tables` are those that rows may be looked up in, by
-    qualified name; without them lookups, and what stands behind them, are not checked. `outside` is what providers are
-    asked by; without it enrich nodes give null."""
+    """Types every node whose input columns are known; faults are in the plan's `problems`, nothing is raised.
+
+    `sources` are the schemas by source node; nodes downstream of a source without one are not checked. `targets` are
+    the table's columns by target node; a target without them is not conformed (`assumed`: its table is taken to have
+    the incoming columns). `secrets` are the credentials that ops may name; without them the plan can be shown, but not
+    run. `tables` are the lookup tables by qualified name; without them lookups, and nodes downstream, are not checked.
+    `outside` gives access to providers; without it enrich nodes give null. `views` are the types in which undeclared
+    text columns are read where a value is needed."""
     index = {node.id: position for position, node in enumerate(ir.nodes)}
     order = TopologicalSorter({node.id: [*map(producer, node.inputs)] for node in ir.nodes}).static_order()
     compiled: dict[str, LogicalNode] = {}
     problems: list[Problem] = []
     counted = Counter[str]()
     shapes: dict[str, Shape] = {}
+    cells: dict[str, Mapping[str, View]] = {}
+    """By node, the output columns that hold unparsed cells, and the types to read them in."""
     for node_id in order:
         if len(problems) >= MAX_PROBLEMS:
             break
@@ -106,28 +96,33 @@ def logical_plan(
         if isinstance(node, SourceNode | ArchiveNode):
             if node.id in sources:
                 compiled[node.id] = LogicalNode(node, (), _source_schema(sources[node.id]))
+                cells[node.id] = (views or {}).get(node.id, {})
             continue
         before = [compiled[reference].schema for reference in map(producer, node.inputs) if reference in compiled]
         if len(before) < len(node.inputs):
             continue
         scopes = [Scope(node.id, path, schema, tables, secrets) for schema in before]
+        raw = [cells.get(producer(reference), {}) for reference in node.inputs]
+        cells[node.id] = raw[0]
         try:
             for scope in scopes:
                 scope.within(counted, GATHERED if isinstance(node, JoinNode) else NODE)
             match node:
                 case TransformNode():
-                    compiled[node.id] = _transform(node, scopes[0], shapes, problems, counted)
+                    compiled[node.id], cells[node.id] = _transform(node, scopes[0], shapes, problems, counted, raw[0])
                 case ValidateNode():
-                    compiled[node.id] = _validate(node, scopes[0], problems, counted)
+                    compiled[node.id] = _validate(node, scopes[0], problems, counted, raw[0])
                 case BranchNode():
-                    compiled[node.id] = LogicalNode(node, compile_branch(node, scopes[0], problems), before[0])
+                    compiled[node.id] = _branch(node, scopes[0], problems, raw[0])
                 case EnrichNode():
-                    compiled[node.id] = _enrich(node, scopes[0], outside)
+                    compiled[node.id] = _enrich(node, scopes[0], outside, raw[0])
+                    cells[node.id] = {name: view for name, view in raw[0].items() if name != node.output_field}
                 case JoinNode():
-                    step = compile_join(node, *scopes)
-                    compiled[node.id] = LogicalNode(node, (step,), step.schema_behind(*before))
+                    step = compile_join(node, *scopes, raw=(raw[0].keys(), raw[1].keys()))
+                    cells[node.id] = joined(node, raw[0], raw[1], tuple(before[0]))
+                    compiled[node.id] = LogicalNode(node, (step,), step.output_schema(*before))
                 case TargetNode():
-                    target = _target(node, scopes[0], targets.get(node.id))
+                    target = _target(node, scopes[0], targets.get(node.id), assumed=assumed)
                     compiled |= {node.id: target} if target is not None else {}
         except Undecided:
             continue
@@ -135,18 +130,36 @@ def logical_plan(
             problems.append(error.problem)
             if isinstance(error, TooWide):
                 break
-    return LogicalPlan(conceal(compiled), tuple(problems))
+    return LogicalPlan(mask_private_columns(compiled), tuple(problems))
 
 
 def _source_schema(schema: Schema) -> pl.Schema:
     return pl.Schema({field.name: polars_dtype(field) for field in schema} | {ROW: pl.Int64})
 
 
+def _looking(
+    scope: Scope, uses: Uses, cells: Mapping[str, View], rewritten: frozenset[str] = frozenset(), *, keep: bool = True
+) -> tuple[Scope, Callable[[Sequence[Step]], tuple[Step, ...]]]:
+    """The scope of a step that needs typed values of `cells`, and a function that puts around it the steps that read
+    the cells and restore them."""
+    wanted = {name: to for name, to in looked_at(uses, cells).items() if scope.schema.get(name) == pl.String}
+    if not wanted:
+        return scope, tuple
+    first = cast_step(scope, wanted, keep=keep)
+    last = (restore_step(scope, wanted, frozenset(wanted) - rewritten),) if keep else ()
+    return replace(scope, schema=first.output_schema(scope.schema)), lambda steps: (first, *steps, *last)
+
+
 def _transform(
-    node: TransformNode, before: Scope, shapes: dict[str, Shape], problems: list[Problem], counted: Counter[str]
-) -> LogicalNode:
-    """The node's steps; raises Undecided when the columns behind one of its ops cannot be known yet, TooWide.
-    Adds to `shapes`, those behind nodes by id."""
+    node: TransformNode,
+    before: Scope,
+    shapes: dict[str, Shape],
+    problems: list[Problem],
+    counted: Counter[str],
+    cells: Mapping[str, View],
+) -> tuple[LogicalNode, Mapping[str, View]]:
+    """The node, and its output columns that hold unparsed cells. Adds its output columns to `shapes`, by node id.
+    Raises Undecided when the output of one of its ops cannot be known yet, and TooWide."""
     shape = shapes.get(producer(node.input)) or Shape(before.schema)
     steps: list[Step] = []
     before.learn(op.expression for op in node.ops if isinstance(op, Expression | Filter))
@@ -155,86 +168,127 @@ def _transform(
             break
         scope = replace(before, path=f"{before.path}.ops[{position}]", schema=shape.columns)
         try:
-            compiled = COMPILERS[type(op)](op, scope)
+            after = behind(op, cells, lambda view: view)
+            seen, looking = _looking(
+                scope,
+                uses_of_op(op, cells),
+                cells,
+                frozenset(name for name in cells if after.get(name) is not cells[name]),
+                keep=not makes_other_rows(op),
+            )
+            compiled = looking(COMPILERS[type(op)](op, seen))
+            if makes_other_rows(op) and seen is not scope:  # keys that were read are values in its output
+                after = {name: view for name, view in after.items() if seen.schema.get(name, pl.String()) == pl.String}
+            cells = after
             for step in compiled:
                 work = GATHERED if step.gather is not None else RESHAPED if step.reshape is not None else 1
                 replace(scope, schema=shape.columns).within(counted, work)
                 with scope.checked(""):
-                    shape = step.shape_behind(shape)
+                    shape = step.output_shape(shape)
         except TooWide:
             raise
         except PlanError as error:
             problems.append(error.problem)
             # Later ops are checked too; the columns this one would have made are taken as untyped, so that one
-            # mistake is told once.
+            # mistake is reported once.
             shape = shape.changed({name: pl.Null() for name in op.makes if name not in shape.columns})
             continue
         steps.extend(compiled)
     shapes[node.id] = shape
-    return LogicalNode(node, tuple(steps), schema_of(shape.columns))
+    texts = {name: view for name, view in cells.items() if shape.columns.get(name) == pl.String}
+    return LogicalNode(node, tuple(steps), schema_of(shape.columns)), texts
 
 
-def _enrich(node: EnrichNode, before: Scope, outside: Outside | None) -> LogicalNode:
-    """The node; raises PlanError where it has a fault."""
-    steps, silence = compile_enrich(node, before, outside)
+def _branch(node: BranchNode, before: Scope, problems: list[Problem], cells: Mapping[str, View]) -> LogicalNode:
+    seen, looking = _looking(before, uses_of_node(node, cells), cells)
+    return LogicalNode(node, looking(compile_branch(node, seen, problems)), schema_of(before.schema))
+
+
+def _enrich(node: EnrichNode, before: Scope, outside: ProviderAccess | None, cells: Mapping[str, View]) -> LogicalNode:
+    """The node. Raises PlanError."""
+    seen, looking = _looking(before, uses_of_node(node, cells), cells, frozenset([node.output_field]))
+    found, silence = compile_enrich(node, seen, outside)
+    steps = looking(found)
     schema = before.schema
     for step in steps:
-        schema = step.schema_behind(schema)
+        schema = step.output_schema(schema)
     return LogicalNode(node, steps, schema_of(schema), notes=(silence,) if silence is not None else ())
 
 
-def _target(node: TargetNode, scope: Scope, table: Sequence[TargetColumn] | None) -> LogicalNode | None:
-    """The node, or None where its table is not known. Raises PlanError."""
+def _target(
+    node: TargetNode, scope: Scope, table: Sequence[TargetColumn] | None, *, assumed: bool
+) -> LogicalNode | None:
+    """The node; None where its table is not known, unless that is `assumed` to have the incoming columns. Raises
+    PlanError."""
     if fault := watermark_problem(node, scope.path, scope.schema, table):
         raise PlanError(fault)
     steps: list[Step] = []
     if (events := change_events(node, scope, table)) is not None:
         steps.append(events)
-        scope = replace(scope, schema=events.schema_behind(scope.schema))
+        scope = replace(scope, schema=events.output_schema(scope.schema))
     known = events is not None or node.load_mode != "cdc_mirror"
     if known and (fault := key_problem(node, scope.path, scope.schema, table)):
         raise PlanError(fault)
     if table is None:
-        return None
+        written = tuple(name for name in scope.schema if not reserved(name))
+        return LogicalNode(node, tuple(steps), pl.Schema(scope.schema), written) if assumed else None
     result = conform(node, scope, table)
     if fault := only_key_problem(node, scope.path, result.columns):
         raise PlanError(fault)
     steps.append(result.step)
-    last = result.step.schema_behind(scope.schema)
-    return LogicalNode(node, tuple(steps), last, result.columns, result.left_out, result.added)
+    last = result.step.output_schema(scope.schema)
+    return LogicalNode(node, tuple(steps), last, result.columns, result.left_out, result.added, notes=result.notes)
 
 
-def _validate(node: ValidateNode, before: Scope, problems: list[Problem], counted: Counter[str]) -> LogicalNode:
+def _validate(
+    node: ValidateNode, before: Scope, problems: list[Problem], counted: Counter[str], cells: Mapping[str, View]
+) -> LogicalNode:
+    """The node. Rules that need typed values of cells are checked after the others."""
     places = [(rule, f"{before.path}.rowLevel[{position}]") for position, rule in enumerate(node.row_level)]
-    marking: dict[str, Step] = {}
+    marking: dict[str, tuple[Step, ...]] = {}
     scope = before
     for rule, path in places:
         if isinstance(rule.parsed, Unique) and rule.field in before.schema and rule.field not in marking:
             scope.within(counted, GATHERED)
             try:
-                marking[rule.field] = mark_repeated(replace(scope, path=path), rule.field)
+                seen, looking = _looking(replace(scope, path=path), Uses(key=frozenset([rule.field])), cells)
+                marking[rule.field] = looking((mark_repeated(seen, rule.field),))
             except PlanError as error:
                 problems.append(error.problem)
                 return LogicalNode(node, (), schema_of(before.schema))
-            scope = replace(scope, schema=marking[rule.field].schema_behind(scope.schema))
+            for step in marking[rule.field]:
+                scope = replace(scope, schema=step.output_schema(scope.schema))
+    uses = {path: uses_of_rule(rule.parsed, rule.field, cells) for rule, path in places}
+    valued = {path for path, each in uses.items() if each.looked_at and looked_at(each, cells)}
+    needed = Uses(value=frozenset(name for path in valued for name in uses[path].looked_at))
+    seen, looking = _looking(scope, needed, cells)
     checks: list[Check] = []
-    conditions = [rule.parsed.sql for rule in node.row_level if isinstance(rule.parsed, Holds)]
-    scope.learn(conditions, negated=True)
+    of_values: list[Check] = []
+    conditions = [rule.parsed.sql for rule in node.row_level if isinstance(rule.parsed, SqlCondition)]
+    scope.learn(conditions)
     for rule, path in places:
         if len(problems) >= MAX_PROBLEMS:
             break
         try:
-            checks.append(compile_rule(rule, replace(scope, path=path)))
+            judged, at = (of_values, seen) if path in valued else (checks, scope)
+            judged.append(compile_rule(rule, replace(at, path=path)))
         except PlanError as error:
             problems.append(error.problem)
         except Undecided:
             continue
-    audit = compile_dataset_rules(node, before, problems)
+    measured = looked_at(Uses(value=uses_of_dataset_rules(node, cells).looked_at), cells)
+    measured = {name: to for name, to in measured.items() if before.schema.get(name) == pl.String}
+    seen_by_audit = cast_step(before, measured, keep=False, judges=False) if measured else None
+    audit = compile_dataset_rules(node, before, problems, seen_by_audit)
     if not places:
         return LogicalNode(node, (), schema_of(before.schema), audit=audit)
     label = "check " + ", ".join(f"{rule.field} {rule.rule} ({rule.on_fail})" for rule in node.row_level)
     marks = [name for name in scope.schema if name not in before.schema]
-    judge = Step(node.id, before.path, label, checks=tuple(checks))
+    judges = [Step(node.id, before.path, label, checks=tuple(checks))] if checks or not of_values else []
     if marks:
-        judge = replace(judge, reshape=lambda frame: frame.drop(marks), origins={})
-    return LogicalNode(node, (*marking.values(), judge), schema_of(before.schema), audit=audit)
+        forget = Step(node.id, before.path, label, reshape=lambda frame: frame.drop(marks), origins={})
+        judges = [replace(judge, reshape=forget.reshape, origins={}) for judge in judges] or [forget]
+    if of_values:
+        judges += looking((Step(node.id, before.path, label, checks=tuple(of_values)),))
+    marked = [step for steps in marking.values() for step in steps]
+    return LogicalNode(node, (*marked, *judges), schema_of(before.schema), audit=audit)

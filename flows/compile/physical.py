@@ -1,29 +1,29 @@
-"""From typed nodes to what runs: stages of fused steps, from a source or a gathering to sinks, cut into partitions."""
+"""The physical plan: stages of fused steps, from a source or a gathering to sinks, cut into partitions."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from connectors.base import Discovery
-from flows.compile.bounds import bounded
-from flows.compile.builder import Builder
-from flows.compile.dataset_rules.base import NodeAudit
-from flows.compile.logical import LogicalNode, LogicalPlan
-from flows.compile.projection import projected
-from flows.compile.stage import Load, Stage
-from flows.compile.upsert_key import missing_keys
-from flows.compile.watermark import missing_watermarks
-from flows.compile.ways import Ways, ways
-from ir import PipelineIR, Problem
-from ir.nodes import TargetNode
+from headrace.connectors.source import Discovery
+from headrace.flows.compile.dataset_rules.base import NodeAudit
+from headrace.flows.compile.logical_node import LogicalNode, LogicalPlan
+from headrace.flows.compile.push_down.predicates import bounded
+from headrace.flows.compile.push_down.projection import projected
+from headrace.flows.compile.source_cells import with_source_cells
+from headrace.flows.compile.stages.builder import Builder
+from headrace.flows.compile.stages.open_targets import OpenTargets, ways
+from headrace.flows.compile.stages.stage import Load, Stage
+from headrace.flows.compile.target.key_columns import missing_keys, missing_watermarks
+from headrace.ir import PipelineIR, Problem
+from headrace.ir.nodes import TargetNode
 
 
 @dataclass(frozen=True, slots=True)
 class PhysicalPlan:
-    """What runs, stages behind those they come after. `notes` are remarks for the run's log, such as columns that are
-    not loaded; `audits` what dataset rules are to be judged before rows that are held back become visible."""
+    """The stages in the order they run. `notes` are remarks for the run's log, such as columns that are not loaded;
+    `audits` are the dataset rules to check before held back rows become visible."""
 
     stages: tuple[Stage, ...]
     notes: tuple[str, ...]
@@ -31,28 +31,33 @@ class PhysicalPlan:
 
     @property
     def loads(self) -> tuple[Load, ...]:
-        """All targets, by their numbers."""
+        """All targets, in the order of their numbers."""
         return tuple(sorted((load for stage in self.stages for load in stage.loads), key=lambda load: load.number))
 
     @property
     def total_rows(self) -> int:
-        """Rows that the sources have."""
+        """Rows that the sources have, or about so many where one is not counted."""
         return sum(stage.rows for stage in self.stages if stage.source is not None)
 
     @property
+    def counted(self) -> bool:
+        """Whether `total_rows` is more than an estimate."""
+        return all(stage.counted for stage in self.stages if stage.source is not None)
+
+    @property
     def balanced(self) -> bool:
-        """Whether every row that is read ends exactly once: loaded, failed or skipped."""
+        """Whether every source row ends exactly once: loaded, failed or skipped."""
         return all(
             (stage.gathering is None or stage.gathering.gather.keeps_rows)
-            and not any(stretch.forks for stretch in stage.trunk)
+            and not any(node_chain.forks for node_chain in stage.trunk)
             and all(step.copies == 1 for segment in stage.segments for step in segment.steps)
             for stage in self._onward
         )
 
     @property
     def entangling(self) -> str | None:
-        """The first node that brings rows together or makes several of one; None where each row goes its way alone, so
-        that one that failed can be run again by itself."""
+        """The first node that combines rows or makes several of one; None where each row is processed independently, so
+        that a failed row can be run again alone."""
         for stage in self._onward:
             if stage.gathering is not None:
                 return stage.gathering.node
@@ -62,19 +67,19 @@ class PhysicalPlan:
         return None
 
     @property
-    def ways(self) -> list[Ways]:
-        """By stage, for which targets a row that fails at a node is open; nothing where it has one way only."""
-        forked = (any(stretch.forks for stretch in stage.trunk) for stage in self.stages)
+    def ways(self) -> list[OpenTargets]:
+        """By stage: for each node, the targets that a row that fails there can still reach; empty without forks."""
+        forked = (any(node_chain.forks for node_chain in stage.trunk) for stage in self.stages)
         return [ways(stage.trunk) if forks else {} for stage, forks in zip(self.stages, forked, strict=True)]
 
     @property
     def _onward(self) -> Iterator[Stage]:
-        """The stages that bring rows nearer to a target."""
+        """The stages that lead to a target, and do not only measure."""
         return (stage for stage in self.stages if not stage.audits)
 
     @property
     def rebuilt(self) -> frozenset[str]:
-        """Nodes that make other rows than they get, or keep some back: what goes in need not come out."""
+        """Nodes whose output rows are not their input rows: their counts need not balance."""
         gathered = {
             stage.gathering.node
             for stage in self._onward
@@ -90,14 +95,14 @@ class PhysicalPlan:
         return frozenset(gathered | copied)
 
     def describe(self) -> dict[str, Any]:
-        """The plan as JSON: stored with the run, shown to people, compared in tests."""
-        from flows.compile.describe import described
+        """The plan as JSON: stored with the run, shown over REST, compared in tests."""
+        from headrace.flows.compile.stages.describe import described
 
         return {"stages": [described(stage) for stage in self.stages], "notes": list(self.notes)}
 
 
 def shape_problems(ir: PipelineIR) -> list[Problem]:
-    """What this version cannot run although the document is well formed."""
+    """Problems of a well-formed document that cannot run."""
     return [*missing_watermarks(ir), *missing_keys(ir)]
 
 
@@ -110,17 +115,20 @@ def physical_plan(
     buckets: Mapping[str, int] | None = None,
     push_down: bool = True,
     audits: bool = True,
+    remarks: Sequence[str] = (),
 ) -> PhysicalPlan:
-    """The stages of a plan without problems; every source must have been discovered. What leads to no target whose
-    columns are known, because its source's cannot be, is left out. `buckets` of gatherings are those of an earlier
-    attempt, by id; others get enough for their rows, and for `parallelism` partitions at a time. `push_down`: sources
-    are asked only for what the plan has a use for, which changes nothing else. `audits`: whether dataset rules apply,
-    which they do not to some rows of a run."""
-    nodes = logical.nodes
+    """Builds the stages of a logical plan without problems.
+
+    `discoveries` must have every source. Nodes that lead to no target with known columns are left out. `buckets` are
+    the bucket counts of an earlier attempt, by gathering; others get enough for their rows and for `parallelism`
+    partitions at a time. `push_down`: sources are asked only for the columns and rows that the plan uses; the result is
+    the same. `audits`: whether dataset rules are checked; they are not when only some rows run again. `remarks` are
+    notes about the sources."""
+    nodes: Mapping[str, LogicalNode] = with_source_cells(logical.nodes)
     if not audits:
         nodes = {name: replace(node, audit=None) for name, node in nodes.items()}
     builder = Builder(ir, nodes, discoveries, parallelism, buckets or {})
-    notes: list[str] = []
+    notes: list[str] = [*remarks]
     for node in ir.nodes:
         if isinstance(node, TargetNode) and node.id in logical.nodes:
             builder.reach(node.id)

@@ -1,4 +1,4 @@
-"""What is known at one place of the document while it is compiled: the columns, and how a fault there is told."""
+"""The scope of an op, rule or node while it is compiled: the columns it sees, and faults at its place."""
 
 from __future__ import annotations
 
@@ -8,20 +8,23 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import polars as pl
 from polars.exceptions import PolarsError
 
-from flows.compile.broadcast import ReferenceTable
-from flows.compile.row_local import refusal
-from flows.compile.types import Columns, learn, types_of
-from ir.limits import MAX_COLUMN_WORK, NODE
-from ir.problems import Problem, nearest
-from ir.secrets import secret_name
+from headrace._picklable import PicklableError
+from headrace.connectors.source import reserved
+from headrace.flows.compile.expression_types import Columns, learn, types_of
+from headrace.flows.compile.reference_tables import ReferenceTable
+from headrace.ir.parsing.limits import MAX_COLUMN_WORK, NODE
+from headrace.ir.problems import Problem, nearest
+from headrace.ir.secrets import secret_name
+from headrace.ir.sql import Refused
+from headrace.ir.sql import expression as read_expression
 
 
-class PlanError(Exception):
+class PlanError(PicklableError):
     """One fault found while compiling."""
 
     def __init__(self, problem: Problem) -> None:
@@ -30,41 +33,41 @@ class PlanError(Exception):
 
 
 class TooWide(PlanError):
-    """The columns of all steps together are beyond what is looked at."""
+    """All nodes and ops together have more columns than MAX_COLUMN_WORK allows."""
 
 
 class Undecided(Exception):
-    """What the document names is only known when a run is planned: this place cannot be judged yet."""
+    """Something the document names is only known when a run is planned: this place cannot be checked yet."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """The columns with their types that `path`, inside the node `node`, sees, and the tables it may look rows up in
-    (None where they are not known). `secrets`: the credentials of the pipeline's connector, known to runs only."""
+    """The columns, with types, that are visible at `path` inside the node `node`. `tables` are the lookup tables by
+    qualified name (None: not known); `secrets` are the credentials of the pipeline's connector (None outside runs)."""
 
     node: str
     path: str
     schema: Columns = field(default_factory=pl.Schema)
     tables: Mapping[str, ReferenceTable] | None = None
-    secrets: Mapping[str, Any] | None = None
+    secrets: Mapping[str, Any] | None = field(default=None, repr=False)
 
     def fault(self, where: str, code: str, message: str, hint: str = "") -> PlanError:
-        """An error at `path` + `where` (a field of this op or rule)."""
+        """An error at `path` + `where` (a field of this op or rule), to be raised."""
         return PlanError(Problem(f"{self.path}.{where}" if where else self.path, code, message, hint))
 
     def column(self, name: str, where: str) -> pl.DataType:
-        """The type of an existing column; otherwise raises with the nearest name."""
+        """The type of a column. Raises PlanError with the nearest name when there is none."""
         if name not in self.schema:
             raise self.fault(where, "unknown_column", f"There is no column '{name}' here", nearest(name, self.visible))
         return self.schema[name]
 
     def new_column(self, name: str, where: str) -> None:
-        """Raises when the column exists already."""
+        """Raises PlanError when the column exists already."""
         if name in self.schema:
             raise self.fault(where, "column_exists", f"There is already a column '{name}'", "choose another name")
 
     def table(self, name: str, where: str) -> ReferenceTable:
-        """The registered table; raises with the nearest name, and Undecided when the tables are not known here."""
+        """The registered table. Raises PlanError with the nearest name, and Undecided when tables are not known."""
         if self.tables is None:
             raise Undecided
         if name not in self.tables:
@@ -73,8 +76,8 @@ class Scope:
         return self.tables[name]
 
     def secret(self, reference: str, where: str) -> str:
-        """The secret a document names; raises when it is not there. Where secrets are not known, any text stands for
-        it: nothing is computed with it then."""
+        """The secret that a document names. Raises PlanError when there is none. Where secrets are not known it is a
+        placeholder, because nothing is computed then."""
         name = secret_name(reference)
         if self.secrets is None:
             return "unknown"
@@ -86,19 +89,19 @@ class Scope:
         return str(self.secrets[name])
 
     def text(self, name: str, where: str) -> pl.Expr:
-        """The values of an existing column of text; raises when it is not one."""
+        """The values of a text column. Raises PlanError when there is none."""
         have = self.column(name, where)
         if have not in (pl.String, pl.Null):
             raise self.fault(where, "wrong_type", f"'{name}' is {have}, not text", "cast it to text before")
         return pl.col(name).cast(pl.String)
 
     def output(self, name: str, where: str, *, replaces: str) -> None:
-        """Raises when the column exists already and is not the one that the op reads."""
+        """Raises PlanError when the column exists already and is not `replaces`, which the op reads."""
         if name != replaces:
             self.new_column(name, where)
 
     def within(self, counted: Counter[str], times: int) -> None:
-        """Counts the columns here, so many `times`; raises TooWide when those of all places are too many together."""
+        """Adds the number of columns here, times `times`, to `counted`. Raises TooWide when the sum is too large."""
         counted["columns"] += len(self.schema) * times
         if counted["columns"] > MAX_COLUMN_WORK:
             message = (
@@ -110,50 +113,50 @@ class Scope:
 
     @property
     def visible(self) -> list[str]:
-        """The names a document may use."""
-        return [name for name in self.schema if not name.startswith("__")]
+        """The column names that a document may use."""
+        return [name for name in self.schema if not reserved(name)]
 
-    def expression(self, sql: str, where: str) -> pl.Expr:
-        """A scalar SQL expression over the columns; raises for what does not parse, type-check or stay within a row."""
-        if reason := _refusal(sql):
-            raise self.fault(where, "not_row_local", reason, "use only this row's columns and scalar functions")
+    def expression(self, sql: str, where: str) -> tuple[pl.Expr, pl.DataType]:
+        """A scalar SQL expression over the columns, and its type. Raises PlanError for one that cannot be parsed, does
+        not type-check or reads more than its own row. Nothing is computed."""
         try:
-            expression = pl.sql_expr(sql)
-        except PolarsError as error:
-            raise self.fault(
-                where, "invalid_expression", f"'{sql}' is not an expression: {first_line(error)}"
-            ) from None
+            written = parsed_expression(sql)
+            expression = pl.sql_expr(written.sql)
+            typing = expression if written.typing == written.sql else pl.sql_expr(written.typing)
+        except Refused as refused:
+            raise self.fault(where, refused.code, f"'{_shown(sql)}': {refused.message}", refused.hint) from None
+        except (PolarsError, pl.exceptions.PanicException) as error:
+            text = f"'{_shown(sql)}' is not an expression: {first_line(error)}"
+            raise self.fault(where, "invalid_expression", text) from None
         with self.checked(where):
-            self.evaluate(expression)
-        return expression
+            return expression, self.evaluate(typing)
 
     def condition(self, sql: str, where: str) -> pl.Expr:
-        """A SQL condition over the columns, false where it is null; raises also when it is not true or false."""
-        expression = self.expression(sql, where)
-        if (have := self.evaluate(expression)) != pl.Boolean:
-            raise self.fault(where, "not_boolean", f"'{sql}' gives {have}, not true or false", "write a comparison")
-        return expression.fill_null(value=False)
+        """A SQL condition over the columns. Raises PlanError for what is not Boolean."""
+        expression, have = self.expression(sql, where)
+        if have != pl.Boolean:
+            message = f"'{_shown(sql)}' gives {have}, not true or false"
+            raise self.fault(where, "not_boolean", message, "write a comparison")
+        return expression
 
-    def learn(self, texts: Iterable[str], *, negated: bool = False) -> None:
-        """Looks at SQL expressions that will be asked for (`negated`: their contraries too), many at once; faults are
-        told when they are."""
+    def learn(self, texts: Iterable[str]) -> None:
+        """Finds the types of many SQL expressions at once, before each is compiled; faults are ignored here."""
         found: list[pl.Expr] = []
         for sql in texts:
-            if _refusal(sql) is None:
-                with suppress(PolarsError):
-                    found.append(pl.sql_expr(sql))
-        learn([*found, *(~each for each in found)] if negated else found, self.schema)
+            with suppress(Refused, PolarsError, pl.exceptions.PanicException):
+                found.append(pl.sql_expr(parsed_expression(sql).typing))
+        learn(found, self.schema)
 
     def evaluate(self, expression: pl.Expr) -> pl.DataType:
-        """The type of an expression here; raises a polars error when it does not type-check."""
+        """The type of an expression here. Raises a polars error when it does not type-check."""
         return types_of([expression.alias("value")], self.schema)["value"]
 
     @contextmanager
     def checked(self, where: str) -> Iterator[None]:
-        """Turns polars' errors inside the block into a fault at `where`."""
+        """Turns polars errors inside the block into a PlanError at `where`."""
         try:
             yield
-        except PolarsError as error:
+        except (PolarsError, pl.exceptions.PanicException) as error:
             message = first_line(error)
             if match := re.search(r'unable to find column "([^"]*)"', message):
                 missing = match.group(1)
@@ -163,19 +166,37 @@ class Scope:
 
 
 _COMMON = 500
-"""Characters of an expression; of longer ones nothing is kept."""
+"""Longest expression, in characters, that is cached; longer ones are shortened in messages."""
 
 
-def _refusal(sql: str) -> str | None:
-    return _kept_refusal(sql) if len(sql) <= _COMMON else refusal(sql)
+class ParsedExpression(NamedTuple):
+    """An expression as SQL written from its tree, the SQL to find its type with, and the columns it names."""
+
+    sql: str
+    typing: str
+    columns: tuple[str, ...]
 
 
-_kept_refusal = lru_cache(8_192)(refusal)
+def parsed_expression(sql: str) -> ParsedExpression:
+    """The parsed expression. Raises Refused."""
+    return _kept(sql) if len(sql) <= _COMMON else _written(sql)
 
 
-def first_line(error: Exception) -> str:
-    """The first line of an error's text: polars adds hints for programmers below it. What is wrong with a regular
-    expression is said last, below a picture of it."""
+def _written(sql: str) -> ParsedExpression:
+    tree = read_expression(sql)
+    return ParsedExpression(tree.sql, tree.typing, tree.columns)
+
+
+_kept = lru_cache(8_192)(_written)
+
+
+def _shown(sql: str) -> str:
+    return sql if len(sql) <= _COMMON else f"{sql[:_COMMON]}…"
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's text: polars adds hints for programmers below it. Of a regular expression the last
+    part, which follows a drawing of the pattern."""
     told = str(error).strip()
     verdict = told.partition("\nerror: ")[2].partition("\n")[0] if "regex parse error" in told else ""
     return f"not a regular expression: {verdict}" if verdict else told.partition("\n")[0]

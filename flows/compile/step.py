@@ -1,32 +1,33 @@
-"""What an op, a rule or a target's column list compiles to: one row-local step over a frame.
+"""A step: what an op, a rule or a target's column list compiles to.
 
-A step does three things, in this order: its `checks` are evaluated on the incoming columns and rows that fail one
-leave, then rows that `keep` does not hold for leave, then `columns`/`reshape` change the columns of those that stay.
-Every part sees one row at a time, so a step gives the same result however the rows are cut into batches.
+A step does three things, in this order: it evaluates `checks` on the incoming columns and removes rows that fail one,
+removes rows for which `keep` is not true, and changes the columns of the others by `columns` and `reshape`. Every part
+sees one row at a time, so the result does not depend on how rows are cut into batches.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import polars as pl
 
-from flows.compile.broadcast import Broadcast
-from flows.compile.gather import Gather
-from flows.compile.provenance import Provenance
-from flows.compile.types import Columns, Shape, schema_of, types_of
+from headrace.connectors.source import ROW
+from headrace.flows.compile.expression_types import Columns, Shape, schema_of, types_of
+from headrace.flows.compile.provenance import Provenance
+from headrace.flows.compile.reference_tables import Broadcast
+from headrace.flows.compile.shuffle import Shuffle
 
 OnFail = Literal["quarantine", "skip", "warn", "abort", "note"]
-"""What becomes of a row: it is an error row, it is skipped, it goes on and is told, it ends the run, it goes on and is
-only counted."""
+"""What happens to a row that fails: `quarantine`, it is an error row; `skip`, it is left out; `warn`, it is kept and
+reported; `abort`, the run ends; `note`, it is kept and only counted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
     """A condition on a row. `fails` is a Boolean expression that is never null, `value` the offending value as text;
-    `reads` are the tables it looks rows up in."""
+    `reads` are its lookup tables."""
 
     rule: str
     column: str
@@ -35,20 +36,22 @@ class Check:
     message: str | pl.Expr
     on_fail: OnFail = "quarantine"
     reads: tuple[Broadcast, ...] = ()
+    derived: bool = False
+    """Whether `value` is only a part of the cell."""
 
     @property
     def expressions(self) -> tuple[pl.Expr, ...]:
-        """All that it looks at a row with."""
+        """All expressions that it evaluates."""
         return (self.fails, self.value) if isinstance(self.message, str) else (self.fails, self.value, self.message)
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One row-local change of a frame. `label` is for people and plans; `path` is the place in the document.
+    """One row-local change of a frame. `label` is shown in plans; `path` is the place in the document.
 
-    `conceals` names the columns whose values the step hides. `origins` says, for a `reshape`, where columns come from
-    whose name it changes (name behind it → name before); None: nobody knows. `private` is set by the compiler: what
-    goes wrong here must be told without values.
+    `conceals` names the columns whose values the step hides. `origins` gives, for a `reshape`, the columns that it
+    renames (output name → input name); None: not known. `private` is set by the compiler: errors of this step must be
+    reported without values.
     """
 
     node: str
@@ -62,26 +65,33 @@ class Step:
     conceals: tuple[str, ...] = ()
     private: bool = False
     reads: tuple[Broadcast, ...] = ()
-    gather: Gather | None = None
-    """What the step needs all rows for; it does nothing else then, and a stage ends before it."""
+    gather: Shuffle | None = None
+    """Set for a step that needs all rows with equal keys together; it does nothing else, and a stage ends before it."""
     hidden: frozenset[str] = frozenset()
-    """The columns behind a gather whose values must not be shown; set by the compiler."""
+    """The output columns of a gather whose values must not be shown; set by the compiler."""
     copies: int = 1
-    """How many rows `reshape` makes of each; it numbers them then."""
+    """How many rows at most `reshape` makes of each; if more than one, `reshape` numbers them."""
     alone: bool = False
-    """Whether no step may share a query with it: what it does takes long, and must not be done again because of a row
-    that fails at another."""
+    """Whether it runs in a query of its own: it takes long, and must not be repeated because a row fails at another
+    step."""
+    types: Mapping[str, pl.DataType] | None = None
+    """The types of `columns` where they are known: an author's expression is never computed to find them."""
+    same: frozenset[str] = frozenset()
+    """Output columns that hold the same cells as the column they are made from, at most read as another type."""
+    cells: Mapping[str, str] = field(default_factory=dict)
+    """Of the columns that its checks report, those that hold cells of a source column → that source column; set by the
+    compiler."""
     provenance: Provenance | None = None
-    """Where the columns that `reshape` or `gather` makes come from, and what decides about rows, where that is more
-    than the expressions and `origins` say."""
+    """Where the columns that `reshape` or `gather` makes come from, and which columns decide about rows, where the
+    expressions and `origins` do not show it."""
 
     @property
     def broadcasts(self) -> tuple[Broadcast, ...]:
-        """The tables that must be in memory before the step sees a row."""
+        """The lookup tables that must be loaded before the step runs."""
         return self.reads + tuple(broadcast for check in self.checks for broadcast in check.reads)
 
     def apply(self, frame: pl.LazyFrame) -> pl.LazyFrame:
-        """The column changes alone, without checks and without `keep`."""
+        """Applies the column changes, without `checks` and `keep`."""
         if self.gather is not None:
             return self.gather.apply([frame])
         if self.columns:
@@ -90,17 +100,21 @@ class Step:
 
     @property
     def reshapes(self) -> bool:
-        """Whether what it makes of the columns is only known by running it on no rows."""
+        """Whether its output columns are only known by running it on no rows."""
         return self.gather is not None or self.reshape is not None
 
-    def schema_behind(self, *before: Columns) -> pl.Schema:
-        """The columns behind it, found by running it on no rows; a join has two inputs. Raises polars errors."""
-        return schema_of(self.shape_behind(*map(Shape, before)).columns)
+    def output_schema(self, *before: Columns) -> pl.Schema:
+        """The output columns, found by running it on no rows; a join has two inputs. Raises polars errors."""
+        return schema_of(self.output_shape(*map(Shape, before)).columns)
 
-    def shape_behind(self, *before: Shape) -> Shape:
-        """The same, of columns as a chain of steps hands them on."""
+    def output_shape(self, *before: Shape) -> Shape:
+        """The same, for a Shape that is passed along a chain of steps."""
         if not self.reshapes:
-            return before[0].changed(types_of(self.columns, before[0].columns)) if self.columns else before[0]
+            if not self.columns:
+                return before[0]
+            return before[0].changed(types_of(self.columns, before[0].columns) if self.types is None else self.types)
+        if self.gather is not None and self.gather.made is not None:
+            return Shape({**self.gather.made, ROW: pl.Int64()})
         frames = [shape.frame.lazy() for shape in before]
         made = self.apply(frames[0]) if self.gather is None else self.gather.apply(frames)
         return Shape.of(made.collect())

@@ -1,14 +1,11 @@
-"""Providers that rows are enriched by, over the network: one module each, one line here. The shape of a provider's
-`config` stands in `ir.providers`."""
+"""Providers that enrich rows over the network, one line each in PROVIDERS. The models of their `config` are in
+`ir.providers`."""
 
 from __future__ import annotations
 
-from flows.enrich.asking import DETAIL, REASON, VALUE, Asking, answered
-from flows.enrich.base import Interrupted, Outside, Provider
-from flows.enrich.geocode import Geocode
-from flows.enrich.http import Http
-from flows.enrich.llm_tag import LlmTag
-from flows.enrich.ml_score import MlScore
+from headrace.flows.enrich.enricher import DETAIL, REASON, VALUE, Enricher, answer_dtype
+from headrace.flows.enrich.provider import Interrupted, Provider, ProviderAccess
+from headrace.flows.enrich.providers import Geocode, Http, LlmTag, MlScore
 
 PROVIDERS: dict[str, type[Provider]] = {
     "llm_tag": LlmTag,
@@ -18,4 +15,14 @@ PROVIDERS: dict[str, type[Provider]] = {
 }
 """Providers by name."""
 
-__all__ = ["DETAIL", "PROVIDERS", "REASON", "VALUE", "Asking", "Interrupted", "Outside", "Provider", "answered"]
+__all__ = [
+    "DETAIL",
+    "PROVIDERS",
+    "REASON",
+    "VALUE",
+    "Enricher",
+    "Interrupted",
+    "Provider",
+    "ProviderAccess",
+    "answer_dtype",
+]

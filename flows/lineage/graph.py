@@ -1,7 +1,7 @@
-"""The columns of a pipeline at every place, each with the columns it was made of: what lineage is read off.
+"""The lineage graph: the columns of a pipeline, each with the columns it was made of.
 
-A column that a step leaves alone is the same object behind it, so the graph grows by what steps change and not by how
-many columns pass them.
+A column that a step does not change is the same object after it, so the graph grows with the changes and not with the
+number of columns.
 """
 
 from __future__ import annotations
@@ -10,16 +10,16 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, get_args
 
-from flows.compile.provenance import Direct, Indirect
+from headrace.flows.compile.provenance import Direct, Indirect
 
 Subtype = Direct | Indirect
-"""What OpenLineage calls the subtype of a transformation."""
+"""The subtype of a transformation in OpenLineage."""
 
 _STRENGTH: tuple[str, ...] = get_args(Direct)
 
 
 class Root(NamedTuple):
-    """Where values come into the pipeline: a column of a source node, or of a table that rows are looked up in."""
+    """Where values enter the pipeline: a column of a source node, or of a lookup table."""
 
     node: str | None
     table: str | None
@@ -27,7 +27,7 @@ class Root(NamedTuple):
 
 
 class Place(NamedTuple):
-    """A step, by its position in the order of all of them; `path` is where the document says it."""
+    """A step, with its position among all steps; `path` is its place in the document."""
 
     order: int
     node: str
@@ -36,23 +36,23 @@ class Place(NamedTuple):
 
 
 class Use(NamedTuple):
-    """How a column is used in another. `masking`: its values cannot be read off the result."""
+    """How a column is used in another. `masking`: its values cannot be derived from the result."""
 
     subtype: Subtype
     masking: bool = False
 
     @property
     def direct(self) -> bool:
-        """Whether values get there themselves."""
+        """Whether values of the column get into the result."""
         return self.subtype in _STRENGTH
 
     @property
     def type(self) -> Literal["DIRECT", "INDIRECT"]:
-        """As OpenLineage says it."""
+        """The type of the transformation in OpenLineage."""
         return "DIRECT" if self.direct else "INDIRECT"
 
     def after(self, before: Use) -> Use:
-        """How a column is used that is used so in what is used like this: what only decides never becomes a value, and
+        """The use of a column through two steps, `before` and then this one: an indirect use never becomes direct, and
         an aggregate of something computed is an aggregate."""
         masking = self.masking or before.masking
         if not (self.direct and before.direct):
@@ -62,7 +62,7 @@ class Use(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Column:
-    """A column at the place that made it: a root, or what a step made of other columns (of none: a constant)."""
+    """A column at the place that made it: a root, or made by a step of other columns (of none: a constant)."""
 
     root: Root | None = None
     place: Place | None = None
@@ -71,7 +71,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Decision:
-    """Columns by which a step decided about rows, behind the decisions `before` it."""
+    """The columns by which a step decided about rows, after the decisions in `before`."""
 
     place: Place | None = None
     subtype: Indirect = "filter"
@@ -80,7 +80,7 @@ class Decision:
 
 
 class Ancestry(NamedTuple):
-    """The roots of a column with all their uses, and the steps that made it, in their order."""
+    """The roots of a column with all their uses, and the steps that made it, in order."""
 
     roots: dict[Root, list[Use]]
     places: list[Place]
@@ -106,7 +106,7 @@ def ancestry(column: Column) -> Ancestry:
 
 
 def decisions(last: Iterable[Decision]) -> Iterator[Decision]:
-    """These and all before them, each once, in their order."""
+    """These decisions and all before them, each once, in order."""
     seen: dict[int, Decision] = {}
     pending = [*last]
     while pending:

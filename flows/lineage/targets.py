@@ -1,20 +1,20 @@
-"""The lineage of each target of a plan, as plain data: what is shown over REST and told to OpenLineage."""
+"""The lineage of the targets of a plan, as plain data for REST and OpenLineage."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from flows.compile import LogicalPlan
-from flows.compile.provenance import Indirect
-from flows.lineage.graph import Decision, Place, Root, Use, ancestry, decisions
-from flows.lineage.trace import trace
-from ir.nodes import TargetNode
+from headrace.flows.compile import LogicalPlan
+from headrace.flows.compile.provenance import Indirect
+from headrace.flows.lineage.graph import Decision, Place, Root, Use, ancestry, decisions
+from headrace.flows.lineage.trace import trace
+from headrace.ir.nodes import TargetNode
 
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """A column that another comes from, and every way in which it does."""
+    """A root that a column comes from, and all uses."""
 
     root: Root
     uses: tuple[Use, ...]
@@ -22,7 +22,7 @@ class Input:
 
 @dataclass(frozen=True, slots=True)
 class ColumnLineage:
-    """A column of a target: `inputs` are none for a constant or a count of rows; `steps` made or changed it."""
+    """A column of a target. `inputs` are empty for a constant or a count of rows; `steps` made or changed it."""
 
     name: str
     inputs: tuple[Input, ...]
@@ -31,7 +31,7 @@ class ColumnLineage:
 
 @dataclass(frozen=True, slots=True)
 class RowInput:
-    """A column that decides which rows a target gets, or how they come together, and the steps that decide by it."""
+    """A root that decides which rows a target gets, or which are combined, and the steps that use it so."""
 
     root: Root
     subtype: Indirect
@@ -40,7 +40,7 @@ class RowInput:
 
 @dataclass(frozen=True, slots=True)
 class TargetLineage:
-    """Where a target's columns come from, and what decides about its rows."""
+    """The origins of a target's columns, and what decides about its rows."""
 
     node: TargetNode
     columns: tuple[ColumnLineage, ...]
@@ -48,7 +48,7 @@ class TargetLineage:
 
 
 def lineage_of(plan: LogicalPlan) -> Iterator[TargetLineage]:
-    """The lineage of every target in the plan: of those whose columns are known."""
+    """The lineage of every target whose columns are known."""
     frames = trace(plan)
     for node_id, compiled in plan.nodes.items():
         if isinstance(compiled.node, TargetNode):

@@ -1,4 +1,4 @@
-"""Following columns through a compiled pipeline: what each step says of them, or else what can be read off it."""
+"""Traces columns through a compiled pipeline, by the provenance of steps or by their expressions."""
 
 from __future__ import annotations
 
@@ -8,30 +8,30 @@ from itertools import count
 
 import polars as pl
 
-from connectors.base import ROW
-from flows.compile import LogicalPlan
-from flows.compile.branch import decided_by
-from flows.compile.logical import LogicalNode
-from flows.compile.provenance import From, Indirect, Made, Origin, Provenance, named, of_expression
-from flows.compile.step import Step
-from flows.lineage.graph import Column, Decision, Place, Root, Use
-from ir.nodes import BranchNode, SourceNode, ValidateNode, producer
+from headrace.connectors.source import ROW, reserved
+from headrace.flows.compile import LogicalPlan
+from headrace.flows.compile.logical_node import LogicalNode
+from headrace.flows.compile.nodes.branch import decided_by
+from headrace.flows.compile.provenance import From, Indirect, Made, Origin, Provenance, named, of_expression
+from headrace.flows.compile.step import Step
+from headrace.flows.lineage.graph import Column, Decision, Place, Root, Use
+from headrace.ir.nodes import BranchNode, SourceNode, ValidateNode, producer
 
 _TAKES_AWAY = ("quarantine", "skip", "abort")
-"""What becomes of a row that breaks a rule, where it does not go on."""
+"""The outcomes of a failed check that remove the row."""
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """The columns at one place by name, and what was decided about rows on the way there."""
+    """The columns at one place by name, and the decisions about rows up to there."""
 
     columns: Mapping[str, Column]
     decided: Decision = field(default_factory=Decision)
     opaque: Place | None = None
-    """A step that does not say what it makes: whatever is behind it may come from any of the columns."""
+    """A step without provenance: all columns after it may come from any of its input columns."""
 
     def of(self, name: str) -> Column:
-        """One column; one that is not known may come from all of them."""
+        """A column; one that is not listed may come from all of them."""
         found = self.columns.get(name)
         if found is not None:
             return found
@@ -39,12 +39,12 @@ class Frame:
         return Column(place=self.opaque, made_of=tuple((column, Use("transformation")) for column in every))
 
     def behind(self, decision: Decision) -> Frame:
-        """The same rows after a decision about them; of no columns it is none."""
+        """The frame after a decision; one without columns is ignored."""
         return replace(self, decided=replace(decision, before=(self.decided,))) if decision.columns else self
 
 
 def trace(plan: LogicalPlan) -> dict[str, Frame]:
-    """What is behind every node of the plan."""
+    """The output frame of every node of the plan."""
     ends: dict[str, Frame] = {}
     orders = count()
     for node_id, node in plan.nodes.items():
@@ -62,11 +62,11 @@ def trace(plan: LogicalPlan) -> dict[str, Frame]:
 
 
 def _visible(node: LogicalNode) -> Iterator[str]:
-    return (name for name in node.schema if not name.startswith("__"))
+    return (name for name in node.schema if not reserved(name))
 
 
 def _entering(nodes: Mapping[str, LogicalNode], ends: Mapping[str, Frame], reference: str, order: int) -> Frame:
-    """The rows of an input; those of a branch's route were chosen by its conditions."""
+    """The frame of an input; for a route of a branch, after the decision by its conditions."""
     before = producer(reference)
     frame, node = ends[before], nodes[before]
     if not isinstance(node.node, BranchNode):
@@ -77,7 +77,7 @@ def _entering(nodes: Mapping[str, LogicalNode], ends: Mapping[str, Frame], refer
 
 
 def _passed(before: Sequence[Frame], step: Step, place: Place, *, judges: bool) -> Frame:
-    """What is behind a step. `judges`: its checks decide about rows, rather than that a value can be read."""
+    """The frame after a step. `judges`: its checks are row rules, and not checks that a value can be read."""
     if step.gather is not None:
         return _gathered(before, step, place)
     [frame] = before
@@ -102,7 +102,7 @@ def _passed(before: Sequence[Frame], step: Step, place: Place, *, judges: bool) 
 def _computed(frame: Frame, expression: pl.Expr, step: Step, place: Place) -> Column:
     name, made = expression.meta.output_name(), of_expression(expression)
     hides = name in step.conceals or any(isinstance(each, From) and each.column in step.conceals for each in made.of)
-    if hides and not made.of:  # what stands in its place is still what became of it
+    if hides and not made.of:  # its replacement still counts as derived from it
         made = Made(named([name]))
     return _column([frame], made, place, name, masking=hides)
 
@@ -138,7 +138,7 @@ def _gathered(before: Sequence[Frame], step: Step, place: Place) -> Frame:
 
 
 def _decided(frame: Frame, before: Sequence[Frame], said: Provenance | None, place: Place) -> Frame:
-    """The frame after what the step says it decides about rows, by columns before it."""
+    """The frame after the decisions about rows in a step's provenance."""
     rows: Mapping[Indirect, tuple[Origin, ...]] = said.rows if said is not None else {}
     for subtype, origins in rows.items():
         frame = frame.behind(Decision(place, subtype, _columns(before, origins)))
@@ -146,7 +146,7 @@ def _decided(frame: Frame, before: Sequence[Frame], said: Provenance | None, pla
 
 
 def _column(before: Sequence[Frame], made: Made, place: Place, name: str, *, masking: bool = False) -> Column:
-    """The column that a step made; one that it only passed on under its name is still the same."""
+    """The column that a step made; the same object if it was only passed on under its name."""
     values = [(_one(before, origin), Use(made.how, masking)) for origin in made.of]
     if made.how == "identity" and made.of == (From(name),) and not made.decided_by:
         return values[0][0]

@@ -1,6 +1,6 @@
-"""Models that ops run over columns, offline: the libraries behind them ship their data (extra `headrace[models]`).
+"""Models that ops run over columns, offline: their libraries ship their data (extra `headrace[models]`).
 
-A model is loaded once in a process, at the first value. It is asked once for each distinct value of a batch.
+A model is loaded once per process, at the first value, and runs once for each distinct value of a batch.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from collections.abc import Callable
 import polars as pl
 
 MAX_CHARACTERS = 4_000
-"""So much of a text is read: time and memory grow with it, and what it is about stands at its beginning."""
+"""Texts are cut to this length, because time and memory grow with it."""
 
 
 def per_distinct(
     rows: pl.DataFrame, compute: Callable[[pl.DataFrame], pl.Series], dtype: pl.DataType | type[pl.DataType]
 ) -> pl.Series:
-    """`compute` for the distinct rows that have no null, put in the place of each; null for the others. `compute` gives
-    one value of `dtype` for each row it is given."""
+    """Runs `compute` on the distinct rows without nulls: a Series with one result per row of `rows`, null for rows with
+    nulls. `compute` returns one value of `dtype` per row it gets."""
     distinct = rows.drop_nulls().unique(maintain_order=True)
     if distinct.is_empty():
         return pl.Series("result", [None], dtype=dtype).extend_constant(None, rows.height)[1:]
@@ -28,7 +28,7 @@ def per_distinct(
 def per_distinct_text(
     texts: pl.Series, compute: Callable[[list[str]], pl.Series], dtype: pl.DataType | type[pl.DataType]
 ) -> pl.Series:
-    """The same for the beginnings of texts. Blank ones have nothing to say: they give null, as null does."""
+    """The same for texts, cut to MAX_CHARACTERS. Blank text gives null, as null does."""
     shown = texts.str.slice(0, MAX_CHARACTERS).str.strip_chars()
     shown = shown.set(shown == "", None).alias("text")
     return per_distinct(shown.to_frame(), lambda rows: compute(rows.to_series().to_list()), dtype)

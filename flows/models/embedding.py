@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -10,15 +9,16 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from flows.models import per_distinct_text
+from headrace.flows.fork_lock import ForkLock
+from headrace.flows.models import per_distinct_text
 
 MODULE = "wordllama"
 DIMENSIONS = 256
 VECTOR = pl.Array(pl.Float32, DIMENSIONS)
 
 _TOGETHER = 16
-"""Texts that are embedded at a time: each takes a kilobyte for every token of the longest."""
-_loading = threading.Lock()
+"""Texts embedded at a time: each takes a kilobyte per token of the longest."""
+_loading = ForkLock()
 
 
 def embed(texts: pl.Series) -> pl.Series:
@@ -47,6 +47,6 @@ def _loaded() -> Any:
 def _load() -> Any:
     import wordllama
 
-    # The package looks for its own files under another name than it ships them; named as a cache, they are found.
+    # The package looks for its own files under another name than it ships them, but finds them as a cache.
     shipped = Path(wordllama.__file__).parent
     return wordllama.WordLlama.load(cache_dir=shipped, dim=DIMENSIONS, disable_download=True)

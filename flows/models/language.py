@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import threading
 from functools import cache
 from typing import Any
 
 import polars as pl
 
-from flows.models import per_distinct_text
+from headrace.flows.fork_lock import ForkLock
+from headrace.flows.models import per_distinct_text
 
 MODULE = "py3langid"
 SURE = 0.5
-"""A language less likely than this is none."""
+"""The least probability of a language."""
 
-_loading = threading.Lock()
+_loading = ForkLock()
 
 
 def language(texts: pl.Series) -> pl.Series:
-    """ISO 639-1 codes (text); null for null, blank, and where no language is likely enough."""
+    """ISO 639-1 codes (text); null for null, blank, and where no language has probability SURE."""
     return per_distinct_text(texts, _languages, pl.String)
 
 
@@ -34,5 +34,5 @@ def _load() -> Any:
     from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
     identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True, min_confidence=SURE)
-    identifier.set_languages([code for code in identifier.labels if len(code) == 2])  # the others have no such code
+    identifier.set_languages([code for code in identifier.labels if len(code) == 2])  # others have no ISO 639-1 code
     return identifier

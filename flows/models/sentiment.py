@@ -1,18 +1,18 @@
-"""How well an English text speaks of things, by VADER: a lexicon and rules, shipped in its package."""
+"""The sentiment of an English text, by VADER: a lexicon and rules, shipped in its package."""
 
 from __future__ import annotations
 
-import threading
 from functools import cache
 from typing import Any
 
 import polars as pl
 
-from flows.models import per_distinct_text
+from headrace.flows.fork_lock import ForkLock
+from headrace.flows.models import per_distinct_text
 
 MODULE = "vaderSentiment"
 
-_loading = threading.Lock()
+_loading = ForkLock()
 
 
 def sentiment(texts: pl.Series) -> pl.Series:

@@ -1,4 +1,4 @@
-"""Artifacts of a run: its report, its first errors as a table, its progress. One series of each per pipeline."""
+"""Prefect artifacts of a run: report, table of first errors, progress. Each pipeline has one key per kind."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from uuid import UUID
 from prefect import get_client
 from prefect.artifacts import Artifact, MarkdownArtifact, ProgressArtifact, TableArtifact, aupdate_progress_artifact
 
-from catalog.run_errors import FirstError
-from catalog.run_records import RunPipeline, RunSnapshot
-from flows.report import outcome, run_report
+from headrace.catalog.runs.records import RunPipeline, RunSnapshot
+from headrace.catalog.runs.snapshot import FirstError
+from headrace.flows.prefect.report import outcome, run_report
 
 MAX_ERRORS = 100
 _MAX_NAME_CHARS = 60
 
 
 def artifact_key(kind: str, pipeline_id: str, name: str) -> str:
-    """`daily-orders-1c79ee-report`: lower-case letters, digits and dashes are all that Prefect takes."""
+    """For example `daily-orders-1c79ee-report`. Prefect only accepts lower-case letters, digits and dashes."""
     readable = re.sub("[^a-z0-9]+", "-", name.lower()).strip("-")[:_MAX_NAME_CHARS].strip("-")
     told_apart = re.sub("[^a-z0-9]", "", pipeline_id.lower())[-6:]
     return "-".join(part for part in (readable, told_apart, kind) if part)
 
 
 def errors_table(errors: Sequence[FirstError]) -> list[dict[str, Any]]:
-    """A row for each rejected cell, values as the catalog has them."""
+    """One row for each rejected cell, with values as stored in the catalog."""
     return [
         {"row": each.row, "column": each.column, "value": each.value, "error": each.error, "node": each.node}
         for each in errors
@@ -35,14 +35,14 @@ def errors_table(errors: Sequence[FirstError]) -> list[dict[str, Any]]:
 
 
 class RunArtifacts:
-    """The artifacts of the flow run of this context. Raises whatever Prefect's client does."""
+    """The artifacts of the current flow run. Methods raise the errors of Prefect's client."""
 
     def __init__(self, pipeline: RunPipeline, api_url: str) -> None:
         self._pipeline, self._api_url = pipeline, api_url
         self._progress: UUID | None = None
 
     async def progress(self, percent: float, description: str) -> None:
-        """Sets the run's progress, 0 to 100."""
+        """Sets the run's progress in percent, 0 to 100."""
         if self._progress is None:
             made = await ProgressArtifact(
                 key=self._key("progress"), description=description, progress=percent
@@ -52,7 +52,7 @@ class RunArtifacts:
             await aupdate_progress_artifact(self._progress, percent, description)
 
     async def end(self, run: RunSnapshot, errors: Sequence[FirstError], percent: float, note: str = "") -> None:
-        """The report, the first errors if there are any, and where the progress stopped."""
+        """Stores the report, the first errors if there are any, and the final progress in percent."""
         name = self._pipeline.name
         status = outcome(run)
         report = run_report(name, run, note, api_url=self._api_url)

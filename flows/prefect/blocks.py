@@ -1,4 +1,4 @@
-"""Blocks as Prefect's API gives them: read right before use, each time, so that a new value is the next run's."""
+"""Reads blocks from Prefect's API, before each use, so that a changed value applies to the next run."""
 
 from __future__ import annotations
 
@@ -11,35 +11,45 @@ from prefect import get_client
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.exceptions import ObjectNotFound
 
-from catalog.settings import settings
-from connectors.base import SourceError
-from flows.block_references import BlockReference, references, resolved
-from flows.runtime.job import Job
+from headrace.catalog.runs.records import ConnectorRecord
+from headrace.catalog.settings import settings
+from headrace.connectors.errors import SourceError
+from headrace.flows.prefect.block_references import BlockReference, references, resolved
+from headrace.flows.runtime.job import Job
 
 
 def with_blocks(job: Job) -> Job:
-    """The job with the values of blocks in its connector's credentials. Prefect is only asked when blocks are named.
+    """The job with references in its connectors' credentials replaced by block values. Calls Prefect only if there are
+    references.
 
-    Raises SourceError when a value cannot be had.
+    Raises SourceError when a value cannot be read.
     """
-    connector = job.pipeline.connector
-    if not references(connector.credentials):
+    pipeline = job.pipeline
+    if not any(references(each.credentials) for each in pipeline.connectors):
         return job
     try:
         with get_client(sync_client=True) as client:
-            allowed = settings().prefect_blocks.get(job.pipeline.tenant_id, ())
-            credentials = credentials_from(client, connector.credentials, allowed)
+            allowed = settings().prefect_blocks.get(pipeline.tenant_id, ())
+
+            def opened(record: ConnectorRecord) -> ConnectorRecord:
+                return replace(record, credentials=credentials_from(client, record.credentials, allowed))
+
+            pipeline = replace(
+                pipeline,
+                connector=opened(pipeline.connector),
+                named={name: opened(record) for name, record in pipeline.named.items()},
+            )
     except httpx.HTTPError as error:
-        what = f"Prefect could not be asked for the blocks of the connector's credentials: {type(error).__name__}."
+        what = f"Prefect could not be asked for the blocks of the connectors' credentials: {type(error).__name__}."
         raise SourceError("blocks_unreachable", what, "Run again when it answers.") from None
-    return replace(job, pipeline=replace(job.pipeline, connector=replace(connector, credentials=credentials)))
+    return replace(job, pipeline=pipeline)
 
 
 def credentials_from(
     client: SyncPrefectClient, credentials: Mapping[str, Any], allowed: Sequence[str]
 ) -> dict[str, Any]:
-    """Credentials with the values of the blocks they name; `allowed` are patterns of `type/name`. Raises SourceError,
-    never with a value."""
+    """Credentials with references replaced by block values; `allowed` are patterns of `type/name`. Raises SourceError,
+    whose texts contain no values."""
     return resolved(credentials, lambda reference: _read(client, reference), allowed)
 
 
@@ -47,7 +57,7 @@ def _read(client: SyncPrefectClient, reference: BlockReference) -> Mapping[str, 
     kind, name = reference.type, reference.name
     try:
         try:
-            # The fields as they are stored: the block's class need not be installed here.
+            # Reads the stored fields, so that the block's class need not be installed here.
             return client.read_block_document_by_name(name, kind, include_secrets=True).data
         except ObjectNotFound:
             client.read_block_type_by_slug(kind)

@@ -1,7 +1,7 @@
-"""Events of runs in Prefect's event feed, for automations: `headrace.run.completed` and its kin.
+"""Events of runs in Prefect, for automations: `headrace.run.completed` and others.
 
-Emitting puts an event into a queue of this process and returns; a thread of Prefect's sends it. Nothing here waits for
-Prefect or fails because of it.
+An event is put into a queue of this process and sent by a thread of Prefect. Nothing here waits for Prefect or fails
+because of it.
 """
 
 from __future__ import annotations
@@ -13,21 +13,21 @@ from typing import Any
 from prefect.client.schemas.objects import FlowRun
 from prefect.events import Event, emit_event
 
-from connectors.base import Resume
-from flows.event_shapes import related_of, resource_of
-from flows.runtime.journal import PartitionStatus
+from headrace.connectors.target import Resume
+from headrace.flows.prefect.names import event_related, event_resource
+from headrace.flows.runtime.run_recorder import PartitionStatus
 
 _TOLD = ("completed", "failed")
 
 
 class RunEvents:
-    """The events of one run; callable from any thread."""
+    """Emits the events of one run; thread-safe."""
 
     def __init__(self, flow_run: FlowRun, pipeline_id: str, pipeline_name: str, tenant_id: str) -> None:
-        self._resource = resource_of(pipeline_id, pipeline_name)
+        self._resource = event_resource(pipeline_id, pipeline_name)
         deployment = flow_run.deployment_id
-        # Named here and not looked up: partitions run in threads that know no flow run.
-        self._related = related_of(
+        # Stored here, because partitions run in threads without the context of the flow run.
+        self._related = event_related(
             tenant_id,
             flow_run_id=str(flow_run.id),
             flow_run_name=flow_run.name,
@@ -37,11 +37,12 @@ class RunEvents:
         self._before: Event | None = None
 
     def run(self, what: str, payload: Mapping[str, Any]) -> None:
-        """`headrace.run.<what>`, behind the run's event before it."""
+        """Emits `headrace.run.<what>`, which follows the previous event of the run."""
         self._before = self._emit(f"headrace.run.{what}", payload, follows=self._before) or self._before
 
     def partition(self, stage: int, index: int, status: PartitionStatus, committed: Resume) -> None:
-        """`headrace.partition.completed` and `.failed`, of publications too; nothing for what is on its way."""
+        """Emits `headrace.partition.completed` or `.failed`, or the same for a publication; nothing for other
+        statuses."""
         if status not in _TOLD:
             return
         kind = "partition" if stage >= 0 else "publication"
@@ -56,7 +57,7 @@ class RunEvents:
         self._emit(f"headrace.{kind}.{status}", payload, follows=self._before)
 
     def _emit(self, name: str, payload: Mapping[str, Any], follows: Event | None) -> Event | None:
-        with suppress(Exception):  # an event that cannot be made is no reason for a run to fail
+        with suppress(Exception):  # a failed event must not fail the run
             return emit_event(
                 name,
                 resource=self._resource,

@@ -10,26 +10,34 @@ from dataclasses import dataclass
 
 import psycopg
 
-from connectors.base import PartitionLoader, Resume, TargetError
-from connectors.postgresql.leftovers import drop_leftovers
-from connectors.postgresql.modes import LoadMode
-from connectors.postgresql.quarantine import forget_rows
-from connectors.postgresql.tables import first_line
-from flows.compile import Load, Stage
-from flows.compile.stage import Audit, Sink
-from flows.runtime.audit import Audits
-from flows.runtime.exchange import Exchange
-from flows.runtime.feed import Feed, SourceFeed
-from flows.runtime.hooks.run import Hooks
-from flows.runtime.job import Prepared
-from flows.runtime.journal import Journal
-from flows.runtime.limits import ErrorBudget
-from flows.runtime.locks import TargetLocks
-from flows.runtime.order import in_order
-from flows.runtime.partition import Work, run_partition
-from flows.runtime.publication import Publication, run_publication
-from flows.runtime.tables import loaded_rows, ready_tables, tell_discarded, tell_unanswered
-from flows.runtime.tally import AccountingError, Tally
+from headrace.connectors.errors import TargetError
+from headrace.connectors.postgresql.connections import connect
+from headrace.connectors.postgresql.ledger.partitions import rows_done
+from headrace.connectors.postgresql.modes import LoadMode
+from headrace.connectors.postgresql.tables.describe import first_line
+from headrace.connectors.postgresql.tables.garbage_collection import drop_abandoned_tables
+from headrace.connectors.postgresql.tables.quarantine import delete_run_rows
+from headrace.connectors.source import Restart
+from headrace.connectors.target import PartitionLoader, Resume
+from headrace.flows.compile import Load, Stage
+from headrace.flows.compile.stages.stage import Audit, Sink
+from headrace.flows.resume.restage import check_loaded_rows
+from headrace.flows.runtime.dataset_check import DatasetChecks
+from headrace.flows.runtime.hooks.run import Hooks
+from headrace.flows.runtime.input.partition_input import PartitionInput, SourceInput
+from headrace.flows.runtime.job import Prepared
+from headrace.flows.runtime.limits import ErrorBudget
+from headrace.flows.runtime.memory.watch import explain_memory_errors
+from headrace.flows.runtime.originals import NO_ORIGINALS, Originals
+from headrace.flows.runtime.partition import Work, run_partition
+from headrace.flows.runtime.run_recorder import RunRecorder
+from headrace.flows.runtime.shuffle.exchange import Exchange
+from headrace.flows.runtime.stage_order import run_stages
+from headrace.flows.runtime.targets.locks import TargetLocks
+from headrace.flows.runtime.targets.publication import Publication, run_publication
+from headrace.flows.runtime.targets.tables import loaded_rows, log_discarded, log_unanswered, prepare_tables
+from headrace.flows.runtime.transform.rejected_cells import RowOrigins
+from headrace.flows.runtime.transform.row_counts import AccountingError, RowCounts
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,38 +54,48 @@ class Execution:
     """One run in this process: shared by its partitions are the error budget and the wish to stop."""
 
     def __init__(
-        self, prepared: Prepared, journal: Journal, locks: TargetLocks | None = None, *, under_way: bool = False
+        self, prepared: Prepared, recorder: RunRecorder, locks: TargetLocks | None = None, *, under_way: bool = False
     ) -> None:
         """`locks` are those of the run's tables, where another run could be about. `under_way`: another process began
         the run and has its locks; this one only runs some of its partitions and publications."""
-        self.prepared, self.journal, self._locks = prepared, journal, locks
+        self.prepared, self.recorder, self._locks = prepared, recorder, locks
         handling = prepared.ir.error_handling
         self._budget = ErrorBudget(handling.max_error_rows, None if under_way else handling.max_error_rate)
         self._stop = threading.Event()
-        self._hooks = Hooks(prepared, journal)
+        self._hooks = Hooks(prepared, recorder)
         self._exchange = Exchange(prepared)
-        self._audits = Audits(prepared, journal)
+        self.row_origins = RowOrigins(prepared, self._exchange.parents)
+        self._audits = DatasetChecks(prepared, recorder)
 
     def begin(self) -> None:
         """Once, before the first partition."""
         for source in self.prepared.sources.values():
             if source.note is not None:
-                self.journal.log("extract", source.note)
+                self.recorder.log("extract", source.note)
         for stage in self.prepared.plan.stages:
             if stage.source is not None:
                 count = len(stage.partitions)
-                many = f"{stage.rows:,} rows in {count} partition{'' if count == 1 else 's'}"
-                self.journal.log("extract", f"{stage.source.id}: {many}")
+                about = "" if stage.counted else "about "
+                many = f"{about}{stage.rows:,} rows in {count} partition{'' if count == 1 else 's'}"
+                self.recorder.log("extract", f"{stage.source.id}: {many}")
         for note in self.prepared.plan.notes:
-            self.journal.log("transform", note)
+            self.recorder.log("transform", note)
         self._hooks.before()
-        ready_tables(self.prepared, self.journal)
+        prepare_tables(self.prepared, self.recorder)
+        check_loaded_rows(self.prepared, self.recorder)
         for mode in self.prepared.modes.values():
             mode.begin()
         self._exchange.begin()
         if self.prepared.job.continues.starts_over:
             self._forget()
+        self._announce()
         self._tidy()
+
+    def _announce(self) -> None:
+        """What is to be published behind the partitions: how far the run is can only be told by all it has to do."""
+        for load in self.prepared.plan.loads:
+            for index in range(self._mode(load).publications()):
+                self.recorder.progress(-1 - load.number, index, "pending", Resume())
 
     def join(self) -> None:
         """Instead of `begin`, in a process that runs partitions of a run under way. Raises TargetError."""
@@ -93,24 +111,24 @@ class Execution:
         """What earlier attempts of the chain found wrong: they committed nothing, and it is all found again."""
         job = self.prepared.job
         kept = {table for stage in self.prepared.plan.stages for table in stage.quarantine.values()}
-        with psycopg.connect(job.database_url, autocommit=True) as connection:
-            forget_rows(connection, job.root_run_id, sorted(kept))
-        self.journal.forget()
+        with connect(job.database_url, autocommit=True) as connection:
+            delete_run_rows(connection, job.root_run_id, sorted(kept))
+        self.recorder.forget()
 
     def _tidy(self) -> None:
         """Drops what runs have left that nobody will retry; a run never fails because that cannot be done."""
         if not self.prepared.modes:
             return
         try:
-            with psycopg.connect(self.prepared.job.database_url, autocommit=True) as connection:
+            with connect(self.prepared.job.database_url, autocommit=True) as connection:
                 mine = () if self._locks is None else self._locks.alone
                 job = self.prepared.job
-                dropped = drop_leftovers(connection, run_id=job.run_id, root_run_id=job.root_run_id, mine=mine)
+                dropped = drop_abandoned_tables(connection, run_id=job.run_id, root_run_id=job.root_run_id, mine=mine)
         except psycopg.Error as error:
-            self.journal.log("run", f"Tables that earlier runs left could not be dropped: {first_line(error)}")
+            self.recorder.log("run", f"Tables that earlier runs left could not be dropped: {first_line(error)}")
             return
         if dropped:
-            self.journal.log("run", f"Dropped what earlier runs left: {', '.join(dropped)}")
+            self.recorder.log("run", f"Dropped what earlier runs left: {', '.join(dropped)}")
 
     def partition(self, stage: Stage, index: int) -> Resume:
         """Runs one partition, from where it stands."""
@@ -119,19 +137,35 @@ class Execution:
             partition=stage.partitions[index],
             feed=self._feed(stage, index),
             loaders={sink.id: self._loader(sink, index) for sink in stage.sinks},
-            journal=self.journal,
+            recorder=self.recorder,
             budget=self._budget,
             stop=self._stop,
+            row_origins=self.row_origins,
+            originals=self._originals(stage, index),
             published=frozenset(name for name, mode in self.prepared.modes.items() if mode.publications()),
         )
-        return run_partition(work)
+        with explain_memory_errors():
+            return run_partition(work)
 
-    def _feed(self, stage: Stage, index: int) -> Feed:
+    def _feed(self, stage: Stage, index: int) -> PartitionInput:
         prepared = self.prepared
         batch_rows = None if prepared.job.continues.replays else prepared.execution.batch_rows
         if stage.source is None:
             return self._exchange.feed(stage, index, batch_rows)
-        return SourceFeed(prepared.sources[stage.source.id], stage, stage.partitions[index], batch_rows)
+        if (extracted := self._exchange.extracted(stage, index, batch_rows)) is not None:
+            return extracted
+        node = stage.source.id
+        restart = Restart.EXACT if prepared.job.continues.replays else prepared.discoveries[node].restart
+        return SourceInput(prepared.sources[node], stage, stage.partitions[index], batch_rows, restart)
+
+    def _originals(self, stage: Stage, index: int) -> Originals:
+        """Failed rows are kept where the source could give others the next time; a replay's are kept already."""
+        job = self.prepared.job
+        if stage.source is None or job.continues.replays:
+            return NO_ORIGINALS
+        if self.prepared.discoveries[stage.source.id].restart is Restart.EXACT:
+            return NO_ORIGINALS
+        return Originals(job.database_url, job.root_run_id, stage.source.id, index)
 
     def _loader(self, sink: Sink, index: int) -> PartitionLoader:
         if isinstance(sink, Load):
@@ -156,14 +190,37 @@ class Execution:
         """Publishes held back rows, once, whoever asks how often. Raises TargetError when another run has the table."""
         self.check_lock(load)
         self._rows(self.prepared.plan.stages[load.stage])
-        return run_publication(Publication(load, index, self._mode(load), self.journal, self._budget))
+        with explain_memory_errors():
+            stage = self.prepared.plan.stages[load.stage]
+            work = Publication(load, index, self._mode(load), self.recorder, self._budget, stage, self.row_origins)
+            return run_publication(work)
 
     def _rows(self, stage: Stage) -> int:
         """The rows of a stage that is done; those of a gathering one are looked up once."""
         if (known := self.prepared.gathered.get(stage.index)) is None:
             return stage.rows
-        known |= {p.index: self._exchange.rows(stage, p.index) for p in stage.partitions if p.index not in known}
+        if stage.source is not None:
+            known |= self._rows_done(stage)
+        else:
+            known |= {p.index: self._exchange.rows(stage, p.index) for p in stage.partitions if p.index not in known}
         return sum(known.values())
+
+    def _rows_done(self, stage: Stage) -> dict[int, int]:
+        """The rows that each partition of a source has read, which were not known before. Raises TargetError
+        (`staging_lost`) when the ledger does not have all of them as read to their end: a crash of the server empties
+        what counts staged rows, and nothing else says how many they were."""
+        job, sink = self.prepared.job, stage.sinks[0]
+        keys = [job.root_run_id, self.prepared.load_key, *map(self.prepared.load_key_of, self.prepared.modes.values())]
+        with connect(job.database_url, autocommit=True) as connection:
+            found = rows_done(connection, [*dict.fromkeys(keys)], sink.id, stage.index)
+        if len(found) < len(stage.partitions):
+            raise TargetError(
+                "staging_lost",
+                f"Of {len(stage.partitions)} partitions of {stage.name} only {len(found)} are still staged: PostgreSQL "
+                "crashed meanwhile, and no table was changed.",
+                "Retry the run: it reads what is missing again.",
+            )
+        return found
 
     def check_lock(self, load: Load) -> None:
         """Raises TargetError when another run has the table."""
@@ -195,11 +252,11 @@ class Execution:
         plan = self.prepared.plan
         if plan.balanced and totals.rows_in != totals.rows_out + totals.failed + totals.skipped:
             raise AccountingError(f"The books do not balance: {totals}")
-        if totals.rows_in != self.prepared.total_rows:
+        if plan.counted and totals.rows_in != self.prepared.total_rows:
             raise AccountingError(f"{self.prepared.total_rows:,} rows were planned, {totals.rows_in:,} were read")
-        counted = Tally()
+        counted = RowCounts()
         for result in done:
-            counted = counted.plus(Tally.of(result.counters, result.counters))
+            counted = counted.plus(RowCounts.of(result.counters, result.counters))
         for node, counters in counted.nodes.items():
             if (
                 node not in plan.rebuilt
@@ -209,13 +266,13 @@ class Execution:
         for mode in self.prepared.modes.values():
             mode.finish()  # not before: what does not balance is looked into with what was staged
         tables = ", ".join(load.target.table for load in plan.loads) or "nothing to load"
-        self.journal.log(
+        self.recorder.log(
             "load",
             f"{tables}: {totals.rows_out:,} rows loaded, {totals.failed:,} failed, {totals.skipped:,} skipped "
             f"of {totals.rows_in:,}",
         )
-        tell_discarded(self.prepared, self.journal, counted)
-        tell_unanswered(self.prepared, self.journal, counted)
+        log_discarded(self.prepared, self.recorder, counted)
+        log_unanswered(self.prepared, self.recorder, counted)
         self._hooks.after(loaded_rows(self.prepared, counted))
         self._exchange.finish()
         return totals
@@ -224,10 +281,17 @@ class Execution:
 def run_in_threads(execution: Execution) -> RunTotals:
     """A whole run without an orchestrator: the partitions over a thread pool. Raises what the first partition to fail
     raised, after the others have stopped."""
+    try:
+        return _in_threads(execution)
+    finally:
+        execution.prepared.close()
+
+
+def _in_threads(execution: Execution) -> RunTotals:
     execution.begin()
     prepared = execution.prepared
     with ThreadPoolExecutor(prepared.execution.parallelism, thread_name_prefix="partition") as pool:
-        done = in_order(prepared.plan.stages, execution.partition, pool, execution.stop)
+        done = run_stages(prepared.plan.stages, execution.partition, pool, execution.stop)
         publications = [pool.submit(execution.publication, load, index) for load, index, _ in execution.publications()]
         wait(publications, return_when=FIRST_EXCEPTION)
         failed = [future for future in publications if future.done() and future.exception() is not None]

@@ -1,4 +1,4 @@
-"""What a run is given, and what it is once planned."""
+"""The input of a run (`Job`) and the planned run (`Prepared`)."""
 
 from __future__ import annotations
 
@@ -6,71 +6,100 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from catalog.run_records import RunPipeline
-from connectors.base import Discovery, Source
-from connectors.egress import Network
-from connectors.files.arrivals import Held
-from connectors.postgresql.ledger import full_load_key
-from connectors.postgresql.modes import LoadMode
-from flows.compile import PhysicalPlan
-from flows.enrich import Outside
-from flows.resume import Continuation
-from ir import PipelineIR
-from ir.parameters import ParameterValue
+from psycopg.conninfo import conninfo_to_dict
+
+from headrace.catalog.runs.records import RunPipeline
+from headrace.connectors.files.arrival.inbox import ClaimedFiles
+from headrace.connectors.files.paths import FilesRoot
+from headrace.connectors.network.egress import Network
+from headrace.connectors.postgresql.ledger.partitions import full_load_key
+from headrace.connectors.postgresql.modes import LoadMode
+from headrace.connectors.source import Closing, Discovery, Source
+from headrace.flows.compile import PhysicalPlan
+from headrace.flows.compile.type_inference.infer import Views
+from headrace.flows.enrich import ProviderAccess
+from headrace.flows.resume.continuation import Continuation
+from headrace.ir import PipelineIR
+from headrace.ir.base import is_whole_number
+from headrace.ir.parameters import ParameterValue
+from headrace.ir.redaction import redact, secret_texts
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One run of one pipeline version, and what it takes over from earlier ones.
+    """One run of one pipeline version, with the state taken over from earlier runs.
 
-    `database_url` (libpq) is where targets are; `files_root` is the folder that file sources cannot leave.
+    `database_url` (libpq) is the database of the targets, with the login for the tenant's runs. When it is empty, the
+    job can be planned and previewed with unknown tables, but not run. `files_root` is the tenant's folder; file sources
+    cannot read outside of it.
     """
 
     run_id: str
     pipeline: RunPipeline
-    database_url: str
-    files_root: Path
+    database_url: str = field(repr=False)
+    files_root: FilesRoot
     continues: Continuation
     parameters: Mapping[str, ParameterValue] = field(default_factory=dict)
-    held: Mapping[str, Held] = field(default_factory=dict)
-    """The files that were taken for the run, by source node; other sources read what they find."""
+    held: Mapping[str, ClaimedFiles] = field(default_factory=dict)
+    """The files that were claimed for the run, by source node; other sources read the files they find."""
     networks: tuple[Network, ...] = ()
-    """Those besides the public internet that hooks may dial."""
+    """Networks that sources and hooks may connect to besides the public internet."""
+    role_buckets: tuple[str, ...] = ()
+    """The buckets that sources may read with the server's own role."""
+    query_memory: int = 0
+    """Memory limit in bytes of a query (the op `sql`); 0 means a quarter of the memory limit of the process."""
+    catalog_url: str = ""
+    """The catalog's database, with a login that may also alter the tenant's tables; `database_url` when empty."""
     staging_root: Path | str | None = None
-    """The folder in which stages leave rows for each other, or its URL in an object store; beside `files_root` unless
-    given."""
+    """The folder for rows exchanged between stages, or its URL in an object store. The default is a folder next to
+    `files_root`."""
 
     @property
     def staging(self) -> Path | str:
-        """The folder for rows between stages, or its URL."""
+        """The folder for rows exchanged between stages, or its URL."""
         return self.staging_root or self.files_root.with_name(f".{self.files_root.name}-staging")
 
     @property
     def root_run_id(self) -> str:
-        """The first run of a chain of retries: the key of the ledger and of the errors."""
+        """The id of the first run of a chain of retries, which keys the ledger and the errors."""
         return self.continues.root_run_id
+
+    def without_secrets(self, text: str) -> str:
+        """The text with the connectors' credentials and the database password removed, in case the error of a library
+        quoted them."""
+        password = str(conninfo_to_dict(self.database_url).get("password") or "")
+        secrets = [secret for each in self.pipeline.connectors for secret in secret_texts(each.credentials)]
+        return redact(text, [*secrets, password])
 
 
 @dataclass(frozen=True, slots=True)
 class ExecutionConfig:
-    """`executionConfig` of a pipeline: rows per transaction at most (None: as read), partitions at the same time."""
+    """`executionConfig` of a pipeline: the maximum rows per transaction (None: as read) and the partitions run at
+    once."""
 
     batch_rows: int | None
     parallelism: int
 
     @classmethod
     def of(cls, config: Mapping[str, object]) -> ExecutionConfig:
-        """Reads the documented keys; what is not a positive whole number counts as not given."""
+        """Reads `batchSize` and `parallelism`; a value that is not a positive integer is ignored."""
         batch, parallel = config.get("batchSize"), config.get("parallelism")
         return cls(
-            batch_rows=batch if isinstance(batch, int) and batch > 0 else None,
-            parallelism=parallel if isinstance(parallel, int) and parallel > 0 else 4,
+            batch_rows=batch if is_whole_number(batch) and batch > 0 else None,
+            parallelism=parallel if is_whole_number(parallel) and parallel > 0 else 4,
         )
+
+
+def close_sources(sources: Mapping[str, Source]) -> None:
+    """Closes those that hold something."""
+    for source in sources.values():
+        if isinstance(source, Closing):
+            source.close()
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A planned run: sources and discoveries by source node, load modes by target node."""
+    """A planned run. Sources and discoveries are keyed by source node, load modes by target node."""
 
     job: Job
     ir: PipelineIR
@@ -80,23 +109,33 @@ class Prepared:
     discoveries: Mapping[str, Discovery]
     modes: Mapping[str, LoadMode]
     gathered: Mapping[int, dict[int, int]] = field(default_factory=dict)
-    """Of each gathering stage the rows of its buckets, as they become known."""
-    outside: Outside = field(default_factory=Outside)
-    """What its enrich nodes are asked by."""
+    """The rows of each bucket of each gathering stage, as they become known."""
+    outside: ProviderAccess = field(default_factory=ProviderAccess)
+    """The state shared by the enrich nodes' requests."""
+    views: Views = field(default_factory=dict)
+    """How undeclared text columns are read where a typed value is needed."""
 
     @property
     def total_rows(self) -> int:
-        """Rows the run will read."""
+        """The number of source rows that the run reads."""
         return self.plan.total_rows
 
     @property
     def load_key(self) -> str:
-        """The ledger's id of rows on their way to targets: a retry goes on with them when it goes on behind what was
-        loaded; else it reads all again."""
+        """The ledger id of rows exchanged between stages. When every load mode is resumable, a retry continues with
+        these rows; otherwise it reads all rows again."""
         continues = all(mode.resumable for mode in self.modes.values())
         return self.job.root_run_id if continues else full_load_key(self.job.run_id)
 
+    def load_key_of(self, mode: LoadMode) -> str:
+        """The ledger id of a target's load."""
+        return self.job.root_run_id if mode.resumable else full_load_key(self.job.run_id)
+
+    def close(self) -> None:
+        """Lets go of what the sources hold, when this process has no more to do with the run."""
+        close_sources(self.sources)
+
     @property
-    def fingerprints(self) -> dict[str, str]:
+    def fingerprints(self) -> dict[str, str | None]:
         """The state of each source, by node."""
         return {node: discovery.fingerprint for node, discovery in self.discoveries.items()}

@@ -1,22 +1,20 @@
-"""How many rows may fail before a run is given up."""
+"""The limits on failed rows that end a run."""
 
 from __future__ import annotations
 
 import threading
 
+from headrace.flows.runtime.errors import RunFailed
+
 _RATE_AFTER_ROWS = 1000
-"""A rate is not judged on fewer rows than these."""
-
-
-class RunFailed(Exception):
-    """The run cannot go on; the text is meant for a person and becomes the run's failure reason."""
+"""The rate is checked only after this many rows."""
 
 
 class ErrorBudget:
-    """Adds up failed rows over all partitions of a process, and says when it is enough.
+    """Sums the failed rows of all partitions of a process and enforces `maxErrorRows` and `maxErrorRate`.
 
-    Where others load partitions too, a process can only know that its own part is too much already: it has the limit
-    on rows and none on the rate, and whoever began the run judges the sum.
+    When other processes load partitions of the same run, a process can only check its own rows against the limit on
+    rows, and has no limit on the rate; the process that started the run checks the sums.
     """
 
     def __init__(self, max_rows: int, max_rate: float | None) -> None:
@@ -25,8 +23,8 @@ class ErrorBudget:
         self._lock = threading.Lock()
 
     def record(self, key: tuple[object, ...], failed: int, seen: int) -> None:
-        """Sets what one partition has failed and seen so far (absolute, so a replayed batch counts once). Raises
-        RunFailed, before the batch at hand is loaded, when a limit is passed."""
+        """Sets the rows of one partition that failed and were read so far: totals, so that a replayed batch counts
+        once. Raises RunFailed when a limit is exceeded, before the current batch is loaded."""
         with self._lock:
             self._counts[key] = (failed, seen)
             all_failed = sum(failed for failed, _ in self._counts.values())

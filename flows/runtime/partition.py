@@ -15,21 +15,25 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from catalog.run_records import Uncommitted
-from connectors.base import ROW, Batch, Partition, PartitionLoader, Quarantined, Resume, Written
-from flows.compile import Stage
-from flows.compile.private import masked_cells, masked_rows
-from flows.compile.stage import Load, Sink
-from flows.enrich import Interrupted
-from flows.runtime.ahead import ahead
-from flows.runtime.batches import cut_at
-from flows.runtime.feed import Feed
-from flows.runtime.journal import Journal
-from flows.runtime.limits import ErrorBudget, RunFailed
-from flows.runtime.replay import is_replay, settled_rows
-from flows.runtime.sieve import Rejects
-from flows.runtime.tally import AccountingError, Tally
-from flows.runtime.tree import Arrived, pass_through
+from headrace.catalog.runs.records import UncommittedRows
+from headrace.connectors.source import ROW, Batch, Partition
+from headrace.connectors.target import PartitionLoader, Quarantined, Resume, Written
+from headrace.flows.compile import Stage
+from headrace.flows.compile.masking import masked_cells, masked_rows
+from headrace.flows.compile.stages.stage import Load, Sink
+from headrace.flows.enrich import Interrupted
+from headrace.flows.resume.replay import is_replay, settled_rows
+from headrace.flows.runtime.errors import RunFailed
+from headrace.flows.runtime.input.partition_input import PartitionInput, cut_batch_at
+from headrace.flows.runtime.input.prefetch import prefetch
+from headrace.flows.runtime.limits import ErrorBudget
+from headrace.flows.runtime.memory.current_node import working_on
+from headrace.flows.runtime.originals import NO_ORIGINALS, Originals
+from headrace.flows.runtime.run_recorder import RunRecorder
+from headrace.flows.runtime.transform.rejected_cells import RowOrigins, with_source_text
+from headrace.flows.runtime.transform.row_counts import AccountingError, RowCounts
+from headrace.flows.runtime.transform.segment_runner import Rejects
+from headrace.flows.runtime.transform.stage_runner import SinkBatch, run_batch
 
 PROGRESS_SECONDS = 1.0
 """Progress of a partition is told at most this often."""
@@ -45,11 +49,14 @@ class Work:
 
     stage: Stage
     partition: Partition
-    feed: Feed
+    feed: PartitionInput
     loaders: Mapping[str, PartitionLoader]
-    journal: Journal
+    recorder: RunRecorder
     budget: ErrorBudget
     stop: threading.Event
+    row_origins: RowOrigins
+    originals: Originals = NO_ORIGINALS
+    """Where the rows that fail are kept, of a source that cannot give them a second time."""
     published: frozenset[str] = frozenset()
     """Targets that are told of refused rows later too, when what was held back is published."""
 
@@ -59,11 +66,11 @@ class _Processed:
     """A batch that is ready to load, with what was found out about it; only at the sinks that lack it."""
 
     batch: Batch
-    arrived: dict[str, Arrived]
+    arrived: dict[str, SinkBatch]
     quarantined: dict[str, list[Quarantined]]
 
 
-Stands = dict[str, Resume]
+Committed = dict[str, Resume]
 """How far each sink is, as committed."""
 
 
@@ -76,33 +83,36 @@ def run_partition(work: Work) -> Resume:
     index, sinks = work.partition.index, work.stage.sinks
     with ExitStack() as open_loaders:
         loaders = {sink.id: open_loaders.enter_context(work.loaders[sink.id]) for sink in sinks}
-        stands: Stands = {sink.id: loaders[sink.id].resume for sink in sinks}
+        stands: Committed = {sink.id: loaders[sink.id].resume for sink in sinks}
+        read_before = all(committed.finished for committed in stands.values())
         for sink in sinks:
             _forget_uncommitted(work, sink, stands[sink.id])
+        # What a sink refused of a batch that it has committed stays: that batch is not offered to it again.
+        work.originals.begin(_last_row(work, max(committed.rows_done for committed in stands.values())))
         if done := min(committed.rows_done for committed in stands.values()):
-            work.journal.log("load", f"Partition {index + 1}: continuing behind {done:,} committed rows")
-        work.journal.progress(work.stage.index, index, "running", _total(work.stage, stands))
+            work.recorder.log("load", f"Partition {index + 1}: continues after {done:,} committed rows")
+        work.recorder.progress(work.stage.index, index, "running", _total(work.stage, stands))
         told = time.monotonic()
         refused = Counter[str]()
         try:
-            for processed in ahead(_process(work, ahead(_read(work, stands)), dict(stands))):
+            for processed in prefetch(_process(work, prefetch(_read(work, stands)), dict(stands))):
                 for sink in sinks:
                     if sink.id in processed.arrived:
                         stands[sink.id] = _load(work, sink, loaders[sink.id], processed, stands[sink.id], refused)
                 if time.monotonic() - told >= PROGRESS_SECONDS:
-                    work.journal.progress(work.stage.index, index, "running", _total(work.stage, stands))
+                    work.recorder.progress(work.stage.index, index, "running", _total(work.stage, stands))
                     told = time.monotonic()
         except BaseException:
-            work.journal.progress(work.stage.index, index, "failed", _total(work.stage, stands))
+            work.recorder.progress(work.stage.index, index, "failed", _total(work.stage, stands))
             raise
         for committed in stands.values():
-            if committed.rows_done != work.feed.rows:
+            if not read_before and work.feed.rows is not None and committed.rows_done != work.feed.rows:
                 raise AccountingError(
                     f"Partition {index + 1} of {work.stage.name} holds {work.feed.rows:,} rows "
                     f"but {committed.rows_done:,} were read: the source changed while it was read"
                 )
         done_with = _total(work.stage, stands)
-        work.journal.progress(work.stage.index, index, "completed", done_with)
+        work.recorder.progress(work.stage.index, index, "completed", done_with)
         return done_with
 
 
@@ -111,7 +121,7 @@ def _forget_uncommitted(work: Work, sink: Sink, committed: Resume) -> None:
     must not take it for one that failed."""
     nodes = tuple(node for node in sink.owned if node not in work.published)
     if nodes and (last_row := _last_row(work, committed.rows_done)) is not None:
-        work.journal.forget(Uncommitted(work.stage.index, work.partition.index, nodes, last_row))
+        work.recorder.forget(UncommittedRows(work.stage.index, work.partition.index, nodes, last_row))
 
 
 def _last_row(work: Work, rows_done: int) -> int | None:
@@ -128,12 +138,12 @@ def _last_row(work: Work, rows_done: int) -> int | None:
     return work.partition.first_row + rows_done - 1
 
 
-def _total(stage: Stage, stands: Stands) -> Resume:
+def _total(stage: Stage, stands: Committed) -> Resume:
     """The partition's own counts. Source rows count once, with the first sink; those of a gathering stage are not
     source rows."""
-    counted = Tally()
+    counted = RowCounts()
     for committed in stands.values():
-        counted = counted.plus(Tally.of(committed.counters, committed.counters))
+        counted = counted.plus(RowCounts.of(committed.counters, committed.counters))
     first = stands[stage.sinks[0].id]
     return Resume(
         rows_done=first.rows_done if stage.gathering is None else 0,
@@ -145,14 +155,24 @@ def _total(stage: Stage, stands: Stands) -> Resume:
     )
 
 
-def _read(work: Work, stands: Stands) -> Iterator[Batch]:
+def _read(work: Work, stands: Committed) -> Iterator[Batch]:
+    if all(committed.finished for committed in stands.values()):
+        return
     last = min(stands.values(), key=lambda committed: committed.rows_done)
     marks = {committed.rows_done for committed in stands.values()}
-    for batch in work.feed.read(last.rows_done, last.position):
-        yield from cut_at(batch, marks)
+    batches = work.feed.read(last.rows_done, last.position)
+    try:
+        while True:
+            with working_on(work.stage.root_node):
+                batch = next(batches, None)
+            if batch is None:
+                return
+            yield from cut_batch_at(batch, marks)
+    except Interrupted:
+        raise Stopped(f"Partition {work.partition.index + 1} was stopped") from None
 
 
-def _process(work: Work, batches: Iterator[Batch], begin: Stands) -> Iterator[_Processed]:
+def _process(work: Work, batches: Iterator[Batch], begin: Committed) -> Iterator[_Processed]:
     failed = {sink: committed.rows_failed for sink, committed in begin.items()}
     for sink in begin:  # what an attempt before this one was refused is among what is committed
         work.budget.record((work.stage.index, work.partition.index, sink), 0, 0)
@@ -160,29 +180,40 @@ def _process(work: Work, batches: Iterator[Batch], begin: Stands) -> Iterator[_P
     for batch in batches:
         if work.stop.is_set():
             raise Stopped(f"Partition {work.partition.index + 1} was stopped")
-        wanted = [sink for sink, committed in begin.items() if committed.rows_done < batch.rows_done]
+        wanted = [sink for sink, committed in begin.items() if _lacks(committed, batch)]
         try:
-            arrived = pass_through(work.stage, batch, wanted, settled)
+            arrived = run_batch(work.stage, batch, wanted, settled)
         except Interrupted:
             raise Stopped(f"Partition {work.partition.index + 1} was stopped") from None
         arrived = {sink: arrived[sink] for sink in wanted}
-        for found in (found for each in arrived.values() for found in each.rejects):
+        rejects = [found for each in arrived.values() for found in each.rejects]
+        work.originals.keep(batch, rejects)
+        for found in rejects:
+            found.cells = with_source_text(found, batch)
             if found.fatal is not None:
-                _tell_all(work, arrived)
+                _report_all(work, arrived)
                 raise RunFailed(found.fatal)
         for sink, each in arrived.items():
-            failed[sink] += each.tally.total("failed")
+            failed[sink] += each.row_counts.total("failed")
         seen = batch.rows_done if work.stage.gathering is None else 0
         try:
             work.budget.record((work.stage.index, work.partition.index), sum(failed.values()), seen)
         except RunFailed:
-            _tell_all(work, arrived)
+            _report_all(work, arrived)
             raise
         kept = {sink: list(_quarantined(work, batch, each)) for sink, each in arrived.items()}
         yield _Processed(batch, arrived, kept)
 
 
-def _quarantined(work: Work, batch: Batch, arrived: Arrived) -> Iterator[Quarantined]:
+def _lacks(committed: Resume, batch: Batch) -> bool:
+    """Whether a sink that began so has still to commit the batch. A batch without rows moves the position, or says that
+    the partition has ended."""
+    if batch.rows == 0:
+        return committed.rows_done <= batch.rows_done and not committed.finished
+    return committed.rows_done < batch.rows_done
+
+
+def _quarantined(work: Work, batch: Batch, arrived: SinkBatch) -> Iterator[Quarantined]:
     """The rows that failed at nodes with a quarantine table, as the stage got them, but for what must not be shown."""
     for found in arrived.rejects:
         if found.warning or found.node not in work.stage.quarantine:
@@ -213,7 +244,7 @@ def _load(
 
     def on_commit(written: Written) -> Resume:
         refused = _refused(written)
-        tally = Tally.of(sink.owned, arrived.tally.nodes)
+        row_counts = RowCounts.of(sink.owned, arrived.row_counts.nodes)
         if arrived.frame.height - refused - written.skipped != written.loaded + written.held:
             raise AccountingError(
                 f"{work.stage.name}: {arrived.frame.height:,} rows were sent, "
@@ -223,11 +254,15 @@ def _load(
         if isinstance(sink, Load):
             # Rows that are held back come out of the target when they are published.
             out = -refused - written.skipped - written.held
-            tally.add(sink.target.id, failed=refused, skipped=written.skipped, rowsOut=out)
+            row_counts.add(sink.target.id, failed=refused, skipped=written.skipped, rowsOut=out)
             if refused:
-                rejects = [*rejects, Rejects(sink.target.id, written.rejects)]
-        _tell(work, rejects)
-        total = Tally.of(sink.owned, before.counters).plus(tally)
+                copies = work.stage.trunk.copies_to(sink.id)
+                told = Rejects(sink.target.id, written.rejects, copies=copies, written=sink.cells)
+                work.originals.keep(batch, [told], 1 + work.stage.sinks.index(sink))
+                told.cells = with_source_text(told, batch)
+                rejects = [*rejects, told]
+        _report(work, rejects)
+        total = RowCounts.of(sink.owned, before.counters).plus(row_counts)
         if isinstance(sink, Load):
             # What the target refused is counted apart: the transform of later batches runs ahead of this one.
             key = (work.stage.index, work.partition.index, sink.id)
@@ -235,15 +270,18 @@ def _load(
         after = Resume(
             rows_done=batch.rows_done,
             rows_loaded=before.rows_loaded + written.loaded,
-            rows_failed=before.rows_failed + tally.total("failed"),
-            rows_skipped=before.rows_skipped + tally.total("skipped"),
-            position=batch.position,
+            rows_failed=before.rows_failed + row_counts.total("failed"),
+            rows_skipped=before.rows_skipped + row_counts.total("skipped"),
+            position=before.position if batch.position is None and not batch.rows else batch.position,
             counters=total.nodes,
+            finished=batch.last or batch.rows_done == work.feed.rows,
         )
         settled.append(after)
         return after
 
-    refused_before[sink.id] += _refused(loader.write(arrived.frame, on_commit, processed.quarantined[sink.id]))
+    with working_on(sink.target.id if isinstance(sink, Load) else sink.node):
+        written = loader.write(arrived.frame, on_commit, processed.quarantined[sink.id])
+    refused_before[sink.id] += _refused(written)
     return settled[-1]
 
 
@@ -251,12 +289,13 @@ def _refused(written: Written) -> int:
     return 0 if written.rejects.is_empty() else written.rejects.get_column("row").n_unique()
 
 
-def _tell_all(work: Work, arrived: Mapping[str, Arrived]) -> None:
+def _report_all(work: Work, arrived: Mapping[str, SinkBatch]) -> None:
     for each in arrived.values():
-        _tell(work, each.rejects)
+        _report(work, each.rejects)
 
 
-def _tell(work: Work, rejects: list[Rejects]) -> None:
+def _report(work: Work, rejects: list[Rejects]) -> None:
     for found in rejects:
         cells = masked_cells(found.cells, work.stage.private.get(found.node, frozenset()))
-        work.journal.rejected(work.stage.index, work.partition.index, found.node, cells, warning=found.warning)
+        cells = work.row_origins.told(work.stage, cells, copies=found.copies)
+        work.recorder.rejected(work.stage.index, work.partition.index, found.node, cells, warning=found.warning)

@@ -1,21 +1,30 @@
-"""The rules on all rows of a validate node together. One line each in DatasetLevel.
+"""Dataset rules: checks on all rows of a validate node together. Each is a field of DatasetLevel.
 
-What a rule measures, and when it holds, stands in `flows.compile.dataset_rules`, by its class.
+`flows.compile.dataset_rules` evaluates them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ir.base import Doc
-from ir.dataset_rules.base import DatasetRule, OnDatasetFail, Several
-from ir.dataset_rules.columns import Freshness, NullRate, Statistic, StatisticFn, Uniqueness
-from ir.dataset_rules.rows import RowCount, RowCountAnomaly
+from headrace.ir.base import Doc
+from headrace.ir.dataset_rules.rules import (
+    DatasetRule,
+    Freshness,
+    NullRate,
+    OnDatasetFail,
+    RowCount,
+    RowCountAnomaly,
+    Several,
+    Statistic,
+    StatisticFn,
+    Uniqueness,
+)
 
 
 class DatasetLevel(Doc):
-    """Rules by kind; each one rule, or a list of them. With an `abort` rule nothing becomes visible in a target behind
-    the node before all its rows have been read and the rules hold (write, audit, publish)."""
+    """Rules by kind, each one rule or a list of them. With an `abort` rule, rows become visible in the targets after
+    the node only when all rows have been read and the rules hold (write, audit, publish)."""
 
     row_count: Several[RowCount] = ()
     null_rate: Several[NullRate] = ()
@@ -25,7 +34,7 @@ class DatasetLevel(Doc):
     row_count_anomaly: Several[RowCountAnomaly] = ()
 
     def __iter__(self) -> Iterator[tuple[str, DatasetRule]]:  # type: ignore[override]
-        """Every rule with its path below `datasetLevel`."""
+        """Yields every rule with its path below `datasetLevel`."""
         for name, field in type(self).model_fields.items():
             rules: tuple[DatasetRule, ...] = getattr(self, name)
             several = len(rules) > 1

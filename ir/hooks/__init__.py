@@ -1,6 +1,6 @@
-"""Every kind of hook: one module each, one line in the union.
+"""The kinds of hooks, as a union of their models.
 
-How a hook is run stands in `flows.runtime.hooks`, in a module of the same name.
+`flows.runtime.hooks` runs them.
 """
 
 from __future__ import annotations
@@ -9,11 +9,8 @@ from typing import Annotated, get_args
 
 from pydantic import BeforeValidator, Field
 
-from ir.base import Shorthand, one_of_them
-from ir.hooks.custom_function import CustomFunctionHook
-from ir.hooks.refresh import RefreshHook
-from ir.hooks.sql import SqlHook
-from ir.hooks.webhook import WebhookHook
+from headrace.ir.base import Shorthand, item_schema
+from headrace.ir.hooks.kinds import CustomFunctionHook, RefreshHook, SqlHook, WebhookHook
 
 AnyHook = SqlHook | RefreshHook | WebhookHook | CustomFunctionHook
 Hook = Annotated[AnyHook, Field(discriminator="type")]
@@ -28,7 +25,7 @@ def _several(value: object) -> object:
     return value if isinstance(value, list | tuple) else (value,)
 
 
-Hooks = Annotated[tuple[Hook, ...], Field(max_length=20), BeforeValidator(_several), Shorthand(one_of_them)]
+Hooks = Annotated[tuple[Hook, ...], Field(max_length=20), BeforeValidator(_several), Shorthand(item_schema)]
 """One hook or a list of them, run in order."""
 
 __all__ = ["HOOKS", "AnyHook", "CustomFunctionHook", "Hook", "Hooks", "RefreshHook", "SqlHook", "WebhookHook"]

@@ -1,4 +1,4 @@
-"""Every kind of node: one module each, one line in the union."""
+"""The kinds of nodes, as a union of their models."""
 
 from __future__ import annotations
 
@@ -6,22 +6,21 @@ from typing import Annotated, get_args
 
 from pydantic import Field
 
-from ir.nodes.archive import ArchiveNode
-from ir.nodes.base import producer
-from ir.nodes.branch import DROP, BranchNode
-from ir.nodes.enrich import AnyEnrichNode, EnrichNode
-from ir.nodes.join import JoinNode
-from ir.nodes.source import SourceNode
-from ir.nodes.target import TargetNode
-from ir.nodes.transform import TransformNode
-from ir.nodes.validate import ValidateNode
+from headrace.ir.nodes.archive import ArchiveNode
+from headrace.ir.nodes.base import producer
+from headrace.ir.nodes.branch import DROP, BranchNode
+from headrace.ir.nodes.join import JoinNode
+from headrace.ir.nodes.source import SourceNode
+from headrace.ir.nodes.target import TargetNode
+from headrace.ir.nodes.transform import AnyEnrichNode, EnrichNode, TransformNode
+from headrace.ir.nodes.validate import ValidateNode
 
 AnyNode = SourceNode | TransformNode | ValidateNode | BranchNode | JoinNode | EnrichNode | TargetNode | ArchiveNode
 Node = Annotated[
     SourceNode | TransformNode | ValidateNode | BranchNode | JoinNode | AnyEnrichNode | TargetNode | ArchiveNode,
     Field(discriminator="kind"),
 ]
-"""A node; those of kind `enrich` are told apart by their `provider`."""
+"""A node. The discriminator is `kind`, and `provider` among enrich nodes."""
 
 NODES: dict[str, type[AnyNode]] = {
     get_args(model.model_fields["kind"].annotation)[0]: model for model in get_args(AnyNode)

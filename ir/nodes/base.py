@@ -1,24 +1,24 @@
-"""What every node has."""
+"""The base of nodes."""
 
 from __future__ import annotations
 
-from ir.base import Doc, NodeId
+from headrace.ir.base import Doc, NodeId
 
 
 class NodeBase(Doc):
     """A step of the pipeline. `inputs` lists the ids of the nodes (or `<branch>.<route>`) it reads from."""
 
     id: NodeId
-    """What other nodes name it by."""
+    """The id that other nodes refer to."""
 
     @property
     def inputs(self) -> tuple[str, ...]:
-        """The upstream references, in order; empty for a source."""
+        """The nodes it reads from, in order; empty for a source."""
         return ()
 
 
 class SingleInput(NodeBase):
-    """A node that reads from exactly one other."""
+    """A node that reads from exactly one other node."""
 
     input: str
     """The node it reads from, or `<branch>.<route>`."""
@@ -29,5 +29,5 @@ class SingleInput(NodeBase):
 
 
 def producer(reference: str) -> str:
-    """The node behind a reference: `<branch>.<route>` is produced by the branch."""
+    """Returns the node id of a reference: the branch of `<branch>.<route>`."""
     return reference.partition(".")[0]

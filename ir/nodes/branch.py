@@ -1,4 +1,4 @@
-"""The branch node: each row goes the way of the first route whose condition it meets."""
+"""The branch node: each row takes the first route whose condition is true."""
 
 from __future__ import annotations
 
@@ -6,32 +6,33 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from ir.base import Doc, NodeId, SqlText
-from ir.nodes.base import SingleInput
-from ir.problems import fault
+from headrace.ir.base import Doc, NodeId, SqlText
+from headrace.ir.nodes.base import SingleInput
+from headrace.ir.problems import fault
 
 DROP = "drop"
-"""As `default`: rows that no route takes are skipped, and counted."""
+"""As `default`: rows that take no route are skipped and counted."""
 
 
 class Route(Doc):
-    """The rows for which `when` is true; null counts as not true."""
+    """A route for rows for which `when` is true; null is not true."""
 
     name: NodeId
-    """Nodes read it as `<branch>.<name>`."""
+    """The name; nodes read the route as `<branch>.<name>`."""
     when: SqlText
     """A SQL condition over the row."""
 
 
 class BranchNode(SingleInput):
-    """Nodes behind it read `<id>.<route>`. A row that no condition holds for takes the route `default`, which may be
-    one of `routes` or a further one. Rows of a route that nothing reads are skipped, and counted."""
+    """Sends each row to the first route whose condition is true. Other nodes read `<id>.<route>`. Rows without a true
+    condition take the route `default`, which may be one of `routes` or another name. Rows of a route that no node
+    reads are skipped and counted."""
 
     kind: Literal["branch"]
     routes: tuple[Route, ...] = Field(min_length=1, max_length=100)
-    """Looked at in this order."""
+    """The routes, in the order in which conditions are checked."""
     default: NodeId = DROP
-    """Where rows go that no route takes; `drop` skips and counts them."""
+    """The route of rows without a true condition; `drop` skips and counts them."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -46,5 +47,5 @@ class BranchNode(SingleInput):
         if len(set(names)) < len(names):
             raise fault("duplicate_route", "'routes' has a name twice", "give each route its own name")
         if DROP in names:
-            raise fault("reserved_route", f"A route cannot be named '{DROP}'", "it is what 'default' says of rows")
+            raise fault("reserved_route", f"A route cannot be named '{DROP}'", "it is a value of 'default'")
         return routes

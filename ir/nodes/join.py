@@ -1,4 +1,4 @@
-"""The join node: rows of two inputs brought together by equal keys."""
+"""The join node: joins the rows of two inputs on equal keys."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from ir.base import ColumnName, Doc
-from ir.nodes.base import NodeBase
+from headrace.ir.base import ColumnName, Doc
+from headrace.ir.nodes.base import NodeBase
 
 
 class JoinKey(Doc):
@@ -21,17 +21,18 @@ class JoinKey(Doc):
 
 class JoinNode(NodeBase):
     """`inputs` are [left, right]. `semi` and `anti` keep left rows that have a match, or none; the other types add the
-    right columns, but for its keys. A right column whose name the left has gets `suffix`. Nulls equal nothing."""
+    right columns, except its keys. A right column with the name of a left one gets `suffix`. A null key matches
+    nothing."""
 
     kind: Literal["join"]
     input_nodes: tuple[str, str] = Field(alias="inputs")
-    """The two nodes it reads from: left, right."""
+    """The two nodes it reads from: [left, right]."""
     type: Literal["left", "inner", "full", "semi", "anti"]
-    """Which rows come out."""
+    """The type of join."""
     on: tuple[JoinKey, ...] = Field(min_length=1, max_length=32)
     """The columns that must be equal."""
     suffix: Annotated[str, StringConstraints(min_length=1, max_length=50)] = "_right"
-    """What a right column's name gets when the left has it too."""
+    """The suffix of right columns whose name is also a left column."""
 
     @property
     def inputs(self) -> tuple[str, ...]:

@@ -6,11 +6,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints
 
-from ir.base import ColumnName, Doc
-from ir.datatypes import DataType
-from ir.nodes.base import NodeBase
-from ir.schema import Field as SchemaField
-from ir.schema import Schema
+from headrace.ir.base import ColumnName, Doc
+from headrace.ir.nodes.base import NodeBase
+from headrace.ir.schema import DataType, Schema
+from headrace.ir.schema import Field as SchemaField
 
 
 class DeclaredField(Doc):
@@ -34,6 +33,8 @@ class SourceNode(NodeBase):
     kind: Literal["source"]
     connector: Annotated[str, StringConstraints(min_length=1, max_length=100)]
     """The type of connector that reads."""
+    connection: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)] | None = None
+    """The id or name of the connector record that it reads through; the pipeline's without it."""
     config: dict[str, Any] = Field(default_factory=dict)
     """What to read; see the connector's settings. `{{name}}` in a text is a run's parameter."""
     fields: tuple[DeclaredField, ...] | None = Field(default=None, min_length=1)

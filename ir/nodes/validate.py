@@ -1,4 +1,4 @@
-"""The validate node: rules on rows, and where rows that break them go."""
+"""The validate node: rules on rows, and what happens to rows that break them."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from ir.base import ColumnName, Doc, NodeId, TableName
-from ir.dataset_rules import DatasetLevel
-from ir.nodes.base import SingleInput
-from ir.problems import fault
-from ir.rules import Rule, parse_rule
+from headrace.ir.base import ColumnName, Doc, NodeId, TableName
+from headrace.ir.dataset_rules import DatasetLevel
+from headrace.ir.nodes.base import SingleInput
+from headrace.ir.problems import fault
+from headrace.ir.rules import Rule, parse_rule
 
 OnFail = Literal["quarantine", "skip", "warn", "abort"]
 
@@ -21,17 +21,17 @@ def _valid_rule(text: str) -> str:
 
 
 class RowRule(Doc):
-    """One rule on one field. `quarantine` keeps the row aside as failed, `skip` drops and counts it, `warn` loads it
-    and notes the error, `abort` fails the run before the batch is loaded."""
+    """One rule on one field. If a row breaks it: `quarantine` sets the row aside as failed, `skip` drops and counts it,
+    `warn` loads it and records the error, `abort` fails the run before the batch is loaded."""
 
     id: NodeId
-    """What the rule is called in errors and reports."""
+    """The name of the rule in errors and reports."""
     field: ColumnName
-    """The column it looks at."""
+    """The column that is checked."""
     rule: Annotated[str, AfterValidator(_valid_rule)]
     """`name`, or `name:arguments`."""
     on_fail: OnFail = "quarantine"
-    """What becomes of a row that breaks it."""
+    """What happens to a row that breaks the rule."""
 
     @property
     def parsed(self) -> Rule:
@@ -47,15 +47,15 @@ def _quarantine_table(name: str) -> str:
 
 
 class Quarantine(Doc):
-    """The table, in the schema `dlq`, that keeps quarantined rows with their original values; created on first use."""
+    """A table in the schema `dlq` for quarantined rows with their original values; created on first use."""
 
     table: Annotated[TableName, AfterValidator(_quarantine_table)]
-    """For example `dlq.orders`."""
+    """The table, for example `dlq.orders`."""
 
 
 class ValidateNode(SingleInput):
     """Checks every row against every row rule; a row that breaks several is reported for each and counted once. The
-    dataset rules judge all rows together that are left."""
+    dataset rules check the remaining rows as a whole."""
 
     kind: Literal["validate"]
     row_level: tuple[RowRule, ...] = ()
@@ -63,7 +63,7 @@ class ValidateNode(SingleInput):
     dataset_level: DatasetLevel = Field(default_factory=DatasetLevel)
     """Rules on all rows together."""
     quarantine: Quarantine | None = None
-    """Where quarantined rows are kept."""
+    """The table for quarantined rows."""
 
     @model_validator(mode="after")
     def _has_rules(self) -> ValidateNode:

@@ -1,6 +1,6 @@
-"""Every op of a transform: one module each, one line in the union.
+"""The ops of a transform node, as a union of their models.
 
-What an op does to rows stands in `flows.compile.ops`, in a module of the same name.
+`flows.compile.ops` compiles them.
 """
 
 from __future__ import annotations
@@ -9,33 +9,15 @@ from typing import Annotated, get_args
 
 from pydantic import Field
 
-from ir.ops.add_field import AddField
-from ir.ops.aggregate import Aggregate
-from ir.ops.cast import Cast
-from ir.ops.deduplicate import Deduplicate
-from ir.ops.drop import Drop
-from ir.ops.explode import Explode
-from ir.ops.expression import Expression
-from ir.ops.fill_null import FillNull
-from ir.ops.filter import Filter
-from ir.ops.geo_resolve import GeoResolve
-from ir.ops.hash import Hash
-from ir.ops.language_detect import LanguageDetect
-from ir.ops.lookup_join import LookupJoin
-from ir.ops.map_values import MapValues
-from ir.ops.mask_pii import MaskPii
-from ir.ops.merge import Merge
-from ir.ops.parse_json import ParseJson
-from ir.ops.pivot import Pivot
-from ir.ops.rename import Rename
-from ir.ops.sentiment_score import SentimentScore
-from ir.ops.sort import Sort
-from ir.ops.split import Split
-from ir.ops.sql import Sql
-from ir.ops.summarize import Summarize
-from ir.ops.trim import Trim
-from ir.ops.unpivot import Unpivot
-from ir.ops.vector_embed import VectorEmbed
+from headrace.ir.ops.columns import AddField, Cast, Drop, Expression, Merge, Rename
+from headrace.ir.ops.grouping import Aggregate, Summarize
+from headrace.ir.ops.json import ParseJson
+from headrace.ir.ops.lookup import LookupJoin
+from headrace.ir.ops.models import GeoResolve, LanguageDetect, SentimentScore, VectorEmbed
+from headrace.ir.ops.rows import Deduplicate, Filter, Sort
+from headrace.ir.ops.shape import Explode, Pivot, Unpivot
+from headrace.ir.ops.sql import Sql
+from headrace.ir.ops.values import FillNull, Hash, MapValues, MaskPii, Split, Trim
 
 AnyOp = (
     AddField

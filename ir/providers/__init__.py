@@ -1,15 +1,11 @@
-"""Every provider that an `enrich` node may ask: the models of their `config`, one module each.
+"""The providers of `enrich` nodes: the models of their `config`.
 
-How one is asked stands in `flows.enrich`, in a module of the same name.
+`flows.enrich` sends the requests.
 """
 
 from __future__ import annotations
 
-from ir.providers.base import ProviderConfig
-from ir.providers.geocode import GeocodeConfig
-from ir.providers.http import HttpConfig
-from ir.providers.llm_tag import LlmTagConfig
-from ir.providers.ml_score import MlScoreConfig
+from headrace.ir.providers.configs import GeocodeConfig, HttpConfig, LlmTagConfig, MlScoreConfig, ProviderConfig
 
 CONFIGS: dict[str, type[ProviderConfig]] = {
     "llm_tag": LlmTagConfig,

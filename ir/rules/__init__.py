@@ -1,25 +1,45 @@
-"""Every row rule: `name` or `name:args`, parsed to typed data. One line each in RULES.
+"""The row rules: `name` or `name:args`, parsed into dataclasses.
 
-What a rule checks stands in `flows.compile.rules`, by the class it parses to.
+`flows.compile.rules` compiles them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from ir.problems import fault, nearest
-from ir.rules.comparison import Between, Compare, between, compare
-from ir.rules.date import IsDate, date
-from ir.rules.exists import Exists, exists
-from ir.rules.expr import Holds, expr
-from ir.rules.formats import format_rule
-from ir.rules.kind import OfType, of_type
-from ir.rules.membership import Member, is_in, not_in
-from ir.rules.presence import Present, not_empty, not_null
-from ir.rules.text import Affix, Length, Matches, ends_with, max_length, min_length, regex, starts_with
-from ir.rules.unique import Unique, unique
+from headrace.ir.problems import fault, nearest
+from headrace.ir.rules.expression import SqlCondition, expr
+from headrace.ir.rules.text import (
+    Affix,
+    Length,
+    Matches,
+    ends_with,
+    format_rule,
+    max_length,
+    min_length,
+    regex,
+    starts_with,
+)
+from headrace.ir.rules.types import IsDate, OfType, date, of_type
+from headrace.ir.rules.unique import Unique, unique
+from headrace.ir.rules.values import (
+    Between,
+    Compare,
+    Exists,
+    Member,
+    Present,
+    between,
+    compare,
+    exists,
+    is_in,
+    not_empty,
+    not_in,
+    not_null,
+)
 
-Rule = Present | Unique | Compare | Between | Member | Matches | Length | Affix | OfType | IsDate | Exists | Holds
+Rule = (
+    Present | Unique | Compare | Between | Member | Matches | Length | Affix | OfType | IsDate | Exists | SqlCondition
+)
 
 RULES: dict[str, Callable[[str | None], Rule]] = {
     "not_null": not_null,
@@ -49,11 +69,11 @@ RULES: dict[str, Callable[[str | None], Rule]] = {
     "exists": exists,
     "expr": expr,
 }
-"""Parsers of the arguments, by rule name; each takes the text behind the colon, or None without one."""
+"""Parsers of the arguments by rule name; each takes the text after the colon, or None without one."""
 
 
 def parse_rule(text: str) -> Rule:
-    """The rule that `text` names; raises a fault (`unknown_rule`, `rule_arguments`, ...) with a hint."""
+    """Parses a rule. Raises a fault (`unknown_rule`, `rule_arguments`, ...) with a hint."""
     name, colon, args = text.partition(":")
     parser = RULES.get(name.strip())
     if parser is None:
@@ -62,6 +82,19 @@ def parse_rule(text: str) -> Rule:
 
 
 __all__ = [
-    "RULES", "Affix", "Between", "Compare", "Exists", "Holds", "IsDate", "Length", "Matches", "Member",
-    "OfType", "Present", "Rule", "Unique", "parse_rule",
+    "RULES",
+    "Affix",
+    "Between",
+    "Compare",
+    "Exists",
+    "IsDate",
+    "Length",
+    "Matches",
+    "Member",
+    "OfType",
+    "Present",
+    "Rule",
+    "SqlCondition",
+    "Unique",
+    "parse_rule",
 ]  # fmt: skip

@@ -1,15 +1,15 @@
-"""`unique`: no two rows have the same value."""
+"""The row rule `unique`: no two rows have the same value."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ir.rules.base import no_arguments
+from headrace.ir.rules.syntax import no_arguments
 
 
 @dataclass(frozen=True, slots=True)
 class Unique:
-    """The value is in no earlier row of the source."""
+    """No earlier row of the source has the value."""
 
 
 def unique(args: str | None) -> Unique:

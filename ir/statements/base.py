@@ -1,4 +1,4 @@
-"""What a judged statement is, and the names it may use."""
+"""A checked statement, and the names of tables that it may use."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from ir.problems import fault
+from headrace.ir.problems import fault
 
 LOADED_TABLE = "{table}"
-"""Stands in a statement for the table that is loaded: in a `postHook` of blue_green the one to be swapped in."""
+"""The placeholder for the loaded table: in a `postHook` of blue_green the table that will be swapped in."""
 
 ALLOWED = (
     "use SELECT, ANALYZE table, VACUUM table, CREATE INDEX name ON table or REFRESH MATERIALIZED VIEW, one of them; "
@@ -24,10 +24,10 @@ _ENGINE_SCHEMAS = {"headrace", "_headrace", "information_schema", "prefect"}
 
 @dataclass(frozen=True, slots=True)
 class AdminStatement:
-    """One statement. `tables` are those it names (`schema.table`, or LOADED_TABLE), `view` the materialized view it
-    refreshes; `render` gives the SQL to run when the table that is loaded is `schema.table`.
+    """A checked statement. `tables` are the tables it names (`schema.table`, or LOADED_TABLE), `view` the materialized
+    view it refreshes; `render` returns the SQL for a loaded table `schema.table`.
 
-    A `select` is meant for a read-only transaction and an empty search path. `alone`: not inside a transaction.
+    A `select` has to run in a read-only transaction with an empty search path. `alone`: outside a transaction.
     """
 
     kind: StatementKind
@@ -38,12 +38,12 @@ class AdminStatement:
 
 
 def quoted(qualified: str) -> str:
-    """`schema.table` as SQL. Both names are plain."""
+    """Quotes `schema.table`; both names are plain."""
     return ".".join(f'"{part}"' for part in qualified.split("."))
 
 
 def table_reference(schema: str | None, name: str) -> str:
-    """`schema.table` of a table that a statement names (folded already); raises for one that no tenant can own."""
+    """Returns `schema.table` of folded names. Raises a fault for a table that no tenant can own."""
     if schema is None and name == LOADED_TABLE:
         return LOADED_TABLE
     schema = schema or "public"
@@ -56,7 +56,7 @@ def table_reference(schema: str | None, name: str) -> str:
 
 
 def folded(name: str) -> str:
-    """A name as PostgreSQL takes it: without its quotes, or in lower case where it has none."""
+    """Returns a name as PostgreSQL reads it: without its quotes, or in lower case if it has none."""
     if name.startswith('"'):
         return name[1:-1]
     return "".join(letter.lower() if letter.isascii() else letter for letter in name)

@@ -1,12 +1,12 @@
-"""ANALYZE, VACUUM and REFRESH MATERIALIZED VIEW: few words and names, so each is one pattern."""
+"""ANALYZE, VACUUM and REFRESH MATERIALIZED VIEW, each parsed by one pattern."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
 
-from ir.problems import fault
-from ir.statements.base import ALLOWED, LOADED_TABLE, AdminStatement, folded, quoted, table_reference
+from headrace.ir.problems import fault
+from headrace.ir.statements.base import ALLOWED, LOADED_TABLE, AdminStatement, folded, quoted, table_reference
 
 _ID = r'(?:"[A-Za-z0-9_$]{1,63}"|[A-Za-z_][A-Za-z0-9_$]{0,62})'
 _TABLE = rf"(?:(?P<schema>{_ID})\s*\.\s*)?(?P<name>{_ID}|\{{table\}})"
@@ -33,8 +33,8 @@ def analyze(text: str) -> AdminStatement:
 
 
 def vacuum(text: str) -> AdminStatement:
-    """`VACUUM [(ANALYZE, FREEZE, SKIP_LOCKED)] table`. FULL is not among them: it keeps every reader out."""
-    match = _matched(_VACUUM, text, "VACUUM (ANALYZE, FREEZE) table; FULL would keep every reader out")
+    """`VACUUM [(ANALYZE, FREEZE, SKIP_LOCKED)] table`. FULL is not allowed, because it blocks readers."""
+    match = _matched(_VACUUM, text, "VACUUM (ANALYZE, FREEZE) table; FULL would block readers")
     table = _table(match)
     words = re.findall(r"\w+", match["options"] or match["words"] or "")
     options = " ({})".format(", ".join(word.upper() for word in words)) if words else ""
@@ -44,11 +44,11 @@ def vacuum(text: str) -> AdminStatement:
 
 
 def refresh(text: str) -> AdminStatement:
-    """`REFRESH MATERIALIZED VIEW [CONCURRENTLY] view`; whether concurrently is found out when it runs."""
+    """`REFRESH MATERIALIZED VIEW [CONCURRENTLY] view`; whether it is concurrent is decided when it runs."""
     match = _matched(_REFRESH, text, "REFRESH MATERIALIZED VIEW view")
     view = _table(match)
     if view == LOADED_TABLE:
-        raise fault("forbidden_table", "The table that is loaded is no materialized view", "name the view")
+        raise fault("forbidden_table", "The loaded table is not a materialized view", "name the view")
     return AdminStatement("refresh", frozenset(), lambda _: f"REFRESH MATERIALIZED VIEW {quoted(view)}", view=view)
 
 
@@ -58,7 +58,7 @@ MAINTENANCE: dict[str, Callable[[str], AdminStatement]] = {
     "VACUUM": vacuum,
     "REFRESH": refresh,
 }
-"""By their first word."""
+"""Parsers by the first word of the statement."""
 
 
 def _matched(pattern: re.Pattern[str], text: str, form: str) -> re.Match[str]:

@@ -1,4 +1,4 @@
-"""SELECT and CREATE INDEX: parsed, every piece held against a list of what is allowed, and written anew."""
+"""SELECT and CREATE INDEX: parsed, every node checked against a list, and written again."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import sqlglot
 from sqlglot import TokenType, exp
 from sqlglot.errors import SqlglotError
 
-from ir.problems import fault
-from ir.statements.base import ALLOWED, LOADED_TABLE, AdminStatement, folded, table_reference
-from ir.statements.functions import BEFORE_PAREN, FUNCTIONS, TYPES
+from headrace.ir.problems import fault
+from headrace.ir.statements.allowed import BEFORE_PAREN, FUNCTIONS, TYPES, check_bounds
+from headrace.ir.statements.base import ALLOWED, LOADED_TABLE, AdminStatement, folded, table_reference
 
 _DIALECT = "postgres"
 _MARK = "headrace_loaded_table"
-"""Stands for LOADED_TABLE while the statement is parsed."""
+"""Replaces LOADED_TABLE while the statement is parsed."""
 
 _QUERY: tuple[type[exp.Expr], ...] = (
     exp.Select, exp.SetOperation, exp.With, exp.CTE, exp.Subquery, exp.From, exp.Join, exp.Where, exp.Group, exp.Having,
@@ -34,16 +34,17 @@ _INDEX: tuple[type[exp.Expr], ...] = (exp.Create, exp.Index, exp.IndexParameters
 _NEVER = (exp.Command, exp.Operator, exp.Dot, exp.DML, exp.DDL, exp.Into, exp.Lock, exp.Parameter, exp.Placeholder)
 _METHODS = {"btree", "hash", "gin", "gist", "brin", "spgist"}
 
-# what cannot be read becomes a refusal below; sqlglot would also say it in the log
+# parser errors are raised as faults below; sqlglot would log them too
 logging.getLogger("sqlglot").setLevel(logging.ERROR)
 
 
 def query(text: str) -> AdminStatement:
-    """`SELECT …` or `WITH … SELECT …` on own tables, without functions that do anything."""
+    """`SELECT …` or `WITH … SELECT …` on own tables, without functions that have side effects."""
     tree = _parsed(text)
     if not isinstance(tree, exp.Query):
         raise fault("forbidden_statement", f"A hook cannot run {tree.key.upper()}", ALLOWED)
     _only(tree, (*_QUERY, *_EXPRESSION))
+    check_bounds(tree)
     return _statement("select", tree, alone=False)
 
 
@@ -55,6 +56,7 @@ def index_statement(text: str) -> AdminStatement:
         raise fault("forbidden_statement", f"A hook cannot run {what}", ALLOWED)
     known = {"this", "kind", "unique", "concurrently", "exists"}
     _only(tree, (*_INDEX, *_EXPRESSION))
+    check_bounds(tree)
     index, parameters = tree.this, tree.this.args.get("params")
     if not isinstance(index, exp.Index) or not isinstance(parameters, exp.IndexParameters) or not index.name:
         raise fault(
@@ -127,7 +129,7 @@ def _own_tables(tree: exp.Expr, named: set[str]) -> Iterator[str]:
         if not isinstance(table.this, exp.Identifier):
             continue
         if not table.db and table.name in named:
-            table_reference(None, table.name)  # a name that the system's own tables could have is refused too
+            table_reference(None, table.name)  # a CTE with the name of a system table is refused too
             continue
         if table.name == _MARK:
             if table.db:
@@ -156,8 +158,8 @@ def _renderer(tree: exp.Expr) -> Callable[[str], str]:
 
 
 def _check_calls(sql: str, listed: set[str]) -> None:
-    """Judges what will be sent, token by token: whatever stands before a parenthesis must be known to do no harm.
-    `listed` stand before a list of columns."""
+    """Checks the SQL to be sent token by token: every word before a parenthesis must be on a list of harmless ones.
+    `listed` are names before a list of columns."""
     tokens = sqlglot.tokenize(sql, read=_DIALECT)
     for before, token in pairwise(tokens):
         if token.token_type == TokenType.SEMICOLON:
@@ -178,7 +180,7 @@ def _word(token: Any) -> str | None:
 
 
 def _word_of(kind: exp.DataType) -> str:
-    """The first word of a type: `regclass` and its kin would tell what else there is in the database."""
+    """Returns the first word of a type: `regclass` and similar types would reveal other objects of the database."""
     return re.split(r"\W", kind.sql(dialect=_DIALECT).lower(), maxsplit=1)[0]
 
 

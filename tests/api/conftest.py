@@ -1,10 +1,12 @@
-"""The facade on a real catalog, with an orchestrator that lives in this process where Prefect is not what is tested."""
+"""The API on a real catalog, with an in-process orchestrator in tests that do not need Prefect."""
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -14,15 +16,16 @@ from fastapi.testclient import TestClient
 from pydantic import SecretStr
 from sqlalchemy import Engine, text
 
-from api.app import create_app
-from catalog.bootstrap import ensure_tenant, issue_key
-from catalog.credentials import generate_encryption_key
-from catalog.engine import make_engine, upgrade
-from catalog.keys import ROLES, Role
-from catalog.runs import RunStore
-from catalog.settings import Settings
-from connectors.base import SourceError
-from deployments.orchestrator import (
+from headrace.api.app import create_app
+from headrace.catalog.bootstrap import ensure_tenant, issue_key
+from headrace.catalog.engine import make_engine
+from headrace.catalog.runs.records import TERMINAL
+from headrace.catalog.runs.store import RunStore
+from headrace.catalog.security.api_keys import ROLES, Role
+from headrace.catalog.security.credentials import generate_encryption_key
+from headrace.catalog.settings import Settings
+from headrace.connectors.errors import SourceError
+from headrace.deployments.prefect.orchestrator import (
     OrchestratorAway,
     OrchestratorRefused,
     RegisteredPipeline,
@@ -30,8 +33,9 @@ from deployments.orchestrator import (
     StartedRun,
     UnknownDeployment,
 )
-from deployments.reconcile import Reconciler
-from deployments.stack.postgres import EmbeddedPostgres, ensure_database
+from headrace.deployments.stack.database.server import EmbeddedPostgres
+from headrace.deployments.sync.reconciler import Reconciler
+from tests.databases import Roles, in_public, new_copy
 
 PEPPER = "a pepper for tests"
 ENCRYPTION_KEY = generate_encryption_key()
@@ -52,10 +56,11 @@ IR: dict[str, Any] = {
 
 @dataclass
 class LocalOrchestrator:
-    """Keeps deployments and runs in memory with the rules of Prefect that the facade relies on."""
+    """Keeps deployments and runs in memory, with the behaviour of Prefect that the API relies on."""
 
     away: bool = False
     refuses: str = ""
+    has_worker: bool = True
     registrations: list[RegisteredPipeline] = field(default_factory=list)
     deployments: set[str] = field(default_factory=set)
     states: dict[str, RunState] = field(default_factory=dict)
@@ -64,7 +69,7 @@ class LocalOrchestrator:
     questions: int = 0
 
     def credentials(self, credentials: Mapping[str, Any], allowed: Sequence[str]) -> dict[str, Any]:
-        """This one has no blocks."""
+        """Has no blocks."""
         raise SourceError("block_not_found", "There is no such block.")
 
     def register(self, pipeline: RegisteredPipeline, *, first: bool = False) -> str:
@@ -103,7 +108,7 @@ class LocalOrchestrator:
         return self.keys[key]
 
     def put(self, deployment_id: str, **changes: Any) -> RunState:
-        """A run as Prefect would have it, started by whomever."""
+        """Adds a run as Prefect would have it, started elsewhere."""
         waiting = RunState(
             run_id=f"run_{uuid4().hex}",
             name="calm-otter",
@@ -125,18 +130,28 @@ class LocalOrchestrator:
         self.questions += 1
         return self.states.get(run_id)
 
-    def cancel(self, run_id: str) -> None:
+    def cancel(self, run_id: str) -> bool:
         self._reach()
+        if self.states[run_id].status in TERMINAL:
+            return self.states[run_id].failure_reason == "cancelled"
         changes = {"status": "failed", "state_name": "Cancelled", "failure_reason": "cancelled"}
         self.states[run_id] = replace(self.states[run_id], **changes)
+        return True
 
     def runs(self, deployment_id: str, limit: int = 20) -> list[RunState]:
         self._reach()
         of_deployment = [state for state in self.states.values() if state.deployment_id == deployment_id]
         return sorted(of_deployment, key=lambda state: state.created_at, reverse=True)[:limit]
 
+    def active_runs(self, deployment_id: str) -> list[RunState]:
+        return [run for run in self.runs(deployment_id, len(self.states)) if run.status not in TERMINAL]
+
     def healthy(self) -> bool:
         return not self.away
+
+    def served(self) -> bool:
+        self._reach()
+        return self.has_worker
 
     def _reach(self) -> None:
         if self.away:
@@ -145,7 +160,8 @@ class LocalOrchestrator:
 
 @dataclass
 class Facade:
-    """The application under test, a client per role of the tenant `default`, and one of another tenant."""
+    """The application under test, a client per role of the tenant `default`, and one of another tenant. With
+    `engine` tests do things behind its back, as the owner of the database."""
 
     app: FastAPI
     engine: Engine
@@ -167,7 +183,7 @@ class Facade:
 
     @property
     def reconciler(self) -> Reconciler:
-        """What its background thread would do, when a test asks for it."""
+        """Does a step of the background thread."""
         return Reconciler(self.engine, self.orchestrator)
 
     def references(self, pipeline_id: str, ir: dict[str, Any]) -> dict[str, Any]:
@@ -196,11 +212,15 @@ def error_of(response: Any, status: int) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
-def facade_url(postgres_server: EmbeddedPostgres) -> str:
-    """A migrated database that the tests of this folder share."""
-    ensure_database(postgres_server.url("postgres"), "headrace_api")
-    upgrade(postgres_server.url("headrace_api"))
-    return postgres_server.url("headrace_api")
+def facade_roles(postgres_server: EmbeddedPostgres) -> Roles:
+    """A migrated database that the tests of this folder share: each conftest that imports this has one of its own."""
+    return new_copy(postgres_server, f"headrace_api_{uuid4().hex[:8]}", migrated=True)
+
+
+@pytest.fixture(scope="session")
+def facade_url(facade_roles: Roles) -> str:
+    """The URL with which the API connects to it."""
+    return facade_roles.api
 
 
 def settings_for(database_url: str, **changes: Any) -> Settings:
@@ -208,13 +228,15 @@ def settings_for(database_url: str, **changes: Any) -> Settings:
         "database_url": database_url,
         "key_pepper": SecretStr(PEPPER),
         "encryption_keys": SecretStr(ENCRYPTION_KEY),
+        "audit_witness": Path(tempfile.mkdtemp(prefix="headrace-witness-")) / "audit-heads.json",
+        "unauthenticated_limit": 0,  # tests send hundreds of refused requests from one address
     }
     return Settings(**facts | changes)
 
 
 @pytest.fixture(scope="session")
-def running_facade(facade_url: str) -> Iterator[Facade]:
-    engine = make_engine(facade_url)
+def running_facade(facade_url: str, facade_roles: Roles) -> Iterator[Facade]:
+    engine, behind = make_engine(facade_url), make_engine(in_public(facade_roles.owner))
     app = create_app(settings_for(facade_url), orchestrator=LocalOrchestrator(), engine=engine)
 
     def client(tenant: str, role: Role) -> TestClient:
@@ -225,13 +247,14 @@ def running_facade(facade_url: str) -> Iterator[Facade]:
     admin, editor, viewer = (client("default", role) for role in ROLES)
     foreign = client("other", "admin")
     anonymous = TestClient(app, raise_server_exceptions=False)
-    yield Facade(app, engine, LocalOrchestrator(), RunStore(engine), admin, editor, viewer, foreign, anonymous)
+    yield Facade(app, behind, LocalOrchestrator(), RunStore(engine), admin, editor, viewer, foreign, anonymous)
     engine.dispose()
+    behind.dispose()
 
 
 @pytest.fixture
 def facade(running_facade: Facade) -> Facade:
-    """The facade with nothing in its catalog but tenants and keys, and a new orchestrator."""
+    """The API with only tenants and keys in its catalog, and a new orchestrator."""
     with running_facade.engine.begin() as connection:
         tables = connection.scalars(text("SELECT table_name FROM headrace.schemas")).all()
         for statement in (

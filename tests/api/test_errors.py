@@ -1,4 +1,4 @@
-"""Every failure comes in one envelope, and none says more than it should."""
+"""Every error has the same envelope, and none discloses internals."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import pytest
 from fastapi.testclient import TestClient
 
-from api.app import BASE_PATH, create_app
+from headrace.api.app import BASE_PATH, create_app
 from tests.api.conftest import CONNECTOR, Facade, LocalOrchestrator, error_of, settings_for
 
 pytestmark = pytest.mark.postgres
@@ -109,11 +109,14 @@ def test_a_database_that_is_away_is_503_and_readyz_says_which() -> None:
     assert client.get("/healthz").json() == {"status": "ok"}
 
 
-def test_readyz_names_prefect_and_a_database_that_is_not_migrated(facade: Facade, database_url: str) -> None:
-    assert facade.anonymous.get("/readyz").json() == {"status": "ready", "database": "ok", "prefect": "ok"}
+def test_readyz_names_prefect_and_a_database_that_is_not_migrated(facade: Facade, superuser_url: str) -> None:
+    ready = {"status": "ready", "database": "ok", "prefect": "ok"}
+    assert facade.anonymous.get("/readyz").json() == ready | {"worker": "ok"}
+    facade.orchestrator.has_worker = False  # runs wait, and the API works
+    assert facade.anonymous.get("/readyz").json() == ready | {"worker": "away"}
     facade.orchestrator.away = True
     assert [detail["path"] for detail in error_of(facade.anonymous.get("/readyz"), 503)["details"]] == ["prefect"]
-    empty = create_app(settings_for(database_url), orchestrator=LocalOrchestrator())
+    empty = create_app(settings_for(superuser_url), orchestrator=LocalOrchestrator())
     assert error_of(TestClient(empty).get("/readyz"), 503)["details"][0]["code"] == "not_migrated"
 
 

@@ -1,14 +1,14 @@
-"""Connectors, schemas and pipelines: shapes field for field, pages, conflicts."""
+"""Connectors, schemas and pipelines: fields of responses, pagination, conflicts."""
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import pytest
 
-from api.app import BASE_PATH
+from headrace.api.app import BASE_PATH
 from tests.api.conftest import CONNECTOR, IR, SCHEMA, Facade, created, error_of
+from tests.api.legacy_pipeline import LEGACY, TIMESTAMP
 
 pytestmark = pytest.mark.postgres
 
@@ -20,19 +20,6 @@ ITEM = [
 SCHEMA_ITEM = {
     *("id", "tenantId", "name", "displayName", "description", "tableName", "entityType", "schemaType", "status"),
     *("linkedSchemaId", "joinMapping", "summaryColumns", "autoEnrich", "fields", "createdAt", "updatedAt"),
-}
-TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
-
-LEGACY: dict[str, Any] = {
-    "name": "Customer Import",
-    "schedule": "0 2 * * *",
-    "executionConfig": {"batchSize": 5000, "parallelism": 4},
-    "nodes": [
-        {"id": "n1", "nodeType": "source", "label": "Snowflake Source", "config": {}},
-        {"id": "n2", "nodeType": "transform", "label": "Rename Fields", "config": {"type": "rename_field"}},
-        {"id": "n3", "nodeType": "target", "label": "Customer Table", "config": {}, "position": {"x": 1, "y": 2.5}},
-    ],
-    "edges": [{"source": "n1", "target": "n2"}, {"source": "n2", "target": "n3", "id": "e2"}],
 }
 
 
@@ -99,6 +86,7 @@ class TestPipelines:
             ({"schemaId": ""}, "schemaId"),
             ({"schedule": "every day"}, "schedule"),
             ({"executionConfig": {"parallelism": 0}}, "executionConfig.parallelism"),
+            ({"executionConfig": {"parallelism": True}}, "executionConfig.parallelism"),
             ({"irVersion": "2.0"}, "irVersion"),
             ({"irVersion": "1.0"}, "body"),
             ({"ir": IR}, "body"),

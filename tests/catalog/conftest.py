@@ -8,10 +8,11 @@ import pytest
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from catalog.bootstrap import ensure_tenant
-from catalog.engine import make_engine, upgrade
-from catalog.models import Connector, Pipeline, new_id
-from catalog.repositories import TenantCatalog
+from headrace.catalog.bootstrap import ensure_tenant
+from headrace.catalog.engine import make_engine
+from headrace.catalog.models import Connector, Pipeline, new_id
+from headrace.catalog.repositories import TenantCatalog
+from tests.databases import Roles, in_public
 
 IR = {
     "kind": "pipeline",
@@ -26,9 +27,8 @@ IR = {
 
 
 @pytest.fixture
-def engine(database_url: str) -> Iterator[Engine]:
-    upgrade(database_url)
-    engine = make_engine(database_url)
+def engine(migrated: Roles) -> Iterator[Engine]:
+    engine = make_engine(in_public(migrated.api))
     ensure_tenant(engine, "default")
     ensure_tenant(engine, "other")
     yield engine

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 from sqlalchemy import text
 
-from catalog.engine import make_engine
+from headrace.catalog.engine import make_engine
 
 pytestmark = pytest.mark.postgres
 

@@ -10,22 +10,22 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Engine, text
 
-from catalog.engine import SCHEMA, current, downgrade, head, make_engine, revisions, upgrade
-from catalog.models import Base
+from headrace.catalog.engine import SCHEMA, current, downgrade, head, make_engine, revisions, upgrade
+from headrace.catalog.models import Base
 
 pytestmark = pytest.mark.postgres
 
 
-def test_a_fresh_database_stands_at_no_migration_and_then_at_the_newest(database_url: str) -> None:
-    assert current(database_url) is None
-    upgrade(database_url)
-    assert current(database_url) == head() is not None
+def test_a_fresh_database_stands_at_no_migration_and_then_at_the_newest(owner_url: str) -> None:
+    assert current(owner_url) is None
+    upgrade(owner_url)
+    assert current(owner_url) == head() is not None
 
 
-def test_several_processes_may_upgrade_at_once(database_url: str) -> None:
+def test_several_processes_may_upgrade_at_once(owner_url: str) -> None:
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(upgrade, [database_url] * 4))
-    assert current(database_url) == head()
+        list(pool.map(upgrade, [owner_url] * 4))
+    assert current(owner_url) == head()
 
 
 def test_models_and_migrations_describe_the_same_tables(engine: Engine) -> None:
@@ -44,35 +44,35 @@ def test_the_catalog_leaves_public_to_the_user(engine: Engine) -> None:
     assert tables == []
 
 
-def test_an_upgrade_that_is_not_needed_changes_nothing(engine: Engine, database_url: str) -> None:
-    upgrade(database_url)
-    with make_engine(database_url).connect() as connection:
+def test_an_upgrade_that_is_not_needed_changes_nothing(engine: Engine, owner_url: str) -> None:
+    upgrade(owner_url)
+    with make_engine(owner_url).connect() as connection:
         assert connection.execute(text("SELECT count(*) FROM headrace.tenants")).scalar() == 2
 
 
-def test_every_migration_goes_back_and_forth_and_leaves_what_was_there(database_url: str) -> None:
+def test_every_migration_goes_back_and_forth_and_leaves_what_was_there(owner_url: str) -> None:
     newest_first = revisions()
     assert newest_first[0] == head()
     shapes: dict[str, list[str]] = {}
     for revision in reversed(newest_first):
-        upgrade(database_url, revision)
-        shapes[revision] = shape(database_url)
-    with make_engine(database_url).begin() as connection:  # rows, too, must not be in the way
+        upgrade(owner_url, revision)
+        shapes[revision] = shape(owner_url)
+    with make_engine(owner_url).begin() as connection:  # rows, too, must not be in the way
         for statement in _ROWS:
             connection.execute(text(statement))
     for newer, older in pairwise(newest_first):
-        downgrade(database_url, older)
-        assert (current(database_url), shape(database_url)) == (older, shapes[older])
-        upgrade(database_url, newer)
-        assert (current(database_url), shape(database_url)) == (newer, shapes[newer])
-        downgrade(database_url, older)
-    with make_engine(database_url).connect() as connection:
+        downgrade(owner_url, older)
+        assert (current(owner_url), shape(owner_url)) == (older, shapes[older])
+        upgrade(owner_url, newer)
+        assert (current(owner_url), shape(owner_url)) == (newer, shapes[newer])
+        downgrade(owner_url, older)
+    with make_engine(owner_url).connect() as connection:
         assert connection.execute(text("SELECT name FROM headrace.pipelines")).scalars().all() == ["orders"]
-    downgrade(database_url, "base")
-    assert current(database_url) is None
-    assert shape(database_url) == []
-    upgrade(database_url)
-    assert shape(database_url) == shapes[newest_first[0]]
+    downgrade(owner_url, "base")
+    assert current(owner_url) is None
+    assert shape(owner_url) == []
+    upgrade(owner_url)
+    assert shape(owner_url) == shapes[newest_first[0]]
 
 
 def shape(url: str) -> list[str]:

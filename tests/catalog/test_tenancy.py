@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy.orm import Session
 
-import catalog
-from catalog.errors import Conflict
-from catalog.repositories import TenantCatalog
+from headrace import catalog
+from headrace.catalog.errors import Conflict
+from headrace.catalog.repositories import TenantCatalog
 from tests.catalog.conftest import add_connector, add_pipeline
 
 pytestmark = pytest.mark.postgres

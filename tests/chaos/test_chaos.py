@@ -7,7 +7,7 @@ import pytest
 from tests.chaos.campaign import Campaign
 from tests.chaos.world import open_world
 
-pytestmark = pytest.mark.stack
+pytestmark = [pytest.mark.stack, pytest.mark.slow]
 
 
 @pytest.mark.timeout(600)

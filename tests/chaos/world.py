@@ -16,11 +16,11 @@ from pathlib import Path
 import psutil
 import psycopg
 
-from deployments.stack.environment import base_environment
-from deployments.stack.ports import choose_port
-from deployments.stack.postgres import KILLABLE, EmbeddedPostgres, ensure_database
-from deployments.stack.process import die_with_parent
-from deployments.stack.state import StackState
+from headrace.deployments.stack.database.server import KILLABLE, EmbeddedPostgres, ensure_database
+from headrace.deployments.stack.environment import base_environment
+from headrace.deployments.stack.ports import choose_port
+from headrace.deployments.stack.process import die_with_parent
+from headrace.deployments.stack.state import StackState
 from tests.conftest import HEADRACE, RunningStack
 from tests.fault_proxy import FaultProxy
 
@@ -92,7 +92,8 @@ class World:
             if self._supervisor.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError((self.folder / "up.log").read_text())
             time.sleep(0.1)
-        self.stack = RunningStack(data, **{name: getattr(state, name) for name in StackState.__dataclass_fields__})
+        known = {name: getattr(state, name) for name in StackState.__dataclass_fields__}
+        self.stack = RunningStack(data, **known, prefect=state.prefect_api.client(30))
 
     def stop(self) -> None:
         """Ends all that was started."""
@@ -110,7 +111,9 @@ class World:
     def kill_run(self) -> bool:
         """SIGKILL for the processes of runs; False when there is none."""
         victims = [
-            child for process in self._parts("deployments.worker.zygote") for child in process.children(recursive=True)
+            child
+            for process in self._parts("headrace.deployments.worker.fork_server")
+            for child in process.children(recursive=True)
         ]
         for victim in victims:
             with suppress(psutil.NoSuchProcess):
@@ -119,7 +122,7 @@ class World:
 
     def kill_worker(self) -> bool:
         """SIGKILL for the worker; its supervisor starts another."""
-        victims = self._parts("deployments.worker --pool")
+        victims = self._parts("headrace.deployments.worker --pool")
         for victim in victims:
             victim.kill()
         return bool(victims)

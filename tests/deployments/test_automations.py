@@ -1,4 +1,4 @@
-"""The automations we ship, created as the docs say: a webhook is called, and one pipeline follows another."""
+"""The shipped automations, created as documented: one calls a webhook, one starts a pipeline after another."""
 
 from __future__ import annotations
 
@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import httpx
 import pytest
 import yaml
 
-from deployments.stack.environment import base_environment
+from headrace.deployments.stack.environment import base_environment
 from tests.conftest import RunningStack
 from tests.rest import Api, eventually
 
@@ -54,7 +53,7 @@ def created(stack: RunningStack, tmp_path: Path) -> Iterator[Any]:
     """Creates an automation from a file of ours with Prefect's command line; deleted afterwards."""
     names: list[str] = []
     environment = base_environment() | {
-        "PREFECT_API_URL": stack.prefect_api_url,
+        **stack.prefect_api.environment,
         "PREFECT_HOME": str(stack.data_dir / "cli"),
     }
 
@@ -77,17 +76,15 @@ def created(stack: RunningStack, tmp_path: Path) -> Iterator[Any]:
 
     yield create
     for name in names:
-        found = httpx.post(
-            f"{stack.prefect_api_url}/automations/filter", json={"automations": {"name": {"any_": [name]}}}, timeout=30
-        )
+        found = stack.prefect.post("/automations/filter", json={"automations": {"name": {"any_": [name]}}}, timeout=30)
         for each in found.json():
-            httpx.delete(f"{stack.prefect_api_url}/automations/{each['id']}", timeout=30)
+            stack.prefect.delete(f"/automations/{each['id']}", timeout=30)
 
 
 def webhook_block(stack: RunningStack, url: str) -> str:
     """The id of a Webhook block, made as docs/prefect.md shows."""
     code = f"from prefect.blocks.webhook import Webhook; print(Webhook(url={url!r}).save('alerts-{uuid4().hex[:6]}'))"
-    environment = base_environment() | {"PREFECT_API_URL": stack.prefect_api_url}
+    environment = base_environment() | stack.prefect_api.environment
     environment["PREFECT_HOME"] = str(stack.data_dir / "cli")
     done = subprocess.run(
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120, check=True

@@ -1,4 +1,4 @@
-"""The demo: real data over REST, every count checked, again and again."""
+"""The demo: real data over REST, with all counts checked, repeatedly."""
 
 from __future__ import annotations
 
@@ -10,12 +10,10 @@ from typing import Any
 import psycopg
 import pytest
 
-from deployments.demo.documents import pipeline_ir
-from deployments.demo.expected import Expected, expected_counts
-from deployments.demo.source import write_flights
-from deployments.demo.verify import Check, TableSums, checks
-from deployments.stack.environment import base_environment
-from ir import parse_ir
+from headrace.deployments.demo.documents import pipeline_ir, write_flights
+from headrace.deployments.demo.verify import Check, Expected, TableSums, checks, expected_counts
+from headrace.deployments.stack.environment import base_environment
+from headrace.ir import parse_ir
 
 EXPECTED = Expected(rows_in=10, rows_out=7, failed=2, skipped=1, distance=700)
 TOTALS = {"rowsIn": 10, "rowsOut": 7, "failedRows": 2, "skippedRows": 1}
@@ -80,7 +78,7 @@ def test_the_source_is_written_once_and_mended_when_cut_short(tmp_path: Path) ->
 def test_it_runs_again_and_again_on_one_stack(stack: Any) -> None:
     for turn in ("created", "is there already"):
         done = subprocess.run(
-            [sys.executable, "-P", "-m", "deployments.cli", "demo", "--data-dir", str(stack.data_dir)],
+            [sys.executable, "-P", "-m", "headrace.deployments.cli.app", "demo", "--data-dir", str(stack.data_dir)],
             env=base_environment(),
             capture_output=True,
             text=True,
@@ -95,6 +93,6 @@ def test_it_runs_again_and_again_on_one_stack(stack: Any) -> None:
         assert "rows/s" in done.stdout
     with psycopg.connect(stack.database_url) as connection:
         rows = connection.execute(
-            "SELECT count(*), count(DISTINCT _headrace_load_id) > 1 FROM ds_nyc_flights"
+            "SELECT count(*), count(DISTINCT _headrace_load_id) > 1 FROM public.ds_nyc_flights"
         ).fetchone()
     assert rows == (2 * 325_773, True)

@@ -11,11 +11,11 @@ import pytest
 from docs.generate.pages import DOCS, pages
 from docs.generate.reference import HOOK_TESTS
 from docs.generate.registered import EXAMPLE_TEST, ROOT, Registered, registered
-from flows.document_schema import published_schema
-from ir.hooks import HOOKS
+from headrace.flows.validation.document_schema import published_schema
+from headrace.ir.hooks import HOOKS
 
 
-@pytest.mark.parametrize("name", ["reference.md", "pipeline-ir.schema.json", "files.schema.json"])
+@pytest.mark.parametrize("name", ["reference.md", "pipeline-ir.schema.json", "files.schema.json", "connectors.md"])
 def test_a_page_is_current(name: str) -> None:
     assert (DOCS / name).read_text(encoding="utf-8") == pages()[name], "run `make docs`"
 

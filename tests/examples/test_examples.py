@@ -1,13 +1,17 @@
 """Every folder of `examples/` does what it says: its pipeline loads its files into a real table.
 
-A folder holds `pipeline.json` and `input.csv` (`input.2.csv`, … are loaded after it, each in a run of its own), and
+A folder holds `pipeline.json` and `input.csv` (`input.2.csv`, … are loaded after it, each in a run of its own; in
+`formats/` it is a file of that format), and
 `expected.csv`: what the table `public.ds_result` holds in the end; `expected.<table>.csv` says it of another.
 `schema.sql` makes the tables; without it `ds_result` has the columns of `expected.csv`, as text.
-`expected_errors.csv` are the errors of the last run, as the API gives them; without it there are none.
+`connector.json` is the connector where it is not the files folder: the files are put into an emulator of its kind,
+which is read in its stead; in a database `input.sql` is executed. `expected_errors.csv` are the errors of the last run,
+as the API gives them; without it there are none.
 """
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import json
 import shutil
@@ -17,17 +21,27 @@ from typing import Any
 
 import psycopg
 import pytest
+from jsonschema import Draft202012Validator
 from psycopg import sql
 
-from catalog.run_records import ConnectorRecord, RunPipeline
-from deployments.stack.postgres import EmbeddedPostgres, ensure_database
-from flows.check import check_types
-from flows.resume import Continuation
-from flows.runtime.execute import Execution, run_in_threads
-from flows.runtime.job import Job
-from flows.runtime.prepare import prepare
-from ir import parse_ir
-from tests.flows.runtime.test_execute import Notebook
+from headrace.catalog.runs.records import ConnectorRecord, RunPipeline
+from headrace.connectors.specs import CONNECTOR_TYPES
+from headrace.deployments.stack.database.server import EmbeddedPostgres, ensure_database
+from headrace.flows.resume.continuation import Continuation
+from headrace.flows.runtime.execute import Execution, run_in_threads
+from headrace.flows.runtime.input.file_arrival import arrive
+from headrace.flows.runtime.job import Job
+from headrace.flows.runtime.prepare import prepare
+from headrace.flows.validation.check import check_types
+from headrace.ir import parse_ir
+from tests.connectors.snowflake.double import CREDENTIALS, Double
+from tests.connectors.sql.mysql.market import certificates, mariadb, market
+from tests.connectors.sql.postgresql.shop import server, shop
+from tests.connectors.stores.conftest import made
+from tests.connectors.stores.places import LOOPBACK
+from tests.flows.runtime.shop import Notebook
+
+__all__ = ["certificates", "mariadb", "market", "server", "shop"]
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 FOLDERS = sorted(path.parent for path in EXAMPLES.glob("*/*/pipeline.json"))
@@ -56,23 +70,28 @@ def database_url(database: str) -> str:
 
 @pytest.mark.postgres
 @pytest.mark.parametrize("folder", FOLDERS, ids=ids)
-def test_an_example_gives_what_it_promises(folder: Path, database_url: str, tmp_path: Path) -> None:
+def test_an_example_gives_what_it_promises(
+    folder: Path, database_url: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     expected = (folder / "expected.csv").read_text()
     columns = next(csv.reader(StringIO(expected)))
     with psycopg.connect(database_url) as connection:
         connection.execute(_tables(folder, columns))
-    journal = Notebook()
+    recorder = Notebook()
     for number, path in enumerate(_inputs(folder), 1):
-        shutil.copy(path, tmp_path / "input.csv")
-        journal = Notebook()
-        run_in_threads(Execution(prepare(_job(folder, f"run_{number}", database_url, tmp_path)), journal))
+        connector = _connector(folder, path, tmp_path, request)
+        recorder = Notebook()
+        arrival = asyncio.run(arrive(_job(folder, f"run_{number}", database_url, tmp_path, connector), recorder))
+        execution = Execution(prepare(arrival.job), recorder)
+        run_in_threads(execution)
+        arrival.completed(execution.prepared.sources)
     assert _table(database_url, "ds_result", columns) == expected
     for beside in folder.glob("expected.*.csv"):
         table = beside.name.removeprefix("expected.").removesuffix(".csv")
         promised = beside.read_text()
         assert _table(database_url, table, next(csv.reader(StringIO(promised)))) == promised
     errors = folder / "expected_errors.csv"
-    assert _errors(journal) == (errors.read_text() if errors.exists() else "Row,Column,Value,Error\n")
+    assert _errors(recorder) == (errors.read_text() if errors.exists() else "Row,Column,Value,Error\n")
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=ids)
@@ -85,7 +104,12 @@ def test_an_example_is_a_sound_document_and_is_listed(folder: Path) -> None:
 
 
 def _inputs(folder: Path) -> list[Path]:
-    return sorted(folder.glob("input*.csv"), key=lambda path: (len(path.name), path.name))
+    return sorted(folder.glob("input*"), key=lambda path: (len(path.name), path.name))
+
+
+def _named(path: Path) -> str:
+    """`input.csv` for `input.2.csv`, `input.jsonl.gz` for itself."""
+    return "input" + "".join(suffix for suffix in path.suffixes if not suffix[1:].isdigit())
 
 
 def _tables(folder: Path, columns: list[str]) -> Any:
@@ -96,14 +120,49 @@ def _tables(folder: Path, columns: list[str]) -> Any:
     return sql.SQL("CREATE TABLE public.ds_result ({})").format(fields)
 
 
-def _job(folder: Path, run_id: str, database_url: str, files_root: Path) -> Job:
+def _connector(folder: Path, file: Path, files_root: Path, request: pytest.FixtureRequest) -> ConnectorRecord:
+    """What the example reads through, with the file there."""
+    if not (folder / "connector.json").exists():
+        shutil.copy(file, files_root / _named(file))
+        return ConnectorRecord("conn_1", "local_fs", {}, {"salt": "a salt of the example"})
+    if file.suffix == ".sql":  # a database in which it is executed
+        kind = json.loads((folder / "connector.json").read_text())["type"]
+        if kind == "snowflake":
+            return _snowflake(file, request)
+        shop = request.getfixturevalue({"postgresql": "shop", "mysql": "market"}[kind])
+        shop.make(*(each for each in file.read_text().split(";\n") if each.strip()))
+        return ConnectorRecord("conn_1", kind, shop.config, shop.credentials)
+    there = made(folder.name, request)
+    there.add("input.csv", file.read_bytes())
+    return ConnectorRecord("conn_1", there.type, there.config, there.credentials)
+
+
+def _snowflake(file: Path, request: pytest.FixtureRequest) -> ConnectorRecord:
+    """The double of an account, after its owner has run the statements of the file."""
+    account: Double = request.getfixturevalue("snowflake_double")
+    if file.name == "input.sql":
+        account.clear()
+    account.make(*filter(None, map(str.strip, file.read_text().split(";\n"))))
+    return ConnectorRecord("conn_1", "snowflake", account.config, CREDENTIALS)
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*/*/connector.json")), ids=lambda path: path.parent.name)
+def test_an_examples_connector_has_what_its_type_needs(path: Path) -> None:
+    given = json.loads(path.read_text())
+    known = CONNECTOR_TYPES[given["type"]]
+    assert known.problems(given["config"]) == []
+    assert given["authMethod"] in known.auth_methods
+    assert Draft202012Validator(known.auth_schema).is_valid(given["authConfig"])
+
+
+def _job(folder: Path, run_id: str, database_url: str, files_root: Path, connector: ConnectorRecord) -> Job:
     with psycopg.connect(database_url) as connection:
         found = connection.execute("SELECT 'public.' || tablename FROM pg_tables WHERE tablename LIKE 'ds\\_%'")
         tables = frozenset(name for (name,) in found)
     ir = json.loads((folder / "pipeline.json").read_text())
-    connector = ConnectorRecord("conn_1", "local_fs", {}, {"salt": "a salt of the example"})
     pipeline = RunPipeline("pipe_1", "default", folder.name, ir, 1, connector, {}, tables)
-    return Job(run_id, pipeline, database_url, files_root, Continuation(root_run_id=run_id))
+    continues = Continuation(root_run_id=run_id)
+    return Job(run_id, pipeline, database_url, files_root, continues, networks=LOOPBACK)
 
 
 def _table(database_url: str, table: str, columns: list[str]) -> str:
@@ -119,9 +178,9 @@ def _table(database_url: str, table: str, columns: list[str]) -> str:
             return b"".join(bytes(part) for part in copy).decode()
 
 
-def _errors(journal: Notebook) -> str:
+def _errors(recorder: Notebook) -> str:
     text = StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["Row", "Column", "Value", "Error"])
-    writer.writerows(cell[1:] for cell in sorted(journal.errors, key=lambda cell: (cell[1], cell[2] or "", cell[4])))
+    writer.writerows(cell[1:] for cell in sorted(recorder.errors, key=lambda cell: (cell[1], cell[2] or "", cell[4])))
     return text.getvalue()

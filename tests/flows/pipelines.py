@@ -6,10 +6,10 @@ from typing import Any
 
 import polars as pl
 
-from connectors.base import ROW, Discovery, Partition
-from flows.compile import LogicalPlan, PhysicalPlan, TargetColumn, logical_plan, physical_plan
-from ir import parse_ir
-from ir.schema import Field, Schema
+from headrace.connectors.source import ROW, Discovery, Partition
+from headrace.flows.compile import LogicalPlan, PhysicalPlan, TargetColumn, logical_plan, physical_plan
+from headrace.ir import parse_ir
+from headrace.ir.schema import Field, Schema
 
 SCHEMA: Schema = (
     Field("id", "bigint"),

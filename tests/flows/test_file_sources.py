@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from tests.conftest import RunningStack
@@ -129,9 +128,9 @@ def test_a_run_killed_halfway_keeps_its_file_for_its_retry(make: Make) -> None:
     api = make({}, execution={"parallelism": 2, "batchSize": 20})
     put(api, "a.csv", "amount,note\n" + "".join(f"{number},a note of some length\n" for number in range(rows)))
     run_id = api.start()
-    url = f"{api.stack.prefect_api_url}/flow_runs/{run_id.removeprefix('run_')}"
+    url = f"/flow_runs/{run_id.removeprefix('run_')}"
     # The worker tells its process some time after it began.
-    process: str = eventually(lambda: httpx.get(url, timeout=30).json()["infrastructure_pid"])
+    process: str = eventually(lambda: api.stack.prefect.get(url).json()["infrastructure_pid"])
     eventually(lambda: api.progress(run_id)["processedRows"] > 2_000 or None)
     os.kill(int(process.rpartition(":")[2]), signal.SIGKILL)
     assert api.finished(run_id)["status"] == "failed"

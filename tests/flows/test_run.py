@@ -7,7 +7,6 @@ import signal
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import httpx
 import psycopg
 import pytest
 
@@ -35,9 +34,7 @@ def make(stack: RunningStack) -> Iterator[Make]:
 
 def flow_run(api: Api, run_id: str) -> dict[str, Any]:
     """The run as Prefect has it."""
-    found: dict[str, Any] = httpx.get(
-        f"{api.stack.prefect_api_url}/flow_runs/{run_id.removeprefix('run_')}", timeout=30
-    ).json()
+    found: dict[str, Any] = api.stack.prefect.get(f"/flow_runs/{run_id.removeprefix('run_')}", timeout=30).json()
     return found
 
 
@@ -64,7 +61,7 @@ EXPECTS_INTEGER = {"type": "expression", "field": "amount", "expression": "cast(
         (None, {}, "does not exist"),
         ("", {}, "empty"),
         (b"amount,note\n" + b"1,\xff\xfe\n" * 50, {}, "encoding"),
-        ('amount,note\n1,a\n2,"b\n3,c\n', {}, "quote"),
+        ('amount,"note\n1,a\n2,b\n3,c\n', {}, "quote"),
         ("amount,remark\n1,a\n", {}, "Column 'note' is not in"),
         ("amount,note\n1,a\n", {"nodes": transform({"type": "drop", "fields": ["noet"]}), "fields": None}, "'noet'"),
         (
@@ -155,14 +152,14 @@ def test_the_flow_deployment_and_tasks_bear_the_names_of_pipeline_and_nodes(make
     api = make("amount,note\n1,a\n", nodes=transform({"type": "cast", "field": "amount", "to": "bigint"}))
     run_id = api.start()
     assert api.finished(run_id)["status"] == "completed"
-    prefect = api.stack.prefect_api_url
-    deployment = httpx.get(f"{prefect}/deployments/{api.deployment()}", timeout=30).json()
+    prefect = api.stack.prefect
+    deployment = prefect.get(f"/deployments/{api.deployment()}").json()
     assert deployment["name"] == api.name
-    assert api.name in httpx.get(f"{prefect}/flows/{deployment['flow_id']}", timeout=30).json()["name"]
+    assert api.name in prefect.get(f"/flows/{deployment['flow_id']}").json()["name"]
 
     def task_names() -> list[str]:
         wanted = {"flow_runs": {"id": {"any_": [run_id.removeprefix("run_")]}}}
-        return [task["name"] for task in httpx.post(f"{prefect}/task_runs/filter", json=wanted, timeout=30).json()]
+        return [task["name"] for task in prefect.post("/task_runs/filter", json=wanted).json()]
 
     # Prefect learns of a task from events, and of its name from one of the later ones.
     assert eventually(lambda: task_names() == ["src → clean → tgt [1/1]"] or None)
@@ -189,14 +186,14 @@ def test_a_run_killed_halfway_is_continued_by_prefects_retry_and_loses_and_doubl
     assert loaded == ledger
 
     again = {"state": {"type": "SCHEDULED", "name": "AwaitingRetry"}, "force": True}
-    url = f"{api.stack.prefect_api_url}/flow_runs/{run_id.removeprefix('run_')}/set_state"
-    assert httpx.post(url, json=again, timeout=30).is_success
+    url = f"/flow_runs/{run_id.removeprefix('run_')}/set_state"
+    assert api.stack.prefect.post(url, json=again).is_success
     progress = eventually(lambda: p if (p := api.progress(run_id))["status"].startswith("completed") else None)
     assert (progress["rowsIn"], progress["rowsOut"], progress["failedRows"]) == (rows, rows, 0)
     assert api.rows("SELECT count(*), count(DISTINCT amount), sum(amount) FROM {table}") == [
         (rows, rows, rows * (rows - 1) // 2)
     ]
-    assert any("continuing behind" in line["message"] for line in progress["log"])
+    assert any("continues after" in line["message"] for line in progress["log"])
 
 
 def _exists(api: Api, table: str) -> bool | None:
@@ -206,3 +203,17 @@ def _exists(api: Api, table: str) -> bool | None:
 def _process_of(api: Api, run_id: str) -> int:
     """The process that executes a run, once the worker has told Prefect, which is some time after it began."""
     return int(eventually(lambda: flow_run(api, run_id)["infrastructure_pid"]).rpartition(":")[2])
+
+
+def test_a_source_that_has_other_columns_than_in_the_last_run_is_told(make: Make) -> None:
+    api = make("amount,note\n1,a\n", fields=None)
+    first = api.start()
+    assert api.finished(first)["status"] == "completed"
+    api.file.write_text("amount,note,discount\n2.5,b,3\n")
+    progress = api.run()
+    changes = "amount is double, was integer, discount (integer) is new"
+    told = f"The source 'src' has other columns than in {first}: {changes}"
+    assert told in [line["message"] for line in progress["log"]]
+    [source] = api.get(f"/pipelines/{api.pipeline}/sources").json()["data"]
+    assert [each["name"] for each in source["columns"]] == ["amount", "note", "discount"]
+    assert (source["foundBy"], source["lastRunId"]) == (api.runs()[0]["id"], api.runs()[0]["id"])

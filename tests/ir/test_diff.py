@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ir.diff import ir_diff
+from headrace.ir.diff import ir_diff
 
 BEFORE: dict[str, Any] = {
     "kind": "pipeline",
@@ -97,7 +97,7 @@ def test_long_lists_are_compared_in_one_go(monkeypatch: pytest.MonkeyPatch) -> N
         return dumps(value, **options)
 
     before, after = ({"nodes": [{"id": "x", "ops": [{"type": f"{n}{side}"} for n in range(1_000)]}]} for side in "ab")
-    monkeypatch.setattr("ir.diff.json.dumps", count)
+    monkeypatch.setattr("headrace.ir.diff.json.dumps", count)
     (change,) = ir_diff(before, after).changes
     assert len(change.details) == 2_000
     assert counted["dumps"] < 10_000

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ir.parameters import fill_in
+from headrace.ir.parameters import fill_parameters
 
 
 def document(config: dict[str, Any]) -> dict[str, Any]:
@@ -15,7 +15,7 @@ def document(config: dict[str, Any]) -> dict[str, Any]:
 
 def test_placeholders_of_sources_are_filled_at_any_depth() -> None:
     config = {"path": "orders/{{ day }}/", "pattern": {"value": "{{region}}_{{region}}.csv"}, "n": 3, "l": ["{{flag}}"]}
-    filled, problems = fill_in(document(config), {"day": "2026-01-02", "region": 7, "flag": True})
+    filled, problems = fill_parameters(document(config), {"day": "2026-01-02", "region": 7, "flag": True})
     assert problems == []
     assert filled["nodes"][0]["config"] == {
         "path": "orders/2026-01-02/",
@@ -27,7 +27,7 @@ def test_placeholders_of_sources_are_filled_at_any_depth() -> None:
 
 
 def test_a_missing_and_an_unused_parameter_are_told() -> None:
-    _, problems = fill_in(document({"path": "{{day}}.csv"}), {"dya": "x"})
+    _, problems = fill_parameters(document({"path": "{{day}}.csv"}), {"dya": "x"})
     assert [(p.path, p.code, p.hint) for p in problems] == [
         ("nodes[0].config.path", "missing_parameter", 'give it when the run is started: "parameters": {"day": ...}'),
         ("parameters.dya", "unknown_parameter", "did you mean 'day'?"),
@@ -36,4 +36,4 @@ def test_a_missing_and_an_unused_parameter_are_told() -> None:
 
 def test_single_braces_are_left_alone() -> None:
     config = {"successFolder": ".archive/{YYYY}/{MM}/"}
-    assert fill_in(document(config), {})[0]["nodes"][0]["config"] == config
+    assert fill_parameters(document(config), {})[0]["nodes"][0]["config"] == config

@@ -220,7 +220,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drops them again."""
+    """Drops them."""
     for table in (
         "run_requests",
         "run_log",

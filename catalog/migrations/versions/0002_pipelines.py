@@ -1,4 +1,4 @@
-"""Pipelines: the schedule that is live, and the list of those whose Prefect deployment has to be looked at."""
+"""Pipelines: the live schedule, and the queue of changes of Prefect deployments."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _UPGRADE = (
     CREATE INDEX pipelines_scheduled ON headrace.pipelines (tenant_id, created_at DESC, id DESC)
     WHERE live_schedule IS NOT NULL
     """,
-    # A part of a name is found by its trigrams; where the extension may not be made, by looking at all names.
+    # Parts of names are searched by trigrams; without the extension, by reading all names.
     """
     DO $$
     DECLARE
@@ -65,7 +65,7 @@ _UPGRADE = (
     )
     """,
     "CREATE INDEX deployment_changes_due ON headrace.deployment_changes (due_at)",
-    # What is registered by an earlier release is looked at once.
+    # Deployments of earlier releases are updated once.
     "INSERT INTO headrace.deployment_changes (pipeline_id, change) SELECT id, 'upgrade' FROM headrace.pipelines",
 )
 
@@ -88,12 +88,12 @@ _DOWNGRADE = (
 
 
 def upgrade() -> None:
-    """Adds the columns, the indexes behind the lists' filters, and the table of changes."""
+    """Adds the columns, the indexes of list filters, and the table of changes."""
     for statement in _UPGRADE:
         op.execute(statement)
 
 
 def downgrade() -> None:
-    """Takes them away again."""
+    """Drops them."""
     for statement in _DOWNGRADE:
         op.execute(statement)

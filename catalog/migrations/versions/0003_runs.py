@@ -11,7 +11,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """`origin_run_id` is set on a replay: the root of the runs whose failed rows it runs again."""
+    """Adds the columns. `origin_run_id` of a replay is the root of the runs whose failed rows it processes again."""
     op.execute("ALTER TABLE headrace.pipeline_runs ADD COLUMN origin_run_id text")
     op.execute("ALTER TABLE headrace.pipeline_runs ADD COLUMN parameters jsonb NOT NULL DEFAULT '{}'")
     op.execute("CREATE INDEX pipeline_runs_retry ON headrace.pipeline_runs (retry_of) WHERE retry_of IS NOT NULL")
@@ -19,7 +19,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Takes them away."""
+    """Drops them."""
     op.execute("ALTER TABLE headrace.run_errors DROP COLUMN warning")
     op.execute("ALTER TABLE headrace.pipeline_runs DROP COLUMN parameters")
     op.execute("DROP INDEX headrace.pipeline_runs_retry")

@@ -1,4 +1,4 @@
-"""Connectors and schemas: cached statistics of a schema's table, and an index for finding what links to a schema."""
+"""Connectors and schemas: cached statistics of a schema's table, and an index of links to a schema."""
 
 from __future__ import annotations
 
@@ -25,6 +25,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drops them again."""
+    """Drops them."""
     op.execute("DROP INDEX headrace.schemas_linked")
     op.execute("DROP TABLE headrace.schema_statistics")

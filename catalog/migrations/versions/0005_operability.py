@@ -1,4 +1,4 @@
-"""The audit log, written by the tables themselves, and the totals behind the metrics.
+"""The audit log, written by triggers of the tables, and the totals for metrics.
 
 Both are kept by deferred triggers: they see every write, whoever makes it and however (a bulk update, a cascade, psql),
 and they take their locks at the end of the transaction, after all others, so that they cannot deadlock.
@@ -74,8 +74,8 @@ _TABLES = (
 )
 
 _FUNCTIONS = (
-    # Appends one entry to the tenant's chain; whose it is comes from the transaction's settings.
-    # What is hashed is exactly what catalog/repositories/audit.py hashes again.
+    # Appends one entry to the tenant's chain; its author is in the transaction's settings.
+    # The hashed content is the same as in catalog/audit/verification.py.
     """
     CREATE FUNCTION headrace.audit_append(
         tenant text, action text, entity_type text, entity_id text, entity_name text, entity_version integer,
@@ -144,7 +144,7 @@ _FUNCTIONS = (
         RETURN NULL;
     END $$
     """,
-    # Secrets and what is too long to list go in by their SHA-256: a change shows, the content does not.
+    # Secrets and long values are stored as their SHA-256, which shows changes but not the content.
     """
     CREATE FUNCTION headrace.audit_digest(facts jsonb, digested text[]) RETURNS jsonb LANGUAGE sql IMMUTABLE AS $$
         SELECT jsonb_object_agg(each.key, CASE
@@ -245,7 +245,7 @@ _TRIGGERS = (
     "EXECUTE FUNCTION headrace.count_partition()",
 )
 
-# jsonb keeps what it is given and prints it in one way: the same entry always has the same content
+# jsonb has one text form, so the same entry always has the same content
 _CONTENT = """
     CREATE FUNCTION headrace.audit_content(entry headrace.audit_log) RETURNS text LANGUAGE sql STABLE AS $$
         SELECT jsonb_build_array(
@@ -265,7 +265,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drops them again."""
+    """Drops them."""
     for table in _AUDITED:
         op.execute(f"DROP TRIGGER audit ON headrace.{table}")
     for trigger, table in (

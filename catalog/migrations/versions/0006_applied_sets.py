@@ -1,4 +1,4 @@
-"""Config as code: which objects a set of files has brought, so that only those are removed with their files."""
+"""Applied sets: the objects that a set of files has created, so that only those are deleted with their files."""
 
 from __future__ import annotations
 
@@ -26,5 +26,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drops it; what was applied is then everybody's."""
+    """Drops it; applied objects belong to no set then."""
     op.execute("DROP TABLE headrace.applied_sets")

@@ -1,4 +1,4 @@
-"""The errors of a node that stands in two stages are told apart: rows behind what gathers them are numbered anew."""
+"""Errors are keyed by stage too: a node may be in two stages, and rows are numbered again after a gathering stage."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ _KEY = 'root_run_id, "row", "column", rule, node_id, "partition"'
 
 
 def upgrade() -> None:
-    """Takes the stage into the key, behind what errors are listed by."""
+    """Adds the stage to the key, after the columns that errors are listed by."""
     op.execute("ALTER TABLE headrace.run_errors DROP CONSTRAINT run_errors_pkey")
     op.execute(f"ALTER TABLE headrace.run_errors ADD PRIMARY KEY ({_KEY}, stage)")
 
 
 def downgrade() -> None:
-    """Takes it out again; of errors that only it tells apart, those of the first stage stay."""
+    """Removes it from the key; of errors that differ only by stage, those of the first stage are kept."""
     op.execute(f"""
         DELETE FROM headrace.run_errors later USING headrace.run_errors first
         WHERE ({", ".join(f"later.{column.strip()}" for column in _KEY.split(","))})

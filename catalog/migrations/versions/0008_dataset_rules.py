@@ -1,4 +1,4 @@
-"""How a run's dataset rules were judged."""
+"""The results of a run's dataset rules."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Delimited text (CSV, TSV): finding records, splitting at them, parsing them fast and explaining the bad ones."""
+"""Delimited text (CSV, TSV): finds records, splits files at them, parses them, and explains bad ones."""

@@ -1,4 +1,4 @@
-"""Column types guessed from samples: only what every sampled value supports, text when in doubt."""
+"""Infers column types from sampled values: a type that every sampled value fits, else text."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from connectors.casting import cast_text
-from connectors.files.delimited.dialect import Dialect
-from connectors.files.delimited.parse import ChunkParser
-from ir.datatypes import DataType
-from ir.schema import Field, Schema
+from headrace.connectors.casting.columns import cast_text
+from headrace.connectors.files.delimited.dialect import Dialect
+from headrace.connectors.files.delimited.parse import ChunkParser
+from headrace.connectors.files.delimited.records import find_records
+from headrace.connectors.source import Fitting
+from headrace.ir.schema import DataType, Field, Schema
 
 _INTEGER = r"^[+-]?(?:0|[1-9][0-9]{0,18})$"
 _NUMBER = r"^[+-]?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?$"
@@ -32,21 +33,28 @@ _PATTERNS: tuple[tuple[str, DataType], ...] = (
 
 INTEGER_MAX = 2**31 - 1
 SURE = 100_000_000
-"""Sampled whole numbers below this are taken as integer; nearer to its limit, unseen values might not fit."""
+"""Sampled whole numbers below this become integer; closer to the limit of integer, unseen values might not fit."""
 
 
-def infer(samples: Sequence[bytes], dialect: Dialect, names: tuple[str, ...], *, complete: bool) -> Schema:
-    """Fields for the columns; `complete` says that the samples are the whole file. No values at all make text."""
+def infer_schema(samples: Sequence[bytes], dialect: Dialect, names: tuple[str, ...], *, complete: bool) -> Schema:
+    """The fields of the columns. `complete`: the samples are the whole file. A column without values is text."""
     parser = ChunkParser(dialect, names, tuple(Field(name, "text") for name in names))
-    frames = [parser.parse(sample, 1).frame.select(names) for sample in samples if sample]
+    frames = [
+        parser.parse(sample, 1, find_records(sample, dialect.marks, final=True)).frame.select(names)
+        for sample in samples
+        if sample
+    ]
     if not frames:
         return tuple(Field(name, "text") for name in names)
     sampled = pl.concat(frames)
-    return tuple(_field(sampled.get_column(name), complete=complete) for name in names)
+    columns = [sampled.get_column(name) for name in names]
+    if not dialect.numbers.plain:
+        columns = [dialect.numbers.rewritten(column) for column in columns]
+    return tuple(infer_field(column, complete=complete) for column in columns)
 
 
 def widen(one: DataType, other: DataType) -> DataType:
-    """The narrowest type that holds both."""
+    """The narrowest type that holds values of both."""
     if one == other:
         return one
     order: list[DataType] = ["smallint", "integer", "bigint", "double"]
@@ -57,7 +65,8 @@ def widen(one: DataType, other: DataType) -> DataType:
     return "text"
 
 
-def _field(values: pl.Series, *, complete: bool) -> Field:
+def infer_field(values: pl.Series, *, complete: bool) -> Field:
+    """The field for a column of text. `complete`: these are all values of the column."""
     text = values.drop_nulls()
     if not text.len():
         return Field(values.name, "text")
@@ -79,3 +88,71 @@ def _narrowed(numbers: pl.Series, *, complete: bool) -> DataType:
     limit = INTEGER_MAX if complete else SURE
     low, high = numbers.min(), numbers.max()
     return "integer" if isinstance(low, int) and isinstance(high, int) and -limit <= low and high <= limit else "bigint"
+
+
+_READABLE: tuple[tuple[str, DataType], ...] = (
+    (_BOOLEAN, "boolean"),
+    (r"^[+-]?[0-9]{1,19}$", "bigint"),
+    (r"^[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?$", "double"),
+    *_PATTERNS[3:],
+)
+"""Patterns of values that can be computed with, including numbers with leading zeros."""
+
+
+class TypeStatistics:
+    """Counts which types all values of some text columns fit; frames may be added in any order."""
+
+    def __init__(self, columns: Schema) -> None:
+        self._names = [field.name for field in columns]
+        self._given = dict.fromkeys(self._names, 0)
+        self._fit = {(name, data_type): 0 for name in self._names for _, data_type in _READABLE}
+        self._padded = dict.fromkeys(self._names, False)
+        self._long = dict.fromkeys(self._names, False)
+        self._large = dict.fromkeys(self._names, False)
+
+    def add(self, frame: pl.DataFrame) -> None:
+        """Adds the values of a frame."""
+        for name in self._names:
+            text = frame.get_column(name).drop_nulls().str.strip_chars()
+            text = text.filter(text != "")
+            self._given[name] += text.len()
+            left = text
+            for pattern, data_type in _READABLE:
+                if not left.len():
+                    break
+                fits = left.str.contains(pattern)
+                found = left.filter(fits)
+                if not found.len():
+                    continue
+                left = left.filter(~fits)
+                _, bad = cast_text(found, Field(name, data_type))
+                self._fit[name, data_type] += found.len() - (0 if bad is None else int(bad.sum()))
+                if data_type in ("bigint", "double"):
+                    self._padded[name] |= bool(found.str.contains(r"^[+-]?0[0-9]").any())
+                if data_type == "double":
+                    self._long[name] |= bool(found.str.contains(_TOO_LONG).any())
+                elif data_type == "bigint" and not self._large[name]:
+                    sizes = found.cast(pl.Int64, strict=False)
+                    self._large[name] = bool(((sizes > INTEGER_MAX) | (sizes < -INTEGER_MAX) | sizes.is_null()).any())
+
+    @property
+    def found(self) -> dict[str, Fitting]:
+        """By column, the type that most values fit."""
+        return {name: self._fitting(name) for name in self._names}
+
+    def _fitting(self, name: str) -> Fitting:
+        given = self._given[name]
+        fit = {data_type: self._fit[name, data_type] for _, data_type in _READABLE}
+        whole: DataType = "bigint" if self._large[name] else "integer"
+        broken: DataType = "decimal" if self._long[name] else "double"
+        numbers, days = fit["bigint"] + fit["double"], fit["date"] + fit["timestamp"]
+        counts: list[tuple[DataType, int]] = [
+            (broken if fit["double"] else whole, numbers),
+            ("timestamp" if fit["timestamp"] else "date", days),
+            ("boolean", fit["boolean"]),
+            ("timestamptz", fit["timestamptz"]),
+        ]
+        data_type, count = max(counts, key=lambda each: each[1])
+        if not count:
+            return Fitting("text", 1.0)
+        return Fitting(data_type, count / given, self._padded[name])

@@ -1,4 +1,4 @@
-"""One chunk of whole records into typed rows and rejects: optimistic first, careful only when something is wrong."""
+"""Parses a chunk of whole records into typed rows and rejects: a fast path, and a careful one for faulty chunks."""
 
 from __future__ import annotations
 
@@ -8,33 +8,35 @@ import numpy as np
 import polars as pl
 from polars.exceptions import PolarsError
 
-from connectors.base import REJECT_SCHEMA, no_rejects
-from connectors.casting import MAX_VALUE, cast_text, settle
-from connectors.files.delimited.dialect import Dialect
-from connectors.files.delimited.encoding import undecodable
-from connectors.files.delimited.quoting import misplaced
-from connectors.files.delimited.structure import (
+from headrace.connectors.casting.columns import MAX_VALUE, cast_columns
+from headrace.connectors.datatypes import polars_dtype
+from headrace.connectors.errors import SourceError
+from headrace.connectors.files.delimited.dialect import Dialect
+from headrace.connectors.files.delimited.encoding import byte_in_file, invalid_offsets
+from headrace.connectors.files.delimited.numbers import NUMERIC
+from headrace.connectors.files.delimited.records import find_records
+from headrace.connectors.files.delimited.structure import (
     BITS,
-    Carry,
+    NEWLINE,
     Structure,
     Words,
     bits_of,
     count,
     counts_before,
     places,
-    structure,
     view,
 )
-from connectors.types import polars_dtype
-from ir.schema import Schema
+from headrace.connectors.source import REJECT_SCHEMA, no_rejects
+from headrace.ir.schema import Schema
 
 NATIVE = ("text", "varchar", "smallint", "integer", "bigint", "double", "boolean")
-"""Types polars' CSV parser reads as strictly as we do; the others are read as text and cast, which is as fast."""
+"""Types that polars' CSV parser reads as strictly as PostgreSQL; the others are read as text and cast, which is as
+fast."""
 
 
 @dataclass(frozen=True, slots=True)
-class Parsed:
-    """`frame` and `rejects` as in Batch; `records` is how many records the chunk held."""
+class ParsedChunk:
+    """`frame` and `rejects` as in Batch; `records` is the number of records in the chunk."""
 
     frame: pl.DataFrame
     rejects: pl.DataFrame
@@ -42,8 +44,8 @@ class Parsed:
 
 
 class ChunkParser:
-    """Parses the chunks of one file into `schema`; `names` are the file's columns in order. Those that are not in the
-    schema are passed over; whether a record has the right number of fields is judged all the same."""
+    """Parses the chunks of one file into `schema`. `names` are the file's columns in order. Columns that are not in the
+    schema are skipped, but a record must still have the right number of fields."""
 
     def __init__(self, dialect: Dialect, names: tuple[str, ...], schema: Schema) -> None:
         self._dialect = dialect
@@ -52,50 +54,54 @@ class ChunkParser:
         self._separator = ord(dialect.delimiter)
         self._nulls = list(dialect.null_values) or None
         kept = {field.name for field in schema}
-        # The places of the columns that are read, the last because it tells short lines; None for all.
+        # The indexes of the columns that are read; None for all. The last is always read, because it shows short lines.
         chosen = [place for place, name in enumerate(names) if name in kept or place == len(names) - 1]
         self._chosen = None if len(chosen) == len(names) else chosen
-        # Columns read as text and cast. A column that failed once stays here: its next offender then costs a cast of
-        # one column, not a second reading of the chunk.
+        # Columns that are read as text and cast. A column with a rejected value stays here: its next rejected value
+        # then costs a cast of one column instead of a second parse of the chunk.
         self._as_text = {field.name for field in schema if field.data_type not in NATIVE}
+        if not dialect.numbers.plain:
+            self._as_text |= {field.name for field in schema if field.data_type in NUMERIC}
+        self._cast = dialect.numbers.cast
 
-    def parse(self, chunk: bytes, first_row: int) -> Parsed:
-        """Parses whole records whose first has the row number `first_row`."""
-        if self._orderly(chunk):
+    def parse(self, chunk: bytes, first_row: int, shape: Structure | None) -> ParsedChunk:
+        """Parses whole records, the first of which has the row number `first_row`. `shape` are their positions; None if
+        quotes are irrelevant in the chunk, as from `record_chunks`."""
+        if shape is None or not shape.faulty:
             try:
                 raw = self._read(chunk, self._as_text)
                 if endless := self._endless(raw):
                     self._as_text |= endless
                     raw = self._read(chunk, self._as_text)
             except PolarsError:
-                return self._careful(chunk, first_row)
-            if self._full(raw, chunk):
+                return self._careful(chunk, first_row, shape)
+            if self._full(raw, chunk, shape):
                 return self._typed(raw, _numbers(first_row, raw.height), no_rejects())
-        return self._careful(chunk, first_row)
+        return self._careful(chunk, first_row, shape)
 
-    def _quoted(self, chunk: bytes) -> bool:
-        quote = self._dialect.quote_byte
-        return quote is not None and quote in chunk
+    def _structure(self, chunk: bytes) -> Structure:
+        return find_records(chunk, self._dialect.marks.unquoted, final=True)
 
-    def _orderly(self, chunk: bytes) -> bool:
-        quote = self._dialect.quote_byte
-        return quote is None or quote not in chunk or not len(misplaced(chunk, quote, self._separator))
+    def _full(self, raw: pl.DataFrame, chunk: bytes, shape: Structure | None) -> bool:
+        """Whether every record has the right number of fields.
 
-    def _full(self, raw: pl.DataFrame, chunk: bytes) -> bool:
-        """Every record has the right number of fields. Polars fills short lines with nulls: no null at the end, none
-        short. Long ones it refuses, unless it passes columns over, or a file's last line ends in a separator.
-
-        Where one of both is certain the total decides: if no line is longer and the total fits, none is shorter, and
-        the other way round. Else every record is counted.
+        Polars fills short lines with nulls, so no null in the last column means no short line. It refuses long lines,
+        unless it skips columns or the file's last line ends in a separator. If only one of short and long lines can be
+        ruled out, the total number of separators decides: without long lines and with the right total there are no
+        short ones, and vice versa. Otherwise the fields of every record are counted. Where quotes matter, the number of
+        rows must equal the number of records counted without polars; elsewhere the whole piece is compared with the
+        scan.
         """
+        if shape is not None and raw.height != shape.records:
+            return False
         ended = raw.to_series(-1).null_count() == 0
         refused = self._chosen is None and not chunk.endswith(self._dialect.delimiter.encode())
         if ended and refused:
             return True
         total = raw.height * (len(self._names) - 1)
-        if ended and not self._quoted(chunk):
+        if ended and shape is None:
             return int(np.count_nonzero(view(chunk) == self._separator)) == total
-        shape = structure(chunk, self._dialect.quote_byte, Carry())
+        shape = shape or self._structure(chunk)
         separators = self._separators(chunk, shape)
         if ended:
             return count(separators) == total
@@ -103,7 +109,7 @@ class ChunkParser:
             return False
         if refused:
             return count(separators) == total
-        begins, ends = _records(chunk, shape)
+        begins, ends = self._records(chunk, shape)
         return len(begins) == raw.height and bool((_fields(separators, begins, ends) == len(self._names)).all())
 
     def _read(self, chunk: bytes, as_text: set[str] | None) -> pl.DataFrame:
@@ -120,29 +126,41 @@ class ChunkParser:
             separator=self._dialect.delimiter,
             quote_char=self._dialect.quote,
             null_values=self._nulls,
+            eol_char=chr(self._dialect.eol),
         )
 
+    def _as_texts(self, kept: bytes, rows: pl.Series) -> pl.DataFrame:
+        try:
+            return self._read(kept, None)
+        except PolarsError as error:
+            told = str(error).strip().splitlines()[0]
+            raise SourceError(
+                "rows_differ",
+                f"Rows {rows[0]} to {rows[-1]} cannot be read: {told}",
+                "Nothing of them was loaded. Check the quotes in these lines.",
+            ) from None
+
     def _endless(self, raw: pl.DataFrame) -> set[str]:
-        """Columns that hold an infinity: their text says whether it was written or is a number too large."""
+        """Columns with an infinity: only their text tells whether it was written so or is a number too large."""
         floats = [column for column in raw.get_columns() if column.dtype.is_float()]
         return {column.name for column in floats if column.is_infinite().any()}
 
-    def _typed(self, raw: pl.DataFrame, rows: pl.Series, rejects: pl.DataFrame) -> Parsed:
-        frame, more, _ = settle(raw, rows, self._schema, cast_text)
-        return Parsed(frame, _joined(rejects, more), raw.height + rejects.height)
+    def _typed(self, raw: pl.DataFrame, rows: pl.Series, rejects: pl.DataFrame) -> ParsedChunk:
+        frame, more, _ = cast_columns(raw, rows, self._schema, self._cast)
+        return ParsedChunk(frame, _concat_rejects(rejects, more), raw.height + rejects.height)
 
-    def _careful(self, chunk: bytes, first_row: int) -> Parsed:
-        """Takes out the records that are not records of this file, then the cells that are not of their type."""
-        shape = structure(chunk, self._dialect.quote_byte, Carry())
-        begins, ends = _records(chunk, shape)
+    def _careful(self, chunk: bytes, first_row: int, shape: Structure | None) -> ParsedChunk:
+        """Rejects faulty records first, then cells that are not of their type."""
+        shape = shape or self._structure(chunk)
+        begins, ends = self._records(chunk, shape)
         if not len(begins):
-            return Parsed(self._nothing(), no_rejects(), 0)
-        faults = self._faults(chunk, _fields(self._separators(chunk, shape), begins, ends), begins)
+            return ParsedChunk(self._nothing(), no_rejects(), 0)
+        faults = self._faults(chunk, shape, begins, ends)
         good = np.ones(len(begins), dtype=bool)
         good[list(faults)] = False
         rejects = _rejected(chunk, first_row, begins, ends, faults)
         if not good.any():
-            return Parsed(self._nothing(), rejects, len(begins))
+            return ParsedChunk(self._nothing(), rejects, len(begins))
         kept = _join_records(chunk, begins[good], ends[good])
         rows = pl.Series("row", np.flatnonzero(good) + first_row, dtype=pl.Int64)
         try:
@@ -151,55 +169,78 @@ class ChunkParser:
                 self._as_text |= endless
                 raw = self._read(kept, self._as_text)
         except PolarsError as error:
-            raw = self._read(kept, None)
-            frame, more, failing = settle(raw, rows, self._schema, cast_text)
+            raw = _check_height(self._as_texts(kept, rows), rows)
+            frame, more, failing = cast_columns(raw, rows, self._schema, self._cast)
             named = {name for name in self._names if f"at column '{name}'" in str(error)}
             self._as_text |= named.union(failing)
-            return Parsed(frame, _joined(rejects, more), len(begins))
-        parsed = self._typed(raw, rows, rejects)
-        return Parsed(parsed.frame, parsed.rejects, len(begins))
+            return ParsedChunk(frame, _concat_rejects(rejects, more), len(begins))
+        parsed = self._typed(_check_height(raw, rows), rows, rejects)
+        return ParsedChunk(parsed.frame, parsed.rejects, len(begins))
 
     def _separators(self, chunk: bytes, shape: Structure) -> Words:
-        """Those between fields."""
+        """The separators between fields."""
         separators = bits_of(view(chunk), self._separator)
         return separators if shape.inside is None else separators & ~shape.inside
 
-    def _faults(self, chunk: bytes, found: BITS, begins: BITS) -> dict[int, tuple[str, str]]:
-        """(error, rule) of each record that cannot be taken apart, by its index; `found` are their fields."""
+    def _faults(self, chunk: bytes, shape: Structure, begins: BITS, ends: BITS) -> dict[int, tuple[str, str]]:
+        """(error, rule) of each faulty record, by its index."""
         faults: dict[int, tuple[str, str]] = {}
         expected = len(self._names)
+        found = _fields(self._separators(chunk, shape), begins, ends)
         for index in np.flatnonzero(found != expected).tolist():
             faults[index] = (f"Expected {expected} fields, found {found[index]}", "ragged")
-        quote = self._dialect.quote_byte
-        if quote is not None and quote in chunk:
-            for index in _unique_records(misplaced(chunk, quote, self._separator), begins):
-                faults[index] = ("Quote in the wrong place: quote the whole field and double the quotes in it", "quote")
+        for index in _unique_records(shape.stray, begins):
+            faults[index] = ("Quote in the wrong place: quote the whole field and double the quotes in it", "quote")
+        for place in shape.unclosed.tolist():
+            index = int(np.searchsorted(begins, place, side="right")) - 1
+            column = chunk[begins[index] : place].decode("utf-8", "replace")
+            message = f"The quote at character {len(column) + 1} opens a field that is not closed where a field may end"
+            faults[index] = (f"{message}: close it, and double the quotes in it", "quote")
         if not chunk.isascii():
-            invalid = undecodable(chunk)
+            invalid = invalid_offsets(chunk, self._dialect.eol)
             for index, place in zip(np.searchsorted(begins, invalid, side="right") - 1, invalid, strict=True):
-                faults[int(index)] = (f"Not valid UTF-8: byte 0x{chunk[place]:02X}; set options.encoding", "encoding")
+                faults[int(index)] = (self._undecodable(chunk, place, int(begins[index])), "encoding")
         return faults
+
+    def _undecodable(self, chunk: bytes, place: int, begin: int) -> str:
+        """The message about an invalid byte."""
+        character = len(chunk[begin:place].decode("utf-8", "replace")) + 1
+        codec, byte = byte_in_file(chunk, place, self._dialect.encoding)
+        return f"Not valid {codec}: byte 0x{byte:02X} at character {character} of the line; set options.encoding"
+
+    def _records(self, chunk: bytes, shape: Structure) -> tuple[BITS, BITS]:
+        """Begins and ends (positions of the line ends) of the records, without blank lines."""
+        ends = places(shape.ends, len(chunk))
+        if not len(ends) or ends[-1] != len(chunk) - 1:
+            ends = np.append(ends, len(chunk))
+        begins = np.empty_like(ends)
+        begins[0], begins[1:] = 0, ends[:-1] + 1
+        lengths = ends - begins
+        data = view(chunk)
+        blank = lengths == 0
+        if self._dialect.eol == NEWLINE:
+            blank |= (lengths == 1) & (data[np.minimum(begins, len(data) - 1)] == 13)
+        return begins[~blank], ends[~blank]
 
     def _nothing(self) -> pl.DataFrame:
         empty = pl.DataFrame(schema={field.name: polars_dtype(field) for field in self._schema})
-        return settle(empty, pl.Series([], dtype=pl.Int64), self._schema, cast_text)[0]
+        return cast_columns(empty, pl.Series([], dtype=pl.Int64), self._schema, self._cast)[0]
 
 
-def _records(chunk: bytes, shape: Structure) -> tuple[BITS, BITS]:
-    """Begins and ends (the newline's place) of the records, blank lines left out."""
-    ends = places(shape.ends, len(chunk))
-    if not len(ends) or ends[-1] != len(chunk) - 1:
-        ends = np.append(ends, len(chunk))
-    begins = np.empty_like(ends)
-    begins[0], begins[1:] = 0, ends[:-1] + 1
-    lengths = ends - begins
-    data = view(chunk)
-    blank = (lengths == 0) | ((lengths == 1) & (data[np.minimum(begins, len(data) - 1)] == 13))
-    return begins[~blank], ends[~blank]
+def _check_height(raw: pl.DataFrame, rows: pl.Series) -> pl.DataFrame:
+    """The frame, if it has as many rows as were counted without polars. Raises SourceError(`rows_differ`)."""
+    if raw.height != rows.len():
+        raise SourceError(
+            "rows_differ",
+            f"Rows {rows[0]} to {rows[-1]} cannot be told apart: {rows.len()} records were counted, but "
+            f"{raw.height} read.",
+            "Nothing of them was loaded. Check the quotes in these lines.",
+        )
+    return raw
 
 
 def _fields(separators: Words, begins: BITS, ends: BITS) -> BITS:
-    """How many fields each record has."""
+    """The number of fields of each record."""
     return counts_before(separators, ends) - counts_before(separators, begins) + 1
 
 
@@ -207,7 +248,7 @@ def _numbers(first_row: int, rows: int) -> pl.Series:
     return pl.int_range(first_row, first_row + rows, dtype=pl.Int64, eager=True)
 
 
-def _joined(first: pl.DataFrame, second: pl.DataFrame) -> pl.DataFrame:
+def _concat_rejects(first: pl.DataFrame, second: pl.DataFrame) -> pl.DataFrame:
     if not second.height:
         return first
     return second if not first.height else pl.concat([first, second]).sort("row", maintain_order=True)
@@ -218,7 +259,7 @@ def _unique_records(positions: BITS, begins: BITS) -> list[int]:
 
 
 def _join_records(chunk: bytes, begins: BITS, ends: BITS) -> bytes:
-    """The chosen records with their newlines, copied run by run of neighbours."""
+    """The chosen records with their line ends; runs of neighbours are copied at once."""
     breaks = np.flatnonzero(begins[1:] != ends[:-1] + 1) + 1
     firsts = begins[np.concatenate(([0], breaks))]
     lasts = ends[np.concatenate((breaks - 1, [len(ends) - 1]))] + 1
@@ -228,7 +269,7 @@ def _join_records(chunk: bytes, begins: BITS, ends: BITS) -> bytes:
 def _rejected(
     chunk: bytes, first_row: int, begins: BITS, ends: BITS, faults: dict[int, tuple[str, str]]
 ) -> pl.DataFrame:
-    """The rejects of whole records; loops over the offenders only, to build their messages."""
+    """The rejects of whole records. Loops over the faulty records only."""
     if not faults:
         return no_rejects()
     indexes = sorted(faults)

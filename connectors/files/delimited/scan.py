@@ -1,4 +1,4 @@
-"""One pass over a delimited file before a byte is loaded: exact record counts, cuts at records, samples, encoding."""
+"""One pass over a delimited file before rows are loaded: record counts, cuts at records, samples, encoding."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from connectors.base import SourceError
-from connectors.files.delimited.dialect import Dialect, bad_encoding
-from connectors.files.delimited.encoding import undecodable
-from connectors.files.delimited.quoting import first_suspect_quote
-from connectors.files.delimited.structure import BITS, Carry, Structure, places, structure
-from connectors.files.streams import ByteStream
+from headrace.connectors.errors import SourceError
+from headrace.connectors.files.delimited.dialect import Dialect, bad_encoding
+from headrace.connectors.files.delimited.encoding import byte_in_file, invalid_offsets
+from headrace.connectors.files.delimited.records import find_records, record_chunks
+from headrace.connectors.files.delimited.structure import BITS, Structure, places
+from headrace.connectors.files.streams import ByteStream
 
 BLOCK = 4 << 20
 SAMPLE = 1 << 16
 SPOTS = 16
 _WHOLE = _LONG_LINE = 1 << 20
-_BAD_SHARE = 1000  # one undecodable row in a thousand is a wrong encoding, one in a million a broken row
+_BAD_SHARE = 1000  # one invalid row in a thousand is a wrong encoding, one in a million a broken row
 
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """A byte range that starts and ends at records, and how many it holds."""
+    """A byte range that starts and ends at records, and its number of records."""
 
     start: int
     end: int
@@ -32,7 +32,7 @@ class Slice:
 
 @dataclass(slots=True)
 class Scan:
-    """What the pass found. `samples` are runs of whole records; `complete` says that they are the whole file."""
+    """The result of the pass. `samples` are runs of whole records; `complete`: they are the whole file."""
 
     slices: list[Slice] = field(default_factory=list)
     rows: int = 0
@@ -41,19 +41,20 @@ class Scan:
 
 
 def scan(stream: ByteStream, start: int, dialect: Dialect, *, pieces: int, name: str, block_bytes: int = BLOCK) -> Scan:
-    """Counts the records from `start` (the first data record) and cuts them into at most `pieces` of equal bytes.
+    """Counts the records from `start` (the first data record) and divides them into at most `pieces` slices of similar
+    size.
 
-    Raises SourceError: `unterminated_quote` with the row it starts in, `bad_encoding` with byte offset and row.
+    Raises SourceError: `unterminated_quote` if every record has an unclosed quote, `bad_encoding` with offset and row.
     """
     found = Scan(complete=stream.size is not None and stream.size - start <= _WHOLE)
     span = 0 if stream.size is None else stream.size - start
     targets = [start + span * piece // pieces for piece in range(1, pieces)] if span else []
     spots = [start + span * spot // SPOTS for spot in range(SPOTS)]
-    carry, text = Carry(), _Decodability()
+    text = _EncodingCheck(dialect)
     position = cut = start
-    cut_rows = 0
-    while block := stream.read_at(position, block_bytes):
-        shape = structure(block, dialect.quote_byte, carry)
+    cut_rows = unclosed = 0
+    for behind, block, known in record_chunks(stream, start, None, dialect.marks, block_bytes):
+        shape = known or find_records(block, dialect.marks.unquoted, final=True)
         text.feed(block, position, found.rows, shape)
         ends = None
         while targets and targets[0] < position + len(block):
@@ -69,22 +70,24 @@ def scan(stream: ByteStream, start: int, dialect: Dialect, *, pieces: int, name:
         if found.complete:
             found.samples.append(block)
         elif stream.size is None:
-            _take(found, block, shape, 0)
+            _add_sample(found, block, shape, 0)
         else:
             for spot in [spot for spot in spots if position <= spot < position + len(block)]:
-                _take(found, block, shape, spot - position)
+                _add_sample(found, block, shape, spot - position)
         found.rows += shape.records
-        position += len(block)
-        stream.release(position)
-    if carry.parity:
-        raise _unterminated(stream, start, dialect, name)
-    if not carry.at_start and not carry.return_at_start:
-        found.rows += 1  # the last record has no newline
+        unclosed += len(shape.unclosed)
+        position = behind
+    if unclosed and unclosed == found.rows:
+        raise SourceError(
+            "unterminated_quote",
+            f"Every record of {name} has a quote that is never closed; the first starts in row 1.",
+            "Close it, double it if it is part of the text, or set options.quote to null if quotes mean nothing here.",
+        )
     text.judge(name, found.rows, position)
     if found.rows > cut_rows or not found.slices:
         found.slices.append(Slice(cut, position, found.rows - cut_rows))
     elif found.slices:
-        last = found.slices.pop()  # only blank lines are behind the last cut
+        last = found.slices.pop()  # only blank lines follow the last cut
         found.slices.append(Slice(last.start, position, last.rows))
     return found
 
@@ -96,8 +99,8 @@ def _records_to(shape: Structure, ends: BITS, at: int) -> int:
     return at + 1 - int(np.searchsorted(blanks, ends[at], side="right"))
 
 
-def _take(found: Scan, block: bytes, shape: Structure, spot: int) -> None:
-    """Adds the whole records of about SAMPLE bytes behind `spot`."""
+def _add_sample(found: Scan, block: bytes, shape: Structure, spot: int) -> None:
+    """Adds about SAMPLE bytes of whole records from `spot` on."""
     if len(found.samples) >= 2 * SPOTS:
         return
     ends = places(shape.ends, len(block))
@@ -108,23 +111,24 @@ def _take(found: Scan, block: bytes, shape: Structure, spot: int) -> None:
         found.samples.append(block[begin : int(ends[last]) + 1])
 
 
-class _Decodability:
-    """Tells a file in the wrong encoding from one with a few broken rows."""
+class _EncodingCheck:
+    """Distinguishes a file in the wrong encoding from one with a few broken rows."""
 
-    def __init__(self) -> None:
+    def __init__(self, dialect: Dialect) -> None:
+        self._encoding, self._eol = dialect.encoding, dialect.eol
         self._tail = b""
         self._other_alphabets = False
         self._bad_rows = 0
-        self._first: tuple[int, int, int] | None = None
+        self._first: tuple[int, int, int, str] | None = None
 
     def feed(self, block: bytes, position: int, rows: int, shape: Structure) -> None:
         if block.isascii() and not self._tail:
             return
         text, offset = self._tail + block, position - len(self._tail)
-        cut = text.rfind(b"\n") + 1
+        cut = text.rfind(self._eol) + 1
         text, self._tail = text[:cut], b"" if text[cut:].isascii() else text[cut:]
         if len(self._tail) > _LONG_LINE:
-            self._tail = b""  # a line that long is judged when it is read
+            self._tail = b""  # such a long line is checked when it is read
         ends: BITS | None = None
 
         def row_of(place: int) -> int:
@@ -146,19 +150,6 @@ class _Decodability:
         except UnicodeDecodeError as error:
             self._other_alphabets |= not text.decode(errors="ignore").isascii()
             if self._first is None:
-                self._first = (offset + error.start, row_of(offset + error.start), text[error.start])
-            self._bad_rows += len(undecodable(text))
-
-
-def _unterminated(stream: ByteStream, start: int, dialect: Dialect, name: str) -> SourceError:
-    """Finds the row where quoting goes wrong: the first quote that is out of place, else the last one opened."""
-    assert dialect.quote_byte is not None
-    row = None
-    if stream.seekable:
-        row = first_suspect_quote(stream, start, dialect)
-    where = f"starts in row {row}" if row is not None else "is open at the end of the file"
-    return SourceError(
-        "unterminated_quote",
-        f"{name} has a quote that is never closed; it {where}.",
-        "Close it, double it if it is part of the text, or set options.quote to null if quotes mean nothing here.",
-    )
+                codec, byte = byte_in_file(text, error.start, self._encoding)
+                self._first = (offset + error.start, row_of(offset + error.start), byte, codec)
+            self._bad_rows += len(invalid_offsets(text, self._eol))

@@ -1,12 +1,14 @@
-"""Where records end in delimited text: quote parity, newlines and separators as packed bits, a few GB/s.
+"""Positions in delimited text (quotes, line ends, separators) as packed bits, at a few GB/s.
 
-Bit i of a packed array (little-endian 64-bit words) stands for byte i of the block. A quote toggles "inside quotes";
-a newline outside quotes ends a record. That holds for every well-formed file, because a doubled quote toggles twice.
+Bit i of a packed array (little-endian 64-bit words) stands for byte i of the block. A block starts at a record. A quote
+opens a quoted field only at the begin of a field, and closes it only at its end (RFC 4180). If all quotes of a block
+are in such places, each toggles "inside quotes", because a doubled quote toggles twice; other blocks are resolved in
+`quoting`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +16,7 @@ import numpy.typing as npt
 Words = npt.NDArray[np.uint64]
 Bytes = npt.NDArray[np.uint8]
 BITS = npt.NDArray[np.int64]
+NO_POSITIONS: BITS = np.empty(0, dtype=np.int64)
 
 NEWLINE, RETURN = 10, 13
 _PIECE = 1 << 18  # compares stay in cache
@@ -35,7 +38,7 @@ def bits_of(data: Bytes, value: int) -> Words:
 
 
 def shifted(words: Words, carry: int) -> Words:
-    """Every bit moved one place later; `carry` (0 or 1) enters at the front."""
+    """Every bit moved one position later; `carry` (0 or 1) enters at the front."""
     result = words << np.uint64(1)
     result[1:] |= words[:-1] >> np.uint64(63)
     if len(result):
@@ -44,14 +47,14 @@ def shifted(words: Words, carry: int) -> Words:
 
 
 def shifted_back(words: Words) -> Words:
-    """Every bit moved one place earlier; 0 enters at the end."""
+    """Every bit moved one position earlier; 0 enters at the end."""
     result = words >> np.uint64(1)
     result[:-1] |= words[1:] << np.uint64(63)
     return result
 
 
 def inside_quotes(quotes: Words, parity: int) -> Words:
-    """Bits of the bytes behind an odd number of quotes (an opening quote counts as inside, a closing one as not)."""
+    """The bits of bytes after an odd number of quotes (an opening quote counts as inside, a closing one does not)."""
     inside = quotes.copy()
     for step in (1, 2, 4, 8, 16, 32):
         inside ^= inside << np.uint64(step)
@@ -66,12 +69,12 @@ def inside_quotes(quotes: Words, parity: int) -> Words:
 
 
 def count(words: Words) -> int:
-    """How many bits are set."""
+    """The number of set bits."""
     return int(np.bitwise_count(words).sum())
 
 
 def counts_before(words: Words, at: BITS) -> BITS:
-    """How many bits are set before each of these byte positions, none behind the words' end."""
+    """The number of bits set before each of these byte positions, which must not be past the end."""
     sums = np.zeros(len(words) + 1, dtype=np.int64)
     np.cumsum(np.bitwise_count(words), dtype=np.int64, out=sums[1:])
     word = at >> 6
@@ -85,55 +88,63 @@ def places(words: Words, length: int) -> npt.NDArray[np.int64]:
     return np.flatnonzero(np.unpackbits(words.view(np.uint8), count=length, bitorder="little").view(bool))
 
 
-@dataclass(slots=True)
-class Carry:
-    """What a block hands to the next one: quote parity, and whether its end is a record's start (or that and a CR)."""
+def last_bit(words: Words) -> int:
+    """The position of the last set bit, -1 if there is none."""
+    set_words = np.flatnonzero(words)
+    if not len(set_words):
+        return -1
+    return int(set_words[-1]) * 64 + int(words[set_words[-1]]).bit_length() - 1
 
-    parity: int = 0
-    at_start: int = 1
-    return_at_start: int = 0
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """The bytes with a meaning: the delimiter, the quote (None: quotes have no meaning), and the line end."""
+
+    delimiter: int
+    quote: int | None
+    eol: int = NEWLINE
+
+    @property
+    def unquoted(self) -> Marks:
+        """The same without quotes."""
+        return Marks(self.delimiter, None, self.eol)
 
 
 @dataclass(frozen=True, slots=True)
 class Structure:
-    """Packed bits of one block: newlines that end a record or a blank line, and those of blank lines alone.
+    """Packed bits of one block: line ends that end a record or blank line (`ends`), and those of blank lines
+    (`blanks`).
 
-    `inside` is None when the block has no quoted byte.
+    `inside` is None if no byte of the block is quoted. `whole` is the end of the last whole record. `stray` are the
+    positions of quotes that neither open nor close a field, nor are doubled in a quoted one; `unclosed` those of quotes
+    that open a field that is never closed, whose record ends with its line.
     """
 
     ends: Words
     blanks: Words | None
     inside: Words | None
     length: int
+    whole: int
+    unended: int = 0
+    """1 if the last record has no line end, which only the last record of a file may lack."""
+    stray: BITS = field(default_factory=lambda: NO_POSITIONS)
+    unclosed: BITS = field(default_factory=lambda: NO_POSITIONS)
 
     @property
     def records(self) -> int:
-        """Records that end in the block."""
-        return count(self.ends) - (count(self.blanks) if self.blanks is not None else 0)
+        """The number of records in `whole`."""
+        found = count(self.ends) - (count(self.blanks) if self.blanks is not None else 0)
+        return found + self.unended
 
+    @property
+    def faulty(self) -> bool:
+        """Whether there are misplaced quotes."""
+        return len(self.stray) + len(self.unclosed) > 0
 
-def structure(block: bytes, quote: int | None, carry: Carry) -> Structure:
-    """Finds the records of a block; moves `carry` on to its end."""
-    data = view(block)
-    ends = bits_of(data, NEWLINE)
-    inside = None
-    if quote is not None and (carry.parity or quote.to_bytes(1, "little") in block):
-        quotes = bits_of(data, quote)
-        inside = inside_quotes(quotes, carry.parity)
-        carry.parity = (carry.parity + count(quotes)) & 1
-        ends &= ~inside
-    starts = shifted(ends, carry.at_start)
-    blanks = ends & starts
-    last_is_return = 0
-    if carry.return_at_start or b"\r" in block:
-        returns = bits_of(data, RETURN) & starts
-        if inside is not None:
-            returns &= ~inside
-        blanks |= ends & shifted(returns, carry.return_at_start)
-        last_is_return = _bit(returns, len(data) - 1)
-    carry.at_start, carry.return_at_start = _bit(ends, len(data) - 1), last_is_return
-    return Structure(ends, blanks if blanks.any() else None, inside, len(data))
-
-
-def _bit(words: Words, place: int) -> int:
-    return int(words[place // 64] >> np.uint64(place % 64)) & 1
+    def first(self, length: int) -> Structure:
+        """The structure of the first `length` bytes, which end with a record."""
+        words = (length + 63) // 64
+        cut = [None if part is None else part[:words] for part in (self.ends, self.blanks, self.inside)]
+        assert cut[0] is not None
+        stray, unclosed = self.stray[self.stray < length], self.unclosed[self.unclosed < length]
+        return Structure(cut[0], cut[1], cut[2], length, length, 0, stray, unclosed)

@@ -2,53 +2,81 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from connectors.base import Batch, SourceError, Wanted
-from connectors.casting import ALWAYS_READABLE
-from connectors.files.delimited.chunks import CHUNK_BYTES, record_chunks
-from connectors.files.delimited.dialect import Dialect, check_declared, read_head
-from connectors.files.delimited.infer import infer
-from connectors.files.delimited.parse import ChunkParser
-from connectors.files.delimited.scan import scan
-from connectors.files.delimited.structure import Carry, places, structure
-from connectors.files.formats.base import Inspection, Piece
-from connectors.files.streams import ByteStream, open_stream
-from ir.schema import Schema
+import polars as pl
+
+from headrace.connectors.casting.columns import ALWAYS_READABLE
+from headrace.connectors.datatypes import polars_dtype
+from headrace.connectors.errors import SourceError
+from headrace.connectors.files.compression import compression_of
+from headrace.connectors.files.delimited.dialect import Dialect, check_declared, missing_fields, read_header
+from headrace.connectors.files.delimited.infer import TypeStatistics, infer_schema
+from headrace.connectors.files.delimited.numbers import NUMERIC
+from headrace.connectors.files.delimited.parse import ChunkParser
+from headrace.connectors.files.delimited.records import CHUNK_BYTES, find_records, record_chunks
+from headrace.connectors.files.delimited.scan import scan
+from headrace.connectors.files.delimited.structure import places
+from headrace.connectors.files.formats.base import Inspection, Piece
+from headrace.connectors.files.streams import ByteStream, Forward, Plain, open_stream
+from headrace.connectors.source import ROW, Batch, Fitting, Wanted
+from headrace.ir.schema import Field, Schema
 
 MIN_PIECE_BYTES = 4 << 20
-"""A piece is at least this long: below it, starting a task costs more than it saves."""
+"""The minimum size of a piece; below it, starting a task costs more than it saves."""
 
 
 class Csv:
-    """Options: delimiter, header, encoding, quote, nullValues."""
+    """CSV files. Their options are in `connectors.files.settings`."""
 
     delimiter = ","
+    unpacked = False
 
     def __init__(
         self, options: Mapping[str, Any], *, chunk_bytes: int = CHUNK_BYTES, min_piece_bytes: int = MIN_PIECE_BYTES
     ) -> None:
         self._dialect = Dialect.from_options(options, delimiter=self.delimiter)
+        self._options = options
         self._chunk_bytes = chunk_bytes
         self._min_piece_bytes = min_piece_bytes
 
     def inspect(self, path: Path, name: str, declared: Schema, *, pieces: int) -> Inspection:
-        """One pass over the file: counts records, cuts pieces, samples types. Raises SourceError."""
-        stream = open_stream(path, self._dialect.encoding)
+        """One pass over the file: counts records, divides it into pieces, infers types. Raises SourceError."""
+        stream = self._stream(path, name)
         try:
-            head = read_head(stream, self._dialect, declared, name)
-            check_declared(declared, head.names, name)
+            head = read_header(stream, self._dialect, declared, name)
             if stream.size is not None:
                 pieces = max(1, min(pieces, (stream.size - head.start) // self._min_piece_bytes))
-            found = scan(stream, head.start, self._dialect, pieces=pieces, name=name)
+            dialect = self._dialect.of_file(head)
+            found = scan(stream, head.start, dialect, pieces=pieces, name=name)
         finally:
             stream.close()
-        schema = declared or infer(found.samples, self._dialect, head.names, complete=found.complete)
-        pieces_found = [Piece(part.rows, {"start": part.start, "end": part.end}) for part in found.slices]
+        schema = declared or infer_schema(found.samples, dialect, head.names, complete=found.complete)
+        missing = missing_fields(schema, head.names)
+        also: dict[str, Any] = {"lacking": list(missing)} if missing else {}
+        pieces_found = [Piece(part.rows, {"start": part.start, "end": part.end, **also}) for part in found.slices]
         sure = frozenset(field.name for field in schema if field.data_type in ALWAYS_READABLE)
-        return Inspection(schema, pieces_found, sure)
+        guessed = frozenset() if declared else frozenset(head.names)
+        if not dialect.numbers.plain:  # read as text, they would keep their local number format
+            guessed -= {field.name for field in schema if field.data_type in NUMERIC}
+        return Inspection(schema, pieces_found, sure, missing, guessed, head.notes, head.names)
+
+    def types_of(self, path: Path, name: str, columns: Collection[str]) -> Mapping[str, Fitting]:
+        """One more pass over the file, in which only these columns are parsed."""
+        stream = self._stream(path, name)
+        try:
+            head = read_header(stream, self._dialect, tuple(Field(each, "text") for each in sorted(columns)), name)
+            dialect = self._dialect.of_file(head)
+            there = tuple(Field(each, "text") for each in head.names if each in columns)
+            parser, seen = ChunkParser(dialect, head.names, there), TypeStatistics(there)
+            for _, chunk, shape in record_chunks(stream, head.start, None, dialect.marks, self._chunk_bytes):
+                seen.add(parser.parse(chunk, 1, shape).frame)
+        finally:
+            stream.close()
+        return seen.found
 
     def read(
         self,
@@ -62,43 +90,75 @@ class Csv:
         position: int | None,
         wanted: Wanted | None = None,
     ) -> Iterator[Batch]:
-        """See FileFormat; `position` is the byte offset behind the rows that are done. Columns that nobody
-        wants are passed over, bounds mean nothing here."""
-        stream = open_stream(path, self._dialect.encoding)
+        """`position` is the byte offset after the rows that are done. Unwanted columns are skipped; bounds are
+        ignored."""
+        stream = self._stream(path, name)
         try:
-            head = read_head(stream, self._dialect, schema, name)
-            check_declared(schema, head.names, name)
+            head = read_header(stream, self._dialect, schema, name)
+            missing = frozenset(piece.location.get("lacking", ()))
+            check_declared(tuple(field for field in schema if field.name not in missing), head.names, name)
             start, end = int(piece.location["start"]), int(piece.location["end"])
+            dialect = self._dialect.of_file(head)
             if rows_done:
-                start = position if position is not None else self._skip(stream, start, end, rows_done)
-            read = [field for field in schema if wanted is None or field.name in wanted.columns]
-            parser = ChunkParser(self._dialect, head.names, tuple(read))
-            for behind, chunk in record_chunks(stream, start, end, self._dialect.quote_byte, self._chunk_bytes):
-                parsed = parser.parse(chunk, first_row + rows_done)
+                start = position if position is not None else self._skip(stream, start, end, rows_done, dialect)
+            chosen = [field for field in schema if wanted is None or field.name in wanted.columns]
+            read = [field for field in chosen if field.name not in missing]
+            nulls = [pl.lit(None, polars_dtype(field)).alias(field.name) for field in chosen if field.name in missing]
+            parser = ChunkParser(dialect, head.names, tuple(read))
+            for behind, chunk, shape in record_chunks(stream, start, end, dialect.marks, self._chunk_bytes):
+                parsed = parser.parse(chunk, first_row + rows_done, shape)
                 if not parsed.records:
                     continue
                 rows_done += parsed.records
-                yield Batch(parsed.frame, parsed.records, rows_done, parsed.rejects, behind)
+                frame = parsed.frame
+                if nulls:
+                    frame = frame.with_columns(nulls).select(*(field.name for field in chosen), ROW)
+                again = stream.again(behind - len(chunk), chunk)
+                quoted = shape is not None
+                first = first_row + rows_done - parsed.records
+                cells = partial(_cells, dialect, head.names, again, first, quoted=quoted)
+                yield Batch(frame, parsed.records, rows_done, parsed.rejects, behind, cells=cells)
         finally:
             stream.close()
         if rows_done != piece.rows:
             raise SourceError(
                 "source_changed",
                 f"{name} is not what it was when the run started: {rows_done} rows where {piece.rows} were counted.",
-                "Start a new run.",
+                "Start a new run. If the file did not change, its quotes or line ends are read in two ways: report it.",
             )
 
-    def _skip(self, stream: ByteStream, start: int, end: int, rows: int) -> int:
-        """The offset behind the first `rows` records."""
+    def _stream(self, path: Path, name: str) -> Plain | Forward:
+        return open_stream(
+            path, self._dialect.encoding, compression_of(self._options, name), self._dialect.text_filters
+        )
+
+    def _skip(self, stream: ByteStream, start: int, end: int, rows: int, dialect: Dialect) -> int:
+        """The offset after the first `rows` records."""
         position = start
-        for behind, chunk in record_chunks(stream, start, end, self._dialect.quote_byte, self._chunk_bytes):
-            shape = structure(chunk, self._dialect.quote_byte, Carry())
+        for behind, chunk, known in record_chunks(stream, start, end, dialect.marks, self._chunk_bytes):
+            shape = known or find_records(chunk, dialect.marks.unquoted, final=True)
             if shape.records >= rows:
                 ends = places(shape.ends & ~shape.blanks if shape.blanks is not None else shape.ends, len(chunk))
-                return position + int(ends[rows - 1]) + 1
+                return position + int(ends[rows - 1]) + 1 if rows <= len(ends) else behind
             rows -= shape.records
             position = behind
         return end
+
+
+def _cells(
+    dialect: Dialect,
+    names: tuple[str, ...],
+    again: Callable[[], bytes],
+    first_row: int,
+    columns: Collection[str],
+    *,
+    quoted: bool,
+) -> pl.DataFrame:
+    """Reads the chunk again and parses only these columns, as text."""
+    chunk = again()
+    shape = find_records(chunk, dialect.marks, final=True) if quoted else None
+    texts = tuple(Field(name, "text") for name in names if name in columns)
+    return ChunkParser(dialect, names, texts).parse(chunk, first_row, shape).frame
 
 
 class Tsv(Csv):

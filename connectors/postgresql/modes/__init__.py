@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from connectors.postgresql.modes.append import Append
-from connectors.postgresql.modes.base import LoadMode
-from connectors.postgresql.modes.blue_green import BlueGreen
-from connectors.postgresql.modes.cdc_mirror import CdcMirror
-from connectors.postgresql.modes.incremental import IncrementalWatermark
-from connectors.postgresql.modes.replace import Replace, Truncate
-from connectors.postgresql.modes.scd2 import Scd2
-from connectors.postgresql.modes.upsert import Upsert
-from connectors.postgresql.spec import LoadSpec, RetryPolicy
+from headrace.connectors.postgresql.load.spec import LoadSpec, RetryPolicy
+from headrace.connectors.postgresql.modes.append import Append
+from headrace.connectors.postgresql.modes.base import LoadMode
+from headrace.connectors.postgresql.modes.blue_green import BlueGreen
+from headrace.connectors.postgresql.modes.cdc_mirror import CdcMirror
+from headrace.connectors.postgresql.modes.incremental import IncrementalWatermark
+from headrace.connectors.postgresql.modes.replace import Replace, Truncate
+from headrace.connectors.postgresql.modes.scd2 import Scd2
+from headrace.connectors.postgresql.modes.upsert import Upsert
 
 MODES: dict[str, type[LoadMode]] = {
     "append": Append,

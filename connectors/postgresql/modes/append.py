@@ -1,45 +1,102 @@
-"""append: every batch goes straight into the table."""
+"""append: batches are copied into the table, or staged first where dataset rules may abort the run."""
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from connectors.base import PartitionLoader, PublishCallback, Resume
-from connectors.postgresql.loader import CopyLoader, Destination, LoadPlace
-from connectors.postgresql.spec import LoadSpec
-from connectors.postgresql.target import copy_statement, prepared_target
+import psycopg
+from psycopg import sql
+
+from headrace.connectors.postgresql.copy.rejected_rows import move_accepted_rows
+from headrace.connectors.postgresql.ledger.resume_check import ReloadEffect
+from headrace.connectors.postgresql.load.loader import CopyLoader, Destination, PartitionRef
+from headrace.connectors.postgresql.load.prepare import copy_statement, prepare_target
+from headrace.connectors.postgresql.load.publication import publish_once
+from headrace.connectors.postgresql.load.spec import LoadSpec
+from headrace.connectors.postgresql.load.staging import Staging
+from headrace.connectors.postgresql.tables.describe import describe_table
+from headrace.connectors.target import PartitionLoader, PublishCallback, Published, Resume
 
 
 class Append:
-    """See LoadMode."""
+    """Copies every batch straight into the table."""
 
     resumable: ClassVar[bool] = True
     exclusive: ClassVar[bool] = False
+    again: ReloadEffect = "empty"
 
     def __init__(self, spec: LoadSpec) -> None:
         self._spec = spec
 
     def begin(self) -> None:
-        """See LoadMode."""
-        with prepared_target(self._spec):
+        with prepare_target(self._spec):
             pass
 
     def preview(self) -> str:
-        """See LoadMode."""
         return copy_statement(self._spec.table, self._spec.columns)
 
     def loader(self, stage: int, partition: int, source_node: str) -> PartitionLoader:
-        """See LoadMode."""
         destination = Destination(self._spec.table, self._spec.root_run_id)
-        return CopyLoader(self._spec, LoadPlace(stage, partition, source_node), destination)
+        return CopyLoader(self._spec, PartitionRef(stage, partition, source_node), destination)
 
     def publications(self) -> int:
-        """Nothing is held back."""
+        """0: nothing is held back."""
         return 0
 
     def publish(self, stage: int, index: int, on_publish: PublishCallback) -> Resume:
-        """Never asked for: there are no publications."""
+        """Raises RuntimeError: there are no publications."""
         raise RuntimeError("append holds no rows back")
 
     def finish(self) -> None:
-        """Nothing is left over."""
+        """Does nothing."""
+
+
+class StagedAppend:
+    """Stages rows and appends them at once."""
+
+    resumable: ClassVar[bool] = True
+    exclusive: ClassVar[bool] = False
+    again: ReloadEffect = "empty"
+
+    def __init__(self, spec: LoadSpec) -> None:
+        self._spec = spec
+        self._staging = Staging(spec, spec.root_run_id)
+
+    def preview(self) -> str:
+        staged = copy_statement(f"_headrace.{self._staging.name}", self._spec.columns)
+        return (
+            f"{staged}\n-- when the dataset rules hold\n{self._staging.filling(self._staging.identifier).as_string()}"
+        )
+
+    def begin(self) -> None:
+        with prepare_target(self._spec) as (connection, table):
+            self._staging.create(connection, table)
+
+    def loader(self, stage: int, partition: int, source_node: str) -> PartitionLoader:
+        return CopyLoader(self._spec, PartitionRef(stage, partition, source_node), self._staging.destination)
+
+    def publications(self) -> int:
+        """1: all rows become visible at once."""
+        return 1
+
+    def publish(self, stage: int, index: int, on_publish: PublishCallback) -> Resume:
+        key = self._staging.publication(stage, index)
+        return publish_once(self._spec, key, self._move, on_publish, publications=1)
+
+    def finish(self) -> None:
+        with prepare_target(self._spec) as (connection, _):
+            self._staging.drop(connection)
+
+    def _move(self, connection: psycopg.Connection[Any]) -> Published:
+        staged = self._staging.identifier
+        counted = connection.execute(sql.SQL("SELECT count(*) FROM {}").format(staged)).fetchone()
+        assert counted is not None
+        moved = move_accepted_rows(
+            connection,
+            describe_table(connection, self._spec.table),
+            sql.SQL("SELECT * FROM {}").format(staged),
+            self._spec.columns,
+            lambda rows: connection.execute(self._staging.filling(rows)).rowcount,
+        )
+        # Rows that a trigger of the table suppressed are neither loaded nor rejected.
+        return Published(moved.rows, int(counted[0]) - moved.rows - moved.refused, moved.rejects)

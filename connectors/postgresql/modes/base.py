@@ -1,47 +1,55 @@
-"""What a load mode is: once before the partitions, a loader for each of them, and what publishes their rows."""
+"""The interface of a load mode: preparation, a loader per partition, and publications."""
 
 from __future__ import annotations
 
 from typing import ClassVar, Protocol, runtime_checkable
 
-from connectors.base import PartitionLoader, PublishCallback, Resume
-from connectors.postgresql.spec import LoadSpec
+from headrace.connectors.postgresql.ledger.resume_check import ReloadEffect
+from headrace.connectors.postgresql.load.spec import LoadSpec
+from headrace.connectors.target import PartitionLoader, PublishCallback, Resume
 
 
 class LoadMode(Protocol):
-    """`resumable`: a retry continues behind what the ledger says, else it starts from the beginning.
-    `exclusive`: no other run may load into the table at the same time."""
+    """How rows get into the target table.
+
+    `resumable`: a retry continues from the ledger; otherwise it starts from the beginning. `exclusive`: no other run
+    may load into the table at the same time. `again`: the effect of loading all rows once more after loaded rows have
+    disappeared.
+    """
 
     resumable: ClassVar[bool]
     exclusive: ClassVar[bool]
 
+    @property
+    def again(self) -> ReloadEffect: ...
+
     def __init__(self, spec: LoadSpec) -> None: ...
 
     def preview(self) -> str:
-        """What the database will be told, for people; asks it nothing."""
+        """The SQL that the mode will run, for people; does not connect."""
 
     def begin(self) -> None:
         """Once per run, before any partition: checks and prepares the target. Raises TargetError."""
 
     def loader(self, stage: int, partition: int, source_node: str) -> PartitionLoader:
-        """The loader of one partition; its connection is opened when it is entered."""
+        """The loader of one partition; it connects when it is entered."""
 
     def publications(self) -> int:
-        """How many independent steps bring held back rows into the table once every partition is done; 0 where the
-        loaders load straight into it. The same in every attempt."""
+        """The number of independent publications that move held rows into the table when every partition is done; 0 if
+        the loaders load straight into it. The same in every attempt."""
 
     def publish(self, stage: int, index: int, on_publish: PublishCallback) -> Resume:
-        """One of them, in one transaction with its ledger row; gives that row, also when it was done before. Thread
-        safe. Raises TargetError."""
+        """Does one publication, in one transaction with its ledger row; returns that row, also if it was done before.
+        Thread safe. Raises TargetError."""
 
     def finish(self) -> None:
-        """Once per run, when everything is published: removes what was only needed on the way."""
+        """Once per run, when everything is published: removes temporary tables."""
 
 
 @runtime_checkable
-class KeepsRowsApart(Protocol):
-    """What a load mode has besides when every partition's rows stand in a table apart that is swapped in at the end:
-    its name (`schema.table`), for the hooks that judge the rows before the swap."""
+class LoadsIntoShadow(Protocol):
+    """A load mode whose rows are in a separate table (`schema.table`) until it is swapped in. Hooks that check rows
+    before the swap read that table."""
 
     @property
-    def rows_apart(self) -> str: ...
+    def shadow_table_name(self) -> str: ...

@@ -1,7 +1,7 @@
-"""cdc_mirror: change events make the table what their origin is: the last event of a key wins, deletes delete.
+"""cdc_mirror: applies change events, so that the table mirrors their origin: the last event of a key wins.
 
-An event is a row with its operation in STAGED_OP: `c`, `u` and `r` (created, updated, read by a snapshot) bring the row
-as it is now, `d` only says which key is gone. A delete of a key that the table does not have counts as skipped.
+An event is a row with its operation in STAGED_OP: `c`, `u` and `r` (created, updated, snapshot read) carry the row as
+it is now, `d` carries only the key to delete. A delete of a key that the table does not have counts as skipped.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from typing import Any, ClassVar
 import psycopg
 from psycopg import sql
 
-from connectors.postgresql.merge import column_list, same_key, unique_key
-from connectors.postgresql.modes.upsert import Upsert
-from connectors.postgresql.tables import STAGED_OP, Column, Table
+from headrace.connectors.postgresql.modes.merge_keys import column_list, same_key, unique_key
+from headrace.connectors.postgresql.modes.upsert import Upsert
+from headrace.connectors.postgresql.tables.describe import STAGED_OP, Column, Table
 
 
 class CdcMirror(Upsert):
-    """See LoadMode."""
+    """Merges change events by key, deletes included."""
 
     name: ClassVar[str] = "cdc_mirror"
     checked: ClassVar[bool] = False  # a delete has only a key
@@ -25,7 +25,7 @@ class CdcMirror(Upsert):
     deletes: ClassVar[sql.Composable | None] = sql.SQL("t.{} = 'd'").format(sql.Identifier(STAGED_OP))
 
     def check(self, connection: psycopg.Connection[Any], table: Table) -> bool:
-        """See Keyed. A change without a key is nobody's."""
+        """Requires a unique key. Null keys are never equal: an event without a key is rejected."""
         unique_key(connection, table, self._key)
         return False
 

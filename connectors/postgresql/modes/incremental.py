@@ -1,8 +1,7 @@
 """incremental_watermark: only rows above the greatest value of `watermarkColumn` that this pipeline has loaded so far.
 
-Rows that are not above it are left out as early as they can be, and counted as skipped. What is staged is judged again
-when it is published, under a lock on the mark: so a run that failed may be retried or followed by a new one, and each
-row comes in once.
+Other rows are filtered out as early as possible and count as skipped. Staged rows are checked again on publication,
+under a lock on the watermark: so a failed run may be retried or followed by a new one, and each row is loaded once.
 """
 
 from __future__ import annotations
@@ -14,20 +13,21 @@ import polars as pl
 import psycopg
 from psycopg import sql
 
-from connectors.base import PartitionLoader, PublishCallback, Published, Resume
-from connectors.postgresql.loader import CopyLoader, LoadPlace
-from connectors.postgresql.publish import publish_once
-from connectors.postgresql.refusals import move_what_fits
-from connectors.postgresql.sifted import Sifted
-from connectors.postgresql.spec import LoadSpec
-from connectors.postgresql.staging import Staging
-from connectors.postgresql.tables import STAGED_PARTITION, STAGED_ROW, describe_table
-from connectors.postgresql.target import copy_statement, prepared_target
-from connectors.postgresql.watermarks import watermark_of
+from headrace.connectors.postgresql.copy.rejected_rows import move_accepted_rows
+from headrace.connectors.postgresql.ledger.resume_check import ReloadEffect
+from headrace.connectors.postgresql.ledger.watermarks import watermark_of
+from headrace.connectors.postgresql.load.filtering_loader import FilteringLoader
+from headrace.connectors.postgresql.load.loader import CopyLoader, PartitionRef
+from headrace.connectors.postgresql.load.prepare import copy_statement, prepare_target
+from headrace.connectors.postgresql.load.publication import publish_once
+from headrace.connectors.postgresql.load.spec import LoadSpec
+from headrace.connectors.postgresql.load.staging import Staging
+from headrace.connectors.postgresql.tables.describe import STAGED_PARTITION, STAGED_ROW, describe_table
+from headrace.connectors.target import PartitionLoader, PublishCallback, Published, Resume
 
 
 class IncrementalWatermark:
-    """See LoadMode."""
+    """Stages rows above the watermark and appends them."""
 
     resumable: ClassVar[bool] = True
     exclusive: ClassVar[bool] = True
@@ -38,7 +38,6 @@ class IncrementalWatermark:
         self._keep: Callable[[pl.DataFrame], pl.DataFrame] = lambda frame: frame
 
     def preview(self) -> str:
-        """See LoadMode."""
         column = sql.Identifier(self._spec.watermark_column or "").as_string()
         fill = self._staging.filling(self._staging.identifier).as_string()
         above = f"WHERE {column} > (the mark in _headrace.watermarks)"
@@ -47,11 +46,10 @@ class IncrementalWatermark:
         return f"{staged}\nBEGIN;\n{fill} {above};\n{moved}\nCOMMIT;"
 
     def begin(self) -> None:
-        """See LoadMode."""
-        with prepared_target(self._spec) as (connection, table):
+        with prepare_target(self._spec) as (connection, table):
             watermark = watermark_of(self._spec, table)
             self._staging.create(connection, table)
-            # A row without a value is neither above the mark nor below it.
+            # A row without a value is neither above nor below the watermark.
             required = sql.SQL("ALTER TABLE {} ALTER COLUMN {} SET NOT NULL")
             connection.execute(required.format(self._staging.identifier, sql.Identifier(watermark.column.name)))
             mark = watermark.begin(connection)
@@ -59,26 +57,29 @@ class IncrementalWatermark:
                 self._keep = watermark.keeping(connection, mark)
 
     def loader(self, stage: int, partition: int, source_node: str) -> PartitionLoader:
-        """See LoadMode."""
-        copies = CopyLoader(self._spec, LoadPlace(stage, partition, source_node), self._staging.destination)
-        return Sifted(copies, told=self._told, keep=self._keep)
+        copies = CopyLoader(self._spec, PartitionRef(stage, partition, source_node), self._staging.destination)
+        return FilteringLoader(copies, told=self._told, keep=self._keep)
 
     def publications(self) -> int:
-        """Rows and mark move at once."""
+        """1: rows and watermark move in one transaction."""
         return 1
 
     def publish(self, stage: int, index: int, on_publish: PublishCallback) -> Resume:
-        """See LoadMode."""
-        return publish_once(self._spec, self._staging.publication(stage, index), self._move, on_publish)
+        key = self._staging.publication(stage, index)
+        return publish_once(self._spec, key, self._move, on_publish, publications=1)
 
     def finish(self) -> None:
-        """See LoadMode."""
-        with prepared_target(self._spec) as (connection, _):
+        with prepare_target(self._spec) as (connection, _):
             self._staging.drop(connection)
 
     @property
+    def again(self) -> ReloadEffect:
+        """`never` for a normal load, because the watermark is already past the published rows; a replay ignores it."""
+        return "empty" if self._replays else "never"
+
+    @property
     def _replays(self) -> bool:
-        """Rows that failed are run again: they come in wherever the mark is now, because it did not wait for them."""
+        """In a replay failed rows are loaded whatever the watermark is now, because it moved on without them."""
         return self._spec.origin_run_id is not None
 
     def _move(self, connection: psycopg.Connection[Any]) -> Published:
@@ -90,7 +91,7 @@ class IncrementalWatermark:
         count = sql.SQL("SELECT count(*), count(*) FILTER (WHERE {}) FROM {}").format(wanted, staged)
         row = connection.execute(count).fetchone()
         assert row is not None
-        moved = move_what_fits(
+        moved = move_accepted_rows(
             connection,
             table,
             sql.SQL("SELECT * FROM {} WHERE {}").format(staged, wanted),
@@ -116,7 +117,7 @@ class IncrementalWatermark:
         return f"the watermark of {column} moved from {before or 'nothing'} to {reached}"
 
     def _told(self, rejects: pl.DataFrame) -> pl.DataFrame:
-        """Says why a row without a watermark is refused, where the table itself would take it."""
+        """Explains why a row without a watermark is rejected even if the table would accept it."""
         missing = (pl.col("rule") == "not_null") & (pl.col("column") == self._spec.watermark_column)
         says = pl.lit(f"'{self._spec.watermark_column}' must have a value: it is the watermark column")
         return rejects.with_columns(

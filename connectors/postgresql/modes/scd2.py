@@ -1,8 +1,8 @@
-"""scd2: the table keeps every version of a row, each with the time from which and until which it held.
+"""scd2: the table keeps every version of a row, with its period of validity.
 
-A row that says what the current version of its key says is left alone (skipped). Another closes that version
-(`valid_to`, `is_current` false) and becomes the current one; what the input does not name stays as it is. `valid_from`
-is the time of the load, or the data's own where it has that column.
+A row equal to the current version of its key is skipped. Otherwise it closes that version (`valid_to`, `is_current`
+false) and becomes the current one; keys that the input does not have stay as they are. `valid_from` is the time of the
+load, or the data's own value if it has that column.
 """
 
 from __future__ import annotations
@@ -14,15 +14,16 @@ import polars as pl
 import psycopg
 from psycopg import sql
 
-from connectors.base import REJECT_SCHEMA, TargetError
-from connectors.postgresql.merge import column_list, same_key
-from connectors.postgresql.modes.keyed import Keyed
-from connectors.postgresql.refusals import Moved, move_what_fits
-from connectors.postgresql.tables import STAGED_PARTITION, STAGED_ROW, Table
+from headrace.connectors.errors import TargetError
+from headrace.connectors.postgresql.copy.rejected_rows import Moved, move_accepted_rows
+from headrace.connectors.postgresql.modes.merge_keys import column_list, same_key
+from headrace.connectors.postgresql.modes.merge_mode import MergeMode
+from headrace.connectors.postgresql.tables.describe import STAGED_PARTITION, STAGED_ROW, Table
+from headrace.connectors.source import REJECT_SCHEMA
 
 VALID_FROM, VALID_TO, IS_CURRENT = "valid_from", "valid_to", "is_current"
 HISTORY = (VALID_FROM, VALID_TO, IS_CURRENT)
-"""The columns of the table's history, by these names."""
+"""The names of the history columns."""
 
 _CHANGED = sql.Identifier("pg_temp", "_headrace_changed")
 _TIMES = ("timestamptz", "timestamp", "date")
@@ -42,14 +43,13 @@ WHERE i.indrelid = %(oid)s::oid AND i.indisunique AND i.indpred IS NULL AND i.in
 """
 
 
-class Scd2(Keyed):
-    """See LoadMode."""
+class Scd2(MergeMode):
+    """Merges rows by key into a history of versions."""
 
     name: ClassVar[str] = "scd2"
     filled: ClassVar[tuple[str, ...]] = HISTORY
 
     def check(self, connection: psycopg.Connection[Any], table: Table) -> bool:
-        """See Keyed."""
         check_history(table)
         found = connection.execute(_UNIQUE, {"oid": table.oid, "key": list(self._key)}).fetchone()
         if found is not None:
@@ -62,7 +62,6 @@ class Scd2(Keyed):
         return False
 
     def merge(self, connection: psycopg.Connection[Any], table: Table, rows: sql.Composable) -> Moved:
-        """See Keyed."""
         connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(_CHANGED))
         connection.execute(
             sql.SQL("CREATE TEMP TABLE _headrace_changed ON COMMIT DROP AS {}").format(self._changed(table, rows))
@@ -77,13 +76,12 @@ class Scd2(Keyed):
             connection.execute(close)
             return connection.execute(insert).rowcount
 
-        moved = move_what_fits(
+        moved = move_accepted_rows(
             connection, table, sql.SQL("SELECT * FROM {}").format(_CHANGED), self._spec.columns, move
         )
         return moved if late is None else Moved(moved.rows, pl.concat([late, moved.rejects]))
 
     def statements(self, rows: sql.Composable) -> Sequence[sql.Composed]:
-        """See Keyed."""
         changed = sql.SQL("{} s").format(_CHANGED)
         make = sql.SQL("CREATE TEMP TABLE _headrace_changed AS SELECT * FROM {} WHERE NOT EXISTS ({})")
         starts = sql.SQL("s.{}").format(sql.Identifier(VALID_FROM)) if self._dated else sql.SQL("now()")
@@ -102,7 +100,7 @@ class Scd2(Keyed):
         return sql.SQL("SELECT * FROM ({}) AS s WHERE NOT EXISTS ({})").format(rows, same)
 
     def _same_version(self, table: Table | None) -> sql.Composed:
-        """The current version of row `s`, if that says the same."""
+        """The current version of the key of row `s`, if it has equal values."""
         equal = [
             sql.SQL("{} IS NOT DISTINCT FROM {}").format(*(_comparable(table, name, side) for side in ("t", "s")))
             for name in self._spec.columns
@@ -115,7 +113,7 @@ class Scd2(Keyed):
         )
 
     def _starts(self, table: Table, load_time: sql.Composable) -> sql.Composed:
-        """Since when row `s` holds, in the column's type."""
+        """The start of the validity of row `s`, in the column's type."""
         column = table.column(VALID_FROM)
         assert column is not None
         of_load = sql.SQL("CAST({} AS {})").format(load_time, sql.SQL(column.sql_type))
@@ -146,7 +144,7 @@ class Scd2(Keyed):
         )
 
     def _late(self, connection: psycopg.Connection[Any]) -> pl.DataFrame:
-        """Takes out rows that are older than the version they would close; as rejected cells."""
+        """Removes rows that are older than the version they would close; returns them as rejected cells."""
         take = sql.SQL(
             "DELETE FROM {changed} AS s USING {target} AS t WHERE t.{current} AND {same} AND s.{start} < t.{start} "
             "RETURNING s.{row}, s.{start}::text, s.{partition}, t.{start}::text"
@@ -167,7 +165,7 @@ class Scd2(Keyed):
 
 
 def check_history(table: Table) -> None:
-    """Raises TargetError when the columns of the history are not there, or of other types."""
+    """Raises TargetError if history columns are missing or have the wrong types."""
     types = {VALID_FROM: _TIMES, VALID_TO: _TIMES, IS_CURRENT: ("bool",)}
     wrong = [
         name

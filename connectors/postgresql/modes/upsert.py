@@ -1,7 +1,7 @@
-"""upsert: rows whose key the table has are updated, the others are inserted.
+"""upsert: rows whose key is in the table are updated, the others are inserted.
 
-An updated row keeps its values in columns that the data does not have. MERGE rather than ON CONFLICT or DELETE and
-INSERT: it is right for every table (triggers, foreign keys to it, columns left alone) and as fast as any.
+An updated row keeps its values in columns that the data does not have. Uses MERGE instead of ON CONFLICT or DELETE and
+INSERT: it is correct for every table (triggers, foreign keys to it, untouched columns) and as fast as any.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from typing import Any, ClassVar
 import psycopg
 from psycopg import sql
 
-from connectors.postgresql.merge import column_list, same_key, unique_key
-from connectors.postgresql.modes.keyed import Keyed
-from connectors.postgresql.refusals import Moved, move_what_fits
-from connectors.postgresql.tables import Table
+from headrace.connectors.postgresql.copy.rejected_rows import Moved, move_accepted_rows
+from headrace.connectors.postgresql.modes.merge_keys import column_list, same_key, unique_key
+from headrace.connectors.postgresql.modes.merge_mode import MergeMode
+from headrace.connectors.postgresql.tables.describe import Table
 
-# In the order of the keys old rows are found and index entries made side by side, which takes a third less work than
-# the order of the table, by which a hash join would update. What does not fit the cache is left to the planner.
+# In key order, old rows are found and index entries written next to each other: a third less work than a hash join,
+# which updates in table order. If the table does not fit the cache, the planner decides.
 _IN_KEY_ORDER = """
 SELECT set_config('enable_hashjoin', 'off', true)
 WHERE (SELECT sum(pg_table_size(relid)) FROM (SELECT relid FROM pg_partition_tree(%(oid)s::oid::regclass)
@@ -27,33 +27,31 @@ WHERE (SELECT sum(pg_table_size(relid)) FROM (SELECT relid FROM pg_partition_tre
 """
 
 
-class Upsert(Keyed):
-    """See LoadMode."""
+class Upsert(MergeMode):
+    """Merges rows by key: updates and inserts."""
 
     name: ClassVar[str] = "upsert"
     deletes: ClassVar[sql.Composable | None] = None
-    """The condition under which a row `t` of the bucket is to go from the table."""
+    """The condition that row `t` of the bucket deletes its key from the table."""
 
     def check(self, connection: psycopg.Connection[Any], table: Table) -> bool:
-        """See Keyed."""
         key = unique_key(connection, table, self._key)
         return key.nulls_equal and any(column.nullable for column in table.columns if column.name in self._key)
 
     def merge(self, connection: psycopg.Connection[Any], table: Table, rows: sql.Composable) -> Moved:
-        """See Keyed."""
-
         def move(part: sql.Composable) -> int:
             return sum(connection.execute(statement).rowcount for statement in self.statements(part))
 
         connection.execute(_IN_KEY_ORDER, {"oid": table.oid})
-        return move_what_fits(connection, table, rows, self._spec.columns, move, key=self._key, deletes=self.deletes)
+        return move_accepted_rows(
+            connection, table, rows, self._spec.columns, move, key=self._key, deletes=self.deletes
+        )
 
     def statements(self, rows: sql.Composable) -> Sequence[sql.Composed]:
-        """See Keyed."""
         if not self._may_be_null:
             return [self._merge(rows)]
         null = sql.SQL(" OR ").join(sql.SQL("s.{} IS NULL").format(sql.Identifier(name)) for name in self._key)
-        # A comparison that takes two nulls for equal would visit the whole table for every row.
+        # A comparison that treats nulls as equal would scan the whole table for every row.
         plain = sql.SQL("(SELECT * FROM {} WHERE NOT ({})) AS s").format(rows, null)
         return [self._merge(plain), self._on_conflict(rows, null)]
 

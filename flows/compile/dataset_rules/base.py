@@ -1,4 +1,4 @@
-"""What a dataset rule compiles to: what it measures, on which rows, and when it holds."""
+"""What a dataset rule compiles to: its measures, their rows, and the condition on them."""
 
 from __future__ import annotations
 
@@ -6,35 +6,35 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from flows.compile.dataset_rules.measure import Measure, Measured, Values
-from flows.compile.step import Step
-from ir.dataset_rules import OnDatasetFail
+from headrace.flows.compile.dataset_rules.measure import Measure, Measured, Values
+from headrace.flows.compile.step import Step
+from headrace.ir.dataset_rules import OnDatasetFail
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What a rule is judged by: what was measured, the node's rows in earlier runs (of so many, newest first), now."""
+    """The input of a check: the measures, the row counts of the last n runs (`earlier(n)`, newest first), and now."""
 
     measured: Measured
     earlier: Callable[[int], Sequence[int]]
     now: datetime
 
     def of(self, measure: Measure) -> Values:
-        """What a measure found; Nones where no row came by."""
+        """The values of a measure; Nones when there were no rows."""
         return self.measured.get(measure.name, (None,) * len(measure.values))
 
     def number(self, measure: Measure) -> int | float | None:
-        """The first of them."""
+        """The first value of a measure."""
         return self.of(measure)[0]
 
     def count(self, measure: Measure) -> int:
-        """The first of them; 0 where no row came by."""
+        """The first value of a measure; 0 when there were no rows."""
         return int(self.number(measure) or 0)
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Whether a rule holds, and what was found, for people."""
+    """Whether a rule holds, and a text with the value found."""
 
     holds: bool
     found: str
@@ -42,7 +42,7 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Needed:
-    """A measure of the rows as they leave the node, or as `gather` (a step that makes other rows of them all) gives
+    """A measure of the output rows of the node, or of the rows that `gather` (a step over all of them) makes of
     them."""
 
     measure: Measure
@@ -51,8 +51,8 @@ class Needed:
 
 @dataclass(frozen=True, slots=True)
 class Assertion:
-    """`path` is the rule's place in the document, `wants` what it demands, for people. `field`: the column that `found`
-    tells a value of."""
+    """`path` is the rule's place in the document, `wants` a text with its condition. `field`: the column whose value
+    `Verdict.found` shows."""
 
     path: str
     wants: str
@@ -64,7 +64,7 @@ class Assertion:
 
 @dataclass(frozen=True, slots=True)
 class Branch:
-    """What one sink measures; `gather` as in Needed."""
+    """The measures of one sink; `gather` as in Needed."""
 
     measures: tuple[Measure, ...]
     gather: Step | None = None
@@ -72,14 +72,16 @@ class Branch:
 
 @dataclass(frozen=True, slots=True)
 class NodeAudit:
-    """The dataset rules of one validate node. No two of its measures that differ have the same name."""
+    """The dataset rules of one validate node. Different measures have different names."""
 
     node: str
     assertions: tuple[Assertion, ...]
+    looks: tuple[Step, ...] = ()
+    """Steps that read measured columns which hold unparsed cells."""
 
     @property
     def branches(self) -> tuple[Branch, ...]:
-        """What must be measured where: first what needs no other rows, then one for each gathering."""
+        """One branch for all measures without a gathering, then one for each gathering."""
         plain: dict[str, Measure] = {}
         gathered: dict[str, Branch] = {}
         for needed in (needed for assertion in self.assertions for needed in assertion.needs):
@@ -91,5 +93,5 @@ class NodeAudit:
 
     @property
     def holds_back(self) -> bool:
-        """Whether nothing may be visible behind the node before the rules have been judged."""
+        """Whether rows may not be visible downstream before the rules have been checked."""
         return any(assertion.on_fail == "abort" for assertion in self.assertions)

@@ -8,23 +8,23 @@ from datetime import UTC, datetime, timedelta
 
 import polars as pl
 
-from flows.compile.dataset_rules.base import Assertion, Facts, Needed, Verdict
-from flows.compile.dataset_rules.measure import Measure, added, greatest, least, moments
-from flows.compile.dataset_rules.rows import ROWS, between, counted, shown, within
-from flows.compile.gather import Gather
-from flows.compile.grouping import side
-from flows.compile.scope import Scope
-from flows.compile.step import Step
-from ir.dataset_rules import Freshness, NullRate, Statistic, Uniqueness
+from headrace.flows.compile.dataset_rules.base import Assertion, Facts, Needed, Verdict
+from headrace.flows.compile.dataset_rules.measure import Measure, added, greatest, least, moments
+from headrace.flows.compile.dataset_rules.rows import ROWS, between, counted, shown, within
+from headrace.flows.compile.grouping import side
+from headrace.flows.compile.scope import Scope
+from headrace.flows.compile.shuffle import Shuffle
+from headrace.flows.compile.step import Step
+from headrace.ir.dataset_rules import Freshness, NullRate, Statistic, Uniqueness
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY_US = 24 * 60 * 60 * 1_000_000
 _VALUE = "value"
-_COUNTS = ("count", "count_distinct")
+COUNTS = ("count", "count_distinct")
 
 
 def null_rate(rule: NullRate, scope: Scope, path: str) -> Assertion:
-    """See NullRate."""
+    """Holds when the share of nulls is at most `max`. Raises PlanError for an unknown column."""
     scope.column(rule.field, f"{path}.field")
     nulls = Measure(f"nulls of {rule.field}", (pl.col(rule.field).null_count(),), added)
 
@@ -38,7 +38,7 @@ def null_rate(rule: NullRate, scope: Scope, path: str) -> Assertion:
 
 
 def uniqueness(rule: Uniqueness, scope: Scope, path: str) -> Assertion:
-    """See Uniqueness."""
+    """Holds when the share of distinct rows is at least `min`. Raises PlanError for an unknown column."""
     for index, name in enumerate(rule.fields):
         scope.column(name, f"{path}.fields[{index}]")
     named = ", ".join(rule.fields)
@@ -54,7 +54,7 @@ def uniqueness(rule: Uniqueness, scope: Scope, path: str) -> Assertion:
 
 
 def freshness(rule: Freshness, scope: Scope, path: str) -> Assertion:
-    """See Freshness."""
+    """Holds when the newest value is at most `maxAgeHours` old. Raises PlanError unless they are dates or times."""
     have = scope.column(rule.field, f"{path}.field")
     if not isinstance(have, pl.Date | pl.Datetime):
         message = f"'freshness' needs a date or a time, but '{rule.field}' is {have}"
@@ -70,7 +70,7 @@ def freshness(rule: Freshness, scope: Scope, path: str) -> Assertion:
         value = facts.number(newest)
         if value is None:
             return Verdict(holds=False, found="no value")
-        # In numbers: a date may lie further ahead than Python's calendar goes.
+        # In numbers: a date may be later than the last one of Python's calendar.
         age = (facts.now - _EPOCH) / timedelta(hours=1) - value / 3_600_000_000
         return Verdict(age <= rule.max_age_hours, f"{max(age, 0):,.1f} hours old")
 
@@ -80,9 +80,9 @@ def freshness(rule: Freshness, scope: Scope, path: str) -> Assertion:
 
 
 def statistic(rule: Statistic, scope: Scope, path: str) -> Assertion:
-    """See Statistic."""
+    """Holds when the statistic is within the bounds. Raises PlanError when it needs numbers and the column has none."""
     have = scope.column(rule.field, f"{path}.field")
-    if rule.fn not in _COUNTS and not (have.is_numeric() or have == pl.Null):
+    if rule.fn not in COUNTS and not (have.is_numeric() or have == pl.Null):
         message = f"'{rule.fn}' needs numbers, but '{rule.field}' is {have}"
         raise scope.fault(f"{path}.field", "wrong_type", message, "cast the field before")
     needed = _needed(rule, scope, have, path)
@@ -94,7 +94,7 @@ def statistic(rule: Statistic, scope: Scope, path: str) -> Assertion:
         return Verdict(within(value, rule.min, rule.max), shown(value))
 
     wants = f"{rule.fn} of '{rule.field}' {between(rule.min, rule.max)}"
-    tells = None if rule.fn in _COUNTS else rule.field
+    tells = None if rule.fn in COUNTS else rule.field
     return Assertion(path, wants, rule.on_fail, (needed,), judge, tells)
 
 
@@ -124,7 +124,7 @@ def _needed(rule: Statistic, scope: Scope, have: pl.DataType, path: str) -> Need
             def evaluate(frames: Sequence[pl.LazyFrame]) -> pl.LazyFrame:
                 return frames[0].select(median.alias(_VALUE))
 
-            only = Gather((side(scope, (), path, values=(rule.field,)),), evaluate, {})
+            only = Shuffle((side(scope, (), path, values=(rule.field,)),), evaluate, {})
             step = Step(scope.node, scope.path, name, gather=only)
             return Needed(Measure(name, (pl.col(_VALUE).max(),), greatest), step)
 
@@ -132,20 +132,20 @@ def _needed(rule: Statistic, scope: Scope, have: pl.DataType, path: str) -> Need
 def _value(rule: Statistic, facts: Facts, needed: Needed) -> int | float | None:
     if rule.fn not in ("mean", "stddev"):
         found = facts.number(needed.measure)
-        return (found or 0) if rule.fn in _COUNTS else found
+        return (found or 0) if rule.fn in COUNTS else found
     many, mean, square = facts.of(needed.measure)
     if rule.fn == "mean" or not many:
         return mean
-    # Of a sample, as SQL's stddev: one value has none.
+    # Of a sample, as SQL's stddev, which is null for one value.
     return math.sqrt(square / (many - 1)) if many > 1 and square is not None else None
 
 
 def _distinct(scope: Scope, fields: Sequence[str], name: str, where: str, *, nulls: bool = True) -> Needed:
-    """How many different combinations of values the fields have."""
+    """The number of distinct combinations of values of the fields."""
 
     def evaluate(frames: Sequence[pl.LazyFrame]) -> pl.LazyFrame:
         rows = frames[0].select(fields)
         return (rows if nulls else rows.drop_nulls()).unique().select(pl.len().cast(pl.Int64).alias(_VALUE))
 
-    gather = Gather((side(scope, fields, where, values=()),), evaluate, {})
+    gather = Shuffle((side(scope, fields, where, values=()),), evaluate, {})
     return Needed(Measure(name, (pl.col(_VALUE).sum(),), added), Step(scope.node, scope.path, name, gather=gather))

@@ -1,4 +1,4 @@
-"""What dataset rules know of the rows: numbers that are taken batch by batch and merged, in any order."""
+"""Measures of dataset rules: numbers that are computed per batch and merged, in any order."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import polars as pl
 
 Values = tuple[int | float | None, ...]
-"""None where there was no value to look at."""
+"""None where there was no value."""
 
 Measured = Mapping[str, Values]
 """By the name of the measure."""
@@ -17,8 +17,8 @@ Measured = Mapping[str, Values]
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """`values` each give one number of a frame's rows; `merge` makes one of those of two frames. Equal names mean equal
-    measures."""
+    """Each expression in `values` gives one number for a frame; `merge` combines the numbers of two frames. Equal names
+    mean equal measures."""
 
     name: str
     values: tuple[pl.Expr, ...]
@@ -26,7 +26,7 @@ class Measure:
 
 
 def measure(frame: pl.DataFrame, measures: Iterable[Measure]) -> dict[str, Values]:
-    """What the measures say of a frame, which may be empty."""
+    """The values of measures for a frame, which may be empty."""
     wanted = {f"{each.name}.{index}": value for each in measures for index, value in enumerate(each.values)}
     if not wanted:
         return {}
@@ -35,7 +35,7 @@ def measure(frame: pl.DataFrame, measures: Iterable[Measure]) -> dict[str, Value
 
 
 def merged(measures: Iterable[Measure], parts: Sequence[Measured]) -> dict[str, Values]:
-    """The measures of all parts together; a part that lacks one had no rows."""
+    """The measures of all parts merged; a part without one had no rows."""
     found: dict[str, Values] = {}
     for each in measures:
         for part in parts:
@@ -47,7 +47,7 @@ def merged(measures: Iterable[Measure], parts: Sequence[Measured]) -> dict[str, 
 
 
 def stored(measured: Measured) -> dict[str, list[int | str | None]]:
-    """As JSON; floats as text: it has neither infinity nor NaN, and PostgreSQL's jsonb writes 1e300 as an integer."""
+    """As JSON, floats as text: JSON has neither infinity nor NaN, and PostgreSQL's jsonb writes 1e300 as an integer."""
     return {
         name: [repr(value) if isinstance(value, float) else value for value in values]
         for name, values in measured.items()
@@ -55,7 +55,7 @@ def stored(measured: Measured) -> dict[str, list[int | str | None]]:
 
 
 def restored(measured: Mapping[str, Sequence[int | str | None]]) -> dict[str, Values]:
-    """What `stored` gave."""
+    """The inverse of `stored`."""
     return {
         name: tuple(float(value) if isinstance(value, str) else value for value in values)
         for name, values in measured.items()
@@ -68,22 +68,22 @@ def added(one: Values, other: Values) -> Values:
 
 
 def least(one: Values, other: Values) -> Values:
-    """Merges minima; NaN only where there is nothing else, as polars has it."""
+    """Merges minima; NaN only if there are no other values, as in polars."""
     return tuple(
         _either(a, b, lambda a, b: b if a > b or math.isnan(a) else a) for a, b in zip(one, other, strict=True)
     )
 
 
 def greatest(one: Values, other: Values) -> Values:
-    """Merges maxima; NaN only where there is nothing else."""
+    """Merges maxima; NaN only if there are no other values, as in polars."""
     return tuple(
         _either(a, b, lambda a, b: b if a < b or math.isnan(a) else a) for a, b in zip(one, other, strict=True)
     )
 
 
 def moments(one: Values, other: Values) -> Values:
-    """Merges (count, mean, sum of squared deviations from it), as Chan, Golub and LeVeque do ("Algorithms for Computing
-    the Sample Variance", 1983): no difference of large numbers is taken."""
+    """Merges (count, mean, sum of squared deviations from the mean) as in Chan, Golub and LeVeque, "Algorithms for
+    Computing the Sample Variance" (1983), which avoids differences of large numbers."""
     (many, mean, square), (more, its_mean, its_square) = one, other
     if not many or not more:
         return other if not many else one

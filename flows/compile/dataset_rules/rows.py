@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import polars as pl
 
-from flows.compile.dataset_rules.base import Assertion, Facts, Needed, Verdict
-from flows.compile.dataset_rules.measure import Measure, added
-from flows.compile.scope import Scope
-from ir.dataset_rules import RowCount, RowCountAnomaly
+from headrace.flows.compile.dataset_rules.base import Assertion, Facts, Needed, Verdict
+from headrace.flows.compile.dataset_rules.measure import Measure, added
+from headrace.flows.compile.scope import Scope
+from headrace.ir.dataset_rules import RowCount, RowCountAnomaly
 
 ROWS = Measure("rows", (pl.len(),), added)
 
 
 def row_count(rule: RowCount, scope: Scope, path: str) -> Assertion:
-    """See RowCount."""
+    """Holds when the number of rows is within the bounds."""
 
     def judge(facts: Facts) -> Verdict:
         rows = facts.count(ROWS)
@@ -24,7 +24,7 @@ def row_count(rule: RowCount, scope: Scope, path: str) -> Assertion:
 
 
 def row_count_anomaly(rule: RowCountAnomaly, scope: Scope, path: str) -> Assertion:
-    """See RowCountAnomaly."""
+    """Holds when the number of rows is within `maxDeviationPct` of the mean of earlier runs, or there are none."""
     most = f"{rule.max_deviation_pct:g} %"
 
     def judge(facts: Facts) -> Verdict:
@@ -33,8 +33,10 @@ def row_count_anomaly(rule: RowCountAnomaly, scope: Scope, path: str) -> Asserti
         if not before:
             return Verdict(holds=True, found=f"{counted(rows)}; no earlier run to compare with")
         usual = sum(before) / len(before)
-        apart = abs(rows - usual) / usual * 100 if usual else (0.0 if rows == 0 else float("inf"))
+        apart = abs(rows - usual) / usual * 100 if usual else 0.0
         runs = "the run" if len(before) == 1 else f"the {len(before)} runs"
+        if rows and not usual:  # infinitely many per cent off
+            return Verdict(holds=False, found=f"{counted(rows)}, and {runs} before had none")
         found = f"{counted(rows)}, {apart:,.1f} % off the mean of {runs} before, {usual:,.0f}"
         return Verdict(apart <= rule.max_deviation_pct, found)
 
@@ -43,12 +45,12 @@ def row_count_anomaly(rule: RowCountAnomaly, scope: Scope, path: str) -> Asserti
 
 
 def within(value: float, least: float | None, most: float | None) -> bool:
-    """Whether a value lies between bounds that may be missing; NaN lies nowhere."""
+    """Whether a value is within the bounds, each of which may be None; NaN never is."""
     return value == value and (least is None or value >= least) and (most is None or value <= most)  # noqa: PLR0124
 
 
 def between(least: float | None, most: float | None) -> str:
-    """The bounds for people."""
+    """The bounds as text."""
     if least == most and most is not None:
         return f"exactly {shown(most)}"
     if least is None:
@@ -57,10 +59,10 @@ def between(least: float | None, most: float | None) -> str:
 
 
 def shown(value: float | None) -> str:
-    """A number for people: integers digit by digit."""
+    """A number as text: integers with all digits, floats with ten."""
     return f"{value:,.10g}" if isinstance(value, float) else f"{value:,}"
 
 
 def counted(rows: int) -> str:
-    """So many rows, for people."""
+    """A number of rows as text."""
     return f"{rows:,} row{'' if rows == 1 else 's'}"

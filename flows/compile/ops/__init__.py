@@ -1,40 +1,41 @@
-"""What each op does to rows: one module each, one line here. Its shape in the document stands in `ir.ops`."""
+"""The compilers of ops, one line each in COMPILERS. The models of ops in the document are in `ir.ops`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-from flows.compile.ops.add_field import compile_add_field
-from flows.compile.ops.aggregate import compile_aggregate
-from flows.compile.ops.cast import compile_cast
-from flows.compile.ops.deduplicate import compile_deduplicate
-from flows.compile.ops.drop import compile_drop
-from flows.compile.ops.explode import compile_explode
-from flows.compile.ops.expression import compile_expression
-from flows.compile.ops.fill_null import compile_fill_null
-from flows.compile.ops.filter import compile_filter
-from flows.compile.ops.geo_resolve import compile_geo_resolve
-from flows.compile.ops.hash import compile_hash
-from flows.compile.ops.language_detect import compile_language_detect
-from flows.compile.ops.lookup_join import compile_lookup_join
-from flows.compile.ops.map_values import compile_map_values
-from flows.compile.ops.mask_pii import compile_mask_pii
-from flows.compile.ops.merge import compile_merge
-from flows.compile.ops.parse_json import compile_parse_json
-from flows.compile.ops.pivot import compile_pivot
-from flows.compile.ops.rename import compile_rename
-from flows.compile.ops.sentiment_score import compile_sentiment_score
-from flows.compile.ops.sort import compile_sort
-from flows.compile.ops.split import compile_split
-from flows.compile.ops.sql import compile_sql
-from flows.compile.ops.summarize import compile_summarize
-from flows.compile.ops.trim import compile_trim
-from flows.compile.ops.unpivot import compile_unpivot
-from flows.compile.ops.vector_embed import compile_vector_embed
-from flows.compile.scope import Scope
-from flows.compile.step import Step
-from ir.ops import (
+from headrace.flows.compile.ops.columns import (
+    compile_add_field,
+    compile_cast,
+    compile_drop,
+    compile_expression,
+    compile_merge,
+    compile_rename,
+)
+from headrace.flows.compile.ops.grouping import compile_aggregate, compile_summarize
+from headrace.flows.compile.ops.json import compile_parse_json
+from headrace.flows.compile.ops.lookup import compile_lookup_join
+from headrace.flows.compile.ops.models import (
+    compile_geo_resolve,
+    compile_language_detect,
+    compile_sentiment_score,
+    compile_vector_embed,
+)
+from headrace.flows.compile.ops.rows import compile_deduplicate, compile_filter, compile_sort
+from headrace.flows.compile.ops.shape import compile_explode, compile_pivot, compile_unpivot
+from headrace.flows.compile.ops.sql import compile_sql
+from headrace.flows.compile.ops.values import (
+    compile_fill_null,
+    compile_hash,
+    compile_map_values,
+    compile_mask_pii,
+    compile_split,
+    compile_trim,
+)
+from headrace.flows.compile.scope import Scope
+from headrace.flows.compile.step import Step
+from headrace.ir.ops import (
     AddField,
     Aggregate,
     Cast,
@@ -93,4 +94,4 @@ COMPILERS: dict[type, Callable[[Any, Scope], tuple[Step, ...]]] = {
     Unpivot: compile_unpivot,
     VectorEmbed: compile_vector_embed,
 }
-"""Compilers by the op's model; each gives the steps in order, or raises PlanError."""
+"""Compilers by the op's model. Each returns its steps in order; it raises PlanError."""

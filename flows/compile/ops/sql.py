@@ -5,37 +5,35 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import polars as pl
-from polars.exceptions import PolarsError
 
-from connectors.base import ROW
-from flows.compile.gather import Gather
-from flows.compile.grouping import side
-from flows.compile.query import refusal
-from flows.compile.scope import Scope, first_line
-from flows.compile.step import Step
-from ir.ops import Sql
+from headrace.connectors.source import ROW
+from headrace.flows.compile.grouping import side
+from headrace.flows.compile.scope import Scope
+from headrace.flows.compile.shuffle import Shuffle
+from headrace.flows.compile.step import Step
+from headrace.flows.query import result_columns, run
+from headrace.flows.query.result_types import input_columns
+from headrace.ir.ops import Sql
+from headrace.ir.sql import Refused
 
 
 def compile_sql(op: Sql, scope: Scope) -> tuple[Step, ...]:
-    """The query over one bucket with all rows."""
-    if reason := refusal(op.query):
-        raise scope.fault("query", "query_refused", reason, "one SELECT over the table 'input'")
-    ordered = "order by" in " ".join(op.query.lower().split())
+    """Runs the query over all rows, in one bucket."""
+    from headrace.ir.sql.queries.query import query  # its parser takes a while to load, and few pipelines have a query
+
+    before = {name: dtype for name, dtype in scope.schema.items() if name != ROW}
+    try:
+        judged = query(op.query)
+        made, sql = result_columns(judged, before)
+        seen = input_columns(judged, before)
+    except Refused as refused:
+        raise scope.fault("query", refused.code, refused.message, refused.hint) from None
 
     def evaluate(frames: Sequence[pl.LazyFrame]) -> pl.LazyFrame:
-        made = pl.SQLContext(input=frames[0].drop(ROW), register_globals=False).execute(op.query, eager=False)
-        names = made.collect_schema().names()
-        return made if ordered else made.sort(names, nulls_last=True)
+        return run(judged, sql, frames[0].select(*seen), made)
 
-    with scope.checked("query"):
-        try:
-            names = evaluate([pl.LazyFrame(schema=scope.schema)]).collect().columns
-        except PolarsError as error:
-            if "unable to find column" in str(error):
-                raise
-            raise scope.fault("query", "invalid_query", first_line(error)) from None
-    for name in names:
-        if name.startswith("__"):
-            raise scope.fault("query", "invalid_column", f"'{name}' cannot name a column", "give it another alias")
-    origins = dict.fromkeys(names, tuple(scope.visible))
-    return (Step(scope.node, scope.path, op.query, gather=Gather((side(scope, (), "query"),), evaluate, origins)),)
+    origins = dict.fromkeys(made, tuple(scope.visible))
+    gather = Shuffle(
+        (side(scope, (), "query"),), evaluate, origins, made=pl.Schema(made), reads=frozenset(seen) & frozenset(before)
+    )
+    return (Step(scope.node, scope.path, op.query, gather=gather),)

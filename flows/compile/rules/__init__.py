@@ -1,36 +1,32 @@
-"""What each row rule checks: one module a family, one line here. How a rule is written stands in `ir.rules`."""
+"""The conditions of row rules, one line each in CONDITIONS. How rules are written is in `ir.rules`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-from flows.compile.casting import check
-from flows.compile.rules.base import Column, Condition
-from flows.compile.rules.comparison import between, compare
-from flows.compile.rules.date import is_date
-from flows.compile.rules.exists import exists
-from flows.compile.rules.expr import holds
-from flows.compile.rules.kind import of_type
-from flows.compile.rules.membership import member
-from flows.compile.rules.presence import present
-from flows.compile.rules.text import affix, length, matches
-from flows.compile.rules.unique import unique
-from flows.compile.scope import Scope
-from flows.compile.step import Check
-from ir.nodes.validate import RowRule
-from ir.rules import (
+from headrace.flows.compile.casting import check
+from headrace.flows.compile.rules.base import Column, Condition
+from headrace.flows.compile.rules.expression import holds
+from headrace.flows.compile.rules.text import affix, length, matches
+from headrace.flows.compile.rules.types import is_date, of_type
+from headrace.flows.compile.rules.unique import unique
+from headrace.flows.compile.rules.values import between, compare, exists, member, present
+from headrace.flows.compile.scope import Scope
+from headrace.flows.compile.step import Check
+from headrace.ir.nodes.validate import RowRule
+from headrace.ir.rules import (
     Affix,
     Between,
     Compare,
     Exists,
-    Holds,
     IsDate,
     Length,
     Matches,
     Member,
     OfType,
     Present,
+    SqlCondition,
     Unique,
 )
 
@@ -46,17 +42,18 @@ CONDITIONS: dict[type, Callable[[Any, Column], Condition]] = {
     OfType: of_type,
     IsDate: is_date,
     Exists: exists,
-    Holds: holds,
+    SqlCondition: holds,
 }
-"""Conditions by the class a rule parses to; each raises PlanError for what does not fit the column."""
+"""Conditions by the class of the parsed rule. Each raises PlanError when it does not fit the column."""
 
 
 def compile_rule(rule: RowRule, scope: Scope) -> Check:
-    """The check of one row rule; raises PlanError."""
+    """Compiles a row rule into a check. Raises PlanError."""
     dtype = scope.column(rule.field, "field")
     parsed = rule.parsed
     condition = CONDITIONS[type(parsed)](parsed, Column(rule.field, dtype, scope))
-    with scope.checked("rule"):
-        scope.evaluate(condition.fails)
+    if not condition.typed:
+        with scope.checked("rule"):
+            scope.evaluate(condition.fails)
     fails, message = condition.fails, condition.message
     return check(rule.id, rule.field, dtype, fails, message, rule.on_fail, reads=condition.reads)

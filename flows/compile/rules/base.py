@@ -1,4 +1,4 @@
-"""What a rule is compiled from and to."""
+"""The input and the result of compiling a rule."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import Any
 
 import polars as pl
 
-from connectors.types import field_of_polars
-from flows.compile.broadcast import Broadcast
-from flows.compile.casting import ImpossibleCast, read_as
-from flows.compile.scope import Scope
+from headrace.connectors.datatypes import field_of_polars
+from headrace.flows.compile.casting import ImpossibleCast, read_as
+from headrace.flows.compile.reference_tables import Broadcast
+from headrace.flows.compile.scope import Scope
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """The column under test, and the scope to report faults in (they belong to the rule's own text)."""
+    """The column that a rule checks. Faults are reported in `scope`, at the text of the rule."""
 
     name: str
     dtype: pl.DataType
@@ -28,14 +28,14 @@ class Column:
         return pl.col(self.name)
 
     def literal(self, text: str) -> pl.Expr:
-        """A literal of the rule, read as the column's own type; a fault when it cannot be."""
+        """A literal of the rule, read as the column's type. Raises PlanError when it cannot be."""
         if self._plain:
             return pl.lit(self.literals((text,))[0])
         read = self._read((text,))
         return pl.lit(read.item(), dtype=read.dtype)
 
     def literals(self, texts: Sequence[str]) -> list[Any]:
-        """The values of several; a fault for the first that cannot be read."""
+        """The values of several literals. Raises PlanError for the first that cannot be read."""
         if self.dtype == pl.Null:
             return [None] * len(texts)
         return [self._read_number(text) for text in texts] if self._plain else self._read(texts).to_list()
@@ -64,7 +64,7 @@ class Column:
         return number
 
     def text(self, rule: str) -> pl.Expr:
-        """The values, when they are text; a fault otherwise."""
+        """The values of a text column. Raises PlanError for other types."""
         if self.dtype not in (pl.String, pl.Null):
             message = f"'{rule}' looks at text, but '{self.name}' is {self.dtype}"
             raise self.scope.fault("rule", "rule_type", message, "use a comparison, or cast the field to text before")
@@ -73,12 +73,13 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """When a row fails, and what a person reads about it. Where `fails` is null the row passes. `reads` are the tables
-    that `fails` looks rows up in."""
+    """When a row fails, and the message. Where `fails` is null the row passes. `reads` are the lookup tables of
+    `fails`. `typed`: it was type-checked already, and is not evaluated to find faults."""
 
     fails: pl.Expr
     message: str
     reads: tuple[Broadcast, ...] = ()
+    typed: bool = False
 
 
 def _number(text: str) -> int | float | None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from flows.compile.rules.base import Column, Condition
-from ir.rules import Affix, Length, Matches
+from headrace.flows.compile.rules.base import Column, Condition
+from headrace.ir.rules import Affix, Length, Matches
 
 
 def matches(rule: Matches, column: Column) -> Condition:
@@ -21,7 +21,7 @@ def length(rule: Length, column: Column) -> Condition:
 
 
 def affix(rule: Affix, column: Column) -> Condition:
-    """Fails when the text does not begin, or end, as it should."""
+    """Fails when the text does not start with the prefix, or end with the suffix."""
     if rule.prefix is not None:
         return Condition(~column.text("starts_with").str.starts_with(rule.prefix), f"Must start with {rule.prefix}")
     assert rule.suffix is not None

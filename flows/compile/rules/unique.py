@@ -1,4 +1,4 @@
-"""`unique`: the one rule that must see all rows, which are gathered by the value before it is judged."""
+"""`unique`: needs all rows, which are gathered by the value before the check."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from connectors.base import ROW
-from flows.compile.gather import Gather
-from flows.compile.grouping import side
-from flows.compile.rules.base import Column, Condition
-from flows.compile.scope import Scope
-from flows.compile.step import Step
-from ir.rules import Unique
+from headrace.connectors.source import ROW
+from headrace.flows.compile.grouping import side
+from headrace.flows.compile.rules.base import Column, Condition
+from headrace.flows.compile.scope import Scope
+from headrace.flows.compile.shuffle import Shuffle
+from headrace.flows.compile.step import Step
+from headrace.ir.rules import Unique
 
 
 def unique(rule: Unique, column: Column) -> Condition:
-    """Fails on every row but the first that has the value; the mark of `mark_repeated` says which these are."""
+    """Fails on every row but the first that has the value, by the column that `mark_repeated` adds."""
     return Condition(pl.col(_mark(column.name)), "Must be unique")
 
 
 def mark_repeated(scope: Scope, field: str) -> Step:
-    """Marks the rows whose value an earlier row has; raises PlanError for a column whose values cannot be compared."""
+    """Marks the rows whose value an earlier row has. Raises PlanError for a column whose values cannot be compared."""
     have = scope.column(field, "field")
     if have.is_nested():
         raise scope.fault("field", "wrong_type", f"'{field}' is {have}, whose values cannot be compared")
@@ -32,7 +32,7 @@ def mark_repeated(scope: Scope, field: str) -> Step:
         return frames[0].sort(ROW).with_columns(repeated.alias(mark))
 
     origins = {name: (name,) for name in scope.schema if name != ROW} | {mark: (field,)}
-    gather = Gather((side(scope, (field,), "field"),), evaluate, origins, keeps_rows=True)
+    gather = Shuffle((side(scope, (field,), "field"),), evaluate, origins, keeps_rows=True)
     return Step(scope.node, scope.path, f"find the first row of each {field}", gather=gather)
 
 

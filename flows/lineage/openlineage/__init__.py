@@ -1,2 +1,2 @@
-"""Runs as OpenLineage tells them: what they read and write, and from which columns. `telling` is the door; the client
-library is imported behind it, by runs that have somebody to tell."""
+"""OpenLineage events of runs: their datasets and column lineage. `telling` is the entry point; it imports the client
+library only in runs that have a recipient."""

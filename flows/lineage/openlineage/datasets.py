@@ -1,9 +1,9 @@
-"""A run's datasets with their facets: schemas, column lineage, and the rows that were read and written."""
+"""The datasets of a run with their facets: schemas, column lineage, and rows read and written."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from openlineage.client.event_v2 import InputDataset, OutputDataset
 from openlineage.client.facet_v2 import (
@@ -14,25 +14,54 @@ from openlineage.client.facet_v2 import (
     schema_dataset,
 )
 
-from flows.lineage.graph import Place, Root, Use
-from flows.lineage.openlineage.naming import DatasetName, source_name, table_name
-from flows.lineage.openlineage.observed import Observed
-from flows.lineage.targets import TargetLineage
-from flows.runtime.job import Job
-from ir import PipelineIR
-from ir.nodes import SourceNode, TargetNode
-from ir.schema import Schema
+from headrace.connectors.connector import DatasetName
+from headrace.connectors.postgresql.tables.describe import describe_table
+from headrace.flows.compile import TargetColumn, logical_plan
+from headrace.flows.dry_run.plan import columns
+from headrace.flows.lineage.graph import Place, Root, Use
+from headrace.flows.lineage.openlineage.naming import source_name, table_name
+from headrace.flows.lineage.targets import TargetLineage, lineage_of
+from headrace.flows.runtime.job import Job, Prepared
+from headrace.flows.runtime.reference_tables import ReferenceTables
+from headrace.flows.runtime.targets.load_modes import target_columns
+from headrace.ir import PipelineIR
+from headrace.ir.nodes import SourceNode, TargetNode
+from headrace.ir.schema import Schema
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedColumns:
+    """The columns read or written, by node, and the lineage of the targets. Empty for a run that is not planned."""
+
+    schemas: Mapping[str, Schema] = field(default_factory=dict)
+    targets: tuple[TargetLineage, ...] = ()
+
+
+def planned_columns(prepared: Prepared) -> PlannedColumns:
+    """Compiles the run's document again for its lineage. Raises TargetError."""
+    schemas = {node: found.schema for node, found in prepared.discoveries.items() if found.schema}
+    targets: dict[str, list[TargetColumn]] = {}
+    for load in prepared.plan.loads:
+        found = target_columns(describe_table(prepared.job.database_url, load.target.table))
+        # The load is planned, so required columns are not checked again; a load mode may fill some itself.
+        targets[load.target.id] = [
+            replace(column, required=False, writable=column.field.name in load.columns) for column in found
+        ]
+    plan = logical_plan(prepared.ir, schemas, targets, tables=ReferenceTables(prepared.job), views=prepared.views)
+    written = {node: columns(plan.nodes[node].schema) for node in targets if node in plan.nodes}
+    return PlannedColumns({**schemas, **written}, tuple(lineage_of(plan)))
+
 
 Counters = Mapping[str, Mapping[str, int]]
-"""The rows of each node, as a run's snapshot has them; empty while it runs."""
+"""The row counts of each node, as in a run's snapshot; empty while it runs."""
 
 _MAX_TEXT = 500
-"""An expression may be long; its document has all of it."""
+"""Descriptions of transformations are cut to this length."""
 
 
 @dataclass(slots=True)
 class _Dataset:
-    """What is put together for a dataset, which several nodes may read or write."""
+    """Collects the data of a dataset, which several nodes may read or write."""
 
     schema: dict[str, str] = field(default_factory=dict)
     rows: int | None = None
@@ -45,7 +74,7 @@ class _Dataset:
 
     @property
     def facets(self) -> dict[str, DatasetFacet]:
-        """The columns, where they are known."""
+        """The schema facet, where columns are known."""
         if not self.schema:
             return {}
         fields = [schema_dataset.SchemaDatasetFacetFields(name, kind) for name, kind in self.schema.items()]
@@ -55,12 +84,12 @@ class _Dataset:
 class Datasets:
     """The datasets of one run."""
 
-    def __init__(self, job: Job, ir: PipelineIR, found: Observed) -> None:
+    def __init__(self, job: Job, ir: PipelineIR, found: PlannedColumns) -> None:
         self._job, self._ir, self._found = job, ir, found
         self._names = {node.id: source_name(node, job) for node in ir.nodes if isinstance(node, SourceNode)}
 
     def inputs(self, counters: Counters) -> list[InputDataset]:
-        """The sources, and the tables that rows are looked up in."""
+        """The sources, and the lookup tables."""
         datasets: dict[DatasetName, _Dataset] = {}
         for node, name in self._names.items():
             read = counters.get(node, {}).get("rowsIn")

@@ -1,25 +1,21 @@
-"""The events of one run: START when it begins, then COMPLETE, FAIL or ABORT with all that is known of it."""
+"""The events of one run: START when it begins, then COMPLETE, FAIL or ABORT with all that is known."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from datetime import datetime
 from importlib.metadata import version
-from typing import Any
 
 import attr
 from openlineage.client.event_v2 import Job as JobOfEvent
 from openlineage.client.event_v2 import Run, RunEvent, RunState, set_producer
 from openlineage.client.facet_v2 import RunFacet, error_message_run, job_type_job, processing_engine_run
-from psycopg.conninfo import conninfo_to_dict
 
-from catalog.run_records import RunSnapshot
-from flows.lineage.openlineage.datasets import Datasets
-from flows.lineage.openlineage.naming import run_uuid
-from flows.lineage.openlineage.observed import Observed, observed
-from flows.runtime.job import Job, Prepared
-from flows.runtime.limits import RunFailed
-from flows.runtime.prepare import parsed
+from headrace.catalog.runs.records import RunSnapshot
+from headrace.flows.lineage.openlineage.datasets import Datasets, PlannedColumns, planned_columns
+from headrace.flows.lineage.openlineage.naming import run_uuid
+from headrace.flows.runtime.errors import RunFailed
+from headrace.flows.runtime.input.sources import parsed
+from headrace.flows.runtime.job import Job, Prepared
 
 VERSION = version("headrace")
 PRODUCER = f"urn:headrace:{VERSION}"
@@ -30,14 +26,12 @@ ENDS = {
     "failed": RunState.FAIL,
     "cancelled": RunState.ABORT,
 }
-"""By how a run ended."""
-
-_HIDDEN = "***"
+"""Event types by the final status of a run."""
 
 
 @attr.define
 class HeadraceRunFacet(RunFacet):
-    """The run in Headrace's words. A retry is no child of the run it continues, so that is not its parent run."""
+    """The run's ids in Headrace. A retry is not a child of the run it continues, so `retryOf` is not its parent run."""
 
     runId: str
     pipelineId: str
@@ -51,23 +45,23 @@ class HeadraceRunFacet(RunFacet):
 
 
 class RunLineageEvents:
-    """Makes the events of one run, as more and more is known of it."""
+    """Makes the events of one run, with what is known so far."""
 
     def __init__(self, job: Job, namespace: str) -> None:
         set_producer(PRODUCER)
-        self._job, self._found = job, Observed()
+        self._job, self._found = job, PlannedColumns()
         self._namespace = namespace.replace("{tenant}", job.pipeline.tenant_id)
 
     def planned(self, prepared: Prepared) -> None:
-        """The run is planned: its columns are known from now on. Raises TargetError."""
-        self._found = observed(prepared)
+        """Takes the columns of the planned run for later events. Raises TargetError."""
+        self._found = planned_columns(prepared)
 
     def start(self, at: datetime) -> RunEvent:
-        """The run began."""
+        """The START event."""
         return self._event(RunState.START, at, None)
 
     def end(self, status: str, at: datetime, run: RunSnapshot) -> RunEvent:
-        """The run ended so."""
+        """The event for the final status of the run."""
         return self._event(ENDS[status], at, run)
 
     def _event(self, state: RunState, at: datetime, run: RunSnapshot | None) -> RunEvent:
@@ -84,7 +78,7 @@ class RunLineageEvents:
         )
 
     def _datasets(self) -> Datasets | None:
-        """None for a document that is not valid, of which the run's failure tells."""
+        """None for an invalid document; the run fails because of it."""
         try:
             return Datasets(self._job, parsed(self._job), self._found)
         except RunFailed:
@@ -101,28 +95,6 @@ class RunLineageEvents:
             ),
         }
         if state is RunState.FAIL and run is not None:
-            reason = _without(run.failure_reason or "unknown", self._secrets())
+            reason = job.without_secrets(run.failure_reason or "unknown")
             facets["errorMessage"] = error_message_run.ErrorMessageRunFacet(reason, "PYTHON")
         return facets
-
-    def _secrets(self) -> Iterator[str]:
-        yield from _texts(self._job.pipeline.connector.credentials)
-        yield str(conninfo_to_dict(self._job.database_url).get("password") or "")
-
-
-def _texts(value: Any) -> Iterator[str]:
-    if isinstance(value, dict):
-        value = [*value.values()]
-    if isinstance(value, list):
-        for each in value:
-            yield from _texts(each)
-    elif isinstance(value, str):
-        yield value
-
-
-def _without(text: str, secrets: Iterable[str]) -> str:
-    """A text without what must not be seen, should some library's error have quoted it."""
-    for secret in sorted(secrets, key=len, reverse=True):
-        if len(secret) > 3:  # a shorter one is in every text
-            text = text.replace(secret, _HIDDEN)
-    return text

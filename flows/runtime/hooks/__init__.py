@@ -1,5 +1,6 @@
-"""Hooks around a load: one module per type, one line in `RUNNERS` (run.py). Their models are in `ir.hooks`."""
+"""Hooks before and after a load: one module per type, registered in `RUNNERS` (run.py). Their models are in
+`ir.hooks`."""
 
-from flows.runtime.hooks.base import HookContext, HookError, LoadedRows
+from headrace.flows.runtime.hooks.base import HookContext, HookError, LoadedRows
 
 __all__ = ["HookContext", "HookError", "LoadedRows"]

@@ -1,20 +1,20 @@
-"""What a hook is told, and what it may use."""
+"""The arguments of hooks and of their runners."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
-from connectors.egress import Network
-from connectors.postgresql.hooks import HookDatabase
+from headrace.connectors.network.egress import Network
+from headrace.connectors.postgresql.hooks import HookDatabase
 
 Event = Literal["pre_load", "post_load"]
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedRows:
-    """The rows of one target: read from its source, loaded into its table, failed and skipped on the way."""
+    """The row counts of one target: read from its source, loaded into its table, failed and skipped in between."""
 
     read: int
     loaded: int
@@ -24,11 +24,11 @@ class LoadedRows:
 
 @dataclass(frozen=True, slots=True)
 class HookContext:
-    """What a custom function is called with.
+    """The argument of a custom function.
 
-    `table` is the target's table; `loading` the one that holds the new rows now: the same, but for a blue_green load
-    before its swap. `rows` are known once they are loaded and visible. `idempotency_key` is the same when the hook is
-    repeated, which happens when a run dies between the hook's end and its note.
+    `table` is the target's table. `loading` is the table with the new rows: the same, except in a blue_green load
+    before its swap. `rows` is set once the rows are loaded and visible. `idempotency_key` is the same when the hook is
+    repeated, which happens when a run dies after the hook's end and before that is recorded.
     """
 
     event: Event
@@ -41,7 +41,7 @@ class HookContext:
     table: str
     loading: str
     load_mode: str
-    database_url: str
+    database_url: str = field(repr=False)
     idempotency_key: str
     timeout_s: int
     rows: LoadedRows | None = None
@@ -49,20 +49,20 @@ class HookContext:
 
 @dataclass(frozen=True, slots=True)
 class HookMeans:
-    """What the runners use: the database, the tables that are the tenant's, the credentials of the pipeline's connector
-    (never logged) and the networks besides the public internet that may be dialled."""
+    """Resources of the runners: the database, the tenant's tables, the webhook secrets of the pipeline's connector
+    (never logged), and the networks besides the public internet to which connections are allowed."""
 
     database: HookDatabase
     tables: Collection[str]
-    credentials: Mapping[str, Any]
+    credentials: Mapping[str, Any] = field(repr=False)
     networks: Sequence[Network]
 
 
 class HookError(Exception):
-    """A hook failed; the text says why, for a person."""
+    """A hook failed. The text is the reason, shown to users."""
 
 
 class HookRunner(Protocol):
-    """Runs one hook of its type; gives a remark for the log. Raises HookError or TargetError."""
+    """Runs one hook of its type and returns a remark for the log. Raises HookError or TargetError."""
 
     def __call__(self, hook: Any, context: HookContext, means: HookMeans) -> str: ...

@@ -1,22 +1,22 @@
-"""What can be said of hooks before they run: tables that are not the tenant's, functions that are not installed."""
+"""Checks of hooks before they run: tables that are not the tenant's, functions that are not installed."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
-from flows.runtime.hooks.custom_function import installed
-from ir import PipelineIR, Problem
-from ir.hooks import AnyHook, CustomFunctionHook, SqlHook, WebhookHook
-from ir.nodes import TargetNode
-from ir.problems import nearest
-from ir.statements import LOADED_TABLE
+from headrace.flows.runtime.hooks.custom_function import installed
+from headrace.ir import PipelineIR, Problem
+from headrace.ir.hooks import AnyHook, CustomFunctionHook, SqlHook, WebhookHook
+from headrace.ir.nodes import TargetNode
+from headrace.ir.problems import nearest
+from headrace.ir.statements import LOADED_TABLE
 
 
 def hook_problems(
     ir: PipelineIR, tables: Collection[str] | None = None, secrets: Collection[str] | None = None
 ) -> list[Problem]:
-    """Every problem of the document's hooks. `tables` are those of the tenant's schemas, `secrets` the names in the
-    authConfig of the pipeline's connector; None where they are not known."""
+    """Every problem of the document's hooks. `tables` are the tables of the tenant's schemas, `secrets` the names in
+    the authConfig of the pipeline's connector; None when unknown."""
     return [
         problem
         for index, node in enumerate(ir.nodes)

@@ -1,4 +1,4 @@
-"""`custom_function`: a function that a package registered in the entry-point group `headrace.hooks`."""
+"""`custom_function`: a function registered by a package in the entry-point group `headrace.hooks`."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from collections.abc import Callable
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
-from flows.runtime.hooks.base import HookContext, HookError, HookMeans
-from ir.hooks import CustomFunctionHook
+from headrace.flows.runtime.hooks.base import HookContext, HookError, HookMeans
+from headrace.ir.hooks import CustomFunctionHook
 
 GROUP = "headrace.hooks"
 
 
 def installed() -> dict[str, EntryPoint]:
-    """The functions by name, as far as this environment has them."""
+    """The entry points of the functions installed in this environment, by name."""
     return {entry.name: entry for entry in entry_points(group=GROUP)}
 
 
 def run_custom_function(hook: CustomFunctionHook, context: HookContext, means: HookMeans) -> str:
-    """See HookRunner. What the function returns, if it is text, is the remark. One that overruns its time cannot be
-    stopped: it has failed, and goes on in the background until the run's process ends."""
+    """A HookRunner. The remark is the function's return value if it is text. A function that exceeds its timeout has
+    failed but cannot be stopped: it continues in the background until the run's process ends."""
     function = _loaded(hook.name)
     outcome: list[Any] = []
 

@@ -1,13 +1,13 @@
-"""`refresh`: a materialized view."""
+"""`refresh`: refreshes a materialized view."""
 
 from __future__ import annotations
 
-from flows.runtime.hooks.base import HookContext, HookMeans
-from ir.hooks import RefreshHook
+from headrace.flows.runtime.hooks.base import HookContext, HookMeans
+from headrace.ir.hooks import RefreshHook
 
 
 def run_refresh(hook: RefreshHook, context: HookContext, means: HookMeans) -> str:
-    """See HookRunner."""
+    """A HookRunner that refreshes the view."""
     view = hook.view if "." in hook.view else f"public.{hook.view}"
     how = means.database.refresh(view, means.tables, concurrently=hook.concurrently, timeout_s=hook.timeout_seconds)
     return f"refreshed {view}, {how}"

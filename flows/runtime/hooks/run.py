@@ -1,4 +1,4 @@
-"""The hooks of a run: which, when, once; and what it means when one fails."""
+"""Runs the hooks of a run: in which phase, each once, and with which effect of a failure."""
 
 from __future__ import annotations
 
@@ -6,20 +6,21 @@ import hashlib
 import json
 from collections.abc import Mapping
 
-from connectors.base import TargetError
-from connectors.postgresql.hooks import HookDatabase, HookKey
-from connectors.postgresql.modes.base import KeepsRowsApart
-from connectors.postgresql.spec import RetryPolicy
-from flows.runtime.hooks.base import Event, HookContext, HookError, HookMeans, HookRunner, LoadedRows
-from flows.runtime.hooks.custom_function import run_custom_function
-from flows.runtime.hooks.refresh import run_refresh
-from flows.runtime.hooks.sql import run_sql
-from flows.runtime.hooks.webhook import run_webhook
-from flows.runtime.job import Prepared
-from flows.runtime.journal import Journal
-from flows.runtime.limits import RunFailed
-from ir.hooks import AnyHook, SqlHook
-from ir.nodes import TargetNode
+from headrace.connectors.errors import TargetError
+from headrace.connectors.postgresql.hooks import HookDatabase, HookKey
+from headrace.connectors.postgresql.load.spec import RetryPolicy
+from headrace.connectors.postgresql.modes.base import LoadsIntoShadow
+from headrace.flows.runtime.errors import RunFailed
+from headrace.flows.runtime.hooks.base import Event, HookContext, HookError, HookMeans, HookRunner, LoadedRows
+from headrace.flows.runtime.hooks.custom_function import run_custom_function
+from headrace.flows.runtime.hooks.refresh import run_refresh
+from headrace.flows.runtime.hooks.sql import run_sql
+from headrace.flows.runtime.hooks.webhook import run_webhook
+from headrace.flows.runtime.job import Prepared
+from headrace.flows.runtime.run_recorder import RunRecorder
+from headrace.ir.hooks import AnyHook, SqlHook
+from headrace.ir.nodes import TargetNode
+from headrace.ir.secrets import credentials_of_purpose
 
 RUNNERS: Mapping[str, HookRunner] = {
     "sql": run_sql,
@@ -31,31 +32,32 @@ RUNNERS: Mapping[str, HookRunner] = {
 
 
 class HookFailed(RunFailed):
-    """A hook failed; the text says what that means for the rows."""
+    """A hook failed. The text says what happened to the rows."""
 
 
 class Hooks:
-    """The hooks of one run. A hook that is noted as done in `_headrace.hooks` is not run again by a later attempt of
+    """The hooks of one run. A hook that is recorded as done in `_headrace.hooks` is not run again by a later attempt of
     the same chain of retries."""
 
-    def __init__(self, prepared: Prepared, journal: Journal) -> None:
-        self._prepared, self._journal = prepared, journal
+    def __init__(self, prepared: Prepared, recorder: RunRecorder) -> None:
+        self._prepared, self._recorder = prepared, recorder
         job = prepared.job
         retry = RetryPolicy(attempts=prepared.ir.error_handling.retry.max_attempts)
         database = HookDatabase(job.database_url, retry)
-        self._means = HookMeans(database, job.pipeline.tables, job.pipeline.connector.credentials, job.networks)
+        signing = credentials_of_purpose("webhook", job.pipeline.connector.credentials)
+        self._means = HookMeans(database, job.pipeline.tables, signing, job.networks)
         self._ready = False
 
     def before(self) -> None:
-        """The preHooks, once the run has its tables and nothing of it is changed yet."""
+        """Runs the preHooks, after the run has locked its tables and before it changes them."""
         for target in self._targets:
             kept = f"Nothing was loaded into {target.table}."
             for position, hook in enumerate(target.pre_hook):
                 self._once(target, "pre_load", position, hook, kept)
 
     def staged(self) -> None:
-        """The postHooks that look at rows before they are swapped in, where the load mode keeps them in a table apart:
-        sql and custom_function, which may find them wanting."""
+        """Runs the postHooks that can check rows before they are swapped in, when the load mode keeps them in a
+        separate table: sql and custom_function."""
         for target in self._targets:
             if (apart := self._apart(target)) is not None:
                 kept = f"{target.table} is as it was."
@@ -64,7 +66,7 @@ class Hooks:
                         self._once(target, "post_load", position, hook, kept, loading=apart)
 
     def after(self, rows: Mapping[str, LoadedRows]) -> None:
-        """The other postHooks, once the rows are visible. `rows` by target node."""
+        """Runs the other postHooks, after the rows are visible. `rows` by target node."""
         for target in self._targets:
             loaded = rows.get(target.id)
             count = f"{loaded.loaded:,} rows" if loaded is not None else "The rows"
@@ -81,7 +83,7 @@ class Hooks:
 
     def _apart(self, target: TargetNode) -> str | None:
         mode = self._prepared.modes[target.id]
-        return mode.rows_apart if isinstance(mode, KeepsRowsApart) else None
+        return mode.shadow_table_name if isinstance(mode, LoadsIntoShadow) else None
 
     def _once(
         self,
@@ -104,7 +106,7 @@ class Hooks:
                 self._means.database.prepare()
                 self._ready = True
             if self._means.database.done(key):
-                self._journal.log("load", f"{name}: done by an earlier attempt")
+                self._recorder.log("load", f"{name}: done by an earlier attempt")
                 return
             context = HookContext(
                 event=event,
@@ -126,11 +128,12 @@ class Hooks:
             self._means.database.mark(key, job.run_id)
         except (HookError, TargetError) as error:
             raise HookFailed(f"The {name} failed: {str(error).removesuffix('.')}. {kept}") from error
-        self._journal.log("load", f"{name}: {remark}")
+        self._recorder.log("load", f"{name}: {remark}")
 
 
 def _judges(hook: AnyHook) -> bool:
-    """Whether it belongs before a swap: what tells others, or reads the table as it is known to them, comes behind."""
+    """Whether the hook runs before a swap. Webhooks and refreshes run after it: they notify others or read the live
+    table."""
     if isinstance(hook, SqlHook):
         return hook.parsed.view is None
     return hook.type == "custom_function"

@@ -1,14 +1,14 @@
-"""`sql`: an administrative statement, as it was understood."""
+"""`sql`: runs an administrative statement, rendered from its parsed form."""
 
 from __future__ import annotations
 
-from flows.runtime.hooks.base import HookContext, HookError, HookMeans
-from ir.hooks import SqlHook
-from ir.statements import LOADED_TABLE
+from headrace.flows.runtime.hooks.base import HookContext, HookError, HookMeans
+from headrace.ir.hooks import SqlHook
+from headrace.ir.statements import LOADED_TABLE
 
 
 def run_sql(hook: SqlHook, context: HookContext, means: HookMeans) -> str:
-    """See HookRunner."""
+    """A HookRunner that runs the statement on the table with the new rows."""
     statement = hook.parsed
     if foreign := statement.tables - {LOADED_TABLE} - set(means.tables):
         raise HookError(f"{', '.join(sorted(foreign))} is not a table of one of your schemas")

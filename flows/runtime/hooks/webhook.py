@@ -1,7 +1,7 @@
-"""`webhook`: a signed POST to an address that connectors may dial.
+"""`webhook`: sends a signed POST to an address that connectors may connect to.
 
-The name is resolved once and the address that was checked is the one dialled; redirects are not followed, since they
-would lead elsewhere. Delivered at least once: `Idempotency-Key` is the same in every attempt.
+The host name is resolved once, and the connection goes to the address that was checked. Redirects are not followed,
+because they would lead to another address. Delivery is at least once: `Idempotency-Key` is the same in every attempt.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from typing import Any
 
 import httpx
 
-from connectors.base import SourceError
-from connectors.egress import allowed_addresses
-from flows.runtime.hooks.base import HookContext, HookError, HookMeans
-from ir.hooks import WebhookHook
+from headrace.connectors.errors import SourceError
+from headrace.connectors.network.web_address import WebAddress
+from headrace.flows.runtime.hooks.base import HookContext, HookError, HookMeans
+from headrace.ir.hooks import WebhookHook
 
 ATTEMPTS = 3
 _PAUSE_S = 1.0
@@ -36,15 +36,18 @@ def run_webhook(
     sleep: Callable[[float], None] = time.sleep,
     trust: ssl.SSLContext | None = None,
 ) -> str:
-    """See HookRunner. Any answer of 2xx is success; 5xx, 408, 425, 429 and lost connections are tried again. `trust`
-    are the authorities whose certificates do, the usual ones unless given."""
-    url = httpx.URL(hook.url)
-    host, port = url.host, url.port or (443 if url.scheme == "https" else 80)
+    """A HookRunner. Any 2xx response is success; 5xx, 408, 425, 429 and lost connections are retried. `trust` has the
+    trusted certificate authorities, the default ones when None."""
+    try:
+        there = WebAddress.of(hook.url)
+    except SourceError as error:
+        raise HookError(str(error)) from None
+    host = there.host
     body = json.dumps(_payload(context)).encode()
     headers = {
         "Content-Type": "application/json",
         "User-Agent": "headrace",
-        "Host": url.netloc.decode(),
+        "Host": there.url.netloc.decode(),
         "X-Headrace-Event": context.event,
         "Idempotency-Key": context.idempotency_key,
         **_signature(hook, means, body),
@@ -52,14 +55,14 @@ def run_webhook(
     reason = ""
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            address = allowed_addresses(host, port, means.networks)[0]
+            address = there.checked(means.networks)
         except SourceError as error:
             if error.code != "unknown_host":
                 raise HookError(str(error)) from None
             reason = str(error)
         else:
             try:
-                status = _post(url.copy_with(host=address), host, headers, body, hook.timeout_seconds, trust)
+                status = _post(there.at(address), host, headers, body, hook.timeout_seconds, trust)
             except httpx.HTTPError as error:
                 reason = f"{type(error).__name__}: {error}".removesuffix(": ")
             else:
@@ -76,7 +79,7 @@ def run_webhook(
 def _post(
     url: httpx.URL, host: str, headers: dict[str, str], body: bytes, timeout_s: float, trust: ssl.SSLContext | None
 ) -> int:
-    """The status of the answer, whose body nobody reads. The certificate must be that of the name."""
+    """The status of the response, whose body is not read. The certificate must be valid for `host`."""
     with (
         httpx.Client(timeout=timeout_s, follow_redirects=False, trust_env=False, verify=trust or True) as client,
         client.stream("POST", url, headers=headers, content=body, extensions={"sni_hostname": host}) as answer,

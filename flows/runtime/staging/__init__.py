@@ -1,1 +1,1 @@
-"""The places that can hold the files stages send each other: a folder, or an object store."""
+"""Storage for the files exchanged between stages: a folder or an object store."""

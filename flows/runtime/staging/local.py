@@ -1,4 +1,4 @@
-"""Files between stages in a folder that all workers see."""
+"""Files exchanged between stages in a folder that all workers share."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from uuid import uuid4
 
 import pyarrow.parquet as pq
 
-from flows.runtime.staging.place import FORGOTTEN_AFTER_S, StagingFailed
+from headrace.flows.runtime.staging.storage import FORGOTTEN_AFTER_S, StagingFailed
 
 
 class LocalFolder:
-    """See StagingPlace. The run has the folder `name` below `root`."""
+    """A StagingPlace in the folder `name` below `root`."""
 
     at_once = 1
 
@@ -24,7 +24,6 @@ class LocalFolder:
         self._root, self._folder = root, root / name
 
     def begin(self, *, afresh: bool) -> None:
-        """See StagingPlace."""
         with self._explained():
             self._root.mkdir(parents=True, exist_ok=True)
             folders = list(self._root.iterdir())
@@ -35,12 +34,11 @@ class LocalFolder:
         if afresh:
             self.remove()
         with self._explained():
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # rows may be nobody else's business
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # rows may be confidential
             self._folder.touch()
 
     @contextmanager
     def new(self, name: str) -> Iterator[Path]:
-        """See StagingPlace."""
         path = self._folder / name
         unfinished = path.with_name(f"{path.name}.{uuid4().hex}.tmp")
         with self._explained():
@@ -53,30 +51,26 @@ class LocalFolder:
 
     @contextmanager
     def fetched(self, names: Sequence[str]) -> Iterator[list[Path]]:
-        """See StagingPlace."""
         yield [self._folder / name for name in names]
 
     def height(self, name: str) -> int:
-        """See StagingPlace."""
         return int(pq.read_metadata(self._folder / name).num_rows)
 
     def list(self, below: str) -> Iterator[tuple[str, int]]:
-        """See StagingPlace."""
         found = (Path(folder, name) for folder, _, names in os.walk(self._folder / below) for name in names)
         for path in sorted(found):
-            with suppress(FileNotFoundError):  # another attempt tidies up
+            with suppress(FileNotFoundError):  # another attempt removes files
                 yield path.relative_to(self._folder).as_posix(), path.stat().st_size
 
     def delete(self, name: str) -> None:
-        """See StagingPlace."""
         (self._folder / name).unlink(missing_ok=True)
 
     def remove(self) -> None:
-        """See StagingPlace."""
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def probe(self) -> None:
-        """Makes no folder: it would belong to who asks, not to the worker."""
+        """Checks that the folder can be written. Does not create it: it would then belong to this user, not the
+        worker's."""
         there = next(folder for folder in (self._root, *self._root.absolute().parents) if folder.exists())
         with self._explained():
             if not there.is_dir():
@@ -90,4 +84,4 @@ class LocalFolder:
             yield
         except OSError as error:
             mend = "Make room or set HEADRACE_STAGING_URL to another folder"
-            raise StagingFailed(self._root, str(error.strerror or error), mend) from error
+            raise StagingFailed("their folder", str(error.strerror or error), mend) from error

@@ -1,7 +1,7 @@
-"""Files between stages in an object store, for workers that share no folder: S3 and what speaks like it.
+"""Files exchanged between stages in an S3-compatible object store, for workers that share no folder.
 
-polars reads and writes files of this process (see `scratch`), which are moved as they are: one client with one set of
-credentials, whose requests are repeated and whose errors are told, and files that are read several times come once.
+polars reads and writes local files (in `scratch`), which this module uploads and downloads: there is one client with
+one set of credentials, retries and error texts, and a file that is read several times is downloaded once.
 """
 
 from __future__ import annotations
@@ -23,31 +23,31 @@ import pyarrow.parquet as pq
 from obstore.exceptions import BaseError
 from obstore.store import from_url
 
-from flows.runtime.staging.place import FORGOTTEN_AFTER_S, StagingFailed, together
-from flows.runtime.staging.scratch import scratch_folder
+from headrace.flows.runtime.staging.scratch import scratch_folder
+from headrace.flows.runtime.staging.storage import FORGOTTEN_AFTER_S, StagingFailed, map_in_threads
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, ObjectStore, RetryConfig
 
 _OURS = ".rows"
-"""The end of every folder that was made here; nothing else at that URL is ever looked at."""
+"""The suffix of every folder created here; nothing else at that URL is read or removed."""
 _BEGUN = ".begun"
 _CHUNK = 8 * 1024 * 1024
 _END = 64 * 1024
-"""The footer of a Parquet file is seldom longer."""
+"""Bytes read for the footer of a Parquet file, which is seldom longer."""
 PATIENCE: RetryConfig = {
     "max_retries": 12,
     "retry_timeout": timedelta(minutes=2),
     "backoff": {"init_backoff": timedelta(milliseconds=200), "max_backoff": timedelta(seconds=15), "base": 2},
 }
 HASTE: RetryConfig = {"max_retries": 2, "retry_timeout": timedelta(seconds=5)}
-"""For who only wants to know whether it works."""
+"""For `probe`."""
 
 
 class ObjectFolder:
-    """See StagingPlace. The run has the prefix `name` below `url`, such as `s3://bucket/prefix`.
+    """A StagingPlace with the prefix `name` below `url`, such as `s3://bucket/prefix`.
 
-    Credentials, region and endpoint are those of the environment (`AWS_…`) or of the machine's role.
+    Credentials, region and endpoint come from the environment (`AWS_…`) or the machine's role.
     """
 
     at_once = 8
@@ -61,12 +61,11 @@ class ObjectFolder:
         client: ClientConfig = {
             "allow_http": endpoint.startswith("http://"),
             "read_timeout": "30s",
-            "timeout": "1h",  # a file may take long, as long as something comes
+            "timeout": "1h",  # large files take long; read_timeout detects a stalled transfer
         }
         return from_url(self._url, client_options=client, retry_config=self._retry)
 
     def begin(self, *, afresh: bool) -> None:
-        """See StagingPlace."""
         with self._explained():
             folders = obstore.list_with_delimiter(self._store)["common_prefixes"]
         for folder in folders:
@@ -80,7 +79,6 @@ class ObjectFolder:
 
     @contextmanager
     def new(self, name: str) -> Iterator[Path]:
-        """See StagingPlace."""
         with self._scratch() as folder:
             path = folder / uuid4().hex
             try:
@@ -92,12 +90,12 @@ class ObjectFolder:
 
     @contextmanager
     def fetched(self, names: Sequence[str]) -> Iterator[list[Path]]:
-        """See StagingPlace. They take room on this machine meanwhile."""
+        """Downloads the files; they use local disk space inside the `with` block."""
         moves: list[tuple[str, Path]] = []
         try:
             with self._scratch() as folder:
                 moves += [(name, folder / f"{uuid4().hex}.parquet") for name in names]
-                together(self._fetch, moves, self.at_once)
+                map_in_threads(self._fetch, moves, self.at_once)
             yield [path for _, path in moves]
         finally:
             for _, path in moves:
@@ -111,11 +109,11 @@ class ObjectFolder:
 
     def _chunks(self, name: str) -> Iterator[obstore.Bytes]:
         with self._explained():
-            # An answer that breaks off is taken up where it did.
+            # The stream resumes at the position where a response broke off.
             yield from obstore.get(self._store, f"{self._folder}/{name}").stream(min_chunk_size=_CHUNK)
 
     def height(self, name: str) -> int:
-        """See StagingPlace. Reads the end of the file only."""
+        """The number of rows of a file; reads only its footer."""
         path = f"{self._folder}/{name}"
         with self._explained():
             size = obstore.head(self._store, path)["size"]
@@ -128,7 +126,6 @@ class ObjectFolder:
         return obstore.get_range(self._store, path, start=max(0, size - length), end=size).to_bytes()
 
     def list(self, below: str) -> Iterator[tuple[str, int]]:
-        """See StagingPlace."""
         with self._explained():
             found = [
                 (each["path"].removeprefix(f"{self._folder}/"), each["size"])
@@ -138,17 +135,15 @@ class ObjectFolder:
         yield from sorted(found)
 
     def delete(self, name: str) -> None:
-        """See StagingPlace."""
         with self._explained(), suppress(FileNotFoundError):
             obstore.delete(self._store, f"{self._folder}/{name}")
 
     def remove(self) -> None:
-        """See StagingPlace. Raises StagingFailed."""
+        """Removes all files of the run. Raises StagingFailed."""
         with self._explained():
             self._remove(self._folder)
 
     def probe(self) -> None:
-        """See StagingPlace."""
         path = f"probe-{uuid4().hex}"
         with self._explained():
             obstore.put(self._store, path, b"rows")
@@ -160,7 +155,7 @@ class ObjectFolder:
 
     def _remove_if_forgotten(self, folder: str) -> None:
         since = time.time() - FORGOTTEN_AFTER_S
-        with suppress(FileNotFoundError):  # of an upload that ended behind its run
+        with suppress(FileNotFoundError):  # an upload that ended after its run
             if obstore.head(self._store, f"{folder}/{_BEGUN}")["last_modified"].timestamp() > since:
                 return
         times = (each["last_modified"].timestamp() for page in obstore.list(self._store, folder) for each in page)
@@ -168,7 +163,7 @@ class ObjectFolder:
             self._remove(folder)
 
     def _remove(self, folder: str) -> None:
-        for _ in range(3):  # another attempt may tidy up at the same time
+        for _ in range(3):  # another attempt may remove files at the same time
             paths = [each["path"] for page in obstore.list(self._store, folder) for each in page]
             with suppress(FileNotFoundError):
                 if paths:
@@ -188,12 +183,12 @@ class ObjectFolder:
         try:
             yield
         except (BaseError, OSError, ValueError) as error:
-            # Neither the client's dump of the request nor what it was signed with is for a log.
-            raise StagingFailed(self._url, *_told(str(error))) from None
+            # The client's dump of the request and its signature must not be logged.
+            raise StagingFailed(self._url, *_explanation(str(error))) from None
 
 
-def _told(said: str) -> tuple[str, str]:
-    """Why and what helps, from the text of the client and the server's answer in it."""
+def _explanation(said: str) -> tuple[str, str]:
+    """The reason and what to do, from the client's error text and the server's response in it."""
     code, message = (_element(said, tag) for tag in ("Code", "Message"))
     reason = f"{code} ({message})" if message else code or said.partition("\n")[0][:300].rstrip(". ")
     for signs, mend in _MENDS.items():
@@ -211,7 +206,7 @@ _MENDS = {
     ("NoSuchBucket", "ContainerNotFound", "The specified bucket does not exist"): (
         "Make the bucket or set HEADRACE_STAGING_URL to another"
     ),
-    ("NoSuchKey", "BlobNotFound"): "Let nobody else delete what is there",
+    ("NoSuchKey", "BlobNotFound"): "Make sure that nothing else deletes objects there",
     ("InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "401 Unauthorized", "latest/api"): (
         "Give valid credentials by AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or by a role of the machine"
     ),

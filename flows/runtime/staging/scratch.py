@@ -1,6 +1,7 @@
-"""A folder of this process alone for files on their way to and from an object store; nothing of it outlives long.
+"""A temporary folder per process for files that are uploaded to or downloaded from an object store.
 
-It is locked for as long as the process is alive, so the next process on this machine knows what a killed one left.
+The process holds a file lock on its folder, so the next process on the machine recognizes folders of killed processes
+and removes them.
 """
 
 from __future__ import annotations
@@ -10,19 +11,20 @@ import fcntl
 import os
 import shutil
 import tempfile
-import threading
 from contextlib import suppress
 from pathlib import Path
 
+from headrace.flows.fork_lock import ForkLock
+
 _PREFIX = "headrace-rows-"
 
-_alone = threading.Lock()
+_alone = ForkLock()
 _mine: tuple[int, Path] | None = None
-"""The process it belongs to: a fork makes its own."""
+"""The folder and the process that owns it: a forked process creates its own."""
 
 
 def scratch_folder() -> Path:
-    """The folder, below TMPDIR; made at the first call. Raises OSError."""
+    """The folder, below TMPDIR; created at the first call. Raises OSError."""
     global _mine  # noqa: PLW0603
     with _alone:
         if _mine is None or _mine[0] != os.getpid():
@@ -36,7 +38,7 @@ def _made() -> Path:
     while True:
         path = Path(tempfile.mkdtemp(prefix=_PREFIX))
         locked = _lock(path)
-        if locked is not None and path.exists():  # else somebody swept between the two steps
+        if locked is not None and path.exists():  # else another process removed it between the two steps
             return path
 
 
@@ -49,7 +51,7 @@ def _sweep() -> None:
 
 
 def _lock(path: Path) -> int | None:
-    """The open file that holds the lock; None when another process has it, or the folder is gone."""
+    """A file descriptor that holds the lock; None when another process holds it or the folder does not exist."""
     try:
         opened = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     except OSError:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from api.app import BASE_PATH
+from headrace.api.app import BASE_PATH
 from tests.api.conftest import Facade, created, error_of
 from tests.network_postgres import NetworkPostgres, network_postgres
 
@@ -84,8 +84,9 @@ def test_a_type_nobody_can_try_yet_says_so_and_a_wrong_config_is_400(facade: Fac
 def test_every_type_is_listed_with_what_it_needs(facade: Facade) -> None:
     listed = {each["type"]: each for each in facade.viewer.get(f"{BASE_PATH}/connector-types").json()["data"]}
     assert list(listed) == sorted(listed)
-    assert {name for name, each in listed.items() if each["status"] == "ready"} == {"local_fs"}
-    assert {name for name, each in listed.items() if each["testable"]} == {"local_fs", "postgresql"}
+    ready = {"local_fs", "csv_upload", "aws_s3", "gcs", "azure_blob", "sftp", "http_pull", "postgresql"}
+    assert {name for name, each in listed.items() if each["status"] == "ready"} == ready
+    assert {name for name, each in listed.items() if each["testable"]} == ready
     assert listed["amazon_kinesis"]["status"] == listed["braze"]["status"] == "coming_soon"
     assert listed["aws_s3"]["source"] == "s3"
     schema = listed["postgresql"]["configSchema"]

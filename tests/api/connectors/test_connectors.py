@@ -1,4 +1,4 @@
-"""Connectors: shapes field for field, what a type needs, secrets that never leave, and what may not go."""
+"""Connectors: fields of responses, required settings, secrets that are never returned, refused deletions."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from api.app import BASE_PATH
-from catalog.credentials import Keyring
-from tests.api.conftest import CONNECTOR, ENCRYPTION_KEY, Facade, created, error_of
+from headrace.api.app import BASE_PATH
+from headrace.catalog.security.credentials import Keyring
+from tests.api.conftest import CONNECTOR, Facade, created, error_of
+from tests.api.connectors.kept import credentials_of
 
 pytestmark = pytest.mark.postgres
 
@@ -23,13 +24,6 @@ POSTGRESQL = {
     "config": DATABASE,
     "authConfig": {"username": "u", "password": "hunter2"},
 }
-
-
-def credentials_of(facade: Facade, connector_id: str) -> dict[str, Any]:
-    with facade.engine.connect() as connection:
-        query = text("SELECT auth_sealed FROM headrace.connectors WHERE id = :id")
-        sealed = connection.scalar(query, {"id": connector_id})
-    return Keyring.parse(ENCRYPTION_KEY).unseal(sealed, connector_id=connector_id)
 
 
 class TestCreate:
@@ -107,7 +101,7 @@ class TestCreate:
     def test_without_an_encryption_key_credentials_are_refused(
         self, facade: Facade, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("api.context.RequestContext.keyring", Keyring([]))
+        monkeypatch.setattr("headrace.api.context.RequestContext.keyring", Keyring([]))
         created(facade.editor, CONNECTORS, CONNECTOR)
         error = error_of(facade.editor.post(CONNECTORS, json=POSTGRESQL), 422)
         assert "HEADRACE_ENCRYPTION_KEYS" in error["details"][0]["hint"]
@@ -190,7 +184,7 @@ class TestUpdate:
         self, facade: Facade, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         made = created(facade.editor, CONNECTORS, POSTGRESQL)
-        monkeypatch.setattr("api.context.RequestContext.keyring", Keyring([bytes(32)]))
+        monkeypatch.setattr("headrace.api.context.RequestContext.keyring", Keyring([bytes(32)]))
         body = {"id": made["id"], "config": DATABASE}
         error_of(facade.editor.put(CONNECTORS, json=body), 422)
         error_of(facade.editor.post(f"{CONNECTORS}/{made['id']}/test"), 422)

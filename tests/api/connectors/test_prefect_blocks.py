@@ -1,4 +1,4 @@
-"""Connection tests with credentials that stand in blocks of a real Prefect."""
+"""Connection tests with credentials in Prefect blocks."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 from prefect.blocks.core import Block
-from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.settings import temporary_settings
 from pydantic import SecretStr
 
-from api.app import BASE_PATH
-from deployments.orchestrator import Orchestrator
+from headrace.api.app import BASE_PATH
+from headrace.deployments.prefect.orchestrator import Orchestrator
 from tests.api.conftest import Facade, created
 from tests.conftest import RunningStack
 from tests.network_postgres import NetworkPostgres, network_postgres
@@ -31,20 +31,20 @@ class ReaderLogin(Block):
 
 
 def save(stack: RunningStack, password: str) -> None:
-    with temporary_settings({PREFECT_API_URL: stack.prefect_api_url}):
+    with temporary_settings(stack.prefect_settings):
         login = ReaderLogin(username="reader", password=SecretStr(password))
         login.save("reader", overwrite=True, _sync=True)  # type: ignore[call-arg]
 
 
 @pytest.fixture
 def dialling(facade: Facade, stack: RunningStack, tmp_path: Path) -> Iterator[Facade]:
-    """A facade that may dial loopback and asks the stack's Prefect."""
+    """An API that may connect to loopback and uses the stack's Prefect."""
     services = facade.app.state.services
     changes = {"files_root": tmp_path, "connector_networks": (ip_network("127.0.0.0/8"),)}
     facade.app.state.services = replace(
         services,
         settings=services.settings.model_copy(update=changes),
-        orchestrator=Orchestrator(stack.prefect_api_url, "headrace"),
+        orchestrator=Orchestrator(stack.prefect_api, "headrace"),
     )
     yield facade
     facade.app.state.services.orchestrator.close()

@@ -1,4 +1,4 @@
-"""One valid request per operation of the API, made of the objects of a world."""
+"""One valid request per operation of the API, for the objects of a World."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ class Call:
     ids: dict[str, str] = field(default_factory=dict)
     query: Facts = lambda _: {}
     body: Facts | None = None
+    files: Facts | None = None
     spends: bool = False
 
 
@@ -50,6 +51,7 @@ CALLS: dict[str, Call] = {
     "get_pipeline": Call(),
     "get_ir": Call(),
     "save_ir": Call(body=_ir),
+    "check_ir": Call(body=_ir),
     "list_ir_versions": Call(),
     "compare_ir": Call(query=lambda _: {"from": 1, "to": 2}),
     "get_ir_lineage": Call(),
@@ -63,6 +65,7 @@ CALLS: dict[str, Call] = {
     "get_run": Call(),
     "get_progress": Call(),
     "get_errors": Call(),
+    "summarise_errors": Call(),
     "stream_progress": Call(),
     "retry_run": Call(201, spends=True),
     "cancel_run": Call(202, ids={"run_id": "waiting_run_id"}, spends=True),
@@ -75,6 +78,11 @@ CALLS: dict[str, Call] = {
     "test_connection": Call(body=lambda _: {"type": "local_fs", "config": {}}),
     "get_connector": Call(),
     "test_connector": Call(),
+    "list_streams": Call(),
+    "get_stream": Call(query=lambda _: {"name": "orders.csv"}),
+    "list_files": Call(ids={"connector_id": "uploads_id"}),
+    "upload_file": Call(201, ids={"connector_id": "uploads_id"}, files=lambda _: {"file": (f"{_new()}.csv", b"id")}),
+    "delete_file": Call(204, ids={"connector_id": "uploads_id", "name": "upload_name"}, spends=True),
     "list_connector_types": Call(),
     "list_schemas": Call(),
     "create_schema": Call(201, body=lambda _: {"name": _new(), "displayName": "New"}),
@@ -95,7 +103,11 @@ CALLS: dict[str, Call] = {
     "verify_audit_logs": Call(),
     "read_applied_set": Call(query=lambda _: {"name": "default"}),
     "put_applied_set": Call(query=lambda _: {"name": "default"}, body=lambda _: {"objects": []}),
+    "rehearse_requests": Call(body=lambda _: {"requests": []}),
     "get_lineage": Call(query=of("table", "table")),
     "get_scheduler_status": Call(),
+    "get_sources": Call(),
+    "get_cursors": Call(),
+    "change_cursors": Call(ids={"pipeline_id": "idle_pipeline_id"}, body=lambda _: {"reset": True}),
 }
-"""By `operationId`. An operation that is not here fails the tests: nothing is added unwatched."""
+"""By `operationId`. Operations that are missing here fail the tests."""

@@ -1,4 +1,4 @@
-"""A facade of its own for the contract: with files to read, and objects of every kind to ask for."""
+"""An API for the contract tests, with files to read and objects of every kind."""
 
 from __future__ import annotations
 
@@ -11,35 +11,34 @@ from uuid import uuid4
 import pytest
 from fastapi.testclient import TestClient
 
-from api.app import BASE_PATH, create_app
-from catalog.bootstrap import ensure_tenant, issue_key
-from catalog.engine import make_engine, upgrade
-from catalog.keys import ROLES
-from catalog.runs import RunStore
-from deployments.stack.postgres import EmbeddedPostgres, ensure_database
+from headrace.api.app import BASE_PATH, create_app
+from headrace.catalog.bootstrap import ensure_tenant, issue_key
+from headrace.catalog.engine import make_engine
+from headrace.catalog.runs.store import RunStore
+from headrace.catalog.security.api_keys import ROLES
+from headrace.deployments.stack.database.server import EmbeddedPostgres
 from tests.api.conftest import IR, PEPPER, Facade, LocalOrchestrator, created, settings_for
+from tests.databases import new_copy
 
 Document = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class World:
-    """One object of every kind, by the name of the path parameter that asks for it (and some beside)."""
+    """One object of every kind, by the name of its path parameter (and some others)."""
 
     ids: dict[str, str]
     ir: Document
 
     def missing(self) -> World:
-        """The same, of things that do not exist."""
+        """A World of ids that do not exist."""
         return World({name: value[:-4] + "0bad" for name, value in self.ids.items()}, self.ir)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def contract(postgres_server: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Facade]:
-    """The facade: three roles of the tenant `default`, one admin of another, nothing in its catalog but keys."""
-    ensure_database(postgres_server.url("postgres"), "headrace_contract")
-    url = postgres_server.url("headrace_contract")
-    upgrade(url)
+    """The API with three roles of the tenant `default` and an admin of another; its catalog only has keys."""
+    url = new_copy(postgres_server, f"headrace_contract_{uuid4().hex[:8]}", migrated=True).api
     files = tmp_path_factory.mktemp("files")
     Path(files, "orders.csv").write_text("amount\n1\n2\n")
     engine = make_engine(url)
@@ -59,7 +58,7 @@ def contract(postgres_server: EmbeddedPostgres, tmp_path_factory: pytest.TempPat
 
 
 def new_world(facade: Facade) -> World:
-    """Fresh objects of the tenant `default`, made over REST."""
+    """New objects of the tenant `default`, created over REST."""
     name = f"w{uuid4().hex[:12]}"
     fields = [{"name": "amount", "dataType": "integer"}, {"name": "note", "dataType": "text"}]
     schema = {"name": name, "displayName": name, "fields": fields}
@@ -76,13 +75,19 @@ def new_world(facade: Facade) -> World:
     failed, waiting = (created(facade.editor, f"{path}/run", {})["id"] for _ in range(2))
     facade.store.started(failed, total_rows=2, fingerprint={}, plan={}, partitions=[(0, 0, 2)])
     facade.store.finished(failed, status="failed", failure_reason="for the test")
+    uploads = created(facade.editor, f"{BASE_PATH}/connectors", {"name": f"sent {name}", "type": "csv_upload"})["id"]
+    file = facade.editor.post(f"{BASE_PATH}/connectors/{uploads}/files", files={"file": (f"{name}.csv", b"id")})
+    assert file.status_code == 201, file.text
     spare = {"name": f"spare {name}", "type": "local_fs", "config": {}}
     ids = {
         "pipeline_id": pipeline["id"],
+        "idle_pipeline_id": facade.pipeline(f"{name}_idle")["id"],
         "connector_id": pipeline["connectorId"],
         "schema_id": pipeline["schemaId"],
         "run_id": failed,
         "waiting_run_id": waiting,
+        "uploads_id": uploads,
+        "upload_name": f"{name}.csv",
         "field_id": table["fields"][-1]["id"],
         "table": table["tableName"],
         "spare_connector_id": created(facade.editor, f"{BASE_PATH}/connectors", spare)["id"],

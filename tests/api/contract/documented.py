@@ -1,4 +1,4 @@
-"""What the published pages show, verbatim: requests and answers, as the facade has to give them."""
+"""Requests and responses of the published documentation, verbatim, which the API must match."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A client that somebody else's generator makes of the OpenAPI document creates, runs and reads a pipeline."""
+"""A client generated from the OpenAPI document by openapi-python-client creates, runs and reads a pipeline."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from uuid import uuid4
 
 import pytest
 
-from api.app import create_app
+from headrace.api.app import create_app
 from tests.api.conftest import LocalOrchestrator, settings_for
 from tests.conftest import RunningStack
 
@@ -25,7 +25,7 @@ _PATIENCE_S = 120
 
 @pytest.fixture(scope="module")
 def client_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The folder of the generated package, importable."""
+    """The folder of the generated package, added to the import path."""
     folder = tmp_path_factory.mktemp("client")
     document = create_app(settings_for("postgresql:///nowhere"), orchestrator=LocalOrchestrator()).openapi()
     (folder / "openapi.json").write_text(json.dumps(document))
@@ -44,7 +44,7 @@ def module(name: str) -> ModuleType:
 
 
 def call(client: Any, name: str, status: int, **arguments: Any) -> Any:
-    """The parsed answer of an operation, by its tag and id."""
+    """The parsed response of an operation, by its tag and id."""
     response = module(f"api.{name}").sync_detailed(client=client, **arguments)
     assert response.status_code == status, response.content
     return response.parsed

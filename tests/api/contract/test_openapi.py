@@ -1,14 +1,15 @@
-"""The OpenAPI document is complete: ids, security, every status, and an example of everything that is sent."""
+"""The OpenAPI document is complete: ids, security, every status, and an example of every body."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import jsonschema
 import pytest
 
-from api.app import BASE_PATH, create_app
+from headrace.api.app import BASE_PATH, create_app
 from tests.api.conftest import LocalOrchestrator, settings_for
 
 DOCUMENT: dict[str, Any] = create_app(settings_for("postgresql:///nowhere"), orchestrator=LocalOrchestrator()).openapi()
@@ -25,12 +26,12 @@ def resolved(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def choices(schema: dict[str, Any]) -> list[dict[str, Any]]:
-    """What a schema may be, but null."""
+    """The alternatives of a schema, without null."""
     return [each for each in (resolved(one) for one in schema.get("anyOf", [schema])) if each.get("type") != "null"]
 
 
 def bodies() -> Iterator[tuple[str, dict[str, Any]]]:
-    """The JSON that goes in and out, by operation."""
+    """The JSON request and response bodies, by operation."""
     for method, path, operation in GUARDED:
         contents = {"request": operation.get("requestBody", {}).get("content", {})}
         contents |= {status: each.get("content", {}) for status, each in operation["responses"].items() if status < "3"}
@@ -40,7 +41,7 @@ def bodies() -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def examples(content: dict[str, Any]) -> list[Any]:
-    """Examples of a body: its own, its schema's, or put together from those of its parts."""
+    """Examples of a body: its own, its schema's, or combined from those of its parts."""
     found = [content["example"]] if "example" in content else []
     for schema in choices(content.get("schema", {})):
         found += schema.get("examples", [])
@@ -98,3 +99,12 @@ def test_examples_are_valid(name: str) -> None:
     validator = jsonschema.Draft202012Validator(SCHEMAS[name] | {"components": DOCUMENT["components"]})
     problems = [error for example in SCHEMAS[name]["examples"] for error in validator.iter_errors(example)]
     assert [(error.json_path, error.message) for error in problems] == []
+
+
+def test_texts_of_queries_and_bodies_say_that_they_hold_no_nul() -> None:
+    query = [each for *_, operation in GUARDED for each in operation.get("parameters", ()) if each["in"] == "query"]
+    texts = [one for each in query for one in choices(each["schema"]) if one.get("type") == "string"]
+    texts += [SCHEMAS["CreatePipeline"]["properties"]["name"], SCHEMAS["SaveIr"]["properties"]["comment"]["anyOf"][0]]
+    assert len(texts) > 10
+    for text in texts:
+        assert {"enum", "format"} & set(text) or not re.search(text["pattern"], "a\x00"), text

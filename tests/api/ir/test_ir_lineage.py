@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from api.app import BASE_PATH
+from headrace.api.app import BASE_PATH
 from tests.api.conftest import IR, Facade, created, error_of
 
 pytestmark = pytest.mark.postgres

@@ -1,4 +1,4 @@
-"""A document that looks rows up in another table is typed against the tenant's schemas when it is saved."""
+"""Lookups in another table are type-checked against the tenant's schemas when an IR is saved."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from api.app import BASE_PATH
+from headrace.api.app import BASE_PATH
 from tests.api.conftest import IR, Facade, created, error_of
 
 pytestmark = pytest.mark.postgres

@@ -1,4 +1,4 @@
-"""Another load mode on a table that has rows: refused, asked for, or let through."""
+"""Changes of load mode on a table with rows: refused, with confirmation, or allowed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from api.app import BASE_PATH
+from headrace.api.app import BASE_PATH
 from tests.api.conftest import IR, Facade, error_of
 
 pytestmark = pytest.mark.postgres

@@ -1,15 +1,16 @@
-"""Versions of an IR: saved once each, compared, published, rolled back."""
+"""Versions of an IR: save, compare, publish, roll back."""
 
 from __future__ import annotations
 
 import copy
+import json
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import jsonpatch
 import pytest
 
-from api.app import BASE_PATH
+from headrace.api.app import BASE_PATH
 from tests.api.conftest import IR, Facade, created, error_of
 
 pytestmark = pytest.mark.postgres
@@ -119,6 +120,13 @@ class TestSave:
         error_of(facade.viewer.post(path, json=IR), 403)
         error_of(facade.viewer.post(f"{path}/publish", json={"version": 1}), 403)
 
+    def test_a_comment_beside_a_bare_ir_is_its_comment(self, facade: Facade, path: str) -> None:
+        saved = facade.editor.post(path, json=changed(2) | {"comment": "another file"}).json()
+        assert (saved["ir"], saved["comment"]) == (changed(2), "another file")
+        for how in (path, f"{path}/check"):
+            error = error_of(facade.editor.post(how, json=changed(3) | {"comment": {"a": 1}}), 400)
+            assert error["details"][0]["path"] == "comment"
+
 
 class TestPublish:
     def test_an_older_version_rolls_back_with_its_schedule(self, facade: Facade, path: str) -> None:
@@ -182,6 +190,25 @@ class TestValidate:
         assert response.status_code == 200
         assert not response.json()["valid"]
         assert response.json()["issues"]
+
+    @pytest.mark.parametrize(
+        ("body", "places"),
+        [
+            ({**IR, "id": "a\u0000"}, ["id"]),
+            ({"ir": {**IR, "metadata": {"name": "a", "tags": ["b", "\ud800"]}}}, ["metadata.tags[1]"]),
+            ({**IR, "\u0000": 1, "nodes": [{"config": {"\udfff": "\u0000"}, "id": "\u0000"}]}, ["", "nodes[0].config"]),
+        ],
+    )
+    def test_texts_that_cannot_be_stored_are_told_with_their_place(
+        self, facade: Facade, body: Any, places: list[str]
+    ) -> None:
+        response = facade.viewer.post(
+            f"{BASE_PATH}/ir/validate", content=json.dumps(body), headers={"Content-Type": "application/json"}
+        )
+        assert response.status_code == 200
+        issues = response.json()["issues"]
+        assert [issue["path"] for issue in issues][: len(places)] == places
+        assert {issue["code"] for issue in issues} == {"unstorable_text"}
 
     def test_nothing_is_saved(self, facade: Facade) -> None:
         facade.viewer.post(f"{BASE_PATH}/ir/validate", json=IR)

@@ -1,4 +1,4 @@
-"""Rows of a table with the run they came from."""
+"""Row lineage: the run that loaded each row of a table."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import psycopg
 import pytest
 from sqlalchemy import text
 
-from api.app import BASE_PATH
-from connectors.postgresql.ledger import create_ledger
+from headrace.api.app import BASE_PATH
+from headrace.connectors.postgresql.ledger.partitions import create_ledger
 from tests.api.conftest import SCHEMA, Facade, created, error_of
 
 pytestmark = pytest.mark.postgres

@@ -1,13 +1,15 @@
-"""Pipelines are changed and deleted; legacy ones become runnable when they are complete."""
+"""Changes and deletion of pipelines; legacy pipelines that become complete can run."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from sqlalchemy import text
 
-from api.app import BASE_PATH
+from headrace.api.app import BASE_PATH
+from headrace.deployments.cli.doctor.database import database
 from tests.api.conftest import CONNECTOR, IR, SCHEMA, Facade, created, error_of
 
 pytestmark = pytest.mark.postgres
@@ -24,7 +26,7 @@ EDGES = [{"source": "n1", "target": "n2"}, {"source": "n2", "target": "n3"}]
 
 @pytest.fixture
 def legacy(facade: Facade) -> dict[str, Any]:
-    """A pipeline of nodes that lack something, as in the documented example."""
+    """A legacy pipeline with incomplete nodes, as in the documented example."""
     references = {
         "connectorId": created(facade.editor, f"{BASE_PATH}/connectors", CONNECTOR)["id"],
         "schemaId": created(facade.editor, f"{BASE_PATH}/schemas", SCHEMA | {"name": "customers"})["id"],
@@ -78,6 +80,8 @@ class TestPut:
             ({"edges": []}, "body"),
             ({"nodes": [{"id": "a", "nodeType": "source"}], "edges": [{"source": "a", "target": "b"}]}, "body"),
             ({"name": None}, "name"),
+            ({"name": "two\nlines"}, "name"),
+            ({"name": "a\u2028b"}, "name"),
             ({"schedule": "daily"}, "schedule"),
             ({"connectorId": "conn_1"}, "connectorId"),
         ],
@@ -124,7 +128,7 @@ class TestLegacy:
         assert [node["kind"] for node in ir["nodes"]] == ["source", "transform", "target"]
         assert facade.viewer.get(f"{PIPELINES}/{legacy['id']}/ir/versions").json() == []
         error_of(facade.viewer.get(f"{PIPELINES}/{legacy['id']}/ir"), 409)
-        # a run stays pinned to what it began with
+        # a run keeps the version it started with
         put(facade, legacy, nodes=[COMPLETE[0], COMPLETE[2]], edges=[{"source": "n1", "target": "n3"}])
         assert facade.store.load_pipeline(legacy["id"], version).ir == ir
         assert facade.store.load_pipeline(legacy["id"], None).ir != ir
@@ -168,14 +172,37 @@ class TestDelete:
 
     def test_a_run_that_only_prefect_knows_counts(self, facade: Facade) -> None:
         made = facade.pipeline()
-        facade.orchestrator.put(f"deployment of {made['id']}")
-        error_of(self.delete(facade, made), 409)
+        oldest = facade.orchestrator.put(f"deployment of {made['id']}", status="running").run_id
+        for _ in range(25):
+            facade.orchestrator.put(f"deployment of {made['id']}", status="completed")
+        assert f"{oldest} is running" in error_of(self.delete(facade, made), 409)["message"]
+        assert self.delete(facade, made, "&force=true").status_code == 204
+        assert facade.orchestrator.states[oldest].failure_reason == "cancelled"
 
     def test_a_run_that_prefect_says_is_over_does_not(self, facade: Facade) -> None:
         made = facade.pipeline()
         run = created(facade.editor, f"{PIPELINES}/{made['id']}/run", {})
         facade.orchestrator.cancel(run["id"])
         assert self.delete(facade, made).status_code == 204
+
+    def test_a_cancelled_run_that_has_said_its_end_does_not_though_prefect_waits_for_its_process(
+        self, facade: Facade
+    ) -> None:
+        made = facade.pipeline()
+        stopping = {"status": "running", "state_name": "Cancelling"}
+        run = created(facade.editor, f"{PIPELINES}/{made['id']}/run", {})["id"]
+        facade.orchestrator.states[run] = replace(facade.orchestrator.states[run], **stopping)
+        told = error_of(self.delete(facade, made), 409)["message"]
+        assert f"{run} is being cancelled: its worker has not confirmed yet that it stopped" in told
+        facade.store.finished(run, status="failed", failure_reason="cancelled")
+        assert self.delete(facade, made).status_code == 204
+
+    def test_a_run_that_began_again_counts_though_its_last_attempt_has_ended(self, facade: Facade) -> None:
+        made = facade.pipeline()
+        run = created(facade.editor, f"{PIPELINES}/{made['id']}/run", {})["id"]
+        facade.store.finished(run, status="failed", failure_reason="cancelled")
+        facade.orchestrator.states[run] = replace(facade.orchestrator.states[run], status="running")
+        assert f"{run} is running" in error_of(self.delete(facade, made), 409)["message"]
 
     def test_while_prefect_is_away_an_idle_one_goes_and_its_deployment_follows(self, facade: Facade) -> None:
         idle, busy = facade.pipeline("idle"), facade.pipeline("busy")
@@ -202,13 +229,20 @@ class TestDelete:
 
 
 class TestRefused:
-    def test_what_prefect_refuses_is_saved_and_its_run_is_422(self, facade: Facade) -> None:
+    def test_what_prefect_refuses_is_saved_said_everywhere_and_its_run_is_422(
+        self, facade: Facade, facade_url: str
+    ) -> None:
         facade.orchestrator.refuses = "Prefect answered 422: no such work pool"
         made = facade.pipeline()
         error = error_of(facade.editor.post(f"{PIPELINES}/{made['id']}/run"), 422)
         assert error["details"][0]["message"] == facade.orchestrator.refuses
+        [issue] = facade.viewer.get(f"{PIPELINES}/{made['id']}").json()["issues"]
+        assert (issue["code"], issue["message"]) == ("prefect_refuses", facade.orchestrator.refuses)
+        [finding] = [each for each in database(facade_url) if each.check == "pipeline"]
+        assert (finding.verdict, finding.found) == ("failed", f"orders: {facade.orchestrator.refuses}")
         facade.orchestrator.refuses = ""
         created(facade.editor, f"{PIPELINES}/{made['id']}/run", {})
+        assert facade.viewer.get(f"{PIPELINES}/{made['id']}").json()["issues"] == []
 
 
 class TestSearch:

@@ -1,17 +1,16 @@
-"""Pipelines and their deployments through the real facade and the real Prefect."""
+"""Pipelines and their deployments with a real API server and Prefect."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
 
-import httpx
 import pytest
 from sqlalchemy.orm import Session
 
-from catalog.engine import make_engine
-from catalog.models import Pipeline, new_id
-from catalog.repositories import TenantCatalog
+from headrace.catalog.engine import make_engine
+from headrace.catalog.models import Pipeline, new_id
+from headrace.catalog.repositories import TenantCatalog
 from tests.conftest import RunningStack
 from tests.rest import Api, eventually
 
@@ -27,9 +26,7 @@ def api(stack: RunningStack) -> Iterator[Api]:
 
 def deployments(stack: RunningStack, pipeline_id: str) -> list[dict[str, Any]]:
     tagged = {"deployments": {"tags": {"all_": [f"pipeline:{pipeline_id}"]}}}
-    found: list[dict[str, Any]] = httpx.post(
-        f"{stack.prefect_api_url}/deployments/filter", json=tagged, timeout=30
-    ).json()
+    found: list[dict[str, Any]] = stack.prefect.post("/deployments/filter", json=tagged, timeout=30).json()
     return found
 
 
@@ -59,7 +56,7 @@ def test_legacy_nodes_run_and_load(api: Api) -> None:
 
 def test_a_pipeline_that_was_only_saved_gets_its_deployment_from_the_reconciler(stack: RunningStack, api: Api) -> None:
     engine = make_engine(stack.database_url)
-    with Session(engine) as session, session.begin():  # what a facade does while Prefect is away
+    with Session(engine) as session, session.begin():  # what the API does while Prefect is unreachable
         catalog = TenantCatalog(session, "default")
         pipeline = Pipeline(
             id=new_id("pipe"),
@@ -115,9 +112,9 @@ def test_a_running_pipeline_is_deleted_by_force_alone(stack: RunningStack, api: 
     assert api.delete(f"/pipelines?id={api.pipeline}&force=true").status_code == 204
     assert api.get(f"/pipelines/{api.pipeline}").status_code == 404
     eventually(lambda: deployments(stack, api.pipeline) == [] or None)
-    flow_run = f"{stack.prefect_api_url}/flow_runs/{run_id.removeprefix('run_')}"
+    flow_run = f"/flow_runs/{run_id.removeprefix('run_')}"
     ended = eventually(
-        lambda: s if (s := httpx.get(flow_run, timeout=30).json()["state"]["type"]) != "CANCELLING" else None
+        lambda: s if (s := stack.prefect.get(flow_run).json()["state"]["type"]) != "CANCELLING" else None
     )
     assert ended == "CANCELLED"
 

@@ -1,4 +1,4 @@
-"""What a run would do, told without doing it."""
+"""Plans, previews and SQL previews."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from api.app import BASE_PATH
+from headrace.api.app import BASE_PATH
 from tests.api.conftest import IR, Facade, error_of
 
 pytestmark = pytest.mark.postgres
@@ -83,7 +83,7 @@ class TestPlan:
         [stage] = plan.pop("stages")
         assert (stage["name"], stage["rows"], stage["table"]) == ("src → clean → check → tgt", 6, "public.ds_orders")
         assert [partition["rows"] for partition in stage["partitions"]] == [6]
-        assert [len(query) for query in stage["queries"]] == [2, 2]  # cut behind the filter
+        assert [len(query) for query in stage["queries"]] == [2, 2]  # split after the filter
         assert [step for query in stage["queries"] for step in query] == stage["steps"]
         assert (stage["unread"], stage["where"]) == ([], [])  # quarantined rows are kept whole
         assert (plan["estimatedRows"], plan["loadStrategy"], plan["irVersion"]) == (6, "append", 1)

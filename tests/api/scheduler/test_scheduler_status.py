@@ -1,4 +1,4 @@
-"""Which pipelines are scheduled, how late they are, when they fire next."""
+"""The state of schedules: scheduled pipelines, their lag, their next fires."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from api.app import BASE_PATH
+from headrace.api.app import BASE_PATH
 from tests.api.conftest import IR, Facade, created
 
 pytestmark = pytest.mark.postgres
@@ -29,7 +29,7 @@ def test_scheduled_pipelines_are_listed_with_their_next_fires(facade: Facade) ->
     found = facade.viewer.get(STATUS).json()
     assert (found["totalPipelines"], found["scheduled"], found["prefect"]) == (3, 2, "ok")
     assert [each["pipelineId"] for each in found["data"]] == [counted["id"], cron["id"]]
-    assert found["data"][0]["schedule"] == rule
+    assert found["data"][0]["schedule"] == rule | {"catchup": "latest"}
     assert len(found["data"][0]["nextFires"]) == 1  # the first was the minute it was saved in
     fires = [datetime.fromisoformat(each) for each in found["data"][1]["nextFires"]]
     assert [(at.hour, at.minute) for at in fires] == [(2, 0)] * 5
@@ -74,3 +74,19 @@ def test_a_paused_pipeline_fires_no_more_and_is_not_late(facade: Facade) -> None
     assert facade.editor.put(f"{BASE_PATH}/pipelines", json={"id": made["id"], "status": "paused"}).status_code == 200
     [paused] = facade.viewer.get(STATUS).json()["data"]
     assert (paused["status"], paused["lagSeconds"], paused["nextFires"]) == ("paused", None, [])
+
+
+def test_the_oldest_run_that_waits_is_the_lag_however_often_the_schedule_fires(facade: Facade) -> None:
+    made = facade.pipeline(ir=IR | {"schedule": {"kind": "interval", "minutes": 1}})
+    scheduled_since(facade, datetime.now(UTC) - timedelta(days=1))
+    for _ in range(2):
+        created(facade.editor, f"{BASE_PATH}/pipelines/{made['id']}/run", {})
+    with facade.engine.begin() as connection:
+        connection.execute(
+            text(
+                "UPDATE headrace.pipeline_runs SET created_at = now() - interval '3 hours' "
+                "WHERE id = (SELECT min(id) FROM headrace.pipeline_runs)"
+            )
+        )
+    [status] = facade.viewer.get(STATUS).json()["data"]
+    assert status["lagSeconds"] >= 3 * 3600

@@ -1,4 +1,4 @@
-"""Schemas: shapes field for field, a real table behind each, and what may not go."""
+"""Schemas: fields of responses, their tables, and refused deletions."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from api.app import BASE_PATH
+from headrace.api.app import BASE_PATH
 from tests.api.conftest import IR, SCHEMA, Facade, created, error_of
 
 pytestmark = pytest.mark.postgres

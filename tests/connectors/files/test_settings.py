@@ -7,12 +7,12 @@ from typing import Any, get_args
 
 import pytest
 
-from connectors.base import SourceError
-from connectors.files.delimited.dialect import Dialect
-from connectors.files.formats import FORMATS
-from connectors.files.local_fs import LocalFiles
-from connectors.files.selection import ORDERINGS, PATTERNS
-from connectors.files.settings import DelimitedOptions, FilePattern, FileSettings
+from headrace.connectors.errors import SourceError
+from headrace.connectors.files.delimited.dialect import Dialect
+from headrace.connectors.files.formats import FORMATS
+from headrace.connectors.files.local.local_fs import local_files
+from headrace.connectors.files.selection import ORDERINGS, PATTERNS
+from headrace.connectors.files.settings import FileOptions, FilePattern, FileSettings
 
 EVERYTHING: dict[str, Any] = {
     "path": "in/",
@@ -25,11 +25,28 @@ EVERYTHING: dict[str, Any] = {
         "encoding": "latin-1",
         "quote": None,
         "nullValues": ["NA"],
+        "missingColumns": "null",
         "compression": None,
+        "escape": "\\",
+        "comment": "#",
+        "skipRows": 2,
+        "decimal": ",",
+        "thousands": ".",
+        "headerMatching": "exact",
     },
     "waitPolicy": {"maxRetries": 1},
     "atomicity": {"failureFolder": ".bad"},
     "settleSeconds": 1,
+    "hivePartitioning": False,
+    "fileNameColumn": "file",
+    "rowNumberColumn": "line",
+    "onBadFile": "skip",
+}
+OF_OTHER_FORMATS: dict[str, dict[str, Any]] = {
+    "json": {"path": "data"},
+    "xml": {"row": "order"},
+    "excel": {"sheet": 1, "headerRow": 2},
+    "fixed": {"columns": [{"name": "a", "start": 1, "width": 2}]},
 }
 
 
@@ -39,10 +56,14 @@ def wire(model: Any) -> set[str]:
 
 def test_every_setting_that_is_told_is_taken(tmp_path: Path) -> None:
     assert set(EVERYTHING) == wire(FileSettings)
-    assert set(EVERYTHING["options"]) == wire(DelimitedOptions)
+    others = {name for options in OF_OTHER_FORMATS.values() for name in options}
+    assert set(EVERYTHING["options"]) | others == wire(FileOptions)
+    for name, options in OF_OTHER_FORMATS.items():
+        FileOptions.model_validate(options)
+        FORMATS[name](options)
     assert set(EVERYTHING["pattern"]) == wire(FilePattern)
     FileSettings.model_validate(EVERYTHING)
-    LocalFiles(EVERYTHING, files_root=tmp_path)
+    local_files(EVERYTHING, files_root=tmp_path)
     assert Dialect.from_options(EVERYTHING["options"], delimiter=",").delimiter == "\t"
 
 
@@ -56,4 +77,4 @@ def test_the_choices_are_those_of_the_source() -> None:
 @pytest.mark.parametrize("setting", ["paths", "option", "wait"])
 def test_a_setting_that_is_not_told_is_not_taken(setting: str, tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="Unknown setting"):
-        LocalFiles({"path": "a.csv", setting: 1}, files_root=tmp_path)
+        local_files({"path": "a.csv", setting: 1}, files_root=tmp_path)

@@ -1,4 +1,4 @@
-"""A worker that is told of new runs asks seldom, but never lets a run wait for a slot that is free."""
+"""A worker that receives events polls rarely, but starts a run as soon as a slot is free."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import anyio
 import pytest
 from prefect.client.schemas.objects import FlowRun
 
-from deployments.worker.type import HeadraceWorker
+from headrace.deployments.worker.type import HeadraceWorker
 
 
 @pytest.mark.parametrize(("limited", "asked"), [(True, 1), (False, 0)], ids=["limited", "without a limit"])

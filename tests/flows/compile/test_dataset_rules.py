@@ -12,14 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.base import ROW
-from flows.compile.dataset_rules import COMPILERS, compile_dataset_rules
-from flows.compile.dataset_rules.base import Assertion, Facts, Verdict
-from flows.compile.dataset_rules.measure import measure, merged, restored, stored
-from flows.compile.scope import Scope
-from ir.dataset_rules import DatasetLevel
-from ir.nodes import ValidateNode
-from ir.problems import Problem
+from headrace.connectors.source import ROW
+from headrace.flows.compile.dataset_rules import COMPILERS, compile_dataset_rules
+from headrace.flows.compile.dataset_rules.base import Assertion, Facts, Verdict
+from headrace.flows.compile.dataset_rules.measure import measure, merged, restored, stored
+from headrace.flows.compile.scope import Scope
+from headrace.ir.dataset_rules import DatasetLevel
+from headrace.ir.nodes import ValidateNode
+from headrace.ir.problems import Problem
 
 SCHEMA = pl.Schema(
     {"id": pl.Int64, "amount": pl.Float64, "price": pl.Decimal(12, 2), "name": pl.String, "at": pl.Datetime("us")}
@@ -121,7 +121,8 @@ def test_each_rule(rule: dict[str, Any], holds: bool, found: str) -> None:
         ([], True, "110 rows; no earlier run to compare with"),
         ([100], True, "110 rows, 10.0 % off the mean of the run before, 100"),
         ([100, 80], False, "110 rows, 22.2 % off the mean of the 2 runs before, 90"),
-        ([0, 0], False, "110 rows, inf % off the mean of the 2 runs before, 0"),
+        ([0, 0], False, "110 rows, and the 2 runs before had none"),
+        ([0], False, "110 rows, and the run before had none"),
     ],
 )
 def test_an_anomaly_is_judged_by_the_runs_before(earlier: list[int], holds: bool, found: str) -> None:

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from flows.compile import TargetColumn
-from ir.problems import MAX_PROBLEMS
-from ir.schema import Field
+from headrace.flows.compile import TargetColumn
+from headrace.ir.problems import MAX_PROBLEMS
+from headrace.ir.schema import Field
 from tests.flows.pipelines import logical
 
 

@@ -7,12 +7,9 @@ from typing import Any
 
 import pytest
 
-from flows.enrich.base import Unanswered
-from flows.enrich.geocode import Geocode
-from flows.enrich.http import Http
-from flows.enrich.llm_tag import LlmTag
-from flows.enrich.ml_score import MlScore
-from ir.providers import CONFIGS, GeocodeConfig, HttpConfig, LlmTagConfig, MlScoreConfig
+from headrace.flows.enrich.provider import Unanswered
+from headrace.flows.enrich.providers import Geocode, Http, LlmTag, MlScore
+from headrace.ir.providers import CONFIGS, GeocodeConfig, HttpConfig, LlmTagConfig, MlScoreConfig
 
 URL = "https://example.com/v1"
 
@@ -112,6 +109,6 @@ def test_what_is_no_label_is_no_answer(said: Any, reason: str) -> None:
 
 
 def test_there_is_somebody_to_ask_for_every_config() -> None:
-    from flows.enrich import PROVIDERS
+    from headrace.flows.enrich import PROVIDERS
 
     assert PROVIDERS.keys() == CONFIGS.keys()

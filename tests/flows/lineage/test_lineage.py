@@ -9,15 +9,15 @@ from typing import Any
 import polars as pl
 import pytest
 
-from flows.compile import LogicalPlan, ReferenceTable, TargetColumn, logical_plan
-from flows.compile.ops import COMPILERS
-from flows.compile.step import Step
-from flows.lineage.declared import declared_lineage
-from flows.lineage.targets import Input, TargetLineage, lineage_of
-from ir import parse_ir
-from ir.ops import Trim
-from ir.schema import Field
-from tests.flows.compile.test_graphs import CUSTOMERS, ORDERS, branch, document, join, source, target, transform
+from headrace.flows.compile import LogicalPlan, ReferenceTable, TargetColumn, logical_plan
+from headrace.flows.compile.ops import COMPILERS
+from headrace.flows.compile.step import Step
+from headrace.flows.lineage.declared import declared_lineage
+from headrace.flows.lineage.targets import Input, TargetLineage, lineage_of
+from headrace.ir import parse_ir
+from headrace.ir.ops import Trim
+from headrace.ir.schema import Field
+from tests.flows.compile.graphs import CUSTOMERS, ORDERS, branch, document, join, source, target, transform
 
 Said = dict[str, set[str]]
 
@@ -309,7 +309,7 @@ def test_what_is_not_known_before_a_run_is_named_with_the_reason() -> None:
     assert declared({"public.ds_a": table}, *nodes) == (
         ["a"],
         {
-            "files": "The source declares no 'fields': its columns are known when a run reads it",
+            "files": "The source declares no 'fields': its columns are known once a run or plan has looked at it",
             "bad": "'id' is Int64, not text",
             "b": "'public.ds_b' is not a table of one of your schemas",
             "c": "The columns of 'files', which it reads, are not known",

@@ -12,14 +12,15 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from deployments.stack.environment import base_environment, headrace_environment, prefect_client_environment
-from deployments.stack.process import die_with_parent
+from headrace.deployments.stack.environment import base_environment, headrace_environment, prefect_client_environment
+from headrace.deployments.stack.process import die_with_parent
 from tests.conftest import RunningStack
+from tests.databases import run_settings
 from tests.rest import Api
 
 FLOW = """
 import asyncio, sys
-from flows.run import run_pipeline
+from headrace.flows.run import run_pipeline
 asyncio.run(run_pipeline(sys.argv[1], "default", return_state=True))
 """
 FILES, ROWS = 6, 180_000
@@ -28,12 +29,11 @@ FILES, ROWS = 6, 180_000
 def environment(stack: RunningStack, **settings: Any) -> dict[str, str]:
     """That of a process beside the stack's own."""
     known = {
-        "database_url": stack.database_url,
+        **run_settings(stack.data_dir, stack.database_url),
         "files_root": stack.files_root,
-        "key_pepper": "only the facade needs the real one",
         "prefect_api_url": stack.prefect_api_url,
     }
-    prefect = prefect_client_environment(stack.data_dir / "cluster", stack.prefect_api_url)
+    prefect = prefect_client_environment(stack.data_dir / "cluster", stack.prefect_api)
     return base_environment() | prefect | headrace_environment(known | settings)
 
 

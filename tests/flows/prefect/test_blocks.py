@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
@@ -11,13 +12,15 @@ from uuid import uuid4
 import pytest
 from prefect.blocks.core import Block
 from prefect.blocks.system import Secret
-from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.settings import temporary_settings
 from pydantic import SecretStr
 
 from tests.conftest import RunningStack
 from tests.rest import FIELDS, Api
 
 pytestmark = pytest.mark.stack
+
+FIRST, SECOND = "the first salt of the two", "the second salt of the two"
 
 
 class ShopLogin(Block):
@@ -29,7 +32,7 @@ class ShopLogin(Block):
 
 @pytest.fixture
 def prefect(stack: RunningStack) -> Iterator[None]:
-    with temporary_settings({PREFECT_API_URL: stack.prefect_api_url}):
+    with temporary_settings(stack.prefect_settings):
         yield
 
 
@@ -47,20 +50,20 @@ def salted(stack: RunningStack, auth: Any) -> Api:
 
 
 def hashed(salt: str) -> str:
-    return hashlib.sha256(f"{salt}a".encode()).hexdigest()
+    return hmac.new(salt.encode(), b"a", hashlib.sha256).hexdigest()
 
 
 def test_a_run_takes_the_value_that_the_block_has_then(stack: RunningStack, prefect: None) -> None:
     name = f"salt-{uuid4().hex[:8]}"
-    save(Secret(value=SecretStr("first")), name)
+    save(Secret(value=SecretStr(FIRST)), name)
     with closing(salted(stack, {"salt": f"prefect://secret/{name}"})) as api:
         assert api.run()["status"] == "completed"
-        save(Secret(value=SecretStr("second")), name)
+        save(Secret(value=SecretStr(SECOND)), name)
         assert api.run()["status"] == "completed"
-        assert {note for _, note in api.rows()} == {hashed("first"), hashed("second")}
+        assert {note for _, note in api.rows()} == {hashed(FIRST), hashed(SECOND)}
         shown = api.get(f"/connectors/{api.body['connectorId']}")
         assert shown.json()["authReferences"] == {"salt": f"prefect://secret/{name}"}
-        assert "first" not in shown.text
+        assert FIRST not in shown.text
         preview = api.post(f"/pipelines/{api.pipeline}/preview", json={})
         assert preview.status_code == 200, preview.text
 

@@ -12,7 +12,7 @@ from tests.flows.prefect.cluster_runs import EXACT, FLOW, GOOD, IN_TABLE, SUM, M
 __all__ = ["orders"]
 
 pytest.importorskip("prefect_ray", reason="the extra headrace[ray] is not installed")
-pytestmark = pytest.mark.stack
+pytestmark = [pytest.mark.stack, pytest.mark.slow]
 
 # Ray starts its processes at niceness 15, which starves them beside other tests.
 NICENESS = {"worker_niceness": 0}

@@ -11,8 +11,9 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from deployments.stack.environment import base_environment, headrace_environment
+from headrace.deployments.stack.environment import base_environment, headrace_environment
 from tests.conftest import RunningStack
+from tests.databases import run_settings
 from tests.rest import Api
 
 pytestmark = pytest.mark.stack
@@ -25,7 +26,7 @@ def test_a_run_tells_its_start_and_its_end_although_somebody_cannot_be_reached(
         api.create()
         told = tmp_path / "openlineage.jsonl"
         settings = {
-            "database_url": stack.database_url,
+            **run_settings(stack.data_dir, stack.database_url),
             "files_root": stack.files_root,
             "key_pepper": "a pepper for this test",
             "openlineage_file": told,
@@ -33,9 +34,10 @@ def test_a_run_tells_its_start_and_its_end_although_somebody_cannot_be_reached(
             "openlineage_namespace": "shop",
         }
         environment = base_environment() | headrace_environment(settings)
-        environment |= {"PREFECT_API_URL": stack.prefect_api_url, "PREFECT_HOME": str(tmp_path)}
-        patient = "from flows.lineage.openlineage import telling; telling.PATIENCE_S = telling.DOUBT_S = 60.0"
-        run = f"{patient}; import asyncio, flows.run; asyncio.run(flows.run.run_pipeline({api.pipeline!r}, 'default'))"
+        environment |= stack.prefect_api.environment | {"PREFECT_HOME": str(tmp_path)}
+        patient = "from headrace.flows.lineage.openlineage import telling; telling.PATIENCE_S = telling.DOUBT_S = 60.0"
+        imports = "import asyncio; from headrace.flows.run import run_pipeline"
+        run = f"{patient}; {imports}; asyncio.run(run_pipeline({api.pipeline!r}, 'default'))"
         command = [sys.executable, "-P", "-c", run]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
         assert done.returncode == 0, done.stderr
@@ -58,5 +60,5 @@ def test_a_run_tells_its_start_and_its_end_although_somebody_cannot_be_reached(
         with psycopg.connect(stack.database_url) as connection:
             query = "SELECT message FROM headrace.run_log WHERE run_id = %s AND message LIKE 'OpenLineage%%'"
             assert connection.execute(query, (run_id,)).fetchall() == [
-                ("OpenLineage was not told everything about this run: 127.0.0.1:9 cannot be reached (ConnectionError)",)
+                ("OpenLineage did not receive all events of this run: 127.0.0.1:9 cannot be reached (ConnectionError)",)
             ]

@@ -9,10 +9,9 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import httpx
 import pytest
 
-from deployments.stack.environment import base_environment
+from headrace.deployments.stack.environment import base_environment
 from tests.conftest import RunningStack
 from tests.rest import Api, eventually
 
@@ -37,13 +36,11 @@ def make(stack: RunningStack) -> Iterator[Make]:
 
 
 def prefect(api: Api, path: str, **body: Any) -> Any:
-    return httpx.post(f"{api.stack.prefect_api_url}{path}", json=body, timeout=30).json()
+    return api.stack.prefect.post(path, json=body, timeout=30).json()
 
 
 def flow_run(api: Api, run_id: str) -> dict[str, Any]:
-    found: dict[str, Any] = httpx.get(
-        f"{api.stack.prefect_api_url}/flow_runs/{run_id.removeprefix('run_')}", timeout=30
-    ).json()
+    found: dict[str, Any] = api.stack.prefect.get(f"/flow_runs/{run_id.removeprefix('run_')}", timeout=30).json()
     return found
 
 
@@ -78,7 +75,7 @@ def events(api: Api, last: str) -> dict[str, dict[str, Any]]:
 
 def cli(api: Api, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Prefect's own command line, as its users have it."""
-    environment = base_environment() | {"PREFECT_API_URL": api.stack.prefect_api_url, "COLUMNS": "300"}
+    environment = base_environment() | api.stack.prefect_api.environment | {"COLUMNS": "300"}
     environment["PREFECT_HOME"] = str(api.stack.data_dir / "cli")
     command = [sys.executable, "-m", "prefect", *arguments]
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
@@ -201,7 +198,7 @@ def test_progress_is_told_while_the_run_goes_and_a_cancelled_run_reports_where_i
     assert 0 < heard["headrace.run.cancelled"]["payload"]["rowsOut"] < rows
     shown = artifacts(api, run_id)  # who hears the event finds the report
     assert shown["report"]["data"].splitlines()[0].endswith(": cancelled")
-    assert "retry goes on behind them" in shown["report"]["data"]
+    assert "retry continues after them" in shown["report"]["data"]
     assert ": cancelled, " in shown["progress"]["description"]
     assert eventually(lambda: run if (run := flow_run(api, run_id))["state"]["type"] == "CANCELLED" else None)
 
@@ -227,8 +224,8 @@ def test_parameters_that_cannot_be_are_refused_when_the_run_is_asked_for(
     make: Make, parameter: str, value: Any
 ) -> None:
     api = make()
-    url = f"{api.stack.prefect_api_url}/deployments/{api.deployment()}/create_flow_run"
-    refused = httpx.post(url, json={"parameters": {parameter: value}}, timeout=30)
+    url = f"/deployments/{api.deployment()}/create_flow_run"
+    refused = api.stack.prefect.post(url, json={"parameters": {parameter: value}}, timeout=30)
     assert refused.status_code == 409
     assert f"'{parameter}" in refused.text
     assert api.runs() == []
@@ -236,9 +233,9 @@ def test_parameters_that_cannot_be_are_refused_when_the_run_is_asked_for(
 
 def test_parameters_that_turn_out_wrong_fail_the_run_with_a_sentence(make: Make) -> None:
     api = make()
-    url = f"{api.stack.prefect_api_url}/deployments/{api.deployment()}/create_flow_run"
+    url = f"/deployments/{api.deployment()}/create_flow_run"
     asked = {"ir_version": 7, "pipeline_id": api.pipeline, "tenant_id": "default"}
-    run_id = "run_" + httpx.post(url, json={"parameters": asked}, timeout=30).json()["id"].replace("-", "")
+    run_id = "run_" + api.stack.prefect.post(url, json={"parameters": asked}, timeout=30).json()["id"].replace("-", "")
     assert api.finished(run_id)["status"] == "failed"
     assert api.detail(run_id)["failureReason"] == f"The pipeline '{api.name}' has no IR version 7"
 

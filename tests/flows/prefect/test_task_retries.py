@@ -9,12 +9,13 @@ from typing import Any, cast
 
 import pytest
 from prefect import State, flow
-from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.settings import temporary_settings
 
-from connectors.base import Resume, SourceError
-from flows import run as flows_run
-from flows.runtime.execute import Execution
-from flows.runtime.partition import Stopped
+from headrace.connectors.errors import SourceError
+from headrace.connectors.target import Resume
+from headrace.flows import run as flows_run
+from headrace.flows.runtime.execute import Execution
+from headrace.flows.runtime.partition import Stopped
 from tests.conftest import RunningStack
 
 pytestmark = pytest.mark.stack
@@ -25,7 +26,8 @@ class Flaky:
 
     def __init__(self, *errors: Exception) -> None:
         self.errors, self.attempts = list(errors), 0
-        self.prepared = SimpleNamespace(plan=SimpleNamespace(stages=[None]))
+        counted = SimpleNamespace(sinks=(), source=object(), root_node="source")
+        self.prepared = SimpleNamespace(plan=SimpleNamespace(stages=[counted]), modes={})
 
     def partition(self, stage: Any, index: int) -> Resume:
         self.attempts += 1
@@ -54,7 +56,7 @@ def test_a_partition_is_tried_again_when_nobody_can_say_why_it_failed(
         task = flows_run.load_partition.with_options(retries=2, retry_delay_seconds=0)
         return cast("State[Any]", await task("run_flaky", 0, 0, return_state=True))
 
-    with temporary_settings({PREFECT_API_URL: stack.prefect_api_url}), ThreadPoolExecutor(1) as pool:
+    with temporary_settings(stack.prefect_settings), ThreadPoolExecutor(1) as pool:
         flows_run._running["run_flaky"] = flows_run.InProcess(cast(Execution, flaky), pool)
         try:
             state = asyncio.run(cast(Any, one_partition)(return_state=True))

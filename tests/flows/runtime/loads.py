@@ -12,22 +12,23 @@ import polars as pl
 import psycopg
 from sqlalchemy.orm import Session
 
-from catalog.bootstrap import ensure_tenant
-from catalog.engine import make_engine
-from catalog.repositories import TenantCatalog
-from catalog.run_records import ConnectorRecord, RunPipeline
-from catalog.schemas_ddl import FieldDefinition
-from flows.resume import Continuation
-from flows.runtime.execute import Execution, RunTotals, run_in_threads
-from flows.runtime.job import Job
-from flows.runtime.prepare import prepare
+from headrace.catalog.bootstrap import ensure_tenant
+from headrace.catalog.engine import make_engine
+from headrace.catalog.repositories import TenantCatalog
+from headrace.catalog.runs.records import ConnectorRecord, RunPipeline
+from headrace.catalog.schemas.names import FieldDefinition
+from headrace.flows.resume.continuation import Continuation
+from headrace.flows.runtime.execute import Execution, RunTotals, run_in_threads
+from headrace.flows.runtime.job import Job
+from headrace.flows.runtime.prepare import prepare
 from tests.flows.runtime.quiet import Quiet
 
+_LOOPBACK = (IPv4Network("127.0.0.0/8"),)
 FIELDS = ("id bigint", "name text", "amount integer")
 
 
 class Notebook(Quiet):
-    """A journal that keeps the run's lines."""
+    """A recorder that keeps the run's lines."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
@@ -48,11 +49,12 @@ class Notebook(Quiet):
 class Loads:
     """The schema `orders` (id is its key) and runs into its table `public.ds_orders`."""
 
-    def __init__(self, root: Path, database_url: str) -> None:
-        self.root, self.url = root, database_url
-        self.journal = Notebook()
+    def __init__(self, root: Path, database_url: str, *, api: str | None = None, run: str | None = None) -> None:
+        """`api` and `run` are the logins of the facade and of runs in the catalog, where they are others."""
+        self.root, self.url, self.catalog_url = root, database_url, run or ""
+        self.recorder = Notebook()
         self.credentials: dict[str, Any] = {}
-        self.engine = make_engine(database_url)
+        self.engine = make_engine(api or database_url)
         ensure_tenant(self.engine, "default")
         self.schema("orders", *FIELDS)
 
@@ -116,10 +118,10 @@ class Loads:
         connector = ConnectorRecord("conn_1", "local_fs", {}, self.credentials)
         pipeline = RunPipeline("pipe_1", "default", "Orders", ir, 1, connector, execution, tables)
         continues = Continuation(root_run_id=root or run_id, earlier_plan=earlier)
-        return Job(run_id, pipeline, self.url, self.root, continues, networks=(IPv4Network("127.0.0.0/8"),))
+        return Job(run_id, pipeline, self.url, self.root, continues, networks=_LOOPBACK, catalog_url=self.catalog_url)
 
     def execution(self, run_id: str = "run_1", **options: Any) -> Execution:
-        return Execution(prepare(self.job(run_id, **options)), self.journal)
+        return Execution(prepare(self.job(run_id, **options)), self.recorder)
 
     def run(self, run_id: str = "run_1", **options: Any) -> RunTotals:
         return run_in_threads(self.execution(run_id, **options))

@@ -1,26 +1,26 @@
-"""A journal that keeps nothing, for those that keep what they look at."""
+"""A recorder that keeps nothing, for those that keep what they look at."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from catalog.run_records import JudgedRule, Uncommitted
-from connectors.base import Resume
+from headrace.catalog.runs.records import DatasetRuleOutcome, UncommittedRows
+from headrace.connectors.target import Resume
 
 
 class Quiet:
-    """See Journal; `earlier` are the rows of earlier runs, `rules` those that were judged last."""
+    """A recorder that keeps nothing; `earlier` are the rows of earlier runs, `rules` those that were judged last."""
 
     earlier: Sequence[int] = ()
-    rules: Sequence[JudgedRule] = ()
+    rules: Sequence[DatasetRuleOutcome] = ()
 
     def progress(self, stage: int, partition: int, status: str, committed: Resume) -> None:
         """Nobody looks."""
 
-    def forget(self, only: Uncommitted | None = None) -> None:
+    def forget(self, only: UncommittedRows | None = None) -> None:
         """Nothing is kept here between runs."""
 
-    def judged(self, rules: Sequence[JudgedRule]) -> None:
+    def judged(self, rules: Sequence[DatasetRuleOutcome]) -> None:
         self.rules = rules
 
     def earlier_rows(self, node: str, runs: int) -> Sequence[int]:

@@ -12,8 +12,8 @@ import polars as pl
 import psycopg
 import pytest
 
-from flows.preview import preview
-from flows.runtime.execute import RunTotals
+from headrace.flows.dry_run.preview import preview
+from headrace.flows.runtime.execute import RunTotals
 from tests.flows.runtime.runs import Runner
 
 pytestmark = pytest.mark.postgres

@@ -18,12 +18,12 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from catalog.engine import upgrade
-from connectors.base import TargetError
-from connectors.postgresql.copy import is_data_error, is_transient
-from deployments.stack.ports import choose_port
-from deployments.stack.postgres import KILLABLE, EmbeddedPostgres, ensure_database
-from flows.runtime.execute import RunTotals, run_in_threads
+from headrace.catalog.engine import upgrade
+from headrace.connectors.errors import TargetError
+from headrace.connectors.postgresql.copy.copy_rows import is_data_error, is_transient
+from headrace.deployments.stack.database.server import KILLABLE, EmbeddedPostgres, ensure_database
+from headrace.deployments.stack.ports import choose_port
+from headrace.flows.runtime.execute import RunTotals, run_in_threads
 from tests.fault_proxy import FaultProxy
 from tests.flows.runtime.loads import Loads
 
@@ -44,7 +44,8 @@ class Server:
         settings = {**KILLABLE, "listen_addresses": "127.0.0.1", "port": str(self.port)}
         # What a crash must not take away: commits that were told.
         settings |= {"synchronous_commit": "on", "full_page_writes": "on"}
-        self.postgres = EmbeddedPostgres(folder / "postgres", folder / "log", settings)
+        trusted = ["host all all 127.0.0.1/32 trust"]
+        self.postgres = EmbeddedPostgres(folder / "postgres", folder / "log", settings, access=trusted)
         self.postgres.start()
         ensure_database(self.url("postgres"), "migrated")
         upgrade(self.url("migrated"))

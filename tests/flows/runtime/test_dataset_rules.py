@@ -2,85 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import polars as pl
-import psycopg
 import pytest
 
-from connectors.base import TargetError
-from flows.resume import Continuation
-from flows.runtime.execute import Execution, RunTotals, run_in_threads
-from flows.runtime.job import Job
-from flows.runtime.limits import RunFailed
-from flows.runtime.partition import Stopped
-from flows.runtime.prepare import prepare, stored_plan
-from flows.still_open import Open
-from tests.flows.runtime.runs import Runner
+from headrace.connectors.errors import TargetError
+from headrace.flows.resume.continuation import Continuation
+from headrace.flows.resume.failed_rows import OpenPartition
+from headrace.flows.runtime.errors import RunFailed
+from headrace.flows.runtime.execute import Execution, RunTotals, run_in_threads
+from headrace.flows.runtime.partition import Stopped
+from headrace.flows.runtime.prepare import prepare
+from headrace.flows.runtime.stored_plan import stored_plan
+from tests.databases import as_superuser
+from tests.flows.runtime.audited import PASSED, ROWS, Audited
 
 pytestmark = pytest.mark.postgres
-
-ROWS = 4_000
-
-
-class Audited:
-    """Orders in four partitions, checked, into `public.ds_orders`, where row 1 is already."""
-
-    def __init__(self, files: Path, url: str) -> None:
-        self.runner, self.url = Runner(files, url), url
-        self.journal = self.runner.told
-        orders = pl.DataFrame({"id": range(2, ROWS + 2)}).with_columns(
-            amount=pl.col("id") % 10, name=pl.when(pl.col("id") % 4 > 0).then(pl.format("n{}", pl.col("id") % 100))
-        )
-        orders.write_parquet(files / "orders.parquet", row_group_size=ROWS // 4)
-        with psycopg.connect(url) as connection:
-            connection.execute("CREATE TABLE public.ds_orders (id bigint PRIMARY KEY, amount bigint, name text)")
-            connection.execute("INSERT INTO public.ds_orders VALUES (1, 1, 'here before')")
-
-    def job(self, mode: str = "append", continues: Continuation | None = None, **rules: Any) -> Job:
-        config = {"path": "orders.parquet", "format": "parquet"}
-        target = {"id": "tgt", "kind": "target", "input": "check", "schema": "public.ds_orders", "loadMode": mode}
-        if mode == "upsert":
-            target["upsertKey"] = ["id"]
-        if mode == "incremental_watermark":
-            target["watermarkColumn"] = "id"
-        row_level = [{"id": "some", "field": "amount", "rule": "ne:3"}]
-        job = self.runner.job(
-            [
-                {"id": "src", "kind": "source", "connector": "local_fs", "config": config},
-                {"id": "check", "kind": "validate", "input": "src", "rowLevel": row_level, "datasetLevel": rules},
-                target,
-            ]
-        )
-        job = replace(job, pipeline=replace(job.pipeline, execution_config={"batchSize": 300, "parallelism": 2}))
-        return job if continues is None else replace(job, run_id="run_next", continues=continues)
-
-    def execution(self, *arguments: Any, **rules: Any) -> Execution:
-        return Execution(prepare(self.job(*arguments, **rules)), self.journal)
-
-    def run(self, *arguments: Any, **rules: Any) -> RunTotals:
-        return run_in_threads(self.execution(*arguments, **rules))
-
-    @property
-    def count(self) -> int:
-        with psycopg.connect(self.url) as connection:
-            row = connection.execute("SELECT count(*) FROM public.ds_orders").fetchone()
-            assert row is not None
-            return int(row[0])
-
-    def sql(self, statement: str) -> None:
-        with psycopg.connect(self.url) as connection:
-            connection.execute(statement)  # type: ignore[call-overload]
 
 
 @pytest.fixture
 def audited(tmp_path: Path, database_url: str) -> Audited:
     return Audited(tmp_path, database_url)
-
-
-PASSED = ROWS * 9 // 10
 
 
 @pytest.mark.parametrize("mode", ["append", "replace", "blue_green", "upsert", "incremental_watermark"])
@@ -91,7 +35,7 @@ def test_a_broken_rule_leaves_the_table_as_it_was_and_says_why(audited: Audited,
     assert f"at least {PASSED + 1:,} rows wanted, found: {PASSED:,} rows (nodes[1].datasetLevel.rowCount)" in str(
         failed.value
     )
-    (rule,) = audited.journal.rules
+    (rule,) = audited.recorder.rules
     assert (rule.node, rule.holds, rule.on_fail) == ("check", False, "abort")
 
 
@@ -112,14 +56,14 @@ def test_rules_that_hold_let_every_row_through(audited: Audited, mode: str, kept
     )
     assert totals == RunTotals(rows_in=ROWS, rows_out=PASSED, failed=ROWS - PASSED, skipped=0)
     assert audited.count == PASSED + kept
-    assert [rule.path for rule in audited.journal.rules if not rule.holds] == []
-    assert len(audited.journal.rules) == 10
+    assert [rule.path for rule in audited.recorder.rules if not rule.holds] == []
+    assert len(audited.recorder.rules) == 10
 
 
 def test_a_warning_is_told_and_the_rows_are_loaded_straight(audited: Audited) -> None:
     execution = audited.execution(rowCount={"min": 10**6, "onFail": "warn"})
     assert run_in_threads(execution).rows_out == PASSED
-    assert [(rule.holds, rule.found) for rule in audited.journal.rules] == [(False, f"{PASSED:,} rows")]
+    assert [(rule.holds, rule.found) for rule in audited.recorder.rules] == [(False, f"{PASSED:,} rows")]
     assert execution.prepared.modes["tgt"].publications() == 0
 
 
@@ -131,9 +75,9 @@ def test_what_was_measured_survives_a_crash_between_any_two_batches(
         "uniqueness": {"fields": ["id"]},
         "statistic": {"field": "id", "fn": "stddev", "min": 0},
     }
-    from flows.runtime import audit
+    from headrace.flows.runtime import dataset_check
 
-    written = audit.AuditLoader.write
+    written = dataset_check.DatasetCheckLoader.write
     left = 5
 
     def dies(self: Any, *arguments: Any) -> Any:
@@ -146,14 +90,14 @@ def test_what_was_measured_survives_a_crash_between_any_two_batches(
     job = audited.job(**rules)
     prepared = prepare(job)
     with monkeypatch.context() as patched:
-        patched.setattr(audit.AuditLoader, "write", dies)
+        patched.setattr(dataset_check.DatasetCheckLoader, "write", dies)
         with pytest.raises((RuntimeError, Stopped)):
-            run_in_threads(Execution(prepared, audited.journal))
+            run_in_threads(Execution(prepared, audited.recorder))
     assert audited.count == 1
     again = Continuation(job.run_id, retry_of=job.run_id, earlier_plan=stored_plan(prepared))
     totals = audited.run("append", again, **rules)
     assert (totals.rows_in, totals.rows_out, audited.count) == (ROWS, PASSED, PASSED + 1)
-    found = {rule.path.rpartition(".")[2]: rule.found for rule in audited.journal.rules}
+    found = {rule.path.rpartition(".")[2]: rule.found for rule in audited.recorder.rules}
     expected = pl.Series([number for number in range(2, ROWS + 2) if number % 10 != 3]).std()
     assert found["statistic"] == f"{expected:,.10g}"
     assert found["uniqueness"].startswith(f"{PASSED:,} different")
@@ -165,39 +109,39 @@ def test_measures_that_went_in_a_crash_of_the_server_are_missed(audited: Audited
     for stage in execution.prepared.plan.stages:
         for partition in stage.partitions:
             execution.partition(stage, partition.index)
-    audited.sql("TRUNCATE _headrace.staging_ledger")
+    as_superuser(audited.url, "TRUNCATE _headrace.staging_ledger")
     with pytest.raises(TargetError, match="PostgreSQL crashed meanwhile") as lost:
         execution.publications()
     assert (lost.value.code, audited.count) == ("staging_lost", 1)
 
 
 def test_what_held_once_is_not_judged_again_when_rows_may_be_visible(audited: Audited) -> None:
-    audited.journal.earlier = [PASSED]
+    audited.recorder.earlier = [PASSED]
     job = audited.job(rowCountAnomaly={"maxDeviationPct": 1})
     prepared = prepare(job)
-    first = Execution(prepared, audited.journal)
+    first = Execution(prepared, audited.recorder)
     first.begin()
     for partition in prepared.plan.stages[0].partitions:
         first.partition(prepared.plan.stages[0], partition.index)
     first.publications()  # and dies behind it
-    judged, audited.journal.earlier, audited.journal.rules = audited.journal.rules, [1], ()
+    judged, audited.recorder.earlier, audited.recorder.rules = audited.recorder.rules, [1], ()
     again = Continuation(job.run_id, retry_of=job.run_id, earlier_plan=stored_plan(prepared))
     audited.run("append", again, rowCountAnomaly={"maxDeviationPct": 1})
     assert [rule.holds for rule in judged] == [True]
-    assert (audited.journal.rules, audited.count) == (judged, PASSED + 1)  # told all the same
+    assert (audited.recorder.rules, audited.count) == (judged, PASSED + 1)  # told all the same
 
 
 def test_failed_rows_that_run_again_are_not_judged(audited: Audited) -> None:
     job = audited.job(rowCount={"min": PASSED})
     prepared = prepare(job)
-    run_in_threads(Execution(prepared, audited.journal))
-    rows = {("src", 0): Open([2, 12], {})}
+    run_in_threads(Execution(prepared, audited.recorder))
+    rows = {("src", 0): OpenPartition([2, 12], {})}
     replay = Continuation("run_next", job.run_id, job.run_id, earlier_plan=stored_plan(prepared), open_rows=rows)
     again = audited.job("append", replay, rowCount={"min": PASSED})
     again.pipeline.ir["nodes"][1]["rowLevel"][0]["rule"] = "ne:99"
-    audited.journal.rules = ()
-    assert run_in_threads(Execution(prepare(again), audited.journal)).rows_out == 2
-    assert (audited.journal.rules, audited.count) == ((), PASSED + 3)
+    audited.recorder.rules = ()
+    assert run_in_threads(Execution(prepare(again), audited.recorder)).rows_out == 2
+    assert (audited.recorder.rules, audited.count) == ((), PASSED + 3)
 
 
 def test_a_value_that_is_masked_is_not_told(audited: Audited) -> None:
@@ -207,5 +151,5 @@ def test_a_value_that_is_masked_is_not_told(audited: Audited) -> None:
     hash_id = {"id": "hide", "kind": "transform", "input": "src", "ops": hashed}
     job.pipeline.ir["nodes"].insert(1, hash_id)
     job.pipeline.ir["nodes"][2]["input"] = "hide"
-    run_in_threads(Execution(prepare(job), audited.journal))
-    assert [rule.found for rule in audited.journal.rules] == ["a value that must not be shown", "9"]
+    run_in_threads(Execution(prepare(job), audited.recorder))
+    assert [rule.found for rule in audited.recorder.rules] == ["a value that must not be shown", "9"]

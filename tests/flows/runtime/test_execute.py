@@ -2,133 +2,29 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import polars as pl
 import psycopg
 import pytest
 
-from catalog.run_records import ConnectorRecord, RunPipeline
-from connectors.base import CommitCallback, PartitionLoader, Quarantined, Resume, SourceError, TargetError, Written
-from flows.resume import Continuation
-from flows.runtime.execute import Execution, RunTotals, run_in_threads
-from flows.runtime.feed import SourceFeed
-from flows.runtime.job import Job
-from flows.runtime.limits import ErrorBudget, RunFailed
-from flows.runtime.partition import Stopped, Work, run_partition
-from flows.runtime.prepare import PlanFailed, SourceChanged, prepare, stored_plan
-from tests.flows.runtime.quiet import Quiet
+from headrace.catalog.runs.records import ConnectorRecord
+from headrace.connectors.errors import SourceError, TargetError
+from headrace.flows.resume.continuation import Continuation
+from headrace.flows.runtime.errors import PlanFailed, RunFailed, SourceChanged
+from headrace.flows.runtime.execute import Execution, RunTotals, run_in_threads
+from headrace.flows.runtime.job import Job
+from headrace.flows.runtime.prepare import prepare
+from headrace.flows.runtime.stored_plan import stored_plan
+from tests.flows.runtime.shop import ORDERS, Shop, many, until
 
 pytestmark = pytest.mark.postgres
-
-ORDERS = "id,name,amount,day\n1,Ann,10,2024-01-01\n2,Bob,x,2024-01-02\n3,,30,2024-01-03\n4,Dan,-5,2024-01-04\n"
-FIELDS = [
-    {"name": "id", "dataType": "bigint"},
-    {"name": "name", "dataType": "text"},
-    {"name": "amount", "dataType": "text"},
-    {"name": "day", "dataType": "date"},
-]
-
-
-class Notebook(Quiet):
-    """A journal that keeps what it is told, the way the catalog does: a cell told twice is there once."""
-
-    def __init__(self) -> None:
-        self.cells: dict[tuple[Any, ...], tuple[Any, ...]] = {}
-        self.states: dict[tuple[int, int], tuple[str, Resume]] = {}
-        self.lines: list[tuple[str, str]] = []
-        self._lock = threading.Lock()
-
-    def rejected(self, stage: int, partition: int, node: str, cells: pl.DataFrame, *, warning: bool) -> None:
-        with self._lock:
-            for row, column, value, error, rule in cells.rows():
-                self.cells[(row, column or "", node, rule)] = (node, row, column, value, error)
-
-    def progress(self, stage: int, partition: int, status: str, committed: Resume) -> None:
-        with self._lock:
-            self.states[(stage, partition)] = (status, committed)
-
-    def log(self, stage: str, message: str) -> None:
-        with self._lock:
-            self.lines.append((stage, message))
-
-    @property
-    def errors(self) -> list[tuple[Any, ...]]:
-        return [self.cells[key] for key in sorted(self.cells)]
-
-
-class Shop:
-    """A files folder and a table `public.ds_orders`, and runs from the one into the other."""
-
-    def __init__(self, files_root: Path, database_url: str) -> None:
-        self.root, self.url = files_root, database_url
-        self.journal = Notebook()
-        with psycopg.connect(database_url) as connection:
-            connection.execute(
-                "CREATE TABLE public.ds_orders "
-                "(id bigint PRIMARY KEY, name text, amount int CHECK (amount <> 13), day date)"
-            )
-
-    def pipeline(
-        self,
-        *,
-        ops: Iterable[dict[str, Any]] = (),
-        rules: Iterable[dict[str, Any]] = (),
-        path: str = "orders.csv",
-        execution: dict[str, Any] | None = None,
-        **document: Any,
-    ) -> RunPipeline:
-        source = {"id": "src", "kind": "source", "connector": "local_fs", "config": {"path": path}, "fields": FIELDS}
-        nodes: list[dict[str, Any]] = [source]
-        if ops:
-            nodes.append({"id": "clean", "kind": "transform", "input": "src", "ops": list(ops)})
-        if rules:
-            nodes.append({"id": "check", "kind": "validate", "input": nodes[-1]["id"], "rowLevel": list(rules)})
-        nodes.append({"id": "tgt", "kind": "target", "input": nodes[-1]["id"], "schema": "public.ds_orders"})
-        ir = {
-            "kind": "pipeline",
-            "version": "1.0",
-            "id": "p",
-            "metadata": {"name": "Orders"},
-            "nodes": nodes,
-            **document,
-        }
-        connector = ConnectorRecord("conn_1", "local_fs", {})
-        tables = frozenset({"public.ds_orders"})
-        return RunPipeline("pipe_1", "default", "Orders", ir, 1, connector, execution or {}, tables)
-
-    def execution(self, run_id: str = "run_1", root: str = "run_1", earlier: Any = None, **pipeline: Any) -> Execution:
-        continues = Continuation(root_run_id=root, earlier_plan=earlier)
-        return Execution(prepare(Job(run_id, self.pipeline(**pipeline), self.url, self.root, continues)), self.journal)
-
-    def run(self, **arguments: Any) -> RunTotals:
-        return run_in_threads(self.execution(**arguments))
-
-    def table(self, query: str = "SELECT id, name, amount FROM public.ds_orders ORDER BY id") -> list[tuple[Any, ...]]:
-        with psycopg.connect(self.url) as connection:
-            return connection.execute(query).fetchall()  # type: ignore[arg-type]
-
-    def write(self, text: str, name: str = "orders.csv") -> None:
-        (self.root / name).write_text(text)
 
 
 @pytest.fixture
 def shop(tmp_path: Path, database_url: str) -> Shop:
     return Shop(tmp_path, database_url)
-
-
-def many(rows: int, bad_every: int = 0) -> str:
-    """A CSV of that many orders; each `bad_every`-th has an amount that is no number."""
-    lines = ["id,name,amount,day"]
-    for number in range(1, rows + 1):
-        amount = "bad" if bad_every and number % bad_every == 0 else str(number % 1000 + 20)
-        lines.append(
-            f"{number},customer {number % 97} with a name of some length,{amount},2024-02-{number % 28 + 1:02d}"
-        )
-    return "\n".join(lines) + "\n"
 
 
 def test_good_rows_land_and_bad_rows_are_told_with_their_source_row(shop: Shop) -> None:
@@ -140,7 +36,7 @@ def test_good_rows_land_and_bad_rows_are_told_with_their_source_row(shop: Shop) 
     totals = shop.run(ops=[{"type": "cast", "field": "amount", "to": "integer"}], rules=rules)
     assert totals == RunTotals(rows_in=4, rows_out=1, failed=2, skipped=1)
     assert shop.table() == [(1, "Ann", 10)]
-    assert shop.journal.errors == [
+    assert shop.recorder.errors == [
         ("clean", 2, "amount", "x", "Expected integer"),
         ("check", 3, "name", None, "Must not be empty"),
     ]
@@ -156,8 +52,8 @@ def test_many_partitions_and_batches_lose_and_double_nothing(shop: Shop) -> None
     assert shop.table("SELECT count(*), count(DISTINCT id), sum(id) FROM ds_orders") == [
         (299_700, 299_700, sum(n for n in range(1, 300_001) if n % 1000))
     ]
-    assert [error[1] for error in shop.journal.errors] == list(range(1000, 300_001, 1000))
-    assert {status for status, _ in shop.journal.states.values()} == {"completed"}
+    assert [error[1] for error in shop.recorder.errors] == list(range(1000, 300_001, 1000))
+    assert {status for status, _ in shop.recorder.states.values()} == {"completed"}
 
 
 def test_every_loaded_row_knows_the_load_it_came_with(shop: Shop) -> None:
@@ -175,7 +71,7 @@ def test_what_the_database_refuses_is_told_and_the_rest_lands(shop: Shop) -> Non
     totals = shop.run()
     assert totals == RunTotals(rows_in=4, rows_out=2, failed=2, skipped=0)
     assert [row[0] for row in shop.table()] == [1, 4]
-    assert [(node, row) for node, row, *_ in shop.journal.errors] == [("tgt", 2), ("tgt", 3)]
+    assert [(node, row) for node, row, *_ in shop.recorder.errors] == [("tgt", 2), ("tgt", 3)]
 
 
 def test_an_abort_rule_fails_the_run_before_its_batch_is_loaded(shop: Shop) -> None:
@@ -186,7 +82,7 @@ def test_an_abort_rule_fails_the_run_before_its_batch_is_loaded(shop: Shop) -> N
             rules=[{"id": "positive", "field": "amount", "rule": "gt:0", "onFail": "abort"}],
         )
     assert shop.table() == []
-    assert ("check", 4, "amount", "-5", "Must be greater than 0") in shop.journal.errors
+    assert ("check", 4, "amount", "-5", "Must be greater than 0") in shop.recorder.errors
 
 
 def test_too_many_bad_rows_fail_the_run_and_say_which_limit(shop: Shop) -> None:
@@ -207,7 +103,7 @@ def test_a_row_that_fails_at_the_target_counts_once_in_every_attempt(shop: Shop,
     options: Any = {"execution": {"parallelism": 1, "batchSize": 10_000}, "errorHandling": {"maxErrorRows": 4}}
     first = shop.execution(**options)
     first.begin()
-    assert 9_998 <= _until(first, rows=10_000, max_errors=4) < 95_000
+    assert 9_998 <= until(first, rows=10_000, max_errors=4) < 95_000
     totals = run_in_threads(shop.execution(run_id="run_2", earlier=stored_plan(first.prepared), **options))
     assert totals == RunTotals(rows_in=100_000, rows_out=99_996, failed=4, skipped=0)
 
@@ -219,7 +115,7 @@ def test_a_run_that_died_is_continued_behind_what_was_committed(shop: Shop) -> N
     first = shop.execution(execution=execution)
     first.begin()
     stage = first.prepared.plan.stages[0]
-    committed = _until(first, rows=30_000)
+    committed = until(first, rows=30_000)
     assert 0 < committed < 200_000
     assert shop.table("SELECT count(*) FROM ds_orders") == [(committed,)]
 
@@ -228,45 +124,7 @@ def test_a_run_that_died_is_continued_behind_what_was_committed(shop: Shop) -> N
     totals = run_in_threads(again)
     assert totals == RunTotals(rows_in=200_000, rows_out=200_000, failed=0, skipped=0)
     assert shop.table("SELECT count(*), count(DISTINCT id) FROM ds_orders") == [(200_000, 200_000)]
-    assert any("continuing behind" in message for _, message in shop.journal.lines)
-
-
-class StopAfter:
-    """A loader that asks the run to stop once it has committed that many rows."""
-
-    def __init__(self, loader: PartitionLoader, rows: int, stop: threading.Event) -> None:
-        self._loader, self._rows, self._stop = loader, rows, stop
-
-    @property
-    def resume(self) -> Resume:
-        return self._loader.resume
-
-    def __enter__(self) -> PartitionLoader:
-        self._loader.__enter__()
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self._loader.__exit__(*exc)
-
-    def write(self, frame: pl.DataFrame, on_commit: CommitCallback, quarantined: Sequence[Quarantined] = ()) -> Written:
-        written = self._loader.write(frame, on_commit, quarantined)
-        if self.resume.rows_done >= self._rows:
-            self._stop.set()
-        return written
-
-
-def _until(execution: Execution, rows: int, max_errors: int = 0) -> int:
-    """Runs the first partition and stops it once that many rows are committed; gives how many were."""
-    prepared, stop = execution.prepared, threading.Event()
-    stage = prepared.plan.stages[0]
-    loader = StopAfter(prepared.modes["tgt"].loader(0, 0, "src"), rows, stop)
-    budget = ErrorBudget(max_errors, None)
-    source = prepared.sources["src"]
-    feed = SourceFeed(source, stage, stage.partitions[0], batch_rows=10_000)
-    work = Work(stage, stage.partitions[0], feed, {"tgt": loader}, execution.journal, budget, stop)
-    with pytest.raises(Stopped):
-        run_partition(work)
-    return loader.resume.rows_loaded
+    assert any("continues after" in message for _, message in shop.recorder.lines)
 
 
 def test_a_changed_source_is_not_continued(shop: Shop) -> None:
@@ -310,7 +168,7 @@ def test_ragged_lines_and_wrong_types_fail_alone(shop: Shop) -> None:
     )
     totals = shop.run()
     assert totals == RunTotals(rows_in=5, rows_out=2, failed=3, skipped=0)
-    assert [(row, column, error) for _, row, column, _, error in shop.journal.errors] == [
+    assert [(row, column, error) for _, row, column, _, error in shop.recorder.errors] == [
         (2, None, "Expected 4 fields, found 2"),
         (3, None, "Expected 4 fields, found 5"),
         (4, "id", "Expected integer"),
@@ -333,5 +191,23 @@ def test_a_connector_that_is_coming_soon_says_so_and_reads_nothing(shop: Shop) -
     source["connector"] = "braze"
     del source["fields"]
     job = Job("run_1", pipeline, shop.url, shop.root, Continuation(root_run_id="run_1"))
-    assert run_in_threads(Execution(prepare(job), shop.journal)) == RunTotals(0, 0, 0, 0)
-    assert any("'braze' is coming soon" in message for _, message in shop.journal.lines)
+    assert run_in_threads(Execution(prepare(job), shop.recorder)) == RunTotals(0, 0, 0, 0)
+    assert any("'braze' is coming soon" in message for _, message in shop.recorder.lines)
+
+
+def test_sources_read_through_the_connectors_they_name(shop: Shop) -> None:
+    for folder, ids in (("north", (1, 2)), ("south", (3, 4, 5))):
+        (shop.root / folder).mkdir()
+        rows = "".join(f"{number},Ann,10,2024-01-01\n" for number in ids)
+        (shop.root / folder / "orders.csv").write_text(f"id,name,amount,day\n{rows}")
+    pipeline = shop.pipeline()
+    source = pipeline.ir["nodes"][0]
+    source["config"] = {"path": "orders.csv"}
+    named = {each: ConnectorRecord(f"conn_{each}", "local_fs", {"basePath": each}) for each in ("north", "south")}
+    for folder, found in (("north", 2), ("south", 3)):
+        source["connection"] = folder
+        job = Job(f"run_{folder}", replace(pipeline, named=named), shop.url, shop.root, Continuation(f"run_{folder}"))
+        assert run_in_threads(Execution(prepare(job), shop.recorder)).rows_out == found
+    source["connection"] = "west"
+    with pytest.raises(SourceError, match="the connector 'west', which does not exist"):
+        prepare(Job("run_w", pipeline, shop.url, shop.root, Continuation("run_w")))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from flows.runtime.limits import ErrorBudget, RunFailed
+from headrace.flows.runtime.errors import RunFailed
+from headrace.flows.runtime.limits import ErrorBudget
 
 
 def test_rows_add_up_over_partitions() -> None:

@@ -16,18 +16,20 @@ import psutil
 import psycopg
 import pytest
 
-from catalog.run_records import RunPipeline
-from connectors.base import TargetError
-from connectors.postgresql.ledger import committed_rows, full_load_key
-from connectors.postgresql.lock import TargetLock
-from deployments.stack.postgres import EmbeddedPostgres, ensure_database
-from flows.resume import Continuation
-from flows.runtime.execute import Execution, RunTotals, run_in_threads
-from flows.runtime.job import Job
-from flows.runtime.locks import TargetLocks
-from flows.runtime.prepare import prepare, stored_plan
-from flows.still_open import Open
-from tests.flows.runtime.test_execute import Shop, many
+from headrace.catalog.runs.records import RunPipeline
+from headrace.connectors.errors import TargetError
+from headrace.connectors.postgresql.ledger.partitions import committed_rows, full_load_key
+from headrace.connectors.postgresql.locks.load_lock import TargetLock
+from headrace.deployments.stack.database.server import EmbeddedPostgres, ensure_database
+from headrace.flows.resume.continuation import Continuation
+from headrace.flows.resume.failed_rows import OpenPartition
+from headrace.flows.runtime.execute import Execution, RunTotals, run_in_threads
+from headrace.flows.runtime.job import Job
+from headrace.flows.runtime.prepare import prepare
+from headrace.flows.runtime.stored_plan import stored_plan
+from headrace.flows.runtime.targets.locks import TargetLocks
+from tests.databases import as_superuser
+from tests.flows.runtime.shop import Shop, many
 
 pytestmark = pytest.mark.postgres
 
@@ -35,6 +37,13 @@ FULL = ("replace", "truncate", "blue_green")
 INCREMENTAL = "incremental_watermark"
 ROWS = 12_000
 EXECUTION = {"parallelism": 2, "batchSize": 2_000}
+FORGOTTEN = """
+DO $$ DECLARE name text; BEGIN
+  FOR name IN SELECT tablename FROM pg_tables WHERE schemaname = '_headrace' LOOP
+    EXECUTE format('TRUNCATE _headrace.%I CASCADE', name);
+  END LOOP;
+END $$
+"""
 OLD = "INSERT INTO ds_orders SELECT -n, 'old', 1, '2000-01-01' FROM generate_series(1, 10) AS n"
 
 
@@ -66,10 +75,10 @@ class ModeShop(Shop):
         job = Job(run_id, self.pipeline(**pipeline), self.url, self.root, Continuation(root, earlier_plan=earlier))
         self.locks = TargetLocks(job)
         assert self.locks.acquire() is None
-        return Execution(prepare(job), self.journal, self.locks)
+        return Execution(prepare(job), self.recorder, self.locks)
 
     def again(self, died: Execution, run_id: str, **pipeline: Any) -> Execution:
-        """The same run begun again, or a retry of it under another id, as `flows.resume` has it."""
+        """The same run begun again, or a retry of it under another id, as `flows.resume.continuation` has it."""
         keys = ["run_1", full_load_key("run_1")] if run_id == "run_1" else ["run_1"]
         with psycopg.connect(self.url) as connection:
             _, begun = committed_rows(connection, keys)
@@ -165,8 +174,9 @@ def test_wherever_a_run_dies_the_next_attempt_leaves_one_copy(shop: ModeShop, ru
         assert (totals.rows_in, totals.failed) == (ROWS, 0), step
         assert totals.rows_out + totals.skipped == ROWS, step
         assert (shop.count(), shop.leftovers()) == (shop.expected, []), step
+        as_superuser(shop.url, FORGOTTEN)
         with psycopg.connect(shop.url) as connection:  # as it was before
-            connection.execute("TRUNCATE ds_orders; DROP SCHEMA _headrace CASCADE")
+            connection.execute("TRUNCATE ds_orders")
             connection.execute(OLD)
 
 
@@ -188,9 +198,9 @@ def test_the_books_balance_when_rows_fail_before_and_while_they_are_published(sh
     )
     ops = [{"type": "filter", "expression": "amount <> '1' or amount is null"}]
     assert shop.run(ops=ops) == RunTotals(rows_in=5, rows_out=1, failed=3, skipped=1)
-    assert [(node, row) for node, row, *_ in shop.journal.errors] == [("tgt", 2), ("tgt", 3), ("tgt", 5)]
+    assert [(node, row) for node, row, *_ in shop.recorder.errors] == [("tgt", 2), ("tgt", 3), ("tgt", 5)]
     assert shop.table("SELECT id FROM ds_orders WHERE id > 0") == [(1,)]
-    counters = [done.counters["tgt"] for _, done in shop.journal.states.values()]
+    counters = [done.counters["tgt"] for _, done in shop.recorder.states.values()]
     summed = {key: sum(each[key] for each in counters) for key in counters[0]}
     assert (summed["rowsIn"], summed["rowsOut"], summed["failed"]) == (4, 1, 3)
 
@@ -210,7 +220,7 @@ def test_an_incremental_run_without_rows_is_a_good_one_and_says_where_the_mark_i
     shop.run()
     shop.write("id,name,amount,day\n")
     assert shop.run(run_id="run_2", root="run_2") == RunTotals(0, 0, 0, 0)
-    told = [line for _, line in shop.journal.lines if "watermark" in line]
+    told = [line for _, line in shop.recorder.lines if "watermark" in line]
     assert told == [
         f"tgt: the watermark of id moved from -1 to {ROWS}",
         f"tgt: the watermark of id stays at {ROWS}",
@@ -222,13 +232,13 @@ def test_failed_rows_that_are_run_again_are_added(shop: ModeShop) -> None:
     first = shop.execution(rules=strict)
     assert run_in_threads(first) == RunTotals(ROWS, ROWS * 9 // 10, ROWS // 10, 0)
     failed = {
-        ("src", p.index): Open([row for row in range(p.first_row, p.first_row + p.rows) if row % 10 == 0], {})
+        ("src", p.index): OpenPartition([row for row in range(p.first_row, p.first_row + p.rows) if row % 10 == 0], {})
         for p in first.prepared.plan.stages[0].partitions
     }
     replay = Continuation(
         "run_2", retry_of="run_1", origin_run_id="run_1", earlier_plan=stored_plan(first.prepared), open_rows=failed
     )
-    again = Execution(prepare(Job("run_2", shop.pipeline(), shop.url, shop.root, replay)), shop.journal)
+    again = Execution(prepare(Job("run_2", shop.pipeline(), shop.url, shop.root, replay)), shop.recorder)
     assert run_in_threads(again) == RunTotals(ROWS // 10, ROWS // 10, 0, 0)
     assert (shop.count(), shop.leftovers()) == (shop.expected, [])
 
@@ -238,7 +248,7 @@ def test_a_table_that_another_run_took_meanwhile_is_not_published_into(shop: Mod
     locks = TargetLocks(job)
     other = TargetLock(shop.url, "ds_orders", "run_2", shared=True)
     assert locks.acquire() is None
-    execution = Execution(prepare(job), shop.journal, locks)
+    execution = Execution(prepare(job), shop.recorder, locks)
     publications = execution.publications
 
     def taken() -> Any:
@@ -263,11 +273,11 @@ def test_a_table_that_another_run_took_meanwhile_is_not_published_into(shop: Mod
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from flows.runtime.execute import run_in_threads
+from headrace.flows.runtime.execute import run_in_threads
 from tests.flows.runtime.test_load_modes_full import ModeShop
 shop = ModeShop.__new__(ModeShop)
-from tests.flows.runtime.test_execute import Notebook
-shop.root, shop.url, shop.mode, shop.journal = Path(sys.argv[1]), sys.argv[2], sys.argv[3], Notebook()
+from tests.flows.runtime.shop import Notebook
+shop.root, shop.url, shop.mode, shop.recorder = Path(sys.argv[1]), sys.argv[2], sys.argv[3], Notebook()
 shop.locks = None
 run = shop.execution()
 mode = run.prepared.modes["tgt"]

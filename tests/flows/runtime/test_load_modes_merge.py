@@ -11,11 +11,14 @@ from typing import Any
 import psycopg
 import pytest
 
-from catalog.run_records import ConnectorRecord, RunPipeline
-from flows.resume import Continuation
-from flows.runtime.execute import Execution, RunTotals, run_in_threads
-from flows.runtime.job import Job
-from flows.runtime.prepare import PlanFailed, prepare, stored_plan
+from headrace.catalog.runs.records import ConnectorRecord, RunPipeline
+from headrace.flows.resume.continuation import Continuation
+from headrace.flows.runtime.errors import PlanFailed
+from headrace.flows.runtime.execute import Execution, RunTotals, run_in_threads
+from headrace.flows.runtime.job import Job
+from headrace.flows.runtime.prepare import prepare
+from headrace.flows.runtime.stored_plan import stored_plan
+from tests.databases import as_superuser
 from tests.flows.runtime.runs import Told
 
 pytestmark = pytest.mark.postgres
@@ -90,7 +93,7 @@ def test_an_upsert_counts_every_row_of_the_file(loads: Merges) -> None:
 def test_a_run_that_dies_between_publications_is_continued(
     loads: Merges, monkeypatch: pytest.MonkeyPatch, dies_after: int
 ) -> None:
-    monkeypatch.setattr("connectors.postgresql.merge.ROWS_PER_BUCKET", 1_000)
+    monkeypatch.setattr("headrace.connectors.postgresql.modes.merge_keys.ROWS_PER_BUCKET", 1_000)
     loads.numbers(2_500)
     first = loads.execution(**upsert())
     first.begin()
@@ -102,7 +105,7 @@ def test_a_run_that_dies_between_publications_is_continued(
     for load, index, _ in list(reversed(publications))[:dies_after]:
         first.publication(load, index)
     # the server crashes: what is unlogged is empty then
-    loads.table(f"TRUNCATE _headrace.staging_ledger, {_staging(loads)}")
+    as_superuser(loads.url, f"TRUNCATE _headrace.staging_ledger, {_staging(loads)}")
     again = loads.execution("run_2", root="run_1", earlier=stored_plan(first.prepared), **upsert())
     totals = run_in_threads(again)
     assert totals == RunTotals(rows_in=2_500, rows_out=2_500, failed=0, skipped=0)
@@ -207,7 +210,7 @@ def test_what_cannot_be_merged_is_told_when_it_is_planned(
 
 
 def test_a_publication_whose_backend_is_ended_is_tried_again(loads: Merges, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("connectors.postgresql.merge.ROWS_PER_BUCKET", 150)
+    monkeypatch.setattr("headrace.connectors.postgresql.modes.merge_keys.ROWS_PER_BUCKET", 150)
     loads.table(
         "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS "
         "$$ BEGIN PERFORM pg_sleep(0.005); RETURN NEW; END $$"

@@ -9,8 +9,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from flows.preview import preview
-from flows.runtime.limits import RunFailed
+from headrace.flows.dry_run.preview import preview
+from headrace.flows.runtime.errors import RunFailed
 from tests.flows.runtime.runs import Runner
 
 pytestmark = pytest.mark.postgres
@@ -29,7 +29,7 @@ x,{SECRETS[3]},{SECRETS[5]},4
 @pytest.fixture
 def runner(tmp_path: Path, database_url: str) -> Runner:
     (tmp_path / "people.csv").write_text(ROWS)
-    return Runner(tmp_path, database_url, {"pepper": "s3cret"})
+    return Runner(tmp_path, database_url, {"saltPeople": "a salt of sixteen or more"})
 
 
 def document(
@@ -59,7 +59,7 @@ def document(
 
 HIDE: list[dict[str, Any]] = [
     {"type": "rename", "from": "ssn", "to": "tax"},
-    {"type": "hash", "fields": ["tax"], "salt": "${credentials.pepper}"},
+    {"type": "hash", "fields": ["tax"], "salt": "${credentials.saltPeople}"},
     {"type": "mask_pii", "field": "mail", "strategy": "email"},
 ]
 

@@ -14,23 +14,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connectors.base import ROW, Bound, Discovery, Wanted
-from connectors.files.formats.csv import Csv
-from connectors.files.formats.parquet import Parquet
-from connectors.files.local_fs import LocalFiles
-from flows.compile import PhysicalPlan, ReferenceTable, TargetColumn, logical_plan, physical_plan
-from flows.runtime.batches import cut_at
-from flows.runtime.feed import SourceFeed
-from flows.runtime.replay import Replay, only
-from flows.runtime.tally import Tally
-from flows.runtime.tree import pass_through
-from flows.still_open import Open
-from ir import parse_ir
-from ir.schema import Field
+from headrace.connectors.files.formats.csv import Csv
+from headrace.connectors.files.formats.parquet import Parquet
+from headrace.connectors.files.local.local_fs import local_files
+from headrace.connectors.files.source import FileSource
+from headrace.connectors.source import ROW, Bound, Discovery, Wanted
+from headrace.flows.compile import PhysicalPlan, ReferenceTable, TargetColumn, logical_plan, physical_plan
+from headrace.flows.resume.failed_rows import OpenPartition
+from headrace.flows.resume.replay import Replay, only_open_rows
+from headrace.flows.runtime.input.partition_input import SourceInput, cut_batch_at
+from headrace.flows.runtime.transform.row_counts import RowCounts
+from headrace.flows.runtime.transform.stage_runner import run_batch
+from headrace.ir import parse_ir
+from headrace.ir.schema import Field
 from tests.effort import examples
 from tests.flows.compile.ops import cases
-from tests.flows.compile.ops.test_batches import CASES
-from tests.flows.compile.ops.test_lookup_join import Shelf
+from tests.flows.compile.ops.every_op import CASES
+from tests.flows.compile.ops.shelf import Shelf
 from tests.flows.pipelines import document
 
 Found = tuple[dict[str, list[Any]], dict[str, dict[str, int]], list[Any], int]
@@ -54,21 +54,21 @@ def planned(
     return with_it, without
 
 
-def outcome(plan: PhysicalPlan, files: LocalFiles, *, size: int | None = None, marks: Sequence[int] = ()) -> Found:
+def outcome(plan: PhysicalPlan, files: FileSource, *, size: int | None = None, marks: Sequence[int] = ()) -> Found:
     """(rows at each sink, counters, rejected cells, rows left unread) of a plan that has one stage."""
     (stage,) = plan.stages
     rows: dict[str, list[Any]] = {sink.id: [] for sink in stage.sinks}
-    counted, cells, unread = Tally(), [], 0
+    counted, cells, unread = RowCounts(), [], 0
     for partition in stage.partitions:
-        feed = SourceFeed(files, stage, partition, size)
+        feed = SourceInput(files, stage, partition, size)
         done = 0
-        for batch in (piece for whole in feed.read(0, None) for piece in cut_at(whole, marks)):
+        for batch in (piece for whole in feed.read(0, None) for piece in cut_batch_at(whole, marks)):
             assert batch.rows_done == done + batch.rows
             done = batch.rows_done
             unread += batch.rows * batch.unread
-            for sink, arrived in pass_through(stage, batch, list(rows)).items():
+            for sink, arrived in run_batch(stage, batch, list(rows)).items():
                 rows[sink] += arrived.frame.rows(named=True)
-                counted = counted.plus(arrived.tally)
+                counted = counted.plus(arrived.row_counts)
                 cells += [(each.node, *cell) for each in arrived.rejects for cell in each.cells.rows()]
         assert done == partition.rows
     return rows, counted.nodes, sorted(cells, key=str), unread
@@ -96,7 +96,7 @@ def records(draw: st.DrawFn) -> bytes:
 
 
 @pytest.mark.parametrize("name", CASES)
-@settings(max_examples=10)
+@settings(max_examples=examples(15))
 @given(
     st.lists(records(), min_size=1, max_size=30),
     st.integers(20, 400),
@@ -113,7 +113,7 @@ def test_every_op_does_the_same_to_fewer_columns(
     reader = Csv({}, chunk_bytes=chunk_bytes, min_piece_bytes=1)
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "data.csv").write_bytes(b"\n".join([header, sound, *rows]) + b"\n")
-        files = LocalFiles({"path": "data.csv"}, fields=cases.SCHEMA, files_root=Path(folder), formats={"csv": reader})
+        files = local_files({"path": "data.csv"}, fields=cases.SCHEMA, files_root=Path(folder), formats={"csv": reader})
         down, whole = planned([CASES[name]], files.discover(max_partitions=2), table, Shelf().tables, rules)
         assert outcome(down, files) == outcome(whole, files)
 
@@ -164,7 +164,7 @@ def test_row_groups_that_a_filter_wants_nothing_of_are_counted_and_not_read(
     with tempfile.TemporaryDirectory() as folder:
         frame.write_parquet(Path(folder) / "data.parquet", row_group_size=group)
         formats = {"parquet": Parquet({}, batch_rows=3)}
-        files = LocalFiles({"path": "data.parquet"}, files_root=Path(folder), formats=formats)
+        files = local_files({"path": "data.parquet"}, files_root=Path(folder), formats=formats)
         found = files.discover(max_partitions=2)
         for condition in FILTERS:
             rename = {"type": "rename", "from": "more", "to": "most"}
@@ -182,8 +182,8 @@ def test_row_groups_that_a_filter_wants_nothing_of_are_counted_and_not_read(
 def test_rows_that_are_run_again_are_read_whatever_a_filter_wants(tmp_path: Path) -> None:
     """They failed at a filter that is another one now."""
     pl.DataFrame({"id": range(10)}).write_parquet(tmp_path / "data.parquet", row_group_size=2)
-    files = LocalFiles({"path": "data.parquet"}, files_root=tmp_path)
-    (part,) = only(files.discover(max_partitions=1), {0: Open([2, 3, 9], {})}, {}).partitions
+    files = local_files({"path": "data.parquet"}, files_root=tmp_path)
+    (part,) = only_open_rows(files.discover(max_partitions=1), {0: OpenPartition([2, 3, 9], {})}, {}).partitions
     wanted = Wanted(frozenset({"id"}), (Bound("id", ">", 100),))
     batches = list(Replay(files).read(part, (Field("id", "bigint"),), wanted=wanted))
     assert [row for batch in batches for row in batch.frame[ROW]] == [2, 3, 9]

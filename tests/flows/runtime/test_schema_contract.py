@@ -9,11 +9,10 @@ from typing import Any
 import psycopg
 import pytest
 
-from flows.plan import plan_run
-from flows.runtime.evolve import evolve
-from flows.runtime.limits import RunFailed
-from flows.runtime.prepare import PlanFailed
-from ir.schema import Field
+from headrace.flows.dry_run.plan import plan_run
+from headrace.flows.runtime.errors import PlanFailed, RunFailed
+from headrace.flows.runtime.targets.evolve import evolve
+from headrace.ir.schema import Field
 from tests.flows.runtime.loads import Loads
 
 pytestmark = pytest.mark.postgres
@@ -44,15 +43,16 @@ def test_evolve_gives_the_table_and_its_schema_the_new_columns(loads: Loads, mod
     assert (totals.rows_in, totals.rows_out) == (3, 3)
     assert loads.table(SELECT) == [(1, "red", 2.5), (2, None, None), (3, None, 1.0)]
     assert loads.schema_fields()[3:] == [("colour", "text"), ("weight", "double")]
-    assert loads.journal.said("added columns colour, weight")
+    assert loads.recorder.said("added columns colour, weight")
     assert loads.run("run_2", **options | ({} if mode != "append" else {"loadMode": "replace"})).rows_out == 3
-    assert len(loads.journal.said("added column")) == 1
+    assert len(loads.recorder.said("added column")) == 1
 
 
 def test_evolve_says_who_added_the_column(loads: Loads) -> None:
     loads.write(MORE)
     loads.run(schemaContract="evolve")
-    found = loads.table("SELECT DISTINCT user_name FROM headrace.audit_log WHERE user_id = 'run_1'")
+    with psycopg.connect(loads.catalog_url) as catalog:
+        found = catalog.execute("SELECT DISTINCT user_name FROM headrace.audit_log WHERE user_id = 'run_1'").fetchall()
     assert found == [("pipeline Orders",)]
 
 
@@ -73,21 +73,21 @@ def test_discard_row_skips_and_counts_by_column(loads: Loads, mode: str) -> None
     totals = loads.run(loadMode=mode, schemaContract="discard_row", execution={"batchSize": 1})
     assert (totals.rows_in, totals.rows_out, totals.failed, totals.skipped) == (3, 1, 0, 2)
     assert loads.table() == [(2, "b", 2)]
-    assert loads.journal.said("rows skipped for a value in a column that the table lacks: colour (1), weight (2)")
-    assert loads.journal.said("has no column for colour, weight: rows with a value there are skipped")
+    assert loads.recorder.said("rows skipped for a value in a column that the table lacks: colour (1), weight (2)")
+    assert loads.recorder.said("has no column for colour, weight: rows with a value there are skipped")
 
 
 def test_discard_row_counts_on_behind_the_ledger(loads: Loads) -> None:
     loads.write(MORE)
     loads.run(schemaContract="discard_row")
     loads.run("run_2", root="run_1", schemaContract="discard_row")
-    assert len(loads.journal.said("colour (1), weight (2)")) == 2
+    assert len(loads.recorder.said("colour (1), weight (2)")) == 2
 
 
 def test_without_a_contract_the_values_are_left_out_and_the_log_says_so(loads: Loads) -> None:
     loads.write(MORE)
     assert loads.run().rows_out == 3
-    assert loads.journal.said("has no column for colour, weight: not loaded")
+    assert loads.recorder.said("has no column for colour, weight: not loaded")
     assert [name for name, _ in loads.schema_fields()] == ["id", "name", "amount"]
 
 
@@ -141,7 +141,7 @@ def test_the_same_column_of_another_type_is_told(loads: Loads) -> None:
 
 
 def test_a_table_in_use_is_waited_for(loads: Loads, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("catalog.schemas_alter._LOCK_TIMEOUT", "50ms")
+    monkeypatch.setattr("headrace.catalog.schemas.alter._LOCK_TIMEOUT", "50ms")
     with psycopg.connect(loads.url) as reader:
         reader.execute("SELECT count(*) FROM public.ds_orders")
         pauses: list[float] = []
@@ -154,7 +154,7 @@ def test_a_table_in_use_is_waited_for(loads: Loads, monkeypatch: pytest.MonkeyPa
         assert evolve(loads.job(), "public.ds_orders", (Field("colour", "text"),), sleep=pause) == ["colour"]
         assert len(pauses) == 3
         reader.execute("SELECT count(*) FROM public.ds_orders")
-        with pytest.raises(RunFailed, match="The table is in use just now"):
+        with pytest.raises(RunFailed, match="The table is in use, perhaps by a run"):
             evolve(loads.job(), "public.ds_orders", (Field("size", "text"),), sleep=lambda seconds: None)
 
 

@@ -9,8 +9,9 @@ from typing import Any
 import polars as pl
 import psycopg
 
-from connectors.base import ROW, Published, Resume, Written
-from connectors.postgresql.modes import MODES, LoadMode, LoadSpec, RetryPolicy
+from headrace.connectors.postgresql.modes import MODES, LoadMode, LoadSpec, RetryPolicy
+from headrace.connectors.source import ROW
+from headrace.connectors.target import Published, Resume, Written
 
 
 def spec(url: str, columns: Sequence[str], run_id: str = "run_1", root: str | None = None, **rest: Any) -> LoadSpec:

@@ -9,10 +9,12 @@ from typing import Any
 import psycopg
 import pytest
 
-from connectors.base import Resume, TargetError
-from connectors.postgresql.tables import describe_table
-from connectors.postgresql.twin import read_twin, twin_name
+from headrace.connectors.errors import TargetError
+from headrace.connectors.postgresql.swap.shadow_table import describe_shadow, shadow_name
+from headrace.connectors.postgresql.tables.describe import describe_table
+from headrace.connectors.target import Resume
 from tests.connectors.postgresql.modes.full_load import Load, Table, load, rows, spec
+from tests.databases import as_superuser
 
 pytestmark = pytest.mark.postgres
 
@@ -57,9 +59,11 @@ INSERT INTO t (a, o) VALUES (1, 1), (2, 1);
 
 @pytest.fixture
 def reader(database_url: str, sql: Table) -> Iterator[None]:
-    sql("DROP ROLE IF EXISTS reader; CREATE ROLE reader")
+    as_superuser(database_url, "DROP ROLE IF EXISTS reader; CREATE ROLE reader")
+    # the publication is the tenant's own
+    as_superuser(database_url, f"GRANT CREATE ON DATABASE {sql.connection.info.dbname} TO PUBLIC")
     yield
-    sql("DROP OWNED BY reader; DROP ROLE reader")
+    as_superuser(database_url, "DROP OWNED BY reader; DROP ROLE reader")
 
 
 @pytest.mark.usefixtures("reader")
@@ -67,7 +71,7 @@ def test_everything_about_the_table_is_as_it_was_but_its_rows(database_url: str,
     sql(EVERYTHING)
     begun = Load("blue_green", spec(database_url, ["a", "b", "o"])).begin()
     with sql.connection.transaction():
-        before = read_twin(sql.connection, describe_table(sql.connection, "public.t"))
+        before = describe_shadow(sql.connection, describe_table(sql.connection, "public.t"))
     access = (
         "SELECT relacl::text, relowner, obj_description(oid, 'pg_class'), relkind FROM pg_class WHERE relname = 't'"
     )
@@ -78,7 +82,7 @@ def test_everything_about_the_table_is_as_it_was_but_its_rows(database_url: str,
     was = sql(access), sql(columns), sql("SELECT indexdef FROM pg_indexes ORDER BY 1")
     begun.write(rows(a=[7, 8], b=["seven", None], o=[1, None]))
     assert begun.publish() == Resume(rows_loaded=2)
-    after = read_twin(sql.connection, describe_table(sql.connection, "public.t"))
+    after = describe_shadow(sql.connection, describe_table(sql.connection, "public.t"))
     for step in ("make", "complete", "swap", "rename"):
         assert sorted(getattr(after, step)) == sorted(getattr(before, step)), step
     assert after.shape == before.shape
@@ -150,7 +154,7 @@ def test_nothing_changes_when_no_rows_came(database_url: str, sql: Table, batch:
 
 def test_a_table_of_somebody_else_is_never_dropped(database_url: str, sql: Table) -> None:
     sql("CREATE TABLE t (a int); CREATE TABLE t__new (mine text); COMMENT ON TABLE t__new IS 'mine'")
-    with pytest.raises(TargetError, match=r'"public"."t__new" is needed .* a table that is not Headrace'):
+    with pytest.raises(TargetError, match=r'need the name "public"."t__new", which another table has'):
         Load("blue_green", spec(database_url, ["a"])).begin()
     assert sql("SELECT count(*) FROM t__new") == [(0,)]
 
@@ -264,8 +268,8 @@ def test_an_unlogged_table_stays_unlogged_and_is_counted_with_what_a_crash_empti
 
 def test_a_long_name_is_shortened_and_given_back(database_url: str, sql: Table) -> None:
     name = "t" * 63
-    assert len(twin_name(name)) == 63 > len(twin_name("t" * 50))
-    assert twin_name(name) != twin_name("t" * 62 + "u")
+    assert len(shadow_name(name)) == 63 > len(shadow_name("t" * 50))
+    assert shadow_name(name) != shadow_name("t" * 62 + "u")
     sql(f"CREATE TABLE t (a int); ALTER TABLE t RENAME TO {name}; CREATE INDEX {'i' * 63} ON {name} (a)")
     from dataclasses import replace
 

@@ -8,9 +8,10 @@ from typing import Any
 import psycopg
 import pytest
 
-from connectors.base import Resume, TargetError
-from connectors.postgresql.modes import MODES
-from connectors.postgresql.tables import STAGED_OP
+from headrace.connectors.errors import TargetError
+from headrace.connectors.postgresql.modes import MODES
+from headrace.connectors.postgresql.tables.describe import STAGED_OP
+from headrace.connectors.target import Resume
 from tests.connectors.postgresql.modes.full_load import Load, Table, rows, spec
 
 pytestmark = pytest.mark.postgres

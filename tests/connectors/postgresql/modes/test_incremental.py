@@ -11,8 +11,10 @@ import polars as pl
 import psycopg
 import pytest
 
-from connectors.base import Published, Resume, TargetError
+from headrace.connectors.errors import TargetError
+from headrace.connectors.target import Published, Resume
 from tests.connectors.postgresql.modes.full_load import Load, Table, load, rows, spec
+from tests.databases import as_superuser
 
 pytestmark = pytest.mark.postgres
 
@@ -90,7 +92,7 @@ def test_values_are_compared_as_what_they_are(
     sql(f"CREATE TABLE t (w {kind}, v text)")
     load(MODE, by("w", database_url), rows(w=[low], v=["a"]))
     assert mark(sql) == [(stored, "run_1")]
-    sql("ALTER DATABASE " + sql("SELECT current_database()")[0][0] + " SET timezone = 'Asia/Tokyo'")
+    as_superuser(database_url, f"ALTER DATABASE {sql.connection.info.dbname} SET timezone = 'Asia/Tokyo'")
     begun = Load(MODE, by("w", database_url, "run_2")).begin()
     assert begun.write(rows(w=[low, high], v=["a", "b"])).rows_skipped == 1
     begun.publish()

@@ -13,8 +13,8 @@ import psutil
 import psycopg
 import pytest
 
-from connectors.base import Resume
-from deployments.stack.postgres import KILLABLE, EmbeddedPostgres
+from headrace.connectors.target import Resume
+from headrace.deployments.stack.database.server import KILLABLE, EmbeddedPostgres
 from tests.connectors.postgresql.modes.full_load import Load, rows, spec
 
 pytestmark = pytest.mark.postgres

@@ -12,9 +12,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from connectors.base import ROW, Resume
-from connectors.postgresql.tables import STAGED_OP
+from headrace.connectors.postgresql.tables.describe import STAGED_OP
+from headrace.connectors.source import ROW
+from headrace.connectors.target import Resume
 from tests.connectors.postgresql.modes.full_load import Load, Table, spec
+from tests.databases import as_superuser
 from tests.effort import examples
 
 pytestmark = pytest.mark.postgres
@@ -58,7 +60,7 @@ class Chain:
                 return self._attempt(f"{self.root}_{number}", steps)
             except Died:
                 if self.data.draw(st.booleans(), label="the server died too"):
-                    self.sql("TRUNCATE _headrace.staging_ledger")
+                    as_superuser(self.url, "TRUNCATE _headrace.staging_ledger")
                     for (name,) in self.sql("SELECT relname FROM pg_class WHERE relname ~ '^stage_[0-9a-f]+$'"):
                         self.sql(f"TRUNCATE _headrace.{name}")
         raise AssertionError("the last attempt has as many steps as it likes")

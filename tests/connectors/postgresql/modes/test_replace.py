@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from connectors.base import Resume, TargetError
+from headrace.connectors.errors import TargetError
+from headrace.connectors.target import Resume
 from tests.connectors.postgresql.modes.full_load import Load, Table, load, rows, spec
 
 pytestmark = pytest.mark.postgres

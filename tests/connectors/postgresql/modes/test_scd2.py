@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from connectors.base import Resume, TargetError
-from connectors.postgresql.modes import MODES
+from headrace.connectors.errors import TargetError
+from headrace.connectors.postgresql.modes import MODES
+from headrace.connectors.target import Resume
 from tests.connectors.postgresql.modes.full_load import Load, Table, rows, spec
 
 pytestmark = pytest.mark.postgres

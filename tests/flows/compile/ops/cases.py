@@ -7,13 +7,13 @@ from typing import Any
 
 import polars as pl
 
-from connectors.base import ROW
-from flows.compile import LogicalPlan, ReferenceTable, logical_plan
-from flows.compile.segment import fuse
-from flows.runtime.sieve import sieve
-from flows.runtime.tally import Tally
-from ir import parse_ir
-from ir.schema import Field, Schema
+from headrace.connectors.source import ROW
+from headrace.flows.compile import LogicalPlan, ReferenceTable, logical_plan
+from headrace.flows.compile.stages.segment import fuse
+from headrace.flows.runtime.transform.row_counts import RowCounts
+from headrace.flows.runtime.transform.segment_runner import run_segment
+from headrace.ir import parse_ir
+from headrace.ir.schema import Field, Schema
 from tests.flows.pipelines import document
 
 Op = dict[str, Any]
@@ -49,7 +49,7 @@ def problems(*ops: Op, **options: Any) -> list[tuple[str, str]]:
 
 def frame(**columns: list[Any]) -> pl.DataFrame:
     """A batch with those columns of SCHEMA, others null, numbered from 1."""
-    from connectors.types import polars_dtype
+    from headrace.connectors.datatypes import polars_dtype
 
     height = len(next(iter(columns.values())))
     made = pl.DataFrame(
@@ -63,13 +63,13 @@ def passed(plan: LogicalPlan, batch: pl.DataFrame, node: str = "clean") -> tuple
     """What a node makes of a batch: the rows that go on, the rejected cells, the counters."""
     assert not plan.problems, plan.problems
     compiled = plan.nodes[node]
-    tally, cells = Tally.of([node]), []
+    row_counts, cells = RowCounts.of([node]), []
     for segment in fuse(compiled.steps):
-        sieved = sieve(segment, batch, tally)
+        sieved = run_segment(segment, batch, row_counts)
         batch = sieved.frame
         cells += [cell for found in sieved.rejects for cell in found.cells.rows()]
     assert batch.schema == compiled.schema
-    return batch, cells, tally.nodes[node]
+    return batch, cells, row_counts.nodes[node]
 
 
 def values(op: Op, column: str, **columns: list[Any]) -> list[Any]:

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connectors.base import ROW
-from flows.compile import logical_plan
-from flows.compile.json_lists import json_elements
-from ir import parse_ir
-from ir.schema import Field
+from headrace.connectors.source import ROW
+from headrace.flows.compile import logical_plan
+from headrace.flows.compile.json_lists import json_elements
+from headrace.ir import parse_ir
+from headrace.ir.schema import Field
 from tests.effort import examples
 from tests.flows.compile.ops.cases import Op, frame, passed, planned, problems
 from tests.flows.pipelines import document
@@ -77,17 +77,17 @@ def test_elements_may_stay_json() -> None:
 @pytest.mark.parametrize("dtype", [pl.List(pl.Int32), pl.Array(pl.Int32, 2)])
 def test_a_list_column_keeps_the_type_of_its_elements(dtype: pl.DataType) -> None:
     """No source's schema has a word for lists, so the columns are given to the compiler as polars has them."""
-    from flows.compile.ops import COMPILERS
-    from flows.compile.scope import Scope
-    from flows.compile.segment import fuse
-    from flows.runtime.sieve import sieve
-    from flows.runtime.tally import Tally
-    from ir.ops import Explode
+    from headrace.flows.compile.ops import COMPILERS
+    from headrace.flows.compile.scope import Scope
+    from headrace.flows.compile.stages.segment import fuse
+    from headrace.flows.runtime.transform.row_counts import RowCounts
+    from headrace.flows.runtime.transform.segment_runner import run_segment
+    from headrace.ir.ops import Explode
 
     batch = pl.DataFrame({"a": [[1, 2], None], ROW: [1, 2]}, schema={"a": dtype, ROW: pl.Int64})
     steps = COMPILERS[Explode](Explode.model_validate({**LIST, "field": "a"}), Scope("n", "nodes[0]", batch.schema))
     for segment in fuse(steps):
-        batch = sieve(segment, batch, Tally.of(["n"])).frame
+        batch = run_segment(segment, batch, RowCounts.of(["n"])).frame
     assert batch.equals(pl.DataFrame({"a": [1, 2, None], ROW: [1, 2, 11]}, schema={"a": pl.Int32, ROW: pl.Int64}))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 from datetime import date
 from typing import Any
 
@@ -11,12 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flows.compile import logical_plan
-from ir import parse_ir
-from ir.schema import Field
+from headrace.flows.compile import logical_plan
+from headrace.ir import parse_ir
+from headrace.ir.schema import Field
 from tests.effort import examples
 from tests.flows.pipelines import SCHEMA, document, logical
 
+SALT = "a salt of sixteen or more"
 TEXT = st.text(alphabet=st.characters(blacklist_categories=("Cs",)), max_size=20)
 
 
@@ -64,13 +66,13 @@ def test_several_fields_together_are_told_apart_by_where_one_ends() -> None:
 
 
 def test_the_salt_is_a_credential_of_the_connector() -> None:
-    op = {"fields": ["t"], "salt": "${credentials.pepper}"}
-    out = hashed(op, {"pepper": "s3cret"}, t=pl.Series(["Ann"]))
-    assert out["t"].item() == hashlib.sha256(b"s3cretAnn").hexdigest()
+    op = {"fields": ["t"], "salt": "${credentials.saltPeople}"}
+    out = hashed(op, {"saltPeople": SALT}, t=pl.Series(["Ann"]))
+    assert out["t"].item() == hmac.new(SALT.encode(), b"Ann", hashlib.sha256).hexdigest()
 
 
 def test_a_salt_that_is_not_there_is_a_problem_of_the_run_and_not_of_saving() -> None:
-    ops = [{"type": "hash", "fields": ["name"], "salt": "${credentials.pepper}"}]
+    ops = [{"type": "hash", "fields": ["name"], "salt": "${credentials.saltPeople}"}]
     assert not logical(ops).problems
     parsed = parse_ir(document(ops))
     assert parsed.ir is not None
@@ -85,9 +87,9 @@ def test_a_salt_written_into_the_document_is_refused_and_not_repeated() -> None:
 
 
 def test_the_plan_does_not_show_the_salt() -> None:
-    parsed = parse_ir(document([{"type": "hash", "fields": ["name"], "salt": "${credentials.pepper}"}]))
+    parsed = parse_ir(document([{"type": "hash", "fields": ["name"], "salt": "${credentials.saltPeople}"}]))
     assert parsed.ir is not None
-    plan = logical_plan(parsed.ir, {"src": SCHEMA}, {}, secrets={"pepper": "s3cret"})
+    plan = logical_plan(parsed.ir, {"src": SCHEMA}, {}, secrets={"saltPeople": SALT})
     assert [step.label for step in plan.nodes["clean"].steps] == ["hash name (sha256, salted)"]
 
 

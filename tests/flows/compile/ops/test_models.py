@@ -10,18 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from flows.models import MAX_CHARACTERS, embedding
+from headrace.flows.models import MAX_CHARACTERS, embedding
 from tests.flows.compile.ops.cases import Op, frame, passed, planned, problems, values
-
-EMBED: Op = {"type": "vector_embed", "field": "text", "to": "vector"}
-FEEL: Op = {"type": "sentiment_score", "field": "text", "to": "score"}
-SPEAK: Op = {"type": "language_detect", "field": "text", "to": "language"}
-PLACE: Op = {
-    "type": "geo_resolve",
-    "lat": "price",
-    "lon": "amount",
-    "to": {"country": "country", "region": "region", "city": "city"},
-}
+from tests.flows.compile.ops.models import EMBED, FEEL, PLACE, SPEAK
 
 
 def test_texts_alike_in_meaning_have_vectors_alike() -> None:

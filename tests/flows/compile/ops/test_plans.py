@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from syrupy.assertion import SnapshotAssertion
 
-from flows.compile.segment import fuse
+from headrace.flows.compile.stages.segment import fuse
 from tests.flows.compile.ops.cases import Op, planned
-from tests.flows.compile.ops.test_lookup_join import Shelf, lookup
-from tests.flows.compile.ops.test_models import EMBED, FEEL, PLACE, SPEAK
-from tests.flows.compile.ops.test_texts import JSON, PAIR
+from tests.flows.compile.ops.models import EMBED, FEEL, PLACE, SPEAK
+from tests.flows.compile.ops.shelf import Shelf, lookup
+from tests.flows.compile.ops.texts import JSON, PAIR
 
 OPS: list[Op] = [
     {"type": "trim", "fields": ["text", "other"]},

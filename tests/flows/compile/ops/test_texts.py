@@ -14,9 +14,7 @@ from hypothesis import strategies as st
 
 from tests.effort import examples
 from tests.flows.compile.ops.cases import Op, frame, passed, planned, problems, values
-
-PAIR: Op = {"type": "split", "field": "text", "separator": ",", "into": ["a", "b"]}
-WORDS: Op = {"type": "split", "field": "text", "pattern": "^([a-zäöü]+)-([0-9]+)$", "into": ["a", "b"]}
+from tests.flows.compile.ops.texts import JSON, PAIR, WORDS
 
 
 def test_the_last_part_takes_the_rest_and_a_text_with_too_few_is_an_error_row() -> None:
@@ -85,17 +83,6 @@ json_values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
     max_leaves=6,
 )
-
-JSON: Op = {
-    "type": "parse_json",
-    "field": "text",
-    "into": [
-        {"field": "count", "dataType": "integer"},
-        {"field": "city", "path": "$.place.city"},
-        {"field": "born", "path": "$.dates[0]", "dataType": "date"},
-        {"field": "place", "dataType": "json"},
-    ],
-}
 
 
 def test_values_are_read_from_json_in_their_types() -> None:

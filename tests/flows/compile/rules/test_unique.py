@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flows.runtime.execute import RunTotals, run_in_threads
+from headrace.flows.runtime.execute import RunTotals, run_in_threads
 from tests.effort import examples
 from tests.flows.compile.ops.cases import Op, frame, passed, planned
-from tests.flows.runtime.test_execute import Shop
+from tests.flows.runtime.shop import Shop
 
 TRIM: Op = {"type": "trim", "fields": ["other"]}
 
@@ -73,5 +73,5 @@ def test_repeated_values_are_found_across_partitions(shop: Shop) -> None:
     run = shop.execution(rules=rules, execution={"parallelism": 2, "batchSize": 20_000})
     assert len(run.prepared.plan.stages[0].partitions) > 1
     assert run_in_threads(run) == RunTotals(rows_in=rows, rows_out=rows - 1000, failed=1000, skipped=0)
-    assert [error[1] for error in shop.journal.errors] == list(range(249_001, 250_001))
+    assert [error[1] for error in shop.recorder.errors] == list(range(249_001, 250_001))
     assert shop.table("SELECT count(*), count(DISTINCT name), max(id) FROM ds_orders") == [(249_000, 249_000, 249_000)]

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import count
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -15,143 +13,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from connectors.postgresql import sent
-from deployments.stack.postgres import EmbeddedPostgres, ensure_database
-from flows.runtime import sending, staging_files
-from flows.runtime.execute import Execution, RunTotals, run_in_threads
-from flows.runtime.prepare import stored_plan
+from headrace.connectors.postgresql.ledger import exchange_manifest
+from headrace.deployments.stack.database.server import EmbeddedPostgres, ensure_database
+from headrace.flows.runtime.execute import Execution, RunTotals, run_in_threads
+from headrace.flows.runtime.staging import files
+from headrace.flows.runtime.stored_plan import stored_plan
 from tests.effort import examples
-from tests.flows.runtime.graphs.world import Mill, Node, source, target, transform
+from tests.flows.runtime.dying import Bomb, Killed, armed
+from tests.flows.runtime.graphs.crashing import check, fill, nodes
+from tests.flows.runtime.graphs.world import Mill
 
 pytestmark = pytest.mark.postgres
-
-
-class Killed(BaseException):
-    """The process is gone."""
-
-
-class Bomb:
-    """Goes off at the n-th step of a run: before or behind a file that is written, a batch that is loaded, a ledger
-    that is moved. After that nothing of the attempt gets through any more."""
-
-    def __init__(self, at: int) -> None:
-        self._at, self.steps, self.went_off = at, count(), False
-
-    def step(self) -> None:
-        if self.went_off or next(self.steps) == self._at:
-            self.went_off = True
-            raise Killed
-
-    def around(self, work: Callable[..., Any]) -> Callable[..., Any]:
-        def watched(*args: Any, **kwargs: Any) -> Any:
-            self.step()
-            result = work(*args, **kwargs)
-            self.step()
-            return result
-
-        return watched
-
-
-@contextmanager
-def armed(bomb: Bomb) -> Iterator[None]:
-    """The bomb at every place where something outlives the process."""
-    from connectors.postgresql import loader, session
-
-    places: list[tuple[Any, str]] = [
-        (staging_files.StagingFiles, "write"),
-        (staging_files.StagingFiles, "sink"),
-        (session, "move_ledger"),
-        (sending, "note_sent"),
-        (sending.SendingLoader, "write"),
-        (loader, "move_ledger"),
-        (loader.CopyLoader, "write"),
-    ]
-    kept = [(place, name, getattr(place, name)) for place, name in places]
-    for place, name, work in kept:
-        setattr(place, name, bomb.around(work))
-    try:
-        yield
-    finally:
-        for place, name, work in kept:
-            setattr(place, name, work)
-
-
-KINDS = "abcdefgh"
-
-
-def nodes() -> list[Node]:
-    count_all = [{"fn": "count", "as": "n"}, {"field": "amount", "fn": "sum", "as": "total"}]
-    return [
-        source("orders.csv", {"id": "bigint", "customer": "bigint", "amount": "text"}, "orders"),
-        source("customers.csv", {"nr": "bigint", "kind": "text"}, "customers"),
-        transform("clean", "orders", {"type": "cast", "field": "amount", "to": "integer"}),
-        {
-            "id": "both",
-            "kind": "join",
-            "inputs": ["clean", "customers"],
-            "type": "left",
-            "on": [{"left": "customer", "right": "nr"}],
-        },
-        {
-            "id": "by",
-            "kind": "branch",
-            "input": "both",
-            "routes": [{"name": "big", "when": "amount > 50"}],
-            "default": "small",
-        },
-        target("big", "by.big", "big"),
-        target("small", "by.small", "small"),
-        transform("groups", "both", {"type": "aggregate", "groupBy": ["kind"], "aggregations": count_all}),
-        target("counts", "groups", "counts", loadMode="append"),
-        transform("one", "clean", {"type": "deduplicate", "keys": ["customer"], "keep": "last"}),
-        target("latest", "one", "latest"),
-    ]
-
-
-ORDERS = [
-    (number, random.Random(number).randrange(40), "bad" if number % 50 == 0 else number % 101)
-    for number in range(1, 401)
-]
-CUSTOMERS = [(number, KINDS[number % 8]) for number in range(0, 36)]
-
-
-def fill(mill: Mill) -> None:
-    mill.root.mkdir(exist_ok=True)
-    mill.write("orders.csv", "id,customer,amount", ORDERS)
-    mill.write("customers.csv", "nr,kind", CUSTOMERS)
-    for name in ("big", "small"):
-        mill.table(name, "id bigint, customer bigint, amount integer, kind text")
-    mill.table("counts", "kind text, n bigint, total bigint")
-    mill.table("latest", "id bigint, customer bigint")
-
-
-def check_tables(mill: Mill) -> None:
-    good = [(n, c, a) for n, c, a in ORDERS if a != "bad"]
-    kinds = dict(CUSTOMERS)
-    assert mill.rows("SELECT id, customer, amount, kind FROM big ORDER BY id") == [
-        (n, c, a, kinds.get(c)) for n, c, a in good if a > 50
-    ]
-    assert mill.rows("SELECT id FROM small ORDER BY id") == [(n,) for n, _, a in good if a <= 50]
-    groups = {kind: [a for _, c, a in good if kinds.get(c) == kind] for kind in [*KINDS, None]}
-    found = {kind: (n, total) for kind, n, total in mill.rows("SELECT kind, n, total FROM counts")}
-    assert len(mill.rows("SELECT FROM counts")) == len(found)
-    assert found == {kind: (len(amounts), sum(amounts)) for kind, amounts in groups.items() if amounts}
-    latest = {c: n for n, c, _ in good}
-    assert mill.rows("SELECT id, customer FROM latest ORDER BY id") == sorted((n, c) for c, n in latest.items())
-
-
-def check(mill: Mill) -> None:
-    check_tables(mill)
-    latest, found = mill.rows("SELECT FROM latest"), mill.rows("SELECT FROM counts")
-    flow = mill.flow("orders", "clean", "both", "by", "big", "small", "groups", "counts", "one", "latest")
-    assert flow["orders"] == (400, 400, 0, 0)
-    assert flow["clean"] == (400, 392, 8, 0)
-    assert flow["both"] == (392 + 36, 392, 0, 0)
-    assert flow["by"] == (392, 392, 0, 0)
-    assert flow["groups"] == (392, len(found), 0, 0)
-    assert flow["counts"] == (len(found), len(found), 0, 0)
-    assert flow["one"] == (392, len(latest), 0, 392 - len(latest))
-    assert len(mill.journal.errors) == 8
 
 
 @contextmanager
@@ -184,7 +56,7 @@ def test_wherever_it_dies_a_retry_ends_it(
     postgres_server: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory, deaths: list[int], tidied: bool
 ) -> None:
     with pytest.MonkeyPatch.context() as patch, fresh(postgres_server, tmp_path_factory.mktemp("crashes")) as mill:
-        patch.setattr("flows.compile.gather._ONE_BUCKET_ROWS", 0)
+        patch.setattr("headrace.flows.compile.shuffle._ONE_BUCKET_ROWS", 0)
         earlier, totals = None, None
         for number, death in enumerate([*deaths, 10**9], 1):
             run, totals = attempt(mill, number, earlier, Bomb(death))
@@ -192,7 +64,7 @@ def test_wherever_it_dies_a_retry_ends_it(
                 break
             earlier = stored_plan(run.prepared) if committed(mill) else None
             if tidied:  # another machine goes on, or somebody emptied the disk
-                staging_files.StagingFiles(run.prepared.job.staging, "run_1").remove()
+                files.StagingFiles(run.prepared.job.staging, "run_1").remove()
         assert totals is not None
         assert totals.rows_in == 436
         check(mill)
@@ -204,7 +76,7 @@ def committed(mill: Mill) -> bool:
 
 
 def test_files_that_vanish_between_stages_are_noticed(mill: Mill, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("flows.compile.gather._ONE_BUCKET_ROWS", 0)
+    monkeypatch.setattr("headrace.flows.compile.shuffle._ONE_BUCKET_ROWS", 0)
     fill(mill)
     run = mill.execution(nodes())
     run.begin()
@@ -220,4 +92,4 @@ def test_files_that_vanish_between_stages_are_noticed(mill: Mill, monkeypatch: p
     again = mill.execution(nodes(), "run_2", root="run_1", earlier=stored_plan(run.prepared))
     run_in_threads(again)
     check(mill)
-    assert sent.read_sent(psycopg.connect(mill.url), "run_1", "both.0.0") == []
+    assert exchange_manifest.read_sent(psycopg.connect(mill.url), "run_1", "both.0.0") == []

@@ -10,12 +10,13 @@ from typing import Any
 import psycopg
 import pytest
 
-from flows.preview import preview
-from flows.resume import Continuation
-from flows.runtime.execute import Execution, run_in_threads
-from flows.runtime.job import Job
-from flows.runtime.limits import RunFailed
-from flows.runtime.prepare import prepare, stored_plan
+from headrace.flows.dry_run.preview import preview
+from headrace.flows.resume.continuation import Continuation
+from headrace.flows.runtime.errors import RunFailed
+from headrace.flows.runtime.execute import Execution, run_in_threads
+from headrace.flows.runtime.job import Job
+from headrace.flows.runtime.prepare import prepare
+from headrace.flows.runtime.stored_plan import stored_plan
 from tests.flows.enrich.stranger import LOOPBACK, Asked, Said, Stranger, stranger
 from tests.flows.runtime.graphs.world import Node, source, target, transform
 from tests.flows.runtime.runs import Runner
@@ -23,7 +24,7 @@ from tests.flows.runtime.runs import Runner
 pytestmark = pytest.mark.postgres
 
 FIELDS = {"id": "integer", "city": "text"}
-KEY = {"enrichKey": "s3cret"}
+KEY: dict[str, Any] = {"enrichKey": {"value": "s3cret", "hosts": ["http://127.0.0.1"]}}
 
 
 class Town(Runner):
@@ -71,8 +72,9 @@ def mayor(asked: Asked) -> Said:
 def town(tmp_path: Path, database_url: str) -> Iterator[Town]:
     files = tmp_path / "files"
     files.mkdir()
-    found = Town(files, database_url, dict(KEY))
+    found = Town(files, database_url)
     with stranger(mayor) as found.there:
+        found.credentials = {"enrichKey": {"value": "s3cret", "hosts": [found.there.url]}}
         found.table("a", "id integer CHECK (id <> 5), city text, mayor text")
         yield found
 
@@ -143,12 +145,16 @@ def test_a_run_that_ends_for_want_of_an_answer_goes_on_where_it_was(town: Town) 
 @pytest.mark.parametrize(
     ("credentials", "config", "note"),
     [
-        ({}, {}, "ask: the pipeline's connector has no credential 'enrichKey', so nobody is asked and 'mayor' is null"),
+        (
+            {},
+            {},
+            "ask: the pipeline's connector has no credential 'enrichKey', so no provider is asked and 'mayor' is null",
+        ),
         (KEY, None, "ask: no provider is configured, 'mayor' is null"),
     ],
 )
 def test_without_credentials_rows_pass_and_the_log_says_it_once(
-    town: Town, credentials: dict[str, str], config: Any, note: str
+    town: Town, credentials: dict[str, Any], config: Any, note: str
 ) -> None:
     town.credentials = credentials
     town.write(["Ulm", "Bonn"])

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from flows.runtime.limits import RunFailed
+from headrace.flows.runtime.errors import RunFailed
 from tests.flows.runtime.graphs.world import Mill, source, target, transform
 
 pytestmark = pytest.mark.postgres
@@ -41,7 +41,7 @@ def test_every_element_lands_once_and_what_fails_is_kept_as_it_was_read(mill: Mi
         "tgt": (made - len(given) - 1, made - len(given) - 1, 0, 0),
     }
     assert (totals.rows_in, totals.rows_out, totals.failed) == (2000, len(given) * 2 - 1, 1)
-    assert [(row, column) for _, row, column, *_ in mill.journal.errors] == [(600_002, "tag")]
+    assert [(row, column) for _, row, column, *_ in mill.recorder.errors] == [(600_002, "tag")]
     ((kept,),) = mill.rows('SELECT "row" FROM dlq.tags')
     assert (kept if isinstance(kept, dict) else json.loads(kept)) == {"id": 7, "tags": "a7;b7;"}
 

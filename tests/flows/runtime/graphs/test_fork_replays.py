@@ -12,14 +12,15 @@ import polars as pl
 import psycopg
 import pytest
 
-from connectors.postgresql.ledger import replayed_rows
-from flows.resume import Continuation
-from flows.runtime.execute import Execution, RunTotals, run_in_threads
-from flows.runtime.limits import RunFailed
-from flows.runtime.prepare import prepare, stored_plan
-from flows.still_open import still_open
+from headrace.connectors.postgresql.ledger.partitions import replayed_rows
+from headrace.flows.resume.continuation import Continuation
+from headrace.flows.resume.failed_rows import find_open_rows
+from headrace.flows.runtime.errors import RunFailed
+from headrace.flows.runtime.execute import Execution, RunTotals, run_in_threads
+from headrace.flows.runtime.prepare import prepare
+from headrace.flows.runtime.stored_plan import stored_plan
 from tests.flows.runtime.graphs.world import Mill, Node, source, target, transform
-from tests.flows.runtime.test_execute import Notebook
+from tests.flows.runtime.shop import Notebook
 
 pytestmark = pytest.mark.postgres
 
@@ -49,7 +50,7 @@ class Chain:
 
     def execution(self, run_id: str, nodes: list[Node], continues: Continuation) -> Execution:
         self._roots[run_id] = continues.root_run_id
-        self.mill.journal = self._journals.setdefault(continues.root_run_id, Ledgered())
+        self.mill.recorder = self._journals.setdefault(continues.root_run_id, Ledgered())
         made = self.mill.execution(copy.deepcopy(nodes), run_id, continues=continues)
         self._plans[run_id] = json.loads(json.dumps(stored_plan(made.prepared)))
         return made
@@ -60,7 +61,7 @@ class Chain:
     def open_of(self, run_id: str) -> Any:
         with psycopg.connect(self.mill.url) as connection:
             done = replayed_rows(connection, self.origin)
-        return still_open(self._plans[run_id], self._journals[self._roots[run_id]].failed, done)
+        return find_open_rows(self._plans[run_id], self._journals[self._roots[run_id]].failed, done)
 
     def replay(self, run_id: str, of: str, nodes: list[Node]) -> Execution:
         """The failed rows of a run, to be run again."""
@@ -388,7 +389,7 @@ def test_rows_without_a_way_in_the_live_version_are_told_and_the_books_balance(s
     run_in_threads(chain.replay("run_2", "run_1", alone))
     assert ids(shop, "two") == Counter([1, 2, 3, 4])
     told = "1 failed row not run again: the targets they were on their way to are not in the pipeline any more"
-    assert ("extract", told) in shop.journal.lines
+    assert ("extract", told) in shop.recorder.lines
     routes = [{"name": "u", "when": "id < 3"}]
     parted = [
         source("rows.csv", FIELDS),

@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
-from flows.resume import Continuation
-from flows.runtime.execute import RunTotals, run_in_threads
-from flows.runtime.limits import RunFailed
-from flows.runtime.prepare import prepare, stored_plan
-from flows.still_open import Open
+from headrace.flows.resume.continuation import Continuation
+from headrace.flows.resume.failed_rows import OpenPartition
+from headrace.flows.runtime.errors import RunFailed
+from headrace.flows.runtime.execute import RunTotals, run_in_threads
+from headrace.flows.runtime.prepare import prepare
+from headrace.flows.runtime.stored_plan import stored_plan
 from tests.flows.runtime.graphs.world import Mill, Node, source, target, transform
 
 pytestmark = pytest.mark.postgres
@@ -50,7 +51,7 @@ def test_a_node_may_be_read_by_several_and_the_source_is_read_once(shop: Mill) -
         "some": (3, 2, 1, 0),
     }
     assert totals == RunTotals(rows_in=5, rows_out=5, failed=3, skipped=1)
-    assert [(node, row) for node, row, *_ in shop.journal.errors] == [("clean", 2), ("all", 4), ("some", 4)]
+    assert [(node, row) for node, row, *_ in shop.recorder.errors] == [("clean", 2), ("all", 4), ("some", 4)]
 
 
 def branched(default: str = "drop") -> list[Node]:
@@ -102,7 +103,7 @@ def test_a_condition_that_cannot_be_computed_fails_its_row_alone(shop: Mill) -> 
     nodes = branched()
     nodes[1]["routes"][0]["when"] = "cast(amount as int) > 8"
     assert shop.run(nodes) == RunTotals(rows_in=5, rows_out=2, failed=2, skipped=1)
-    assert [(node, row, column) for node, row, column, *_ in shop.journal.errors][:1] == [("by", 2, None)]
+    assert [(node, row, column) for node, row, column, *_ in shop.recorder.errors][:1] == [("by", 2, None)]
 
 
 def test_targets_of_one_stage_may_have_different_load_modes(shop: Mill) -> None:
@@ -166,10 +167,13 @@ def test_failed_rows_of_a_branch_run_again_and_go_where_they_belong_now(shop: Mi
     job.pipeline.ir["nodes"][1]["routes"][0]["when"] = "kind = 'a' or id = 4"
     shop.alter("ALTER TABLE one DROP CONSTRAINT one_amount_check")
     replay = Continuation(
-        "run_2", origin_run_id="run_1", earlier_plan=stored_plan(first.prepared), open_rows={("src", 0): Open([4], {})}
+        "run_2",
+        origin_run_id="run_1",
+        earlier_plan=stored_plan(first.prepared),
+        open_rows={("src", 0): OpenPartition([4], {})},
     )
     again = type(first)(
-        prepare(type(job)("run_2", job.pipeline, job.database_url, job.files_root, replay)), shop.journal
+        prepare(type(job)("run_2", job.pipeline, job.database_url, job.files_root, replay)), shop.recorder
     )
     assert run_in_threads(again) == RunTotals(rows_in=1, rows_out=1, failed=0, skipped=0)
     assert shop.rows("SELECT id FROM one ORDER BY id") == [(1,), (3,), (4,)]

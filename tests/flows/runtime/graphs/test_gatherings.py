@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from connectors.base import TargetError
-from flows.runtime.execute import RunTotals
-from flows.runtime.limits import RunFailed
+from headrace.connectors.errors import TargetError
+from headrace.flows.runtime.errors import RunFailed
+from headrace.flows.runtime.execute import RunTotals
 from tests.flows.runtime.graphs.world import Mill, Node, source, target, transform
 
 pytestmark = pytest.mark.postgres
@@ -31,7 +31,7 @@ ROWS = [
 def mill(mill: Mill, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Mill]:
     """Once with one bucket and once with three."""
     if request.param > 1:
-        monkeypatch.setattr("flows.compile.gather._ONE_BUCKET_ROWS", 0)
+        monkeypatch.setattr("headrace.flows.compile.shuffle._ONE_BUCKET_ROWS", 0)
     mill.write("orders.csv", "id,kind,amount,at", ROWS)
     yield mill
     folder = mill.root.with_name(".files-staging")
@@ -123,7 +123,7 @@ def test_errors_behind_a_deduplicate_have_the_rows_of_the_source(mill: Mill) -> 
     nodes = [source("orders.csv", FIELDS), transform("make", "src", *ops), target("tgt", "make", "out")]
     totals = mill.run(nodes)
     assert totals == RunTotals(rows_in=6, rows_out=0, failed=4, skipped=2)
-    assert sorted((node, row) for node, row, *_ in mill.journal.errors) == [
+    assert sorted((node, row) for node, row, *_ in mill.recorder.errors) == [
         ("make", 1),
         ("make", 2),
         ("make", 6),
@@ -142,7 +142,7 @@ def test_rows_are_loaded_in_order(mill: Mill) -> None:
 def test_what_does_not_fit_in_memory_is_sorted_range_by_range(
     mill: Mill, monkeypatch: pytest.MonkeyPatch, direction: str
 ) -> None:
-    monkeypatch.setattr("flows.runtime.bucket.BUCKET_BYTES", 2_000)
+    monkeypatch.setattr("headrace.flows.runtime.shuffle.buckets.BUCKET_BYTES", 2_000)
     mill.table("out", "id bigint, kind text, amount numeric, nr bigserial")
     rows = [(n, "abcde"[n * 7 % 5], "" if n % 11 == 0 else n * 37 % 101, "") for n in range(1, 1001)]
     mill.write("orders.csv", "id,kind,amount,at", rows)
@@ -280,14 +280,14 @@ def test_masked_values_stay_masked_behind_a_gathering(mill: Mill) -> None:
     ]
     mill.table("masked", "kind text")
     mill.run(nodes)
-    assert {value for node, _, _, value, _ in mill.journal.errors if node == "make"} == {"***"}
+    assert {value for node, _, _, value, _ in mill.recorder.errors if node == "make"} == {"***"}
 
 
 def test_a_staging_folder_that_cannot_be_used_is_named(mill: Mill) -> None:
     mill.table("out", "id bigint")
     run = mill.execution(over({"type": "deduplicate", "keys": ["id"]}))
     run.prepared.job.staging.write_text("a file stands here")
-    with pytest.raises(RunFailed, match=r"Rows between stages cannot be kept in .*staging: File exists"):
+    with pytest.raises(RunFailed, match=r"Rows between stages cannot be kept in their folder: File exists"):
         run.begin()
     run.prepared.job.staging.unlink()
 

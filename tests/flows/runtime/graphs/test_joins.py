@@ -15,7 +15,7 @@ CUSTOMERS = [(10, "Ann", "n1"), (20, "Bob", "n2"), (20, "Bo", "n3"), (30, "Cy", 
 @pytest.fixture(params=[1, 3])
 def shop(mill: Mill, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Mill:
     if request.param > 1:
-        monkeypatch.setattr("flows.compile.gather._ONE_BUCKET_ROWS", 0)
+        monkeypatch.setattr("headrace.flows.compile.shuffle._ONE_BUCKET_ROWS", 0)
     mill.write("orders.csv", "id,customer,note", ORDERS)
     mill.write("customers.csv", "nr,name,note", CUSTOMERS)
     mill.table("orders", "id bigint, customer integer, note text")

@@ -8,9 +8,9 @@ from typing import Any
 import polars as pl
 import pytest
 
-from flows.compile import physical_plan
-from flows.runtime.execute import run_in_threads
-from flows.runtime.prepare import stored_plan
+from headrace.flows.compile import physical_plan
+from headrace.flows.runtime.execute import run_in_threads
+from headrace.flows.runtime.stored_plan import stored_plan
 from tests.flows.runtime.graphs.world import Mill, Node, source, target, transform
 
 pytestmark = pytest.mark.postgres
@@ -46,7 +46,7 @@ def nodes() -> list[Node]:
 
 @pytest.fixture
 def shop(mill: Mill, monkeypatch: pytest.MonkeyPatch) -> Mill:
-    monkeypatch.setattr("flows.compile.gather._ONE_BUCKET_ROWS", 0)
+    monkeypatch.setattr("headrace.flows.compile.shuffle._ONE_BUCKET_ROWS", 0)
     orders = pl.DataFrame(
         {
             "id": range(1, ORDERS + 1),
@@ -71,7 +71,7 @@ def found(shop: Mill) -> list[Any]:
         shop.rows("SELECT name, n FROM sums ORDER BY name"),
         shop.rows("SELECT id, shade FROM few ORDER BY id"),
         shop.rows('SELECT node_id, row_number, rule_id, error, "row" FROM dlq.kept ORDER BY 1, 2, 3'),
-        shop.journal.errors,
+        shop.recorder.errors,
         shop.counters(),
     ]
 
@@ -88,9 +88,9 @@ def test_a_graph_is_the_same_with_and_without(shop: Mill, monkeypatch: pytest.Mo
 
     for table in ("out", "sums", "few", "dlq.kept"):
         shop.alter(f"TRUNCATE {table}")
-    shop.journal.states.clear()
-    shop.journal.cells.clear()
-    monkeypatch.setattr("flows.runtime.prepare.physical_plan", partial(physical_plan, push_down=False))
+    shop.recorder.states.clear()
+    shop.recorder.cells.clear()
+    monkeypatch.setattr("headrace.flows.runtime.prepare.physical_plan", partial(physical_plan, push_down=False))
     plain = shop.execution(nodes(), "run_2")
     assert not any(stage.unread or stage.bounds for stage in plain.prepared.plan.stages)
     run_in_threads(plain)

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from flows.runtime.execute import run_in_threads
-from flows.runtime.prepare import stored_plan
-from flows.runtime.staging import scratch
-from tests.flows.runtime.graphs.test_crashes import check, check_tables, fill, nodes
+from headrace.flows.runtime.execute import run_in_threads
+from headrace.flows.runtime.staging import scratch
+from headrace.flows.runtime.stored_plan import stored_plan
+from tests.flows.runtime.graphs.crashing import check, check_tables, fill, nodes
 from tests.flows.runtime.graphs.world import Mill
 from tests.object_store import ObjectStore
 
@@ -22,15 +22,15 @@ pytestmark = pytest.mark.postgres
 _DIES = """
 import os, sys
 from pathlib import Path
-from flows.compile import gather
-from flows.runtime import bucket
-from flows.runtime.execute import run_in_threads
-from tests.flows.runtime.graphs.test_crashes import nodes
+from headrace.flows.compile import shuffle
+from headrace.flows.runtime.shuffle import buckets
+from headrace.flows.runtime.execute import run_in_threads
+from tests.flows.runtime.graphs.crashing import nodes
 from tests.flows.runtime.graphs.world import Mill
 
-gather._ONE_BUCKET_ROWS = 0
-bucket.BATCH_ROWS = 4
-reads = bucket.BucketFeed.read
+shuffle._ONE_BUCKET_ROWS = 0
+buckets.BATCH_ROWS = 4
+reads = buckets.BucketInput.read
 
 def read(feed, rows_done, position):
     for number, batch in enumerate(reads(feed, rows_done, position)):
@@ -38,7 +38,7 @@ def read(feed, rows_done, position):
             os.kill(os.getpid(), 9)
         yield batch
 
-bucket.BucketFeed.read = read
+buckets.BucketInput.read = read
 mill = Mill(Path(sys.argv[1]), sys.argv[2])
 mill.staging = sys.argv[3]
 run_in_threads(mill.execution(nodes(), parallelism=2, batch=97))
@@ -49,7 +49,7 @@ run_in_threads(mill.execution(nodes(), parallelism=2, batch=97))
 def url(mill: Mill, object_store: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> str:
     for name, value in object_store.environment.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr("flows.compile.gather._ONE_BUCKET_ROWS", 0)
+    monkeypatch.setattr("headrace.flows.compile.shuffle._ONE_BUCKET_ROWS", 0)
     mill.staging = object_store.url()
     return mill.staging
 

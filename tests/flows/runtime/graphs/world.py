@@ -9,12 +9,12 @@ from typing import Any
 
 import psycopg
 
-from catalog.run_records import ConnectorRecord, RunPipeline
-from flows.resume import Continuation
-from flows.runtime.execute import Execution, RunTotals, run_in_threads
-from flows.runtime.job import Job
-from flows.runtime.prepare import prepare
-from tests.flows.runtime.test_execute import Notebook
+from headrace.catalog.runs.records import ConnectorRecord, RunPipeline
+from headrace.flows.resume.continuation import Continuation
+from headrace.flows.runtime.execute import Execution, RunTotals, run_in_threads
+from headrace.flows.runtime.job import Job
+from headrace.flows.runtime.prepare import prepare
+from tests.flows.runtime.shop import Notebook
 
 Node = dict[str, Any]
 
@@ -48,7 +48,7 @@ class Mill:
     def __init__(self, root: Path, url: str) -> None:
         self.root, self.url = root, url
         self.staging: Path | str | None = None
-        self.journal = Notebook()
+        self.recorder = Notebook()
 
     def table(self, name: str, columns: str) -> None:
         self.alter(f"CREATE TABLE public.{name} ({columns})")
@@ -80,7 +80,7 @@ class Mill:
         pipeline = RunPipeline("pipe_1", "default", "P", ir, 1, connector, config, tables)
         continues = continues or Continuation(root_run_id=root or run_id, earlier_plan=earlier)
         job = Job(run_id, pipeline, self.url, self.root, continues, staging_root=self.staging)
-        return Execution(prepare(job), self.journal)
+        return Execution(prepare(job), self.recorder)
 
     def run(self, nodes: Iterable[Node], **options: Any) -> RunTotals:
         return run_in_threads(self.execution(nodes, **options))
@@ -92,7 +92,7 @@ class Mill:
     def counters(self) -> dict[str, dict[str, int]]:
         """What was counted at each node, over all partitions."""
         summed: dict[str, dict[str, int]] = {}
-        for _, committed in self.journal.states.values():
+        for _, committed in self.recorder.states.values():
             for node, counters in committed.counters.items():
                 for key, value in counters.items():
                     summed.setdefault(node, {}).setdefault(key, 0)

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from flows.check import check_types
-from flows.runtime.hooks.run import HookFailed
-from flows.runtime.prepare import PlanFailed
-from ir import parse_ir
+from headrace.flows.runtime.errors import PlanFailed
+from headrace.flows.runtime.hooks.run import HookFailed
+from headrace.flows.validation.check import check_types
+from headrace.ir import parse_ir
 from tests.flows.runtime.loads import Loads
 
 CODE = """
@@ -62,7 +62,7 @@ def test_a_function_is_told_what_happened(loads: Loads, installed: None) -> None
     before, behind = sys.modules["shop_hooks"].calls
     assert (before.event, before.rows, before.table, before.run_id) == ("pre_load", None, "public.ds_orders", "run_1")
     assert (behind.event, behind.rows.loaded, behind.loading) == ("post_load", 3, "public.ds_orders")
-    assert [line.split(": ")[1] for line in loads.journal.said("Hook")] == ["noted pre_load", "noted post_load"]
+    assert [line.split(": ")[1] for line in loads.recorder.said("Hook")] == ["noted pre_load", "noted post_load"]
 
 
 @pytest.mark.postgres

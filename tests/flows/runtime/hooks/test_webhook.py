@@ -6,14 +6,8 @@ import hashlib
 import hmac
 import json
 import ssl
-import threading
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from ipaddress import IPv4Network
 from pathlib import Path
-from typing import Any
 
 import pytest
 from cryptography import x509
@@ -21,82 +15,15 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from connectors.postgresql.hooks import HookDatabase
-from connectors.postgresql.spec import RetryPolicy
-from flows.runtime.hooks.base import HookContext, HookError, HookMeans, LoadedRows
-from flows.runtime.hooks.run import HookFailed
-from flows.runtime.hooks.webhook import run_webhook
-from flows.runtime.prepare import PlanFailed
-from ir.hooks import WebhookHook
+from headrace.flows.runtime.errors import PlanFailed
+from headrace.flows.runtime.hooks.base import HookError, HookMeans
+from headrace.flows.runtime.hooks.run import HookFailed
+from headrace.flows.runtime.hooks.webhook import run_webhook
+from headrace.ir.hooks import WebhookHook
+from tests.flows.runtime.hooks.receiving import CONTEXT, Receiver, means, receiver
 from tests.flows.runtime.loads import Loads
 
-
-@dataclass
-class Receiver:
-    """Somebody else's server: it answers with these statuses, the last one for ever, and keeps what it got."""
-
-    port: int
-    answers: list[int] = field(default_factory=lambda: [204])
-    got: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
-    location: str | None = None
-    speak_tls: Callable[[Path, Path], None] = lambda cert, key: None
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/loaded?by=headrace"
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            here.got.append(({**dict(self.headers), "path": self.path}, body))
-            status = here.answers.pop(0) if len(here.answers) > 1 else here.answers[0]
-            self.send_response(status)
-            if here.location:
-                self.send_header("Location", here.location)
-            self.end_headers()
-
-        def log_message(self, *_: Any) -> None:
-            """Quiet."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    here = Receiver(server.server_address[1])
-
-    def speak_tls(cert: Path, key: Path) -> None:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(cert, key)
-        server.socket = context.wrap_socket(server.socket, server_side=True)
-
-    here.speak_tls = speak_tls
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield here
-    server.shutdown()
-    server.server_close()
-
-
-CONTEXT = HookContext(
-    event="post_load",
-    run_id="run_2",
-    root_run_id="run_1",
-    pipeline_id="pipe_1",
-    tenant_id="default",
-    ir_version=3,
-    target_node="tgt",
-    table="public.ds_orders",
-    loading="public.ds_orders",
-    load_mode="append",
-    database_url="",
-    idempotency_key="run_1:tgt:post_load:0:abc",
-    timeout_s=5,
-    rows=LoadedRows(10, 8, 1, 1),
-)
-
-
-def means(*networks: str, **credentials: str) -> HookMeans:
-    database = HookDatabase("", RetryPolicy())
-    return HookMeans(database, [], credentials, [IPv4Network(network) for network in networks])
+__all__ = ["receiver"]
 
 
 def post(hook: WebhookHook, given: HookMeans | None = None) -> tuple[str, list[float]]:
@@ -195,7 +122,7 @@ def test_over_tls_the_certificate_must_be_that_of_the_name_not_of_the_address(
 ) -> None:
     cert, key = certificate(name, tmp_path)
     receiver.speak_tls(cert, key)
-    monkeypatch.setattr("flows.runtime.hooks.webhook.allowed_addresses", lambda *_: ["127.0.0.1"])
+    monkeypatch.setattr("headrace.connectors.network.web_address.allowed_addresses", lambda *_: ["127.0.0.1"])
     hook = WebhookHook(type="webhook", url=f"https://hooks.example:{receiver.port}/")
     trust = ssl.create_default_context(cafile=str(cert))
     if trusted:
@@ -217,7 +144,7 @@ def test_a_webhook_says_what_was_loaded_and_only_once_it_is_visible(loads: Loads
     assert (before["event"], before["rows"]) == ("pre_load", None)
     assert (behind["event"], behind["rows"]) == ("post_load", {"read": 3, "loaded": 2, "failed": 1, "skipped": 0})
     assert before["idempotencyKey"] != behind["idempotencyKey"]
-    order = [line.split(" (")[0] for line in loads.journal.lines if "Hook" in line or "rows loaded" in line]
+    order = [line.split(" (")[0] for line in loads.recorder.lines if "Hook" in line or "rows loaded" in line]
     assert order == ["preHook 1 of tgt", "postHook 2 of tgt", order[2], "postHook 1 of tgt"]
 
 

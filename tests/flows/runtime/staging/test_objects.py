@@ -8,9 +8,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from flows.runtime.staging import objects
-from flows.runtime.staging.place import StagingFailed
-from flows.runtime.staging_files import StagingFiles, probe
+from headrace.flows.runtime.staging import objects
+from headrace.flows.runtime.staging.files import StagingFiles, probe
+from headrace.flows.runtime.staging.storage import StagingFailed
 from tests.object_store import BUCKET, SECRET, ObjectStore
 
 FRAME = pl.DataFrame({"id": range(5000)})
@@ -63,7 +63,7 @@ def test_what_is_refused_for_good_is_told_with_what_helps(
     assert text.startswith(f"Rows between stages cannot be kept in {url}: ")
     assert reason in text
     assert mend in text
-    assert text.endswith("and retry the run: it goes on behind what is committed.")
+    assert text.endswith("and retry the run: it continues after what is committed.")
     assert SECRET not in text
     assert "headrace" not in text.replace("HEADRACE_", "")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 _MADE = """
 import os, sys
-from flows.runtime.staging.scratch import scratch_folder
+from headrace.flows.runtime.staging.scratch import scratch_folder
 folder = scratch_folder()
 (folder / "rows").write_text("rows")
 print(folder, flush=True)

@@ -1,0 +1,51 @@
+"""Response models of what a connection can be read for."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+from pydantic import Field
+
+from headrace.api.wire import ResponseModel
+from headrace.connectors.source import StreamFound
+
+
+class StreamField(ResponseModel):
+    """A column as it was discovered."""
+
+    name: str
+    data_type: str
+    precision: int | None = None
+    scale: int | None = None
+
+
+class StreamItem(ResponseModel):
+    """Something that a connection can be read for. `settings` is the `config` of a source node that reads it."""
+
+    name: str
+    kind: str = Field(description="`table`, `view`, `file`, `folder`, …")
+    settings: dict[str, Any]
+    format: str | None = Field(description="The format of a file, by its name; null if its name does not tell")
+    size: int | None = Field(description="Bytes of a file")
+    rows: int | None = Field(description="About how many rows it has, where that is known")
+    key: list[str] = Field(description="The columns that identify a row, where they are known")
+    comment: str
+    fields: list[StreamField] | None = Field(description="The columns; null in lists, which do not look at them")
+    guessed: list[str] = Field(description="Columns of text whose types are what samples look like")
+
+    @classmethod
+    def of(cls, found: StreamFound) -> Self:
+        """What a connector found, as the API shows it."""
+        fields = None if found.fields is None else [StreamField.model_validate(each) for each in found.fields]
+        return cls(
+            name=found.name,
+            kind=found.kind,
+            settings=dict(found.settings),
+            format=found.format,
+            size=found.size,
+            rows=found.rows,
+            key=list(found.key),
+            comment=found.comment,
+            fields=fields,
+            guessed=sorted(found.guessed),
+        )

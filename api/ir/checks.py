@@ -1,0 +1,98 @@
+"""Checks before an IR is saved or goes live: validity, its connectors, changes of load mode."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from headrace.api.context import RequestContext
+from headrace.api.errors import ApiError
+from headrace.api.ir.found import found_undeclared
+from headrace.catalog.models import Pipeline
+from headrace.catalog.repositories import TenantCatalog
+from headrace.catalog.repositories.connectors import chosen
+from headrace.catalog.repositories.usage import PipelineUsage
+from headrace.connectors.registry import readable
+from headrace.flows.validation.catalog_tables import CatalogTables
+from headrace.flows.validation.check import check_types
+from headrace.flows.validation.found_columns import FoundProblems, found_problems
+from headrace.flows.validation.mode_switch import ModeSwitch, mode_switch
+from headrace.ir import PipelineIR, Problem, parse_ir
+from headrace.ir.nodes import SourceNode
+from headrace.ir.problems import nearest
+
+
+def connection_problems(ir: PipelineIR, catalog: TenantCatalog) -> Iterator[Problem]:
+    """Problems of sources whose connector does not exist or has a type that the source cannot use."""
+    named = [(at, node) for at, node in enumerate(ir.nodes) if isinstance(node, SourceNode) and node.connection]
+    records = catalog.connectors.all() if named else []
+    for position, node in named:
+        assert node.connection is not None
+        path, record = f"nodes[{position}].connection", chosen(node.connection, records)
+        if record is None:
+            message = f"There is no connector '{node.connection}'"
+            yield Problem(
+                path, "unknown_connection", message, nearest(node.connection, [each.name for each in records])
+            )
+            continue
+        reads = readable().get(node.connector)
+        if reads is not None and record.type not in reads.types and not reads.any_type:
+            message = f"'{node.connector}' reads through {' or '.join(reads.types)}; '{record.name}' is {record.type}"
+            yield Problem(path, "wrong_connection", message, "name a connector of that type")
+
+
+def refuse_invalid(
+    context: RequestContext, document: dict[str, Any], pipeline_id: str | None = None, *, confirm: bool = False
+) -> tuple[Problem, ...]:
+    """Raises ApiError 400 with every problem of the document, and returns warnings.
+
+    With the columns that were found in the pipeline's sources, a misspelt one is a problem too, unless `confirm`; what
+    else shows with them is a warning: the source may have changed."""
+    parsed = parse_ir(document)
+    problems = [*parsed.problems]
+    found = FoundProblems()
+    if parsed.ir is not None:
+        with context.reading() as catalog:
+            tables = CatalogTables(catalog.schemas)
+            problems = [*check_types(parsed.ir, tables), *connection_problems(parsed.ir, catalog)]
+            pipeline = catalog.pipelines.get(pipeline_id) if pipeline_id is not None else None
+            if not problems:
+                found = found_problems(parsed.ir, tables, found_undeclared(catalog, pipeline, document))
+    problems += found.misspelt if not confirm else ()
+    if problems:
+        raise ApiError(400, "The IR is not valid", details=problems)
+    return found.all
+
+
+def guard_mode_switch(
+    context: RequestContext, catalog: TenantCatalog, pipeline: Pipeline, document: dict[str, Any], *, confirm: bool
+) -> None:
+    """Raises ApiError 400 for a load mode that the table does not allow, and without `confirm` for a change that could
+    lose or duplicate rows. Ignores a `document` that does not parse: it is refused elsewhere."""
+    after = parse_ir(document).ir
+    if after is None:
+        return
+    found = compare_load_modes(context, catalog, pipeline, after)
+    if found.refused:
+        raise ApiError(400, "The table does not allow the load mode", details=found.refused)
+    if found.losses and not confirm:
+        raise ApiError(400, "The change of the load mode must be confirmed", details=found.losses)
+
+
+def compare_load_modes(
+    context: RequestContext, catalog: TenantCatalog, pipeline: Pipeline, after: PipelineIR
+) -> ModeSwitch:
+    """The effects of an IR's load modes on its tables, compared with the live version."""
+    usage = PipelineUsage(catalog.session, catalog.tenant_id)
+    return mode_switch(
+        _live_ir(catalog, pipeline),
+        after,
+        pipeline_id=pipeline.id,
+        database_url=context.services.settings.database_url,
+        loaded_by=lambda table: usage.loading(table, besides=pipeline.id),
+    )
+
+
+def _live_ir(catalog: TenantCatalog, pipeline: Pipeline) -> PipelineIR | None:
+    live = catalog.pipelines.ir_version(pipeline)
+    return parse_ir(live.ir).ir if live is not None else None

@@ -1,0 +1,144 @@
+"""Functions that run in a child process: plans, previews, connection tests and discovery, each returning JSON."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from headrace.api.connectors.stream_schemas import StreamItem
+from headrace.api.plans.schemas import (
+    Plan,
+    PlannedPartition,
+    PlannedSink,
+    PlannedStage,
+    Preview,
+    PreviewedNode,
+    SqlItem,
+    SqlPreview,
+    TableChangeItem,
+)
+from headrace.api.subprocesses.looked import Found, looked
+from headrace.api.wire import ResponseModel
+from headrace.connectors.connector import Connection, Context, Surroundings
+from headrace.connectors.registry import check, listed, of_type
+from headrace.flows.dry_run.plan import plan_run
+from headrace.flows.dry_run.preview import preview
+from headrace.flows.runtime.job import Job
+
+
+def plan(job: Job, version: int | None, load_strategy: str) -> bytes:
+    """Plans a run; returns what was found in its sources and a Plan (`Looked`)."""
+
+    def planned(found: Found) -> bytes:
+        run = plan_run(job, found)
+        return _body(
+            Plan(
+                ir_version=version,
+                load_strategy=load_strategy,
+                estimated_rows=run.estimated_rows,
+                parallelism=run.parallelism,
+                stages=[_stage(stage) for stage in run.stages],
+                sql=[SqlItem.model_validate(target) for target in run.targets],
+                ddl=[TableChangeItem.model_validate(change) for change in run.changes],
+                notes=run.notes,
+            )
+        )
+
+    return looked(job, planned)
+
+
+def sql_preview(job: Job, version: int | None) -> bytes:
+    """Plans a run; returns what was found in its sources and a SqlPreview (`Looked`)."""
+
+    def planned(found: Found) -> bytes:
+        targets = plan_run(job, found).targets
+        return _body(SqlPreview(ir_version=version, targets=[SqlItem.model_validate(target) for target in targets]))
+
+    return looked(job, planned)
+
+
+def preview_rows(job: Job, version: int | None, limit: int, only: str | None) -> bytes:
+    """Returns what was found in the sources and a Preview (`Looked`), of one node if `only` is given."""
+
+    def previewed(found: Found) -> bytes:
+        nodes = preview(job, rows=limit, found=found)
+        shown = [PreviewedNode.model_validate(node) for node in nodes if only in (None, node.node)]
+        return _body(Preview(ir_version=version, limit=limit, nodes=shown))
+
+    return looked(job, previewed)
+
+
+def _body(shown: ResponseModel) -> bytes:
+    return shown.model_dump_json(by_alias=True).encode()
+
+
+def _stage(stage: Mapping[str, Any]) -> PlannedStage:
+    known = {"index", "firstRow", "rows"}
+    partitions = [
+        PlannedPartition(
+            index=each["index"],
+            first_row=each["firstRow"],
+            rows=each["rows"],
+            location={key: value for key, value in each.items() if key not in known},
+        )
+        for each in stage["partitions"]
+    ]
+    sinks = [_sink(sink) for sink in stage.get("sinks", ())]
+    target = stage.get("target", {})
+    root = stage.get("source") or stage.get("gathers") or {}
+    if not sinks:
+        sinks = [_sink({"path": stage["nodes"], "target": target})]
+    return PlannedStage(
+        name=stage["name"],
+        rows=sum(partition.rows for partition in partitions),
+        after=stage.get("after", []),
+        gathers=stage.get("gathers", {}).get("what"),
+        unread=root.get("unread", []),
+        where=root.get("where", []),
+        steps=[step for segment in stage["segments"] for step in segment],
+        queries=stage["segments"],
+        table=target.get("table"),
+        load_mode=target.get("loadMode"),
+        columns=target.get("columns", []),
+        sinks=sinks,
+        partitions=partitions,
+    )
+
+
+def _sink(sink: Mapping[str, Any]) -> PlannedSink:
+    target = sink.get("target", {})
+    return PlannedSink(
+        path=sink["path"],
+        table=target.get("table"),
+        load_mode=target.get("loadMode"),
+        columns=target.get("columns", sink.get("columns", [])),
+        sends=sink.get("sends"),
+    )
+
+
+def try_connection(connection: Connection, surroundings: Surroundings, seconds: float) -> bytes:
+    """Tests a connection; returns message, sample and latency in milliseconds as JSON. Raises SourceError."""
+    began = time.perf_counter()
+    found = check(connection.type, Context(connection, surroundings), seconds=seconds)
+    took_ms = round((time.perf_counter() - began) * 1000)
+    return json.dumps({"message": found.message, "sample": dict(found.sample), "latency_ms": took_ms}).encode()
+
+
+def list_streams(
+    connection: Connection, surroundings: Surroundings, text: str, after: str | None, limit: int, seconds: float
+) -> bytes:
+    """Lists what a connection can be read for; returns `total` and `items`, at most `limit` + 1 behind the name
+    `after`, as JSON. Raises SourceError."""
+    found = listed(connection.type, Context(connection, surroundings), text, seconds=seconds)
+    behind = [each for each in found if after is None or each.name > after][: limit + 1]
+    items = [StreamItem.of(each).model_dump(mode="json", by_alias=True) for each in behind]
+    return json.dumps({"total": len(found), "items": items}).encode()
+
+
+def describe_stream(connection: Connection, surroundings: Surroundings, name: str) -> bytes:
+    """Returns a StreamItem with columns as JSON. Raises SourceError."""
+    connector = of_type(connection.type)
+    assert connector is not None, "whoever asks has looked whether the type can be read"
+    return _body(StreamItem.of(connector.described(Context(connection, surroundings), name)))

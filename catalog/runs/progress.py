@@ -1,0 +1,49 @@
+"""The progress of a run, over reading, gathering and publishing."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+
+from headrace.catalog.runs.records import PartitionCounts
+
+_PUBLISHING = -1
+
+
+def share_done(partitions: Iterable[PartitionCounts], *, only_before: bool = False) -> float:
+    """Returns the share of a run that is done, from 0.0 to 1.0. All stages have the same weight, and so has publishing.
+    Stages that read sources are measured by rows, others, whose rows are not known beforehand, by partitions.
+    `only_before`: the share that was done before the current attempt.
+    """
+    reading, others = _parts(partitions)
+    if not reading and not others:
+        return 0.0
+    read = [each for parts in reading for each in parts]
+    counted = sum(_read(each, only_before=only_before) for each in read)
+    done = len(reading) * min(1.0, counted / _planned(read)) if reading else 0.0
+    if not only_before:
+        done += sum(sum(each.status == "completed" for each in parts) / len(parts) for parts in others)
+    return done / (len(reading) + len(others))
+
+
+def only_reads(partitions: Iterable[PartitionCounts]) -> bool:
+    """Whether all stages read sources: there is no gathering stage and no publication."""
+    return not _parts(partitions)[1]
+
+
+def _parts(partitions: Iterable[PartitionCounts]) -> tuple[list[list[PartitionCounts]], list[list[PartitionCounts]]]:
+    """Returns the partitions of each stage that reads sources, and of each other stage; all publications are one
+    stage."""
+    stages: dict[int, list[PartitionCounts]] = defaultdict(list)
+    for each in partitions:
+        stages[max(each.stage, _PUBLISHING)].append(each)
+    reading = [parts for parts in stages.values() if _planned(parts)]
+    return reading, [parts for parts in stages.values() if not _planned(parts)]
+
+
+def _planned(partitions: Iterable[PartitionCounts]) -> int:
+    return sum(each.planned_rows for each in partitions if each.stage > _PUBLISHING)
+
+
+def _read(each: PartitionCounts, *, only_before: bool) -> int:
+    return (each.rows_in if each.base_rows is None else each.base_rows) if only_before else each.rows_in

@@ -1,0 +1,177 @@
+"""A run as plain data: for the flow that starts it and for observers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+TERMINAL = frozenset({"completed", "completed_with_errors", "failed"})
+"""Final statuses."""
+
+SUCCESSFUL = frozenset({"completed", "completed_with_errors"})
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectorRecord:
+    """A connector as a run needs it. `credentials` are decrypted: never log or return them."""
+
+    id: str
+    type: str
+    config: dict[str, Any]
+    credentials: dict[str, Any] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class RunPipeline:
+    """A pipeline as a run needs it: one pinned IR version and what it refers to.
+
+    `tables` are the qualified tables (`public.ds_orders`) of the tenant's schemas: a target can name no others.
+    """
+
+    id: str
+    tenant_id: str
+    name: str
+    ir: dict[str, Any]
+    ir_version: int
+    connector: ConnectorRecord
+    execution_config: dict[str, Any]
+    tables: frozenset[str]
+    named: Mapping[str, ConnectorRecord] = field(default_factory=dict)
+    """The other connectors that sources name in `connection`, by the id or name used there."""
+
+    def connection(self, named: str | None) -> ConnectorRecord:
+        """Returns the connector of a source: the one it names, else the pipeline's. Raises KeyError."""
+        return self.connector if named is None else self.named[named]
+
+    @property
+    def connectors(self) -> tuple[ConnectorRecord, ...]:
+        """All connectors of the pipeline."""
+        return self.connector, *self.named.values()
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionCounts:
+    """One partition of one stage: planned rows, and the absolute counts so far."""
+
+    stage: int
+    index: int
+    planned_rows: int
+    status: str
+    rows_in: int
+    rows_out: int
+    failed: int
+    skipped: int
+    base_rows: int | None
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class UncommittedRows:
+    """The rows of one partition of a stage after `last_row`, the last committed one, at these nodes."""
+
+    stage: int
+    partition: int
+    nodes: tuple[str, ...]
+    last_row: int
+
+
+@dataclass(frozen=True, slots=True)
+class RejectedCell:
+    """A rejected cell; `column` is None for an error of the whole row."""
+
+    row: int
+    column: str | None
+    value: str | None
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetRuleOutcome:
+    """The result of a dataset rule of a run; `wants` and `found` are texts for people."""
+
+    node: str
+    path: str
+    wants: str
+    found: str
+    holds: bool
+    on_fail: str
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """One line of a run's log."""
+
+    stage: str
+    message: str
+    timestamp: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RunSnapshot:
+    """A run at one point in time. Counts are sums over its partitions."""
+
+    id: str
+    tenant_id: str
+    pipeline_id: str
+    ir_version: int
+    root_run_id: str
+    retry_of: str | None
+    origin_run_id: str | None
+    """For a replay: the root of the runs whose failed rows it processes again."""
+    parameters: dict[str, Any]
+    status: str
+    load_strategy: str
+    total_rows: int
+    rows_in: int
+    rows_out: int
+    failed_rows: int
+    skipped_rows: int
+    failure_reason: str | None
+    fingerprint: dict[str, str] | None
+    plan: dict[str, Any] | None
+    created_at: datetime
+    started_at: datetime | None
+    measured_from: datetime | None
+    finished_at: datetime | None
+    touched_at: datetime
+    """When the run itself last wrote anything."""
+    observed_at: datetime
+    """The database's clock when the snapshot was read."""
+    partitions: tuple[PartitionCounts, ...]
+    nodes: dict[str, dict[str, int]]
+    first_errors: tuple[RejectedCell, ...]
+    log: tuple[LogLine, ...]
+    rules: tuple[DatasetRuleOutcome, ...] = ()
+    """The results of its dataset rules."""
+    skip_reason: str | None = None
+    """Why it was skipped by its schedule; None if it was not."""
+
+    @property
+    def aborted(self) -> bool:
+        """Whether a dataset rule prevented the publication of its rows."""
+        return any(rule.on_fail == "abort" and not rule.holds for rule in self.rules)
+
+
+LoadStrategy = Literal["append", "upsert", "replace"]
+
+LOAD_STRATEGIES: dict[str, LoadStrategy] = {
+    "append": "append",
+    "incremental_watermark": "append",
+    "upsert": "upsert",
+    "cdc_mirror": "upsert",
+    "scd2": "upsert",
+    "truncate": "replace",
+    "replace": "replace",
+    "blue_green": "replace",
+}
+"""Load mode of a target → load strategy of the run."""
+
+_LEAST_RESUMABLE_FIRST: tuple[LoadStrategy, ...] = ("replace", "upsert", "append")
+
+
+def load_strategy(load_modes: Iterable[str]) -> LoadStrategy:
+    """Returns the strategy of a run whose targets have these load modes: the least resumable one among them."""
+    strategies = {LOAD_STRATEGIES[mode] for mode in load_modes}
+    return next((strategy for strategy in _LEAST_RESUMABLE_FIRST if strategy in strategies), "append")

@@ -1,0 +1,1 @@
+"""Schemas and their tables: names, DDL, rows, statistics, lineage."""

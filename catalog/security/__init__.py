@@ -1,0 +1,1 @@
+"""API keys, connector credentials, database roles and logins."""

@@ -1,0 +1,1 @@
+"""Text and native values to the data types of the IR."""

@@ -1,0 +1,1 @@
+"""Waiting for files, claiming them for one run, and archiving them afterwards."""

@@ -1,0 +1,1 @@
+"""Avro container files: their header, their blocks, and the rows of blocks."""

@@ -1,0 +1,176 @@
+"""Records of JSON text as objects whose values are the bytes of the file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from operator import attrgetter
+from types import GenericAlias
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+from headrace.connectors.files.delimited.encoding import invalid_offsets
+from headrace.connectors.files.jsontext.block import Block
+
+NULL = msgspec.Raw(b"null")
+_UNNAMEABLE = frozenset('"\\').union(map(chr, range(32)))
+"""Characters that a field name of a msgspec struct cannot have; keys with them are looked up individually."""
+
+_FAULTS = (msgspec.MsgspecError, RecursionError, UnicodeDecodeError)
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Faulty:
+    """A record that is not a JSON object; `index` is its position in the block."""
+
+    index: int
+    text: bytes
+    error: str
+    rule: str = "json"
+
+
+@dataclass(frozen=True, slots=True)
+class Rows(Generic[T]):
+    """The valid objects of a block, in order, and the faulty records."""
+
+    sound: Sequence[T]
+    faulty: tuple[Faulty, ...]
+
+    @property
+    def count(self) -> int:
+        """The number of all records."""
+        return len(self.sound) + len(self.faulty)
+
+
+class Objects:
+    """Decodes records into dicts of keys and raw values."""
+
+    def __init__(self) -> None:
+        self._decode = _Decode[dict[str, msgspec.Raw]](dict[str, msgspec.Raw])
+
+    def rows(self, block: Block) -> Rows[dict[str, msgspec.Raw]]:
+        """The objects of a block."""
+        return self._decode.rows(block)
+
+
+class Columns:
+    """Decodes only some keys; a missing key is null, a repeated key has its last value, as in JavaScript."""
+
+    def __init__(self, keys: Sequence[str]) -> None:
+        if all(_UNNAMEABLE.isdisjoint(key) for key in keys):
+            names = {f"f{place}": key for place, key in enumerate(keys)}
+            fields = [(name, msgspec.Raw, NULL) for name in names]
+            kind: Any = msgspec.defstruct("Row", fields, rename=names, gc=False)
+            self._getters: list[Callable[[Any], msgspec.Raw]] = [attrgetter(name) for name in names]
+        else:
+            kind = dict[str, msgspec.Raw]
+            self._getters = [partial(_value, key) for key in keys]
+        self._decode = _Decode[Any](kind)
+
+    def rows(self, block: Block) -> Rows[Any]:
+        """The objects of a block."""
+        return self._decode.rows(block)
+
+    def values(self, rows: Sequence[Any], place: int) -> list[msgspec.Raw]:
+        """The values of the key at that index."""
+        return list(map(self._getters[place], rows))
+
+
+def _value(key: str, row: Mapping[str, msgspec.Raw]) -> msgspec.Raw:
+    return row.get(key, NULL)
+
+
+class _Decode(Generic[T]):
+    def __init__(self, kind: Any) -> None:
+        self._one = msgspec.json.Decoder(kind)
+        self._many = msgspec.json.Decoder(GenericAlias(list, (kind,)))
+
+    def rows(self, block: Block) -> Rows[T]:
+        """All records at once; if that fails, halves are tried until the faulty ones are isolated."""
+        expected = block.rows
+        if block.plain and _is_text(block.text):
+            try:
+                found = self._all(block.text, lines=block.lines)
+            except _FAULTS:
+                pass
+            else:
+                if len(found) == expected:
+                    return Rows(found, ())
+        return self._careful(block.records())
+
+    def _all(self, text: bytes, *, lines: bool) -> list[T]:
+        found: list[T] = self._one.decode_lines(text) if lines else self._many.decode(b"[" + text + b"]")
+        return found
+
+    def _careful(self, records: list[bytes]) -> Rows[T]:
+        sound: list[T] = []
+        faulty: list[Faulty] = []
+        open_parts = [(0, len(records))]
+        while open_parts:
+            begin, end = open_parts.pop()
+            if (found := self._some(records[begin:end])) is not None:
+                sound += found
+            elif end - begin == 1:
+                faulty.append(_fault(begin, records[begin]))
+            else:
+                middle = (begin + end) // 2
+                open_parts += [(middle, end), (begin, middle)]  # the first half is tried first
+        return Rows(sound, tuple(faulty))
+
+    def _some(self, records: list[bytes]) -> list[T] | None:
+        """The decoded records, or None if one of them is invalid. Each must be an object by itself: a surplus comma or
+        bracket in one must not be offset by another."""
+        if not all(each.startswith(b"{") and each.endswith(b"}") for each in records):
+            return None
+        text = b"\n".join(records)
+        if not _is_text(text):
+            return None
+        try:
+            found: list[T] = self._one.decode_lines(text)
+        except _FAULTS:
+            return None
+        # A record may contain line ends; between two records there is exactly one and nothing else.
+        return found if len(found) == len(records) else None
+
+
+def _is_text(block: bytes) -> bool:
+    if block.isascii():
+        return True
+    try:
+        block.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _fault(index: int, record: bytes) -> Faulty:
+    if bad := invalid_offsets(record):
+        character = len(record[: bad[0]].decode("utf-8", "replace")) + 1
+        told = f"Not valid UTF-8: byte 0x{record[bad[0]]:02X} at character {character}; set options.encoding"
+        return Faulty(index, record, told, "encoding")
+    return Faulty(index, record, _why(record))
+
+
+def _why(record: bytes) -> str:
+    if not record:
+        return "Nothing where an object should be"
+    try:
+        found = json.loads(record, parse_constant=_no_number)
+    except json.JSONDecodeError as error:
+        return f"Not JSON: {error.msg} at character {error.pos + 1}"
+    except RecursionError:
+        return "Not readable: nested too deeply"
+    except ValueError as error:
+        return f"Not JSON: {error}"
+    if not isinstance(found, dict):
+        what = {list: "an array", str: "a text", bool: "true or false", type(None): "null"}.get(type(found), "a number")
+        return f"Expected an object, found {what}"
+    return "Not JSON: half of a pair of \\u escapes"
+
+
+def _no_number(text: str) -> Any:
+    raise ValueError(f"{text} is no number of JSON; write null, or a text")

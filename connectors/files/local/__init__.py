@@ -1,0 +1,1 @@
+"""Files on this machine: the connectors `local_fs` and `csv_upload`."""

@@ -1,0 +1,1 @@
+"""Which addresses connectors may connect to, and how they connect."""

@@ -1,0 +1,1 @@
+"""Copying rows into a table: encoding, checks before, rows that are rejected."""

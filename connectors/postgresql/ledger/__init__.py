@@ -1,0 +1,1 @@
+"""What has been committed: the tables of the `_headrace` schema."""

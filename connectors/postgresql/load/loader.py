@@ -1,0 +1,242 @@
+"""Loads one partition batch by batch: rows and ledger row in one transaction, with retries."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import polars as pl
+import psycopg
+
+from headrace.connectors.errors import TargetError
+from headrace.connectors.postgresql.copy.copy_rows import copy_rows, is_data_error, is_transient
+from headrace.connectors.postgresql.copy.encode import check_dtype
+from headrace.connectors.postgresql.copy.precheck import precheck
+from headrace.connectors.postgresql.copy.rejected_rows import copy_accepted_rows
+from headrace.connectors.postgresql.cursors import move_cursor
+from headrace.connectors.postgresql.ledger.partitions import (
+    Ledger,
+    LedgerKey,
+    advance_ledger,
+    mark_replayed,
+    read_ledger,
+    register_load,
+)
+from headrace.connectors.postgresql.load.session import SessionLoader
+from headrace.connectors.postgresql.load.spec import LoadSpec
+from headrace.connectors.postgresql.tables.describe import (
+    LOAD_ID,
+    STAGED_PARTITION,
+    STAGED_ROW,
+    Column,
+    Table,
+    check_columns,
+    describe_table,
+)
+from headrace.connectors.postgresql.tables.quarantine import keep_rows, release_rows
+from headrace.connectors.source import ROW, no_rejects
+from headrace.connectors.target import CommitCallback, Quarantined, Resume, Written
+
+_LOAD_ID_COLUMN = Column(LOAD_ID, "int8", "bigint", nullable=True)
+_STAGED_COLUMNS = [
+    Column(STAGED_ROW, "int8", "bigint", nullable=True),
+    Column(STAGED_PARTITION, "int4", "integer", nullable=True),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionRef:
+    """Which partition of which stage, and the source its rows come from."""
+
+    stage: int
+    partition: int
+    source_node: str
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Which table the rows are copied into (`schema.table`), and which ledger counts them under which id.
+
+    `held` rows are not in the target's own table before they are published. A `staged` table carries STAGED_ROW and
+    STAGED_PARTITION besides the columns of the data, and the `extras` that the frame has. A row without a value in a
+    column of `key` is refused.
+    """
+
+    table: str
+    load_key: str
+    ledger: Ledger = "ledger"
+    held: bool = False
+    staged: bool = False
+    key: tuple[str, ...] = ()
+    extras: tuple[Column, ...] = ()
+
+
+class CopyLoader(SessionLoader):
+    """A `PartitionLoader` that copies into the target's table, or into one that stands in for it."""
+
+    def __init__(
+        self,
+        spec: LoadSpec,
+        place: PartitionRef,
+        destination: Destination,
+        *,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        super().__init__(spec, sleep=sleep)
+        self._place, self._destination = place, destination
+        self._key = LedgerKey(destination.load_key, spec.target_node, place.stage, place.partition, destination.ledger)
+        self._table: Table | None = None
+        self._load_id = 0
+
+    def write(self, frame: pl.DataFrame, on_commit: CommitCallback, quarantined: Sequence[Quarantined] = ()) -> Written:
+        before = self.resume
+        state = _Attempt()
+
+        def load() -> Written:
+            connection = self._session.connection()
+            if state.arrived(lambda: self._stands(connection)):
+                return self._settle(state)
+            try:
+                return self._load(connection, frame, before, on_commit, state, quarantined)
+            except _LedgerMoved:
+                # Our own lost commit may have arrived only now; otherwise somebody else loads this partition.
+                if state.arrived(lambda: self._stands(connection)):
+                    return self._settle(state)
+                if before.version and self._stands(connection).version == 0:
+                    raise TargetError(
+                        "database_unavailable",
+                        f"PostgreSQL crashed, and what partition {self._place.partition + 1} had staged is gone.",
+                        "A retry reads it again.",
+                    ) from None
+                raise TargetError(
+                    "ledger_moved",
+                    f"Partition {self._place.partition + 1} of this run is being loaded by somebody else.",
+                    "Another worker took it over; this one stops.",
+                ) from None
+
+        return self._session.with_retries(load)
+
+    def _load(
+        self,
+        connection: psycopg.Connection[Any],
+        frame: pl.DataFrame,
+        before: Resume,
+        on_commit: CommitCallback,
+        state: _Attempt,
+        quarantined: Sequence[Quarantined],
+    ) -> Written:
+        table = self._described()
+        columns = [column for column in (table.column(name) for name in self._spec.columns) if column is not None]
+        for column in columns:
+            check_dtype(column, frame.schema[column.name])
+        columns += self._destination.extras
+        good, rejects = precheck(frame, columns, self._destination.key)
+        good = good.with_columns(pl.lit(self._load_id, dtype=pl.Int64).alias(LOAD_ID))
+        columns = [*columns, _LOAD_ID_COLUMN]
+        if self._destination.staged:
+            partition = pl.lit(self._place.partition, dtype=pl.Int32).alias(STAGED_PARTITION)
+            good = good.with_columns(pl.col(ROW).alias(STAGED_ROW), partition)
+            columns += _STAGED_COLUMNS
+        try:
+            with connection.transaction():
+                connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
+                refused = self._copy(connection, table, good, columns)
+                if refused.height:
+                    rejects = pl.concat([rejects, refused]).sort("row", maintain_order=True)
+                taken = good.height - refused.get_column("row").n_unique()
+                held = self._destination.held
+                written = Written(0 if held else taken, rejects, taken if held else 0)
+                after = replace(on_commit(written), version=before.version + 1)
+                keep_rows(
+                    connection, self._spec.origin_run_id or self._spec.root_run_id, self._spec.run_id, quarantined
+                )
+                if self._spec.origin_run_id is not None and not held:
+                    loaded_rows = good.filter(~pl.col(ROW).is_in(refused.get_column("row").implode()))
+                    release_replayed(connection, self._spec, loaded_rows.get_column(ROW))
+                if not advance_ledger(connection, self._key, before, after):
+                    raise _LedgerMoved
+                cursor = self._spec.cursor_of(self._place.stage, self._place.partition)
+                if not held and cursor is not None:
+                    move_cursor(connection, cursor, after.position, self._spec.run_id)
+                state.sent = (after, written)
+        except psycopg.Error as error:
+            if not is_transient(error):
+                state.sent = None
+            raise
+        return self._settle(state)
+
+    def _settle(self, state: _Attempt) -> Written:
+        assert state.sent is not None
+        self.resume, written = state.sent
+        return written
+
+    def _stands(self, connection: psycopg.Connection[Any]) -> Resume:
+        stands = read_ledger(connection, self._key)
+        connection.commit()
+        return stands
+
+    def _copy(
+        self, connection: psycopg.Connection[Any], table: Table, good: pl.DataFrame, columns: list[Column]
+    ) -> pl.DataFrame:
+        try:
+            with connection.transaction():
+                copy_rows(connection, table.identifier, good, columns)
+        except psycopg.Error as error:
+            if not is_data_error(error):
+                raise
+            return copy_accepted_rows(connection, table, good, columns)
+        return no_rejects()
+
+    def _open(self) -> None:
+        connection = self._session.connection()
+        self._table = describe_table(connection, self._destination.table)
+        if not self._destination.staged:
+            check_columns(self._table, self._spec.columns)
+        self._load_id = register_load(
+            connection,
+            LedgerKey(self._spec.root_run_id, self._spec.target_node, self._place.stage, self._place.partition),
+            run_id=self._spec.run_id,
+            pipeline_id=self._spec.pipeline_id,
+            ir_version=self._spec.ir_version,
+            source_node=self._place.source_node,
+            table=self._spec.table,
+        )
+        self.resume = read_ledger(connection, self._key)
+        connection.commit()
+
+    def _described(self) -> Table:
+        if self._table is None:
+            raise RuntimeError("the loader is used outside its context")
+        return self._table
+
+
+def release_replayed(connection: psycopg.Connection[Any], spec: LoadSpec, rows: pl.Series) -> None:
+    """Failed rows that are loaded now: noted, so that no other replay loads them, and out of quarantine.
+
+    In the caller's transaction, in a replay (`spec.origin_run_id`). Raises TargetError when another replay was faster.
+    """
+    assert spec.origin_run_id is not None
+    if not mark_replayed(connection, spec.origin_run_id, spec.target_node, spec.run_id, rows.to_list()):
+        raise TargetError(
+            "replayed_elsewhere",
+            "Another run has loaded some of these failed rows in the meantime.",
+            "Retry again: what is left is looked up anew.",
+        )
+    release_rows(connection, spec.origin_run_id, spec.quarantine_tables, rows, but_of=spec.quarantining_elsewhere)
+
+
+class _LedgerMoved(Exception):
+    """The ledger row does not stand where this loader left it."""
+
+
+@dataclass(slots=True)
+class _Attempt:
+    """The commit that was sent last: when the connection broke then, only the ledger knows whether it arrived."""
+
+    sent: tuple[Resume, Written] | None = None
+
+    def arrived(self, stands: Callable[[], Resume]) -> bool:
+        """A commit was sent and the ledger has it."""
+        return self.sent is not None and stands().version == self.sent[0].version

@@ -1,0 +1,84 @@
+"""Prepares the target database and the target table before a load."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from headrace.connectors.errors import TargetError
+from headrace.connectors.postgresql.connections import connect
+from headrace.connectors.postgresql.cursors import create_cursors
+from headrace.connectors.postgresql.hooks import create_hooks_table
+from headrace.connectors.postgresql.ledger.exchange_manifest import create_exchange_manifest
+from headrace.connectors.postgresql.ledger.partitions import create_ledger
+from headrace.connectors.postgresql.ledger.resume_check import create_load_starts
+from headrace.connectors.postgresql.ledger.watermarks import create_watermarks
+from headrace.connectors.postgresql.load.spec import LoadSpec
+from headrace.connectors.postgresql.originals import create_originals
+from headrace.connectors.postgresql.tables.describe import (
+    LOAD_ID,
+    Table,
+    check_columns,
+    describe_table,
+    first_line,
+    split_name,
+)
+from headrace.connectors.postgresql.tables.quarantine import create_quarantine, create_schema
+
+
+@contextmanager
+def prepare_target(spec: LoadSpec, *, filled: Sequence[str] = ()) -> Iterator[tuple[psycopg.Connection[Any], Table]]:
+    """Yields an autocommit connection and the table, once its columns have been checked.
+
+    Creates the ledger, the quarantine tables and the load id column where they are missing. `filled` columns are filled
+    by the load mode if the data lacks them. Database errors inside the block become TargetError.
+    """
+    try:
+        with connect(spec.database_url, autocommit=True) as connection:
+            table = describe_table(connection, spec.table)
+            check_columns(table, spec.columns, filled)
+            create_ledger(connection)
+            create_cursors(connection)
+            create_quarantine(connection, spec.quarantine_tables)
+            if table.column(LOAD_ID) is None:
+                add = sql.SQL("ALTER TABLE {} ADD COLUMN IF NOT EXISTS {} bigint")
+                connection.execute(add.format(table.identifier, sql.Identifier(LOAD_ID)))
+                table = describe_table(connection, spec.table)
+            yield connection, table
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise TargetError(
+            "not_permitted",
+            f"The database user may not prepare {spec.table}: {first_line(error)}",
+            f"It must own the table (for column {LOAD_ID}) and may create schema _headrace.",
+        ) from None
+    except psycopg.OperationalError as error:
+        raise TargetError(
+            "database_unreachable", f"The target database cannot be reached: {first_line(error)}"
+        ) from None
+    except psycopg.Error as error:
+        raise TargetError("refused", f"The database refused to prepare {spec.table}: {first_line(error)}") from None
+
+
+def copy_statement(table: str, columns: Sequence[str]) -> str:
+    """The COPY statement of a batch, as shown in previews."""
+    names = sql.SQL(", ").join(sql.Identifier(name) for name in (*columns, LOAD_ID))
+    identifier = sql.Identifier(*split_name(table))
+    return sql.SQL("COPY {} ({}) FROM STDIN (FORMAT binary);").format(identifier, names).as_string()
+
+
+def create_schemas(database_url: str) -> None:
+    """Creates the fixed tables of `_headrace` and the schema `dlq` where they are missing. Runs create what is missing
+    too; if runs have roles of their own, those roles may use these tables but not alter them. Raises psycopg.Error."""
+    with connect(database_url, autocommit=True, connect_timeout=10) as connection:
+        create_ledger(connection)
+        create_exchange_manifest(connection)
+        create_load_starts(connection)
+        create_hooks_table(connection)
+        create_watermarks(connection)
+        create_cursors(connection)
+        create_originals(connection)
+        create_schema(connection)

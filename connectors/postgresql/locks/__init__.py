@@ -1,0 +1,1 @@
+"""Locks of a run: on its target, on tables, and what it waits for."""

@@ -1,0 +1,1 @@
+"""Replacing a table's rows: shadow tables, emptying, backups."""

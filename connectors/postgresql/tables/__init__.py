@@ -1,0 +1,1 @@
+"""Tables of the target database: their definition, quarantine, ownership and cleanup."""

@@ -1,0 +1,167 @@
+"""Snowflake, as the shared layer over databases sees it: names, literals, cursors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import polars as pl
+
+from headrace.connectors.connector import Context
+from headrace.connectors.errors import SourceError
+from headrace.connectors.snowflake import catalog
+from headrace.connectors.snowflake.frames import frame
+from headrace.connectors.snowflake.login import Door, door
+from headrace.connectors.snowflake.names import folded, quoted
+from headrace.connectors.snowflake.session import SECONDS, Session, Statement
+from headrace.connectors.snowflake.types import NUMBERS, TIMES, cast_name, expression, literal
+from headrace.connectors.source import Bound, StreamFound
+from headrace.connectors.sql.columns import scalar
+from headrace.connectors.sql.judge import Query
+from headrace.connectors.sql.relation import Column, Relation, Scalar, TableName
+from headrace.connectors.sql.select import Asked, Select, rendered
+from headrace.connectors.sql.settings import lag_of
+
+PUBLIC = "PUBLIC"
+
+
+class SnowflakeDialect:
+    """Nothing is split by keys: the batches of a result are its partitions."""
+
+    title = "Snowflake"
+    parser = "snowflake"
+    compares_rows = False
+
+    def __init__(self, way: Door, *, seconds: float = SECONDS) -> None:
+        self.note: str | None = None
+        self.place = way.place
+        self.session = Session(way, seconds=seconds)
+        self._bound: tuple[Scalar, ...] = ()
+
+    @classmethod
+    def of(cls, context: Context) -> SnowflakeDialect:
+        """Of a source's context. Raises SourceError."""
+        given = context.settings.get("timeoutSeconds")
+        return cls(door(context), seconds=float(given) if isinstance(given, int | float) else SECONDS)
+
+    @property
+    def database(self) -> str:
+        """The connection's, as it is stored."""
+        return folded(self.place.database)
+
+    def table(self, name: TableName) -> Relation:
+        """The name as it is stored."""
+        return catalog.table(self.session, catalog.full_name(name, self.database, folded(self.place.schema_ or PUBLIC)))
+
+    def query(self, query: Query, parameters: dict[str, Scalar]) -> Relation:
+        """Its parameters are bound by the server."""
+        self._bound = tuple(parameters[name] for name in query.names)
+        return catalog.query(self.session, Statement(query.bound(parameters, lambda _: "?"), self._bound))
+
+    def streams(self, text: str) -> Sequence[StreamFound]:
+        """Those of the connection's database."""
+        return catalog.streams(self.session, self.database, text)
+
+    def statement(self, select: Select) -> Statement:
+        """A statement, with the values that are bound to the query in it."""
+        return Statement(rendered(select, self), self._bound)
+
+    def estimate(self, select: Select) -> int | None:
+        """The result itself tells, once it is there."""
+        del select
+        return None
+
+    def cuts(self, relation: Relation, column: Column, parts: int) -> Sequence[Scalar]:
+        """There are none."""
+        del relation, column, parts
+        return ()
+
+    def own_ranges(self, relation: Relation, parts: int) -> Sequence[Any]:
+        """There are none."""
+        del relation, parts
+        return ()
+
+    def newest(self, relation: Relation, column: Column, lag: float | str | None) -> Scalar:
+        """Times without a zone are taken as those of the session's zone: the user's, or the account's."""
+        behind = _lag(column, lag)
+        name = quoted(column.name)
+        if column.kind in TIMES:
+            micros = behind // timedelta(microseconds=1) if isinstance(behind, timedelta) else 0
+            asked = f"SELECT DATEADD(microsecond, {-micros}, CURRENT_TIMESTAMP())::{cast_name(column)} AS {name}"
+            return self._one(Statement(asked), column, relation.name)
+        rows = f" FROM {relation.sql}"
+        asked = f"SELECT MAX({name}) AS {name}{rows}"
+        found = self._one(Statement(asked, self._bound), column, relation.name)
+        if found is None or not isinstance(behind, Decimal) or not behind:
+            return found
+        less = Decimal(str(found)) - behind
+        return float(less) if column.kind == "float" else str(less)
+
+    def without(self, relation: Relation, columns: Sequence[Column]) -> int:
+        missing = " OR ".join(f"{quoted(column.name)} IS NULL" for column in columns)
+        rows = f" FROM {relation.sql} WHERE {missing}"
+        asked = Statement(f"SELECT COUNT(*){rows}", self._bound)
+        return int(self.session.rows(asked, relation.name)[0][0])
+
+    def quote(self, name: str) -> str:
+        return quoted(name)
+
+    def literal(self, column: Column, value: Scalar) -> str:
+        return literal(column, value)
+
+    def expression(self, asked: Asked) -> str:
+        """Values come in the server's own binary form, whatever they are declared as."""
+        return expression(asked.column)
+
+    def within(self, own: Any) -> str:
+        """There are none."""
+        raise SourceError("bad_position", "Snowflake has no ranges of its own.")
+
+    def bound(self, column: Column, bound: Bound) -> str | None:
+        """The query runs before anybody asks for some of its rows."""
+        del column, bound
+        return None
+
+    def unreadable(self, column: Column) -> str | None:
+        del column
+        return None
+
+    def hold_snapshot(self) -> str | None:
+        """A query sees one moment anyway."""
+        return None
+
+    def read(self, select: Select, *, rows: int, snapshot: str | None) -> Iterator[pl.DataFrame]:
+        """Runs the statement and gives its rows at once, for previews."""
+        del snapshot
+        what, columns = select.relation.name, tuple(asked.column for asked in select.asked)
+        result = self.session.run(self.statement(select), what)
+        for batch in self.session.batches(result.query_id, what):
+            for records in self.session.records(batch, what):
+                for start in range(0, records.num_rows, rows):
+                    yield frame(records.slice(start, rows), columns)
+
+    def close(self) -> None:
+        self.session.close()
+
+    def _one(self, statement: Statement, column: Column, what: str) -> Scalar:
+        """The one value of a statement, with all its digits."""
+        result = self.session.run(statement, what)
+        for batch in self.session.batches(result.query_id, what):
+            for records in self.session.records(batch, what):
+                if records.num_rows:
+                    return scalar(frame(records, (column,)).row(0)[0])
+        return None
+
+
+def _lag(column: Column, lag: float | str | None) -> Decimal | timedelta | None:
+    if lag is None:
+        return None
+    behind = lag_of(lag)
+    if column.kind in TIMES:
+        return behind if isinstance(behind, timedelta) else timedelta(seconds=float(behind))
+    if column.kind in NUMBERS and isinstance(behind, Decimal):
+        return behind
+    takes = "a number" if column.kind in NUMBERS else "no lag"
+    raise SourceError("bad_option", f"cursor.lag: '{column.name}' is {column.native}, which takes {takes}.")

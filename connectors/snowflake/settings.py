@@ -1,0 +1,62 @@
+"""What the `config` of a source node may hold: as for every database; Snowflake itself splits a result."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from headrace.connectors.column_names import match_names
+from headrace.connectors.errors import SourceError
+from headrace.connectors.snowflake.names import parts
+from headrace.connectors.sql.relation import Relation, TableName
+from headrace.connectors.sql.settings import SqlSettings, settings_of, sql_problems
+from headrace.ir.problems import Problem
+
+_OWN = "Snowflake splits a result into batches itself"
+_MEND = "leave 'by' and 'column' out; 'partitions' says how many at most"
+
+
+def problems(config: Mapping[str, Any]) -> list[Problem]:
+    """What is wrong with a config when it is saved."""
+    found = sql_problems("snowflake")(config)
+    split = config.get("partitioning")
+    if not found and isinstance(split, Mapping):
+        for name, unused in (("by", ("auto", "none")), ("column", (None,))):
+            if split.get(name, unused[0]) not in unused:
+                found.append(Problem(f"config.partitioning.{name}", "bad_option", _OWN, _MEND))
+    return found
+
+
+def read_settings(config: Mapping[str, Any]) -> SqlSettings:
+    """A node's config, with the run's parameters filled in. Raises SourceError(`bad_option`)."""
+    settings = settings_of(config)
+    split = settings.partitions
+    if split.by not in ("auto", "none") or split.column is not None:
+        raise SourceError("bad_option", f"{_OWN}.", f"{_MEND[0].upper()}{_MEND[1:]}.")
+    return settings
+
+
+def named_as_there(settings: SqlSettings, relation: Relation) -> SqlSettings:
+    """With the cursor's and the key's columns named as the relation has them: `id` is ID where nothing is `id`. What is
+    none of its columns stays as it is."""
+
+    def there(names: Sequence[str] | None) -> list[str] | None:
+        if names is None:
+            return None
+        columns = [column.name for column in relation.columns]
+        places = match_names(names, columns)
+        return [columns[places[name]] if name in places else name for name in names]
+
+    cursor = settings.cursor
+    if cursor is not None:
+        [column] = there([cursor.column]) or [cursor.column]
+        cursor = cursor.model_copy(update={"column": column, "key": there(cursor.key)})
+    return settings.model_copy(update={"key": there(settings.key), "cursor": cursor})
+
+
+def table_of(settings: SqlSettings) -> TableName:
+    """The table's stored name, as far as it is given. Raises SourceError(`bad_table`)."""
+    name = parts(settings.table or "")
+    if name is None:
+        raise SourceError("bad_table", f"'{settings.table}' is no table's name.", "Write database.schema.table.")
+    return name

@@ -1,0 +1,17 @@
+"""The connector types by name. A new type is one entry in one of the modules here."""
+
+from __future__ import annotations
+
+from headrace.connectors.specs.base import ConnectorType
+from headrace.connectors.specs.databases import DATABASES
+from headrace.connectors.specs.files import FILES
+from headrace.connectors.specs.services import SERVICES
+
+CONNECTOR_TYPES: dict[str, ConnectorType] = {each.name: each for each in (*FILES, *DATABASES, *SERVICES)}
+
+SOURCE_NAMES: frozenset[str] = frozenset(
+    name for each in CONNECTOR_TYPES.values() for name in (each.name, each.source) if name is not None
+)
+"""What a source node may call its connector: the type's name, or the IR's own where they differ (`aws_s3`, `s3`)."""
+
+__all__ = ["CONNECTOR_TYPES", "SOURCE_NAMES", "ConnectorType"]

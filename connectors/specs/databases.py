@@ -1,0 +1,184 @@
+"""Connector types that are databases and warehouses."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field, SecretStr, StringConstraints, model_validator
+
+from headrace.connectors.specs.base import HARMLESS, ClosedConfig, Config, ConnectorType, Port, Text, Url, one_of
+from headrace.ir.problems import fault
+
+Secret = Annotated[SecretStr, Field(json_schema_extra={"writeOnly": True})]
+
+
+class Database(Config):
+    host: Text
+    port: Port
+    database: Text
+
+
+class PostgreSQL(Database):
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    sslmode: Annotated[
+        Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"],
+        Field(alias="sslmode"),
+    ] = "prefer"
+    ssl_root_cert: Annotated[str, Field(max_length=100_000)] | None = None
+    """The authority that signed the server's certificate, as PEM text; with `verify-full` the system's own without it.
+    """
+    schema_: Annotated[Text | None, Field(alias="schema", json_schema_extra=HARMLESS)] = None
+
+
+class MySQL(Database):
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    sslmode: Annotated[
+        Literal["disable", "prefer", "require", "verify-ca", "verify-full"],
+        Field(alias="sslmode"),
+    ] = "prefer"
+    ssl_root_cert: Annotated[str, Field(max_length=100_000)] | None = None
+    """The authority that signed the server's certificate, as PEM text; with `verify-full` the system's own without it.
+    """
+
+
+class Login(ClosedConfig):
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    username: Text
+    password: Annotated[SecretStr, Field(json_schema_extra={"writeOnly": True})] = SecretStr("")
+    ssl_cert: Annotated[SecretStr, Field(json_schema_extra={"writeOnly": True})] | None = None
+    """A client certificate, as PEM text."""
+    ssl_key: Annotated[SecretStr, Field(json_schema_extra={"writeOnly": True})] | None = None
+    """Its key, as PEM text, not encrypted."""
+
+
+Account = Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"^[A-Za-z0-9_]([A-Za-z0-9_.-]{0,250})$")]
+
+
+class Snowflake(Config):
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    account: Account
+    """The account's identifier: `myorg-myaccount`, or a locator with its region, `xy12345.eu-central-1`."""
+    warehouse: Annotated[Text, Field(json_schema_extra=HARMLESS)]
+    database: Text
+    schema_: Annotated[Text | None, Field(alias="schema", json_schema_extra=HARMLESS)] = None
+    """Where tables without a schema in their name are; PUBLIC without it."""
+    role: Text | None = None
+    """The user's default role without it."""
+    url: Url | None = None
+    """Where the account is reached, if not at its own host under snowflakecomputing.com: over a private link. With http
+    only within the operator's networks."""
+
+
+class SnowflakeLogin(ClosedConfig):
+    """A password, a key pair, an OAuth token or a programmatic access token: one of them."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    username: Text | None = None
+    """Needed for all but an OAuth token."""
+    password: Secret | None = None
+    private_key: Secret | None = None
+    """The private key of the pair, as PEM text (PKCS#8)."""
+    private_key_passphrase: Secret | None = None
+    """The passphrase of the private key, if it has one."""
+    access_token: Secret | None = None
+    """An OAuth access token."""
+    token: Secret | None = None
+    """A programmatic access token (PAT)."""
+
+
+class Databricks(Config):
+    host: Text
+    http_path: Text
+
+
+class BigQuery(Config):
+    project: Text
+    dataset: Text
+
+
+class MongoDB(Config):
+    model_config = ConfigDict(json_schema_extra=one_of("host", "connectionString"))
+
+    host: Text | None = None
+    connection_string: Text | None = None
+
+    @model_validator(mode="after")
+    def _somewhere(self) -> MongoDB:
+        if self.host is None and self.connection_string is None:
+            raise fault("missing_field", "'host' or 'connectionString' is required", "add one of the two")
+        return self
+
+
+DATABASES = (
+    ConnectorType(
+        "postgresql",
+        "PostgreSQL",
+        "database",
+        "Tables of a PostgreSQL database.",
+        PostgreSQL,
+        "postgresql",
+        auth=Login,
+        auth_methods=("basic",),
+    ),
+    ConnectorType(
+        "mysql",
+        "MySQL",
+        "database",
+        "Tables of a MySQL or MariaDB database.",
+        MySQL,
+        "mysql",
+        auth=Login,
+        auth_methods=("basic",),
+    ),
+    ConnectorType(
+        "mongodb",
+        "MongoDB",
+        "database",
+        "Collections of a MongoDB database.",
+        MongoDB,
+        "mongodb",
+        auth_methods=("basic",),
+    ),
+    ConnectorType(
+        "redshift",
+        "Amazon Redshift",
+        "warehouse",
+        "Tables of a cluster or a serverless group.",
+        Database,
+        "redshift",
+        auth_methods=("basic", "iam_role"),
+    ),
+    ConnectorType(
+        "snowflake",
+        "Snowflake",
+        "warehouse",
+        "Tables of a Snowflake account.",
+        Snowflake,
+        "snowflake",
+        auth=SnowflakeLogin,
+        auth_methods=("oauth2", "key_pair", "basic", "token"),
+    ),
+    ConnectorType(
+        "databricks",
+        "Databricks",
+        "warehouse",
+        "Tables of a Unity Catalog.",
+        Databricks,
+        "databricks",
+        auth_methods=("oauth2", "token"),
+    ),
+    ConnectorType(
+        "bigquery",
+        "Google BigQuery",
+        "warehouse",
+        "Tables of a dataset.",
+        BigQuery,
+        "bigquery",
+        auth_methods=("service_account",),
+    ),
+)

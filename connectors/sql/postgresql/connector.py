@@ -1,0 +1,74 @@
+"""The connector `postgresql`: tables, views and queries of a PostgreSQL database."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from headrace.connectors.connector import Connector, Context, DatasetName, Found
+from headrace.connectors.source import StreamFound
+from headrace.connectors.sql.postgresql.dialect import PostgresDialect
+from headrace.connectors.sql.postgresql.login import CONNECT_SECONDS, door
+from headrace.connectors.sql.postgresql.session import session
+from headrace.connectors.sql.relation import table_name
+from headrace.connectors.sql.settings import SqlSettings, sql_problems
+from headrace.connectors.sql.source import SqlSource
+
+_SHOWN = 10
+
+_TABLES = """
+SELECT n.nspname::text, c.relname::text, count(*) OVER () FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'p') AND n.nspname NOT LIKE 'pg\\_%%' AND n.nspname <> 'information_schema'
+  AND has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')
+ORDER BY 1, 2 LIMIT %s
+"""
+
+
+def _open(context: Context) -> SqlSource:
+    return SqlSource(context, PostgresDialect.of(context))
+
+
+def _check(context: Context) -> Found:
+    """Logs in as a run would and lists some of the tables it may read; looks at the table or the query, if there is
+    one in the settings."""
+    way = door(context)
+    with session(way, "the list of tables", seconds=CONNECT_SECONDS) as asked:
+        rows = asked.rows(_TABLES, (_SHOWN,))
+        encrypted = "TLS" if asked.encrypted else "not encrypted"
+        version = asked.version_name
+    count = rows[0][2] if rows else 0
+    tables = f"{count:,} table{'' if count == 1 else 's'}"
+    message = f"PostgreSQL {version}, database {way.place.database}, {encrypted}: {tables} can be read"
+    if context.settings:
+        found = _stream(context)
+        message += f"; {found.name} has {len(found.fields or ())} columns"
+    return Found(message, {"tables": [f"{schema}.{table}" for schema, table, _ in rows]})
+
+
+def _dataset(context: Context) -> DatasetName:
+    config = context.connection.config
+    namespace = f"postgres://{config.get('host')}:{config.get('port', 5432)}"
+    parts = table_name(str(context.settings.get("table") or "")) or ("query",)
+    if len(parts) == 1 and "query" not in context.settings:
+        parts = (str(config.get("schema") or "public"), *parts)
+    return DatasetName(namespace, ".".join([str(config.get("database")), *parts[-2:]]))
+
+
+def _streams(context: Context, text: str) -> Sequence[StreamFound]:
+    return PostgresDialect.of(context).streams(text)
+
+
+def _stream(context: Context) -> StreamFound:
+    return _open(context).found()
+
+
+POSTGRESQL = Connector(
+    "postgresql",
+    ("postgresql",),
+    check=_check,
+    open=_open,
+    settings=SqlSettings,
+    problems=sql_problems("postgres"),
+    dataset=_dataset,
+    streams=_streams,
+    stream=_stream,
+)

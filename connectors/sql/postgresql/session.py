@@ -1,0 +1,158 @@
+"""One connection in one transaction that only reads, with the settings under which every value is written exactly."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, LiteralString
+
+import psycopg
+from psycopg import generators, pq
+
+from headrace.connectors.errors import SourceError
+from headrace.connectors.sql.postgresql.errors import failed
+from headrace.connectors.sql.postgresql.login import Door
+
+_SNAPSHOT = re.compile(r"[0-9A-Fa-f]{8}-[0-9A-Fa-f]{8}-[0-9]{1,10}")
+_SETTINGS = {
+    "timezone": "UTC",
+    "datestyle": "ISO, MDY",
+    "intervalstyle": "postgres",
+    "extra_float_digits": "3",  # the shortest text that is the very number, of old servers too
+    "bytea_output": "hex",
+    "xmloption": "content",
+    "idle_in_transaction_session_timeout": "0",
+    "lock_timeout": "60s",
+}
+SECONDS = 6 * 3600.0
+"""How long a statement may take unless the settings say otherwise."""
+
+
+class Session:
+    """Statements of one transaction. Errors of the server are SourceErrors about `what`."""
+
+    def __init__(self, connection: psycopg.Connection[Any], what: str, *, live: bool, own_zone: str) -> None:
+        self._connection, self._what = connection, what
+        self.live = live
+        """Whether the snapshot that was asked for is gone."""
+        self.own_zone = own_zone
+        """The time zone of the server, or of the login, before it was set to UTC."""
+
+    @property
+    def version(self) -> int:
+        """As `180001`."""
+        return self._connection.info.server_version
+
+    @property
+    def version_name(self) -> str:
+        """As people write it: `18.1`."""
+        return (self._connection.info.parameter_status("server_version") or "?").split()[0]
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether the connection is under TLS."""
+        return self.pgconn.ssl_in_use
+
+    @property
+    def pgconn(self) -> pq.abc.PGconn:
+        """libpq's."""
+        return self._connection.pgconn
+
+    def rows(self, statement: LiteralString, values: Sequence[Any] | dict[str, Any] = ()) -> list[tuple[Any, ...]]:
+        """Of a statement of ours, with values bound. Raises SourceError."""
+        with self.telling():
+            return self._connection.execute(statement, values or None).fetchall()
+
+    def of(self, statement: str) -> list[tuple[Any, ...]]:
+        """Of a statement made of names and literals that are quoted. Raises SourceError."""
+        with self.telling():
+            return self._connection.execute(statement.encode()).fetchall()
+
+    def planned(self, statement: str) -> list[tuple[str, int, int]]:
+        """The columns of a query (name, oid of the type, modifier), by the extended protocol: the server takes it as
+        one statement or not at all, and does not run it. Raises SourceError."""
+        with self.telling():
+            self.pgconn.send_prepare(b"", statement.encode())
+            self._result(pq.ExecStatus.COMMAND_OK)
+            self.pgconn.send_describe_prepared(b"")
+            found = self._result(pq.ExecStatus.COMMAND_OK)
+        return [
+            ((found.fname(place) or b"").decode(), found.ftype(place), found.fmod(place))
+            for place in range(found.nfields)
+        ]
+
+    def begin_copy(self, statement: str) -> None:
+        """Sends a COPY … TO STDOUT; its rows are then libpq's to give. Raises SourceError."""
+        with self.telling():
+            self.pgconn.send_query(statement.encode())
+            self._result(pq.ExecStatus.COPY_OUT)
+
+    def end_copy(self) -> None:
+        """After the last row: whether it was the last. Raises SourceError."""
+        with self.telling():
+            self._result(pq.ExecStatus.COMMAND_OK)
+
+    def _result(self, expected: pq.ExecStatus) -> pq.abc.PGresult:
+        results: list[pq.abc.PGresult] = self._connection.wait(generators.execute(self.pgconn))
+        for result in results:
+            if result.status != expected:
+                raise psycopg.errors.error_from_result(result, encoding="utf-8")
+        return results[-1]
+
+    @contextmanager
+    def telling(self) -> Iterator[None]:
+        """The server's errors in plain words."""
+        try:
+            yield
+        except psycopg.Error as error:
+            raise failed(error, self._what) from None
+
+
+@contextmanager
+def session(door: Door, what: str, *, seconds: float = SECONDS, snapshot: str | None = None) -> Iterator[Session]:
+    """A session that ends with the block. With a snapshot it sees what that saw, or says that it is gone. Raises
+    SourceError."""
+    connection = door.connect()
+    try:
+        yield begun(connection, what, seconds=seconds, snapshot=snapshot)
+    finally:
+        connection.close()
+
+
+def begun(connection: psycopg.Connection[Any], what: str, *, seconds: float, snapshot: str | None = None) -> Session:
+    """The session of a connection that is there. Raises SourceError."""
+    if snapshot is not None and not _SNAPSHOT.fullmatch(snapshot):
+        raise SourceError("bad_position", "The snapshot of the partition has no name that PostgreSQL gives.")
+    settings = dict(_SETTINGS, statement_timeout=f"{seconds * 1000:.0f}")
+    if connection.info.server_version >= 170000:
+        settings["transaction_timeout"] = "0"
+    try:
+        live = snapshot is not None and not _record_run(connection, snapshot)
+        if snapshot is None or live:
+            _begin(connection)
+        row = connection.execute("SELECT current_setting('timezone')").fetchone()
+        for_all = ", ".join(["set_config(%s, %s, true)"] * len(settings))
+        values = [each for pair in settings.items() for each in pair]
+        connection.execute(f"SELECT {for_all}".encode(), values)
+    except psycopg.Error as error:
+        raise failed(error, what) from None
+    assert row is not None
+    return Session(connection, what, live=live, own_zone=str(row[0]))
+
+
+def _begin(connection: psycopg.Connection[Any]) -> None:
+    connection.execute("BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+
+
+def _record_run(connection: psycopg.Connection[Any], snapshot: str) -> bool:
+    """Whether the transaction sees what the snapshot saw, which ends with the transaction that exported it."""
+    _begin(connection)
+    try:
+        connection.execute(f"SET TRANSACTION SNAPSHOT '{snapshot}'".encode())
+    except psycopg.Error as error:
+        if error.sqlstate is None or error.sqlstate[:2] not in ("22", "42", "55", "0A"):
+            raise
+        connection.execute("ROLLBACK")
+        return False
+    return True

@@ -1,0 +1,171 @@
+"""What the `config` of a source that reads a database may hold."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from decimal import Decimal, InvalidOperation
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+
+from headrace.connectors.errors import SourceError
+from headrace.connectors.files.arrival.settings import PARAMETER
+from headrace.connectors.specs.base import ClosedConfig, problems_of
+from headrace.connectors.sql.judge import judged
+from headrace.connectors.sql.relation import table_name
+from headrace.ir.problems import Problem, fault
+
+Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+Value = str | int | float | bool | None
+
+_ISO = re.compile(
+    r"P(?:(?P<weeks>\d+)W)?(?:(?P<days>\d+)D)?"
+    r"(?:T(?=\d)(?:(?P<hours>\d+)H)?(?:(?P<minutes>\d+)M)?(?:(?P<seconds>\d+(?:\.\d{1,6})?)S)?)?"
+)
+
+
+def lag_of(text: str | int | float) -> Decimal | timedelta:
+    """A lag as it is written: an ISO 8601 duration without years and months (`PT5M`, `P1DT2H`), or a number. Raises
+    ValueError."""
+    written = str(text).strip()
+    found = _ISO.fullmatch(written)
+    if found is not None and any(found.groups()):
+        return timedelta(**{name: float(value) for name, value in found.groupdict("0").items()})
+    try:
+        number = Decimal(written)
+    except InvalidOperation:
+        raise ValueError(written) from None
+    if not number.is_finite() or number < 0:
+        raise ValueError(written)
+    return number
+
+
+def _lag(value: str | int | float | None) -> str | int | float | None:
+    if value is None or PARAMETER.search(str(value)):
+        return value
+    try:
+        lag_of(value)
+    except ValueError:
+        raise fault(
+            "bad_lag", f"'{value}' is no lag", "write a duration such as PT5M or P1D, or a number (seconds for times)"
+        ) from None
+    return value
+
+
+def _table(text: str) -> str:
+    if not PARAMETER.search(text) and table_name(text) is None:
+        raise fault("bad_table", f"'{text}' is no table's name", 'write schema.table; quote a name with a point: "a.b"')
+    return text
+
+
+class CursorSettings(ClosedConfig):
+    """The column by which a run goes on where the last one ended."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    column: Name
+    """It grows with every row that is added or changed: `updated_at`, `id`. Rows in which it is null are not read."""
+    initial: Value = None
+    """The value from which the first run reads; all there is without it."""
+    lag: Annotated[str | int | float | None, AfterValidator(_lag)] = None
+    """How far a run stays behind the present, so that transactions that are still open are not passed over: a duration
+    (`PT5M`) or seconds for times, a number for numbers."""
+    key: list[Name] | None = None
+    """Columns that tell rows of the same cursor value apart; the source's `key` without it. `[]` says that no two rows
+    have the same value."""
+
+
+class PartitioningSettings(ClosedConfig):
+    """How rows are shared out among partitions."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    by: Literal["auto", "key", "ctid", "none"] = "auto"
+    """`key`: ranges of a column, from the server's statistics. `ctid`: ranges of pages, PostgreSQL only. `auto`: the
+    key if there is one, else pages if the system has them, else one partition."""
+    column: Name | None = None
+    """The column whose ranges are read; the first of the key without it."""
+    partitions: int | None = Field(default=None, ge=1, le=1000)
+    """At most so many; by the run's parallelism and the table's size without it."""
+
+
+class SqlSettings(ClosedConfig):
+    """What is read of a database."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    table: Annotated[str, StringConstraints(min_length=1, max_length=400), AfterValidator(_table)] | None = None
+    """A table or a view: `schema.table`."""
+    query: Annotated[str, StringConstraints(min_length=1, max_length=100_000)] | None = None
+    """One SELECT, WITH, VALUES or TABLE statement instead, read in a transaction that cannot write."""
+    parameters: dict[Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")], Value] = {}
+    """Values for the query, where `:name` stands in it. They are bound, never pasted in; a run's parameters go here:
+    `{"since": "{{since}}"}`."""
+    columns: list[Name] | None = None
+    """The columns that are read, in this order; all without it."""
+    key: list[Name] | None = None
+    """The columns that tell rows apart and are never null, for a view or a query: it can then be read on from where
+    reading broke off. The primary key without it."""
+    cursor: CursorSettings | None = None
+    """Only what is new since the last run."""
+    partitioning: PartitioningSettings | None = None
+    """How it is split; by itself without it."""
+    timeout_seconds: float | None = Field(default=None, gt=0, le=604_800)
+    """How long the server works on one statement at most; six hours without it."""
+
+    @model_validator(mode="after")
+    def _one(self) -> SqlSettings:
+        if (self.table is None) == (self.query is None):
+            raise fault("missing_field", "either 'table' or 'query' is required", "add one of the two")
+        if self.parameters and self.query is None:
+            raise fault("bad_option", "'parameters' are for a query", "remove them")
+        for names, where in ((self.columns, "columns"), (self.key, "key")):
+            if names is not None and (not names or len(set(names)) < len(names)):
+                raise fault("bad_option", f"'{where}' must name at least one column, and none twice", "")
+        return self
+
+    @property
+    def partitions(self) -> PartitioningSettings:
+        """How it is split."""
+        return self.partitioning or PartitioningSettings()
+
+
+def settings_of(config: Mapping[str, Any]) -> SqlSettings:
+    """A node's config, with the run's parameters filled in. Raises SourceError(`bad_option`)."""
+    try:
+        return SqlSettings.model_validate(dict(config))
+    except ValidationError:
+        problems = problems_of(SqlSettings, dict(config))
+        first = problems[0]
+        raise SourceError("bad_option", f"{first.path}: {first.message}.", first.hint) from None
+
+
+def sql_problems(dialect: str) -> Callable[[Mapping[str, Any]], list[Problem]]:
+    """What is wrong with a config when it is saved; `dialect` is sqlglot's name of the system."""
+
+    def problems(config: Mapping[str, Any]) -> list[Problem]:
+        found = [each for each in problems_of(SqlSettings, _judgeable(config)) if not PARAMETER.search(each.message)]
+        query = config.get("query")
+        if isinstance(query, str) and not found:
+            try:
+                judged(query, dialect, list(config.get("parameters") or {}))
+            except SourceError as error:
+                found.append(Problem("config.query", error.code, error.message.removesuffix("."), error.hint))
+        return found
+
+    return problems
+
+
+def _judgeable(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Without numbers for which a parameter of the run stands."""
+    known = {name: value for name, value in config.items() if name != "timeoutSeconds" or not _open(value)}
+    split = known.get("partitioning")
+    if isinstance(split, Mapping):
+        known["partitioning"] = {name: value for name, value in split.items() if not _open(value)}
+    return known
+
+
+def _open(value: object) -> bool:
+    return isinstance(value, str) and PARAMETER.search(value) is not None

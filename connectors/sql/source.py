@@ -1,0 +1,215 @@
+"""A table or a query as a source: the same for every system, over its dialect."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
+
+import polars as pl
+
+from headrace.connectors.connector import Context
+from headrace.connectors.errors import SourceError
+from headrace.connectors.source import Batch, Discovery, Fitting, Partition, Position, StreamFound, Wanted
+from headrace.connectors.sql.columns import Chosen, Explain, Rows, behind, chosen, empty
+from headrace.connectors.sql.dialect import Dialect, Explaining, Weighing
+from headrace.connectors.sql.judge import judged
+from headrace.connectors.sql.plan import CURSOR, full, since
+from headrace.connectors.sql.ranges import KeyRange
+from headrace.connectors.sql.relation import Column, Relation, table_name
+from headrace.connectors.sql.select import Select
+from headrace.connectors.sql.settings import settings_of
+from headrace.ir.schema import Schema
+
+BATCH_ROWS = 65_536
+"""Rows of a batch at most."""
+
+PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
+"""Seconds before a lost connection is made again, where reading can go on."""
+
+
+class SqlSource:
+    """A `Source`, `Incremental` and `Closing` over a dialect. Looks at nothing before it is asked."""
+
+    def __init__(self, context: Context, dialect: Dialect, *, pauses: tuple[float, ...] = PAUSES) -> None:
+        """Raises SourceError for settings that cannot be."""
+        self._settings = settings_of(context.settings)
+        self._declared = context.fields
+        self._dialect = dialect
+        self._pauses = pauses
+        self._cursors: Mapping[str, Position] = {}
+        self._known: Relation | None = None
+        query = self._settings.query
+        self._query = None if query is None else judged(query, dialect.parser, list(self._settings.parameters))
+
+    @property
+    def note(self) -> str | None:
+        return self._dialect.note
+
+    def begin_at(self, cursors: Mapping[str, Position]) -> None:
+        self._cursors = cursors
+
+    def close(self) -> None:
+        self._dialect.close()
+
+    def discover(self, *, max_partitions: int) -> Discovery:
+        relation = self._relation()
+        columns = self._columns(relation)
+        if self._settings.cursor is None:
+            plan = full(relation, self._settings, self._dialect, max_partitions)
+        else:
+            plan = since(relation, self._settings, self._dialect, self._cursors.get(CURSOR))
+        return Discovery(
+            tuple(each.field for each in columns),
+            plan.partitions(relation.name),
+            plan.rows,
+            None,
+            frozenset(each.field.name for each in columns if each.sure),
+            notes=plan.notes,
+            restart=plan.restart,
+        )
+
+    def found(self) -> StreamFound:
+        """What is read, for people who choose: its columns, its key, about how many rows. Raises SourceError."""
+        relation = self._relation()
+        fields = tuple(each.field for each in self._columns(relation))
+        given = self._settings.model_dump(include={"table", "query", "parameters"}, exclude_defaults=True)
+        return StreamFound(relation.name, given, relation.kind, fields, relation.rows, relation.key, relation.comment)
+
+    def fingerprint(self) -> None:
+        """A database is live."""
+
+    def types_of(self, columns: Collection[str]) -> Mapping[str, Fitting]:
+        """No type is guessed."""
+        del columns
+        return {}
+
+    def sample(self, rows: int) -> pl.DataFrame:
+        relation = self._relation()
+        reader = Rows(self._columns(relation), (), 1, checked=False, explain=self._explain)
+        taken, done = [], 0
+        for raw in self._dialect.read(Select(relation, reader.asked, limit=rows), rows=BATCH_ROWS, snapshot=None):
+            batch = reader.batch(raw, done)
+            done = batch.rows_done
+            taken.append(batch.frame)
+        return pl.concat(taken) if taken else empty(tuple(each.field for each in self._columns(relation)))
+
+    def read(
+        self,
+        partition: Partition,
+        schema: Schema,
+        *,
+        wanted: Wanted | None = None,
+        rows_done: int = 0,
+        position: Position | None = None,
+    ) -> Iterator[Batch]:
+        """A lost connection is made again where reading can go on behind the last batch."""
+        tries, begun = 0, False
+        can_go_on = bool(partition.location.get("order"))
+        while True:
+            try:
+                for batch in self._read(partition, schema, wanted, rows_done, position):
+                    tries, begun = 0, True
+                    rows_done, position = batch.rows_done, batch.position
+                    yield batch
+            except SourceError as error:
+                # one that was lost may be refused for a while: a server that starts again, one that takes over
+                passing = error.code == "connection_lost" or (error.code == "connection_failed" and tries > 0)
+                if not passing or tries == len(self._pauses) or (begun and not can_go_on):
+                    raise
+                time.sleep(self._pauses[tries])
+                tries += 1
+            else:
+                return
+
+    def _read(
+        self,
+        partition: Partition,
+        schema: Schema,
+        wanted: Wanted | None,
+        rows_done: int,
+        position: Position | None,
+    ) -> Iterator[Batch]:
+        relation, place = self._relation(), partition.location
+        columns = [
+            each
+            for each in chosen(relation, [field.name for field in schema], schema)
+            if wanted is None or each.field.name in wanted.columns
+        ]
+        order = [relation.column(name, "key") for name in place.get("order", ())]
+        checked = self._named_by_user(relation, order)
+        reader = Rows(
+            columns,
+            order,
+            partition.first_row,
+            checked=checked,
+            weights=self._weights(relation, order) if checked else None,
+            explain=self._explain,
+        )
+        select = self._select(relation, place, order, position, reader, columns, wanted)
+        size = min(BATCH_ROWS, (wanted.batch_rows if wanted is not None else None) or BATCH_ROWS)
+        for raw in self._dialect.read(select, rows=size, snapshot=place.get("snapshot")):
+            batch = reader.batch(raw, rows_done)
+            rows_done = batch.rows_done
+            yield batch
+
+    def _select(
+        self,
+        relation: Relation,
+        place: Mapping[str, Any],
+        order: list[Column],
+        position: Position | None,
+        reader: Rows,
+        columns: list[Chosen],
+        wanted: Wanted | None,
+    ) -> Select:
+        own_types = {each.field.name: each.column.name for each in columns if not each.as_declared}
+        after = place.get("after") if position is None else behind(position, [column.name for column in order])
+        cursor = place.get("cursor")
+        split = place.get("split")
+        return Select(
+            relation,
+            reader.asked,
+            order,
+            after,
+            relation.column(split) if split is not None else None,
+            KeyRange(**place["range"]) if "range" in place else KeyRange(),
+            relation.column(cursor) if cursor is not None else None,
+            place.get("since"),
+            place.get("upto"),
+            place.get("own"),
+            [
+                type(bound)(own_types[bound.column], bound.comparison, bound.value)
+                for bound in (wanted.bounds if wanted is not None else ())
+                if bound.column in own_types
+            ],
+        )
+
+    @property
+    def _explain(self) -> Explain | None:
+        return self._dialect.explain if isinstance(self._dialect, Explaining) else None
+
+    def _weights(self, relation: Relation, order: list[Column]) -> dict[str, Column]:
+        if not isinstance(self._dialect, Weighing):
+            return {}
+        found = {column.name: self._dialect.weight(relation, column) for column in order}
+        return {name: weight for name, weight in found.items() if weight is not None}
+
+    def _named_by_user(self, relation: Relation, order: list[Column]) -> bool:
+        return not set(relation.key) <= {column.name for column in order} or not relation.key
+
+    def _relation(self) -> Relation:
+        if self._known is None:
+            if self._query is not None:
+                self._known = self._dialect.query(self._query, dict(self._settings.parameters))
+            else:
+                name = table_name(self._settings.table or "")
+                if name is None:
+                    raise SourceError(
+                        "bad_table", f"'{self._settings.table}' is no table's name.", "Write schema.table."
+                    )
+                self._known = self._dialect.table(name)
+        return self._known
+
+    def _columns(self, relation: Relation) -> tuple[Chosen, ...]:
+        return chosen(relation, self._settings.columns, self._declared)

@@ -1,0 +1,35 @@
+"""Moments as databases write them (`2024-01-31 10:00:00.5`), read many times faster than a parser of any format does.
+
+A column of which one value is otherwise stays text: what is wrong with it is then told value by value.
+"""
+
+from __future__ import annotations
+
+import polars as pl
+
+_DAY_US, _HOUR_US, _MINUTE_US = 86_400_000_000, 3_600_000_000, 60_000_000
+_FIRST_DAY = pl.date(1, 1, 1)
+
+
+def read_dates(values: pl.Series) -> pl.Series:
+    """Text as dates of the years 1 to 9999; the text itself where one is none."""
+    read = values.to_frame().select(_day(pl.col(values.name))).to_series()
+    return read if read.null_count() == values.null_count() else values
+
+
+def read_stamps(values: pl.Series, *, aware: bool) -> pl.Series:
+    """Text as moments of the years 1 to 9999, without a zone or in UTC; the text itself where one is none."""
+    text = pl.col(values.name)
+    parts = (
+        _day(text.str.head(10)).cast(pl.Int64) * _DAY_US
+        + text.str.slice(11, 2).cast(pl.Int64, strict=False) * _HOUR_US
+        + text.str.slice(14, 2).cast(pl.Int64, strict=False) * _MINUTE_US
+        + text.str.slice(17).cast(pl.Decimal(8, 6), strict=False).to_physical().cast(pl.Int64)
+    )
+    read = values.to_frame().select(parts.cast(pl.Datetime("us", "UTC" if aware else None))).to_series()
+    return read if read.null_count() == values.null_count() else values
+
+
+def _day(text: pl.Expr) -> pl.Expr:
+    day = text.str.to_date("%Y-%m-%d", strict=False)
+    return pl.when(day >= _FIRST_DAY).then(day)

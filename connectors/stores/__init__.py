@@ -1,0 +1,1 @@
+"""Stores of files on other machines: object stores, SFTP servers, web servers."""

@@ -1,0 +1,1 @@
+"""Object stores: Amazon S3, Google Cloud Storage, Azure Blob Storage."""

@@ -1,0 +1,1 @@
+"""Files on SFTP servers: the connector `sftp`."""

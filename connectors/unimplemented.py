@@ -1,0 +1,62 @@
+"""Connectors that are registered but cannot read yet."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+
+import polars as pl
+
+from headrace.connectors.connector import Context
+from headrace.connectors.datatypes import polars_dtype
+from headrace.connectors.errors import SourceError
+from headrace.connectors.source import Batch, Discovery, Fitting, Partition, Wanted
+from headrace.ir.schema import Schema
+
+READS_NO_ROWS = ("amazon_kinesis", "kinesis_consumer", "braze")
+"""Connectors whose runs complete with zero rows."""
+
+
+class UnimplementedSource:
+    """A `Source` without partitions. Its columns are those that the node declares, if any."""
+
+    def __init__(self, connector: str, context: Context) -> None:
+        """Accepts any config."""
+        self._connector = connector
+        self._fields = context.fields
+
+    @property
+    def note(self) -> str:
+        """A remark for the run's log."""
+        return f"The connector '{self._connector}' is coming soon: it reads nothing yet, so this run has zero rows."
+
+    def discover(self, *, max_partitions: int) -> Discovery:
+        """Raises SourceError(`not_ready`), except for connectors whose runs complete with zero rows."""
+        if self._connector not in READS_NO_ROWS:
+            raise SourceError(
+                "not_ready",
+                f"The connector '{self._connector}' is coming soon: it cannot read yet.",
+                "Nothing was loaded. Export the data to files and read those, until it can.",
+            )
+        return Discovery(self._fields, (), 0, self.fingerprint())
+
+    def types_of(self, columns: Collection[str]) -> Mapping[str, Fitting]:
+        return {}
+
+    def fingerprint(self) -> str:
+        """Differs from any real source's, so that a run is not resumed once the connector can read."""
+        return f"coming soon: {self._connector}"
+
+    def sample(self, rows: int) -> pl.DataFrame:
+        return pl.DataFrame(schema={field.name: polars_dtype(field) for field in self._fields})
+
+    def read(
+        self,
+        partition: Partition,
+        schema: Schema,
+        *,
+        wanted: Wanted | None = None,
+        rows_done: int = 0,
+        position: int | None = None,
+    ) -> Iterator[Batch]:
+        """Yields nothing: there are no partitions."""
+        return iter(())

@@ -1,0 +1,1 @@
+"""`headrace doctor`: checks of everything that a run needs."""

@@ -1,0 +1,25 @@
+"""One result of `headrace doctor`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+Verdict = Literal["ok", "warning", "failed"]
+
+TIMEOUT_S = 5.0
+"""The timeout of each connection."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a check found; `mend` says how to correct it."""
+
+    check: str
+    verdict: Verdict
+    found: str
+    mend: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        """The JSON of `--json`."""
+        return asdict(self)

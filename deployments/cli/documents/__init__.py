@@ -1,0 +1,1 @@
+"""Files of connectors, schemas and pipelines: read, checked, written."""

@@ -1,0 +1,1 @@
+"""`headrace keys`: API keys, encryption keys and the audit log."""

@@ -1,0 +1,169 @@
+"""A pipeline as Prefect knows it: flow and deployment names, parameters, schedule, and a fingerprint of all that."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from headrace.flows.catchup import CATCHUP_TAG
+from headrace.ir.schedules.cron import for_prefect
+from headrace.ir.schedules.fire_times import with_dtstart
+from headrace.ir.schedules.schedule import CronSchedule, IntervalSchedule, RRuleSchedule, Schedule
+
+ENTRYPOINT = "headrace.flows.run.run_pipeline"
+
+# Pipelines and tenants may have any name. Characters that Prefect refuses in a name are replaced by look-alikes, line
+# ends (accepted by earlier releases) by blanks.
+_REFUSED, _LOOK_ALIKE_CHARACTERS = "/%&<>", "\uff0f\uff05\uff06\uff1c\uff1e"
+_CONTROL = {*range(32), *range(127, 160), 0x2028, 0x2029}
+_LOOK_ALIKES = str.maketrans(_REFUSED, _LOOK_ALIKE_CHARACTERS) | dict.fromkeys(_CONTROL, " ")
+_AMBIGUOUS = re.compile(rf"[{_LOOK_ALIKE_CHARACTERS}{''.join(map(chr, sorted(_CONTROL)))}]|\(pipe_[^()]*\)$")
+
+QUEUE_OF_TENANT = "tenant:"
+
+PARAMETER_SCHEMA: dict[str, Any] = {
+    "title": "Parameters",
+    "type": "object",
+    "properties": {
+        "pipeline_id": {"title": "pipeline_id", "type": "string", "position": 0},
+        "tenant_id": {"title": "tenant_id", "type": "string", "position": 1},
+        "ir_version": {"title": "ir_version", "type": "integer", "position": 2},
+        "retry_of": {"title": "retry_of", "type": "string", "position": 3},
+        "parameters": {
+            "title": "parameters",
+            "type": "object",
+            "additionalProperties": {"type": ["string", "number", "boolean"]},
+            "position": 4,
+        },
+    },
+    "required": ["pipeline_id", "tenant_id"],
+}
+"""The parameters of `flows.run.run_pipeline`, as JSON Schema: the API process does not import the flow.
+
+Accepts the same values as the schema that Prefect would generate, at half the size: Prefect reads it twice for each
+deployment that is created and each run that is requested. Prefect allows null for parameters that are not required.
+"""
+
+
+def cron_text(expression: str, day_or: bool, zone: str) -> str:
+    """One of Prefect's cron schedules in the form of `RegisteredPipeline.firing`."""
+    return f"cron {expression} {zone}" + ("" if day_or else " on days of both kinds")
+
+
+def catchup_tags(tags: Iterable[str]) -> str:
+    """The part of `RegisteredPipeline.standing` that comes from tags, which a user may have changed in Prefect."""
+    return "".join(f" {tag}" for tag in sorted(tags) if tag.startswith(CATCHUP_TAG))
+
+
+@dataclass(frozen=True, slots=True)
+class RegisteredPipeline:
+    """What Prefect needs to know of a pipeline. `active` false pauses its schedule; runs can still be started by hand.
+
+    `scheduled_since` (aware) is when the schedule was set: the start of an rrule that has none. None means now.
+    """
+
+    id: str
+    name: str
+    tenant_id: str
+    schedule: Schedule | None = None
+    ir_version: int | None = None
+    parallelism: int | None = None
+    active: bool = True
+    scheduled_since: datetime | None = None
+
+    @property
+    def flow_name(self) -> str:
+        """The name shown in Prefect's UI: the tenant, then the pipeline's name."""
+        return f"{self.tenant_id}: {self._distinct_name}".translate(_LOOK_ALIKES)
+
+    @property
+    def deployment_name(self) -> str:
+        return self._distinct_name.translate(_LOOK_ALIKES)
+
+    @property
+    def _distinct_name(self) -> str:
+        """The name; with the id added where it contains a look-alike character or ends like a name with an id. Two
+        pipelines with the same name in Prefect would share one deployment."""
+        return f"{self.name} ({self.id})" if _AMBIGUOUS.search(self.name) else self.name
+
+    @property
+    def work_queue(self) -> str:
+        """The work queue of its runs: one per tenant, so that the tenant's running runs can be limited."""
+        return queue_of(self.tenant_id)
+
+    @property
+    def tags(self) -> list[str]:
+        tags = ["headrace", f"tenant:{self.tenant_id}", f"pipeline:{self.id}"]
+        return tags if self.schedule is None else [*tags, f"{CATCHUP_TAG}{self.schedule.catchup}"]
+
+    @property
+    def parameters(self) -> dict[str, str]:
+        """The defaults, used by runs that a schedule or Prefect's UI starts; they use the live IR version."""
+        return {"pipeline_id": self.id, "tenant_id": self.tenant_id}
+
+    @property
+    def parameter_schema(self) -> dict[str, Any]:
+        """The schema that Prefect checks parameters against: only this pipeline and tenant are allowed."""
+        own = {
+            name: PARAMETER_SCHEMA["properties"][name] | {"enum": [value]} for name, value in self.parameters.items()
+        }
+        return PARAMETER_SCHEMA | {"properties": PARAMETER_SCHEMA["properties"] | own}
+
+    @property
+    def description(self) -> str:
+        lines = [f"Headrace pipeline `{self.id}` of tenant `{self.tenant_id}`."]
+        if self.ir_version is not None:
+            lines.append(f"IR version {self.ir_version}.")
+        if self.parallelism is not None:
+            lines.append(f"Up to {self.parallelism} partitions at a time.")
+        return " ".join(lines)
+
+    def fingerprint(self) -> str:
+        """16 hex digits over the content of a deployment; an equal value means there is nothing to send."""
+        document = {
+            "entrypoint": ENTRYPOINT,
+            "flow": self.flow_name,
+            "parameters": self.parameters,
+            "schema": self.parameter_schema,
+            "description": self.description,
+            "schedule": None if self.schedule is None else self.schedule.model_dump(mode="json"),
+            "active": self.active,
+            "since": None if self.scheduled_since is None else self.scheduled_since.astimezone(UTC).isoformat(),
+        }
+        return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()[:16]
+
+    @property
+    def firing(self) -> str:
+        """The schedule as a text that can also be derived from a deployment, where a user may have changed it."""
+        match self.schedule:
+            case None:
+                return "never"
+            case CronSchedule():
+                zone = self.schedule.timezone
+                all_of_it = [cron_text(*each, zone) for each in for_prefect(self.schedule.expression)]
+            case IntervalSchedule():
+                all_of_it = [f"interval {self.schedule.minutes * 60}"]
+            case RRuleSchedule():
+                since = self.scheduled_since or datetime.now(UTC)
+                all_of_it = [f"rrule {with_dtstart(self.schedule, since)} {self.schedule.timezone}"]
+        return ", ".join(sorted(each if self.active else f"paused {each}" for each in all_of_it))
+
+    @property
+    def standing(self) -> str:
+        """The state a deployment should have: it is up to date when the same text is derived from it."""
+        return f"{self.fingerprint()} {self.firing} in {self.work_queue}{catchup_tags(self.tags)}"
+
+    @property
+    def version(self) -> str:
+        """The deployment's version: the IR version for people, and the fingerprint, which is stored nowhere else."""
+        return f"v{self.ir_version or 0}+{self.fingerprint()}"
+
+
+def queue_of(tenant_id: str) -> str:
+    """The name of a tenant's work queue."""
+    return f"{QUEUE_OF_TENANT}{tenant_id}"

@@ -1,0 +1,74 @@
+"""Prefect's run states as Headrace reports them: the `status` of the REST API, and the reason of a failure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from headrace.deployments.prefect.crash_reasons import explain_exit
+from headrace.flows.prefect.names import CANCELLED, COMPLETED_WITH_ERRORS, GIVEN_UP, SKIPPED, WAITING
+
+Status = Literal["pending", "running", "completed", "completed_with_errors", "failed"]
+
+_BY_TYPE: dict[str, Status] = {
+    "SCHEDULED": "pending",
+    "PENDING": "pending",
+    "PAUSED": "pending",
+    "RUNNING": "running",
+    "CANCELLING": "running",
+    "COMPLETED": "completed",
+    "FAILED": "failed",
+    "CRASHED": "failed",
+    "CANCELLED": "failed",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class RunState:
+    """The state of a run in Prefect. Times are aware (UTC); `failure_reason` is set only when it failed."""
+
+    run_id: str
+    name: str
+    deployment_id: str | None
+    status: Status
+    state_name: str
+    message: str | None
+    created_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+    failure_reason: str | None
+    pipeline_id: str | None = None
+    """The pipeline named by the run's tag."""
+    skip_reason: str | None = None
+    """Why a scheduled run was skipped by the schedule's `catchup`; its status is then `completed`."""
+
+
+def status_of(state_type: str | None, state_name: str | None, message: str | None = None) -> Status:
+    """The status of a Prefect state, by its type (`RUNNING`, ...), name and message; a run without a state is
+    pending."""
+    if skip_reason(state_type, message) is not None:
+        return "completed"
+    if state_type == "COMPLETED" and state_name == COMPLETED_WITH_ERRORS:
+        return "completed_with_errors"
+    if state_type == "RUNNING" and state_name == WAITING:
+        return "pending"
+    return _BY_TYPE.get(state_type or "SCHEDULED", "pending")
+
+
+def skip_reason(state_type: str | None, message: str | None) -> str | None:
+    """Why a missed run of a schedule was skipped; None when it was not."""
+    return message if state_type == "CANCELLED" and message is not None and message.startswith(SKIPPED) else None
+
+
+def failure_reason(state_type: str | None, state_name: str | None, message: str | None) -> str | None:
+    """Why a run failed, as a text for users; None when it did not."""
+    if status_of(state_type, state_name, message) != "failed":
+        return None
+    if state_type == "CANCELLED":
+        return message if message is not None and message.startswith(GIVEN_UP) else CANCELLED
+    if state_name == "TimedOut":
+        return message or "timed out"
+    if message:
+        return explain_exit(message)
+    return "the run's process crashed" if state_type == "CRASHED" else "the run failed"

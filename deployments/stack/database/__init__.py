@@ -1,0 +1,1 @@
+"""The stack's PostgreSQL: the embedded server, roles, logins and databases."""

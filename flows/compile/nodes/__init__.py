@@ -1,0 +1,1 @@
+"""What the nodes that are not made of ops compile to."""

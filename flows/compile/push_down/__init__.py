@@ -1,0 +1,1 @@
+"""Push-down to sources: only the columns and rows that a plan needs."""

@@ -1,0 +1,1 @@
+"""Stages of a physical plan: building them, and describing them."""

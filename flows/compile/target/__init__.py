@@ -1,0 +1,1 @@
+"""From the rows of a plan to a table: its columns, keys, change events and schema contract."""

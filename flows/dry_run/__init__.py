@@ -1,0 +1,1 @@
+"""What a run would do and show, without loading a row: plan and preview."""

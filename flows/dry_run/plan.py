@@ -1,0 +1,186 @@
+"""What a run would do, told before it does: its stages, the SQL of its loads, what it would change in the database.
+
+Nothing is written here, and no row is loaded; sources are looked at as a run would look at them before it begins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+from psycopg import sql
+
+from headrace.catalog.runs.records import RunPipeline
+from headrace.connectors.datatypes import field_of_polars, sql_type
+from headrace.connectors.errors import SourceError, TargetError
+from headrace.connectors.files.paths import FilesRoot
+from headrace.connectors.postgresql.connections import connect
+from headrace.connectors.postgresql.modes import LoadMode
+from headrace.connectors.postgresql.tables.describe import LOAD_ID, describe_table, split_name
+from headrace.connectors.source import ROW, Discovery
+from headrace.flows.compile import Load, ReferenceTable, Stage, logical_plan
+from headrace.flows.compile.stages.stage import ShuffleWrite
+from headrace.flows.resume.continuation import Continuation
+from headrace.flows.runtime.errors import PlanFailed
+from headrace.flows.runtime.job import Job, Prepared
+from headrace.flows.runtime.prepare import prepare
+from headrace.ir import PipelineIR, Problem
+from headrace.ir.nodes import SourceNode
+from headrace.ir.parameters import ParameterValue
+from headrace.ir.schema import Schema
+
+__all__ = ["PlanFailed", "RunPlan", "TargetPlan", "known_columns", "plan_run", "planned", "preview_job"]
+
+_PLAN_RUN_ID = "run_planned"
+"""Stands where a run's id would; nothing is ever stored under it."""
+
+_ENGINE_TABLES = ("_headrace.ledger", "_headrace.staging_ledger", "_headrace.loads")
+
+
+@dataclass(frozen=True, slots=True)
+class TableChange:
+    """What a run would change in the target database before it loads."""
+
+    table: str
+    action: str
+    statement: str | None
+    """None for the engine's own tables."""
+
+
+@dataclass(frozen=True, slots=True)
+class TargetPlan:
+    """How one target is loaded; `sql` is for people: the steps as comments, then what the database is told (nothing
+    without a database)."""
+
+    node: str
+    table: str
+    load_mode: str
+    columns: tuple[str, ...]
+    sql: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunPlan:
+    """`stages` is the plan as it would be stored with the run; rows are those the sources have now."""
+
+    stages: list[dict[str, Any]]
+    notes: list[str]
+    estimated_rows: int
+    parallelism: int
+    targets: tuple[TargetPlan, ...]
+    changes: tuple[TableChange, ...]
+
+
+def preview_job(
+    pipeline: RunPipeline,
+    *,
+    database_url: str,
+    files_root: FilesRoot,
+    parameters: dict[str, ParameterValue] | None = None,
+) -> Job:
+    """The job of a run that will not be run."""
+    return Job(_PLAN_RUN_ID, pipeline, database_url, files_root, Continuation(_PLAN_RUN_ID), parameters or {})
+
+
+def plan_run(job: Job, found: Callable[[Mapping[str, Discovery]], None] | None = None) -> RunPlan:
+    """Plans the run. `found` as in `prepare`. Raises PlanFailed with every problem."""
+    prepared = planned(job, found)
+    try:
+        return _plan(job, prepared)
+    finally:
+        prepared.close()
+
+
+def _plan(job: Job, prepared: Prepared) -> RunPlan:
+    described = prepared.plan.describe()
+    return RunPlan(
+        stages=described["stages"],
+        notes=described["notes"],
+        estimated_rows=prepared.total_rows,
+        parallelism=prepared.execution.parallelism,
+        targets=tuple(
+            _target(prepared.plan.stages, load, prepared.modes.get(load.target.id)) for load in prepared.plan.loads
+        ),
+        changes=tuple(_changes(prepared)) if job.database_url else (),
+    )
+
+
+def planned(job: Job, found: Callable[[Mapping[str, Discovery]], None] | None = None) -> Prepared:
+    """`prepare`, with whatever is wrong as PlanFailed."""
+    try:
+        return prepare(job, found=found)
+    except (SourceError, TargetError) as error:
+        raise PlanFailed([Problem("nodes", error.code, error.message, error.hint)]) from error
+
+
+def known_columns(
+    ir: PipelineIR,
+    tables: Mapping[str, ReferenceTable] | None = None,
+    found: Mapping[str, Schema] | None = None,
+) -> dict[str, Schema]:
+    """The columns behind every node of which they can be said without looking at any data. `found` are those of sources
+    that declare no `fields`, by node."""
+    sources = [node for node in ir.nodes if isinstance(node, SourceNode)]
+    declared = {node.id: found[node.id] for node in sources if found is not None and node.id in found}
+    declared |= {node.id: node.declared for node in sources if node.fields}
+    nodes = logical_plan(ir, declared, {}, tables=tables).nodes
+    return {node: columns(found.schema) for node, found in nodes.items()}
+
+
+def columns(schema: pl.Schema) -> Schema:
+    """The columns of a frame in IR words, without the engine's own."""
+    return tuple(field_of_polars(name, dtype) for name, dtype in schema.items() if name != ROW)
+
+
+def _target(stages: Sequence[Stage], load: Load, mode: LoadMode | None) -> TargetPlan:
+    target = load.target
+    told = [*_steps_before(stages, stages[load.stage], load.path)]
+    told.append(f"-- {target.id}: {target.load_mode}" if mode is None else mode.preview())
+    return TargetPlan(target.id, target.table, target.load_mode, load.columns, "\n".join(told))
+
+
+def _steps_before(stages: Sequence[Stage], stage: Stage, path: Sequence[str]) -> Iterator[str]:
+    """What is done to rows before they come to the end of a path through a stage, stages before it first."""
+    if (source := stage.source) is not None:
+        fields = ", ".join(
+            f"{field.name} {field.data_type}" for field in stage.schema if field.name not in stage.unread
+        )
+        bounds = f" where {' and '.join(map(str, stage.bounds))}" if stage.bounds else ""
+        yield f"-- {source.id}: read {source.connector} ({fields or 'nothing yet'}){bounds}"
+    elif (gathering := stage.gathering) is not None:
+        for before in stage.after:
+            for sink in stages[before].sinks:
+                if isinstance(sink, ShuffleWrite) and sink.gathering == gathering.id:
+                    yield from _steps_before(stages, stages[before], sink.path)
+        yield f"-- {gathering.node}: {gathering.label}"
+    for segment in stage.segments:
+        yield from (f"-- {step.node}: {step.label}" for step in segment.steps if step.node in path)
+
+
+def _changes(prepared: Prepared) -> Iterator[TableChange]:
+    """The difference between the database as it is and as the run needs it."""
+    wanted = list(_ENGINE_TABLES)
+    if any(load.target.pre_hook or load.target.post_hook for load in prepared.plan.loads):
+        wanted.append("_headrace.hooks")
+    if any(load.target.load_mode == "incremental_watermark" for load in prepared.plan.loads):
+        wanted.append("_headrace.watermarks")
+    for stage in prepared.plan.stages:
+        wanted += [table for table in stage.quarantine.values() if table not in wanted]
+    with connect(prepared.job.database_url, autocommit=True) as connection:
+        for load in prepared.plan.loads:
+            table = describe_table(connection, load.target.table)
+            if table.column(LOAD_ID) is None:
+                add = sql.SQL("ALTER TABLE {} ADD COLUMN IF NOT EXISTS {} bigint;")
+                statement = add.format(table.identifier, sql.Identifier(LOAD_ID)).as_string()
+                yield TableChange(table.qualified, "add column", statement)
+            for field in load.added:
+                column = sql.SQL("{} {}").format(sql.Identifier(field.name), sql.SQL(sql_type(field)))
+                statement = sql.SQL("ALTER TABLE {} ADD COLUMN {};").format(table.identifier, column).as_string()
+                yield TableChange(table.qualified, "add column", statement)
+        for name in wanted:
+            identifier = sql.Identifier(*split_name(name)).as_string()
+            found = connection.execute("SELECT to_regclass(%s)", (identifier,)).fetchone()
+            if found is None or found[0] is None:
+                yield TableChange(name, "create table", None)

@@ -1,0 +1,55 @@
+"""Reports that a run waits for a lock in PostgreSQL, and cancels the wait when the run is stopped."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import psycopg
+from prefect import State
+from prefect.states import Running
+
+from headrace.connectors.postgresql.locks.lock_wait import LockWait
+from headrace.flows.prefect.names import WAITING
+from headrace.flows.runtime.job import Job
+from headrace.flows.runtime.run_recorder import RunRecorder
+
+_LOOK_S = 2.0
+
+
+@asynccontextmanager
+async def report_lock_waits(
+    job: Job, recorder: RunRecorder, tell_prefect: Callable[[State[Any]], Awaitable[None]]
+) -> AsyncIterator[None]:
+    """Inside the block, logs which session holds a lock that the run waits for, and sets the Waiting state in Prefect.
+    Reports a wait only after two consecutive looks, `_LOOK_S` seconds apart."""
+    wait = LockWait(job.database_url, job.run_id)
+
+    async def look() -> None:
+        before, told = None, None
+        while True:
+            await asyncio.sleep(_LOOK_S)
+            with suppress(Exception):  # the next look may succeed
+                reason = await asyncio.to_thread(wait.look)
+                if reason == before and reason != told:
+                    told = reason
+                    recorder.log("run", reason or "continues: it has the lock")
+                    await tell_prefect(Running() if reason is None else Running(name=WAITING, message=reason))
+                before = reason
+
+    looking = asyncio.create_task(look())
+    try:
+        yield
+    finally:
+        looking.cancel()
+        await asyncio.wait({looking})
+        wait.close()
+
+
+def cancel_lock_wait(job: Job) -> None:
+    """Cancels statements of the run that wait for a lock in PostgreSQL, so that stopping the run does not wait for
+    them."""
+    with suppress(psycopg.Error):
+        LockWait(job.database_url, job.run_id).give_up()

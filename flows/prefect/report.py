@@ -1,0 +1,174 @@
+"""The report of a run as Markdown, and the completion message of a partition task."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from headrace.catalog.runs.records import DatasetRuleOutcome, RejectedCell, RunSnapshot
+from headrace.connectors.target import Resume
+from headrace.flows.compile.stages.stage import Load, ShuffleWrite, Stage
+from headrace.flows.prefect.names import CANCELLED
+from headrace.flows.resume.continuation import not_replayed
+
+_HEADINGS = ("rowsIn", "rowsOut", "failed", "skipped", "warned")
+_MAX_SENTENCE = 1000
+_MAX_NOTES = 50
+
+
+def run_report(pipeline_name: str, run: RunSnapshot, note: str = "", *, api_url: str = "") -> str:
+    """The report: outcome, `note`, totals, facts of the run, counts of each node, dataset rules, notes, first errors.
+
+    `api_url` (up to `/api/v1`) is the base of its links and curl commands; the commands take the API key from the
+    environment.
+    """
+    path = f"{api_url}/pipelines/{run.pipeline_id}/runs/{run.id}"
+    lines = [
+        f"## {_cell(pipeline_name)}: {outcome(run)}",
+        "",
+        *([_cell(note, _MAX_SENTENCE), ""] if note else []),
+        f"**{run.rows_out:,}** rows loaded, **{run.failed_rows:,}** failed, **{run.skipped_rows:,}** skipped "
+        f"of **{run.rows_in:,}** read.",
+    ]
+    if run.status == "failed":
+        lines += ["", *_failure(run, path)]
+    head, *rest = (f"| {name} | {value} |" for name, value in _circumstances(run, api_url, path))
+    lines += [
+        "",
+        head,
+        "|---|---|",
+        *rest,
+    ]
+    if run.nodes:
+        lines += ["", "| node | rows in | rows out | failed | skipped | warned |", "|---|--:|--:|--:|--:|--:|"]
+        for node, counters in run.nodes.items():
+            counts = " | ".join(f"{counters.get(key, 0):,}" for key in _HEADINGS)
+            lines.append(f"| {_cell(node)} | {counts} |")
+    if run.rules:
+        lines += ["", "### Dataset rules", "", "| node | wanted | found | |", "|---|---|---|---|"]
+        lines += [_rule(rule) for rule in run.rules]
+    if notes := (run.plan or {}).get("notes"):
+        lines += ["", "### Notes", "", *(f"- {_cell(note, _MAX_SENTENCE)}" for note in notes[:_MAX_NOTES])]
+    if run.first_errors:
+        lines += ["", "### First errors", "", "| row | column | value | error |", "|--:|---|---|---|"]
+        lines += [_error(error) for error in run.first_errors]
+        lines += ["", f"All of them: [{path}/errors]({path}/errors), or as CSV", "", *_command(f"{path}/errors", "csv")]
+        if run.status == "completed_with_errors" and (run.plan or {}).get("whole") is False:
+            lines += ["", f"{_cell(not_replayed((run.plan or {}).get('entangling')), _MAX_SENTENCE)}"]
+        elif run.status == "completed_with_errors":
+            lines += ["", "Mend the rule or the op, then run the failed rows again:", "", *_command(f"{path}/retry")]
+    return "\n".join(lines)
+
+
+def outcome(run: RunSnapshot) -> str:
+    """The status for display. A cancelled run is `cancelled` here, while the API reports it as failed."""
+    return CANCELLED if run.failure_reason == CANCELLED else run.status.replace("_", " ")
+
+
+def seconds_of(run: RunSnapshot) -> float | None:
+    """The duration of the run in seconds; None before it began."""
+    if run.started_at is None:
+        return None
+    return ((run.finished_at or run.observed_at) - run.started_at).total_seconds()
+
+
+def _failure(run: RunSnapshot, path: str) -> list[str]:
+    command = _command(f"{path}/retry")
+    if run.aborted and run.rows_out:
+        kept = (
+            f"{run.rows_out:,} rows that no such rule holds back are loaded, so a retry would judge the same rows by "
+            "the same rules again: mend the file or the rule, then start a new run."
+        )
+        command = _command(f"{path.rpartition('/runs/')[0]}/run")
+    elif run.aborted:
+        kept = (
+            "No row is visible: mend the file, or save the rule as it should be. A retry reads all rows again and "
+            "judges them by the live version."
+        )
+    elif run.load_strategy == "replace":
+        kept = "The table is as it was before the run: rows are published only when all of them are there."
+        if run.rows_out:
+            kept = f"{run.rows_out:,} rows were published before it failed; a retry publishes the others."
+    elif run.rows_in:
+        kept = f"The first {run.rows_in:,} rows are committed: a retry continues after them."
+    else:
+        kept = "No row was committed: a retry starts from the beginning."
+    if run.failure_reason == CANCELLED:
+        return [kept, "", *command]
+    reason = " ".join((run.failure_reason or "unknown").split())
+    return [f"**Why:** {_cell(reason, _MAX_SENTENCE)}", "", kept, "", *command]
+
+
+def _circumstances(run: RunSnapshot, api_url: str, path: str) -> list[tuple[str, str]]:
+    pipeline = f"{api_url}/pipelines/{run.pipeline_id}"
+    found = [
+        ("run", f"[{run.id}]({path})"),
+        ("pipeline", f"[{run.pipeline_id}]({pipeline}), IR version {run.ir_version}"),
+        ("load", run.load_strategy),
+    ]
+    if run.retry_of is not None:
+        found.append(("retry of", f"[{run.retry_of}]({pipeline}/runs/{run.retry_of})"))
+    if run.started_at is not None:
+        found.append(("began", f"{run.started_at:%Y-%m-%d %H:%M:%S} UTC"))
+    if (seconds := seconds_of(run)) is not None:
+        found.append(("took", f"{seconds:,.1f} s{_rate(run, seconds)}"))
+    partitions = [partition for partition in run.partitions if partition.stage >= 0]
+    if partitions:
+        done = sum(partition.status == "completed" for partition in partitions)
+        found.append(("partitions", f"{done} of {len(partitions)} completed"))
+    if run.parameters:
+        given = ", ".join(f"{name} = {value}" for name, value in run.parameters.items())
+        found.append(("parameters", _cell(given)))
+    return found
+
+
+def _rate(run: RunSnapshot, seconds: float) -> str:
+    # A retry counts the rows of the whole chain, so its rows per second are unknown.
+    counted = run.retry_of is None and seconds > 0 and run.rows_in
+    return f", {run.rows_in / seconds:,.0f} rows/s" if counted else ""
+
+
+def _command(url: str, kind: str = "") -> list[str]:
+    given = "-H 'Accept: text/csv'" if kind == "csv" else "-X POST"
+    return ["```sh", f'curl {given} -H "X-API-Key: $HEADRACE_API_KEY" {url}', "```"]
+
+
+def _error(error: RejectedCell) -> str:
+    return f"| {error.row:,} | {_cell(error.column)} | {_cell(error.value)} | {_cell(error.error)} |"
+
+
+def _rule(rule: DatasetRuleOutcome) -> str:
+    verdict = "holds" if rule.holds else "**broken**" + (" (warning)" if rule.on_fail == "warn" else "")
+    return f"| {_cell(rule.node)} | {_cell(rule.wants)} | {_cell(rule.found)} | {verdict} |"
+
+
+def _cell(text: str | None, limit: int = 200) -> str:
+    """Text escaped for a Markdown table cell."""
+    if text is None:
+        return ""
+    for mark in "\\`*_[]<>|#":
+        text = text.replace(mark, f"\\{mark}")
+    return text.replace("\n", " ")[:limit]
+
+
+def partition_message(stage: Stage, done: Resume, held: Collection[str]) -> str:
+    """For example `5 rows loaded, 0 failed, 0 skipped of 5`, where the total is the rows read from the source or
+    gathered. Rows for targets in `held` are counted as staged, rows for a later stage as sent on."""
+
+    def counted(node: str, counter: str) -> int:
+        return int(done.counters.get(node, {}).get(counter, 0))
+
+    became: dict[str, int] = {}
+    if gatherers := {sink.node for sink in stage.sinks if isinstance(sink, ShuffleWrite)}:
+        became["sent on"] = sum(counted(node, "rowsIn") for node in gatherers)
+    for sink in stage.sinks:
+        if isinstance(sink, Load) and sink.id in held:
+            kept = counted(sink.id, "rowsIn") - counted(sink.id, "failed") - counted(sink.id, "skipped")
+            became["staged"] = became.get("staged", 0) + kept
+        elif isinstance(sink, Load):
+            became["loaded"] = done.rows_loaded
+    total = done.rows_done if stage.source is not None else counted(stage.root_node, "rowsOut")
+    if not became:
+        became["measured"] = total
+    (first, rows), *others = became.items()
+    parts = [f"{rows:,} rows {first}", *(f"{rows:,} {kind}" for kind, rows in others)]
+    return f"{', '.join(parts)}, {done.rows_failed:,} failed, {done.rows_skipped:,} skipped of {total:,}"

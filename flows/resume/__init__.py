@@ -1,0 +1,1 @@
+"""Runs that continue earlier runs: retries of failed runs and replays of failed rows."""

@@ -1,0 +1,208 @@
+"""How a run goes on from an earlier one: continued behind its ledger, or its failed rows run again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import psycopg
+
+from headrace.catalog.runs.records import RunSnapshot
+from headrace.connectors.errors import TargetError
+from headrace.connectors.postgresql.connections import connect
+from headrace.connectors.postgresql.ledger.partitions import (
+    committed_rows,
+    full_load_key,
+    published_tables,
+    replayed_rows,
+)
+from headrace.connectors.postgresql.ledger.resume_check import restart_reasons
+from headrace.flows.resume.failed_rows import Failed, OpenRows, find_open_rows
+from headrace.flows.runtime.errors import RunFailed
+
+_STATEMENT_TIMEOUT_MS = "5000"
+"""Somebody waits for the answer."""
+
+
+def not_replayed(node: str | None) -> str:
+    """Why failed rows cannot be run again by themselves: the node that brings them together with others, or makes
+    several of one (None: of a run of an earlier version of Headrace)."""
+    stands = f"node '{node}' brings rows together or makes several of one" if node else "their ways are not known"
+    return (
+        f"Failed rows of this pipeline cannot be run again by themselves: {stands}. "
+        "Mend what they failed on and start a new run."
+    )
+
+
+class RunHistory(Protocol):
+    """The runs that are known, by id: what a run that goes on has to be told of those before it."""
+
+    def snapshot(self, run_id: str) -> RunSnapshot | None: ...
+
+    def attempts(self, root_run_id: str) -> list[str]:
+        """The runs of a chain that were planned, those that planned last first."""
+
+    def failed_rows(self, root_run_id: str) -> Failed:
+        """The rows that failed in a chain of runs, by (stage, partition, node)."""
+
+    def first_of_chain(self, run_id: str) -> str:
+        """The run that a chain of retries and replays began with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Continuation:
+    """What a run takes over. `root_run_id` keys ledger and errors; `earlier_plan` is the plan whose partitions are used
+    again; `open_rows`, in a replay that begins, are the rows to run; `ir_version` None means the live one."""
+
+    root_run_id: str
+    retry_of: str | None = None
+    origin_run_id: str | None = None
+    ir_version: int | None = None
+    earlier_plan: dict[str, Any] | None = None
+    open_rows: OpenRows | None = None
+    parameters: Mapping[str, Any] | None = None
+    """Those of the earlier run; None for a run that is the first."""
+    committed: int = 0
+    """Source rows that the chain has dealt with for good."""
+    first_run_id: str | None = None
+    aborted: bool = False
+    """A dataset rule held back what the attempt before had staged."""
+    visible: tuple[str, ...] = ()
+    """Where one did: the tables that rows of the chain are in all the same, so that the run goes on as it began."""
+    quarantines: tuple[str, ...] = ()
+    """The quarantine tables of the attempt before, which may be others than this one's."""
+
+    @property
+    def first(self) -> str:
+        """The run that the chain of retries and replays began with: what it took from the sources is theirs."""
+        return self.first_run_id or self.origin_run_id or self.root_run_id
+
+    @property
+    def starts_over(self) -> bool:
+        """A retry that continues nothing: what the attempts before it found wrong is forgotten, it finds it again."""
+        return self.retry_of is not None and self.earlier_plan is None and not self.replays
+
+    @property
+    def anew(self) -> bool:
+        """It starts over although rows are staged: they are dropped, because a dataset rule held them back."""
+        return self.aborted and self.starts_over
+
+    @property
+    def replays(self) -> bool:
+        """Only failed rows are run again."""
+        return self.origin_run_id is not None
+
+
+def same_run_again(before: RunSnapshot, store: RunHistory, database_url: str) -> Continuation:
+    """The same run again, because Prefect or a person re-ran its flow run after it had been planned. Raises RunFailed
+    when a retry of it has staged rows in another way since."""
+    newest = _newest_planned(before, store)
+    keys = [before.root_run_id, full_load_key(before.id)]
+    if _layout(newest) != _layout(before):
+        with connect(database_url, autocommit=True) as connection:
+            _, begun = committed_rows(connection, keys[:1])
+        if begun:
+            raise RunFailed(f"{newest.id} has taken over what this run began: retry that one")
+    return _after_committed_rows(before, before.retry_of, store, database_url, keys, same=True)
+
+
+def retried(original: RunSnapshot, store: RunHistory, run_id: str, database_url: str) -> Continuation:
+    """A new run for one that failed, or that completed with errors. Raises RunFailed when there is nothing to do."""
+    continues = _retried(original, store, run_id, database_url)
+    return replace(continues, first_run_id=store.first_of_chain(original.id))
+
+
+def _retried(original: RunSnapshot, store: RunHistory, run_id: str, database_url: str) -> Continuation:
+    # One that died before it had planned left what it would have taken over where it was.
+    untouched = store.snapshot(original.retry_of) if original.plan is None and original.retry_of is not None else None
+    if untouched is not None:
+        return replace(_retried(untouched, store, run_id, database_url), retry_of=original.id)
+    if original.status != "completed_with_errors":
+        laid = _newest_planned(original, store)
+        return _after_committed_rows(laid, original.id, store, database_url, [original.root_run_id])
+    if (original.plan or {}).get("whole") is False:
+        raise RunFailed(not_replayed((original.plan or {}).get("entangling")))
+    origin = original.origin_run_id or original.root_run_id
+    found = open_rows(original, store, database_url)
+    if not found:
+        raise RunFailed(f"No failed rows of {original.id} are left to run again")
+    return Continuation(
+        root_run_id=run_id,
+        retry_of=original.id,
+        origin_run_id=origin,
+        earlier_plan=original.plan,
+        open_rows=found,
+        parameters=original.parameters,
+        committed=original.rows_in,
+    )
+
+
+def reload_reasons(continues: Continuation, database_url: str) -> list[str]:
+    """Why a retry will load all rows of targets once more, because what was loaded is not there any more; for people,
+    beforehand: the run looks for itself, and longer. Raises RunFailed where it could not go on."""
+    if continues.earlier_plan is None or continues.open_rows is not None:
+        return []
+    try:
+        with suppress(psycopg.Error), connect(database_url, autocommit=True) as connection:
+            connection.execute("SELECT set_config('statement_timeout', %s, false)", (_STATEMENT_TIMEOUT_MS,))
+            return restart_reasons(connection, continues.root_run_id)
+    except TargetError as error:
+        raise RunFailed(str(error)) from None
+    return []
+
+
+def open_rows(original: RunSnapshot, store: RunHistory, database_url: str) -> OpenRows:
+    """The rows that failed in the run and were not loaded by a replay since, each where it is still to go."""
+    with connect(database_url, autocommit=True) as connection:
+        replayed = replayed_rows(connection, original.origin_run_id or original.root_run_id)
+    return find_open_rows(original.plan or {}, store.failed_rows(original.root_run_id), replayed)
+
+
+def _newest_planned(run: RunSnapshot, store: RunHistory) -> RunSnapshot:
+    """The attempt of the run's chain whose plan what is staged and loaded is counted by."""
+    attempts = store.attempts(run.root_run_id)
+    newest = store.snapshot(attempts[0]) if attempts and attempts[0] != run.id else None
+    return newest or run
+
+
+def _layout(run: RunSnapshot) -> tuple[Any, ...]:
+    """What the ledger's rows mean in an attempt."""
+    plan = run.plan or {}
+    return run.ir_version, plan.get("partitions"), plan.get("buckets")
+
+
+def _after_committed_rows(
+    earlier: RunSnapshot,
+    retry_of: str | None,
+    store: RunHistory,
+    database_url: str,
+    load_keys: Sequence[str],
+    *,
+    same: bool = False,
+) -> Continuation:
+    """Behind what the chain has committed; when that is nothing there is nothing to be true to, neither partitions nor
+    the state of the source nor (unless it is the `same` run) the version. No more is there when all of it is staged,
+    nobody has seen it, and a dataset rule says that nobody should."""
+    aborted = earlier.aborted and not same
+    visible: tuple[str, ...] = ()
+    with connect(database_url, autocommit=True) as connection:
+        reading = [index for index, stage in enumerate((earlier.plan or {}).get("stages", ())) if "source" in stage]
+        committed, begun = committed_rows(connection, load_keys, reading)
+        if aborted and begun:
+            keys = [full_load_key(attempt) for attempt in store.attempts(earlier.root_run_id)]
+            visible = published_tables(connection, earlier.root_run_id, keys)
+    bound = (begun and (not aborted or bool(visible))) or earlier.origin_run_id is not None
+    return Continuation(
+        root_run_id=earlier.root_run_id,
+        retry_of=retry_of,
+        origin_run_id=earlier.origin_run_id,
+        ir_version=earlier.ir_version if bound or same else None,
+        earlier_plan=earlier.plan if bound else None,
+        parameters=earlier.parameters,
+        committed=committed if bound else 0,
+        aborted=aborted,
+        visible=visible,
+        quarantines=tuple((earlier.plan or {}).get("quarantines", ())),
+    )

@@ -1,0 +1,61 @@
+"""What a run does about the rows of earlier attempts: drops staged rows that a dataset rule refused, and checks that
+loaded rows are still there."""
+
+from __future__ import annotations
+
+import psycopg
+
+from headrace.catalog.runs.records import UncommittedRows
+from headrace.connectors.errors import TargetError
+from headrace.connectors.postgresql.connections import connect
+from headrace.connectors.postgresql.ledger.resume_check import LoadStart, start_or_restart
+from headrace.connectors.postgresql.tables.describe import first_line
+from headrace.connectors.postgresql.tables.garbage_collection import drop_staged
+from headrace.flows.runtime.job import Job, Prepared
+from headrace.flows.runtime.run_recorder import RunRecorder
+
+
+def check_loaded_rows(prepared: Prepared, recorder: RunRecorder) -> None:
+    """Ties the ledger of every target to its table. A target whose rows are gone, or whose columns have changed, begins
+    again from nothing where that is safe, and the recorder says so. Raises TargetError with a way out where it is not.
+    """
+    job = prepared.job
+    try:
+        with connect(job.database_url, autocommit=True) as connection:
+            for load in prepared.plan.loads:
+                mode, target = prepared.modes[load.target.id], load.target
+                begun = LoadStart(
+                    prepared.load_key_of(mode), target.id, job.root_run_id, job.pipeline.id, target.table, mode.again
+                )
+                found = start_or_restart(connection, begun, load.columns)
+                if found.note:
+                    recorder.log("load", found.note)
+                if found.anew:
+                    recorder.log("load", found.anew)
+                    for partition in prepared.plan.stages[load.stage].partitions:
+                        # What the table refused of them is found again, if it still refuses it.
+                        recorder.forget(UncommittedRows(load.stage, partition.index, (target.id,), -1))
+    except psycopg.errors.InsufficientPrivilege as error:
+        text = f"The database refused to tell what is left of earlier attempts: {first_line(error)}"
+        raise TargetError("not_permitted", text, "The database user must be able to read the table.") from error
+    except psycopg.Error as error:
+        text = f"The database failed when it was asked what is left of earlier attempts: {first_line(error)}"
+        raise TargetError("database_unavailable", text, "Nothing was changed; retry the run.") from error
+
+
+def drop_refused_rows(job: Job, recorder: RunRecorder) -> None:
+    """Drops the rows that earlier attempts staged if the run restages them (`Continuation.anew`); otherwise does
+    nothing.
+
+    Must be called after planning and before the plan is stored: a stored plan is taken to describe the staged rows, and
+    a run that dies before leaves the earlier attempt's plan in force. Raises TargetError.
+    """
+    if not job.continues.anew:
+        return
+    dropped = drop_staged(job.database_url, job.root_run_id, job.continues.quarantines)
+    staged = f" (dropped: {', '.join(dropped)})" if dropped else ""
+    recorder.log(
+        "run",
+        "A dataset rule held back every row of the attempt before: all are read and checked again with IR version "
+        f"{job.pipeline.ir_version}{staged}",
+    )

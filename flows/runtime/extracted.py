@@ -1,0 +1,133 @@
+"""Partitions that are read to their end into the staging folder before any of their rows is loaded.
+
+A source that cannot give the same rows twice must not be read again once some of them are committed. What is staged can
+be: the load of the partition then restarts exactly, also for several targets.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import polars as pl
+
+from headrace.connectors.datatypes import polars_dtype
+from headrace.connectors.source import REJECT_SCHEMA, ROW, Batch, Partition, Position, Restart, Source, no_rejects
+from headrace.flows.compile import Stage
+from headrace.flows.compile.push_down.projection import filled_up
+from headrace.flows.enrich import Interrupted
+from headrace.flows.runtime.errors import RunFailed
+from headrace.flows.runtime.job import Prepared
+from headrace.flows.runtime.staging.files import StagingFiles
+
+BATCH_ROWS = 65_536
+_ROWS, _REJECTS, _END = "rows.parquet", "rejects", "end.parquet"
+
+
+def is_extracted(prepared: Prepared, stage: Stage) -> bool:
+    """Whether the partitions of a stage are staged first. A source that restarts at boundaries need not be, where its
+    batches are committed to one sink: to several they are committed one after the other, and a crash in between would
+    leave them with different rows."""
+    if stage.source is None or prepared.job.continues.replays:
+        return False
+    restart = prepared.discoveries[stage.source.id].restart
+    return restart is Restart.NONE or (restart is Restart.BOUNDARY and len(stage.sinks) > 1)
+
+
+@dataclass(slots=True)
+class ExtractedInput:
+    """The batches of a partition that is staged as a whole first."""
+
+    source: Source
+    stage: Stage
+    partition: Partition
+    files: StagingFiles
+    prepared: Prepared
+    batch_rows: int | None = None
+    rows: int | None = field(default=None, init=False)
+
+    def read(self, rows_done: int, position: Position | None) -> Iterator[Batch]:
+        """The batches after the first `rows_done` rows. Raises RunFailed where rows of the partition are loaded and
+        what was staged is gone."""
+        found = self._staged()
+        if found is None:
+            if rows_done:
+                raise RunFailed(
+                    f"Partition {self.partition.index + 1} of {self.stage.name}: {rows_done:,} of its rows are loaded, "
+                    "and the rest is gone from the staging folder (another machine, a tidied disk). The source "
+                    "cannot give the same rows again. Start a new run."
+                )
+            self._extract()
+            found = self._staged()
+            assert found is not None, "it has just been written"
+        self.rows, end = found
+        yield from self._batches(self.rows, end, rows_done)
+
+    def _staged(self) -> tuple[int, Position | None] | None:
+        """How many rows there are and the position at their end, from the file that is written last: with it the
+        partition is there as a whole."""
+        if not any(name == _END for _, name, _ in self.files.list(self._place)):
+            return None
+        with self.files.reading(self._place, [_END], pl.Schema()) as end:
+            rows, position = end.collect().row(0)
+        return int(rows), json.loads(position)
+
+    def _extract(self) -> None:
+        for _, name, _ in [*self.files.list(self._place)]:  # of an attempt that died while it read
+            self.files.delete(self._place, name)
+        rejects: list[pl.DataFrame] = []
+        counted = written = 0
+        position: Position | None = None
+
+        def frames() -> Iterable[pl.DataFrame]:
+            nonlocal counted, position, written
+            yield self._nothing()
+            for batch in self.source.read(self.partition, self.stage.schema, wanted=self.stage.wanted):
+                if self.prepared.outside.stopped.is_set():
+                    raise Interrupted
+                assert not batch.unread, "only a source that restarts exactly counts rows that it leaves unread"
+                counted, position = counted + batch.rows, batch.position
+                if batch.rejects.height:
+                    rejects.append(batch.rejects)
+                if sum(each.height for each in rejects) >= BATCH_ROWS:
+                    self._write_rejects(written, rejects)
+                    written += 1
+                    rejects.clear()
+                yield batch.frame.select(self._nothing().columns)
+
+        self.files.append(self._place, _ROWS, frames())
+        self._write_rejects(written, rejects)
+        self.files.write(self._place, _END, pl.DataFrame({"rows": [counted], "position": [json.dumps(position)]}))
+
+    def _write_rejects(self, number: int, rejects: Sequence[pl.DataFrame]) -> None:
+        cells = pl.concat(rejects) if rejects else no_rejects()
+        self.files.write(self._place, f"{_REJECTS}-{number:06}.parquet", cells)
+
+    def _batches(self, rows: int, position: Position | None, rows_done: int) -> Iterator[Batch]:
+        size = min(self.batch_rows or BATCH_ROWS, BATCH_ROWS)
+        first = self.partition.first_row
+        names = [name for _, name, _ in self.files.list(self._place) if name.startswith(_REJECTS)]
+        with (
+            self.files.reading(self._place, names, pl.Schema(REJECT_SCHEMA)) as refused,
+            self.files.reading(self._place, [_ROWS], self._nothing().schema) as staged,
+        ):
+            any_refused = not refused.head(1).collect().is_empty()
+            for start in range(rows_done, rows, size):
+                end = min(start + size, rows)
+                inside = (first + start, first + end - 1)
+                frame = staged.filter(pl.col(ROW).is_between(*inside)).collect()
+                cells = refused.filter(pl.col("row").is_between(*inside)).collect() if any_refused else no_rejects()
+                at = position if end == rows else None
+                yield Batch(filled_up(frame, self.stage.unread), end - start, end, cells, position=at)
+            if not rows:
+                yield Batch(filled_up(self._nothing(), self.stage.unread), 0, 0, position=position, last=True)
+
+    def _nothing(self) -> pl.DataFrame:
+        """No rows, with the columns that are staged."""
+        read = [each for each in self.stage.schema if each.name not in self.stage.unread]
+        return pl.DataFrame(schema={**{each.name: polars_dtype(each) for each in read}, ROW: pl.Int64})
+
+    @property
+    def _place(self) -> str:
+        return f"{self.stage.root_node}.extracted/{self.partition.index:05}"

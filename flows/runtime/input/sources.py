@@ -1,0 +1,64 @@
+"""The sources of a job: its document with the parameters filled in, what each source is opened with, its files."""
+
+from __future__ import annotations
+
+from headrace.connectors.connector import Connection, Context, Surroundings
+from headrace.connectors.errors import SourceError
+from headrace.connectors.files.arrival.inbox import ClaimedFiles, HasInbox, Inbox
+from headrace.connectors.registry import source_for
+from headrace.connectors.source import Source
+from headrace.flows.compile import shape_problems
+from headrace.flows.runtime.errors import PlanFailed
+from headrace.flows.runtime.job import Job
+from headrace.ir import PipelineIR, parse_ir
+from headrace.ir.nodes import SourceNode
+from headrace.ir.parameters import fill_parameters
+from headrace.ir.secrets import connection_credentials
+
+
+def parsed(job: Job) -> PipelineIR:
+    """The pinned document with its parameters filled in. Raises PlanFailed."""
+    document, unfilled = fill_parameters(job.pipeline.ir, job.parameters)
+    result = parse_ir(document)
+    if result.ir is None:
+        raise PlanFailed(result.problems)
+    if unfilled:
+        raise PlanFailed(unfilled)
+    if problems := shape_problems(result.ir):
+        raise PlanFailed(problems)
+    return result.ir
+
+
+def source_of(node: SourceNode, job: Job) -> Source:
+    """The source of a node; it reads the files the run holds, where it holds some. Raises SourceError."""
+    source = source_for(node.connector, context_of(node, job))
+    if isinstance(source, HasInbox) and (held := job.held.get(node.id)) is not None:
+        source.hold(held)
+    return source
+
+
+def context_of(node: SourceNode, job: Job) -> Context:
+    """What the source of a node is opened with. Raises SourceError(`unknown_connection`)."""
+    try:
+        record = job.pipeline.connection(node.connection)
+    except KeyError:
+        raise SourceError(
+            "unknown_connection",
+            f"The source '{node.id}' reads through the connector '{node.connection}', which does not exist.",
+            "Mend `connection`, or make the connector.",
+        ) from None
+    connection = Connection(record.id, record.type, record.config, connection_credentials(record.credentials))
+    surroundings = Surroundings(job.files_root, job.networks, job.role_buckets)
+    return Context(connection, surroundings, node.config, node.declared)
+
+
+def owner_of(job: Job, node: str) -> str:
+    """Whose the files of a source are: the first run's of the chain, so that a retry and a replay find them."""
+    return f"{job.continues.first}/{node}"
+
+
+def held_before(arrivals: Inbox, node: str, job: Job) -> ClaimedFiles | None:
+    """The files that earlier runs of the chain took for a source; None when they took none. Raises SourceError."""
+    earlier = job.continues.earlier_plan
+    record = (earlier or {}).get("claims", {}).get(node)
+    return arrivals.located(owner_of(job, node), record=record, whole=earlier is not None)

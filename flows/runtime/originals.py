@@ -1,0 +1,147 @@
+"""The rows that failed, as they were read from a source that cannot give them a second time.
+
+Where a source restarts exactly, a run of the failed rows reads them again. Rows of a live table, a query or an API may
+be others by then: of those, the failed ones are kept in `_headrace.originals` of the target database, before the batch
+that they were in is committed. One row of that table is what failed of one batch, as an Arrow IPC stream.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import polars as pl
+import psycopg
+from polars.exceptions import PolarsError
+
+from headrace.connectors.datatypes import polars_dtype
+from headrace.connectors.errors import SourceError, TargetError
+from headrace.connectors.postgresql.connections import connect
+from headrace.connectors.postgresql.originals import create_originals, forget_originals, keep_original, read_originals
+from headrace.connectors.postgresql.tables.describe import first_line
+from headrace.connectors.source import ROW, Batch, Discovery, Fitting, Partition, Position, Source, Wanted
+from headrace.flows.runtime.transform.segment_runner import Rejects
+from headrace.ir.schema import Schema
+
+
+class Originals:
+    """Those of one partition in one attempt. Keeps nothing without a `database_url`: the source restarts exactly."""
+
+    def __init__(
+        self, database_url: str = "", root_run_id: str = "", source_node: str = "", partition: int = 0
+    ) -> None:
+        self._database_url = database_url
+        self._key = (root_run_id, source_node, partition)
+
+    def begin(self, after: int | None) -> None:
+        """Forgets what an attempt kept of rows after number `after`, because they are read again; nothing where that
+        is not known (None)."""
+        if self._database_url:
+            with self._kept() as connection:
+                create_originals(connection)
+                if after is not None:
+                    forget_originals(connection, self._key, after)
+
+    def keep(self, batch: Batch, rejects: Iterable[Rejects], part: int = 0) -> None:
+        """Keeps the rows of a batch that these cells are of; `part` tells those of a sink (from 1) from those that
+        failed before. Raises TargetError."""
+        if not self._database_url:
+            return
+        broken = [found for found in rejects if not found.warning and found.cells.height]
+        failed = [found.cells.select(found.rows_of_batch().alias(ROW)).to_series() for found in broken]
+        if not failed:
+            return
+        rows = batch.frame.filter(pl.col(ROW).is_in(pl.concat(failed).implode()))
+        if rows.height:
+            packed = io.BytesIO()
+            rows.write_ipc_stream(packed, compression="zstd")
+            first, last = rows.select(pl.col(ROW).min().alias("first"), pl.col(ROW).max().alias("last")).row(0)
+            with self._kept() as connection:
+                keep_original(connection, self._key, int(first), int(last), part, packed.getvalue())
+
+    @contextmanager
+    def _kept(self) -> Iterator[psycopg.Connection[Any]]:
+        try:
+            with connect(self._database_url, autocommit=True) as connection:
+                yield connection
+        except psycopg.Error as error:
+            text = f"The failed rows cannot be kept: {first_line(error)}"
+            raise TargetError("database_unavailable", text, "Nothing of them was loaded; retry the run.") from error
+
+
+NO_ORIGINALS = Originals()
+
+
+class KeptRows:
+    """A `Source` of the failed rows that an earlier run kept, in place of the source they were read from. Each batch of
+    a partition is what failed of one batch."""
+
+    note: str | None = None
+
+    def __init__(self, source: Source, database_url: str, root_run_id: str, source_node: str) -> None:
+        self._source, self._database_url = source, database_url
+        self._key = (root_run_id, source_node)
+
+    def discover(self, *, max_partitions: int) -> Discovery:
+        """The source's own: its columns may have changed since."""
+        return self._source.discover(max_partitions=max_partitions)
+
+    def types_of(self, columns: Collection[str]) -> Mapping[str, Fitting]:
+        """The source's own."""
+        return self._source.types_of(columns)
+
+    def fingerprint(self) -> str | None:
+        """The source's own."""
+        return self._source.fingerprint()
+
+    def sample(self, rows: int) -> pl.DataFrame:
+        """The source's own."""
+        return self._source.sample(rows)
+
+    def read(
+        self,
+        partition: Partition,
+        schema: Schema,
+        *,
+        wanted: Wanted | None = None,
+        rows_done: int = 0,
+        position: Position | None = None,
+    ) -> Iterator[Batch]:
+        """All that was kept of the partition, in the order of its rows. Raises SourceError(`column_not_kept`)."""
+        with connect(self._database_url, autocommit=True) as connection:
+            done = 0
+            for frame in _merged(read_originals(connection, (*self._key, partition.index))):
+                done += frame.height
+                yield Batch(_as_wanted(frame, schema, wanted), frame.height, done)
+
+
+def _merged(kept: Iterable[tuple[int, int, bytes]]) -> Iterator[pl.DataFrame]:
+    """Frames in the order of their rows, each row once: what is kept of one batch by several sinks is one frame."""
+    together: list[pl.DataFrame] = []
+    until = 0
+    for first, last, packed in kept:
+        if together and first > until:
+            yield pl.concat(together).unique(ROW).sort(ROW)
+            together = []
+        together.append(pl.read_ipc_stream(io.BytesIO(packed)))
+        until = max(until, last)
+    if together:
+        yield pl.concat(together).unique(ROW).sort(ROW)
+
+
+def _as_wanted(frame: pl.DataFrame, schema: Schema, wanted: Wanted | None) -> pl.DataFrame:
+    """The kept rows with the columns that this version of the pipeline takes, in its types."""
+    fields = [field for field in schema if wanted is None or field.name in wanted.columns]
+    if missing := [field.name for field in fields if field.name not in frame.columns]:
+        raise SourceError(
+            "column_not_kept",
+            f"The failed rows were kept without the column {', '.join(missing)}, which that version did not read.",
+            "Start a new run.",
+        )
+    try:
+        return frame.select(ROW, *(pl.col(field.name).cast(polars_dtype(field)) for field in fields))
+    except PolarsError as error:
+        text = f"The failed rows were kept with other types than the pipeline has now: {first_line(error)}"
+        raise SourceError("column_not_kept", text, "Start a new run.") from None

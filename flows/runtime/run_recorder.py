@@ -1,0 +1,92 @@
+"""Where a run records rejected cells, progress and log lines; the implementation that writes to the catalog."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, Protocol
+
+import polars as pl
+
+from headrace.catalog.runs.records import DatasetRuleOutcome, UncommittedRows
+from headrace.catalog.runs.store import RunStore
+from headrace.connectors.target import Resume
+from headrace.flows.runtime.transform.rejected_cells import SOURCES
+
+LogStage = Literal["extract", "transform", "validate", "load", "retry", "run"]
+PartitionStatus = Literal["pending", "running", "completed", "failed"]
+
+
+class RunRecorder(Protocol):
+    """Records the events of a run. Called from the threads of partitions, so it must be thread-safe; must be
+    idempotent, because a replayed batch records everything again."""
+
+    def rejected(self, stage: int, partition: int, node: str, cells: pl.DataFrame, *, warning: bool) -> None:
+        """Records the cells (REJECT_SCHEMA and the column `sources`) of rows that failed at a node, before their batch
+        commits. With `warning`, the rows are processed further."""
+
+    def forget(self, only: UncommittedRows | None = None) -> None:
+        """Deletes rejected cells of earlier attempts: all when the run starts from the beginning, or `only` those of
+        rows whose batches were not committed. They are recorded again if they are still rejected."""
+
+    def progress(self, stage: int, partition: int, status: PartitionStatus, committed: Resume) -> None:
+        """Records the status and the committed row counts of a partition."""
+
+    def judged(self, rules: Sequence[DatasetRuleOutcome]) -> None:
+        """Records the results of the run's dataset rules."""
+
+    def earlier_rows(self, node: str, runs: int) -> Sequence[int]:
+        """The rows out of a node in the last `runs` completed runs of the same pipeline, newest first."""
+
+    def log(self, stage: LogStage, message: str) -> None:
+        """Adds a line to the run's log."""
+
+
+class CatalogRecorder:
+    """A Journal that writes a run's errors, progress and log lines to the catalog."""
+
+    def __init__(self, store: RunStore, run_id: str, root_run_id: str) -> None:
+        self._store, self._run_id, self._root = store, run_id, root_run_id
+
+    def rejected(self, stage: int, partition: int, node: str, cells: pl.DataFrame, *, warning: bool) -> None:
+        self._store.errors(
+            self._root,
+            self._run_id,
+            node,
+            stage,
+            partition,
+            rows=cells.get_column("row").to_list(),
+            columns=cells.get_column("column").to_list(),
+            values=cells.get_column("value").to_list(),
+            errors=cells.get_column("error").to_list(),
+            rules=cells.get_column("rule").to_list(),
+            sources=cells.get_column(SOURCES).to_list(),
+            warning=warning,
+        )
+
+    def forget(self, only: UncommittedRows | None = None) -> None:
+        self._store.forget_errors(self._root, only)
+
+    def progress(self, stage: int, partition: int, status: PartitionStatus, committed: Resume) -> None:
+        self._store.partition(
+            self._run_id,
+            stage,
+            partition,
+            status=status,
+            rows_in=committed.rows_done,
+            rows_out=committed.rows_loaded,
+            failed=committed.rows_failed,
+            skipped=committed.rows_skipped,
+            nodes={node: dict(counters) for node, counters in committed.counters.items()},
+        )
+
+    def judged(self, rules: Sequence[DatasetRuleOutcome]) -> None:
+        self._store.rules.judged(self._run_id, rules)
+        for rule in rules:
+            told = f"{rule.node}: {rule.wants}: {'holds' if rule.holds else 'BROKEN'} ({rule.found})"
+            self.log("validate", told, warning=not rule.holds)
+
+    def earlier_rows(self, node: str, runs: int) -> Sequence[int]:
+        return self._store.rules.earlier_rows(self._run_id, node, runs)
+
+    def log(self, stage: LogStage, message: str, *, warning: bool = False) -> None:
+        self._store.log(self._run_id, stage, message)

@@ -1,0 +1,1 @@
+"""Rows exchanged between stages through files, partitioned into buckets."""

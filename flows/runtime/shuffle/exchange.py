@@ -1,0 +1,123 @@
+"""The exchange of rows between the stages of a run: writers, readers and the lifetime of the files."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+
+import polars as pl
+import psycopg
+
+from headrace.connectors.errors import TargetError
+from headrace.connectors.postgresql.connections import connect
+from headrace.connectors.postgresql.ledger.exchange_manifest import create_exchange_manifest, delete_sent
+from headrace.connectors.postgresql.ledger.partitions import LedgerKey
+from headrace.connectors.postgresql.modes import LoadSpec, RetryPolicy
+from headrace.connectors.postgresql.tables.describe import first_line
+from headrace.connectors.postgresql.tables.quarantine import create_quarantine
+from headrace.connectors.target import PartitionLoader
+from headrace.flows.compile import Stage
+from headrace.flows.compile.stages.stage import ShuffleWrite
+from headrace.flows.query import QueryLimits
+from headrace.flows.runtime.extracted import ExtractedInput, is_extracted
+from headrace.flows.runtime.input.partition_input import PartitionInput
+from headrace.flows.runtime.job import Prepared
+from headrace.flows.runtime.shuffle.buckets import BucketInput, GatheredBuckets
+from headrace.flows.runtime.shuffle.writer import ShuffleWriter
+from headrace.flows.runtime.staging.files import StagingFiles
+from headrace.flows.runtime.staging.storage import StagingFailed
+
+
+class Exchange:
+    """The exchange of one attempt of a run. Does nothing when all stages read sources."""
+
+    def __init__(self, prepared: Prepared) -> None:
+        job = prepared.job
+        self._prepared = prepared
+        self._load_key = prepared.load_key
+        self._files = StagingFiles(job.staging, self._load_key)
+        folder = job.staging if isinstance(job.staging, Path) else None
+        means = QueryLimits(job.query_memory, folder=folder, stopped=prepared.outside.stopped)
+        self._extracts = {stage.index for stage in prepared.plan.stages if is_extracted(prepared, stage)}
+        self._gathered = {
+            gathering.id: GatheredBuckets(
+                gathering, len(stage.partitions), self._load_key, job.database_url, self._files, means
+            )
+            for stage in prepared.plan.stages
+            if (gathering := stage.gathering) is not None
+        }
+
+    def begin(self) -> None:
+        """Once per attempt: makes the tables and the folder. Raises TargetError, StagingFailed."""
+        job = self._prepared.job
+        if self._gathered or self._extracts:
+            self._files.begin(afresh=job.continues.earlier_plan is None)
+        if not self._gathered:
+            return
+        tables = {table for stage in self._prepared.plan.stages for table in stage.quarantine.values()}
+        try:
+            with connect(job.database_url, autocommit=True) as connection:
+                create_exchange_manifest(connection)
+                create_quarantine(connection, sorted(tables))
+        except psycopg.Error as error:
+            text = f"The database refused what rows between stages need: {first_line(error)}"
+            raise TargetError("not_permitted", text, "Its user may create the schema _headrace.") from None
+
+    def loader(self, sending: ShuffleWrite, partition: int) -> PartitionLoader:
+        """The loader with which a partition sends its rows."""
+        gathered = self._gathered[sending.gathering]
+        key = LedgerKey(self._load_key, sending.id, sending.stage, partition, kind="exchange")
+        side = gathered.gathering.gather.sides[sending.side]
+        spec = loader_spec(self._prepared, gathered.gathering.node, f"the exchange of {gathered.gathering.node}")
+        return ShuffleWriter(spec, key, side, buckets=gathered.buckets, files=self._files)
+
+    def feed(self, stage: Stage, bucket: int, batch_rows: int | None) -> PartitionInput:
+        """The input of a partition of a gathering stage."""
+        assert stage.gathering is not None
+        return BucketInput(self._gathered[stage.gathering.id], bucket, batch_rows, stage.unread)
+
+    def extracted(self, stage: Stage, partition: int, batch_rows: int | None) -> PartitionInput | None:
+        """What a partition of a source reads that is staged as a whole first; None where it need not be."""
+        if stage.source is None or stage.index not in self._extracts:
+            return None
+        source, of = self._prepared.sources[stage.source.id], stage.partitions[partition]
+        return ExtractedInput(source, stage, of, self._files, self._prepared, batch_rows)
+
+    def rows(self, stage: Stage, bucket: int) -> int:
+        """The number of rows of a partition of a gathering stage."""
+        assert stage.gathering is not None
+        return self._gathered[stage.gathering.id].count(bucket)
+
+    def parents(self, stage: Stage, rows: pl.Series) -> pl.DataFrame:
+        """The parents of rows of a gathering stage: a frame with ROW and `parent(side)`."""
+        assert stage.gathering is not None
+        return self._gathered[stage.gathering.id].parents(rows)
+
+    def finish(self) -> None:
+        """Removes the files; called once, at the end of a successful run."""
+        if self._gathered:
+            with (
+                suppress(psycopg.Error),  # the rows are loaded: a leftover row in a table is no reason to fail
+                connect(self._prepared.job.database_url, autocommit=True) as connection,
+            ):
+                delete_sent(connection, self._load_key)
+        if self._gathered or self._extracts:
+            with suppress(StagingFailed):  # what is left goes by its age
+                self._files.remove()
+
+
+def loader_spec(prepared: Prepared, node: str, what: str) -> LoadSpec:
+    """The LoadSpec of a loader that writes no target table; errors name it `what`."""
+    job = prepared.job
+    return LoadSpec(
+        database_url=job.database_url,
+        table=what,
+        columns=(),
+        root_run_id=job.root_run_id,
+        run_id=job.run_id,
+        pipeline_id=job.pipeline.id,
+        ir_version=job.pipeline.ir_version,
+        target_node=node,
+        origin_run_id=job.continues.origin_run_id,
+        retry=RetryPolicy(attempts=prepared.ir.error_handling.retry.max_attempts),
+    )

@@ -1,0 +1,103 @@
+"""The Parquet files with rows exchanged between stages. All access to them goes through this module."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import polars as pl
+import pyarrow.parquet as pq
+
+from headrace.flows.runtime.staging.local import LocalFolder
+from headrace.flows.runtime.staging.storage import StagingStorage, map_in_threads
+
+_ROWS_PER_GROUP = 65_536
+
+
+class StagedFile(NamedTuple):
+    """An existing file."""
+
+    place: str
+    name: str
+    size: int
+
+
+class StagingFiles:
+    """The files of one run in a subfolder of `root`, which is a local folder or the URL of a folder in an object store.
+    Methods that move or list files raise StagingFailed."""
+
+    def __init__(self, root: Path | str, run: str) -> None:
+        # Versions of polars may distribute rows over buckets differently.
+        self._kept = _storage(root, f"{run.replace('/', '-')}-{pl.__version__}")
+
+    def begin(self, *, afresh: bool) -> None:
+        """Removes old folders of other runs and, with `afresh`, the files of this run; called once per attempt."""
+        self._kept.begin(afresh=afresh)
+
+    def write(self, place: str, name: str, frame: pl.DataFrame) -> int:
+        """Writes the rows to a file, atomically, and returns its size in bytes."""
+        with self._kept.new(f"{place}/{name}") as path:
+            frame.write_parquet(path, compression="lz4", statistics=False)
+            return path.stat().st_size
+
+    def write_all(self, name: str, frames: Mapping[str, pl.DataFrame]) -> list[int]:
+        """Writes one file in each of several folders, and returns their sizes in bytes."""
+        places = [*frames]
+        return map_in_threads(lambda place: self.write(place, name, frames[place]), places, self._kept.at_once)
+
+    def sink(self, place: str, name: str, rows: pl.LazyFrame) -> None:
+        """Like `write`, for rows that are streamed from a query."""
+        with self._kept.new(f"{place}/{name}") as path:
+            rows.sink_parquet(path, compression="lz4", row_group_size=_ROWS_PER_GROUP)
+
+    def append(self, place: str, name: str, frames: Iterable[pl.DataFrame]) -> None:
+        """Like `write`, for a sequence of at least one frame."""
+        with self._kept.new(f"{place}/{name}") as path:
+            writer: pq.ParquetWriter | None = None
+            for frame in frames:
+                table = frame.to_arrow()
+                writer = writer or pq.ParquetWriter(path, table.schema, compression="lz4")
+                writer.write_table(table, row_group_size=_ROWS_PER_GROUP)
+            if writer is not None:
+                writer.close()
+
+    @contextmanager
+    def reading(self, place: str, names: list[str], schema: pl.Schema) -> Iterator[pl.LazyFrame]:
+        """A scan of several files in the given order, to be collected inside the `with` block. Without files, an empty
+        frame of `schema`."""
+        with self._kept.fetched([f"{place}/{name}" for name in names]) as paths:
+            yield pl.scan_parquet(paths, glob=False) if paths else pl.LazyFrame(schema=schema)
+
+    def height(self, place: str, name: str) -> int:
+        """The number of rows of a file."""
+        return self._kept.height(f"{place}/{name}")
+
+    def list(self, below: str) -> Iterator[StagedFile]:
+        """The files in a folder and its subfolders, ordered by name."""
+        for path, size in self._kept.list(below):
+            place, _, name = path.rpartition("/")
+            if name.endswith(".parquet"):
+                yield StagedFile(place, name, size)
+
+    def delete(self, place: str, name: str) -> None:
+        """Removes one file."""
+        self._kept.delete(f"{place}/{name}")
+
+    def remove(self) -> None:
+        """Removes all files of the run."""
+        self._kept.remove()
+
+
+def probe(root: Path | str) -> None:
+    """Checks that files can be stored in `root`, and leaves none behind. Raises StagingFailed."""
+    _storage(root, "probe", probing=True).probe()
+
+
+def _storage(root: Path | str, name: str, *, probing: bool = False) -> StagingStorage:
+    if isinstance(root, Path):
+        return LocalFolder(root, name)
+    from headrace.flows.runtime.staging import objects  # imports a large client that most installations do not need
+
+    return objects.ObjectFolder(root, name, objects.HASTE) if probing else objects.ObjectFolder(root, name)

@@ -1,0 +1,1 @@
+"""The target tables of a run: locks, columns, publication."""

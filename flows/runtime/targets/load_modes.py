@@ -1,0 +1,132 @@
+"""The targets of a plan: the columns that their tables take, and the load mode of each."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
+from functools import partial
+
+from headrace.connectors.errors import TargetError
+from headrace.connectors.postgresql.copy.encode import accepts_as_is
+from headrace.connectors.postgresql.cursors import Cursor
+from headrace.connectors.postgresql.modes import MODES, Append, LoadMode, LoadSpec, RetryPolicy
+from headrace.connectors.postgresql.modes.append import StagedAppend
+from headrace.connectors.postgresql.modes.merge_mode import MergeMode
+from headrace.connectors.postgresql.modes.scd2 import HISTORY, VALID_FROM
+from headrace.connectors.postgresql.tables.describe import Table, describe_table
+from headrace.flows.compile import Load, PhysicalPlan, Stage, TargetColumn
+from headrace.flows.compile.stages.open_targets import ways
+from headrace.flows.runtime.job import Job
+from headrace.ir import PipelineIR, Problem
+from headrace.ir.nodes import TargetNode
+
+
+def unknown_table(table: str, known: Collection[str]) -> TargetError:
+    """What is said of a target that is none of the tenant's tables."""
+    return TargetError(
+        "table_not_found",
+        f"'{table}' is not a table of one of your schemas.",
+        f"Use one of {', '.join(sorted(known)[:10])}, or create a schema first.",
+    )
+
+
+def columns_for(node: TargetNode, table: Table) -> list[TargetColumn]:
+    """The table's columns as a target loads them."""
+    columns = target_columns(table)
+    return columns if node.load_mode != "scd2" else [_of_history(column) for column in columns]
+
+
+def _of_history(column: TargetColumn) -> TargetColumn:
+    """A column of a table that keeps a history: the load fills those of the history itself."""
+    name = column.field.name
+    if name not in HISTORY:
+        return column
+    return replace(column, required=False, writable=column.writable and name == VALID_FROM)
+
+
+def target_columns(table: Table) -> list[TargetColumn]:
+    """The table's columns as the compiler needs them."""
+    return [
+        TargetColumn(
+            column.field,
+            required=column.required,
+            writable=column.writable,
+            takes=partial(accepts_as_is, column),
+            automatic=column.automatic,
+        )
+        for column in table.columns
+    ]
+
+
+def table_columns(node: TargetNode, job: Job) -> list[TargetColumn]:
+    if node.table not in job.pipeline.tables:
+        raise unknown_table(node.table, job.pipeline.tables)
+    return columns_for(node, describe_table(job.database_url, node.table))
+
+
+def load_mode_of(
+    plan: PhysicalPlan, load: Load, job: Job, retry: RetryPolicy, gathered: Mapping[int, int] | None
+) -> LoadMode:
+    """`gathered` will have the rows of a stage whose rows are not known yet."""
+    stage = plan.stages[load.stage]
+    cursors = () if job.continues.replays else tuple(_cursors(plan, stage, load))
+    spec = LoadSpec(
+        database_url=job.database_url,
+        table=load.target.table,
+        columns=load.columns,
+        root_run_id=job.root_run_id,
+        run_id=job.run_id,
+        pipeline_id=job.pipeline.id,
+        ir_version=job.pipeline.ir_version,
+        target_node=load.target.id,
+        origin_run_id=job.continues.origin_run_id,
+        quarantine_tables=tuple(sorted(set(stage.quarantine.values()))),
+        quarantining_elsewhere=_elsewhere(stage, load),
+        planned_rows=stage.rows if stage.gathering is None else stage.gathering.rows,
+        staged_rows=stage.rows if gathered is None else lambda: sum(gathered.values()),
+        upsert_key=load.target.upsert_key,
+        watermark_column=load.target.watermark_column,
+        retry=retry,
+        cursors=cursors,
+    )
+    mode = MODES[load.target.load_mode]
+    # A cursor moves with the rows it has passed. Where they come by another stage, or go to several targets batch by
+    # batch, that is when all of them are published.
+    apart = bool(cursors) and (len(stage.sinks) > 1 or any(cursor.stage != load.stage for cursor in cursors))
+    if (load.audited or apart) and mode is Append:
+        mode = StagedAppend
+    if job.continues.replays and not mode.resumable:
+        # What the run published stays: its failed rows are added to it, the table is not replaced by them.
+        mode = Append
+    return mode(spec)
+
+
+def _cursors(plan: PhysicalPlan, stage: Stage, load: Load) -> Iterator[Cursor]:
+    """The cursors of the sources that rows of a load come from."""
+    pending, seen = [stage], {stage.index}
+    while pending:
+        before = pending.pop()
+        if before.source is not None:
+            sink = load.target.id if before is stage else before.sinks[0].id
+            for partition in before.partitions:
+                if partition.cursor is not None:
+                    yield Cursor(before.source.id, partition.cursor, before.index, partition.index, sink)
+        pending += [plan.stages[index] for index in before.after if index not in seen]
+        seen.update(before.after)
+
+
+def _elsewhere(stage: Stage, load: Load) -> tuple[str, ...]:
+    """The nodes with quarantine on ways that do not end at the target: what they keep of a row is not its business."""
+    found = ways(stage.trunk)
+    return tuple(node for node in stage.quarantine if load.id not in found[node])
+
+
+def unfit_keys(ir: PipelineIR, modes: Mapping[str, LoadMode]) -> Iterator[Problem]:
+    """Tables that rows cannot be merged into, said where the document names the key."""
+    for position, node in enumerate(ir.nodes):
+        mode = modes.get(node.id)
+        if isinstance(mode, MergeMode):
+            try:
+                mode.examine()
+            except TargetError as error:
+                yield Problem(f"nodes[{position}].upsertKey", error.code, error.message, error.hint)

@@ -1,0 +1,1 @@
+"""Running compiled steps on batches: segments, stages, row counts, rejected cells."""

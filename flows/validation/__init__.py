@@ -1,0 +1,1 @@
+"""Checks of a document and its published JSON Schema, before anything runs."""

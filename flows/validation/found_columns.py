@@ -1,0 +1,76 @@
+"""Checks of a document with the columns that were found in its sources before: they may have changed since."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC
+
+from headrace.catalog.found_columns import FoundSource
+from headrace.flows.compile import ReferenceTable
+from headrace.flows.validation.check import check_types
+from headrace.ir import PipelineIR, Problem
+from headrace.ir.nodes import producer
+from headrace.ir.schema import Field
+
+_AGAIN = "if the source has changed since, look at it again (plan, preview or discover), or repeat with ?confirm=true"
+
+
+@dataclass(frozen=True, slots=True)
+class FoundProblems:
+    """`misspelt` are columns that were not found, where one of a similar name was; `others` may as well mean that the
+    source has changed, or that a guessed type is another."""
+
+    misspelt: tuple[Problem, ...] = ()
+    others: tuple[Problem, ...] = ()
+
+    @property
+    def all(self) -> tuple[Problem, ...]:
+        """Both."""
+        return self.misspelt + self.others
+
+
+def found_problems(
+    ir: PipelineIR, tables: Mapping[str, ReferenceTable], found: Mapping[str, FoundSource]
+) -> FoundProblems:
+    """What only shows with the columns `found` in sources without `fields`, by node. Each says what it is based on.
+    What depends on a guessed type is left out where the document is right when the column is text."""
+    if not found:
+        return FoundProblems()
+    known = {(each.path, each.code) for each in check_types(ir, tables)}
+    problems = check_types(ir, tables, {node: each.columns for node, each in found.items()})
+    told = [each for each in problems if (each.path, each.code) not in known]
+    if told and any(each.guessed for each in found.values()):
+        texts = check_types(ir, tables, {node: _as_text(each) for node, each in found.items()})
+        also = {(each.path, each.code) for each in texts}
+        told = [each for each in told if (each.path, each.code) in also]
+    shown = [replace(each, message=f"{each.message} ({_basis(ir, each.path, found)})") for each in told]
+    misspelt = [each for each in shown if each.code == "unknown_column" and each.hint.startswith("did you mean")]
+    others = [each for each in shown if each not in misspelt]
+    return FoundProblems(tuple(replace(each, hint=f"{each.hint} {_AGAIN}") for each in misspelt), tuple(others))
+
+
+def _as_text(found: FoundSource) -> tuple[Field, ...]:
+    return tuple(Field(each.name, "text") if each.name in found.guessed else each for each in found.columns)
+
+
+def _basis(ir: PipelineIR, path: str, found: Mapping[str, FoundSource]) -> str:
+    """On what a problem is based: the sources before its node that were looked at, and when."""
+    position = path.partition("[")[2].partition("]")[0]
+    before = set(_before(ir, ir.nodes[int(position)].id)) if position.isdigit() else set(found)
+    told = [
+        f"'{node}' as found at {each.at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+        for node, each in found.items()
+        if node in before
+    ]
+    return f"the columns of {' and '.join(told)}"
+
+
+def _before(ir: PipelineIR, node_id: str) -> Iterator[str]:
+    waiting, seen = [node_id], {node_id}
+    while waiting:
+        node = waiting.pop()
+        yield node
+        earlier = {producer(reference) for reference in ir.node(node).inputs} - seen
+        seen |= earlier
+        waiting += earlier

@@ -1,0 +1,5 @@
+"""`python -m headrace` runs the command line."""
+
+from headrace.deployments.cli.app import main
+
+main()

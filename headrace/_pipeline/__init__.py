@@ -1,0 +1,1 @@
+"""Parts of `headrace.pipeline`, which re-exports what is public."""

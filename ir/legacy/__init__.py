@@ -1,0 +1,1 @@
+"""Converts legacy nodes and edges to an IR document."""

@@ -1,0 +1,1 @@
+"""From decoded JSON to a PipelineIR, or to a list of problems."""

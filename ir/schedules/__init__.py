@@ -1,0 +1,1 @@
+"""Schedules: cron expressions, intervals, RFC 5545 recurrence rules, and when they fire."""

@@ -1,0 +1,1 @@
+"""Scalar SQL expressions over one row: read into a tree, checked, written again."""

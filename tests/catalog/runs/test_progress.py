@@ -1,0 +1,50 @@
+"""How far a run is: never all of it before all of it is done."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from headrace.catalog.runs.progress import only_reads, share_done
+from headrace.catalog.runs.records import PartitionCounts
+
+
+def part(stage: int, rows: int, planned: int, status: str = "running", base: int | None = 0) -> PartitionCounts:
+    return PartitionCounts(stage, 0, planned, status, rows, rows, 0, 0, base, datetime.now(UTC))
+
+
+def test_where_rows_are_only_read_it_is_their_share() -> None:
+    parts = [part(0, 250, 500), part(1, 0, 500, "pending")]
+    assert share_done(parts) == 0.25
+    assert only_reads(parts)
+
+
+@pytest.mark.parametrize(
+    ("gathering", "publishing", "share"),
+    [
+        ("pending", "pending", 0.5),
+        ("running", "pending", 0.5),
+        ("completed", "pending", 0.75),
+        ("completed",) * 2 + (1.0,),
+    ],
+)
+def test_what_gathers_and_publishes_counts_too(gathering: str, publishing: str, share: float) -> None:
+    parts = [part(0, 10, 10), part(1, 90, 90), part(2, 0, 0, gathering), part(-1, 0, 0, publishing)]
+    assert share_done(parts) == share
+    assert not only_reads(parts)
+
+
+def test_all_publications_are_one_step() -> None:
+    parts = [part(0, 10, 10), *(part(-target, 0, 0, "completed" if target == 1 else "pending") for target in (1, 2))]
+    assert share_done(parts) == 0.75
+
+
+def test_what_was_done_before_an_attempt_is_known() -> None:
+    parts = [part(0, 60, 100, base=50), part(1, 0, 0, "completed")]
+    assert share_done(parts, only_before=True) == 0.25
+    assert share_done([part(0, 60, 100, base=None)], only_before=True) == 0.6
+
+
+def test_a_run_without_parts_is_not_done() -> None:
+    assert share_done([]) == 0.0

@@ -1,0 +1,376 @@
+"""What a run writes is absolute and idempotent, whoever writes first and however often."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import Engine, text
+from sqlalchemy.orm import Session
+
+from headrace.catalog.errors import NoIr, PipelineMissing
+from headrace.catalog.models import Pipeline
+from headrace.catalog.repositories import TenantCatalog
+from headrace.catalog.repositories.runs import position_of
+from headrace.catalog.runs.records import DatasetRuleOutcome, RunSnapshot, UncommittedRows, load_strategy
+from headrace.catalog.runs.store import RunStore
+from headrace.catalog.security.credentials import Keyring, generate_encryption_key
+from tests.catalog.conftest import IR, add_pipeline
+
+pytestmark = pytest.mark.postgres
+
+RUN = "run_1"
+KEYRING = Keyring.parse(generate_encryption_key())
+NODES = {"src": {"rowsIn": 10, "rowsOut": 10}, "tgt": {"rowsIn": 9, "rowsOut": 9}}
+
+
+@pytest.fixture
+def store(engine: Engine) -> RunStore:
+    return RunStore(engine, keyring=KEYRING)
+
+
+@pytest.fixture
+def pipeline(mine: TenantCatalog) -> Pipeline:
+    return add_pipeline(mine)
+
+
+def open_run(store: RunStore, pipeline: Pipeline, run_id: str = RUN, **changes: object) -> None:
+    facts = {
+        "tenant_id": "default",
+        "pipeline_id": pipeline.id,
+        "ir_version": 1,
+        "root_run_id": run_id,
+        "retry_of": None,
+        "load_strategy": "append",
+    }
+    store.open(run_id, **{**facts, **changes})  # type: ignore[arg-type]
+
+
+def start(store: RunStore, *partitions: tuple[int, int, int], run_id: str = RUN) -> None:
+    total = sum(rows for _, _, rows in partitions)
+    store.started(run_id, total_rows=total, fingerprint={"src": "f"}, plan={"p": 1}, partitions=partitions)
+
+
+def report(store: RunStore, index: int, status: str, rows_in: int, failed: int = 0, run_id: str = RUN) -> None:
+    store.partition(
+        run_id,
+        0,
+        index,
+        status=status,
+        rows_in=rows_in,
+        rows_out=rows_in - failed,
+        failed=failed,
+        skipped=0,
+        nodes=NODES,
+    )
+
+
+def reject(store: RunStore, *rows: int, run_id: str = RUN, root: str = RUN) -> int:
+    return store.errors(
+        root,
+        run_id,
+        "check",
+        0,
+        0,
+        rows=list(rows),
+        columns=["email"] * len(rows),
+        values=["x"] * len(rows),
+        errors=["Invalid email format"] * len(rows),
+        rules=["email"] * len(rows),
+    )
+
+
+def seen(store: RunStore, run_id: str = RUN) -> RunSnapshot:
+    snapshot = store.snapshot(run_id)
+    assert snapshot is not None
+    return snapshot
+
+
+def test_dataset_rules_are_kept_and_compared_with_completed_runs_of_the_pipeline(
+    store: RunStore, pipeline: Pipeline, mine: TenantCatalog
+) -> None:
+    other = add_pipeline(mine, "another")
+    mine.session.commit()
+    for number, (of, status, origin) in enumerate(
+        [
+            (pipeline, "completed", None),
+            (pipeline, "failed", None),
+            (other, "completed", None),
+            (pipeline, "completed_with_errors", None),
+            (pipeline, "completed", "run_0"),  # of failed rows alone
+        ]
+    ):
+        open_run(store, of, f"run_{number}", origin_run_id=origin)
+        start(store, (0, 0, 10), run_id=f"run_{number}")
+        report(store, 0, "completed", 10 + number, run_id=f"run_{number}")
+        store.finished(f"run_{number}", status=status, failure_reason=None)
+    open_run(store, pipeline, "run_now")
+    assert store.rules.earlier_rows("run_now", "src", 5) == [10, 10]
+    assert store.rules.earlier_rows("run_now", "src", 1) == [10]
+    assert store.rules.earlier_rows("run_now", "nobody", 5) == []
+    rule = DatasetRuleOutcome("check", "nodes[1].datasetLevel.rowCount", "at least 1 rows", "0 rows", False, "abort")
+    store.rules.judged("run_now", [rule])
+    assert seen(store, "run_now").rules == (rule,)
+    assert seen(store, "run_0").rules == ()
+
+
+def test_errors_of_rows_that_did_not_commit_are_forgotten_alone(store: RunStore, pipeline: Pipeline) -> None:
+    open_run(store, pipeline)
+    reject(store, 3, 7, 9)
+    store.forget_errors(RUN, UncommittedRows(0, 0, ("tgt",), 0))
+    store.forget_errors(RUN, UncommittedRows(0, 1, ("check",), 0))
+    store.forget_errors(RUN, UncommittedRows(1, 0, ("check",), 0))
+    assert store.failed_rows(RUN) == {(0, 0, "check"): [3, 7, 9]}
+    store.forget_errors(RUN, UncommittedRows(0, 0, ("src", "check"), 7))
+    assert store.failed_rows(RUN) == {(0, 0, "check"): [3, 7]}
+
+
+def test_an_unknown_run_has_no_snapshot(store: RunStore) -> None:
+    assert store.snapshot("run_none") is None
+
+
+def test_whoever_opens_first_a_running_run_stays_running(store: RunStore, pipeline: Pipeline) -> None:
+    open_run(store, pipeline, status="running")
+    open_run(store, pipeline)
+    assert seen(store).status == "running"
+    assert seen(store).started_at is not None
+
+
+def test_the_run_is_as_old_as_the_oldest_word_of_it(store: RunStore, pipeline: Pipeline) -> None:
+    open_run(store, pipeline, status="running")
+    asked = seen(store).created_at - timedelta(seconds=3)
+    open_run(store, pipeline, created_at=asked)
+    assert seen(store).created_at == asked
+
+
+def test_a_flow_started_again_opens_its_run_again(store: RunStore, pipeline: Pipeline) -> None:
+    open_run(store, pipeline, status="running")
+    store.finished(RUN, status="failed", failure_reason="lost")
+    open_run(store, pipeline, status="running")
+    snapshot = seen(store)
+    assert (snapshot.status, snapshot.finished_at, snapshot.failure_reason) == ("running", None, None)
+
+
+def test_counts_are_absolute_and_summed(store: RunStore, pipeline: Pipeline) -> None:
+    open_run(store, pipeline)
+    start(store, (0, 0, 10), (0, 1, 20))
+    for _ in range(2):
+        report(store, 0, "completed", 10, failed=1)
+        report(store, 1, "running", 5)
+    snapshot = seen(store)
+    assert (snapshot.total_rows, snapshot.rows_in, snapshot.rows_out, snapshot.failed_rows) == (30, 15, 14, 1)
+    assert [(each.index, each.status, each.planned_rows) for each in snapshot.partitions] == [
+        (0, "completed", 10),
+        (1, "running", 20),
+    ]
+    assert snapshot.nodes == {"src": {"rowsIn": 20, "rowsOut": 20}, "tgt": {"rowsIn": 18, "rowsOut": 18}}
+    assert (snapshot.fingerprint, snapshot.plan) == ({"src": "f"}, {"p": 1})
+
+
+def test_a_new_plan_drops_partitions_it_does_not_name_and_keeps_finished_ones(
+    store: RunStore, pipeline: Pipeline
+) -> None:
+    open_run(store, pipeline)
+    start(store, (0, 0, 10), (0, 1, 20), (0, 2, 5))
+    report(store, 0, "completed", 10)
+    report(store, 1, "running", 5)
+    start(store, (0, 0, 10), (0, 1, 20))
+    assert [(each.status, each.rows_in) for each in seen(store).partitions] == [("completed", 10), ("pending", 5)]
+
+
+def test_what_an_earlier_attempt_committed_is_no_progress_of_this_one(store: RunStore, pipeline: Pipeline) -> None:
+    open_run(store, pipeline)
+    start(store, (0, 0, 10))
+    report(store, 0, "running", 4)
+    assert seen(store).partitions[0].base_rows == 0
+    start(store, (0, 0, 10))
+    report(store, 0, "running", 4)
+    report(store, 0, "running", 6)
+    assert seen(store).partitions[0].base_rows == 4
+
+
+def test_finishing_sums_up_and_tells_the_pipeline(store: RunStore, pipeline: Pipeline, session: Session) -> None:
+    open_run(store, pipeline, status="running")
+    start(store, (0, 0, 10))
+    report(store, 0, "completed", 10, failed=2)
+    assert store.finished(RUN, status="completed_with_errors", failure_reason=None)
+    session.refresh(pipeline)
+    assert (pipeline.status, pipeline.last_run_status) == ("active", "completed_with_errors")
+    assert pipeline.last_run_at == seen(store).started_at
+    row = session.execute(text("SELECT rows_in, rows_out, failed_rows, skipped_rows FROM headrace.pipeline_runs")).one()
+    assert tuple(row) == (10, 8, 2, 0)
+
+
+def test_a_failed_run_leaves_a_draft_a_draft_and_no_partition_running(
+    store: RunStore, pipeline: Pipeline, session: Session
+) -> None:
+    open_run(store, pipeline, status="running")
+    start(store, (0, 0, 10), (0, 1, 10))
+    report(store, 0, "running", 3)
+    store.finished(RUN, status="failed", failure_reason="no such file\x00")
+    session.refresh(pipeline)
+    assert (pipeline.status, pipeline.last_run_status) == ("draft", "failed")
+    assert [each.status for each in seen(store).partitions] == ["failed", "pending"]
+    assert seen(store).failure_reason == "no such file"
+
+
+def test_an_observer_does_not_overrule_the_run(store: RunStore, pipeline: Pipeline) -> None:
+    open_run(store, pipeline, status="running")
+    assert store.finished(RUN, status="completed", failure_reason=None)
+    assert not store.finished(RUN, status="failed", failure_reason="crashed", only_if_unfinished=True)
+    assert seen(store).status == "completed"
+
+
+def test_an_older_run_that_ends_late_does_not_overwrite_the_pipelines_last(
+    store: RunStore, pipeline: Pipeline, session: Session
+) -> None:
+    open_run(store, pipeline, "run_old", status="running")
+    open_run(store, pipeline, "run_new", status="running")
+    store.finished("run_new", status="completed", failure_reason=None)
+    store.finished("run_old", status="failed", failure_reason="late")
+    session.refresh(pipeline)
+    assert pipeline.last_run_status == "completed"
+
+
+def test_a_replayed_batch_writes_its_errors_once(store: RunStore, pipeline: Pipeline) -> None:
+    open_run(store, pipeline)
+    assert reject(store, 3, 1, 2) == 3
+    assert reject(store, 1, 2, 3, 4) == 1
+    assert [error.row for error in seen(store).first_errors] == [1, 2, 3, 4]
+
+
+def test_errors_of_any_text_are_stored(store: RunStore, pipeline: Pipeline) -> None:
+    open_run(store, pipeline)
+    stored = store.errors(
+        RUN,
+        RUN,
+        "check",
+        0,
+        0,
+        rows=[1, 2, 2, 3],
+        columns=[None, "a\x00b", "c" * 5000, "\ud800"],
+        values=[None, "v" * 5000, "nul\x00", "\ud800"],
+        errors=["ragged line", "Expected integer", "e", "e"],
+        rules=["ragged", "type", "r" * 5000, "r"],
+    )
+    assert stored == 4
+    first, second, third, _ = seen(store).first_errors
+    assert (first.column, first.value, first.error) == (None, None, "ragged line")
+    assert (second.column, second.value) == ("ab", "v" * 1000)
+    assert third.value == "nul"
+
+
+def test_no_errors_are_no_errors(store: RunStore, pipeline: Pipeline) -> None:
+    open_run(store, pipeline)
+    assert reject(store) == 0
+
+
+def test_a_retry_shows_the_errors_of_its_chain_and_the_first_run_only_its_own(
+    store: RunStore, pipeline: Pipeline, mine: TenantCatalog
+) -> None:
+    open_run(store, pipeline)
+    reject(store, 1, 2)
+    open_run(store, pipeline, "run_2", root_run_id=RUN, retry_of=RUN)
+    reject(store, 2, 3, run_id="run_2")
+    first, second = mine.runs.get(RUN), mine.runs.get("run_2")
+    assert first is not None
+    assert second is not None
+    assert [error.row for error in mine.runs.errors(first, limit=10)] == [1, 2]
+    assert [error.row for error in mine.runs.errors(second, limit=10)] == [1, 2, 3]
+    assert (mine.runs.error_count(first), mine.runs.error_count(second)) == (2, 3)
+
+
+def test_errors_are_read_in_pages_of_any_size(store: RunStore, pipeline: Pipeline, mine: TenantCatalog) -> None:
+    open_run(store, pipeline)
+    reject(store, *range(1, 26))
+    run = mine.runs.get(RUN)
+    assert run is not None
+    rows: list[int] = []
+    after = None
+    while page := mine.runs.errors(run, limit=10, after=after):
+        rows += [error.row for error in page]
+        after = position_of(page[-1])
+    assert rows == list(range(1, 26))
+
+
+def test_a_node_may_reject_the_same_row_number_in_two_stages(
+    store: RunStore, pipeline: Pipeline, mine: TenantCatalog
+) -> None:
+    open_run(store, pipeline)
+    for stage in (0, 2, 2):
+        store.errors(
+            RUN, RUN, "n", stage, 0, rows=[1], columns=["c"], values=[f"in stage {stage}"], errors=["e"], rules=["r"]
+        )
+    run = mine.runs.get(RUN)
+    assert run is not None
+    first, second = mine.runs.errors(run, limit=10)
+    assert (first.value, second.value) == ("in stage 0", "in stage 2")
+    assert [each.value for each in mine.runs.errors(run, limit=10, after=position_of(first))] == ["in stage 2"]
+
+
+def test_the_log_keeps_its_order(store: RunStore, pipeline: Pipeline) -> None:
+    open_run(store, pipeline)
+    for number in range(3):
+        store.log(RUN, "extract", f"line {number}")
+    assert [(line.stage, line.message) for line in seen(store).log] == [("extract", f"line {n}") for n in range(3)]
+
+
+def test_a_run_that_never_opened_can_still_be_ended_without_harm(store: RunStore) -> None:
+    store.log("run_none", "run", "There is no pipeline")
+    assert not store.finished("run_none", status="failed", failure_reason="There is no pipeline")
+
+
+def test_a_flow_gets_its_pipeline_with_the_pinned_or_the_live_ir(
+    store: RunStore, pipeline: Pipeline, mine: TenantCatalog, session: Session
+) -> None:
+    mine.pipelines.save_ir(pipeline, {"second": True}, authored_by="bob")
+    sealed = KEYRING.seal({"token": "t"}, connector_id=pipeline.connector_id)
+    session.execute(text("UPDATE headrace.connectors SET auth_sealed = :sealed"), {"sealed": sealed})
+    session.commit()
+    pinned, live = store.load_pipeline(pipeline.id, 1), store.load_pipeline(pipeline.id, None)
+    assert (pinned.ir, pinned.ir_version) == (IR, 1)
+    assert (live.ir, live.ir_version) == ({"second": True}, 2)
+    assert live.tables == frozenset({"public.ds_orders"})
+    assert (live.connector.type, live.connector.credentials) == ("local_fs", {"token": "t"})
+    assert "token" not in repr(live)
+
+
+def test_a_pipeline_without_ir_or_version_says_so(store: RunStore, mine: TenantCatalog, pipeline: Pipeline) -> None:
+    legacy = add_pipeline(mine, "legacy", with_ir=False)
+    with pytest.raises(NoIr):
+        store.load_pipeline(legacy.id, None)
+    with pytest.raises(PipelineMissing, match="no IR version 9"):
+        store.load_pipeline(pipeline.id, 9)
+    with pytest.raises(PipelineMissing):
+        store.load_pipeline("pipe_none", None)
+
+
+def test_an_idempotency_key_belongs_to_the_run_it_started(mine: TenantCatalog, pipeline: Pipeline) -> None:
+    assert mine.runs.requested(pipeline.id, "k") is None
+    assert mine.runs.remember_request(pipeline.id, "k", RUN)
+    assert not mine.runs.remember_request(pipeline.id, "k", "run_2")
+    assert mine.runs.requested(pipeline.id, "k") == RUN
+
+
+@pytest.mark.parametrize(
+    ("modes", "strategy"),
+    [
+        (["append"], "append"),
+        (["append", "scd2"], "upsert"),
+        (["upsert", "blue_green"], "replace"),
+        (["incremental_watermark"], "append"),
+        ([], "append"),
+    ],
+)
+def test_the_load_strategy_is_the_least_resumable_of_the_targets(modes: list[str], strategy: str) -> None:
+    assert load_strategy(modes) == strategy
+
+
+def test_a_chain_of_retries_knows_the_run_it_began_with(store: RunStore, pipeline: Pipeline) -> None:
+    open_run(store, pipeline)
+    open_run(store, pipeline, "run_2", retry_of=RUN)
+    open_run(store, pipeline, "run_3", retry_of="run_2", root_run_id="run_3", origin_run_id=RUN)
+    assert [store.first_of_chain(run) for run in ("run_3", "run_2", RUN)] == [RUN, RUN, RUN]
+    open_run(store, pipeline, "run_5", retry_of="run_4")  # which has been deleted since
+    assert store.first_of_chain("run_5") == "run_5"
+    assert store.first_of_chain("run_6") == "run_6"

@@ -1,0 +1,87 @@
+"""The registration of a pipeline in Prefect, and when it counts as changed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from prefect.types.names import BANNED_CHARACTERS
+from prefect.utilities.callables import parameter_schema
+from prefect.utilities.schema_tools.validation import is_valid
+
+from headrace.deployments.prefect.registered_pipeline import ENTRYPOINT, PARAMETER_SCHEMA, RegisteredPipeline
+from headrace.ir.schedules.schedule import CronSchedule, IntervalSchedule
+
+ORDERS = RegisteredPipeline(
+    "pipe_1", "Daily orders", "default", CronSchedule(kind="cron", expression="0 2 * * *"), 3, 4
+)
+
+
+def test_the_parameters_are_those_of_the_flow() -> None:
+    from headrace.flows.run import run_pipeline
+
+    assert f"{run_pipeline.fn.__module__}.{run_pipeline.fn.__name__}" == ENTRYPOINT
+    described = parameter_schema(run_pipeline).model_dump()
+    assert described["required"] == PARAMETER_SCHEMA["required"]
+    assert {name: each["position"] for name, each in described["properties"].items()} == {
+        name: each["position"] for name, each in PARAMETER_SCHEMA["properties"].items()
+    }
+    assert set(ORDERS.parameters) == set(PARAMETER_SCHEMA["required"])
+
+
+def test_values_are_taken_and_refused_as_by_the_flows_own_description() -> None:
+    from headrace.flows.run import run_pipeline
+
+    described = parameter_schema(run_pipeline).model_dump()
+    scalars: list[Any] = [None, "a", 1, 1.5, True]
+    values = [*scalars, [], ["a"], {}, {"a": []}, {"a": {}}, *({"a": each} for each in scalars)]
+    verdicts = set()
+    for name in PARAMETER_SCHEMA["properties"]:
+        for value in values:
+            given = ORDERS.parameters | {name: value}
+            taken = is_valid(given, described)
+            assert is_valid(given, PARAMETER_SCHEMA) == taken, (name, value)
+            verdicts.add((name, taken))
+    assert len(verdicts) == 2 * len(PARAMETER_SCHEMA["properties"])  # each took some and refused some
+
+
+def test_another_pipelines_or_tenants_id_is_refused() -> None:
+    assert is_valid(ORDERS.parameters, ORDERS.parameter_schema)
+    for name in ORDERS.parameters:
+        assert not is_valid(ORDERS.parameters | {name: "another"}, ORDERS.parameter_schema)
+        assert not is_valid(
+            {key: ORDERS.parameters[key] for key in ORDERS.parameters.keys() - {name}}, ORDERS.parameter_schema
+        )
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"name": "Hourly orders"},
+        {"tenant_id": "acme"},
+        {"schedule": None},
+        {"schedule": IntervalSchedule(kind="interval", minutes=5)},
+        {"ir_version": 4},
+        {"parallelism": 8},
+        {"active": False},
+        {"scheduled_since": datetime(2026, 1, 1, tzinfo=UTC)},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_whatever_prefect_is_told_changes_the_fingerprint(change: dict[str, object]) -> None:
+    changed = replace(ORDERS, **change)  # type: ignore[arg-type]
+    assert changed.fingerprint() != ORDERS.fingerprint()
+    assert changed.version != ORDERS.version
+
+
+def test_the_same_pipeline_has_the_same_fingerprint() -> None:
+    again = replace(ORDERS, schedule=CronSchedule(kind="cron", expression="0 2 * * *"))
+    assert again.fingerprint() == ORDERS.fingerprint()
+
+
+def test_names_are_such_that_prefect_takes_them_and_stay_distinct() -> None:
+    names = {replace(ORDERS, name=f"a{character}b").flow_name for character in [*BANNED_CHARACTERS, " "]}
+    assert len(names) == len(BANNED_CHARACTERS) + 1
+    assert not any(character in name for name in names for character in BANNED_CHARACTERS)

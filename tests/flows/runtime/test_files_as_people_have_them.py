@@ -1,0 +1,307 @@
+"""From files as people have them to tables: what stood in a cell is what lands, or the row is told."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from headrace.connectors.errors import SourceError
+from headrace.flows.dry_run.plan import plan_run
+from headrace.flows.dry_run.preview import preview
+from headrace.flows.runtime.errors import PlanFailed
+from headrace.flows.runtime.execute import RunTotals
+from headrace.flows.runtime.prepare import prepare
+from headrace.flows.runtime.stored_plan import stored_plan
+from tests.flows.runtime.runs import Runner
+
+pytestmark = pytest.mark.postgres
+
+
+class Case(Runner):
+    """A table, files in the folder, and a pipeline between them."""
+
+    def table(self, columns: str, more: str = "") -> None:
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            connection.execute(f"DROP TABLE IF EXISTS t; CREATE TABLE t ({columns}); {more}")  # type: ignore[arg-type]
+
+    def rows(self, query: str = "") -> list[tuple[Any, ...]]:
+        """By themselves all rows, without the load's own column."""
+        with psycopg.connect(self.url) as connection:
+            found = connection.execute(query or "SELECT * FROM t ORDER BY 1").fetchall()  # type: ignore[arg-type]
+        return found if query else [row[:-1] for row in found]
+
+    def put(self, content: str | bytes, name: str = "a.csv") -> None:
+        path = self.files / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+
+    def nodes(self, *between: dict[str, Any], config: dict[str, Any] | None = None, **target: Any) -> list[Any]:
+        chain: list[dict[str, Any]] = [
+            {"id": "src", "kind": "source", "connector": "local_fs", "config": {"path": "a.csv", **(config or {})}}
+        ]
+        for node in between:
+            chain.append({**node, "input": chain[-1]["id"]})
+        return [*chain, {"id": "tgt", "kind": "target", "input": chain[-1]["id"], "schema": "public.t", **target}]
+
+    def load(self, *between: dict[str, Any], **given: Any) -> RunTotals:
+        return self.run(self.nodes(*between, **given))
+
+    @property
+    def failed(self) -> list[tuple[int, str | None]]:
+        return sorted({(row, column) for _, row, column, _, _ in self.told.cells}, key=str)
+
+
+@pytest.fixture
+def case(tmp_path: Path, database_url: str) -> Case:
+    return Case(tmp_path, database_url)
+
+
+def ops(*given: dict[str, Any]) -> dict[str, Any]:
+    return {"id": "ops", "kind": "transform", "ops": list(given)}
+
+
+def test_text_arrives_as_it_is_written(case: Case) -> None:
+    case.table("id bigint PRIMARY KEY, phone text, version varchar(9), code text, flag text, stamp text, neg text")
+    rows = [(1, "+4915112345678", "1.10", "1e5", "TRUE", "2024-01-05 10:30:00+02:00", "-0"),
+            (2, "+4915112345679", "1.20", "007", "False", "2024-01-06T11:45", "-0.0")]  # fmt: skip
+    case.put("id,phone,version,code,flag,stamp,neg\n" + "".join(",".join(map(str, row)) + "\n" for row in rows))
+    case.load()
+    assert case.rows() == rows
+
+
+def test_a_code_far_into_the_file_keeps_its_zero_and_its_row(case: Case) -> None:
+    case.table("code text PRIMARY KEY, n integer")
+    lines = [f"{100_000 + n},{n}" for n in range(60_000)]
+    lines[45_007], lines[45_008], lines[45_009] = "0145007,45007", "X1,45008", "145007,45009"
+    case.put("code,n\n" + "\n".join(lines))
+    totals = case.load(loadMode="upsert", upsertKey=["code"])
+    assert (totals.rows_in, totals.rows_out, totals.failed, totals.skipped) == (60_000, 60_000, 0, 0)
+    assert case.rows("SELECT code FROM t WHERE n IN (45007, 45008, 45009) ORDER BY n") == [
+        ("0145007",), ("X1",), ("145007",)
+    ]  # fmt: skip
+
+
+def test_keys_of_numbers_are_compared_as_numbers(case: Case) -> None:
+    case.table("id bigint PRIMARY KEY, v text")
+    case.put("id,v\n7,a\n07,b\n+8,c\n")
+    totals = case.load(loadMode="upsert", upsertKey=["id"])
+    assert (totals.rows_out, totals.skipped) == (2, 1)
+    assert case.rows() == [(7, "b"), (8, "c")]
+
+
+def test_text_passes_through_stages_rules_and_computations(case: Case) -> None:
+    case.table("v text, twice numeric, big text")
+    case.put("v,grp\n1.10,a\n02.50,a\n+3.0,b\nx,b\n1.10,a\n")
+    between = [
+        ops({"type": "deduplicate", "keys": ["v"]}, {"type": "add_field", "field": "twice", "expression": "v * 2"}),
+        {"id": "ok", "kind": "validate", "rowLevel": [{"id": "r", "field": "v", "rule": "gt:1"}]},
+        {"id": "more", "kind": "transform", "ops": [{"type": "add_field", "field": "big", "expression": "v"}]},
+    ]
+    case.load(*between)
+    assert case.rows("SELECT v, twice::float, big FROM t ORDER BY v") == [
+        ("+3.0", 6.0, "+3.0"), ("02.50", 5.0, "02.50"), ("1.10", 2.2, "1.10")
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["inner", "left", "full"])
+@pytest.mark.parametrize("key", ["bigint", "text"])
+def test_a_join_compares_keys_as_the_table_has_them(case: Case, kind: str, key: str) -> None:
+    case.table(f"id {key}, name text, code text")
+    case.put("id,name\n1,a\n02,b\n")
+    case.put("key,code\n01,1.10\n02,007\n", "b.csv")
+    nodes = case.nodes({"id": "j", "kind": "join"})
+    on = [{"left": "id", "right": "key"}]
+    nodes[1] = {"id": "j", "kind": "join", "inputs": ["src", "o"], "type": kind, "on": on}
+    nodes.append({"id": "o", "kind": "source", "connector": "local_fs", "config": {"path": "b.csv"}})
+    case.run(nodes)
+    if key == "bigint":
+        assert case.rows() == [(1, "a", "1.10"), (2, "b", "007")]
+    else:
+        alone = {"inner": [], "left": [("1", "a", None)], "full": [("01", None, "1.10"), ("1", "a", None)]}
+        assert case.rows('SELECT id, name, code FROM t ORDER BY id COLLATE "C"') == sorted(
+            [("02", "b", "007"), *alone[kind]]
+        )
+
+
+def test_rules_about_all_rows_measure_values_of_cells(case: Case) -> None:
+    case.table("n numeric, t text")
+    case.put("n,t\n1.10,01\n2.30,2\n")
+    level = {
+        "statistic": [{"field": each, "fn": "sum", "min": 3, "max": 3.5, "onFail": "abort"} for each in ("n", "t")]
+    }
+    case.load({"id": "ok", "kind": "validate", "datasetLevel": level})
+    assert case.rows("SELECT n::text, t FROM t ORDER BY 1") == [("1.10", "01"), ("2.30", "2")]
+
+
+def test_json_takes_the_cell_as_json(case: Case) -> None:
+    case.table("id int, a jsonb, b jsonb")
+    case.put("id,a,b\n1,1.10,true\n2,1e2,false\n3,[,null\n")
+    case.load()
+    assert case.rows("SELECT id, a::text, b::text FROM t ORDER BY 1") == [(1, "1.10", "true"), (2, "100", "false")]
+    assert case.failed == [(3, "a")]
+
+
+def test_digits_of_a_numeric_without_a_size_are_all_there(case: Case) -> None:
+    case.table("n numeric, m numeric")
+    case.put("n,m\n1.10,12345678901234567890123456789012345678901.5\n-0.00,1e-20\n")
+    case.load({"id": "ok", "kind": "validate", "rowLevel": [{"id": "r", "field": "n", "rule": "gte:0"}]})
+    assert case.rows("SELECT n::text, m::text FROM t ORDER BY n DESC") == [
+        ("1.10", "12345678901234567890123456789012345678901.5"), ("0.00", "0.00000000000000000001")
+    ]  # fmt: skip
+
+
+def test_plans_previews_and_later_attempts_have_the_types_of_the_run(case: Case) -> None:
+    case.table("id bigint, v text")
+    case.put("id,v\n1,01\n2,2\n")
+    check = {"id": "ok", "kind": "validate", "rowLevel": [{"id": "r", "field": "v", "rule": "gt:0"}]}
+    job = case.job(case.nodes(check))
+    prepared = prepare(job)
+    stored = stored_plan(prepared)
+    types = {"id": "bigint", "v": "text"}
+    assert {field["name"]: field["data_type"] for field in stored["schemas"]["src"]} == types
+    assert stored["views"]["src"]["v"][0]["data_type"] == "integer"
+    shown = preview(job, rows=5)
+    assert {field.name: field.data_type for field in shown[0].fields} == types
+    assert [row.values["v"] for row in shown[-1].rows] == ["01", "2"]
+    assert "v as integer" in plan_run(job).targets[0].sql
+    with psycopg.connect(case.url, autocommit=True) as connection:
+        connection.execute("ALTER TABLE t ALTER id TYPE text")
+    again = prepare(replace(job, continues=replace(job.continues, earlier_plan=stored)))
+    assert again.discoveries["src"].schema == prepared.discoveries["src"].schema
+    assert again.views == prepared.views
+
+
+QUOTES: list[tuple[str, list[int], list[int]]] = [
+    ('1,pipe\n2,5" pipe\n3,c\n4,d\n5,6" pipe\n6,f\n', [1, 3, 4, 6], [2, 5]),
+    ('1,a\n2,"size 5\\""\n3,c\n4,d\n5,"size 5\\""\n6,f\n', [1, 3, 4, 6], [2, 5]),
+    ('1,a\n2,"never\n3,c\n4,"d"\n', [1, 3, 4], [2]),
+]
+
+
+@pytest.mark.parametrize(("text", "loaded", "rejected"), QUOTES)
+def test_a_quote_costs_its_own_row(case: Case, text: str, loaded: list[int], rejected: list[int]) -> None:
+    case.table("id bigint PRIMARY KEY, name text")
+    case.put("id,name\n" + text)
+    totals = case.load()
+    assert (totals.rows_in, totals.rows_out, totals.failed) == (len(loaded) + len(rejected), len(loaded), len(rejected))
+    assert case.rows("SELECT id FROM t ORDER BY 1") == [(row,) for row in loaded]
+    assert [row for row, _ in case.failed] == rejected
+
+
+def test_rows_between_stray_quotes_all_load_from_all_partitions(case: Case) -> None:
+    case.table("id bigint PRIMARY KEY, name text")
+    chance = random.Random(7)
+    kinds = ["plain {n}", '"quoted, {n}"', '"two\nlines {n}"', '"doubled ""{n}"""', '{n}" pipe']
+    chosen = [chance.choices(range(5), [60, 10, 10, 10, 1])[0] for _ in range(150_000)]
+    case.put("id,name\n" + "".join(f"{n},{kinds[kind].format(n=n)}\n" for n, kind in enumerate(chosen)))
+    totals = case.load()
+    assert (totals.rows_in, totals.failed) == (150_000, chosen.count(4))
+    assert case.rows("SELECT count(*), sum(id) FROM t") == [
+        (150_000 - chosen.count(4), sum(n for n, kind in enumerate(chosen) if kind != 4))
+    ]
+
+
+@pytest.mark.parametrize("header", [" id , name,qty", "id,NAME,QTY", '\ufeffID,Name,"qty"', "name,Qty, ID "])
+def test_a_header_is_matched_where_it_is_plain_what_is_meant(case: Case, header: str) -> None:
+    case.table("id bigint PRIMARY KEY, name text, qty integer")
+    values = {"id": "1", "name": "Ann", "qty": "5"}
+    names = [name.strip(' "\ufeff').lower() for name in header.split(",")]
+    case.put(f"{header}\n" + ",".join(values[name] for name in names) + "\n")
+    case.load()
+    assert case.rows() == [(1, "Ann", 5)]
+    assert any("named alike" in line or "the header's" in line for line in case.told.lines)
+
+
+def test_columns_that_stay_empty_are_told(case: Case) -> None:
+    case.table("id bigint PRIMARY KEY, name text, qty integer, at timestamptz DEFAULT now()")
+    case.put("id,nme\n1,Ann\n")
+    case.load()
+    assert "public.t: the data have nothing for name, qty: null in all rows that are loaded" in case.told.lines
+    assert "public.t: the data have nothing for at: the database fills them in" in case.told.lines
+    assert "public.t has no column for nme: not loaded" in case.told.lines
+
+
+@pytest.mark.parametrize("end", ["\r", "\r\n", "\n"])
+def test_lines_end_as_they_do(case: Case, end: str) -> None:
+    case.table("id bigint PRIMARY KEY, name text")
+    case.put(end.join(["id,name", "1,Ann", '2,"B\rb"', "3,Cid"]) + end)
+    case.load()
+    assert case.rows() == [(1, "Ann"), (2, "B\rb"), (3, "Cid")]
+
+
+@pytest.mark.parametrize("length", [200_000, 3_000_000])
+def test_the_first_record_may_be_long(case: Case, length: int) -> None:
+    case.table("id bigint PRIMARY KEY, name text")
+    case.put(f"1,{'x' * length}\n2,b\n")
+    fields = [{"name": "id", "dataType": "bigint"}, {"name": "name", "dataType": "text"}]
+    nodes = case.nodes(config={"options": {"header": False}})
+    nodes[0]["fields"] = fields
+    case.run(nodes)
+    assert case.rows("SELECT id, length(name) FROM t ORDER BY 1") == [(1, length), (2, 1)]
+
+
+SEVERAL = {"path": "in", "pattern": {"type": "glob", "value": "*.csv"}, "ordering": "process_all"}
+
+
+def test_files_may_lack_a_column_be_empty_and_have_another_order(case: Case) -> None:
+    case.table("id bigint PRIMARY KEY, a text, b text")
+    case.put("id,a\n1,a1\n", "in/1.csv")
+    case.put("B,A,ID\nb2,a2,2\n", "in/2.csv")
+    case.put("", "in/3.csv")
+    nodes = case.nodes(config=SEVERAL)
+    with pytest.raises(SourceError, match=r"in/2\.csv has other columns than in/1\.csv"):
+        prepare(case.job(nodes))
+    case.run(case.nodes(config={**SEVERAL, "options": {"missingColumns": "null"}}))
+    assert case.rows() == [(1, "a1", None), (2, "a2", "b2")]
+    case.table("id bigint PRIMARY KEY, a text, b text")
+    nodes[0]["fields"] = [
+        {"name": name, "dataType": kind} for name, kind in (("id", "bigint"), ("a", "text"), ("b", "text"))
+    ]
+    case.run(nodes)
+    assert case.rows() == [(1, "a1", None), (2, "a2", "b2")]
+    assert any("in/1.csv lacks b" in line for line in case.told.lines)
+    assert any("in/3.csv is empty" in line for line in case.told.lines)
+    nodes[0]["config"] = {**SEVERAL, "options": {"missingColumns": "fail"}}
+    with pytest.raises(SourceError, match=r"Column 'b' is not in in/1\.csv"):
+        prepare(case.job(nodes))
+
+
+def test_a_byte_that_is_no_character_costs_its_row(case: Case) -> None:
+    case.table("id bigint PRIMARY KEY, name text")
+    lines = [b"%d,caf\xe9" % n for n in range(1, 2001)]
+    lines[1499] = b"1500,caf\x81"
+    case.put(b"id,name\n" + b"\n".join(lines))
+    case.load(config={"options": {"encoding": "cp1252"}})
+    assert case.failed == [(1500, None)]
+    assert "Not valid cp1252: byte 0x81 at character 9 of the line" in case.told.cells[0][4]
+    assert case.rows("SELECT count(*), max(name) FROM t") == [(1999, "café")]
+
+
+def test_a_column_that_begins_with_underscores_is_one_like_any_other(case: Case) -> None:
+    case.table("id bigint PRIMARY KEY")
+    case.put("id,__deleted\n1,true\n")
+    with pytest.raises(PlanFailed, match="__deleted"):
+        prepare(case.job(case.nodes(schemaContract="freeze")))
+    case.load()
+    assert "public.t has no column for __deleted: not loaded" in case.told.lines
+
+
+def test_a_row_that_the_table_has_no_room_for_or_a_trigger_refuses_is_told(case: Case) -> None:
+    case.table(
+        "k text PRIMARY KEY, n integer",
+        """
+        CREATE OR REPLACE FUNCTION judge() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+          IF new.n = 4 THEN RAISE EXCEPTION 'no fours' USING errcode = 'XB001'; END IF; RETURN new; END $$;
+        CREATE TRIGGER judge BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION judge();""",
+    )
+    noise = random.Random(1).randbytes(9_000).hex()
+    case.put(f"k,n\na,1\n{noise},2\nc,3\nd,4\n")
+    case.load()
+    assert case.rows("SELECT n FROM t ORDER BY 1") == [(1,), (3,)]
+    assert [row for row, _ in case.failed] == [2, 4]
+    assert any(row == 4 and "No fours" in error for _, row, _, _, error in case.told.cells)
