@@ -100,6 +100,8 @@ class Connector:
     raises SourceError."""
     stream: Callable[[Context], StreamFound] | None = None
     """One of them, by `settings`, with its columns; by opening the source unless given. Raises SourceError."""
+    stream_setting: str | None = None
+    """The setting of a source node that names one of them: `table`."""
     files: bool = False
     """Its sources are files, which a run can take and put away."""
     any_type: bool = False

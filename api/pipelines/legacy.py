@@ -7,6 +7,7 @@ from typing import Any
 
 from headrace.catalog.models import Pipeline
 from headrace.catalog.schemas.ddl import TABLE_SCHEMA
+from headrace.connectors.registry import of_type
 from headrace.flows.validation.check import check_types
 from headrace.ir import parse_ir
 from headrace.ir.legacy.nodes import lower
@@ -21,6 +22,13 @@ class LoweredPipeline:
     problems: list[Problem]
 
 
+def _reads(pipeline: Pipeline) -> dict[str, Any]:
+    """The settings of a source without any: the table (or what the system has instead) that is named as the schema."""
+    found = of_type(pipeline.connector.type)
+    setting = found.stream_setting if found is not None else None
+    return {setting: pipeline.data_schema.name} if setting else {}
+
+
 def lowered(pipeline: Pipeline) -> LoweredPipeline:
     """Lowers the pipeline's nodes and edges to an IR."""
     found = lower(
@@ -30,6 +38,7 @@ def lowered(pipeline: Pipeline) -> LoweredPipeline:
         name=pipeline.name,
         connector_type=pipeline.connector.type,
         table=f"{TABLE_SCHEMA}.{pipeline.data_schema.table_name}",
+        reads=_reads(pipeline),
     )
     parsed = parse_ir(found.document)
     problems = parsed.problems if parsed.ir is None else check_types(parsed.ir)

@@ -96,5 +96,6 @@ SNOWFLAKE = Connector(
     dataset=_dataset,
     streams=_streams,
     stream=_stream,
+    stream_setting="table",
     extra="snowflake",
 )

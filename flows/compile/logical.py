@@ -196,7 +196,8 @@ def _transform(
         steps.extend(compiled)
     shapes[node.id] = shape
     texts = {name: view for name, view in cells.items() if shape.columns.get(name) == pl.String}
-    return LogicalNode(node, tuple(steps), schema_of(shape.columns)), texts
+    notes = () if node.ops else (f"{node.id} has no ops: its rows pass unchanged",)
+    return LogicalNode(node, tuple(steps), schema_of(shape.columns), notes=notes), texts
 
 
 def _branch(node: BranchNode, before: Scope, problems: list[Problem], cells: Mapping[str, View]) -> LogicalNode:

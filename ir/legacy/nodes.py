@@ -59,9 +59,11 @@ def lower(
     name: str,
     connector_type: str,
     table: str,
+    reads: Mapping[str, Any] | None = None,
 ) -> Lowered:
     """Converts `nodes`, each `{id, nodeType, config}`, and `edges`, each `{source, target, label}`. A source node reads
-    the pipeline's connector, of type `connector_type`; a target that names no table loads `table` (qualified)."""
+    the pipeline's connector, of type `connector_type`; one without settings has those in `reads`. A target that names
+    no table loads `table` (qualified)."""
     problems: list[Problem] = []
     origins: list[tuple[str, str]] = []
     lowered: list[dict[str, Any]] = []
@@ -72,7 +74,7 @@ def lower(
         body: dict[str, Any] = {"id": node.get("id"), "kind": kind}
         match kind:
             case "source":
-                body |= _source(config, connector_type)
+                body |= _source(config, connector_type, reads or {})
                 origins += [(f"{path}.config", f"{origin}.config"), (f"{path}.fields", f"{origin}.config.fields")]
                 origins += [(f"{path}.connector", f"{origin}.config.connector")]
             case "target":
@@ -112,13 +114,13 @@ def _kind_of(node_type: str) -> tuple[str, str | None]:
     return node_type, None
 
 
-def _source(config: dict[str, Any], connector_type: str) -> dict[str, Any]:
+def _source(config: dict[str, Any], connector_type: str, reads: Mapping[str, Any]) -> dict[str, Any]:
     connector = config.pop("connector", None) or _SOURCE_CONNECTORS.get(connector_type, connector_type)
     config.pop("connectorId", None)  # always that of the pipeline
     body = {"connector": connector}
     if "fields" in config:
         body["fields"] = config.pop("fields")
-    return body | {"config": config}
+    return body | {"config": config or dict(reads)}
 
 
 def _target(config: dict[str, Any], table: str) -> dict[str, Any]:
@@ -160,7 +162,10 @@ def _ops(named: str | None, config: dict[str, Any]) -> tuple[list[Any], list[tup
         if named is None and isinstance(listed, list) and "type" not in config:
             ops = [lower_op(op) if isinstance(op, Mapping) else op for op in listed]
             return ops, [("", f"config.{key}")]
-    return [lower_op({"type": named, **config} if named else config)], [("[0]", "config"), ("", "config")]
+    op = lower_op({"type": named, **config} if named else config)
+    if op == {"type": "rename"}:  # as in the documented example: a rename that names no columns renames none
+        return [], [("", "config")]
+    return [op], [("[0]", "config"), ("", "config")]
 
 
 def _inputs(

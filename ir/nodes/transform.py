@@ -17,10 +17,10 @@ from headrace.ir.providers.configs import placeholders
 
 
 class TransformNode(SingleInput):
-    """Applies `ops` in order, each to the columns that the previous one produced."""
+    """Applies `ops` in order, each to the columns that the previous one produced. Without ops, rows pass unchanged."""
 
     kind: Literal["transform"]
-    ops: tuple[Op, ...] = Field(min_length=1)
+    ops: tuple[Op, ...]
     """The ops, in order."""
 
 

@@ -31,7 +31,7 @@ TABLE = [
 def document(ops: list[dict[str, Any]] | None = None, rules: list[dict[str, Any]] | None = None) -> dict[str, Any]:
     """A pipeline src → [clean] → [check] → tgt, with the nodes that have something to do."""
     nodes: list[dict[str, Any]] = [{"id": "src", "kind": "source", "connector": "local_fs", "config": {}}]
-    if ops:
+    if ops is not None:
         nodes.append({"id": "clean", "kind": "transform", "input": nodes[-1]["id"], "ops": ops})
     if rules:
         rows = [{"id": f"r{number}", **rule} for number, rule in enumerate(rules)]

@@ -66,5 +66,6 @@ MYSQL = Connector(
     dataset=_dataset,
     streams=_streams,
     stream=_stream,
+    stream_setting="table",
     extra="mysql",
 )

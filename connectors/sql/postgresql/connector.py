@@ -71,4 +71,5 @@ POSTGRESQL = Connector(
     dataset=_dataset,
     streams=_streams,
     stream=_stream,
+    stream_setting="table",
 )

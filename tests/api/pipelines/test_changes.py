@@ -26,12 +26,12 @@ EDGES = [{"source": "n1", "target": "n2"}, {"source": "n2", "target": "n3"}]
 
 @pytest.fixture
 def legacy(facade: Facade) -> dict[str, Any]:
-    """A legacy pipeline with incomplete nodes, as in the documented example."""
+    """A legacy pipeline with an incomplete node."""
     references = {
         "connectorId": created(facade.editor, f"{BASE_PATH}/connectors", CONNECTOR)["id"],
         "schemaId": created(facade.editor, f"{BASE_PATH}/schemas", SCHEMA | {"name": "customers"})["id"],
     }
-    nodes = [COMPLETE[0], COMPLETE[1] | {"config": {"type": "rename_field"}}, COMPLETE[2]]
+    nodes = [COMPLETE[0], COMPLETE[1] | {"config": {"type": "rename_field", "to": "amount"}}, COMPLETE[2]]
     return created(facade.editor, PIPELINES, {"name": "Customers", **references, "nodes": nodes, "edges": EDGES})
 
 
@@ -109,7 +109,7 @@ class TestLegacy:
         self, facade: Facade, legacy: dict[str, Any]
     ) -> None:
         paths = [issue["path"] for issue in legacy["issues"]]
-        assert paths == ["nodes[1].config.from", "nodes[1].config.to"]
+        assert paths == ["nodes[1].config.from"]
         refused = error_of(facade.editor.post(f"{PIPELINES}/{legacy['id']}/run"), 422)
         assert refused["details"] == legacy["issues"]
         assert facade.orchestrator.registrations == []

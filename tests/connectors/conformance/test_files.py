@@ -1,6 +1,12 @@
-"""Every format in every place that keeps files passes the tests that all sources pass."""
+"""Every format in every place that keeps files passes the tests that all sources pass.
+
+`make test` tries every format on the local disk and two in every place, one that is split by bytes and one that is
+read at ranges; `make test-all` tries all pairs.
+"""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import pytest
 
@@ -12,19 +18,28 @@ from tests.connectors.conformance.matrix import FORMATS, PLACES, ROWS, Format, c
 from tests.connectors.stores.conftest import made
 from tests.connectors.stores.places import context
 
+_IN_EVERY_PLACE = ("csv", "parquet")
+_PAIRS = [
+    pytest.param(
+        (place, name),
+        id=f"{place}-{name}",
+        marks=() if place == "local_fs" or name in _IN_EVERY_PLACE else pytest.mark.slow,
+    )
+    for place in PLACES
+    for name in FORMATS
+]
+
 
 class TestFiles(SourceConformance):
     numbers = "id"
     rows = ROWS
 
-    @pytest.fixture(autouse=True, params=PLACES)
-    def _place(self, request: pytest.FixtureRequest, tmp_path) -> None:  # type: ignore[no-untyped-def]
-        self.kind, self.folder = request.param, tmp_path
-        self.place = None if request.param == "local_fs" else made(request.param, request)
-
-    @pytest.fixture(autouse=True, params=list(FORMATS))
-    def _format(self, request: pytest.FixtureRequest, _place: None) -> None:
-        self.format: Format = FORMATS[request.param]
+    @pytest.fixture(autouse=True, params=_PAIRS)
+    def _file(self, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+        self.kind, name = request.param
+        self.folder = tmp_path
+        self.place = None if self.kind == "local_fs" else made(self.kind, request)
+        self.format: Format = FORMATS[name]
         self._put(self.format.name, content(self.format))
 
     @property

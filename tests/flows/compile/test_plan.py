@@ -25,6 +25,12 @@ def test_a_copy_is_one_segment(snapshot: SnapshotAssertion) -> None:
     assert physical().describe() == snapshot
 
 
+def test_a_transform_without_ops_changes_nothing_and_the_run_says_so() -> None:
+    plan = physical([])
+    assert "clean has no ops: its rows pass unchanged" in plan.notes
+    assert logical([]).nodes["clean"].schema == logical([]).nodes["src"].schema
+
+
 def test_tasks_are_named_by_nodes_and_partition() -> None:
     (stage,) = physical(OPS, RULES).stages
     assert [stage.task_name(p.index) for p in stage.partitions] == [

@@ -36,7 +36,7 @@ def test_an_undeclared_source_is_not_judged() -> None:
 
 def judged(*nodes: dict[str, Any], columns: int = 4) -> list[str]:
     """The codes of what is wrong with nodes one behind the other, of which the first reads so many columns."""
-    raw = document([])
+    raw = document()
     raw["nodes"][0]["fields"] = [{"name": f"c{number}", "dataType": "bigint"} for number in range(columns)]
     for node in nodes:
         raw["nodes"].insert(-1, node | {"input": raw["nodes"][-2]["id"]})
@@ -97,7 +97,7 @@ def test_wide_tables_through_many_steps_are_refused(columns: int, ops: list[dict
 
 
 def test_a_long_chain_of_joins_is_refused_before_it_is_wide() -> None:
-    raw = document([])
+    raw = document()
     raw["nodes"][0]["fields"] = [{"name": f"c{number}", "dataType": "bigint"} for number in range(1_000)]
     for number in range(20):
         last = raw["nodes"][-2]["id"]

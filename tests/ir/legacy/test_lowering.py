@@ -126,6 +126,23 @@ def test_other_names_of_ops_and_fields_are_known(middle: dict[str, Any], op: tup
     assert problems(found) == []
 
 
+def test_a_rename_that_names_no_columns_renames_none() -> None:
+    found = between(node("n2", "transform", type="rename_field"))
+    assert found.document["nodes"][1] == {"id": "n2", "kind": "transform", "ops": [], "input": "n1"}
+    assert problems(found) == []
+
+
+def test_a_source_without_settings_has_the_default_ones() -> None:
+    nodes = [node("n1", "source"), node("n2", "drop_field", field="a"), node("n3", "target")]
+    shared = {"pipeline_id": "pipe_1", "name": "Customers", "connector_type": "snowflake", "table": "public.ds_c"}
+    found = lower(nodes, EDGES, **shared, reads={"table": "customers"})
+    assert found.document["nodes"][0]["config"] == {"table": "customers"}
+    chosen = [node("n1", "source", query="SELECT 1"), *nodes[1:]]
+    assert lower(chosen, EDGES, **shared, reads={"table": "customers"}).document["nodes"][0]["config"] == {
+        "query": "SELECT 1"
+    }
+
+
 def test_several_ops_of_one_node_stay_in_order() -> None:
     listed = [{"type": "drop", "fields": ["x"]}, {"type": "rename_field", "from": "a", "to": "b"}]
     found = between(node("n2", "transform", ops=listed))
@@ -137,10 +154,7 @@ def test_several_ops_of_one_node_stay_in_order() -> None:
 @pytest.mark.parametrize(
     ("middle", "expected"),
     [
-        (
-            node("n2", "transform", type="rename_field"),
-            [("nodes[1].config.from", "missing_field"), ("nodes[1].config.to", "missing_field")],
-        ),
+        (node("n2", "transform", type="rename_field", to="b"), [("nodes[1].config.from", "missing_field")]),
         (node("n2", "transform"), [("nodes[1].config.type", "missing_field")]),
         (node("n2", "transform", type="renam"), [("nodes[1].config.type", "unknown_op")]),
         (node("n2", "frobnicate"), [("nodes[1].nodeType", "unknown_kind")]),

@@ -81,7 +81,7 @@ def test_a_parsed_document_dumps_to_one_that_parses_to_the_same() -> None:
         ("nodes.0.kind", "sorce", ("nodes[0].kind", "unknown_kind")),
         ("nodes.1.ops.0.type", "renam", ("nodes[1].ops[0].type", "unknown_op")),
         ("nodes.1.ops.0", {"type": "add_field", "field": "a"}, ("nodes[1].ops[0]", "value_or_expression")),
-        ("nodes.1.ops", [], ("nodes[1].ops", "too_short")),
+        ("nodes.1.ops", {}, ("nodes[1].ops", "tuple_type")),
         ("nodes.1.ops", "trim", ("nodes[1].ops", "tuple_type")),
         ("nodes.2.rowLevel.0.rule", "gtt:0", ("nodes[2].rowLevel[0].rule", "unknown_rule")),
         ("nodes.2.rowLevel.0.rule", "between:1", ("nodes[2].rowLevel[0].rule", "rule_arguments")),
