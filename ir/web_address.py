@@ -14,8 +14,9 @@ PATTERN = r"^https?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?([/?][^\
 """The form of an address, for a JSON Schema, which can judge neither the number of a port nor that of an IP address."""
 _ADDRESS = re.compile(rf"https?://{_PLACE}(?:[/?][^\s#]*)?")
 _HOST = re.compile(rf"(?:https?://)?{_PLACE}")
-_NUMERIC = re.compile(r"[0-9]+\.[0-9]+\.[0-9]+\.[0-9]+")
-"""Hosts that httpx takes for an IPv4 address, whatever separates the numbers."""
+_NUMERIC = re.compile(r"[0-9]+.[0-9]+.[0-9]+.[0-9]+")
+"""Hosts that httpx takes for an IPv4 address, whatever separates the numbers: the points of its pattern are not
+escaped, so `1234567` is one, and it refuses it."""
 
 
 def is_web_address(text: str) -> bool:

@@ -21,6 +21,9 @@ HOUSE = Path(__file__).parents[2]
 STAGING = "flows/runtime/staging/objects.py"
 """Rows between stages: its place is a setting of the operator, which no document names."""
 
+SNOWFLAKE = "connectors/snowflake/session.py"
+"""Sets variables that keep the driver from looking there."""
+
 
 def parsed(*rooms: str) -> list[tuple[str, ast.AST]]:
     found = [path for room in rooms for path in (HOUSE / room).rglob("*.py")]
@@ -37,7 +40,7 @@ def test_nothing_that_acts_for_a_tenant_looks_into_the_servers_surroundings() ->
         if isinstance(node, ast.Attribute) and node.attr in ("environ", "environb", "getenv", "expanduser", "home")
         if ast.unparse(node.value) in ("os", "Path", "os.path", "pathlib.Path")
     }
-    assert looks == {STAGING}
+    assert looks == {STAGING, SNOWFLAKE}
 
 
 STORES = {f"connectors/stores/object_store/{name}.py" for name in ("bucket", "s3", "gcs", "azure")}

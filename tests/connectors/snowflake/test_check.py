@@ -13,8 +13,8 @@ from headrace.connectors.connector import Context, Found
 from headrace.connectors.errors import SourceError
 from headrace.connectors.snowflake.connector import SNOWFLAKE
 from headrace.connectors.snowflake.login import door, host_of
+from tests.connectors.reading import rows
 from tests.connectors.snowflake.double import PASSWORD, Double
-from tests.connectors.snowflake.reading import rows
 
 
 def tried(context: Context) -> Found:

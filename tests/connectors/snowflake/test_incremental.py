@@ -10,25 +10,15 @@ import pytest
 from headrace.connectors.errors import SourceError
 from headrace.connectors.snowflake.source import SnowflakeSource
 from headrace.connectors.source import Position, Restart
+from tests.connectors import reading
+from tests.connectors.reading import batches
+from tests.connectors.snowflake.canned import column, moments
 from tests.connectors.snowflake.double import Double
-from tests.connectors.snowflake.reading import batches
-from tests.connectors.snowflake.test_values import column, moments
 
 
-def run(source: SnowflakeSource, position: Position | None, *, batch_rows: int | None = None) -> tuple[list[Any], Any]:
-    """The ids that a run reads, and where the next one goes on."""
-    source.begin_at({} if position is None else {"default": position})
-    found = source.discover(max_partitions=8)
-    assert found.restart is Restart.EXACT
-    assert len(found.partitions) <= 1
-    read: list[Any] = []
-    for partition in found.partitions:
-        assert partition.cursor == "default"
-        for batch in batches(source, found, partition, batch_rows=batch_rows):
-            read += [int(each) for each in batch.frame["ID"].to_list()]
-            position = batch.position
-            assert position is not None
-    return read, position
+def run(source: SnowflakeSource, position: Position | None, *, batch_rows: int | None = None) -> tuple[list[int], Any]:
+    """A run of a source whose results are kept, by the name that Snowflake gives the key."""
+    return reading.run(source, position, batch_rows=batch_rows, restart=Restart.EXACT, key="ID")
 
 
 def orders(account: Double) -> None:

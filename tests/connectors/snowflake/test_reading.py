@@ -13,8 +13,8 @@ from headrace.connectors.errors import SourceError
 from headrace.connectors.snowflake.names import parts, written
 from headrace.connectors.source import Restart
 from headrace.deployments.stack.environment import base_environment
+from tests.connectors.reading import batches, frame, rows
 from tests.connectors.snowflake.double import Double
-from tests.connectors.snowflake.reading import batches, frame, rows
 
 MADE = "CREATE TABLE t AS SELECT seq4() AS id, 'r' || seq4() AS name FROM TABLE(GENERATOR(ROWCOUNT => 1000))"
 

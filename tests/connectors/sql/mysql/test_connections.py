@@ -17,9 +17,9 @@ from headrace.connectors.source import ROW, Wanted
 from headrace.connectors.sql.mysql.connector import MYSQL
 from headrace.connectors.sql.mysql.dialect import MySqlDialect
 from headrace.connectors.sql.source import SqlSource
+from tests.connectors.reading import batches, frame
 from tests.connectors.sql.mysql.market import Market
 from tests.connectors.sql.postgresql.front import Front
-from tests.connectors.sql.postgresql.reading import batches, frame
 from tests.connectors.sql.postgresql.shop import PASSWORD, Certificates
 
 

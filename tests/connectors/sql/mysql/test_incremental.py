@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from headrace.connectors.errors import SourceError
+from tests.connectors.reading import run
 from tests.connectors.sql.mysql.market import Market
-from tests.connectors.sql.postgresql.test_incremental import run
 
 ZONE = "SET time_zone = '+05:30'"
 """The server's own, in which people write datetimes there."""

@@ -15,8 +15,8 @@ from headrace.connectors.errors import SourceError
 from headrace.connectors.source import ROW, Bound, Restart, Wanted, numbered_from
 from headrace.connectors.sql.mysql.probes import probes
 from headrace.ir.schema import Field
+from tests.connectors.reading import batches, frame, rows
 from tests.connectors.sql.mysql.market import Market
-from tests.connectors.sql.postgresql.reading import batches, frame, rows
 
 KEYS = {
     "int": "seq * 7",

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from headrace.connectors.source import ROW
 from headrace.ir.schema import Field
+from tests.connectors.reading import batches, frame, rejects, rows
 from tests.connectors.sql.mysql.market import DATABASE, Market, owner
 from tests.connectors.sql.mysql.values import ERROR, VALUES
-from tests.connectors.sql.postgresql.reading import batches, frame, rejects, rows
 
 
 def filled(market: Market, kind: str) -> list[tuple[str, Any]]:

@@ -18,8 +18,8 @@ from headrace.connectors.source import ROW, Batch, Discovery, Wanted
 from headrace.connectors.sql.postgresql.connector import POSTGRESQL
 from headrace.connectors.sql.postgresql.dialect import PostgresDialect
 from headrace.connectors.sql.source import SqlSource
+from tests.connectors.reading import batches, frame
 from tests.connectors.sql.postgresql.front import Front
-from tests.connectors.sql.postgresql.reading import batches, frame
 from tests.connectors.sql.postgresql.shop import PASSWORD, Certificates, Shop
 
 pytestmark = pytest.mark.postgres

@@ -7,28 +7,10 @@ from typing import Any
 import pytest
 
 from headrace.connectors.errors import SourceError
-from headrace.connectors.source import Position, Restart
-from headrace.connectors.sql.source import SqlSource
-from tests.connectors.sql.postgresql.reading import batches
+from tests.connectors.reading import run
 from tests.connectors.sql.postgresql.shop import Shop
 
 pytestmark = pytest.mark.postgres
-
-
-def run(source: SqlSource, position: Position | None, *, batch_rows: int | None = None) -> tuple[list[Any], Position]:
-    """The ids that a run reads, and where the next one goes on."""
-    source.begin_at({} if position is None else {"default": position})
-    found = source.discover(max_partitions=8)
-    assert found.restart is Restart.BOUNDARY
-    assert len(found.partitions) <= 1
-    read: list[Any] = []
-    for partition in found.partitions:
-        assert partition.cursor == "default"
-        for batch in batches(source, found, partition, batch_rows=batch_rows):
-            read += batch.frame["id"].to_list()
-            position = batch.position
-            assert position is not None
-    return read, position
 
 
 def orders(shop: Shop, kind: str = "timestamptz") -> None:

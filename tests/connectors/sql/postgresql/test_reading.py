@@ -15,7 +15,7 @@ from headrace.connectors.errors import SourceError
 from headrace.connectors.source import ROW, Restart, numbered_from
 from headrace.connectors.sql.source import SqlSource
 from headrace.ir.schema import Field
-from tests.connectors.sql.postgresql.reading import batches, frame, rows
+from tests.connectors.reading import batches, frame, rows
 from tests.connectors.sql.postgresql.shop import Shop
 
 pytestmark = pytest.mark.postgres

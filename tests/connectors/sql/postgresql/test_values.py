@@ -13,7 +13,7 @@ import pytest
 
 from headrace.connectors.source import ROW
 from headrace.ir.schema import Field
-from tests.connectors.sql.postgresql.reading import batches, rejects, rows
+from tests.connectors.reading import batches, rejects, rows
 from tests.connectors.sql.postgresql.shop import Shop
 from tests.connectors.sql.postgresql.values import ERROR, TYPES, VALUES
 from tests.flows.runtime.runs import Runner

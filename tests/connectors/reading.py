@@ -8,8 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from headrace.connectors.snowflake.source import SnowflakeSource
-from headrace.connectors.source import ROW, Batch, Discovery, Partition, Position, Wanted
+from headrace.connectors.source import ROW, Batch, Discovery, Incremental, Partition, Position, Restart, Source, Wanted
 
 
 def carried(partition: Partition) -> Partition:
@@ -18,7 +17,7 @@ def carried(partition: Partition) -> Partition:
 
 
 def batches(
-    source: SnowflakeSource,
+    source: Source,
     found: Discovery,
     partition: Partition,
     *,
@@ -37,14 +36,38 @@ def frame(read: list[Batch]) -> pl.DataFrame:
     return pl.concat([batch.frame for batch in read])
 
 
-def rows(source: SnowflakeSource, *, most: int = 1, **how: Any) -> list[tuple[Any, ...]]:
+def rows(source: Source, *, most: int = 1, **how: Any) -> list[tuple[Any, ...]]:
     """All rows, in the order of their partitions, without their numbers."""
     found = source.discover(max_partitions=most)
     read = [batch for partition in found.partitions for batch in batches(source, found, partition, **how)]
     return frame(read).drop(ROW).rows() if read else []
 
 
-def rejects(source: SnowflakeSource) -> list[tuple[Any, ...]]:
+def rejects(source: Source) -> list[tuple[Any, ...]]:
     found = source.discover(max_partitions=1)
     read = [batch for partition in found.partitions for batch in batches(source, found, partition)]
     return pl.concat([batch.rejects for batch in read]).rows()
+
+
+def run(
+    source: Source,
+    position: Position | None,
+    *,
+    batch_rows: int | None = None,
+    restart: Restart = Restart.BOUNDARY,
+    key: str = "id",
+) -> tuple[list[int], Position]:
+    """The keys that an incremental run reads, and where the next one goes on."""
+    assert isinstance(source, Incremental)
+    source.begin_at({} if position is None else {"default": position})
+    found = source.discover(max_partitions=8)
+    assert found.restart is restart
+    assert len(found.partitions) <= 1
+    read: list[int] = []
+    for partition in found.partitions:
+        assert partition.cursor == "default"
+        for batch in batches(source, found, partition, batch_rows=batch_rows):
+            read += [int(each) for each in batch.frame[key].to_list()]
+            position = batch.position
+            assert position is not None
+    return read, position
