@@ -6,7 +6,9 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import psycopg
 from sqlalchemy import Engine, text
+from sqlalchemy.exc import OperationalError
 
 DEPLOYMENT_LOCKS = 0x6465706C  # "depl"
 RETRY_LOCKS = 0x72747279  # "rtry"
@@ -16,14 +18,23 @@ _HOLDERS = threading.BoundedSemaphore(8)
 exhausted."""
 
 
+class LockTimeout(Exception):
+    """The lock was held elsewhere for longer than the engine lets a statement wait."""
+
+
 @contextmanager
 def advisory_lock(engine: Engine, space: int, name: str, *, wait: bool) -> Iterator[bool]:
     """Holds the lock `name` in one of the spaces above. Yields False if it is held elsewhere and `wait` is false. No
-    row is locked."""
+    row is locked. Raises LockTimeout."""
     function = "pg_advisory_lock" if wait else "pg_try_advisory_lock"
     key = {"space": space, "name": name}
     with _HOLDERS, engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        got = connection.scalar(text(f"SELECT {function}(:space, hashtext(:name))"), key)
+        try:
+            got = connection.scalar(text(f"SELECT {function}(:space, hashtext(:name))"), key)
+        except OperationalError as error:
+            if isinstance(error.orig, psycopg.errors.LockNotAvailable | psycopg.errors.QueryCanceled):
+                raise LockTimeout(f"the lock of {name} was not released in time") from error
+            raise
         if got is False:
             yield False
             return

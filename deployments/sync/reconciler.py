@@ -15,6 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from headrace.catalog.advisory_locks import LockTimeout
 from headrace.catalog.deployment_changes import DeployedPipeline, DeploymentChanges
 from headrace.deployments.prefect.orchestrator import OrchestratorAway, OrchestratorRefused
 from headrace.deployments.prefect.registered_pipeline import RegisteredPipeline
@@ -94,8 +95,11 @@ class Reconciler:
         pipeline = self._changes.look(pipeline_id)
         if pipeline is not None and pipeline.change is None and pipeline.deployment_id and not anew:
             return pipeline.deployment_id
-        with self._changes.alone(pipeline_id, wait=True):
-            return self._follow(pipeline_id, anew=anew)
+        try:
+            with self._changes.alone(pipeline_id, wait=True):
+                return self._follow(pipeline_id, anew=anew)
+        except LockTimeout as error:  # another process registers it, and waits for Prefect
+            raise OrchestratorAway("Prefect has not answered another request about the pipeline yet") from error
 
     def sweep(self) -> int:
         """Applies the changes that are due; returns how many. Raises OrchestratorAway; a refusal is recorded with the

@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import Engine, event, text
 from sqlalchemy.orm import Session
 
+from headrace.catalog.advisory_locks import DEPLOYMENT_LOCKS, advisory_lock
 from headrace.catalog.engine import make_engine
 from headrace.catalog.repositories import TenantCatalog
 from headrace.deployments.prefect.orchestrator import OrchestratorAway, OrchestratorRefused, RegisteredPipeline
@@ -186,6 +187,22 @@ def test_a_save_while_prefect_is_being_told_is_told_next(engine: Engine, prefect
     reconciler.sweep()
     assert slow.deployments[pipeline].name == "renamed"
     assert waiting(engine) == []
+
+
+def test_a_save_does_not_wait_longer_than_a_statement_for_another_that_is_telling_prefect(
+    roles: Roles, engine: Engine, prefect: Prefect
+) -> None:
+    pipeline = save(engine)
+    impatient = make_engine(roles.api, query_timeout_s=0.2)
+    try:
+        with (
+            advisory_lock(engine, DEPLOYMENT_LOCKS, pipeline, wait=True),
+            pytest.raises(OrchestratorAway, match="has not answered another request"),
+        ):
+            Reconciler(impatient, prefect).bring(pipeline)
+        assert Reconciler(impatient, prefect).bring(pipeline) == f"{pipeline} as orders"
+    finally:
+        impatient.dispose()
 
 
 def test_a_refusal_keeps_nobody_waiting_and_is_tried_again_later(

@@ -17,7 +17,11 @@ pytestmark = pytest.mark.stack
 
 __all__ = ["cli", "stock_pool"]
 
-NOW = datetime.now(UTC)
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
 Make = Callable[[str], Api]
 
 
@@ -27,7 +31,7 @@ def hourly(stack: RunningStack) -> Iterator[Make]:
     made: list[Api] = []
 
     def build(policy: str) -> Api:
-        minute = (NOW - timedelta(minutes=30)).minute
+        minute = (now() - timedelta(minutes=30)).minute
         schedule = {"kind": "cron", "expression": f"{minute} * * * *", "catchup": policy}
         made.append(Api(stack, "amount,note\n1,a\n", schedule=schedule))
         return made[-1].create()
@@ -39,7 +43,7 @@ def hourly(stack: RunningStack) -> Iterator[Make]:
 
 def miss(stack: RunningStack, deployment: str, hours: int) -> None:
     """What Prefect would have made in the last hours, had nobody been there to begin it."""
-    window = {"start_time": (NOW - timedelta(hours=hours)).isoformat(), "end_time": NOW.isoformat(), "min_runs": 50}
+    window = {"start_time": (now() - timedelta(hours=hours)).isoformat(), "end_time": now().isoformat(), "min_runs": 50}
     assert stack.prefect.post(f"/deployments/{deployment}/schedule", json=window).is_success
 
 
@@ -108,7 +112,7 @@ def test_a_pool_of_prefects_own_workers_does_the_same(stack: RunningStack, hourl
         miss(stack, deployment, 2)
 
     def ended(deployment: str) -> list[dict[str, Any]] | None:
-        due = {"deployment_id": {"any_": [deployment]}, "expected_start_time": {"before_": NOW.isoformat()}}
+        due = {"deployment_id": {"any_": [deployment]}, "expected_start_time": {"before_": now().isoformat()}}
         wanted = {"flow_runs": due, "sort": "EXPECTED_START_TIME_ASC"}
         runs: list[dict[str, Any]] = prefect.post("/flow_runs/filter", json=wanted).json()
         return runs if {run["state"]["type"] for run in runs} <= {"COMPLETED", "CANCELLED"} else None
