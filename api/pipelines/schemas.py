@@ -11,6 +11,7 @@ from pydantic.alias_generators import to_camel
 from headrace.api.errors import Detail
 from headrace.api.wire import Description, Id, Name, RequestModel, ResponseModel, Timestamp, omitted
 from headrace.catalog.models import Pipeline
+from headrace.flows.runtime.execution_config import Mode
 from headrace.ir.problems import Problem, fault
 from headrace.ir.schedules.cron import valid_cron
 
@@ -97,13 +98,41 @@ LegacyEdges = Annotated[list[LegacyEdge], Field(max_length=50_000)]
 CronText = Annotated[str, StringConstraints(max_length=500), AfterValidator(valid_cron)]
 
 
+class Partitioning(RequestModel):
+    """How a source is split into partitions."""
+
+    by: Literal["auto", "key", "file", "shard"] = "auto"
+    """`key`: ranges of a column, of tables. Files and shards are split by themselves."""
+    column: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = None
+    """The column whose ranges are read; the first of the key without it."""
+    partitions: int | None = Field(default=None, ge=1, le=1000)
+    """At most so many; by the parallelism without it."""
+
+
 class ExecutionConfig(RequestModel):
-    """Execution settings; other fields than the two are stored as given."""
+    """Execution settings; other fields are stored as given."""
 
     model_config = ConfigDict(alias_generator=to_camel, extra="allow")
 
     batch_size: int = Field(default=5000, ge=1, le=10_000_000)
+    """The most rows of a transaction."""
     parallelism: int = Field(default=4, ge=1, le=256)
+    """How many partitions are loaded at the same time."""
+    mode: Mode = "batch"
+    """`batch`: a run reads everything. `micro_batch`: a run reads what is new since the last one, of sources with a
+    cursor, with offsets or with files that arrive. `streaming` is not available yet."""
+    max_rows: int | None = Field(default=None, ge=1, le=10**12)
+    """About how many rows of each such source a run reads at most; the next run goes on there. Not with `batch`."""
+    max_seconds: int | None = Field(default=None, ge=1, le=86_400)
+    """About how long a partition of such a source is read at most; the next run goes on there. Not with `batch`."""
+    partitioning: Partitioning | None = None
+    """How sources that do not say it themselves are split into partitions; by themselves without it."""
+
+    @model_validator(mode="after")
+    def _bounded(self) -> ExecutionConfig:
+        if self.mode == "batch" and (self.max_rows is not None or self.max_seconds is not None):
+            raise fault("bad_option", "maxRows and maxSeconds are for micro_batch", "set mode, or remove them")
+        return self
 
 
 class CreatePipeline(RequestModel):

@@ -156,7 +156,15 @@ class Execution:
             return extracted
         node = stage.source.id
         restart = Restart.EXACT if prepared.job.continues.replays else prepared.discoveries[node].restart
-        return SourceInput(prepared.sources[node], stage, stage.partitions[index], batch_rows, restart)
+        return SourceInput(
+            prepared.sources[node],
+            stage,
+            stage.partitions[index],
+            batch_rows,
+            restart,
+            prepared.execution.rows_of(prepared.discoveries[node]),
+            prepared.execution.max_seconds,
+        )
 
     def _originals(self, stage: Stage, index: int) -> Originals:
         """Failed rows are kept where the source could give others the next time; a replay's are kept already."""

@@ -19,8 +19,8 @@ from headrace.flows.compile import PhysicalPlan
 from headrace.flows.compile.type_inference.infer import Views
 from headrace.flows.enrich import ProviderAccess
 from headrace.flows.resume.continuation import Continuation
+from headrace.flows.runtime.execution_config import ExecutionConfig
 from headrace.ir import PipelineIR
-from headrace.ir.base import is_whole_number
 from headrace.ir.parameters import ParameterValue
 from headrace.ir.redaction import redact, secret_texts
 
@@ -70,24 +70,6 @@ class Job:
         password = str(conninfo_to_dict(self.database_url).get("password") or "")
         secrets = [secret for each in self.pipeline.connectors for secret in secret_texts(each.credentials)]
         return redact(text, [*secrets, password])
-
-
-@dataclass(frozen=True, slots=True)
-class ExecutionConfig:
-    """`executionConfig` of a pipeline: the maximum rows per transaction (None: as read) and the partitions run at
-    once."""
-
-    batch_rows: int | None
-    parallelism: int
-
-    @classmethod
-    def of(cls, config: Mapping[str, object]) -> ExecutionConfig:
-        """Reads `batchSize` and `parallelism`; a value that is not a positive integer is ignored."""
-        batch, parallel = config.get("batchSize"), config.get("parallelism")
-        return cls(
-            batch_rows=batch if is_whole_number(batch) and batch > 0 else None,
-            parallelism=parallel if is_whole_number(parallel) and parallel > 0 else 4,
-        )
 
 
 def close_sources(sources: Mapping[str, Source]) -> None:

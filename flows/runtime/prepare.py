@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 
@@ -20,9 +20,10 @@ from headrace.flows.resume.continuation import not_replayed
 from headrace.flows.resume.replay import Replay, only_open_rows
 from headrace.flows.runtime.cursors import begin_at_cursors
 from headrace.flows.runtime.errors import PlanFailed, RunFailed
+from headrace.flows.runtime.execution_config import ExecutionConfig
 from headrace.flows.runtime.hooks.check import hook_problems
 from headrace.flows.runtime.input.sources import held_before, parsed, source_of
-from headrace.flows.runtime.job import ExecutionConfig, Job, Prepared, close_sources
+from headrace.flows.runtime.job import Job, Prepared, close_sources
 from headrace.flows.runtime.originals import KeptRows
 from headrace.flows.runtime.reference_tables import reference_tables
 from headrace.flows.runtime.stored_plan import (
@@ -33,14 +34,17 @@ from headrace.flows.runtime.stored_plan import (
     stored_views,
 )
 from headrace.flows.runtime.targets.load_modes import load_mode_of, table_columns, unfit_keys
-from headrace.ir import PipelineIR
+from headrace.ir import PipelineIR, Problem
 from headrace.ir.nodes import SourceNode, TargetNode, producer
 from headrace.ir.schema import Schema
 from headrace.ir.secrets import document_credentials
 
-PARTITIONS_PER_WORKER = 2
-"""More partitions than workers, so that one slow partition does not keep the others waiting at the end."""
-
+_STREAMING = Problem(
+    "executionConfig.mode",
+    "not_available",
+    "The mode 'streaming' is not available yet",
+    "use micro_batch with a schedule",
+)
 
 NO_TARGET_LEFT = (
     "The failed rows have nowhere to go: the targets that they were on their way to are not in the pipeline any more, "
@@ -76,12 +80,14 @@ def _prepared(
     found: Callable[[Mapping[str, Discovery]], None] | None,
 ) -> Prepared:
     execution = ExecutionConfig.of(job.pipeline.execution_config)
+    if execution.mode == "streaming":
+        raise PlanFailed([_STREAMING])
     if job.database_url:
         begin_at_cursors(job, ir, sources)
     discoveries = {
         node: as_found(node, source, job)
         if under_way
-        else source.discover(max_partitions=execution.parallelism * PARTITIONS_PER_WORKER)
+        else execution.bounded(source.discover(max_partitions=execution.partitions))
         for node, source in sources.items()
     }
     if (earlier := job.continues.earlier_plan) is not None:
@@ -124,7 +130,10 @@ def _prepared(
         parallelism=execution.parallelism,
         buckets=earlier_buckets,
         audits=not job.continues.replays,
-        remarks=tuple(note for node in discoveries for note in discoveries[node].notes),
+        remarks=(
+            *(note for node in discoveries for note in discoveries[node].notes),
+            *(_unsliced(job, execution, discoveries)),
+        ),
     )
     if job.continues.replays and plan.entangling is not None:
         raise RunFailed(not_replayed(plan.entangling))
@@ -141,6 +150,14 @@ def _prepared(
     if problems := list(unfit_keys(ir, modes)):
         raise PlanFailed(problems)
     return Prepared(job, ir, plan, execution, sources, discoveries, modes, gathered, outside, views)
+
+
+def _unsliced(job: Job, execution: ExecutionConfig, discoveries: Mapping[str, Discovery]) -> Iterator[str]:
+    """A remark for each source of a micro-batch run that has nothing to go on from."""
+    for node, found in discoveries.items():
+        remembers = node in job.held or any(each.cursor is not None for each in found.partitions)
+        if execution.mode != "batch" and found.partitions and not remembers and not job.continues.replays:
+            yield f"{node} has no cursor, and takes no files: every run in the mode {execution.mode} reads all of it"
 
 
 def _within(

@@ -46,7 +46,8 @@ class TestPipelines:
         assert facade.viewer.get(f"{PIPELINES}/{made['id']}").json() == made
         assert list(facade.viewer.get(PIPELINES).json()["data"][0]) == ITEM
         assert facade.viewer.get(f"{PIPELINES}/{made['id']}/ir/versions").json() == []
-        assert facade.orchestrator.registrations == []
+        [registered] = facade.orchestrator.registrations
+        assert (registered.name, registered.parallelism) == ("Customer Import", 4)
 
     def test_an_ir_becomes_version_1_and_a_deployment(self, facade: Facade) -> None:
         made = facade.pipeline(nodes=[{"id": "a", "nodeType": "source"}], executionConfig={"parallelism": 3})
@@ -87,6 +88,9 @@ class TestPipelines:
             ({"schedule": "every day"}, "schedule"),
             ({"executionConfig": {"parallelism": 0}}, "executionConfig.parallelism"),
             ({"executionConfig": {"parallelism": True}}, "executionConfig.parallelism"),
+            ({"executionConfig": {"mode": "stream"}}, "executionConfig.mode"),
+            ({"executionConfig": {"maxRows": 5}}, "executionConfig"),
+            ({"executionConfig": {"partitioning": {"by": "luck"}}}, "executionConfig.partitioning.by"),
             ({"irVersion": "2.0"}, "irVersion"),
             ({"irVersion": "1.0"}, "body"),
             ({"ir": IR}, "body"),

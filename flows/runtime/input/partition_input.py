@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from time import monotonic
 from typing import Protocol
 
 import polars as pl
@@ -80,19 +81,24 @@ class PartitionInput(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class SourceInput:
-    """A partition of the source that a stage reads. `batch_rows` bounds a batch, where the user asked for it."""
+    """A partition of the source that a stage reads. `batch_rows` bounds a batch, where the user asked for it.
+
+    `max_rows` and `max_seconds` end a partition with a cursor early, after the batch that reaches one of them: the next
+    run of the pipeline goes on there."""
 
     source: Source
     stage: Stage
     partition: Partition
     batch_rows: int | None = None
     restart: Restart = Restart.EXACT
+    max_rows: int | None = None
+    max_seconds: int | None = None
 
     def read(self, rows_done: int, position: Position | None) -> Iterator[Batch]:
         """Reads the source. Columns that it leaves out are there without values."""
         stage = self.stage
         wanted = replace(stage.wanted, batch_rows=self.batch_rows)
-        done = rows_done
+        done, began = rows_done, monotonic()
         batches = self.source.read(self.partition, stage.schema, wanted=wanted, rows_done=rows_done, position=position)
         for batch in batches:
             batch.frame = filled_up(batch.frame, stage.unread)
@@ -107,8 +113,17 @@ class SourceInput:
                 )
             else:  # a piece of a batch has no position to go on from
                 yield batch
+            if self._enough(done, monotonic() - began):
+                break
         if not self.partition.counted:
             yield Batch(_no_rows(stage), 0, done, last=True)
+
+    def _enough(self, rows: int, seconds: float) -> bool:
+        if self.partition.cursor is None or self.partition.counted:
+            return False
+        return (self.max_rows is not None and rows >= self.max_rows) or (
+            self.max_seconds is not None and seconds >= self.max_seconds
+        )
 
     @property
     def rows(self) -> int | None:

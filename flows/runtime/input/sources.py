@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from headrace.connectors.connector import Connection, Context, Surroundings
 from headrace.connectors.errors import SourceError
 from headrace.connectors.files.arrival.inbox import ClaimedFiles, HasInbox, Inbox
-from headrace.connectors.registry import source_for
+from headrace.connectors.registry import readable, source_for
 from headrace.connectors.source import Source
 from headrace.flows.compile import shape_problems
 from headrace.flows.runtime.errors import PlanFailed
+from headrace.flows.runtime.execution_config import ExecutionConfig
 from headrace.flows.runtime.job import Job
 from headrace.ir import PipelineIR, parse_ir
 from headrace.ir.nodes import SourceNode
@@ -49,7 +53,11 @@ def context_of(node: SourceNode, job: Job) -> Context:
         ) from None
     connection = Connection(record.id, record.type, record.config, connection_credentials(record.credentials))
     surroundings = Surroundings(job.files_root, job.networks, job.role_buckets)
-    return Context(connection, surroundings, node.config, node.declared)
+    known = readable().get(node.connector)
+    settings: Mapping[str, Any] = node.config
+    if known is not None and known.settings is not None and "partitioning" in known.settings.model_fields:
+        settings = ExecutionConfig.of(job.pipeline.execution_config).split(settings)
+    return Context(connection, surroundings, settings, node.declared)
 
 
 def owner_of(job: Job, node: str) -> str:

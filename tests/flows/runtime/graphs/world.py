@@ -71,10 +71,11 @@ class Mill:
         continues: Continuation | None = None,
         parallelism: int = 2,
         batch: int | None = None,
+        config: Mapping[str, Any] | None = None,
         **handling: Any,
     ) -> Execution:
         ir = document(nodes, **handling)
-        config: dict[str, Any] = {"parallelism": parallelism} | ({"batchSize": batch} if batch else {})
+        config = {"parallelism": parallelism, **({"batchSize": batch} if batch else {}), **(config or {})}
         tables = frozenset(node["schema"] for node in ir["nodes"] if node["kind"] == "target")
         connector = ConnectorRecord("conn_1", "local_fs", {})
         pipeline = RunPipeline("pipe_1", "default", "P", ir, 1, connector, config, tables)

@@ -1,0 +1,87 @@
+"""`executionConfig` of a pipeline, as a run reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from math import ceil
+from typing import Any, Literal, get_args
+
+from headrace.connectors.source import Discovery, numbered_from
+from headrace.ir.base import is_whole_number
+
+Mode = Literal["batch", "micro_batch", "streaming"]
+MODES: tuple[Mode, ...] = get_args(Mode)
+PARTITIONS_PER_WORKER = 2
+"""More partitions than workers, so that one slow partition does not keep the others waiting at the end."""
+_SPLITS = {"key", "auto"}
+"""The ways to split that a source's own `partitioning` knows, of those that `executionConfig.partitioning` may name;
+files and shards are split by themselves."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionConfig:
+    """The maximum rows per transaction (None: as read), the partitions run at once, and the mode.
+
+    `max_rows` and `max_seconds` bound what a run reads of a source with cursors, in the modes other than `batch`.
+    """
+
+    batch_rows: int | None
+    parallelism: int
+    mode: Mode = "batch"
+    max_rows: int | None = None
+    max_seconds: int | None = None
+    partitioning: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, config: Mapping[str, object]) -> ExecutionConfig:
+        """Reads what is stored; a value that an earlier release took and that is none is ignored."""
+        mode, split = config.get("mode"), config.get("partitioning")
+        batched = mode not in MODES or mode == "batch"
+        return cls(
+            batch_rows=_positive(config.get("batchSize")),
+            parallelism=_positive(config.get("parallelism")) or 4,
+            mode="batch" if batched else mode,  # type: ignore[arg-type]
+            max_rows=None if batched else _positive(config.get("maxRows")),
+            max_seconds=None if batched else _positive(config.get("maxSeconds")),
+            partitioning=split if isinstance(split, Mapping) else {},
+        )
+
+    @property
+    def partitions(self) -> int:
+        """The most partitions that a source is split into."""
+        return _positive(self.partitioning.get("partitions")) or self.parallelism * PARTITIONS_PER_WORKER
+
+    def split(self, settings: Mapping[str, Any]) -> Mapping[str, Any]:
+        """A node's settings of a connector that knows `partitioning`, with what is said here where they say nothing."""
+        given = {name: self.partitioning[name] for name in ("by", "column", "partitions") if name in self.partitioning}
+        if given.get("by") not in _SPLITS:
+            given.pop("by", None)
+        return settings if settings.get("partitioning") or not given else {**settings, "partitioning": given}
+
+    def rows_of(self, found: Discovery) -> int | None:
+        """The most rows that are read of a partition with a cursor: its share of `max_rows`, so that none is passed
+        over in favour of those before it."""
+        sharing = sum(each.cursor is not None for each in found.partitions)
+        return None if self.max_rows is None else max(1, ceil(self.max_rows / max(1, sharing)))
+
+    def bounded(self, found: Discovery) -> Discovery:
+        """The discovery as a run reads it that may stop before the end of partitions with cursors: how many rows those
+        have is not known then. Every partition is numbered for itself, as `Partition.first_row` says."""
+        if (self.max_rows is None and self.max_seconds is None) or all(p.cursor is None for p in found.partitions):
+            return found
+        share = self.rows_of(found)
+        partitions = [
+            replace(
+                each,
+                first_row=numbered_from(each.index),
+                rows=each.rows if each.cursor is None or share is None else min(each.rows, share),
+                counted=each.counted and each.cursor is None,
+            )
+            for each in found.partitions
+        ]
+        return replace(found, partitions=partitions, total_rows=sum(each.rows for each in partitions))
+
+
+def _positive(value: object) -> int | None:
+    return value if is_whole_number(value) and value > 0 else None
