@@ -76,9 +76,11 @@ class TestStart:
     def test_a_pipeline_without_ir_is_422_with_details(self, facade: Facade, pipeline: str) -> None:
         stored = facade.viewer.get(path(pipeline)).json()
         references = {"connectorId": stored["connectorId"], "schemaId": stored["schemaId"]}
-        legacy = created(facade.editor, f"{BASE_PATH}/pipelines", LEGACY | references)
+        first, middle, last = LEGACY["nodes"]
+        incomplete = {"nodes": [first, middle | {"config": {"type": "cast"}}, last]}
+        legacy = created(facade.editor, f"{BASE_PATH}/pipelines", LEGACY | references | incomplete)
         error = error_of(facade.editor.post(path(legacy["id"], "run")), 422)
-        assert [detail["path"] for detail in error["details"]] == ["nodes[1].config.from", "nodes[1].config.to"]
+        assert [detail["path"] for detail in error["details"]] == ["nodes[1].config.field", "nodes[1].config.to"]
         assert facade.viewer.get(path(legacy["id"], "runs")).json() == []
 
     def test_a_stored_ir_that_cannot_compile_is_422_with_details(self, facade: Facade, pipeline: str) -> None:
