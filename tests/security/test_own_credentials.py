@@ -7,6 +7,7 @@ import socket
 import struct
 import threading
 from contextlib import closing
+from functools import cache
 from ipaddress import ip_network
 from pathlib import Path
 
@@ -25,11 +26,23 @@ SNOWFLAKE = "connectors/snowflake/session.py"
 """Sets variables that keep the driver from looking there."""
 
 
-def parsed(*rooms: str) -> list[tuple[str, ast.AST]]:
-    found = [path for room in rooms for path in (HOUSE / room).rglob("*.py")]
+_LOOKED_AT = (ast.Attribute, ast.Import, ast.ImportFrom, ast.Call)
+
+
+@cache
+def _nodes(room: str) -> list[tuple[str, ast.AST]]:
+    found = [(path, ast.parse(path.read_text())) for path in (HOUSE / room).rglob("*.py")]
     return [
-        (path.relative_to(HOUSE).as_posix(), node) for path in found for node in ast.walk(ast.parse(path.read_text()))
+        (path.relative_to(HOUSE).as_posix(), node)
+        for path, tree in found
+        for node in ast.walk(tree)
+        if isinstance(node, _LOOKED_AT)
     ]
+
+
+def parsed(*rooms: str) -> list[tuple[str, ast.AST]]:
+    """The attributes, imports and calls in all modules of the rooms, each with its module."""
+    return [each for room in rooms for each in _nodes(room)]
 
 
 def test_nothing_that_acts_for_a_tenant_looks_into_the_servers_surroundings() -> None:

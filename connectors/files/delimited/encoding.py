@@ -27,6 +27,8 @@ _KNOWN = """
 """
 
 LIMIT = 100_000
+_WINDOW = 4096
+"""Bytes; more than a character has."""
 _MARK = "headrace-mark"
 _SURROGATE = b"\xed"
 """The first byte of a lone surrogate in UTF-8-like form."""
@@ -91,21 +93,25 @@ def utf8_name(encoding: str) -> str | None:
 def invalid_offsets(block: bytes, eol: int = NEWLINE) -> list[int]:
     """The offset of the first invalid byte of every line that has one, at most LIMIT of them. `eol` ends a line.
 
-    The loop runs once per such line: the decoder itself skips to the next invalid byte.
+    The loop runs once per such line: the decoder itself skips to the next invalid byte. After one it is given a little
+    at first, then more: it makes room for all that it is given, which the next invalid byte may make useless.
     """
     found: list[int] = []
     rest = memoryview(block)
-    position = 0
+    position, window = 0, len(block)
     while position < len(block) and len(found) < LIMIT:
+        last = position + window >= len(block)
         try:
-            utf_8_decode(rest[position:], "strict", True)
+            _, used = utf_8_decode(rest[position : position + window], "strict", last)
         except UnicodeDecodeError as error:
             place = position + error.start
             found.append(place)
             end = block.find(eol, place)
             if end < 0:
                 break
-            position = end + 1
+            position, window = end + 1, _WINDOW
         else:
-            break
+            if last:
+                break
+            position, window = position + used, window * 2
     return found

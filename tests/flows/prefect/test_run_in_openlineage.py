@@ -35,7 +35,8 @@ def test_a_run_tells_its_start_and_its_end_although_somebody_cannot_be_reached(
         }
         environment = base_environment() | headrace_environment(settings)
         environment |= stack.prefect_api.environment | {"PREFECT_HOME": str(tmp_path)}
-        patient = "from headrace.flows.lineage.openlineage import telling; telling.PATIENCE_S = telling.DOUBT_S = 60.0"
+        patient = "from headrace.flows.lineage.openlineage import emitter; emitter.TIMEOUT_S = 60.0"
+        patient += "; emitter.TIMEOUT_AFTER_FAILURE_S = 60.0"
         imports = "import asyncio; from headrace.flows.run import run_pipeline"
         run = f"{patient}; {imports}; asyncio.run(run_pipeline({api.pipeline!r}, 'default'))"
         command = [sys.executable, "-P", "-c", run]

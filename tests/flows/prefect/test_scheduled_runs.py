@@ -79,7 +79,13 @@ def test_all_are_run_the_oldest_first(stack: RunningStack, hourly: Make) -> None
     miss(stack, api.deployment(), 4)
     runs = all_ended(api, 4)
     assert [run["status"] for run in runs] == ["completed"] * 4
-    begun = [api.detail(run["id"])["startedAt"] for run in runs]
+    due = {"deployment_id": {"any_": [api.deployment()]}, "expected_start_time": {"before_": now().isoformat()}}
+    wanted = {"flow_runs": due, "sort": "EXPECTED_START_TIME_ASC"}
+    by_time = [
+        f"run_{run['id'].replace('-', '')}" for run in stack.prefect.post("/flow_runs/filter", json=wanted).json()
+    ]
+    begun = [api.detail(run)["startedAt"] for run in by_time]
+    assert len(begun) == 4
     assert begun == sorted(begun)
     assert api.rows() == [(1, "a")] * 4
 

@@ -1,0 +1,33 @@
+"""Bytes that are no UTF-8, by line."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from headrace.connectors.files.delimited import encoding
+from tests.effort import examples
+
+_PIECES = st.sampled_from(
+    [b"a", b"\n", "é".encode(), "€".encode(), "😀".encode(), b"\xfc", b"\xe2\x82", b"\xf0", b"\x80"]
+)
+
+
+def line_by_line(block: bytes) -> list[int]:
+    found, start = [], 0
+    for line in block.split(b"\n"):
+        try:
+            line.decode()
+        except UnicodeDecodeError as error:
+            found.append(start + error.start)
+        start += len(line) + 1
+    return found
+
+
+@settings(max_examples=examples(300))
+@given(block=st.lists(_PIECES, max_size=60).map(b"".join), window=st.integers(4, 9))
+def test_the_first_invalid_byte_of_each_line_is_found_whatever_is_decoded_at_once(block: bytes, window: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(encoding, "_WINDOW", window)
+        assert encoding.invalid_offsets(block) == line_by_line(block)
