@@ -6,6 +6,7 @@ import json
 import re
 from pathlib import Path
 
+from docs.generate.exactness import exactness
 from docs.generate.reference import reference
 from headrace.deployments.cli.documents.json_schema import files_schema
 from headrace.flows.validation.document_schema import published_schema
@@ -19,6 +20,7 @@ def pages() -> dict[str, str]:
     return {
         "pipeline-ir.schema.json": _json(published_schema()),
         "files.schema.json": _json(files_schema()),
+        "exactness.md": exactness(),
         "reference.md": reference(published_schema()),
         "connectors.md": _with_conformance((DOCS / "connectors.md").read_text(encoding="utf-8")),
     }

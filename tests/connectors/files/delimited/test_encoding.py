@@ -11,8 +11,6 @@ from tests.effort import examples
 
 _TEXTS = [b"a", b"\n", "é".encode(), "€".encode(), "😀".encode(), b"\xfc", b"\xe2\x82", b"\xf0", b"\x80"]
 _PIECES = st.sampled_from(_TEXTS)
-    [b"a", b"\n", "é".encode(), "€".encode(), "😀".encode(), b"\xfc", b"\xe2\x82", b"\xf0", b"\x80"]
-)
 
 
 def line_by_line(block: bytes) -> list[int]:
