@@ -35,7 +35,7 @@ from headrace.connectors.source import Source
 from headrace.connectors.target import Resume
 from headrace.flows.catchup import Starts, WaitsForOlder
 from headrace.flows.compile import Stage
-from headrace.flows.prefect.blocks import with_blocks
+from headrace.flows.prefect.blocks import opened_pipeline, with_blocks
 from headrace.flows.prefect.cluster.dispatch import cluster_of
 from headrace.flows.prefect.cluster.worker import JoinedRun, join_run
 from headrace.flows.prefect.database_retries import retrying_engine, with_database_retries
@@ -202,7 +202,9 @@ async def _skipped_state(flow_run: FlowRun, run_id: str, asked: RunRequest, stor
             state: State[Any] = Scheduled(scheduled_time=later, name=NOT_ITS_TURN, message=_OLDER_FIRST)
             await propose_state(client, state, flow_run_id=flow_run.id)
             raise Abort(_OLDER_FIRST)
-    await with_database_retries(open_job, store, run_id, asked, tell=get_run_logger().warning)  # makes it known
+    await with_database_retries(
+        open_job, store, run_id, asked, opened_pipeline, tell=get_run_logger().warning
+    )  # makes it known
     store.skipped(run_id, verdict.message)
     return Cancelled(message=verdict.message)
 
@@ -222,7 +224,7 @@ async def _run_to_end(
     status, missed = "", ""
     done: State[Any]
     try:
-        job = await with_database_retries(open_job, store, run_id, asked, tell=logger.warning)
+        job = await with_database_retries(open_job, store, run_id, asked, opened_pipeline, tell=logger.warning)
         job = await asyncio.to_thread(with_blocks, job)
         guard.telling = telling = RunReporter(flow_run, job, store=store, engine=engine, api_url=settings().api_url)
         await telling.begins(logger)
@@ -274,7 +276,7 @@ async def _loaded(
     try:
         await _take_tables(store, run_id, locks, recorder, logger.warning)
         # Another attempt of the same chain may have had the tables until now: what it committed is known only here.
-        job = await with_database_retries(refresh_job, store, job, asked, tell=logger.warning)
+        job = await with_database_retries(refresh_job, store, job, asked, opened_pipeline, tell=logger.warning)
         with explain_memory_errors():
             execution = await with_database_retries(_planned, store, job, recorder, locks, tell=logger.warning)
         async with telling.progress(execution.prepared, logger), report_lock_waits(job, recorder, _set_prefect_state):

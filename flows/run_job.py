@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -10,7 +10,10 @@ from headrace.catalog.errors import PipelineMissing
 from headrace.catalog.runs.records import LOAD_STRATEGIES, RunPipeline, load_strategy
 from headrace.catalog.runs.store import RunStore
 from headrace.catalog.settings import settings
+from headrace.connectors.postgresql.connections import Database
 from headrace.flows.resume.continuation import Continuation, retried, same_run_again
+from headrace.flows.resume.ledgers import Ledgers, Versions
+from headrace.flows.runtime.databases import databases_of
 from headrace.flows.runtime.errors import RunFailed
 from headrace.flows.runtime.job import Job
 from headrace.flows.tenant_files import files_of
@@ -27,26 +30,46 @@ class RunRequest(NamedTuple):
     parameters: Mapping[str, ParameterValue]
 
 
-def continuation_for(store: RunStore, run_id: str, asked: RunRequest) -> Continuation:
+Opened = Callable[[RunPipeline], RunPipeline]
+"""Replaces the references in the credentials of a pipeline's connectors by what they stand for."""
+
+
+def _as_it_is(pipeline: RunPipeline) -> RunPipeline:
+    return pipeline
+
+
+def continuation_for(store: RunStore, run_id: str, asked: RunRequest, opened: Opened = _as_it_is) -> Continuation:
     """What the run takes over from earlier runs, as of now. Raises RunFailed when there is nothing to retry."""
-    database_url = settings().for_runs
+    ledgers = _ledgers(store, asked, opened)
     before = store.snapshot(run_id) if store.planned(run_id) else None
     if before is not None:
-        return replace(same_run_again(before, store, database_url), first_run_id=store.first_of_chain(run_id))
+        return replace(same_run_again(before, store, ledgers), first_run_id=store.first_of_chain(run_id))
     if asked.retry_of is None:
         return Continuation(root_run_id=run_id)
     original = store.snapshot(asked.retry_of)
     if original is None or (original.tenant_id, original.pipeline_id) != (asked.tenant_id, asked.pipeline_id):
         raise RunFailed(f"There is no run {asked.retry_of} to retry")
-    return retried(original, store, run_id, database_url)
+    return retried(original, store, run_id, ledgers)
 
 
-def open_job(store: RunStore, run_id: str, asked: RunRequest) -> Job:
-    """The job of a run: the pinned pipeline and the state of earlier runs. Records the run in the catalog.
+def _ledgers(store: RunStore, asked: RunRequest, opened: Opened) -> Ledgers:
+    """Those of the pipeline's versions, as the runs' own login sees those in the warehouse."""
+
+    def found(versions: Versions) -> Sequence[Database]:
+        chosen = dict.fromkeys(asked.ir_version if each is None else each for each in versions)
+        pipelines = [store.load_pipeline(asked.pipeline_id, each) for each in chosen]
+        return databases_of(map(opened, pipelines), settings().for_runs, settings().connector_networks)
+
+    return Ledgers(found)
+
+
+def open_job(store: RunStore, run_id: str, asked: RunRequest, opened: Opened = _as_it_is) -> Job:
+    """The job of a run: the pinned pipeline and the state of earlier runs. Records the run in the catalog. `opened` is
+    for whatever has to be asked of other databases; the job's own credentials are as they are stored.
 
     Raises RunFailed when there is nothing to retry, PipelineMissing when the tenant has no such pipeline.
     """
-    continues = continuation_for(store, run_id, asked)
+    continues = continuation_for(store, run_id, asked, opened)
     pipeline = store.load_pipeline(asked.pipeline_id, continues.ir_version or asked.ir_version)
     if pipeline.tenant_id != asked.tenant_id:
         raise PipelineMissing(f"There is no pipeline {asked.pipeline_id}")
@@ -66,9 +89,9 @@ def open_job(store: RunStore, run_id: str, asked: RunRequest) -> Job:
     return _job(store, run_id, pipeline, continues, parameters)
 
 
-def refresh_job(store: RunStore, job: Job, asked: RunRequest) -> Job:
+def refresh_job(store: RunStore, job: Job, asked: RunRequest, opened: Opened = _as_it_is) -> Job:
     """The job with the state of earlier runs read again. Raises RunFailed when another attempt has made it invalid."""
-    continues = continuation_for(store, job.run_id, asked)
+    continues = continuation_for(store, job.run_id, asked, opened)
     if continues.ir_version not in (None, job.pipeline.ir_version):
         raise RunFailed(f"Another attempt committed rows under version {continues.ir_version} meanwhile. Retry again.")
     if continues.anew and not job.continues.anew:

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +32,7 @@ from headrace.ir.parameters import ParameterValue
 from headrace.ir.problems import Problem
 
 if TYPE_CHECKING:
-    from headrace.catalog.runs.records import RunPipeline
+    from headrace.catalog.runs.records import ConnectorRecord, RunPipeline
     from headrace.flows.in_process.run import Outcome
     from headrace.flows.runtime.job import Job
 
@@ -307,24 +308,29 @@ class Pipeline:
             raise HeadraceError(f"The database cannot be used: {error_message(error)}") from None
 
     def _pipeline(self) -> RunPipeline:
+        from headrace.catalog.repositories.connectors import named_connectors
         from headrace.catalog.runs.records import ConnectorRecord, RunPipeline
 
         ir = dict(self._ready())
         assert self._document is not None, "it is ready"
         shape = self._document.pipeline
-        type_, config, credentials = LOCAL_FILES, dict[str, Any](), dict[str, Any]()
+        connector = ConnectorRecord("in_process", LOCAL_FILES, {})
         if shape.connector != UNNAMED:
-            wanted = ("connector", shape.connector)
-            found = next((each for each in self._documents if (each.kind, each.name) == wanted), None)
-            if found is None:
-                message = f"The connector '{shape.connector}' is not in the document"
-                raise PipelineInvalid(
-                    [Problem("connector", "unknown_connector", message, "put it beside the pipeline")]
-                )
-            type_, config, credentials = _filled(found)
-        connector = ConnectorRecord("in_process", type_, config, credentials)
+            connector = replace(self._connector(shape.connector), id="in_process")
         name = " ".join(self.name.split())
-        return RunPipeline(ir["id"], "default", name, ir, 1, connector, shape.execution_config, frozenset())
+        named = {each: self._connector(each) for each in named_connectors(ir)}
+        return RunPipeline(
+            ir["id"], "default", name, ir, 1, connector, shape.execution_config, frozenset(), named=named
+        )
+
+    def _connector(self, name: str) -> ConnectorRecord:
+        from headrace.catalog.runs.records import ConnectorRecord
+
+        found = next((each for each in self._documents if (each.kind, each.name) == ("connector", name)), None)
+        if found is None:
+            message = f"The connector '{name}' is not in the document"
+            raise PipelineInvalid([Problem("connector", "unknown_connector", message, "put it beside the pipeline")])
+        return ConnectorRecord(name, *_filled(found))
 
 
 def _filled(connector: Document) -> tuple[str, dict[str, Any], dict[str, Any]]:

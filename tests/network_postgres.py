@@ -23,6 +23,8 @@ class NetworkPostgres:
 
     config: dict[str, object]
     credentials: dict[str, object]
+    superuser: str
+    """The URL of its database `postgres` for the superuser, over its socket."""
 
 
 @pytest.fixture(scope="session")
@@ -43,7 +45,9 @@ def network_postgres() -> Iterator[NetworkPostgres]:
             connection.execute("CREATE TABLE orders (id int); GRANT SELECT ON orders TO reader")
             connection.execute("CREATE TABLE secrets (id int)")
         yield NetworkPostgres(
-            {"host": "127.0.0.1", "port": port, "database": "postgres"}, {"username": "reader", "password": "hunter2"}
+            {"host": "127.0.0.1", "port": port, "database": "postgres"},
+            {"username": "reader", "password": "hunter2"},
+            f"{server.url('postgres')}&port={port}",
         )
     finally:
         server.stop()

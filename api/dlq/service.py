@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from headrace.api.context import RequestContext
+from headrace.api.databases import ask, databases_at
 from headrace.api.dlq.schemas import QuarantinedRow, QuarantinePage
 from headrace.api.errors import ApiError, not_found
 from headrace.api.pipelines.deployment import runnable
 from headrace.api.pipelines.service import owned_pipeline
 from headrace.api.runs.service import watch
-from headrace.flows.resume.failed_rows import quarantined_rows
+from headrace.catalog.runs.records import RunSnapshot
+from headrace.connectors.errors import TargetError
 from headrace.ir import PipelineIR
 from headrace.ir.nodes import ValidateNode
 
@@ -33,7 +37,7 @@ def read_rows(
     if chosen.quarantine is None:
         return _nothing(run_id, chosen.id, None, "failed rows are not persisted for this node")
     table = chosen.quarantine.table
-    kept = quarantined_rows(context.services.settings.database_url, snapshot, table, chosen.id, limit)
+    kept = _kept(context, snapshot, table, chosen.id, limit)
     if kept is None:
         return _nothing(run_id, chosen.id, table, "no rows ever failed for this node")
     return QuarantinePage(
@@ -43,6 +47,21 @@ def read_rows(
         count=len(kept),
         rows=[QuarantinedRow.model_validate(row) for row in kept],
     )
+
+
+def _kept(context: RequestContext, run: RunSnapshot, table: str, node: str, limit: int) -> list[dict[str, Any]] | None:
+    """The rows in the databases of the targets: a row is kept in that of a target on its way. None when there never
+    were any."""
+    root, found = run.origin_run_id or run.root_run_id, list[dict[str, Any]]()
+    there = False
+    try:
+        for database in databases_at(context, run.pipeline_id, run.ir_version).all:
+            kept = ask(context, database, "quarantined", table, root, node, limit)
+            there = there or kept is not None
+            found += [dict(zip(("id", "rule_id", "row", "created_at"), each, strict=True)) for each in kept or ()]
+    except TargetError as error:
+        raise ApiError(422, str(error)) from error
+    return found[:limit] if there else None
 
 
 def _node(ir: PipelineIR, node_id: str | None) -> ValidateNode:

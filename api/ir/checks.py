@@ -12,19 +12,22 @@ from headrace.catalog.models import Pipeline
 from headrace.catalog.repositories import TenantCatalog
 from headrace.catalog.repositories.connectors import chosen
 from headrace.catalog.repositories.usage import PipelineUsage
+from headrace.connectors.postgresql.named_database import TYPE
 from headrace.connectors.registry import readable
 from headrace.flows.validation.catalog_tables import CatalogTables
 from headrace.flows.validation.check import check_types
 from headrace.flows.validation.found_columns import FoundProblems, found_problems
 from headrace.flows.validation.mode_switch import ModeSwitch, mode_switch
 from headrace.ir import PipelineIR, Problem, parse_ir
-from headrace.ir.nodes import SourceNode
+from headrace.ir.nodes import SourceNode, TargetNode
 from headrace.ir.problems import nearest
 
 
 def connection_problems(ir: PipelineIR, catalog: TenantCatalog) -> Iterator[Problem]:
-    """Problems of sources whose connector does not exist or has a type that the source cannot use."""
-    named = [(at, node) for at, node in enumerate(ir.nodes) if isinstance(node, SourceNode) and node.connection]
+    """Problems of sources and targets whose connector does not exist or has a type that they cannot use."""
+    named = [
+        (at, node) for at, node in enumerate(ir.nodes) if isinstance(node, SourceNode | TargetNode) and node.connection
+    ]
     records = catalog.connectors.all() if named else []
     for position, node in named:
         assert node.connection is not None
@@ -34,6 +37,11 @@ def connection_problems(ir: PipelineIR, catalog: TenantCatalog) -> Iterator[Prob
             yield Problem(
                 path, "unknown_connection", message, nearest(node.connection, [each.name for each in records])
             )
+            continue
+        if isinstance(node, TargetNode):
+            if record.type != TYPE:
+                message = f"A target loads through a connector of type {TYPE}; '{record.name}' is {record.type}"
+                yield Problem(path, "wrong_connection", message, "name a connector of that type")
             continue
         reads = readable().get(node.connector)
         if reads is not None and record.type not in reads.types and not reads.any_type:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any
 
 from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from headrace.api.connectors.service import resolve_blocks
 from headrace.api.context import RequestContext
+from headrace.api.databases import opened
 from headrace.api.errors import ApiError, invalid
 from headrace.api.pipelines.deployment import Runnable, runnable
 from headrace.api.pipelines.service import owned_pipeline
@@ -21,7 +20,7 @@ from headrace.api.subprocesses import jobs
 from headrace.api.subprocesses.looked import Looked
 from headrace.catalog.errors import NoIr, PipelineMissing
 from headrace.catalog.found_columns import Seen, remember
-from headrace.catalog.runs.records import ConnectorRecord, RunPipeline
+from headrace.catalog.runs.records import RunPipeline
 from headrace.connectors.errors import SourceError
 from headrace.flows.dry_run.plan import PlanFailed, preview_job
 from headrace.flows.runtime.job import Job
@@ -101,12 +100,8 @@ def _planned_job(context: RequestContext, pipeline_id: str, body: PlanRequest) -
 
 
 def _with_block_values(context: RequestContext, pipeline: RunPipeline) -> RunPipeline:
-    def opened(record: ConnectorRecord) -> ConnectorRecord:
-        return replace(record, credentials=resolve_blocks(context, record.credentials))
-
     try:
-        named = {name: opened(record) for name, record in pipeline.named.items()}
-        return replace(pipeline, connector=opened(pipeline.connector), named=named)
+        return opened(context, pipeline)
     except SourceError as error:
         raise PlanFailed([Problem("connector.authConfig", error.code, error.message, error.hint)]) from error
 

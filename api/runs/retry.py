@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from headrace.api.context import RequestContext
+from headrace.api.databases import ledgers_of
 from headrace.api.errors import ApiError
 from headrace.api.pipelines.deployment import Runnable, runnable
 from headrace.api.pipelines.service import owned_pipeline
@@ -14,6 +15,7 @@ from headrace.api.runs.schemas import LogEntry, RetriedRun, RetryMetadata, Start
 from headrace.api.runs.service import started, started_before, watch
 from headrace.catalog.advisory_locks import RETRY_LOCKS, advisory_lock
 from headrace.catalog.runs.records import RunSnapshot
+from headrace.connectors.errors import TargetError
 from headrace.flows.resume.continuation import Continuation, reload_reasons, retried
 from headrace.flows.runtime.errors import RunFailed
 from headrace.flows.runtime.job import Job
@@ -45,12 +47,12 @@ def _retry(context: RequestContext, pipeline_id: str, run_id: str, idempotency_k
         raise ApiError(422, f"A run that is {original.status} cannot be retried: only failed or partly failed runs can")
     _check_not_retried(context, original)
     try:
-        database_url = context.services.settings.database_url
-        continues = retried(original, context.store, "", database_url)
+        ledgers = ledgers_of(context, pipeline_id)
+        continues = retried(original, context.store, "", ledgers)
         chosen = _version_to_run(context, pipeline_id, continues)
         _check_sources(context, pipeline_id, chosen, continues)
-        again = reload_reasons(continues, database_url)
-    except RunFailed as error:
+        again = reload_reasons(continues, ledgers)
+    except (RunFailed, TargetError) as error:
         raise ApiError(422, str(error)) from None
     chain = RetryChain(run_id, original.created_at, continues.root_run_id or None, continues.origin_run_id)
     accepted = launch(

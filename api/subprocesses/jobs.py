@@ -1,4 +1,5 @@
-"""Functions that run in a child process: plans, previews, connection tests and discovery, each returning JSON."""
+"""Functions that run in a child process, each returning JSON: plans, previews, connection tests, discovery, and
+questions to databases of targets."""
 
 from __future__ import annotations
 
@@ -6,6 +7,8 @@ import json
 import time
 from collections.abc import Mapping
 from typing import Any
+
+import psycopg
 
 from headrace.api.connectors.stream_schemas import StreamItem
 from headrace.api.plans.schemas import (
@@ -22,6 +25,10 @@ from headrace.api.plans.schemas import (
 from headrace.api.subprocesses.looked import Found, looked
 from headrace.api.wire import ResponseModel
 from headrace.connectors.connector import Connection, Context, Surroundings
+from headrace.connectors.errors import TargetError
+from headrace.connectors.postgresql import questions
+from headrace.connectors.postgresql.connections import Database
+from headrace.connectors.postgresql.error_messages import error_message
 from headrace.connectors.registry import check, listed, of_type
 from headrace.flows.dry_run.plan import plan_run
 from headrace.flows.dry_run.preview import preview
@@ -116,6 +123,16 @@ def _sink(sink: Mapping[str, Any]) -> PlannedSink:
         columns=target.get("columns", sink.get("columns", [])),
         sends=sink.get("sends"),
     )
+
+
+def ask_database(database: Database, question: str, *arguments: Any) -> bytes:
+    """Asks a target's database one of `connectors.postgresql.questions`; returns the answer as JSON. Raises
+    TargetError."""
+    try:
+        return json.dumps(questions.ask(database, question, *arguments)).encode()
+    except psycopg.Error as error:
+        text = f"The target database failed: {error_message(error)}."
+        raise TargetError("database_unavailable", text, "Try again when it answers.") from error
 
 
 def try_connection(connection: Connection, surroundings: Surroundings, seconds: float) -> bytes:

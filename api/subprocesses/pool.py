@@ -56,10 +56,16 @@ class SubprocessPool:
         self._children.start()
 
     async def run(
-        self, request: Request, tenant: str, what: str, seconds: float, work: Callable[..., bytes], *arguments: Any
+        self,
+        request: Request | None,
+        tenant: str,
+        what: str,
+        seconds: float,
+        work: Callable[..., bytes],
+        *arguments: Any,
     ) -> bytes:
-        """Returns the result of `work`, called in a child, which is killed when the client of `request` disconnects.
-        `what` is its name in error messages, such as `preview`.
+        """Returns the result of `work`, called in a child, which is killed when the client of `request` (if given)
+        disconnects. `what` is its name in error messages, such as `preview`.
 
         Raises ApiError: 429 when no slot becomes free, 422 when it exceeds its memory or time or its answer is too
         large, 499 when the client disconnects, 503 when its process died; and what the work raises.
@@ -70,7 +76,7 @@ class SubprocessPool:
             )
             try:
                 while not (await asyncio.wait({job}, timeout=_DISCONNECT_POLL_S))[0]:
-                    if await request.is_disconnected():
+                    if request is not None and await request.is_disconnected():
                         raise ApiError(499, "The client has closed its connection")
                 return job.result()
             except TimeLimitExceeded:

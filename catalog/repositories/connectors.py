@@ -1,4 +1,4 @@
-"""A tenant's connectors, and those that the sources of a document name."""
+"""A tenant's connectors, and those that the sources and targets of a document name."""
 
 from __future__ import annotations
 
@@ -50,8 +50,9 @@ Record = TypeVar("Record", bound=Named)
 
 
 def named_connectors(ir: Mapping[str, Any]) -> list[str]:
-    """Returns the values of `connection` of the sources of a document, without duplicates."""
-    nodes = (node for node in ir.get("nodes", ()) if isinstance(node, Mapping) and node.get("kind") == "source")
+    """Returns the values of `connection` of the sources and targets of a document, without duplicates."""
+    kinds = ("source", "target")
+    nodes = (node for node in ir.get("nodes", ()) if isinstance(node, Mapping) and node.get("kind") in kinds)
     return list(dict.fromkeys(str(node["connection"]) for node in nodes if node.get("connection")))
 
 

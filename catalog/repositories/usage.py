@@ -54,7 +54,8 @@ def uses_table(table: str) -> ColumnElement[bool]:
 
 
 def uses_connector(record_id: str, name: str) -> ColumnElement[bool]:
-    """Returns a condition: a source of the pipeline's live IR reads through the connector."""
+    """Returns a condition: a source of the pipeline's live IR reads through the connector, or a target loads into
+    its database."""
     return exists().where(
         PipelineIrVersion.pipeline_id == Pipeline.id,
         PipelineIrVersion.version == Pipeline.live_version,
@@ -73,8 +74,15 @@ def _targets(table: str) -> ColumnElement[bool]:
     )
 
 
-_CONNECTIONS = '$.nodes[*] ? (@.kind == "source" && (@.connection == $id || @.connection == $name))'
-_TARGETS = '$.nodes[*] ? (@.kind == "target" && (@.schema == $plain || @.schema == $full))'
+_CONNECTIONS = """
+    $.nodes[*] ? ((@.kind == "source" || @.kind == "target") && (@.connection == $id || @.connection == $name))
+"""
+# What a target in another database names are tables of that one.
+_TARGETS = """
+    $.nodes[*] ? (@.kind == "target" && !exists(@.connection ? (@ != null))
+                  && (@.schema == $plain || @.schema == $full))
+"""
 _ANY_TEXT_IN_NODES = """
-    $.nodes[*].** ? (@ == $plain || @ == $full || @ starts with $plainRule || @ starts with $fullRule)
+    $.nodes[*] ? (!(@.kind == "target" && exists(@.connection ? (@ != null)))).** ?
+        (@ == $plain || @ == $full || @ starts with $plainRule || @ starts with $fullRule)
 """

@@ -11,7 +11,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 def copy_ledger_counts(connection: Connection, run_id: str) -> None:
     """Sets the counts of the run's partitions, publications and nodes to the committed ones, in the caller's
-    transaction. On a database error the counts stay as last reported."""
+    transaction. On a database error the counts stay as last reported, as they do for a run with targets in other
+    databases, whose ledgers are there."""
     with suppress(SQLAlchemyError), connection.begin_nested():
         there = connection.execute(text("SELECT to_regclass('_headrace.staging_ledger') IS NOT NULL")).scalar()
         if there:
@@ -25,7 +26,7 @@ def copy_ledger_counts(connection: Connection, run_id: str) -> None:
 _COMMITTED = """
     WITH run AS (
         SELECT r.id, r.root_run_id, r.pipeline_id, r.ir_version, r.plan
-        FROM headrace.pipeline_runs r WHERE r.id = :run_id AND r.plan IS NOT NULL),
+        FROM headrace.pipeline_runs r WHERE r.id = :run_id AND r.plan IS NOT NULL AND NOT r.plan ? 'databases'),
     planned (node) AS (
         SELECT DISTINCT jsonb_array_elements_text(stage -> 'nodes')
         FROM run, jsonb_array_elements(run.plan -> 'stages') AS stage),

@@ -39,10 +39,11 @@ class RunPipeline:
     execution_config: dict[str, Any]
     tables: frozenset[str]
     named: Mapping[str, ConnectorRecord] = field(default_factory=dict)
-    """The other connectors that sources name in `connection`, by the id or name used there."""
+    """The other connectors that sources and targets name in `connection`, by the id or name used there."""
 
     def connection(self, named: str | None) -> ConnectorRecord:
-        """Returns the connector of a source: the one it names, else the pipeline's. Raises KeyError."""
+        """Returns the connector that a node names; without a name the pipeline's, which is a source's. Raises
+        KeyError."""
         return self.connector if named is None else self.named[named]
 
     @property

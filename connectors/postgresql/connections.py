@@ -6,7 +6,7 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import psycopg
 
@@ -35,6 +35,26 @@ WHERE r.rolname = current_user AND d.datname = current_database()
 """
 
 
+class Dialled(Protocol):
+    """A database that is dialled in a way of its own: by checked addresses, with files for TLS."""
+
+    @property
+    def key(self) -> str:
+        """Tells it from the other databases of a pipeline; the warehouse's is empty."""
+
+    def connect(self, **options: Any) -> psycopg.Connection[Any]:
+        """A connection. Raises psycopg.Error where trying again may help, else TargetError."""
+
+
+Database = str | Dialled
+"""Where a target's tables are: a libpq URL (the warehouse), or the database of a connector record."""
+
+
+def key_of(database: Database) -> str:
+    """What tells databases of a pipeline apart; empty for the warehouse."""
+    return "" if isinstance(database, str) else database.key
+
+
 class _Patience:
     """How long `connect` waits, per process. A run waits; the API does not, because a client waits for its answer."""
 
@@ -57,15 +77,20 @@ def session_name(run_id: str) -> str:
     return f"headrace {run_id}"
 
 
-def connect(url: str, **options: Any) -> psycopg.Connection[Any]:
-    """`psycopg.connect`, retried while PostgreSQL refuses temporarily (no free connection, starting up), for as long as
-    `wait_for_connections` allows. Raises psycopg.Error."""
+def connect_once(database: Database, **options: Any) -> psycopg.Connection[Any]:
+    """A connection at the first try. Raises psycopg.Error, and TargetError for the database of a connector."""
+    return psycopg.connect(database, **options) if isinstance(database, str) else database.connect(**options)
+
+
+def connect(database: Database, **options: Any) -> psycopg.Connection[Any]:
+    """A connection, asked for again while PostgreSQL refuses temporarily (no free connection, starting up), for as long
+    as `wait_for_connections` allows. Raises psycopg.Error, and TargetError for the database of a connector."""
     if _Patience.name is not None:
         options.setdefault("application_name", _Patience.name)
     deadline, pause, told = time.monotonic() + _Patience.seconds, _FIRST_PAUSE_S, False
     while True:
         try:
-            return psycopg.connect(url, **options)
+            return connect_once(database, **options)
         except psycopg.OperationalError as error:
             if not is_temporary_refusal(error) or time.monotonic() + pause > deadline:
                 raise
@@ -97,18 +122,18 @@ class ConnectionShare:
         return f"parallelism {asked} becomes {given}: PostgreSQL has {limit}{beside}"
 
 
-def connection_share(url: str, run_id: str) -> ConnectionShare | None:
+def connection_share(database: Database, run_id: str) -> ConnectionShare | None:
     """The connections the run may use now, leaving room for one more run; None if the database does not answer."""
     try:
-        with connect(url, autocommit=True, connect_timeout=10) as connection:
+        with connect(database, autocommit=True, connect_timeout=10) as connection:
             row = connection.execute(_FACTS, {"me": session_name(run_id)}).fetchone()
     except psycopg.Error:
         return None
     assert row is not None
-    most, reserved, role, database, others, of_role = (int(value) for value in row)
+    most, reserved, role, of_database, others, of_role = (int(value) for value in row)
     server = most - (reserved or min(_CONTROL_PLANE, most // 2))
-    if database >= 0:
-        server = min(server, database)
+    if of_database >= 0:
+        server = min(server, of_database)
     mine = server // (others + 2)
     if role >= 0:
         mine = min(mine, role // (of_role + 2))

@@ -16,7 +16,7 @@ import psycopg
 from psycopg import sql
 
 from headrace.connectors.errors import TargetError
-from headrace.connectors.postgresql.connections import connect
+from headrace.connectors.postgresql.connections import Database, connect
 from headrace.connectors.postgresql.copy.copy_rows import is_transient
 from headrace.connectors.postgresql.ledger.partitions import create_ledger
 from headrace.connectors.postgresql.load.spec import RetryPolicy
@@ -104,8 +104,8 @@ class HookDatabase:
     """The target database for hooks. Every method opens a connection, retries transient errors, and raises
     TargetError."""
 
-    def __init__(self, database_url: str, retry: RetryPolicy, *, sleep: Callable[[float], None] = time.sleep) -> None:
-        self._url, self._retry, self._sleep = database_url, retry, sleep
+    def __init__(self, database: Database, retry: RetryPolicy, *, sleep: Callable[[float], None] = time.sleep) -> None:
+        self._database, self._retry, self._sleep = database, retry, sleep
 
     def prepare(self) -> None:
         """Creates the table of finished hooks."""
@@ -140,14 +140,14 @@ class HookDatabase:
 
         self._with_retries(run)
 
-    def refresh(self, view: str, tables: Collection[str], *, concurrently: bool | None, timeout_s: int) -> str:
-        """Refreshes a materialized view that reads no tables other than `tables`; returns how. Raises TargetError
-        (`view_not_found`, `not_concurrently`)."""
+    def refresh(self, view: str, tables: Collection[str] | None, *, concurrently: bool | None, timeout_s: int) -> str:
+        """Refreshes a materialized view that reads no tables other than `tables` (None: any); returns how. Raises
+        TargetError (`view_not_found`, `not_concurrently`)."""
 
         def run(connection: psycopg.Connection[Any]) -> str:
             oid, possible = self._view(connection, view)
             reads = {str(name) for (name,) in connection.execute(_READS, (oid,))}
-            if not reads or not reads <= set(tables):
+            if tables is not None and not (reads and reads <= set(tables)):
                 raise _no_such_view(view)
             if concurrently and not possible:
                 raise TargetError(
@@ -184,7 +184,7 @@ class HookDatabase:
     def _with_retries(self, action: Callable[[psycopg.Connection[Any]], T]) -> T:
         for attempt in range(1, self._retry.attempts + 1):
             try:
-                with connect(self._url, autocommit=True, connect_timeout=10) as connection:
+                with connect(self._database, autocommit=True, connect_timeout=10) as connection:
                     return action(connection)
             except psycopg.Error as error:
                 if not is_transient(error):

@@ -5,7 +5,7 @@ Nothing is written here, and no row is loaded; sources are looked at as a run wo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,8 +16,9 @@ from headrace.catalog.runs.records import RunPipeline
 from headrace.connectors.datatypes import field_of_polars, sql_type
 from headrace.connectors.errors import SourceError, TargetError
 from headrace.connectors.files.paths import FilesRoot
-from headrace.connectors.postgresql.connections import connect
+from headrace.connectors.postgresql.connections import Database, connect, key_of
 from headrace.connectors.postgresql.modes import LoadMode
+from headrace.connectors.postgresql.named_database import NamedDatabase
 from headrace.connectors.postgresql.tables.describe import LOAD_ID, describe_table, split_name
 from headrace.connectors.source import ROW, Discovery
 from headrace.flows.compile import Load, ReferenceTable, Stage, logical_plan
@@ -101,7 +102,8 @@ def _plan(job: Job, prepared: Prepared) -> RunPlan:
         estimated_rows=prepared.total_rows,
         parallelism=prepared.execution.parallelism,
         targets=tuple(
-            _target(prepared.plan.stages, load, prepared.modes.get(load.target.id)) for load in prepared.plan.loads
+            _target(prepared.plan.stages, load, prepared.modes.get(load.target.id), job.database_of(load.target.id))
+            for load in prepared.plan.loads
         ),
         changes=tuple(_changes(prepared)) if job.database_url else (),
     )
@@ -134,9 +136,11 @@ def columns(schema: pl.Schema) -> Schema:
     return tuple(field_of_polars(name, dtype) for name, dtype in schema.items() if name != ROW)
 
 
-def _target(stages: Sequence[Stage], load: Load, mode: LoadMode | None) -> TargetPlan:
+def _target(stages: Sequence[Stage], load: Load, mode: LoadMode | None, database: Database) -> TargetPlan:
     target = load.target
     told = [*_steps_before(stages, stages[load.stage], load.path)]
+    if isinstance(database, NamedDatabase):
+        told.append(f"-- {target.id}: in the database {database.place}, connector {database.key}")
     told.append(f"-- {target.id}: {target.load_mode}" if mode is None else mode.preview())
     return TargetPlan(target.id, target.table, target.load_mode, load.columns, "\n".join(told))
 
@@ -160,16 +164,24 @@ def _steps_before(stages: Sequence[Stage], stage: Stage, path: Sequence[str]) ->
 
 
 def _changes(prepared: Prepared) -> Iterator[TableChange]:
-    """The difference between the database as it is and as the run needs it."""
+    """The difference between the databases as they are and as the run needs them."""
+    databases = prepared.job.databases
+    for database in databases.all:
+        there = {node for node, each in databases.by_target.items() if key_of(each) == key_of(database)}
+        yield from _changes_in(database, prepared, there)
+
+
+def _changes_in(database: Database, prepared: Prepared, there: Collection[str]) -> Iterator[TableChange]:
+    loads = [load for load in prepared.plan.loads if load.target.id in there]
     wanted = list(_ENGINE_TABLES)
-    if any(load.target.pre_hook or load.target.post_hook for load in prepared.plan.loads):
+    if any(load.target.pre_hook or load.target.post_hook for load in loads):
         wanted.append("_headrace.hooks")
-    if any(load.target.load_mode == "incremental_watermark" for load in prepared.plan.loads):
+    if any(load.target.load_mode == "incremental_watermark" for load in loads):
         wanted.append("_headrace.watermarks")
     for stage in prepared.plan.stages:
         wanted += [table for table in stage.quarantine.values() if table not in wanted]
-    with connect(prepared.job.database_url, autocommit=True) as connection:
-        for load in prepared.plan.loads:
+    with connect(database, autocommit=True) as connection:
+        for load in loads:
             table = describe_table(connection, load.target.table)
             if table.column(LOAD_ID) is None:
                 add = sql.SQL("ALTER TABLE {} ADD COLUMN IF NOT EXISTS {} bigint;")

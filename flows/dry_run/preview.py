@@ -115,7 +115,7 @@ def preview(
 
 def _previews(job: Job, prepared: Prepared, rows: int, *, frames: bool) -> list[NodePreview]:
     tables = {
-        node.id: describe_table(job.database_url, node.table)
+        node.id: describe_table(job.database_of(node.id), node.table)
         for node in prepared.ir.nodes
         if isinstance(node, TargetNode) and job.database_url
     }
@@ -147,7 +147,7 @@ def _previews(job: Job, prepared: Prepared, rows: int, *, frames: bool) -> list[
             rows_in = sum(frame.height for frame in before)
             if node_id in tables:
                 wanted = [column for column in tables[node_id].columns if column.name in compiled.written]
-                refused = predict_rejects(job.database_url, found.frame, wanted)
+                refused = predict_rejects(job.database_of(node_id), found.frame, wanted)
                 if not refused.is_empty():
                     found.rejects.append(Rejects(node_id, refused, written=compiled.cells))
                     found.frame = found.frame.filter(~pl.col(ROW).is_in(refused.get_column("row").implode()))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from uuid import uuid4
@@ -18,11 +18,14 @@ import psycopg
 from headrace.catalog.runs.records import RunPipeline, RunSnapshot
 from headrace.connectors.errors import SourceError, TargetError
 from headrace.connectors.files.paths import FilesRoot
+from headrace.connectors.postgresql.connections import Database
 from headrace.connectors.postgresql.error_messages import error_message
 from headrace.flows.in_process.history import History
 from headrace.flows.in_process.run_recorder import InProcessRecorder
 from headrace.flows.resume.continuation import Continuation, retried
+from headrace.flows.resume.ledgers import Ledgers, Versions
 from headrace.flows.resume.restage import drop_refused_rows
+from headrace.flows.runtime.databases import databases_of
 from headrace.flows.runtime.errors import RunFailed
 from headrace.flows.runtime.execute import Execution, RunTotals, run_in_threads
 from headrace.flows.runtime.input.file_arrival import Arrival, arrive
@@ -123,7 +126,8 @@ def _run(
     on_log: Callable[[str], None] | None,
 ) -> Outcome:
     run_id = f"run_{uuid4().hex}"
-    continues = Continuation(root_run_id=run_id) if before is None else retried(before, history, run_id, database_url)
+    ledgers = _ledgers(history, pipeline, database_url)
+    continues = Continuation(root_run_id=run_id) if before is None else retried(before, history, run_id, ledgers)
     document = pipeline.ir if continues.ir_version is None else history.document(continues.ir_version)
     version = continues.ir_version or history.version(document)
     other_document = document != pipeline.ir
@@ -161,6 +165,14 @@ def _run(
     resumed = None if before is None else before.id
     log = tuple(recorder.lines)
     return Outcome(run_id, continues.root_run_id, status, totals, reason, recorder.nodes(), log, resumed)
+
+
+def _ledgers(history: History, pipeline: RunPipeline, database_url: str) -> Ledgers:
+    def found(versions: Versions) -> Sequence[Database]:
+        documents = [pipeline.ir if each is None else history.document(each) for each in dict.fromkeys(versions)]
+        return databases_of((replace(pipeline, ir=each) for each in documents), database_url, ())
+
+    return Ledgers(found)
 
 
 def _note_end(

@@ -11,7 +11,7 @@ from prefect import get_client
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.exceptions import ObjectNotFound
 
-from headrace.catalog.runs.records import ConnectorRecord
+from headrace.catalog.runs.records import ConnectorRecord, RunPipeline
 from headrace.catalog.settings import settings
 from headrace.connectors.errors import SourceError
 from headrace.flows.prefect.block_references import BlockReference, references, resolved
@@ -24,9 +24,14 @@ def with_blocks(job: Job) -> Job:
 
     Raises SourceError when a value cannot be read.
     """
-    pipeline = job.pipeline
+    pipeline = opened_pipeline(job.pipeline)
+    return job if pipeline is job.pipeline else replace(job, pipeline=pipeline)
+
+
+def opened_pipeline(pipeline: RunPipeline) -> RunPipeline:
+    """The pipeline with the references replaced, as `with_blocks` does it."""
     if not any(references(each.credentials) for each in pipeline.connectors):
-        return job
+        return pipeline
     try:
         with get_client(sync_client=True) as client:
             allowed = settings().prefect_blocks.get(pipeline.tenant_id, ())
@@ -34,7 +39,7 @@ def with_blocks(job: Job) -> Job:
             def opened(record: ConnectorRecord) -> ConnectorRecord:
                 return replace(record, credentials=credentials_from(client, record.credentials, allowed))
 
-            pipeline = replace(
+            return replace(
                 pipeline,
                 connector=opened(pipeline.connector),
                 named={name: opened(record) for name, record in pipeline.named.items()},
@@ -42,7 +47,6 @@ def with_blocks(job: Job) -> Job:
     except httpx.HTTPError as error:
         what = f"Prefect could not be asked for the blocks of the connectors' credentials: {type(error).__name__}."
         raise SourceError("blocks_unreachable", what, "Run again when it answers.") from None
-    return replace(job, pipeline=pipeline)
 
 
 def credentials_from(

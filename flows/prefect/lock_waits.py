@@ -11,6 +11,7 @@ import psycopg
 from prefect import State
 from prefect.states import Running
 
+from headrace.connectors.errors import TargetError
 from headrace.connectors.postgresql.locks.lock_wait import LockWait
 from headrace.flows.prefect.names import WAITING
 from headrace.flows.runtime.job import Job
@@ -25,14 +26,17 @@ async def report_lock_waits(
 ) -> AsyncIterator[None]:
     """Inside the block, logs which session holds a lock that the run waits for, and sets the Waiting state in Prefect.
     Reports a wait only after two consecutive looks, `_LOOK_S` seconds apart."""
-    wait = LockWait(job.database_url, job.run_id)
+    waits = [LockWait(database, job.run_id) for database in job.databases.all]
+
+    def reason_of_any() -> str | None:
+        return next((reason for wait in waits if (reason := wait.look()) is not None), None)
 
     async def look() -> None:
         before, told = None, None
         while True:
             await asyncio.sleep(_LOOK_S)
             with suppress(Exception):  # the next look may succeed
-                reason = await asyncio.to_thread(wait.look)
+                reason = await asyncio.to_thread(reason_of_any)
                 if reason == before and reason != told:
                     told = reason
                     recorder.log("run", reason or "continues: it has the lock")
@@ -45,11 +49,14 @@ async def report_lock_waits(
     finally:
         looking.cancel()
         await asyncio.wait({looking})
-        wait.close()
+        for wait in waits:
+            wait.close()
 
 
 def cancel_lock_wait(job: Job) -> None:
     """Cancels statements of the run that wait for a lock in PostgreSQL, so that stopping the run does not wait for
     them."""
-    with suppress(psycopg.Error):
-        LockWait(job.database_url, job.run_id).give_up()
+    with suppress(TargetError):
+        for database in job.databases.all:
+            with suppress(psycopg.Error, TargetError):
+                LockWait(database, job.run_id).give_up()

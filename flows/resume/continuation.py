@@ -3,27 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-import psycopg
-
 from headrace.catalog.runs.records import RunSnapshot
 from headrace.connectors.errors import TargetError
-from headrace.connectors.postgresql.connections import connect
-from headrace.connectors.postgresql.ledger.partitions import (
-    committed_rows,
-    full_load_key,
-    published_tables,
-    replayed_rows,
-)
-from headrace.connectors.postgresql.ledger.resume_check import restart_reasons
+from headrace.connectors.postgresql.ledger.partitions import full_load_key
 from headrace.flows.resume.failed_rows import Failed, OpenRows, find_open_rows
+from headrace.flows.resume.ledgers import Ledgers
 from headrace.flows.runtime.errors import RunFailed
-
-_STATEMENT_TIMEOUT_MS = "5000"
-"""Somebody waits for the answer."""
 
 
 def not_replayed(node: str | None) -> str:
@@ -95,37 +83,36 @@ class Continuation:
         return self.origin_run_id is not None
 
 
-def same_run_again(before: RunSnapshot, store: RunHistory, database_url: str) -> Continuation:
+def same_run_again(before: RunSnapshot, store: RunHistory, ledgers: Ledgers) -> Continuation:
     """The same run again, because Prefect or a person re-ran its flow run after it had been planned. Raises RunFailed
     when a retry of it has staged rows in another way since."""
     newest = _newest_planned(before, store)
     keys = [before.root_run_id, full_load_key(before.id)]
     if _layout(newest) != _layout(before):
-        with connect(database_url, autocommit=True) as connection:
-            _, begun = committed_rows(connection, keys[:1])
+        _, begun = ledgers.committed([newest.ir_version, before.ir_version], keys[:1])
         if begun:
             raise RunFailed(f"{newest.id} has taken over what this run began: retry that one")
-    return _after_committed_rows(before, before.retry_of, store, database_url, keys, same=True)
+    return _after_committed_rows(before, before.retry_of, store, ledgers, keys, same=True)
 
 
-def retried(original: RunSnapshot, store: RunHistory, run_id: str, database_url: str) -> Continuation:
+def retried(original: RunSnapshot, store: RunHistory, run_id: str, ledgers: Ledgers) -> Continuation:
     """A new run for one that failed, or that completed with errors. Raises RunFailed when there is nothing to do."""
-    continues = _retried(original, store, run_id, database_url)
+    continues = _retried(original, store, run_id, ledgers)
     return replace(continues, first_run_id=store.first_of_chain(original.id))
 
 
-def _retried(original: RunSnapshot, store: RunHistory, run_id: str, database_url: str) -> Continuation:
+def _retried(original: RunSnapshot, store: RunHistory, run_id: str, ledgers: Ledgers) -> Continuation:
     # One that died before it had planned left what it would have taken over where it was.
     untouched = store.snapshot(original.retry_of) if original.plan is None and original.retry_of is not None else None
     if untouched is not None:
-        return replace(_retried(untouched, store, run_id, database_url), retry_of=original.id)
+        return replace(_retried(untouched, store, run_id, ledgers), retry_of=original.id)
     if original.status != "completed_with_errors":
         laid = _newest_planned(original, store)
-        return _after_committed_rows(laid, original.id, store, database_url, [original.root_run_id])
+        return _after_committed_rows(laid, original.id, store, ledgers, [original.root_run_id])
     if (original.plan or {}).get("whole") is False:
         raise RunFailed(not_replayed((original.plan or {}).get("entangling")))
     origin = original.origin_run_id or original.root_run_id
-    found = open_rows(original, store, database_url)
+    found = open_rows(original, store, ledgers)
     if not found:
         raise RunFailed(f"No failed rows of {original.id} are left to run again")
     return Continuation(
@@ -139,24 +126,22 @@ def _retried(original: RunSnapshot, store: RunHistory, run_id: str, database_url
     )
 
 
-def reload_reasons(continues: Continuation, database_url: str) -> list[str]:
+def reload_reasons(continues: Continuation, ledgers: Ledgers) -> list[str]:
     """Why a retry will load all rows of targets once more, because what was loaded is not there any more; for people,
     beforehand: the run looks for itself, and longer. Raises RunFailed where it could not go on."""
     if continues.earlier_plan is None or continues.open_rows is not None:
         return []
     try:
-        with suppress(psycopg.Error), connect(database_url, autocommit=True) as connection:
-            connection.execute("SELECT set_config('statement_timeout', %s, false)", (_STATEMENT_TIMEOUT_MS,))
-            return restart_reasons(connection, continues.root_run_id)
+        return ledgers.restart_reasons(continues.ir_version, continues.root_run_id)
     except TargetError as error:
         raise RunFailed(str(error)) from None
-    return []
 
 
-def open_rows(original: RunSnapshot, store: RunHistory, database_url: str) -> OpenRows:
+def open_rows(original: RunSnapshot, store: RunHistory, ledgers: Ledgers) -> OpenRows:
     """The rows that failed in the run and were not loaded by a replay since, each where it is still to go."""
-    with connect(database_url, autocommit=True) as connection:
-        replayed = replayed_rows(connection, original.origin_run_id or original.root_run_id)
+    # Those of the version that failed, and of the one that is live now: a row that a replay loaded elsewhere in between
+    # is in neither.
+    replayed = ledgers.replayed([original.ir_version, None], original.origin_run_id or original.root_run_id)
     return find_open_rows(original.plan or {}, store.failed_rows(original.root_run_id), replayed)
 
 
@@ -177,7 +162,7 @@ def _after_committed_rows(
     earlier: RunSnapshot,
     retry_of: str | None,
     store: RunHistory,
-    database_url: str,
+    ledgers: Ledgers,
     load_keys: Sequence[str],
     *,
     same: bool = False,
@@ -187,12 +172,11 @@ def _after_committed_rows(
     nobody has seen it, and a dataset rule says that nobody should."""
     aborted = earlier.aborted and not same
     visible: tuple[str, ...] = ()
-    with connect(database_url, autocommit=True) as connection:
-        reading = [index for index, stage in enumerate((earlier.plan or {}).get("stages", ())) if "source" in stage]
-        committed, begun = committed_rows(connection, load_keys, reading)
-        if aborted and begun:
-            keys = [full_load_key(attempt) for attempt in store.attempts(earlier.root_run_id)]
-            visible = published_tables(connection, earlier.root_run_id, keys)
+    reading = [index for index, stage in enumerate((earlier.plan or {}).get("stages", ())) if "source" in stage]
+    committed, begun = ledgers.committed([earlier.ir_version], load_keys, reading)
+    if aborted and begun:
+        keys = [full_load_key(attempt) for attempt in store.attempts(earlier.root_run_id)]
+        visible = ledgers.published([earlier.ir_version], earlier.root_run_id, keys)
     bound = (begun and (not aborted or bool(visible))) or earlier.origin_run_id is not None
     return Continuation(
         root_run_id=earlier.root_run_id,

@@ -10,9 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from headrace.catalog.runs.records import RunSnapshot
 from headrace.connectors.postgresql.ledger.partitions import Replayed
-from headrace.connectors.postgresql.tables.quarantine import QuarantinedRow, read_quarantine
 
 Failed = Mapping[tuple[int, int, str], Collection[int]]
 """Failed rows by (stage, partition, node)."""
@@ -117,11 +115,3 @@ def _before(plan: Mapping[str, Any], source: str, partition: int) -> dict[str, S
 def settled_in(location: Mapping[str, Any]) -> dict[str, SettledRows]:
     """The settled rows in the location of a replay's partition."""
     return {target: SettledRows(table, rows) for target, (table, rows) in location.get("settled", {}).items()}
-
-
-def quarantined_rows(
-    database_url: str, run: RunSnapshot, table: str, node_id: str, limit: int
-) -> list[QuarantinedRow] | None:
-    """The rows of the run, and of the runs it continues, that are in quarantine now; None when there never were any."""
-    root = run.origin_run_id or run.root_run_id
-    return read_quarantine(database_url, table, root_run_id=root, node_id=node_id, limit=limit)

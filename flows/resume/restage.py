@@ -21,8 +21,8 @@ def check_loaded_rows(prepared: Prepared, recorder: RunRecorder) -> None:
     """
     job = prepared.job
     try:
-        with connect(job.database_url, autocommit=True) as connection:
-            for load in prepared.plan.loads:
+        for load in prepared.plan.loads:
+            with connect(job.database_of(load.target.id), autocommit=True) as connection:
                 mode, target = prepared.modes[load.target.id], load.target
                 begun = LoadStart(
                     prepared.load_key_of(mode), target.id, job.root_run_id, job.pipeline.id, target.table, mode.again
@@ -52,7 +52,11 @@ def drop_refused_rows(job: Job, recorder: RunRecorder) -> None:
     """
     if not job.continues.anew:
         return
-    dropped = drop_staged(job.database_url, job.root_run_id, job.continues.quarantines)
+    dropped = [
+        table
+        for database in job.databases.all
+        for table in drop_staged(database, job.root_run_id, job.continues.quarantines)
+    ]
     staged = f" (dropped: {', '.join(dropped)})" if dropped else ""
     recorder.log(
         "run",

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import psycopg
 
 from headrace.connectors.errors import TargetError
-from headrace.connectors.postgresql.connections import connect
+from headrace.connectors.postgresql.connections import connect, key_of
 from headrace.connectors.postgresql.cursors import Moved, read_cursors
 from headrace.connectors.postgresql.tables.describe import first_line
 from headrace.connectors.source import Incremental, Position, Source
@@ -23,12 +23,16 @@ def begin_at_cursors(job: Job, ir: PipelineIR, sources: Mapping[str, Source]) ->
     incremental = {node: source for node, source in sources.items() if isinstance(source, Incremental)}
     if not incremental:
         return
-    try:
-        with connect(job.database_url, autocommit=True) as connection:
-            moved = read_cursors(connection, job.pipeline.id)
-    except psycopg.Error as error:
-        text = f"The cursors of the pipeline cannot be read: {first_line(error)}"
-        raise TargetError("database_unavailable", text, "Nothing was changed; retry the run.") from error
+    moved: list[Moved] = []
+    databases = job.databases
+    for database in databases.all:
+        there = {node for node, each in databases.by_target.items() if key_of(each) == key_of(database)}
+        try:
+            with connect(database, autocommit=True) as connection:
+                moved += [each for each in read_cursors(connection, job.pipeline.id) if each.target_node in there]
+        except psycopg.Error as error:
+            text = f"The cursors of the pipeline cannot be read: {first_line(error)}"
+            raise TargetError("database_unavailable", text, "Nothing was changed; retry the run.") from error
     targets = {node.id for node in ir.nodes if isinstance(node, TargetNode)}
     for node, source in incremental.items():
         mine = [each for each in moved if each.source_node == node and each.target_node in targets]

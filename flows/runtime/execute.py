@@ -13,6 +13,7 @@ import psycopg
 from headrace.connectors.errors import TargetError
 from headrace.connectors.postgresql.connections import connect
 from headrace.connectors.postgresql.ledger.partitions import rows_done
+from headrace.connectors.postgresql.load.prepare import prepare_database
 from headrace.connectors.postgresql.modes import LoadMode
 from headrace.connectors.postgresql.tables.describe import first_line
 from headrace.connectors.postgresql.tables.garbage_collection import drop_abandoned_tables
@@ -22,6 +23,7 @@ from headrace.connectors.target import PartitionLoader, Resume
 from headrace.flows.compile import Load, Stage
 from headrace.flows.compile.stages.stage import Audit, Sink
 from headrace.flows.resume.restage import check_loaded_rows
+from headrace.flows.runtime.databases import distinct
 from headrace.flows.runtime.dataset_check import DatasetChecks
 from headrace.flows.runtime.hooks.run import Hooks
 from headrace.flows.runtime.input.partition_input import PartitionInput, SourceInput
@@ -80,6 +82,7 @@ class Execution:
                 self.recorder.log("extract", f"{stage.source.id}: {many}")
         for note in self.prepared.plan.notes:
             self.recorder.log("transform", note)
+        self._prepare_databases()
         self._hooks.before()
         prepare_tables(self.prepared, self.recorder)
         check_loaded_rows(self.prepared, self.recorder)
@@ -90,6 +93,12 @@ class Execution:
             self._forget()
         self._announce()
         self._tidy()
+
+    def _prepare_databases(self) -> None:
+        """Makes the engine's own tables in the databases of connectors, which nobody has set up for that."""
+        for database in self.prepared.job.databases.all:
+            if not isinstance(database, str):
+                prepare_database(database)
 
     def _announce(self) -> None:
         """What is to be published behind the partitions: how far the run is can only be told by all it has to do."""
@@ -111,24 +120,27 @@ class Execution:
         """What earlier attempts of the chain found wrong: they committed nothing, and it is all found again."""
         job = self.prepared.job
         kept = {table for stage in self.prepared.plan.stages for table in stage.quarantine.values()}
-        with connect(job.database_url, autocommit=True) as connection:
-            delete_run_rows(connection, job.root_run_id, sorted(kept))
+        for database in job.databases.all:
+            with connect(database, autocommit=True) as connection:
+                delete_run_rows(connection, job.root_run_id, sorted(kept))
         self.recorder.forget()
 
     def _tidy(self) -> None:
         """Drops what runs have left that nobody will retry; a run never fails because that cannot be done."""
-        if not self.prepared.modes:
-            return
-        try:
-            with connect(self.prepared.job.database_url, autocommit=True) as connection:
-                mine = () if self._locks is None else self._locks.alone
-                job = self.prepared.job
-                dropped = drop_abandoned_tables(connection, run_id=job.run_id, root_run_id=job.root_run_id, mine=mine)
-        except psycopg.Error as error:
-            self.recorder.log("run", f"Tables that earlier runs left could not be dropped: {first_line(error)}")
-            return
-        if dropped:
-            self.recorder.log("run", f"Dropped what earlier runs left: {', '.join(dropped)}")
+        job = self.prepared.job
+        databases = job.databases
+        for database in distinct([databases.by_target[target] for target in self.prepared.modes]):
+            try:
+                with connect(database, autocommit=True) as connection:
+                    mine = () if self._locks is None else self._locks.alone(database)
+                    dropped = drop_abandoned_tables(
+                        connection, run_id=job.run_id, root_run_id=job.root_run_id, mine=mine
+                    )
+            except (psycopg.Error, TargetError) as error:
+                self.recorder.log("run", f"Tables that earlier runs left could not be dropped: {first_line(error)}")
+                continue
+            if dropped:
+                self.recorder.log("run", f"Dropped what earlier runs left: {', '.join(dropped)}")
 
     def partition(self, stage: Stage, index: int) -> Resume:
         """Runs one partition, from where it stands."""
@@ -173,7 +185,7 @@ class Execution:
             return NO_ORIGINALS
         if self.prepared.discoveries[stage.source.id].restart is Restart.EXACT:
             return NO_ORIGINALS
-        return Originals(job.database_url, job.root_run_id, stage.source.id, index)
+        return Originals(job.databases.home, job.root_run_id, stage.source.id, index)
 
     def _loader(self, sink: Sink, index: int) -> PartitionLoader:
         if isinstance(sink, Load):
@@ -219,7 +231,8 @@ class Execution:
         what counts staged rows, and nothing else says how many they were."""
         job, sink = self.prepared.job, stage.sinks[0]
         keys = [job.root_run_id, self.prepared.load_key, *map(self.prepared.load_key_of, self.prepared.modes.values())]
-        with connect(job.database_url, autocommit=True) as connection:
+        databases = job.databases
+        with connect(databases.by_target.get(sink.id, databases.home), autocommit=True) as connection:
             found = rows_done(connection, [*dict.fromkeys(keys)], sink.id, stage.index)
         if len(found) < len(stage.partitions):
             raise TargetError(
@@ -232,7 +245,8 @@ class Execution:
 
     def check_lock(self, load: Load) -> None:
         """Raises TargetError when another run has the table."""
-        if self._locks is not None and not self._locks.held(load.target.table):
+        database = self.prepared.job.database_of(load.target.id)
+        if self._locks is not None and not self._locks.held(database, load.target.table):
             raise TargetError(
                 "target_taken",
                 f"The database forgot the lock on {load.target.table}, and another run has it now.",

@@ -12,6 +12,7 @@ from headrace.catalog.runs.records import RunPipeline
 from headrace.connectors.files.arrival.inbox import ClaimedFiles
 from headrace.connectors.files.paths import FilesRoot
 from headrace.connectors.network.egress import Network
+from headrace.connectors.postgresql.connections import Database
 from headrace.connectors.postgresql.ledger.partitions import full_load_key
 from headrace.connectors.postgresql.modes import LoadMode
 from headrace.connectors.source import Closing, Discovery, Source
@@ -19,6 +20,7 @@ from headrace.flows.compile import PhysicalPlan
 from headrace.flows.compile.type_inference.infer import Views
 from headrace.flows.enrich import ProviderAccess
 from headrace.flows.resume.continuation import Continuation
+from headrace.flows.runtime.databases import TargetDatabases, target_databases
 from headrace.flows.runtime.execution_config import ExecutionConfig
 from headrace.ir import PipelineIR
 from headrace.ir.parameters import ParameterValue
@@ -29,9 +31,9 @@ from headrace.ir.redaction import redact, secret_texts
 class Job:
     """One run of one pipeline version, with the state taken over from earlier runs.
 
-    `database_url` (libpq) is the database of the targets, with the login for the tenant's runs. When it is empty, the
-    job can be planned and previewed with unknown tables, but not run. `files_root` is the tenant's folder; file sources
-    cannot read outside of it.
+    `database_url` (libpq) is the warehouse, with the login for the tenant's runs: the database of the targets that name
+    no other one, and of lookups. When it is empty, the job can be planned and previewed with unknown tables, but not
+    run. `files_root` is the tenant's folder; file sources cannot read outside of it.
     """
 
     run_id: str
@@ -58,6 +60,15 @@ class Job:
     def staging(self) -> Path | str:
         """The folder for rows exchanged between stages, or its URL."""
         return self.staging_root or self.files_root.with_name(f".{self.files_root.name}-staging")
+
+    @property
+    def databases(self) -> TargetDatabases:
+        """Where the targets are. Raises TargetError."""
+        return target_databases(self.pipeline, self.database_url, self.networks)
+
+    def database_of(self, target: str) -> Database:
+        """Where a target is. Raises TargetError."""
+        return self.databases.by_target[target]
 
     @property
     def root_run_id(self) -> str:

@@ -1,7 +1,7 @@
 """The rows that failed, as they were read from a source that cannot give them a second time.
 
 Where a source restarts exactly, a run of the failed rows reads them again. Rows of a live table, a query or an API may
-be others by then: of those, the failed ones are kept in `_headrace.originals` of the target database, before the batch
+be others by then: of those, the failed ones are kept in `_headrace.originals` of a target's database, before the batch
 that they were in is committed. One row of that table is what failed of one batch, as an Arrow IPC stream.
 """
 
@@ -18,7 +18,7 @@ from polars.exceptions import PolarsError
 
 from headrace.connectors.datatypes import polars_dtype
 from headrace.connectors.errors import SourceError, TargetError
-from headrace.connectors.postgresql.connections import connect
+from headrace.connectors.postgresql.connections import Database, connect
 from headrace.connectors.postgresql.originals import create_originals, forget_originals, keep_original, read_originals
 from headrace.connectors.postgresql.tables.describe import first_line
 from headrace.connectors.source import ROW, Batch, Discovery, Fitting, Partition, Position, Source, Wanted
@@ -27,18 +27,18 @@ from headrace.ir.schema import Schema
 
 
 class Originals:
-    """Those of one partition in one attempt. Keeps nothing without a `database_url`: the source restarts exactly."""
+    """Those of one partition in one attempt. Keeps nothing without a `database`: the source restarts exactly."""
 
     def __init__(
-        self, database_url: str = "", root_run_id: str = "", source_node: str = "", partition: int = 0
+        self, database: Database = "", root_run_id: str = "", source_node: str = "", partition: int = 0
     ) -> None:
-        self._database_url = database_url
+        self._database = database
         self._key = (root_run_id, source_node, partition)
 
     def begin(self, after: int | None) -> None:
         """Forgets what an attempt kept of rows after number `after`, because they are read again; nothing where that
         is not known (None)."""
-        if self._database_url:
+        if self._database:
             with self._kept() as connection:
                 create_originals(connection)
                 if after is not None:
@@ -47,7 +47,7 @@ class Originals:
     def keep(self, batch: Batch, rejects: Iterable[Rejects], part: int = 0) -> None:
         """Keeps the rows of a batch that these cells are of; `part` tells those of a sink (from 1) from those that
         failed before. Raises TargetError."""
-        if not self._database_url:
+        if not self._database:
             return
         broken = [found for found in rejects if not found.warning and found.cells.height]
         failed = [found.cells.select(found.rows_of_batch().alias(ROW)).to_series() for found in broken]
@@ -64,7 +64,7 @@ class Originals:
     @contextmanager
     def _kept(self) -> Iterator[psycopg.Connection[Any]]:
         try:
-            with connect(self._database_url, autocommit=True) as connection:
+            with connect(self._database, autocommit=True) as connection:
                 yield connection
         except psycopg.Error as error:
             text = f"The failed rows cannot be kept: {first_line(error)}"
@@ -80,8 +80,8 @@ class KeptRows:
 
     note: str | None = None
 
-    def __init__(self, source: Source, database_url: str, root_run_id: str, source_node: str) -> None:
-        self._source, self._database_url = source, database_url
+    def __init__(self, source: Source, database: Database, root_run_id: str, source_node: str) -> None:
+        self._source, self._database = source, database
         self._key = (root_run_id, source_node)
 
     def discover(self, *, max_partitions: int) -> Discovery:
@@ -110,7 +110,7 @@ class KeptRows:
         position: Position | None = None,
     ) -> Iterator[Batch]:
         """All that was kept of the partition, in the order of its rows. Raises SourceError(`column_not_kept`)."""
-        with connect(self._database_url, autocommit=True) as connection:
+        with connect(self._database, autocommit=True) as connection:
             done = 0
             for frame in _merged(read_originals(connection, (*self._key, partition.index))):
                 done += frame.height

@@ -30,6 +30,7 @@ from headrace.flows.runtime.stored_plan import (
     as_before,
     as_found,
     check_unchanged,
+    kept_in,
     stored_buckets,
     stored_views,
 )
@@ -139,7 +140,8 @@ def _prepared(
         raise RunFailed(not_replayed(plan.entangling))
     if job.continues.open_rows and not plan.total_rows:
         raise RunFailed(NO_TARGET_LEFT)
-    plan, execution = _within(connection_share(job.database_url, job.run_id) if known else None, plan, execution)
+    for database in job.databases.all if known else ():
+        plan, execution = _within(connection_share(database, job.run_id), plan, execution)
     retry = RetryPolicy(attempts=ir.error_handling.retry.max_attempts)
     gathered: dict[int, dict[int, int]] = {
         stage.index: {} for stage in plan.stages if stage.gathering is not None or not stage.counted
@@ -243,7 +245,7 @@ def _replay(node: str, source: Source, found: Discovery, job: Job) -> Source:
     left_out = _left_out(node, found, job)
     if found.restart is Restart.EXACT:
         return Replay(source, left_out=left_out)
-    kept = KeptRows(source, job.database_url, job.continues.origin_run_id or job.root_run_id, node)
+    kept = KeptRows(source, kept_in(job), job.continues.origin_run_id or job.root_run_id, node)
     return Replay(kept, left_out=left_out, kept=True)
 
 

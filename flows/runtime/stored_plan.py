@@ -8,6 +8,7 @@ from typing import Any
 
 import polars as pl
 
+from headrace.connectors.postgresql.connections import Database, key_of
 from headrace.connectors.source import Discovery, Partition, Restart, Source
 from headrace.flows.compile import PhysicalPlan
 from headrace.flows.compile.type_inference.infer import View, Views
@@ -35,9 +36,38 @@ def stored_plan(prepared: Prepared) -> dict[str, Any]:
         **({"restarts": restarts} if restarts else {}),
         **({"claims": claims} if claims else {}),
         **({"quarantines": quarantines} if quarantines else {}),
+        **_stored_databases(prepared.job),
         **_replayable(prepared.plan),
         **({"buckets": gathered, "engine": pl.__version__} if gathered else {}),
     }
+
+
+def _stored_databases(job: Job) -> dict[str, Any]:
+    """The connectors whose databases the targets are in, by node, and the one where failed rows are kept: nothing of
+    either where that is the warehouse."""
+    databases = job.databases
+    found = {node: key_of(each) for node, each in databases.by_target.items() if key_of(each)}
+    kept = _kept_in(job) if job.continues.replays else key_of(databases.home)
+    return {**({"databases": found} if found else {}), **({"keptIn": kept} if kept else {})}
+
+
+def _kept_in(job: Job) -> str:
+    return str((job.continues.earlier_plan or {}).get("keptIn", ""))
+
+
+def kept_in(job: Job) -> Database:
+    """Where the failed rows are that a replay runs again: the home of the run in which they failed. Raises
+    SourceChanged when the pipeline does not name that database any more."""
+    key = _kept_in(job)
+    if not key:
+        return job.database_url
+    for database in job.databases.all:
+        if key_of(database) == key:
+            return database
+    raise SourceChanged(
+        f"The failed rows were kept in the database of the connector {key}, which no target names any more. Name it "
+        "again, or start a new run."
+    )
 
 
 def _written(views: Views) -> dict[str, Any]:

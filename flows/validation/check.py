@@ -44,11 +44,12 @@ def check_targets(
     found: Mapping[str, Schema],
 ) -> list[Problem]:
     """Problems of a document that passes `check_types` with its target tables: a table that is not the tenant's, a
-    required column without a value, a column that the table lacks. `found` as in `check_types`."""
+    required column without a value, a column that the table lacks. `found` as in `check_types`. Tables in the databases
+    of connectors are not looked at: a plan does that."""
     problems: list[Problem] = []
     targets: dict[str, list[TargetColumn]] = {}
     for index, node in enumerate(ir.nodes):
-        if isinstance(node, TargetNode):
+        if isinstance(node, TargetNode) and node.connection is None:
             try:
                 if node.table not in tables:
                     raise unknown_table(node.table, tables)

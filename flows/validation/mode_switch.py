@@ -48,7 +48,9 @@ def mode_switch(
     changed = [
         (f"nodes[{index}].loadMode", node, earlier)
         for index, node in enumerate(after.nodes)
-        if isinstance(node, TargetNode) and (earlier := _earlier(before, node)) != node.load_mode
+        if isinstance(node, TargetNode)
+        and node.connection is None
+        and (earlier := _earlier(before, node)) != node.load_mode
     ]
     refused: list[Problem] = []
     losses: list[Problem] = []
@@ -80,7 +82,7 @@ class _Switch:
 def _earlier(before: PipelineIR | None, node: TargetNode) -> str | None:
     """The load mode of the live version for the table; None when it does not load it."""
     targets = [each for each in before.nodes if isinstance(each, TargetNode)] if before is not None else []
-    same = [each for each in targets if each.table == node.table]
+    same = [each for each in targets if (each.connection, each.table) == (node.connection, node.table)]
     return next((each.load_mode for each in same if each.id == node.id), same[0].load_mode if same else None)
 
 

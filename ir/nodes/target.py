@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
 from headrace.ir.base import ColumnName, Shorthand, TableName, item_schema
 from headrace.ir.hooks import Hooks
 from headrace.ir.nodes.base import SingleInput
+from headrace.ir.problems import fault
 
 LoadModeName = Literal[
     "append", "upsert", "replace", "truncate", "blue_green", "incremental_watermark", "cdc_mirror", "scd2"
 ]
 
 SchemaContract = Literal["evolve", "freeze", "discard_row", "discard_value"]
+
+
+RESERVED = frozenset({"information_schema", "_headrace", "dlq", "headrace"})
+"""Schemas of another database that are no place for a target's rows, besides those of the server (`pg_…`)."""
 
 
 def _several(value: object) -> object:
@@ -34,7 +39,10 @@ class TargetNode(SingleInput):
 
     kind: Literal["target"]
     target_schema: TableName = Field(alias="schema")
-    """The table; it belongs to one of the tenant's schemas."""
+    """The table; it belongs to one of the tenant's schemas, or with `connection` it is `schema.table` there."""
+    connection: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)] | None = None
+    """The id or name of a connector record of type postgresql, whose database the table is in; the warehouse without
+    it."""
     load_mode: LoadModeName = "append"
     """How rows are written to the table."""
     upsert_key: Annotated[tuple[ColumnName, ...], BeforeValidator(_several), Shorthand(item_schema)] = ()
@@ -51,6 +59,18 @@ class TargetNode(SingleInput):
     """Run when all rows are visible."""
     backup_before_load: bool = False
     """Copy the existing rows to `<table>__backup_<run>`."""
+
+    @model_validator(mode="after")
+    def _of_another_database(self) -> TargetNode:
+        if self.connection is None:
+            return self
+        schema, point, _ = self.target_schema.partition(".")
+        if not point:
+            raise fault("unqualified_table", f"'{schema}' does not say which schema it is in", "write schema.table")
+        if schema in RESERVED or schema.startswith("pg_"):
+            message = f"Tables of the schema '{schema}' are not for rows of a pipeline"
+            raise fault("reserved_schema", message, "name a table of another schema")
+        return self
 
     @property
     def table(self) -> str:

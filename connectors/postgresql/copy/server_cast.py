@@ -12,7 +12,7 @@ import pyarrow as pa
 from psycopg import sql
 
 from headrace.connectors.casting.columns import MAX_VALUE
-from headrace.connectors.postgresql.connections import connect
+from headrace.connectors.postgresql.connections import Database, connect
 from headrace.connectors.postgresql.copy.encode import ENCODINGS, encode
 from headrace.connectors.postgresql.copy.precheck import precheck, reject_nul
 from headrace.connectors.postgresql.copy.type_messages import misfit_error
@@ -79,14 +79,14 @@ def unreadable_cells(
     return frame.join(bad, on=ROW, how="anti", maintain_order="left"), rejects
 
 
-def predict_rejects(database_url: str, frame: pl.DataFrame, columns: Sequence[Column]) -> pl.DataFrame:
+def predict_rejects(database: Database, frame: pl.DataFrame, columns: Sequence[Column]) -> pl.DataFrame:
     """The cells of a frame (with ROW) that a load would reject, except for constraints. Nothing is stored in the
     database."""
     good, rejects = precheck(frame, columns)
     good, unstorable = reject_nul(good, columns)
     found = [rejects, unstorable]
     if any(_is_checked(column, good.schema[column.name]) for column in columns) and not good.is_empty():
-        with connect(database_url) as connection:
+        with connect(database) as connection:
             found.append(unreadable_cells(connection, good, columns)[1])
             connection.rollback()
     return pl.concat(found).sort("row", maintain_order=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -121,13 +121,10 @@ VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s::jsonb, %s, %s) ON CONFLICT DO NO
 
 # Of the targets of one stage, the one that is furthest counts: they all get the same rows.
 _COMMITTED = """
-SELECT coalesce(sum(done) FILTER (WHERE reads AND stage = ANY(%s)), 0)::bigint, count(*) > 0
-FROM (
-  SELECT stage, partition, kind NOT IN ('publication', 'verdict') AS reads, max(rows_done) AS done
-  FROM (SELECT * FROM _headrace.ledger UNION ALL SELECT * FROM _headrace.staging_ledger) AS l
-  WHERE root_run_id = ANY(%s) AND (rows_done > 0 OR position IS NOT NULL OR kind IN ('publication', 'verdict'))
-  GROUP BY stage, partition, reads
-) AS p
+SELECT stage, partition, kind NOT IN ('publication', 'verdict') AS reads, max(rows_done)
+FROM (SELECT * FROM _headrace.ledger UNION ALL SELECT * FROM _headrace.staging_ledger) AS l
+WHERE root_run_id = ANY(%s) AND (rows_done > 0 OR position IS NOT NULL OR kind IN ('publication', 'verdict'))
+GROUP BY stage, partition, reads
 """
 
 _VISIBLE = """
@@ -341,17 +338,35 @@ def run_of_load_key(load_key: str) -> str:
     return load_key.removesuffix(_FULL)
 
 
-def committed_rows(
-    connection: psycopg.Connection[Any], load_keys: Sequence[str], reading: Sequence[int] = (0,)
-) -> tuple[int, bool]:
-    """How many source rows were dealt with under these ids, in the stages that read sources (`reading`), and whether
-    any row was committed at all: rows may have been published and those that are still held back been lost in a crash
-    of the server."""
+class Committed(NamedTuple):
+    """What a ledger has of a partition of a stage: the rows that the sink that is furthest has dealt with, or (not
+    `reads`) that something was published or judged."""
+
+    stage: int
+    partition: int
+    reads: bool
+    rows: int
+
+
+def committed_partitions(connection: psycopg.Connection[Any], load_keys: Sequence[str]) -> list[Committed]:
+    """What was committed under these ids."""
     there = connection.execute("SELECT to_regclass('_headrace.staging_ledger') IS NOT NULL").fetchone()
     if there is None or not there[0]:
-        return 0, False
-    row = connection.execute(_COMMITTED, (list(reading), list(load_keys))).fetchone()
-    return (int(row[0]), bool(row[1])) if row is not None else (0, False)
+        return []
+    return [Committed(*row) for row in connection.execute(_COMMITTED, (list(load_keys),))]
+
+
+def committed_rows(found: Iterable[Committed], reading: Collection[int] = (0,)) -> tuple[int, bool]:
+    """How many source rows were dealt with in the stages that read sources (`reading`), and whether any row was
+    committed at all: rows may have been published and those that are still held back been lost in a crash of the
+    server. `found` may be of several ledgers: the sink that is furthest counts."""
+    known = list(found)
+    furthest: dict[tuple[int, int], int] = {}
+    for each in known:
+        if each.reads and each.stage in reading:
+            place = (each.stage, each.partition)
+            furthest[place] = max(furthest.get(place, 0), each.rows)
+    return sum(furthest.values()), bool(known)
 
 
 def published_tables(

@@ -10,7 +10,7 @@ import psycopg
 from psycopg import sql
 
 from headrace.connectors.errors import TargetError
-from headrace.connectors.postgresql.connections import connect
+from headrace.connectors.postgresql.connections import Database, connect
 from headrace.connectors.postgresql.cursors import create_cursors
 from headrace.connectors.postgresql.hooks import create_hooks_table
 from headrace.connectors.postgresql.ledger.exchange_manifest import create_exchange_manifest
@@ -74,11 +74,39 @@ def create_schemas(database_url: str) -> None:
     """Creates the fixed tables of `_headrace` and the schema `dlq` where they are missing. Runs create what is missing
     too; if runs have roles of their own, those roles may use these tables but not alter them. Raises psycopg.Error."""
     with connect(database_url, autocommit=True, connect_timeout=10) as connection:
-        create_ledger(connection)
-        create_exchange_manifest(connection)
-        create_load_starts(connection)
-        create_hooks_table(connection)
-        create_watermarks(connection)
-        create_cursors(connection)
-        create_originals(connection)
+        _create_tables(connection)
         create_schema(connection)
+
+
+def prepare_database(database: Database) -> None:
+    """Creates the fixed tables of `_headrace` in the database of a connector, where they are missing. Raises
+    TargetError."""
+    try:
+        with connect(database, autocommit=True, connect_timeout=10) as connection:
+            user, name = connection.execute("SELECT current_user::text, current_database()::text").fetchone() or (
+                "",
+                "",
+            )
+            _create_tables(connection)
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise TargetError(
+            "not_permitted",
+            f"The user {user} may not create or use the schema _headrace of the database {name}, where the ledger of "
+            f"its loads belongs: {first_line(error)}.",
+            f"GRANT CREATE ON DATABASE {name} TO {user}; where another user owns _headrace, grant USAGE and CREATE on "
+            "it, and SELECT, INSERT, UPDATE and DELETE on its tables.",
+        ) from None
+    except psycopg.Error as error:
+        raise TargetError(
+            "database_unavailable", f"The target database cannot be prepared: {first_line(error)}", "Retry the run."
+        ) from error
+
+
+def _create_tables(connection: psycopg.Connection[Any]) -> None:
+    create_ledger(connection)
+    create_exchange_manifest(connection)
+    create_load_starts(connection)
+    create_hooks_table(connection)
+    create_watermarks(connection)
+    create_cursors(connection)
+    create_originals(connection)

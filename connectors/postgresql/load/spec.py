@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from headrace.connectors.postgresql.connections import Database
 from headrace.connectors.postgresql.cursors import Cursor, CursorKey
 
 
@@ -25,7 +26,8 @@ class RetryPolicy:
 class LoadSpec:
     """One load into one target.
 
-    `table` is `schema.table`; `columns` are the columns of the batches, in any order; `database_url` is a libpq URL.
+    `table` is `schema.table`; `columns` are the columns of the batches, in any order; `database_url` is where the
+    table is: a libpq URL, or the database of a connector.
     `root_run_id` is the first run of a chain of retries (the key in the ledger), `run_id` the current run.
     `origin_run_id` is set in a replay of failed rows: the root of the runs in which they failed. Replayed rows that
     load are deleted from `quarantine_tables`, except rows kept by the nodes `quarantining_elsewhere`, which are on
@@ -34,7 +36,7 @@ class LoadSpec:
     known only then.
     """
 
-    database_url: str
+    database_url: Database
     table: str
     columns: tuple[str, ...]
     root_run_id: str

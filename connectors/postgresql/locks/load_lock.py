@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 
 from headrace.connectors.errors import TargetError
-from headrace.connectors.postgresql.connections import connect
+from headrace.connectors.postgresql.connections import Database, connect
 from headrace.connectors.postgresql.tables.describe import first_line, split_name
 
 _TRY = {
@@ -57,9 +57,9 @@ def _name(table: str) -> str:
 class TargetLock:
     """The lock of one run on one table (`schema.table`); `shared` with other runs that only append."""
 
-    def __init__(self, database_url: str, table: str, run_id: str, *, shared: bool) -> None:
+    def __init__(self, database: Database, table: str, run_id: str, *, shared: bool) -> None:
         self.table, self.shared = _name(table), shared
-        self._url, self._run_id = database_url, run_id
+        self._database, self._run_id = database, run_id
         self._connection: psycopg.Connection[Any] | None = None
         self._at_gate = False
         self._alone = threading.RLock()  # publications use it from several threads
@@ -107,7 +107,7 @@ class TargetLock:
         if self._connection is None or self._connection.closed:
             self.release()
             name = f"headrace {self._run_id}"
-            self._connection = connect(self._url, autocommit=True, connect_timeout=10, application_name=name)
+            self._connection = connect(self._database, autocommit=True, connect_timeout=10, application_name=name)
             self._connection.execute(_SESSION)
         return self._connection
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import psycopg
 
-from headrace.connectors.postgresql.connections import connect, session_name
+from headrace.connectors.postgresql.connections import Database, connect, connect_once, session_name
 
 # Of another role's session the server shows only the name and the process id.
 _BLOCKING = """
@@ -33,15 +33,15 @@ _NAME = "headrace watch"
 class LockWait:
     """Watches the sessions of one run, over a connection of its own."""
 
-    def __init__(self, database_url: str, run_id: str) -> None:
-        self._url, self._me = database_url, {"me": session_name(run_id)}
+    def __init__(self, database: Database, run_id: str) -> None:
+        self._database, self._me = database, {"me": session_name(run_id)}
         self._connection: psycopg.Connection[Any] | None = None
 
     def look(self) -> str | None:
         """Which lock the run waits for and who holds it, as a sentence; None if it waits for none. Raises
         psycopg.Error."""
         if self._connection is None or self._connection.closed:
-            self._connection = connect(self._url, autocommit=True, connect_timeout=10, application_name=_NAME)
+            self._connection = connect(self._database, autocommit=True, connect_timeout=10, application_name=_NAME)
         found = self._connection.execute(_BLOCKING, self._me).fetchall()
         if not found:
             return None
@@ -52,7 +52,7 @@ class LockWait:
 
     def give_up(self) -> None:
         """Cancels the run's statements that wait for a lock, so that none stays queued. Raises psycopg.Error."""
-        with psycopg.connect(self._url, autocommit=True, connect_timeout=5, application_name=_NAME) as connection:
+        with connect_once(self._database, autocommit=True, connect_timeout=5, application_name=_NAME) as connection:
             connection.execute(_GIVE_UP, self._me)
 
     def close(self) -> None:

@@ -11,7 +11,7 @@ import psycopg
 from psycopg import sql
 
 from headrace.connectors.errors import TargetError
-from headrace.connectors.postgresql.connections import connect
+from headrace.connectors.postgresql.connections import Database, connect
 from headrace.connectors.postgresql.copy.copy_rows import is_transient
 from headrace.connectors.postgresql.tables.describe import describe_table, first_line
 
@@ -40,10 +40,10 @@ class Backup:
     dropped: tuple[str, ...] = ()
 
 
-def back_up(database_url: str, qualified: str, root_run_id: str) -> Backup:
+def back_up(database: Database, qualified: str, root_run_id: str) -> Backup:
     """Copies the rows of the table as they are now, once per chain of runs. Raises TargetError."""
     try:
-        with connect(database_url, connect_timeout=10) as connection:
+        with connect(database, connect_timeout=10) as connection:
             table = describe_table(connection, qualified)
             name = backup_name(table.name, root_run_id)
             beside = sql.Identifier(table.schema, name)

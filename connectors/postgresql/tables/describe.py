@@ -12,7 +12,7 @@ from psycopg import sql
 
 from headrace.connectors.datatypes import MAX_PRECISION, data_type_of_postgres
 from headrace.connectors.errors import TargetError
-from headrace.connectors.postgresql.connections import connect
+from headrace.connectors.postgresql.connections import Database, connect
 from headrace.connectors.postgresql.error_messages import error_message
 from headrace.ir.schema import Field
 
@@ -125,9 +125,9 @@ def split_name(qualified: str) -> tuple[str, str]:
     return (parts[0], parts[1]) if len(parts) == 2 else ("public", parts[0])
 
 
-def describe_table(database: str | psycopg.Connection[Any], qualified: str) -> Table:
-    """Looks up a table by URL or open connection. Raises TargetError(`table_not_found`)."""
-    if isinstance(database, str):
+def describe_table(database: Database | psycopg.Connection[Any], qualified: str) -> Table:
+    """Looks up a table of a database, or by an open connection. Raises TargetError(`table_not_found`)."""
+    if not isinstance(database, psycopg.Connection):
         try:
             with connect(database, autocommit=True) as connection:
                 return describe_table(connection, qualified)

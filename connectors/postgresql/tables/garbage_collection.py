@@ -10,7 +10,7 @@ import psycopg
 from psycopg import sql
 
 from headrace.connectors.errors import TargetError
-from headrace.connectors.postgresql.connections import connect
+from headrace.connectors.postgresql.connections import Database, connect
 from headrace.connectors.postgresql.ledger.exchange_manifest import delete_sent
 from headrace.connectors.postgresql.ledger.partitions import (
     full_load_key,
@@ -88,12 +88,12 @@ def drop_abandoned_tables(
     return dropped
 
 
-def drop_staged(database_url: str, root_run_id: str, quarantines: Collection[str] = ()) -> list[str]:
+def drop_staged(database: Database, root_run_id: str, quarantines: Collection[str] = ()) -> list[str]:
     """Drops everything that a chain of runs has staged and not published: its tables, its ledger rows, its results of
     dataset rules, and its rows in these quarantine tables. All in one transaction; returns the names of the tables.
     Raises TargetError(`rows_visible`) if rows of the chain are in a target."""
     try:
-        with connect(database_url) as connection:
+        with connect(database) as connection:
             connection.execute("SET LOCAL lock_timeout = '30s'")
             dropped = drop_load_tables(connection, root_run_id)
             # Checked after the drop: a table cannot be dropped while it is being published.

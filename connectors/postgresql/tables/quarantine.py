@@ -12,7 +12,7 @@ import psycopg
 from psycopg import sql
 
 from headrace.connectors.errors import TargetError
-from headrace.connectors.postgresql.connections import connect
+from headrace.connectors.postgresql.connections import Database, connect
 from headrace.connectors.postgresql.tables.describe import split_name
 from headrace.connectors.target import Quarantined
 
@@ -125,11 +125,11 @@ def release_rows(
 
 
 def read_quarantine(
-    database_url: str, qualified: str, *, root_run_id: str, node_id: str, limit: int
+    database: Database, qualified: str, *, root_run_id: str, node_id: str, limit: int
 ) -> list[QuarantinedRow] | None:
     """The rows that a node of a chain of runs has in quarantine, by row number; None if the table does not exist."""
     schema, name = split_name(qualified)
-    with connect(database_url, autocommit=True) as connection:
+    with connect(database, autocommit=True) as connection:
         identifier = sql.Identifier(schema, name)
         there = connection.execute("SELECT to_regclass(%s) IS NOT NULL", (identifier.as_string(connection),)).fetchone()
         if schema != SCHEMA or there is None or not there[0]:

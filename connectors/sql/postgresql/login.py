@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 import psycopg
 from pydantic import SecretStr, ValidationError
 
-from headrace.connectors.connector import Context
+from headrace.connectors.connector import Connection, Context
 from headrace.connectors.errors import SourceError
 from headrace.connectors.network.egress import Network, allowed_addresses
 from headrace.connectors.specs.base import problems_of
@@ -37,50 +37,64 @@ class Door:
     def connect(self) -> psycopg.Connection[Any]:
         """A connection of its own, in autocommit. Raises SourceError: `unknown_host`, `address_refused`,
         `connection_failed`."""
+        try:
+            return self.dial(autocommit=True, prepare_threshold=None)
+        except psycopg.Error as error:
+            raise refused(error, self.place) from None
+
+    def dial(
+        self,
+        *,
+        autocommit: bool = False,
+        connect_timeout: int = CONNECT_SECONDS,
+        application_name: str = "headrace",
+        prepare_threshold: int | None = 5,
+    ) -> psycopg.Connection[Any]:
+        """A connection of its own. Raises SourceError (`unknown_host`, `address_refused`) and psycopg.Error."""
         place, password = self.place, self.login.password.get_secret_value()
         addresses = allowed_addresses(place.host, place.port, self.networks)[:_MAX_ADDRESSES]
         with _files(place.ssl_root_cert, self.login.ssl_cert, self.login.ssl_key) as (root, certificate, key):
-            try:
-                return psycopg.connect(
-                    # the name for TLS, the checked address for dialling: it must not be resolved a second time
-                    host=",".join([place.host] * len(addresses)),
-                    hostaddr=",".join(addresses),
-                    port=str(place.port),
-                    dbname=place.database,
-                    user=self.login.username,
-                    password=password,
-                    sslmode=place.sslmode,
-                    connect_timeout=CONNECT_SECONDS,
-                    client_encoding="UTF8",
-                    application_name="headrace",
-                    autocommit=True,
-                    prepare_threshold=None,
-                    keepalives_idle=30,
-                    keepalives_interval=10,
-                    keepalives_count=6,
-                    # the server's own options, passwords, certificates and tickets are not for where a user points it
-                    options="",
-                    passfile=_NO_FILE,
-                    sslcert=certificate or _NO_FILE,
-                    sslkey=key or _NO_FILE,
-                    sslcertmode="disable" if certificate is None else "allow",
-                    sslrootcert=root or ("system" if place.sslmode == "verify-full" else _NO_FILE),
-                    sslcrl=_NO_FILE if root is not None else "",
-                    gssencmode="disable",
-                    require_auth="!gss,!sspi",
-                )
-            except psycopg.Error as error:
-                raise refused(error, place) from None
+            return psycopg.connect(
+                # the name for TLS, the checked address for dialling: it must not be resolved a second time
+                host=",".join([place.host] * len(addresses)),
+                hostaddr=",".join(addresses),
+                port=str(place.port),
+                dbname=place.database,
+                user=self.login.username,
+                password=password,
+                sslmode=place.sslmode,
+                connect_timeout=connect_timeout,
+                client_encoding="UTF8",
+                application_name=application_name,
+                autocommit=autocommit,
+                prepare_threshold=prepare_threshold,
+                keepalives_idle=30,
+                keepalives_interval=10,
+                keepalives_count=6,
+                # the server's own options, passwords, certificates and tickets are not for where a user points it
+                options="",
+                passfile=_NO_FILE,
+                sslcert=certificate or _NO_FILE,
+                sslkey=key or _NO_FILE,
+                sslcertmode="disable" if certificate is None else "allow",
+                sslrootcert=root or ("system" if place.sslmode == "verify-full" else _NO_FILE),
+                sslcrl=_NO_FILE if root is not None else "",
+                gssencmode="disable",
+                require_auth="!gss,!sspi",
+            )
 
 
 def door(context: Context) -> Door:
-    """The door of a connection. Raises SourceError(`bad_credentials`, `bad_option`)."""
-    config = dict(context.connection.config)
+    """The door of a source's connection. Raises SourceError(`bad_credentials`, `bad_option`)."""
+    return door_of(context.connection, context.surroundings.networks)
+
+
+def door_of(connection: Connection, networks: Sequence[Network]) -> Door:
+    """The door of a connection; nothing is dialled yet. Raises SourceError(`bad_credentials`, `bad_option`)."""
+    config = dict(connection.config)
     if found := problems_of(PostgreSQL, config):
         raise SourceError("bad_option", f"{found[0].path}: {found[0].message}.", found[0].hint)
-    return Door(
-        PostgreSQL.model_validate(config), _login(context.connection.credentials), (*context.surroundings.networks,)
-    )
+    return Door(PostgreSQL.model_validate(config), _login(connection.credentials), (*networks,))
 
 
 def _login(credentials: Mapping[str, Any]) -> Login:

@@ -42,7 +42,7 @@ def planned_columns(prepared: Prepared) -> PlannedColumns:
     schemas = {node: found.schema for node, found in prepared.discoveries.items() if found.schema}
     targets: dict[str, list[TargetColumn]] = {}
     for load in prepared.plan.loads:
-        found = target_columns(describe_table(prepared.job.database_url, load.target.table))
+        found = target_columns(describe_table(prepared.job.database_of(load.target.id), load.target.table))
         # The load is planned, so required columns are not checked again; a load mode may fill some itself.
         targets[load.target.id] = [
             replace(column, required=False, writable=column.field.name in load.columns) for column in found
@@ -114,7 +114,7 @@ class Datasets:
         datasets: dict[DatasetName, _Dataset] = {}
         for node in self._ir.nodes:
             if isinstance(node, TargetNode):
-                dataset = datasets.setdefault(table_name(node.table, self._job.database_url), _Dataset())
+                dataset = datasets.setdefault(table_name(node.table, self._job.database_of(node.id)), _Dataset())
                 dataset.add(self._found.schemas.get(node.id, ()), counters.get(node.id, {}).get("rowsOut"))
                 dataset.lineage += [lineage[node.id]] if node.id in lineage else []
         return [

@@ -8,6 +8,8 @@ from openlineage.client.naming.dataset import Postgres
 from psycopg.conninfo import conninfo_to_dict
 
 from headrace.connectors.connector import DatasetName
+from headrace.connectors.postgresql.connections import Database
+from headrace.connectors.postgresql.named_database import NamedDatabase
 from headrace.connectors.postgresql.tables.describe import split_name
 from headrace.connectors.registry import readable
 from headrace.flows.runtime.input.sources import context_of
@@ -23,15 +25,22 @@ def source_name(node: SourceNode, job: Job) -> DatasetName:
     return found.dataset(context_of(node, job))
 
 
-def table_name(table: str, database_url: str) -> DatasetName:
-    """The dataset of a table of the database at a libpq URL. A database at a socket is on `localhost`."""
-    parts = {name: str(value) for name, value in conninfo_to_dict(database_url).items() if value}
+def table_name(table: str, database: Database) -> DatasetName:
+    """The dataset of a table of a database. A database at a socket is on `localhost`."""
+    if isinstance(database, NamedDatabase):
+        where = database.door.place
+        return _postgres(where.host, str(where.port), where.database, table)
+    assert isinstance(database, str), "there is no third kind"
+    parts = {name: str(value) for name, value in conninfo_to_dict(database).items() if value}
     host, port = parts.get("host", "").split(",")[0], parts.get("port", "").split(",")[0]
     if not host or host.startswith("/"):
         host = "localhost"
+    return _postgres(host, port or "5432", parts.get("dbname") or parts.get("user", "postgres"), table)
+
+
+def _postgres(host: str, port: str, database: str, table: str) -> DatasetName:
     schema, name = split_name(table)
-    database = parts.get("dbname") or parts.get("user", "postgres")
-    place = Postgres(f"[{host}]" if ":" in host else host, port or "5432", database, schema, name)
+    place = Postgres(f"[{host}]" if ":" in host else host, port, database, schema, name)
     return DatasetName(place.get_namespace(), place.get_name())
 
 

@@ -23,7 +23,12 @@ def hook_problems(
         if isinstance(node, TargetNode)
         for event, hooks in (("preHook", node.pre_hook), ("postHook", node.post_hook))
         for position, hook in enumerate(hooks)
-        for problem in _problems(hook, f"nodes[{index}].{event}" + f"[{position}]" * (len(hooks) > 1), tables, secrets)
+        for problem in _problems(
+            hook,
+            f"nodes[{index}].{event}" + f"[{position}]" * (len(hooks) > 1),
+            tables if node.connection is None else None,
+            secrets,
+        )
     ]
 
 

@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 
 from headrace.connectors.errors import TargetError
+from headrace.connectors.postgresql.connections import key_of
 from headrace.connectors.postgresql.hooks import HookDatabase, HookKey
 from headrace.connectors.postgresql.load.spec import RetryPolicy
 from headrace.connectors.postgresql.modes.base import LoadsIntoShadow
@@ -41,12 +42,7 @@ class Hooks:
 
     def __init__(self, prepared: Prepared, recorder: RunRecorder) -> None:
         self._prepared, self._recorder = prepared, recorder
-        job = prepared.job
-        retry = RetryPolicy(attempts=prepared.ir.error_handling.retry.max_attempts)
-        database = HookDatabase(job.database_url, retry)
-        signing = credentials_of_purpose("webhook", job.pipeline.connector.credentials)
-        self._means = HookMeans(database, job.pipeline.tables, signing, job.networks)
-        self._ready = False
+        self._means: dict[str, HookMeans] = {}
 
     def before(self) -> None:
         """Runs the preHooks, after the run has locked its tables and before it changes them."""
@@ -81,6 +77,19 @@ class Hooks:
             node for node in self._prepared.ir.nodes if isinstance(node, TargetNode) and node.id in self._prepared.modes
         ]
 
+    def _means_for(self, target: TargetNode) -> HookMeans:
+        """Those of the target's database, with the table of finished hooks in it."""
+        job = self._prepared.job
+        database = job.database_of(target.id)
+        if (found := self._means.get(key_of(database))) is None:
+            retry = RetryPolicy(attempts=self._prepared.ir.error_handling.retry.max_attempts)
+            signing = credentials_of_purpose("webhook", job.pipeline.connector.credentials)
+            tables = job.pipeline.tables if target.connection is None else None
+            found = HookMeans(HookDatabase(database, retry), tables, signing, job.networks)
+            found.database.prepare()
+            self._means[key_of(database)] = found
+        return found
+
     def _apart(self, target: TargetNode) -> str | None:
         mode = self._prepared.modes[target.id]
         return mode.shadow_table_name if isinstance(mode, LoadsIntoShadow) else None
@@ -102,10 +111,8 @@ class Hooks:
         key = HookKey(job.root_run_id, target.id, event, position, fingerprint)
         name = f"{'preHook' if event == 'pre_load' else 'postHook'} {position + 1} of {target.id} ({hook.type})"
         try:
-            if not self._ready:
-                self._means.database.prepare()
-                self._ready = True
-            if self._means.database.done(key):
+            means, database = self._means_for(target), job.database_of(target.id)
+            if means.database.done(key):
                 self._recorder.log("load", f"{name}: done by an earlier attempt")
                 return
             context = HookContext(
@@ -119,13 +126,14 @@ class Hooks:
                 table=target.table,
                 loading=loading or target.table,
                 load_mode=target.load_mode,
-                database_url=job.database_url,
+                database_url=database if isinstance(database, str) else "",
+                database=database,
                 idempotency_key=f"{job.root_run_id}:{target.id}:{event}:{position}:{fingerprint}",
                 timeout_s=hook.timeout_seconds,
                 rows=rows,
             )
-            remark = RUNNERS[hook.type](hook, context, self._means)
-            self._means.database.mark(key, job.run_id)
+            remark = RUNNERS[hook.type](hook, context, means)
+            means.database.mark(key, job.run_id)
         except (HookError, TargetError) as error:
             raise HookFailed(f"The {name} failed: {str(error).removesuffix('.')}. {kept}") from error
         self._recorder.log("load", f"{name}: {remark}")

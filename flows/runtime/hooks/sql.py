@@ -10,7 +10,7 @@ from headrace.ir.statements import LOADED_TABLE
 def run_sql(hook: SqlHook, context: HookContext, means: HookMeans) -> str:
     """A HookRunner that runs the statement on the table with the new rows."""
     statement = hook.parsed
-    if foreign := statement.tables - {LOADED_TABLE} - set(means.tables):
+    if means.tables is not None and (foreign := statement.tables - {LOADED_TABLE} - set(means.tables)):
         raise HookError(f"{', '.join(sorted(foreign))} is not a table of one of your schemas")
     if statement.view is not None:
         how = means.database.refresh(statement.view, means.tables, concurrently=None, timeout_s=hook.timeout_seconds)

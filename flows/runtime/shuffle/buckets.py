@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import polars as pl
 from polars.exceptions import PolarsError
 
-from headrace.connectors.postgresql.connections import connect
+from headrace.connectors.postgresql.connections import Database, connect
 from headrace.connectors.postgresql.ledger.exchange_manifest import read_sent
 from headrace.connectors.source import ROW, Batch, Position
 from headrace.flows.compile.push_down.projection import filled_up
@@ -64,7 +64,7 @@ class GatheredBuckets:
     gathering: ShuffleRead
     buckets: int
     load_key: str
-    database_url: str
+    database: Database
     files: StagingFiles
     means: QueryLimits = field(default_factory=QueryLimits)
     """The limits for its queries (op `sql`)."""
@@ -148,7 +148,7 @@ class GatheredBuckets:
 
     def _committed(self, sink: str, side: ShuffleSide) -> list[list[str]]:
         """The committed file names by bucket. Raises RunFailed when committed files are missing."""
-        with connect(self.database_url, autocommit=True) as connection:
+        with connect(self.database, autocommit=True) as connection:
             sent = read_sent(connection, self.load_key, sink)
         found: list[list[str]] = [[] for _ in range(self.buckets)]
         count = size = 0

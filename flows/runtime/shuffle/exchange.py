@@ -41,7 +41,7 @@ class Exchange:
         self._extracts = {stage.index for stage in prepared.plan.stages if is_extracted(prepared, stage)}
         self._gathered = {
             gathering.id: GatheredBuckets(
-                gathering, len(stage.partitions), self._load_key, job.database_url, self._files, means
+                gathering, len(stage.partitions), self._load_key, job.databases.home, self._files, means
             )
             for stage in prepared.plan.stages
             if (gathering := stage.gathering) is not None
@@ -56,7 +56,7 @@ class Exchange:
             return
         tables = {table for stage in self._prepared.plan.stages for table in stage.quarantine.values()}
         try:
-            with connect(job.database_url, autocommit=True) as connection:
+            with connect(job.databases.home, autocommit=True) as connection:
                 create_exchange_manifest(connection)
                 create_quarantine(connection, sorted(tables))
         except psycopg.Error as error:
@@ -98,7 +98,7 @@ class Exchange:
         if self._gathered:
             with (
                 suppress(psycopg.Error),  # the rows are loaded: a leftover row in a table is no reason to fail
-                connect(self._prepared.job.database_url, autocommit=True) as connection,
+                connect(self._prepared.job.databases.home, autocommit=True) as connection,
             ):
                 delete_sent(connection, self._load_key)
         if self._gathered or self._extracts:
@@ -110,7 +110,7 @@ def loader_spec(prepared: Prepared, node: str, what: str) -> LoadSpec:
     """The LoadSpec of a loader that writes no target table; errors name it `what`."""
     job = prepared.job
     return LoadSpec(
-        database_url=job.database_url,
+        database_url=job.databases.home,
         table=what,
         columns=(),
         root_run_id=job.root_run_id,

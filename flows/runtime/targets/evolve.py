@@ -1,7 +1,7 @@
 """`schemaContract: evolve`: adds columns that the data has and the table lacks, to the table and to its catalog schema.
 
-Column and metadata are added in one transaction. Runs that add the same column at the same time are serialized, and the
-second finds the column.
+Column and metadata are added in one transaction. A table of another database has no schema in the catalog. Runs that
+add the same column at the same time are serialized, and the second finds the column.
 """
 
 from __future__ import annotations
@@ -20,6 +20,9 @@ from headrace.catalog.errors import Conflict, Invalid
 from headrace.catalog.repositories import TenantCatalog
 from headrace.catalog.schemas.names import FieldDefinition
 from headrace.connectors.datatypes import sql_type
+from headrace.connectors.errors import TargetError
+from headrace.connectors.postgresql.connections import Database
+from headrace.connectors.postgresql.tables.add_columns import add_columns
 from headrace.connectors.postgresql.tables.describe import describe_table, first_line
 from headrace.flows.runtime.errors import RunFailed
 from headrace.flows.runtime.job import Job
@@ -31,8 +34,19 @@ ATTEMPTS = 12
 _PAUSE_S = 1.0
 
 
+def evolve_elsewhere(database: Database, table: str, columns: Schema) -> list[str]:
+    """Adds the columns to a table in the database of a connector and returns the names of those that were missing.
+    Raises RunFailed."""
+    try:
+        added = add_columns(database, table, columns)
+    except TargetError as error:
+        raise RunFailed(f"{table} cannot get the columns of the data: {error}") from error
+    _check(database, table, columns)
+    return added
+
+
 def evolve(job: Job, table: str, columns: Schema, *, sleep: Callable[[float], None] = time.sleep) -> list[str]:
-    """Adds the columns and returns the names of those that were missing. Raises RunFailed."""
+    """Adds the columns to a table of the tenant and returns the names of those that were missing. Raises RunFailed."""
     engine = make_engine(job.catalog_url or job.database_url, pool_size=1)
     try:
         with writing_as(Author(job.run_id, f"pipeline {job.pipeline.name}")):
@@ -78,9 +92,9 @@ def _definition(column: Field) -> FieldDefinition:
     return FieldDefinition(column.name, column.name, column.data_type, precision=column.precision, scale=column.scale)
 
 
-def _check(database_url: str, table: str, columns: Schema) -> None:
+def _check(database: Database, table: str, columns: Schema) -> None:
     """Raises RunFailed when another run has added the same column with another type in the meantime."""
-    found = describe_table(database_url, table)
+    found = describe_table(database, table)
     for column in columns:
         now = found.column(column.name)
         if now is None or now.field.data_type != column.data_type:

@@ -59,9 +59,9 @@ def target_columns(table: Table) -> list[TargetColumn]:
 
 
 def table_columns(node: TargetNode, job: Job) -> list[TargetColumn]:
-    if node.table not in job.pipeline.tables:
+    if node.connection is None and node.table not in job.pipeline.tables:
         raise unknown_table(node.table, job.pipeline.tables)
-    return columns_for(node, describe_table(job.database_url, node.table))
+    return columns_for(node, describe_table(job.database_of(node.id), node.table))
 
 
 def load_mode_of(
@@ -71,7 +71,7 @@ def load_mode_of(
     stage = plan.stages[load.stage]
     cursors = () if job.continues.replays else tuple(_cursors(plan, stage, load))
     spec = LoadSpec(
-        database_url=job.database_url,
+        database_url=job.database_of(load.target.id),
         table=load.target.table,
         columns=load.columns,
         root_run_id=job.root_run_id,

@@ -4,47 +4,55 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from headrace.connectors.postgresql.connections import Database, key_of
 from headrace.connectors.postgresql.locks.load_lock import TargetLock
 from headrace.connectors.postgresql.modes import MODES
 from headrace.flows.runtime.input.sources import parsed
 from headrace.flows.runtime.job import Job
 from headrace.ir.nodes import TargetNode
 
+_Place = tuple[str, str]
+"""The key of a database, and the table."""
+
 
 class TargetLocks:
-    """All table locks of a run, taken in the order of the tables' names to avoid deadlocks."""
+    """All table locks of a run, each in the database of its table, taken in the order of databases and tables to avoid
+    deadlocks."""
 
     def __init__(self, job: Job) -> None:
-        modes: dict[str, bool] = {}
+        modes: dict[_Place, bool] = {}
+        databases = job.databases
         for node in parsed(job).nodes:
             if isinstance(node, TargetNode):
                 # Two runs that restage at the same time would drop each other's staged rows.
                 shared = not (MODES[node.load_mode].exclusive or job.continues.anew)
-                modes[node.table] = modes.get(node.table, True) and shared
-        self._locks: Mapping[str, TargetLock] = {
-            table: TargetLock(job.database_url, table, job.run_id, shared=shared)
-            for table, shared in sorted(modes.items())
+                place = (key_of(databases.by_target[node.id]), node.table)
+                modes[place] = modes.get(place, True) and shared
+        by_key = {key_of(each): each for each in databases.all}
+        self._locks: Mapping[_Place, TargetLock] = {
+            (key, table): TargetLock(by_key[key], table, job.run_id, shared=shared)
+            for (key, table), shared in sorted(modes.items())
         }
-        self._held: set[str] = set()
+        self._held: set[_Place] = set()
 
     def acquire(self) -> str | None:
         """Tries to take the locks that are not held yet. Returns None when all are held, else a sentence that names the
         run that holds one. Raises TargetError when the database is unreachable."""
-        for table, lock in self._locks.items():
-            if table not in self._held:
+        for place, lock in self._locks.items():
+            if place not in self._held:
                 if (holder := lock.acquire()) is not None:
-                    return f"waits for {holder}, which loads into {table}"
-                self._held.add(table)
+                    return f"waits for {holder}, which loads into {place[1]}"
+                self._held.add(place)
         return None
 
-    @property
-    def alone(self) -> tuple[str, ...]:
-        """The tables that this run has locked exclusively."""
-        return tuple(table for table in self._held if not self._locks[table].shared)
+    def alone(self, database: Database) -> tuple[str, ...]:
+        """The tables of a database that this run has locked exclusively."""
+        key = key_of(database)
+        return tuple(place[1] for place in self._held if place[0] == key and not self._locks[place].shared)
 
-    def held(self, table: str) -> bool:
+    def held(self, database: Database, table: str) -> bool:
         """Whether this run still holds the lock on the table; a server restart releases all locks."""
-        return self._locks[table].held()
+        return self._locks[key_of(database), table].held()
 
     def release(self) -> None:
         """Releases all locks."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from headrace.connectors.postgresql.swap.backup import back_up
 from headrace.flows.compile.stages.stage import Load
 from headrace.flows.runtime.hooks import LoadedRows
-from headrace.flows.runtime.job import Prepared
+from headrace.flows.runtime.job import Job, Prepared
 from headrace.flows.runtime.run_recorder import RunRecorder
-from headrace.flows.runtime.targets.evolve import evolve
+from headrace.flows.runtime.targets.evolve import evolve, evolve_elsewhere
 from headrace.flows.runtime.transform.row_counts import DISCARDED, UNANSWERED, RowCounts
 
 
@@ -15,13 +15,19 @@ def prepare_tables(prepared: Prepared, recorder: RunRecorder) -> None:
     """Adds new columns to the tables and backs up tables with `backupBeforeLoad`. Raises RunFailed and TargetError."""
     for load in prepared.plan.loads:
         job, table = prepared.job, load.target.table
-        if load.added and (added := evolve(job, table, load.added)):
+        if load.added and (added := _evolved(job, load)):
             recorder.log("load", f"{table}: added column{'s' * (len(added) > 1)} {', '.join(added)}")
         if load.target.backup_before_load:
-            backup = back_up(job.database_url, table, job.root_run_id)
+            backup = back_up(job.database_of(load.target.id), table, job.root_run_id)
             made = "kept by an earlier attempt" if backup.rows is None else f"{backup.rows:,} rows kept"
             gone = f"; dropped {', '.join(backup.dropped)}" if backup.dropped else ""
             recorder.log("load", f"{table}: {made} in {backup.table}{gone}")
+
+
+def _evolved(job: Job, load: Load) -> list[str]:
+    if load.target.connection is None:
+        return evolve(job, load.target.table, load.added)
+    return evolve_elsewhere(job.database_of(load.target.id), load.target.table, load.added)
 
 
 def loaded_rows(prepared: Prepared, counted: RowCounts) -> dict[str, LoadedRows]:

@@ -15,6 +15,7 @@ from headrace.connectors.postgresql.ledger.partitions import LedgerKey, advance_
 from headrace.connectors.target import Resume
 from headrace.flows.resume.continuation import Continuation, retried
 from headrace.flows.resume.failed_rows import OpenPartition, SettledRows
+from headrace.flows.resume.ledgers import Ledgers
 from headrace.flows.runtime.errors import RunFailed
 from tests.catalog.conftest import add_pipeline, engine, mine, session
 
@@ -68,7 +69,7 @@ class Runs:
     def retry(self, run_id: str) -> Continuation:
         original = self.store.snapshot(run_id)
         assert original is not None
-        return retried(original, self.store, "run_new", self._url)
+        return retried(original, self.store, "run_new", Ledgers.of(self._url))
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ import pytest
 
 from headrace.connectors.errors import TargetError
 from headrace.flows.resume.continuation import Continuation, reload_reasons
+from headrace.flows.resume.ledgers import Ledgers
 from headrace.flows.runtime.errors import RunFailed
 from headrace.flows.runtime.execute import Execution, RunTotals, run_in_threads
 from headrace.flows.runtime.prepare import prepare
@@ -334,11 +335,11 @@ def test_whoever_asks_for_a_retry_is_told_beforehand(tmp_path: Path, database_ur
     died = broken.first.prepared
     continues = Continuation(died.job.root_run_id, earlier_plan=stored_plan(died))
     broken.sql("VACUUM FULL t")
-    assert reload_reasons(continues, database_url) == []
+    assert reload_reasons(continues, Ledgers.of(database_url)) == []
     broken.sql("DELETE FROM t WHERE id = 1")
     with pytest.raises(RunFailed, match="only 1,999 are there any more"):
-        reload_reasons(continues, database_url)
+        reload_reasons(continues, Ledgers.of(database_url))
     broken.sql("TRUNCATE t")
-    (told,) = reload_reasons(continues, database_url)
+    (told,) = reload_reasons(continues, Ledgers.of(database_url))
     assert told.startswith("None of the 2,000 rows")
     assert broken.again() == WHOLE

@@ -16,6 +16,7 @@ from headrace.catalog.runs.records import ConnectorRecord, RunPipeline, RunSnaps
 from headrace.catalog.runs.store import RunStore
 from headrace.catalog.security.credentials import Keyring, generate_encryption_key
 from headrace.flows.resume.continuation import Continuation, retried, same_run_again
+from headrace.flows.resume.ledgers import Ledgers
 from headrace.flows.resume.restage import drop_refused_rows
 from headrace.flows.runtime.errors import RunFailed
 from headrace.flows.runtime.execute import Execution, run_in_threads
@@ -104,7 +105,7 @@ class Chain:
         return self.snapshot(run_id)
 
     def continues(self, run_id: str, retry_of: str) -> Continuation:
-        return retried(self.snapshot(retry_of), self.store, run_id, self.url)
+        return retried(self.snapshot(retry_of), self.store, run_id, Ledgers.of(self.url))
 
     def job(self, run_id: str, continues: Continuation, parallelism: int = 2) -> Job:
         version = continues.ir_version or len(self._versions)
@@ -295,11 +296,11 @@ def test_two_that_stage_anew_never_do_so_side_by_side(chain: Chain) -> None:
 def test_a_run_whose_retry_staged_anew_is_not_begun_again_itself(chain: Chain) -> None:
     chain.save(loading(least=TOO_MANY))
     first = chain.attempt("run_1", parallelism=1)
-    assert not same_run_again(first, chain.store, chain.url).anew  # the same run, by the same rules
+    assert not same_run_again(first, chain.store, Ledgers.of(chain.url)).anew  # the same run, by the same rules
     chain.save(loading())
     chain.attempt("run_2", "run_1", dies="staging")
     with pytest.raises(RunFailed, match="run_2 has taken over what this run began"):
-        same_run_again(chain.snapshot("run_1"), chain.store, chain.url)
+        same_run_again(chain.snapshot("run_1"), chain.store, Ledgers.of(chain.url))
 
 
 @pytest.mark.parametrize("mode", ["append", "upsert", "scd2", "incremental_watermark"])

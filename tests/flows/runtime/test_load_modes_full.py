@@ -18,7 +18,7 @@ import pytest
 
 from headrace.catalog.runs.records import RunPipeline
 from headrace.connectors.errors import TargetError
-from headrace.connectors.postgresql.ledger.partitions import committed_rows, full_load_key
+from headrace.connectors.postgresql.ledger.partitions import committed_partitions, committed_rows, full_load_key
 from headrace.connectors.postgresql.locks.load_lock import TargetLock
 from headrace.deployments.stack.database.server import EmbeddedPostgres, ensure_database
 from headrace.flows.resume.continuation import Continuation
@@ -81,7 +81,7 @@ class ModeShop(Shop):
         """The same run begun again, or a retry of it under another id, as `flows.resume.continuation` has it."""
         keys = ["run_1", full_load_key("run_1")] if run_id == "run_1" else ["run_1"]
         with psycopg.connect(self.url) as connection:
-            _, begun = committed_rows(connection, keys)
+            _, begun = committed_rows(committed_partitions(connection, keys))
         return self.execution(run_id, earlier=stored_plan(died.prepared) if begun else None, **pipeline)
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable, Mapping, Sequence
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from headrace.flows.runtime.prepare import prepare
 from tests.flows.runtime.shop import Notebook
 
 Node = dict[str, Any]
+_LOOPBACK = ip_network("127.0.0.0/8")
 
 
 def source(path: str, fields: Mapping[str, str], node: str = "src") -> Node:
@@ -48,6 +50,7 @@ class Mill:
     def __init__(self, root: Path, url: str) -> None:
         self.root, self.url = root, url
         self.staging: Path | str | None = None
+        self.named: Mapping[str, ConnectorRecord] = {}
         self.recorder = Notebook()
 
     def table(self, name: str, columns: str) -> None:
@@ -78,9 +81,9 @@ class Mill:
         config = {"parallelism": parallelism, **({"batchSize": batch} if batch else {}), **(config or {})}
         tables = frozenset(node["schema"] for node in ir["nodes"] if node["kind"] == "target")
         connector = ConnectorRecord("conn_1", "local_fs", {})
-        pipeline = RunPipeline("pipe_1", "default", "P", ir, 1, connector, config, tables)
+        pipeline = RunPipeline("pipe_1", "default", "P", ir, 1, connector, config, tables, named=self.named)
         continues = continues or Continuation(root_run_id=root or run_id, earlier_plan=earlier)
-        job = Job(run_id, pipeline, self.url, self.root, continues, staging_root=self.staging)
+        job = Job(run_id, pipeline, self.url, self.root, continues, staging_root=self.staging, networks=(_LOOPBACK,))
         return Execution(prepare(job), self.recorder)
 
     def run(self, nodes: Iterable[Node], **options: Any) -> RunTotals:

@@ -1,0 +1,75 @@
+"""The databases of a pipeline's targets: the warehouse, or those of connectors that targets name in `connection`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from headrace.catalog.runs.records import RunPipeline
+from headrace.connectors.connector import Connection
+from headrace.connectors.errors import TargetError
+from headrace.connectors.network.egress import Network
+from headrace.connectors.postgresql.connections import Database, key_of
+from headrace.connectors.postgresql.named_database import named_database
+from headrace.ir.secrets import connection_credentials
+
+
+@dataclass(frozen=True, slots=True)
+class TargetDatabases:
+    """Where the targets of one version of a pipeline are. Nothing is dialled to know that."""
+
+    by_target: Mapping[str, Database]
+    """By target node."""
+    home: Database
+    """Where that is kept which belongs to the run and to no single target: rows on their way between stages, what
+    dataset rules measure, failed rows that the source cannot give again. The warehouse if a target is there, else the
+    database of the first target."""
+
+    @property
+    def all(self) -> tuple[Database, ...]:
+        """Each database once, the home first."""
+        return distinct((self.home, *self.by_target.values()))
+
+
+def distinct(databases: Sequence[Database]) -> tuple[Database, ...]:
+    """Each database once, in their order."""
+    found: dict[str, Database] = {}
+    for each in databases:
+        found.setdefault(key_of(each), each)
+    return tuple(found.values())
+
+
+def target_databases(pipeline: RunPipeline, warehouse: str, networks: Sequence[Network]) -> TargetDatabases:
+    """Where the targets are; `warehouse` is the libpq URL of the tenant's own tables. Raises TargetError for a
+    connector that does not exist or cannot be a target's."""
+    found: dict[str, Database] = {}
+    for node, named in target_connections(pipeline.ir).items():
+        found[node] = warehouse if named is None else _named(pipeline, node, named, networks)
+    in_warehouse = not found or any(isinstance(each, str) for each in found.values())
+    return TargetDatabases(found, warehouse if in_warehouse else next(iter(found.values())))
+
+
+def databases_of(pipelines: Iterable[RunPipeline], warehouse: str, networks: Sequence[Network]) -> Sequence[Database]:
+    """The databases of the targets of several versions, each once. Raises TargetError."""
+    return distinct([each for found in pipelines for each in target_databases(found, warehouse, networks).all])
+
+
+def target_connections(ir: Mapping[str, Any]) -> dict[str, str | None]:
+    """What the targets of a document, which need not be valid, name as their `connection`, by node."""
+    nodes = (node for node in ir.get("nodes", ()) if isinstance(node, Mapping) and node.get("kind") == "target")
+    return {str(node.get("id")): str(node["connection"]) if node.get("connection") else None for node in nodes}
+
+
+def _named(pipeline: RunPipeline, node: str, named: str, networks: Sequence[Network]) -> Database:
+    try:
+        record = pipeline.connection(named)
+    except KeyError:
+        raise TargetError(
+            "unknown_connection",
+            f"The target '{node}' loads through the connector '{named}', which does not exist.",
+            "Mend `connection`, or make the connector.",
+        ) from None
+    return named_database(
+        Connection(record.id, record.type, record.config, connection_credentials(record.credentials)), networks
+    )
