@@ -35,6 +35,7 @@ from headrace.flows.runtime.input.sources import source_of
 from headrace.flows.runtime.prepare import prepare
 from headrace.ir import parse_ir
 from headrace.ir.json_schema import document_schema
+from headrace.ir.nodes import TargetNode
 from headrace.ir.providers import HttpConfig
 from headrace.ir.redaction import redact, secret_texts
 from headrace.ir.schema import Field
@@ -230,7 +231,8 @@ def test_hooks_sources_and_tests_of_connections_see_their_own_part(
         connection.execute("CREATE TABLE public.t (id integer, name text)")
     nodes = [source("in.csv", FIELDS), target("tgt", "src", "t")]
     prepared = prepare(runner.job(nodes))
-    assert set(hooks_module.Hooks(prepared, runner.told)._means.credentials) == {"webhookSecret"}
+    (loaded,) = (node for node in prepared.ir.nodes if isinstance(node, TargetNode))
+    assert set(hooks_module.Hooks(prepared, runner.told)._means_for(loaded).credentials) == {"webhookSecret"}
     seen: list[dict[str, Any]] = []
     monkeypatch.setattr(
         "headrace.flows.runtime.input.sources.source_for",

@@ -24,6 +24,8 @@ from pydantic import SecretStr, ValidationError
 
 from headrace.catalog.runs.records import RunSnapshot
 from headrace.catalog.settings import Settings
+from headrace.connectors.connector import Connection
+from headrace.connectors.postgresql.named_database import named_database
 from headrace.flows.lineage.openlineage.emitter import LineageEmitter
 from headrace.flows.lineage.openlineage.naming import run_uuid, source_name, table_name
 from headrace.flows.runtime.execute import Execution, run_in_threads
@@ -337,3 +339,10 @@ def test_sources_are_named_the_same_in_every_run(tmp_path: Path) -> None:
 def test_a_url_that_is_none_or_holds_a_password_is_refused(url: str) -> None:
     with pytest.raises(ValidationError, match="HEADRACE_OPENLINEAGE_API_KEY"):
         settings(openlineage_url=url)
+
+
+def test_a_table_in_the_database_of_a_connector_is_named_by_where_that_is() -> None:
+    config = {"host": "db.example.com", "port": 6432, "database": "shop"}
+    login = {"username": "loader", "password": "s3same"}
+    database = named_database(Connection("conn_2", "postgresql", config, login), ())
+    assert table_name("sales.orders", database) == ("postgres://db.example.com:6432", "shop.sales.orders")
