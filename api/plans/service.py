@@ -95,6 +95,8 @@ def _planned_job(context: RequestContext, pipeline_id: str, body: PlanRequest) -
         database_url=settings.database_url,
         files_root=files_of(settings, context.principal.tenant_id),
         parameters=dict(body.parameters),
+        networks=settings.connector_networks,
+        role_buckets=settings.connector_role_buckets,
     )
     return chosen, job
 

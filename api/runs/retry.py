@@ -126,7 +126,8 @@ def _check_sources(context: RequestContext, pipeline_id: str, chosen: Runnable, 
     pipeline = context.store.load_pipeline(pipeline_id, chosen.version)
     parameters = continues.parameters or {}
     root = files_of(settings, pipeline.tenant_id)
-    check_sources(Job("", pipeline, settings.database_url, root, continues, parameters))
+    networks = settings.connector_networks
+    check_sources(Job("", pipeline, settings.database_url, root, continues, parameters, networks=networks))
 
 
 def _message(original: RunSnapshot, continues: Continuation, version: int, again: Sequence[str]) -> str:

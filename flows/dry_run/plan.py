@@ -16,6 +16,7 @@ from headrace.catalog.runs.records import RunPipeline
 from headrace.connectors.datatypes import field_of_polars, sql_type
 from headrace.connectors.errors import SourceError, TargetError
 from headrace.connectors.files.paths import FilesRoot
+from headrace.connectors.network.egress import Network
 from headrace.connectors.postgresql.connections import Database, connect, key_of
 from headrace.connectors.postgresql.modes import LoadMode
 from headrace.connectors.postgresql.named_database import NamedDatabase
@@ -80,9 +81,20 @@ def preview_job(
     database_url: str,
     files_root: FilesRoot,
     parameters: dict[str, ParameterValue] | None = None,
+    networks: tuple[Network, ...] = (),
+    role_buckets: tuple[str, ...] = (),
 ) -> Job:
-    """The job of a run that will not be run."""
-    return Job(_PLAN_RUN_ID, pipeline, database_url, files_root, Continuation(_PLAN_RUN_ID), parameters or {})
+    """The job of a run that will not be run. `networks` and `role_buckets` as in Job."""
+    return Job(
+        _PLAN_RUN_ID,
+        pipeline,
+        database_url,
+        files_root,
+        Continuation(_PLAN_RUN_ID),
+        parameters or {},
+        networks=networks,
+        role_buckets=role_buckets,
+    )
 
 
 def plan_run(job: Job, found: Callable[[Mapping[str, Discovery]], None] | None = None) -> RunPlan:

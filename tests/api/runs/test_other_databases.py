@@ -165,3 +165,15 @@ def test_what_no_run_could_load_is_a_problem_at_save(
 ) -> None:
     refused = error_of(dialling.editor.post(f"{path}/ir", json={"ir": IR | {"nodes": [SOURCE, CHECK, node]}}), 400)
     assert [each["code"] for each in refused["details"]] == [code]
+
+
+def test_a_plan_looks_at_the_table_there(dialling: Facade, path: str, second: SecondDatabase) -> None:
+    files = files_of(dialling.app.state.services.settings, "default")
+    (files / "orders.csv").write_text("amount\n1\n")
+    missing = error_of(dialling.editor.post(f"{path}/plan", json={}), 422)
+    assert "ds_orders" in str(missing["details"])
+    second.alter("CREATE TABLE public.ds_orders (amount integer)")
+    planned = dialling.editor.post(f"{path}/plan", json={}).json()
+    assert [each["node"] for each in planned["sql"]] == ["here", "there"]
+    assert f"in the database {second.name} on 127.0.0.1" in planned["sql"][1]["sql"]
+    assert LOGIN["password"] not in str(planned)
