@@ -13,6 +13,7 @@ from headrace.connectors.errors import SourceError
 from headrace.connectors.files.delimited.dialect import near
 from headrace.connectors.files.local.local_fs import LOCAL_FS
 from headrace.connectors.files.local.uploads import CSV_UPLOAD
+from headrace.connectors.mongodb.connector import MONGODB
 from headrace.connectors.network.deadline import run_within
 from headrace.connectors.snowflake.connector import SNOWFLAKE
 from headrace.connectors.source import Source, StreamFound
@@ -39,6 +40,7 @@ BUILT_IN: tuple[Connector, ...] = (
     POSTGRESQL,
     MYSQL,
     SNOWFLAKE,
+    MONGODB,
 )
 
 

@@ -35,6 +35,7 @@ from tests.effort import examples
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
 
+    from tests.connectors.mongodb.double import Double as MongoDouble
     from tests.connectors.snowflake.double import Double
     from tests.connectors.stores.cutting import Cutting
     from tests.connectors.stores.gcs_server import GcsServer
@@ -213,6 +214,16 @@ def snowflake_double(pytestconfig: pytest.Config) -> Iterator[Double]:
     assert pytestconfig.cache is not None
     with double(pytestconfig.cache.mkdir("doubles")) as account:
         yield account
+
+
+@pytest.fixture(scope="session")
+def mongodb_double(pytestconfig: pytest.Config) -> Iterator[MongoDouble]:
+    """A double of MongoDB, whose program is installed once into pytest's cache."""
+    from tests.connectors.mongodb.double import double
+
+    assert pytestconfig.cache is not None
+    with double(pytestconfig.cache.mkdir("doubles")) as server:
+        yield server
 
 
 @dataclass(frozen=True)

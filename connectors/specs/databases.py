@@ -102,16 +102,50 @@ class BigQuery(Config):
 
 
 class MongoDB(Config):
-    model_config = ConfigDict(json_schema_extra=one_of("host", "connectionString"))
+    model_config = ConfigDict(use_attribute_docstrings=True, json_schema_extra=one_of("host", "connectionString"))
 
     host: Text | None = None
+    """One host, or the seeds of a replica set: `a.example.org,b.example.org:27018`."""
+    port: Port | None = None
+    """Of hosts without one of their own; 27017 without it."""
     connection_string: Text | None = None
+    """Instead of a host: `mongodb://…` or `mongodb+srv://…`. With a password in it, it is kept as a credential is."""
+    database: Text | None = None
+    """The one in the connection string without it."""
+    tls: bool | None = None
+    """As the connection string says without it, and on for a host. Off only within the operator's networks."""
+    ssl_root_cert: Annotated[str, Field(max_length=100_000)] | None = None
+    """The authority that signed the server's certificate, as PEM text; the system's own without it."""
+    replica_set: Text | None = None
+    """Its name: the members are then found by the seeds."""
+    auth_source: Text | None = None
+    """The database that the user is of; `admin` without it, or what the SRV record says."""
+    auth_mechanism: Literal["SCRAM-SHA-1", "SCRAM-SHA-256", "MONGODB-X509"] | None = None
+    """What the server offers without it."""
+    read_preference: Annotated[
+        Literal["primary", "primaryPreferred", "secondary", "secondaryPreferred", "nearest"] | None,
+        Field(json_schema_extra=HARMLESS),
+    ] = None
+    """Which members are read from; the primary without it."""
 
     @model_validator(mode="after")
     def _somewhere(self) -> MongoDB:
         if self.host is None and self.connection_string is None:
             raise fault("missing_field", "'host' or 'connectionString' is required", "add one of the two")
         return self
+
+
+class MongoLogin(ClosedConfig):
+    """A user and a password, a client certificate, or neither where the server asks for none."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    username: Text | None = None
+    password: Secret | None = None
+    ssl_cert: Secret | None = None
+    """A client certificate, as PEM text. Without a password it is the login (X.509)."""
+    ssl_key: Secret | None = None
+    """Its key, as PEM text, not encrypted."""
 
 
 DATABASES = (
@@ -142,7 +176,8 @@ DATABASES = (
         "Collections of a MongoDB database.",
         MongoDB,
         "mongodb",
-        auth_methods=("basic",),
+        auth=MongoLogin,
+        auth_methods=("basic", "none"),
     ),
     ConnectorType(
         "redshift",

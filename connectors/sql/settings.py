@@ -42,7 +42,7 @@ def lag_of(text: str | int | float) -> Decimal | timedelta:
     return number
 
 
-def _lag(value: str | int | float | None) -> str | int | float | None:
+def checked_lag(value: str | int | float | None) -> str | int | float | None:
     if value is None or PARAMETER.search(str(value)):
         return value
     try:
@@ -69,7 +69,7 @@ class CursorSettings(ClosedConfig):
     """It grows with every row that is added or changed: `updated_at`, `id`. Rows in which it is null are not read."""
     initial: Value = None
     """The value from which the first run reads; all there is without it."""
-    lag: Annotated[str | int | float | None, AfterValidator(_lag)] = None
+    lag: Annotated[str | int | float | None, AfterValidator(checked_lag)] = None
     """How far a run stays behind the present, so that transactions that are still open are not passed over: a duration
     (`PT5M`) or seconds for times, a number for numbers."""
     key: list[Name] | None = None

@@ -93,6 +93,7 @@ OTHERS = {
     "python -P -m headrace.deployments.stack.prefect_server": "tests/deployments/stack/test_prefect_server.py",
     "python -c": "tests/deployments/test_automations.py",
     "python -m benchmarks.api": "test-all",
+    "python -m benchmarks.bson_columns": "test-all",
     "python -m benchmarks.overhead": "test-all",
     "python -m benchmarks.postgresql_source": "test-all",
     "python -m benchmarks.reconcile": "test-all",

@@ -34,6 +34,7 @@ from headrace.flows.runtime.job import Job
 from headrace.flows.runtime.prepare import prepare
 from headrace.flows.validation.check import check_types
 from headrace.ir import parse_ir
+from tests.connectors.mongodb.double import Double as MongoDouble
 from tests.connectors.snowflake.double import CREDENTIALS, Double
 from tests.connectors.sql.mysql.market import certificates, mariadb, market
 from tests.connectors.sql.postgresql.shop import server, shop
@@ -132,6 +133,8 @@ def _connector(folder: Path, file: Path, files_root: Path, request: pytest.Fixtu
         shop = request.getfixturevalue({"postgresql": "shop", "mysql": "market"}[kind])
         shop.make(*(each for each in file.read_text().split(";\n") if each.strip()))
         return ConnectorRecord("conn_1", kind, shop.config, shop.credentials)
+    if folder.name == "mongodb":
+        return _mongodb(file, request)
     there = made(folder.name, request)
     there.add("input.csv", file.read_bytes())
     return ConnectorRecord("conn_1", there.type, there.config, there.credentials)
@@ -144,6 +147,19 @@ def _snowflake(file: Path, request: pytest.FixtureRequest) -> ConnectorRecord:
         account.clear()
     account.make(*filter(None, map(str.strip, file.read_text().split(";\n"))))
     return ConnectorRecord("conn_1", "snowflake", account.config, CREDENTIALS)
+
+
+def _mongodb(file: Path, request: pytest.FixtureRequest) -> ConnectorRecord:
+    """The double of a server, with the documents of the file in its collection `orders`."""
+    from bson import json_util
+
+    server: MongoDouble = request.getfixturevalue("mongodb_double")
+    if file.name == "input.jsonl":
+        server.clear()
+    for line in file.read_text().splitlines():
+        document = json_util.loads(line)
+        server.database.orders.replace_one({"_id": document["_id"]}, document, upsert=True)
+    return ConnectorRecord("conn_1", "mongodb", server.config, server.credentials)
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*/*/connector.json")), ids=lambda path: path.parent.name)

@@ -90,6 +90,7 @@ def test_only_what_reads_is_ready_and_ftp_is_no_type() -> None:
         "gcs",
         "http_pull",
         "local_fs",
+        "mongodb",
         "mysql",
         "postgresql",
         "sftp",
