@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,7 +13,8 @@ from bson import Decimal128, Int64, MaxKey, MinKey, ObjectId, Timestamp
 from bson.binary import Binary
 
 from headrace.connectors.errors import SourceError
-from headrace.connectors.source import ROW, Restart
+from headrace.connectors.source import ROW, Restart, Wanted
+from headrace.deployments.stack.environment import base_environment
 from headrace.ir.schema import Field
 from tests.connectors.mongodb.bson.documents import with_element
 from tests.connectors.mongodb.double import Double
@@ -199,10 +202,8 @@ class TestLostConnections:
             source = mongo.opened(mongo.context({"collection": "t"}, (Field("a", "integer"),), port=proxy.port))
             found = source.discover(max_partitions=1)
             read = []
-            names = frozenset({"a"})
-            from headrace.connectors.source import Wanted
-
-            for batch in source.read(found.partitions[0], found.schema, wanted=Wanted(names, batch_rows=7)):
+            wanted = Wanted(frozenset({"a"}), batch_rows=7)
+            for batch in source.read(found.partitions[0], found.schema, wanted=wanted):
                 read.append(batch)
                 if len(read) in (2, 5):
                     assert proxy.reset_all()
@@ -236,3 +237,34 @@ class TestLostConnections:
         with pytest.raises(SourceError) as error:
             batches(source, found, found.partitions[0], batch_rows=9)
         assert error.value.code == "connection_lost"
+
+
+def test_memory_is_that_of_a_batch(mongo: Double) -> None:
+    """180 MB of documents in batches of 16 MiB: what a read holds does not grow with them."""
+    some = [bson.encode({"_id": n, "text": "x" * 900}) for n in range(100)]
+    mongo.steer("repeat", name="t", documents=some, times=2000)
+    program = f"""
+import resource
+from headrace.ir.schema import Field
+from tests.connectors.mongodb.double import Double
+config = {mongo.config!r}
+source = Double({mongo.port}, config).source("t", (Field("_id", "integer"), Field("text", "text")))
+found = source.discover(max_partitions=1)
+peaks, count = [], 0
+for batch in source.read(found.partitions[0], found.schema):
+    count += batch.rows
+    peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+source.close()
+print(count, peaks[len(peaks) // 3], peaks[-1])
+"""
+    ran = subprocess.run(
+        [sys.executable, "-c", program],
+        env=base_environment() | {"PYTHONPATH": ":".join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=170,
+    )
+    count, early, late = (int(each) for each in ran.stdout.split())
+    assert count == 200_000
+    assert late - early < 60, f"{early} MiB after a third, {late} MiB at the end"
