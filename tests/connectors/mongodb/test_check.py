@@ -14,7 +14,7 @@ from headrace.connectors.mongodb.connector import MONGODB
 from headrace.connectors.mongodb.login import door
 from headrace.ir.schema import Field
 from tests.connectors.mongodb.double import CREDENTIALS, PASSWORD, SUBJECT, USERS, Double, double
-from tests.connectors.mongodb.reading import rows
+from tests.connectors.reading import rows
 from tests.connectors.sql.postgresql.shop import Certificates, certificates
 
 __all__ = ["certificates"]

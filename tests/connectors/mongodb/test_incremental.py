@@ -13,7 +13,7 @@ from headrace.connectors.mongodb.source import MongoSource
 from headrace.connectors.source import Position
 from headrace.ir.schema import Field
 from tests.connectors.mongodb.double import Double
-from tests.connectors.mongodb.reading import batches, frame
+from tests.connectors.reading import batches, frame
 
 N = (Field("n", "integer"),)
 DAY = datetime(2024, 1, 1, tzinfo=UTC)

@@ -18,7 +18,7 @@ from headrace.deployments.stack.environment import base_environment
 from headrace.ir.schema import Field
 from tests.connectors.mongodb.bson.documents import with_element
 from tests.connectors.mongodb.double import Double
-from tests.connectors.mongodb.reading import batches, frame, rejects, rows
+from tests.connectors.reading import batches, frame, rejects, rows
 from tests.fault_proxy import FaultProxy
 
 IDS: list[Any] = [
