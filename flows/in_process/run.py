@@ -27,11 +27,12 @@ from headrace.flows.resume.ledgers import Ledgers, Versions
 from headrace.flows.resume.restage import drop_refused_rows
 from headrace.flows.runtime.databases import databases_of
 from headrace.flows.runtime.errors import RunFailed
-from headrace.flows.runtime.execute import Execution, RunTotals, run_in_threads
+from headrace.flows.runtime.execute import Execution, RunTotals
 from headrace.flows.runtime.input.file_arrival import Arrival, arrive
 from headrace.flows.runtime.job import Job
 from headrace.flows.runtime.memory.watch import explain_memory_errors
 from headrace.flows.runtime.prepare import prepare
+from headrace.flows.runtime.scheduler import run_in_threads
 from headrace.flows.runtime.stored_plan import stored_plan
 from headrace.flows.runtime.targets.locks import TargetLocks
 from headrace.flows.runtime.transform.row_counts import AccountingError

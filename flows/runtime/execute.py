@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
 import psycopg
@@ -34,7 +33,6 @@ from headrace.flows.runtime.originals import NO_ORIGINALS, Originals
 from headrace.flows.runtime.partition import Work, run_partition
 from headrace.flows.runtime.run_recorder import RunRecorder
 from headrace.flows.runtime.shuffle.exchange import Exchange
-from headrace.flows.runtime.stage_order import run_stages
 from headrace.flows.runtime.targets.locks import TargetLocks
 from headrace.flows.runtime.targets.publication import Publication, run_publication
 from headrace.flows.runtime.targets.tables import loaded_rows, log_discarded, log_unanswered, prepare_tables
@@ -298,28 +296,3 @@ class Execution:
         self._hooks.after(loaded_rows(self.prepared, counted))
         self._exchange.finish()
         return totals
-
-
-def run_in_threads(execution: Execution) -> RunTotals:
-    """A whole run without an orchestrator: the partitions over a thread pool. Raises what the first partition to fail
-    raised, after the others have stopped."""
-    try:
-        return _in_threads(execution)
-    finally:
-        execution.prepared.close()
-
-
-def _in_threads(execution: Execution) -> RunTotals:
-    execution.begin()
-    prepared = execution.prepared
-    with ThreadPoolExecutor(prepared.execution.parallelism, thread_name_prefix="partition") as pool:
-        done = run_stages(prepared.plan.stages, execution.partition, pool, execution.stop)
-        publications = [pool.submit(execution.publication, load, index) for load, index, _ in execution.publications()]
-        wait(publications, return_when=FIRST_EXCEPTION)
-        failed = [future for future in publications if future.done() and future.exception() is not None]
-        if failed:
-            execution.stop()
-            pool.shutdown(cancel_futures=True)
-            failed[0].result()
-        done += [future.result() for future in publications]
-    return execution.finish(done)

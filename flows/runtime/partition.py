@@ -1,7 +1,7 @@
-"""One partition of one stage: read, transform, validate and load, overlapped, continuing behind what was committed.
+"""Runs one partition of one stage: read, transform, validate and load, overlapped, after the rows that are committed.
 
-A batch is offered to every sink of the stage in order, and each commits it with its own ledger row. A sink that has the
-batch already is passed over; reading begins behind what all of them have.
+A batch is loaded into every sink of the stage in order, and each commits it with its own ledger row. A sink that has
+committed the batch already is skipped; reading begins after the rows that all sinks have.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ from headrace.flows.runtime.transform.segment_runner import Rejects
 from headrace.flows.runtime.transform.stage_runner import SinkBatch, run_batch
 
 PROGRESS_SECONDS = 1.0
-"""Progress of a partition is told at most this often."""
+"""Progress of a partition is reported at most this often."""
 
 
 class Stopped(Exception):
-    """Another partition failed or the run was cancelled: this one stopped between two batches."""
+    """This partition stopped between two batches, because another one failed or the run was cancelled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +56,14 @@ class Work:
     stop: threading.Event
     row_origins: RowOrigins
     originals: Originals = NO_ORIGINALS
-    """Where the rows that fail are kept, of a source that cannot give them a second time."""
+    """Stores the failed rows of a source that cannot give the same rows a second time."""
     published: frozenset[str] = frozenset()
-    """Targets that are told of refused rows later too, when what was held back is published."""
+    """Targets that report refused rows again when staged rows are published."""
 
 
 @dataclass(slots=True)
 class _Processed:
-    """A batch that is ready to load, with what was found out about it; only at the sinks that lack it."""
+    """A batch that is ready to load, with its rejects; only for the sinks that have not committed it."""
 
     batch: Batch
     arrived: dict[str, SinkBatch]
@@ -71,56 +71,56 @@ class _Processed:
 
 
 Committed = dict[str, Resume]
-"""How far each sink is, as committed."""
+"""The committed progress of each sink, by its id."""
 
 
 def run_partition(work: Work) -> Resume:
-    """Loads what is left of the partition; gives the sums of its sinks' ledger rows as committed.
+    """Loads the rest of the partition. Returns the sums of the committed ledger rows of its sinks.
 
-    Raises SourceError, TargetError or RunFailed with a text for people, Stopped when told to stop. What was committed
-    stays committed and counted, whatever is raised.
+    Raises SourceError, TargetError or RunFailed with a text for people, and Stopped. Committed batches stay committed
+    and counted, whatever is raised.
     """
     index, sinks = work.partition.index, work.stage.sinks
     with ExitStack() as open_loaders:
         loaders = {sink.id: open_loaders.enter_context(work.loaders[sink.id]) for sink in sinks}
-        stands: Committed = {sink.id: loaders[sink.id].resume for sink in sinks}
-        read_before = all(committed.finished for committed in stands.values())
+        committed: Committed = {sink.id: loaders[sink.id].resume for sink in sinks}
+        read_before = all(resume.finished for resume in committed.values())
         for sink in sinks:
-            _forget_uncommitted(work, sink, stands[sink.id])
-        # What a sink refused of a batch that it has committed stays: that batch is not offered to it again.
-        work.originals.begin(_last_row(work, max(committed.rows_done for committed in stands.values())))
-        if done := min(committed.rows_done for committed in stands.values()):
+            _forget_uncommitted(work, sink, committed[sink.id])
+        # Rows that a sink refused in a committed batch stay: it does not get that batch again.
+        work.originals.begin(_last_row(work, max(resume.rows_done for resume in committed.values())))
+        if done := min(resume.rows_done for resume in committed.values()):
             work.recorder.log("load", f"Partition {index + 1}: continues after {done:,} committed rows")
-        work.recorder.progress(work.stage.index, index, "running", _total(work.stage, stands))
-        told = time.monotonic()
+        work.recorder.progress(work.stage.index, index, "running", _total(work.stage, committed))
+        reported_at = time.monotonic()
         refused = Counter[str]()
         try:
-            for processed in prefetch(_process(work, prefetch(_read(work, stands)), dict(stands))):
+            for processed in prefetch(_process(work, prefetch(_read(work, committed)), dict(committed))):
                 for sink in sinks:
                     if sink.id in processed.arrived:
-                        stands[sink.id] = _load(work, sink, loaders[sink.id], processed, stands[sink.id], refused)
-                if time.monotonic() - told >= PROGRESS_SECONDS:
-                    work.recorder.progress(work.stage.index, index, "running", _total(work.stage, stands))
-                    told = time.monotonic()
+                        committed[sink.id] = _load(work, sink, loaders[sink.id], processed, committed[sink.id], refused)
+                if time.monotonic() - reported_at >= PROGRESS_SECONDS:
+                    work.recorder.progress(work.stage.index, index, "running", _total(work.stage, committed))
+                    reported_at = time.monotonic()
         except BaseException:
-            work.recorder.progress(work.stage.index, index, "failed", _total(work.stage, stands))
+            work.recorder.progress(work.stage.index, index, "failed", _total(work.stage, committed))
             raise
-        for committed in stands.values():
-            if not read_before and work.feed.rows is not None and committed.rows_done != work.feed.rows:
+        for resume in committed.values():
+            if not read_before and work.feed.rows is not None and resume.rows_done != work.feed.rows:
                 raise AccountingError(
                     f"Partition {index + 1} of {work.stage.name} holds {work.feed.rows:,} rows "
-                    f"but {committed.rows_done:,} were read: the source changed while it was read"
+                    f"but {resume.rows_done:,} were read: the source changed while it was read"
                 )
-        done_with = _total(work.stage, stands)
+        done_with = _total(work.stage, committed)
         work.recorder.progress(work.stage.index, index, "completed", done_with)
         return done_with
 
 
-def _forget_uncommitted(work: Work, sink: Sink, committed: Resume) -> None:
-    """Errors are told before their batch commits. Should it never do so, and the row be good the next time, a replay
-    must not take it for one that failed."""
+def _forget_uncommitted(work: Work, sink: Sink, resume: Resume) -> None:
+    """Deletes the errors of rows whose batch was not committed. Errors are recorded before their batch commits; if the
+    row is good the next time, a replay must not take it for a failed row."""
     nodes = tuple(node for node in sink.owned if node not in work.published)
-    if nodes and (last_row := _last_row(work, committed.rows_done)) is not None:
+    if nodes and (last_row := _last_row(work, resume.rows_done)) is not None:
         work.recorder.forget(UncommittedRows(work.stage.index, work.partition.index, nodes, last_row))
 
 
@@ -138,28 +138,28 @@ def _last_row(work: Work, rows_done: int) -> int | None:
     return work.partition.first_row + rows_done - 1
 
 
-def _total(stage: Stage, stands: Committed) -> Resume:
-    """The partition's own counts. Source rows count once, with the first sink; those of a gathering stage are not
-    source rows."""
+def _total(stage: Stage, committed: Committed) -> Resume:
+    """The counts of the partition. Source rows count once, with the first sink; rows of a gathering stage are not source
+    rows."""
     counted = RowCounts()
-    for committed in stands.values():
-        counted = counted.plus(RowCounts.of(committed.counters, committed.counters))
-    first = stands[stage.sinks[0].id]
+    for resume in committed.values():
+        counted = counted.plus(RowCounts.of(resume.counters, resume.counters))
+    first = committed[stage.sinks[0].id]
     return Resume(
         rows_done=first.rows_done if stage.gathering is None else 0,
-        rows_loaded=sum(committed.rows_loaded for committed in stands.values()),
-        rows_failed=sum(committed.rows_failed for committed in stands.values()),
-        rows_skipped=sum(committed.rows_skipped for committed in stands.values()),
+        rows_loaded=sum(resume.rows_loaded for resume in committed.values()),
+        rows_failed=sum(resume.rows_failed for resume in committed.values()),
+        rows_skipped=sum(resume.rows_skipped for resume in committed.values()),
         position=first.position,
         counters=counted.nodes,
     )
 
 
-def _read(work: Work, stands: Committed) -> Iterator[Batch]:
-    if all(committed.finished for committed in stands.values()):
+def _read(work: Work, committed: Committed) -> Iterator[Batch]:
+    if all(resume.finished for resume in committed.values()):
         return
-    last = min(stands.values(), key=lambda committed: committed.rows_done)
-    marks = {committed.rows_done for committed in stands.values()}
+    last = min(committed.values(), key=lambda resume: resume.rows_done)
+    marks = {resume.rows_done for resume in committed.values()}
     batches = work.feed.read(last.rows_done, last.position)
     try:
         while True:
@@ -173,14 +173,14 @@ def _read(work: Work, stands: Committed) -> Iterator[Batch]:
 
 
 def _process(work: Work, batches: Iterator[Batch], begin: Committed) -> Iterator[_Processed]:
-    failed = {sink: committed.rows_failed for sink, committed in begin.items()}
-    for sink in begin:  # what an attempt before this one was refused is among what is committed
+    failed = {sink: resume.rows_failed for sink, resume in begin.items()}
+    for sink in begin:  # rows that were refused in an earlier attempt are counted as committed
         work.budget.record((work.stage.index, work.partition.index, sink), 0, 0)
     settled = settled_rows(work.partition)
     for batch in batches:
         if work.stop.is_set():
             raise Stopped(f"Partition {work.partition.index + 1} was stopped")
-        wanted = [sink for sink, committed in begin.items() if _lacks(committed, batch)]
+        wanted = [sink for sink, resume in begin.items() if _lacks(resume, batch)]
         try:
             arrived = run_batch(work.stage, batch, wanted, settled)
         except Interrupted:
@@ -205,16 +205,16 @@ def _process(work: Work, batches: Iterator[Batch], begin: Committed) -> Iterator
         yield _Processed(batch, arrived, kept)
 
 
-def _lacks(committed: Resume, batch: Batch) -> bool:
-    """Whether a sink that began so has still to commit the batch. A batch without rows moves the position, or says that
-    the partition has ended."""
+def _lacks(resume: Resume, batch: Batch) -> bool:
+    """Whether a sink that began at `resume` has still to commit the batch. A batch without rows moves the position, or
+    marks the end of the partition."""
     if batch.rows == 0:
-        return committed.rows_done <= batch.rows_done and not committed.finished
-    return committed.rows_done < batch.rows_done
+        return resume.rows_done <= batch.rows_done and not resume.finished
+    return resume.rows_done < batch.rows_done
 
 
 def _quarantined(work: Work, batch: Batch, arrived: SinkBatch) -> Iterator[Quarantined]:
-    """The rows that failed at nodes with a quarantine table, as the stage got them, but for what must not be shown."""
+    """The rows that failed at nodes with a quarantine table, as the stage read them, with hidden columns masked."""
     for found in arrived.rejects:
         if found.warning or found.node not in work.stage.quarantine:
             continue
@@ -237,7 +237,7 @@ def _load(
     before: Resume,
     refused_before: Counter[str],
 ) -> Resume:
-    """Writes one batch to one sink; what the database refuses becomes the target's failed rows, and is added to
+    """Writes one batch to one sink. Rows that the database refuses become failed rows of the target, and are added to
     `refused_before`."""
     batch, arrived = processed.batch, processed.arrived[sink.id]
     settled: list[Resume] = []
@@ -252,19 +252,19 @@ def _load(
             )
         rejects = arrived.rejects
         if isinstance(sink, Load):
-            # Rows that are held back come out of the target when they are published.
+            # Staged rows are counted as the output of the target when they are published.
             out = -refused - written.skipped - written.held
             row_counts.add(sink.target.id, failed=refused, skipped=written.skipped, rowsOut=out)
             if refused:
                 copies = work.stage.trunk.copies_to(sink.id)
-                told = Rejects(sink.target.id, written.rejects, copies=copies, written=sink.cells)
-                work.originals.keep(batch, [told], 1 + work.stage.sinks.index(sink))
-                told.cells = with_source_text(told, batch)
-                rejects = [*rejects, told]
+                refused_rows = Rejects(sink.target.id, written.rejects, copies=copies, written=sink.cells)
+                work.originals.keep(batch, [refused_rows], 1 + work.stage.sinks.index(sink))
+                refused_rows.cells = with_source_text(refused_rows, batch)
+                rejects = [*rejects, refused_rows]
         _report(work, rejects)
         total = RowCounts.of(sink.owned, before.counters).plus(row_counts)
         if isinstance(sink, Load):
-            # What the target refused is counted apart: the transform of later batches runs ahead of this one.
+            # Refused rows are counted separately, because later batches are transformed before this one is loaded.
             key = (work.stage.index, work.partition.index, sink.id)
             work.budget.record(key, refused_before[sink.id] + refused, 0)
         after = Resume(

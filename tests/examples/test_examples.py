@@ -28,10 +28,11 @@ from headrace.catalog.runs.records import ConnectorRecord, RunPipeline
 from headrace.connectors.specs import CONNECTOR_TYPES
 from headrace.deployments.stack.database.server import EmbeddedPostgres, ensure_database
 from headrace.flows.resume.continuation import Continuation
-from headrace.flows.runtime.execute import Execution, run_in_threads
+from headrace.flows.runtime.execute import Execution
 from headrace.flows.runtime.input.file_arrival import arrive
 from headrace.flows.runtime.job import Job
 from headrace.flows.runtime.prepare import prepare
+from headrace.flows.runtime.scheduler import run_in_threads
 from headrace.flows.validation.check import check_types
 from headrace.ir import parse_ir
 from tests.connectors.mongodb.double import Double as MongoDouble

@@ -26,7 +26,7 @@ from headrace.connectors.postgresql.tables.describe import describe_table
 from headrace.deployments.stack.database.roles import Limits
 from headrace.deployments.stack.database.server import DISPOSABLE, EmbeddedPostgres
 from headrace.flows.prefect.database_retries import with_database_retries
-from headrace.flows.runtime.execute import run_in_threads
+from headrace.flows.runtime.scheduler import run_in_threads
 from tests.databases import Roles, with_roles
 from tests.flows.runtime.loads import Loads
 

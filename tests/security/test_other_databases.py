@@ -22,7 +22,7 @@ from headrace.catalog.runs.records import ConnectorRecord
 from headrace.connectors.connector import Connection
 from headrace.connectors.errors import TargetError
 from headrace.connectors.postgresql.named_database import named_database
-from headrace.flows.runtime.execute import run_in_threads
+from headrace.flows.runtime.scheduler import run_in_threads
 from headrace.ir import parse_ir
 from tests.flows.runtime.graphs.world import Mill, document, source, target
 from tests.network_postgres import NetworkPostgres

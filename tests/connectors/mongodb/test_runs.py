@@ -17,8 +17,9 @@ from headrace.connectors.errors import SourceError
 from headrace.connectors.mongodb.source import MongoSource
 from headrace.flows.resume.continuation import Continuation
 from headrace.flows.runtime.errors import RunFailed
-from headrace.flows.runtime.execute import Execution, run_in_threads
+from headrace.flows.runtime.execute import Execution
 from headrace.flows.runtime.prepare import prepare
+from headrace.flows.runtime.scheduler import run_in_threads
 from headrace.flows.runtime.stored_plan import stored_plan
 from tests.connectors.mongodb.double import Double
 from tests.flows.runtime.runs import Runner

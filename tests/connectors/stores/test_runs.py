@@ -13,10 +13,11 @@ import pytest
 from headrace.connectors.errors import SourceError
 from headrace.connectors.stores.object_store.bucket import Bucket
 from headrace.flows.runtime.errors import RunFailed
-from headrace.flows.runtime.execute import Execution, run_in_threads
+from headrace.flows.runtime.execute import Execution
 from headrace.flows.runtime.input.file_arrival import arrive
 from headrace.flows.runtime.job import Job
 from headrace.flows.runtime.prepare import prepare
+from headrace.flows.runtime.scheduler import run_in_threads
 from tests.connectors.stores.conftest import made
 from tests.connectors.stores.places import Place
 from tests.flows.runtime.runs import Runner

@@ -15,8 +15,9 @@ from headrace.connectors.errors import TargetError
 from headrace.flows.resume.continuation import Continuation, reload_reasons
 from headrace.flows.resume.ledgers import Ledgers
 from headrace.flows.runtime.errors import RunFailed
-from headrace.flows.runtime.execute import Execution, RunTotals, run_in_threads
+from headrace.flows.runtime.execute import Execution, RunTotals
 from headrace.flows.runtime.prepare import prepare
+from headrace.flows.runtime.scheduler import run_in_threads
 from headrace.flows.runtime.stored_plan import stored_plan
 from tests.flows.runtime.runs import Runner
 

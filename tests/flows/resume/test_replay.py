@@ -13,9 +13,10 @@ from headrace.connectors.errors import TargetError
 from headrace.connectors.postgresql.tables.quarantine import read_quarantine
 from headrace.flows.resume.continuation import Continuation
 from headrace.flows.resume.failed_rows import OpenPartition
-from headrace.flows.runtime.execute import Execution, RunTotals, run_in_threads
+from headrace.flows.runtime.execute import Execution, RunTotals
 from headrace.flows.runtime.job import Job
 from headrace.flows.runtime.prepare import prepare
+from headrace.flows.runtime.scheduler import run_in_threads
 from headrace.flows.runtime.stored_plan import stored_plan
 from tests.databases import as_superuser
 from tests.flows.runtime.shop import Shop, many

@@ -19,10 +19,11 @@ from headrace.flows.resume.continuation import Continuation, retried, same_run_a
 from headrace.flows.resume.ledgers import Ledgers
 from headrace.flows.resume.restage import drop_refused_rows
 from headrace.flows.runtime.errors import RunFailed
-from headrace.flows.runtime.execute import Execution, run_in_threads
+from headrace.flows.runtime.execute import Execution
 from headrace.flows.runtime.job import Job
 from headrace.flows.runtime.prepare import prepare
 from headrace.flows.runtime.run_recorder import CatalogRecorder
+from headrace.flows.runtime.scheduler import run_in_threads
 from headrace.flows.runtime.stored_plan import stored_plan
 from headrace.flows.runtime.targets.locks import TargetLocks
 from tests.catalog.conftest import add_pipeline, engine, mine, session

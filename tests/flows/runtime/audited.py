@@ -10,9 +10,10 @@ import polars as pl
 import psycopg
 
 from headrace.flows.resume.continuation import Continuation
-from headrace.flows.runtime.execute import Execution, RunTotals, run_in_threads
+from headrace.flows.runtime.execute import Execution, RunTotals
 from headrace.flows.runtime.job import Job
 from headrace.flows.runtime.prepare import prepare
+from headrace.flows.runtime.scheduler import run_in_threads
 from tests.flows.runtime.runs import Runner
 
 ROWS = 4_000

@@ -18,9 +18,10 @@ from headrace.catalog.repositories import TenantCatalog
 from headrace.catalog.runs.records import ConnectorRecord, RunPipeline
 from headrace.catalog.schemas.names import FieldDefinition
 from headrace.flows.resume.continuation import Continuation
-from headrace.flows.runtime.execute import Execution, RunTotals, run_in_threads
+from headrace.flows.runtime.execute import Execution, RunTotals
 from headrace.flows.runtime.job import Job
 from headrace.flows.runtime.prepare import prepare
+from headrace.flows.runtime.scheduler import run_in_threads
 from tests.flows.runtime.quiet import Quiet
 
 _LOOPBACK = (IPv4Network("127.0.0.0/8"),)

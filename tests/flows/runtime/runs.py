@@ -14,9 +14,10 @@ import polars as pl
 
 from headrace.catalog.runs.records import ConnectorRecord, RunPipeline
 from headrace.flows.resume.continuation import Continuation
-from headrace.flows.runtime.execute import Execution, RunTotals, run_in_threads
+from headrace.flows.runtime.execute import Execution, RunTotals
 from headrace.flows.runtime.job import Job
 from headrace.flows.runtime.prepare import prepare
+from headrace.flows.runtime.scheduler import run_in_threads
 from tests.flows.runtime.quiet import Quiet
 
 

@@ -14,12 +14,13 @@ import pytest
 from headrace.catalog.runs.records import ConnectorRecord, RunPipeline
 from headrace.connectors.target import CommitCallback, PartitionLoader, Quarantined, Resume, Written
 from headrace.flows.resume.continuation import Continuation
-from headrace.flows.runtime.execute import Execution, RunTotals, run_in_threads
+from headrace.flows.runtime.execute import Execution, RunTotals
 from headrace.flows.runtime.input.partition_input import SourceInput
 from headrace.flows.runtime.job import Job
 from headrace.flows.runtime.limits import ErrorBudget
 from headrace.flows.runtime.partition import Stopped, Work, run_partition
 from headrace.flows.runtime.prepare import prepare
+from headrace.flows.runtime.scheduler import run_in_threads
 from tests.flows.runtime.quiet import Quiet
 
 ORDERS = "id,name,amount,day\n1,Ann,10,2024-01-01\n2,Bob,x,2024-01-02\n3,,30,2024-01-03\n4,Dan,-5,2024-01-04\n"

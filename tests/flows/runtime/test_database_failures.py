@@ -23,7 +23,8 @@ from headrace.connectors.errors import TargetError
 from headrace.connectors.postgresql.copy.copy_rows import is_data_error, is_transient
 from headrace.deployments.stack.database.server import KILLABLE, EmbeddedPostgres, ensure_database
 from headrace.deployments.stack.ports import choose_port
-from headrace.flows.runtime.execute import RunTotals, run_in_threads
+from headrace.flows.runtime.execute import RunTotals
+from headrace.flows.runtime.scheduler import run_in_threads
 from tests.fault_proxy import FaultProxy
 from tests.flows.runtime.loads import Loads
 

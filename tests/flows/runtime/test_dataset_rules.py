@@ -12,9 +12,10 @@ from headrace.connectors.errors import TargetError
 from headrace.flows.resume.continuation import Continuation
 from headrace.flows.resume.failed_rows import OpenPartition
 from headrace.flows.runtime.errors import RunFailed
-from headrace.flows.runtime.execute import Execution, RunTotals, run_in_threads
+from headrace.flows.runtime.execute import Execution, RunTotals
 from headrace.flows.runtime.partition import Stopped
 from headrace.flows.runtime.prepare import prepare
+from headrace.flows.runtime.scheduler import run_in_threads
 from headrace.flows.runtime.stored_plan import stored_plan
 from tests.databases import as_superuser
 from tests.flows.runtime.audited import PASSED, ROWS, Audited

@@ -13,9 +13,10 @@ from headrace.catalog.runs.records import ConnectorRecord
 from headrace.connectors.errors import SourceError, TargetError
 from headrace.flows.resume.continuation import Continuation
 from headrace.flows.runtime.errors import PlanFailed, RunFailed, SourceChanged
-from headrace.flows.runtime.execute import Execution, RunTotals, run_in_threads
+from headrace.flows.runtime.execute import Execution, RunTotals
 from headrace.flows.runtime.job import Job
 from headrace.flows.runtime.prepare import prepare
+from headrace.flows.runtime.scheduler import run_in_threads
 from headrace.flows.runtime.stored_plan import stored_plan
 from tests.flows.runtime.shop import ORDERS, Shop, many, until
 

@@ -8,8 +8,9 @@ import pytest
 
 from headrace.flows.resume.continuation import Continuation
 from headrace.flows.runtime.errors import RunFailed
-from headrace.flows.runtime.execute import Execution, run_in_threads
+from headrace.flows.runtime.execute import Execution
 from headrace.flows.runtime.prepare import prepare
+from headrace.flows.runtime.scheduler import run_in_threads
 from headrace.flows.runtime.stored_plan import stored_plan
 from headrace.flows.runtime.targets.locks import TargetLocks
 from tests.databases import as_superuser

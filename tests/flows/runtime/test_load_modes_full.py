@@ -23,9 +23,10 @@ from headrace.connectors.postgresql.locks.load_lock import TargetLock
 from headrace.deployments.stack.database.server import EmbeddedPostgres, ensure_database
 from headrace.flows.resume.continuation import Continuation
 from headrace.flows.resume.failed_rows import OpenPartition
-from headrace.flows.runtime.execute import Execution, RunTotals, run_in_threads
+from headrace.flows.runtime.execute import Execution, RunTotals
 from headrace.flows.runtime.job import Job
 from headrace.flows.runtime.prepare import prepare
+from headrace.flows.runtime.scheduler import run_in_threads
 from headrace.flows.runtime.stored_plan import stored_plan
 from headrace.flows.runtime.targets.locks import TargetLocks
 from tests.databases import as_superuser
@@ -273,7 +274,7 @@ def test_a_table_that_another_run_took_meanwhile_is_not_published_into(shop: Mod
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from headrace.flows.runtime.execute import run_in_threads
+from headrace.flows.runtime.scheduler import run_in_threads
 from tests.flows.runtime.test_load_modes_full import ModeShop
 shop = ModeShop.__new__(ModeShop)
 from tests.flows.runtime.shop import Notebook

@@ -14,9 +14,10 @@ import pytest
 from headrace.catalog.runs.records import ConnectorRecord, RunPipeline
 from headrace.flows.resume.continuation import Continuation
 from headrace.flows.runtime.errors import PlanFailed
-from headrace.flows.runtime.execute import Execution, RunTotals, run_in_threads
+from headrace.flows.runtime.execute import Execution, RunTotals
 from headrace.flows.runtime.job import Job
 from headrace.flows.runtime.prepare import prepare
+from headrace.flows.runtime.scheduler import run_in_threads
 from headrace.flows.runtime.stored_plan import stored_plan
 from tests.databases import as_superuser
 from tests.flows.runtime.runs import Told

@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 from headrace.catalog.runs.records import ConnectorRecord, RunPipeline
 from headrace.deployments.stack.database.server import EmbeddedPostgres, ensure_database
 from headrace.flows.resume.continuation import Continuation
-from headrace.flows.runtime.execute import Execution, run_in_threads
+from headrace.flows.runtime.execute import Execution
 from headrace.flows.runtime.job import Job
 from headrace.flows.runtime.prepare import prepare
+from headrace.flows.runtime.scheduler import run_in_threads
 from headrace.flows.runtime.stored_plan import stored_plan
 from tests.connectors.sql.mysql.market import DATABASE, Market, certificates, mariadb, market
 from tests.effort import examples

@@ -19,7 +19,8 @@ from headrace.deployments.stack.database.server import EmbeddedPostgres, ensure_
 from headrace.flows.resume.continuation import Continuation
 from headrace.flows.resume.failed_rows import find_open_rows
 from headrace.flows.runtime.errors import RunFailed
-from headrace.flows.runtime.execute import Execution, RunTotals, run_in_threads
+from headrace.flows.runtime.execute import Execution, RunTotals
+from headrace.flows.runtime.scheduler import run_in_threads
 from headrace.flows.runtime.stored_plan import stored_plan
 from tests.effort import examples
 from tests.flows.runtime.dying import Bomb, Killed, armed

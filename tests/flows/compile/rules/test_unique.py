@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headrace.flows.runtime.execute import RunTotals, run_in_threads
+from headrace.flows.runtime.execute import RunTotals
+from headrace.flows.runtime.scheduler import run_in_threads
 from tests.effort import examples
 from tests.flows.compile.ops.cases import Op, frame, passed, planned
 from tests.flows.runtime.shop import Shop

@@ -28,9 +28,10 @@ from headrace.connectors.connector import Connection
 from headrace.connectors.postgresql.named_database import named_database
 from headrace.flows.lineage.openlineage.emitter import LineageEmitter
 from headrace.flows.lineage.openlineage.naming import run_uuid, source_name, table_name
-from headrace.flows.runtime.execute import Execution, run_in_threads
+from headrace.flows.runtime.execute import Execution
 from headrace.flows.runtime.job import Job as RunJob
 from headrace.flows.runtime.prepare import prepare
+from headrace.flows.runtime.scheduler import run_in_threads
 from headrace.ir.nodes import SourceNode
 from tests.flows.runtime.runs import Runner
 

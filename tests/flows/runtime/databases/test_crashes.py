@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from headrace.flows.runtime.errors import RunFailed
-from headrace.flows.runtime.execute import Execution, RunTotals, run_in_threads
+from headrace.flows.runtime.execute import Execution, RunTotals
+from headrace.flows.runtime.scheduler import run_in_threads
 from headrace.flows.runtime.stored_plan import stored_plan
 from tests.flows.runtime.databases.two import TABLE, both, in_both, key
 from tests.flows.runtime.dying import Bomb, Killed, armed
@@ -23,7 +24,7 @@ pytestmark = pytest.mark.postgres
 _DIES = """
 import os, sys
 from headrace.connectors.postgresql.load import loader, publication
-from headrace.flows.runtime.execute import run_in_threads
+from headrace.flows.runtime.scheduler import run_in_threads
 from tests.flows.runtime.databases.two import both, open_mill
 
 mode, place, at = sys.argv[1], sys.argv[2], int(sys.argv[3])

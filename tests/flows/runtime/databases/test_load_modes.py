@@ -12,7 +12,7 @@ from headrace.connectors.errors import TargetError
 from headrace.flows.dry_run.plan import plan_run
 from headrace.flows.dry_run.preview import preview
 from headrace.flows.runtime.errors import PlanFailed
-from headrace.flows.runtime.execute import run_in_threads
+from headrace.flows.runtime.scheduler import run_in_threads
 from tests.flows.runtime.graphs.world import Mill, Node, source, target
 from tests.second_database import SecondDatabase
 

@@ -12,7 +12,8 @@ from headrace.flows.resume.continuation import Continuation
 from headrace.flows.resume.failed_rows import find_open_rows
 from headrace.flows.resume.ledgers import Ledgers
 from headrace.flows.runtime.errors import SourceChanged
-from headrace.flows.runtime.execute import Execution, run_in_threads
+from headrace.flows.runtime.execute import Execution
+from headrace.flows.runtime.scheduler import run_in_threads
 from headrace.flows.runtime.stored_plan import stored_plan
 from tests.flows.runtime.graphs.world import Mill, Node, source, target
 from tests.second_database import SecondDatabase

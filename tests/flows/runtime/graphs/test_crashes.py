@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from headrace.connectors.postgresql.ledger import exchange_manifest
 from headrace.deployments.stack.database.server import EmbeddedPostgres, ensure_database
-from headrace.flows.runtime.execute import Execution, RunTotals, run_in_threads
+from headrace.flows.runtime.execute import Execution, RunTotals
+from headrace.flows.runtime.scheduler import run_in_threads
 from headrace.flows.runtime.staging import files
 from headrace.flows.runtime.stored_plan import stored_plan
 from tests.effort import examples

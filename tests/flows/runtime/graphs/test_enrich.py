@@ -13,9 +13,10 @@ import pytest
 from headrace.flows.dry_run.preview import preview
 from headrace.flows.resume.continuation import Continuation
 from headrace.flows.runtime.errors import RunFailed
-from headrace.flows.runtime.execute import Execution, run_in_threads
+from headrace.flows.runtime.execute import Execution
 from headrace.flows.runtime.job import Job
 from headrace.flows.runtime.prepare import prepare
+from headrace.flows.runtime.scheduler import run_in_threads
 from headrace.flows.runtime.stored_plan import stored_plan
 from tests.flows.enrich.stranger import LOOPBACK, Asked, Said, Stranger, stranger
 from tests.flows.runtime.graphs.world import Node, source, target, transform

@@ -16,8 +16,9 @@ from headrace.connectors.postgresql.ledger.partitions import replayed_rows
 from headrace.flows.resume.continuation import Continuation
 from headrace.flows.resume.failed_rows import find_open_rows
 from headrace.flows.runtime.errors import RunFailed
-from headrace.flows.runtime.execute import Execution, RunTotals, run_in_threads
+from headrace.flows.runtime.execute import Execution, RunTotals
 from headrace.flows.runtime.prepare import prepare
+from headrace.flows.runtime.scheduler import run_in_threads
 from headrace.flows.runtime.stored_plan import stored_plan
 from tests.flows.runtime.graphs.world import Mill, Node, source, target, transform
 from tests.flows.runtime.shop import Notebook

@@ -9,8 +9,9 @@ import pytest
 from headrace.flows.resume.continuation import Continuation
 from headrace.flows.resume.failed_rows import OpenPartition
 from headrace.flows.runtime.errors import RunFailed
-from headrace.flows.runtime.execute import RunTotals, run_in_threads
+from headrace.flows.runtime.execute import RunTotals
 from headrace.flows.runtime.prepare import prepare
+from headrace.flows.runtime.scheduler import run_in_threads
 from headrace.flows.runtime.stored_plan import stored_plan
 from tests.flows.runtime.graphs.world import Mill, Node, source, target, transform
 

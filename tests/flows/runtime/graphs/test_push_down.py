@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from headrace.flows.compile import physical_plan
-from headrace.flows.runtime.execute import run_in_threads
+from headrace.flows.runtime.scheduler import run_in_threads
 from headrace.flows.runtime.stored_plan import stored_plan
 from tests.flows.runtime.graphs.world import Mill, Node, source, target, transform
 

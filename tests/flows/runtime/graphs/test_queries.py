@@ -8,8 +8,8 @@ import time
 import pytest
 
 from headrace.flows.runtime.errors import RunFailed
-from headrace.flows.runtime.execute import run_in_threads
 from headrace.flows.runtime.partition import Stopped
+from headrace.flows.runtime.scheduler import run_in_threads
 from tests.flows.runtime.graphs.world import Mill, source, target, transform
 
 pytestmark = pytest.mark.postgres

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from headrace.flows.runtime.execute import run_in_threads
+from headrace.flows.runtime.scheduler import run_in_threads
 from headrace.flows.runtime.staging import scratch
 from headrace.flows.runtime.stored_plan import stored_plan
 from tests.flows.runtime.graphs.crashing import check, check_tables, fill, nodes
@@ -24,7 +24,7 @@ import os, sys
 from pathlib import Path
 from headrace.flows.compile import shuffle
 from headrace.flows.runtime.shuffle import buckets
-from headrace.flows.runtime.execute import run_in_threads
+from headrace.flows.runtime.scheduler import run_in_threads
 from tests.flows.runtime.graphs.crashing import nodes
 from tests.flows.runtime.graphs.world import Mill
 
