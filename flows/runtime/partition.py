@@ -139,8 +139,8 @@ def _last_row(work: Work, rows_done: int) -> int | None:
 
 
 def _total(stage: Stage, committed: Committed) -> Resume:
-    """The counts of the partition. Source rows count once, with the first sink; rows of a gathering stage are not source
-    rows."""
+    """The counts of the partition. Source rows count once, with the first sink; rows of a gathering stage are not
+    source rows."""
     counted = RowCounts()
     for resume in committed.values():
         counted = counted.plus(RowCounts.of(resume.counters, resume.counters))
