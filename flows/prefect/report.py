@@ -9,6 +9,7 @@ from headrace.connectors.target import Resume
 from headrace.flows.compile.stages.stage import Load, ShuffleWrite, Stage
 from headrace.flows.prefect.names import CANCELLED
 from headrace.flows.resume.continuation import not_replayed
+from headrace.flows.resume.stored_plan import StoredPlan
 
 _HEADINGS = ("rowsIn", "rowsOut", "failed", "skipped", "warned")
 _MAX_SENTENCE = 1000
@@ -22,6 +23,7 @@ def run_report(pipeline_name: str, run: RunSnapshot, note: str = "", *, api_url:
     environment.
     """
     path = f"{api_url}/pipelines/{run.pipeline_id}/runs/{run.id}"
+    plan = StoredPlan.of(run.plan) or StoredPlan()
     lines = [
         f"## {_cell(pipeline_name)}: {outcome(run)}",
         "",
@@ -46,14 +48,14 @@ def run_report(pipeline_name: str, run: RunSnapshot, note: str = "", *, api_url:
     if run.rules:
         lines += ["", "### Dataset rules", "", "| node | wanted | found | |", "|---|---|---|---|"]
         lines += [_rule(rule) for rule in run.rules]
-    if notes := (run.plan or {}).get("notes"):
+    if notes := plan.notes:
         lines += ["", "### Notes", "", *(f"- {_cell(note, _MAX_SENTENCE)}" for note in notes[:_MAX_NOTES])]
     if run.first_errors:
         lines += ["", "### First errors", "", "| row | column | value | error |", "|--:|---|---|---|"]
         lines += [_error(error) for error in run.first_errors]
         lines += ["", f"All of them: [{path}/errors]({path}/errors), or as CSV", "", *_command(f"{path}/errors", "csv")]
-        if run.status == "completed_with_errors" and (run.plan or {}).get("whole") is False:
-            lines += ["", f"{_cell(not_replayed((run.plan or {}).get('entangling')), _MAX_SENTENCE)}"]
+        if run.status == "completed_with_errors" and not plan.replayable:
+            lines += ["", f"{_cell(not_replayed(plan.entangling), _MAX_SENTENCE)}"]
         elif run.status == "completed_with_errors":
             lines += ["", "Mend the rule or the op, then run the failed rows again:", "", *_command(f"{path}/retry")]
     return "\n".join(lines)

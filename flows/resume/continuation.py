@@ -11,6 +11,7 @@ from headrace.connectors.errors import TargetError
 from headrace.connectors.postgresql.ledger.partitions import full_load_key
 from headrace.flows.resume.failed_rows import Failed, OpenRows, find_open_rows
 from headrace.flows.resume.ledgers import Ledgers
+from headrace.flows.resume.stored_plan import StoredPlan
 from headrace.flows.runtime.errors import RunFailed
 
 
@@ -48,7 +49,7 @@ class Continuation:
     retry_of: str | None = None
     origin_run_id: str | None = None
     ir_version: int | None = None
-    earlier_plan: dict[str, Any] | None = None
+    earlier_plan: Mapping[str, Any] | None = None
     open_rows: OpenRows | None = None
     parameters: Mapping[str, Any] | None = None
     """Those of the earlier run; None for a run that is the first."""
@@ -61,6 +62,11 @@ class Continuation:
     """Where one did: the tables that rows of the chain are in all the same, so that the run goes on as it began."""
     quarantines: tuple[str, ...] = ()
     """The quarantine tables of the attempt before, which may be others than this one's."""
+
+    @property
+    def plan(self) -> StoredPlan | None:
+        """`earlier_plan`, read. Raises RunFailed for the plan of a later release."""
+        return StoredPlan.of(self.earlier_plan)
 
     @property
     def first(self) -> str:
@@ -109,8 +115,9 @@ def _retried(original: RunSnapshot, store: RunHistory, run_id: str, ledgers: Led
     if original.status != "completed_with_errors":
         laid = _newest_planned(original, store)
         return _after_committed_rows(laid, original.id, store, ledgers, [original.root_run_id])
-    if (original.plan or {}).get("whole") is False:
-        raise RunFailed(not_replayed((original.plan or {}).get("entangling")))
+    plan = _plan_of(original)
+    if not plan.replayable:
+        raise RunFailed(not_replayed(plan.entangling))
     origin = original.origin_run_id or original.root_run_id
     found = open_rows(original, store, ledgers)
     if not found:
@@ -142,7 +149,7 @@ def open_rows(original: RunSnapshot, store: RunHistory, ledgers: Ledgers) -> Ope
     # Those of the version that failed, and of the one that is live now: a row that a replay loaded elsewhere in between
     # is in neither.
     replayed = ledgers.replayed([original.ir_version, None], original.origin_run_id or original.root_run_id)
-    return find_open_rows(original.plan or {}, store.failed_rows(original.root_run_id), replayed)
+    return find_open_rows(_plan_of(original), store.failed_rows(original.root_run_id), replayed)
 
 
 def _newest_planned(run: RunSnapshot, store: RunHistory) -> RunSnapshot:
@@ -152,10 +159,15 @@ def _newest_planned(run: RunSnapshot, store: RunHistory) -> RunSnapshot:
     return newest or run
 
 
+def _plan_of(run: RunSnapshot) -> StoredPlan:
+    """The run's plan; an empty one if it was not planned."""
+    return StoredPlan.of(run.plan) or StoredPlan()
+
+
 def _layout(run: RunSnapshot) -> tuple[Any, ...]:
     """What the ledger's rows mean in an attempt."""
-    plan = run.plan or {}
-    return run.ir_version, plan.get("partitions"), plan.get("buckets")
+    plan = _plan_of(run)
+    return run.ir_version, {node: [*each.partitions] for node, each in plan.sources.items()}, dict(plan.buckets)
 
 
 def _after_committed_rows(
@@ -172,8 +184,8 @@ def _after_committed_rows(
     nobody has seen it, and a dataset rule says that nobody should."""
     aborted = earlier.aborted and not same
     visible: tuple[str, ...] = ()
-    reading = [index for index, stage in enumerate((earlier.plan or {}).get("stages", ())) if "source" in stage]
-    committed, begun = ledgers.committed([earlier.ir_version], load_keys, reading)
+    plan = _plan_of(earlier)
+    committed, begun = ledgers.committed([earlier.ir_version], load_keys, plan.reading)
     if aborted and begun:
         keys = [full_load_key(attempt) for attempt in store.attempts(earlier.root_run_id)]
         visible = ledgers.published([earlier.ir_version], earlier.root_run_id, keys)
@@ -188,5 +200,5 @@ def _after_committed_rows(
         committed=committed if bound else 0,
         aborted=aborted,
         visible=visible,
-        quarantines=tuple((earlier.plan or {}).get("quarantines", ())),
+        quarantines=tuple(plan.quarantines),
     )

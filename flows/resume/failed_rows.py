@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from headrace.connectors.postgresql.ledger.partitions import Replayed
+from headrace.flows.resume.stored_plan import StoredPlan
 
 Failed = Mapping[tuple[int, int, str], Collection[int]]
 """Failed rows by (stage, partition, node)."""
@@ -49,17 +50,17 @@ OpenRows = Mapping[tuple[str, int], OpenPartition]
 """By source node and partition."""
 
 
-def find_open_rows(plan: Mapping[str, Any], failed: Failed, replayed: Iterable[Replayed]) -> OpenRows:
+def find_open_rows(plan: StoredPlan, failed: Failed, replayed: Iterable[Replayed]) -> OpenRows:
     """The open rows of a run, from its stored plan, its failed rows and the rows loaded by replays."""
     replayed = list(replayed)
     found: dict[tuple[str, int], OpenPartition] = {}
-    for number, stage in enumerate(plan.get("stages", ())):
+    for number, stage in enumerate(plan.stages):
         at: dict[int, dict[str, frozenset[int]]] = {}
         for (of_stage, partition, node), rows in failed.items():
             if of_stage == number:
                 at.setdefault(partition, {})[node] = frozenset(rows)
         source = stage["nodes"][0]
-        ways = plan["ways"][number] if "ways" in plan else {}
+        ways = plan.ways[number] if plan.ways else {}
         loaded = [each for each in replayed if each.source_node == source]
         for partition, nodes in sorted(at.items()):
             before = _before(plan, source, partition)
@@ -105,11 +106,10 @@ def _targets(stage: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             yield sink["path"][-1], sink["target"].get("table", "")
 
 
-def _before(plan: Mapping[str, Any], source: str, partition: int) -> dict[str, SettledRows]:
+def _before(plan: StoredPlan, source: str, partition: int) -> dict[str, SettledRows]:
     """The rows that were settled when the run began, if it was a replay itself."""
-    partitions = plan.get("partitions", {}).get(source, ())
-    location = partitions[partition][2] if partition < len(partitions) else {}
-    return settled_in(location)
+    partitions = plan.sources[source].partitions if source in plan.sources else ()
+    return settled_in(partitions[partition].location) if partition < len(partitions) else {}
 
 
 def settled_in(location: Mapping[str, Any]) -> dict[str, SettledRows]:

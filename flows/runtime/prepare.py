@@ -32,7 +32,6 @@ from headrace.flows.runtime.stored_plan import (
     check_unchanged,
     kept_in,
     stored_buckets,
-    stored_views,
 )
 from headrace.flows.runtime.targets.load_modes import load_mode_of, table_columns, unfit_keys
 from headrace.ir import PipelineIR, Problem
@@ -91,7 +90,7 @@ def _prepared(
         else execution.bounded(source.discover(max_partitions=execution.partitions))
         for node, source in sources.items()
     }
-    if (earlier := job.continues.earlier_plan) is not None:
+    if (earlier := job.continues.plan) is not None:
         discoveries = {node: as_before(node, each, earlier) for node, each in discoveries.items()}
     elif found is not None:
         found(discoveries)
@@ -113,7 +112,7 @@ def _prepared(
         outside=outside,
         assumed=not known,
     )
-    views = stored_views(job.continues.earlier_plan) if job.continues.earlier_plan is not None else None
+    views = None if earlier is None else earlier.views or {}
     if views is None or job.continues.replays:
         settled = _settled(ir, discoveries, targets, sources, compiled)
         discoveries = {node: _read_as(each, settled.schemas.get(node)) for node, each in discoveries.items()}
@@ -123,7 +122,7 @@ def _prepared(
     problems = [*logical.problems, *hook_problems(ir, job.pipeline.tables if known else None, secrets)]
     if problems:
         raise PlanFailed(problems)
-    earlier_buckets = stored_buckets(job.continues.earlier_plan)
+    earlier_buckets = stored_buckets(earlier)
     plan = physical_plan(
         ir,
         logical,
@@ -180,7 +179,7 @@ def _within(
 def check_sources(job: Job) -> None:
     """Raises RunFailed when a source is not as the plan that is continued met it, or its files were put aside because
     they cannot be read. Reads no rows."""
-    earlier = job.continues.earlier_plan
+    earlier = job.continues.plan
     for node in parsed(job).nodes:
         if isinstance(node, SourceNode):
             try:

@@ -102,7 +102,8 @@ def _held_files(job: Job) -> dict[str, ClaimedFiles]:
 
 
 def _check_same(prepared: Prepared) -> None:
-    stored = (prepared.job.continues.earlier_plan or {}).get("stages", [])
+    plan = prepared.job.continues.plan
+    stored = () if plan is None else plan.stages
     here = [(stage.name, len(stage.partitions)) for stage in prepared.plan.stages]
     if here != [(stage["name"], len(stage["partitions"])) for stage in stored]:
         raise RunFailed(

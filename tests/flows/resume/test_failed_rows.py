@@ -6,6 +6,7 @@ from typing import Any
 
 from headrace.connectors.postgresql.ledger.partitions import Replayed
 from headrace.flows.resume.failed_rows import OpenPartition, SettledRows, find_open_rows
+from headrace.flows.resume.stored_plan import StoredPlan
 
 SINKS = [{"path": ["src", name], "target": {"table": f"public.{name}"}} for name in ("u", "v", "all")]
 WAYS = {"src": ["u", "v", "all"], "by": ["u", "v"], "u": ["u", "v"], "v": ["v", "u"], "all": ["all"]}
@@ -15,7 +16,9 @@ PLAN = {"stages": [{"nodes": ["src", "by", "u", "v", "all"], "sinks": SINKS}], "
 
 def left(failed: dict[str, set[int]], *loaded: Replayed, location: Any = None) -> OpenPartition | None:
     plan = PLAN | {"partitions": {"src": [[1, 9, location or {}]]}}
-    return find_open_rows(plan, {(0, 0, node): rows for node, rows in failed.items()}, loaded).get(("src", 0))
+    return find_open_rows(StoredPlan.of(plan), {(0, 0, node): rows for node, rows in failed.items()}, loaded).get(
+        ("src", 0)
+    )
 
 
 def settled(found: OpenPartition | None) -> dict[str, list[int]]:

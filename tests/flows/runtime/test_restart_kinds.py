@@ -18,6 +18,7 @@ from headrace.connectors.source import Restart
 from headrace.deployments.stack.database.server import EmbeddedPostgres, ensure_database
 from headrace.flows.resume.continuation import Continuation
 from headrace.flows.resume.failed_rows import find_open_rows
+from headrace.flows.resume.stored_plan import StoredPlan
 from headrace.flows.runtime.errors import RunFailed
 from headrace.flows.runtime.execute import Execution, RunTotals
 from headrace.flows.runtime.scheduler import run_in_threads
@@ -286,7 +287,7 @@ def replay(
         retry_of=origin,
         origin_run_id=origin,
         earlier_plan=plan,
-        open_rows=find_open_rows(plan, failed, []),
+        open_rows=find_open_rows(StoredPlan.of(plan), failed, []),
     )
     return mill.execution(nodes, f"{origin}_again", continues=continues)
 

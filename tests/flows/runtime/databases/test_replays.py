@@ -11,6 +11,7 @@ from headrace.connectors.errors import TargetError
 from headrace.flows.resume.continuation import Continuation
 from headrace.flows.resume.failed_rows import find_open_rows
 from headrace.flows.resume.ledgers import Ledgers
+from headrace.flows.resume.stored_plan import StoredPlan
 from headrace.flows.runtime.errors import SourceChanged
 from headrace.flows.runtime.execute import Execution
 from headrace.flows.runtime.scheduler import run_in_threads
@@ -38,7 +39,7 @@ def failed_rows(mill: Mill, run: Execution, rows: list[int]) -> Continuation:
     """A replay of these rows of the first partition."""
     plan = stored_plan(run.prepared)
     replayed = Ledgers.of(*run.prepared.job.databases.all).replayed([None], "run_1")
-    found = find_open_rows(plan, {(0, 0, "check"): rows}, replayed)
+    found = find_open_rows(StoredPlan.of(plan), {(0, 0, "check"): rows}, replayed)
     return Continuation("run_2", retry_of="run_1", origin_run_id="run_1", earlier_plan=plan, open_rows=found)
 
 

@@ -15,6 +15,7 @@ import pytest
 from headrace.connectors.postgresql.ledger.partitions import replayed_rows
 from headrace.flows.resume.continuation import Continuation
 from headrace.flows.resume.failed_rows import find_open_rows
+from headrace.flows.resume.stored_plan import StoredPlan
 from headrace.flows.runtime.errors import RunFailed
 from headrace.flows.runtime.execute import Execution, RunTotals
 from headrace.flows.runtime.prepare import prepare
@@ -62,7 +63,7 @@ class Chain:
     def open_of(self, run_id: str) -> Any:
         with psycopg.connect(self.mill.url) as connection:
             done = replayed_rows(connection, self.origin)
-        return find_open_rows(self._plans[run_id], self._journals[self._roots[run_id]].failed, done)
+        return find_open_rows(StoredPlan.of(self._plans[run_id]), self._journals[self._roots[run_id]].failed, done)
 
     def replay(self, run_id: str, of: str, nodes: list[Node]) -> Execution:
         """The failed rows of a run, to be run again."""
