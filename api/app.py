@@ -28,6 +28,7 @@ import headrace.api.monitoring.health
 import headrace.api.monitoring.metrics
 import headrace.api.pipelines.router
 import headrace.api.plans.router
+import headrace.api.replications.router
 import headrace.api.runs.router
 import headrace.api.scheduler.router
 import headrace.api.schema_fields.router
@@ -40,6 +41,7 @@ from headrace.api.context import RunOrchestrator, Services
 from headrace.api.monitoring.collectors import AuditCollector, RequestMetrics
 from headrace.api.monitoring.logs import configure_logs
 from headrace.api.monitoring.readiness import Readiness
+from headrace.api.replications.prepare import Preparer
 from headrace.api.requests.auth import client_address, refuse_unauthenticated, require_loopback_without_auth
 from headrace.api.requests.concurrency import RequestSlots, StreamSlots
 from headrace.api.requests.host_check import HostCheck
@@ -64,13 +66,23 @@ from headrace.deployments.sync.tenant_limits import TenantLimits
 
 BASE_PATH = "/api/v1"
 _PROBES = ("/healthz", "/readyz", "/metrics")
-_PAGES = frozenset({"/openapi.json", "/docs", "/redoc", f"{BASE_PATH}/ir/schema", f"{BASE_PATH}/ir/schema/files"})
+_PAGES = frozenset(
+    {
+        "/openapi.json",
+        "/docs",
+        "/redoc",
+        f"{BASE_PATH}/ir/schema",
+        f"{BASE_PATH}/ir/schema/files",
+        f"{BASE_PATH}/ir/schema/replication",
+    }
+)
 
 RESOURCES = (
     headrace.api.pipelines.router,
     headrace.api.ir.router,
     headrace.api.plans.router,
     headrace.api.runs.router,
+    headrace.api.replications.router,
     headrace.api.dlq.router,
     headrace.api.connectors.router,
     headrace.api.connector_types.router,
@@ -133,6 +145,7 @@ def create_app(
         background = [
             BackgroundThread("reconciler", Reconciler(services.engine, services.orchestrator).step),
             BackgroundThread("audit sealer", services.audit_sealer.step),
+            BackgroundThread("replications", Preparer(services).step),
         ]
         if isinstance(services.orchestrator, Orchestrator):
             follower = RunSync(services.engine, services.store, services.orchestrator)

@@ -81,6 +81,7 @@ _TAGS = {
     "scheduler": "The state of schedules",
     "dlq": "Rows in quarantine",
     "runs": "Runs of pipelines: start, watch, retry, cancel",
+    "replications": "Many tables of one connection, each copied by a pipeline of its own",
     "connectors": "Where data comes from",
     "schemas": "The tables data goes to",
     "api-keys": "Keys of the tenant",

@@ -16,6 +16,7 @@ import headrace.api.ir.examples
 import headrace.api.lineage.examples
 import headrace.api.pipelines.examples
 import headrace.api.plans.examples
+import headrace.api.replications.examples
 import headrace.api.runs.examples
 import headrace.api.scheduler.examples
 import headrace.api.schema_fields.examples
@@ -33,6 +34,7 @@ EXAMPLES: dict[str, Any] = {
     **headrace.api.lineage.examples.EXAMPLES,
     **headrace.api.pipelines.examples.EXAMPLES,
     **headrace.api.plans.examples.EXAMPLES,
+    **headrace.api.replications.examples.EXAMPLES,
     **headrace.api.runs.examples.EXAMPLES,
     **headrace.api.scheduler.examples.EXAMPLES,
     **headrace.api.schema_fields.examples.EXAMPLES,

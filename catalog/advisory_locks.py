@@ -12,6 +12,7 @@ from sqlalchemy.exc import OperationalError
 
 DEPLOYMENT_LOCKS = 0x6465706C  # "depl"
 RETRY_LOCKS = 0x72747279  # "rtry"
+REPLICATION_LOCKS = 0x7265706C  # "repl"
 
 _HOLDERS = threading.BoundedSemaphore(8)
 """A holder uses a connection and needs a second one: the number of holders is limited so that the pool is not

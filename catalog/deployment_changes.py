@@ -1,6 +1,6 @@
-"""The queue of pipelines whose Prefect deployment has to be updated, for the reconciler.
+"""The queue of pipelines and replications whose Prefect deployment has to be updated, for the reconciler.
 
-There is no tenant filter here: the reconciler uses ids from the catalog.
+Both are told apart by their ids. There is no tenant filter here: the reconciler uses ids from the catalog.
 """
 
 from __future__ import annotations
@@ -12,20 +12,23 @@ from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import Delete, Engine, delete, func, select, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import Delete, Engine, delete, func, literal, select, update
+from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.orm import Session
 
 from headrace.catalog.advisory_locks import DEPLOYMENT_LOCKS, advisory_lock
-from headrace.catalog.models import DeploymentChange, Pipeline
+from headrace.catalog.models import DeploymentChange, Pipeline, Replication
 
 _MAX_PROBLEM_CHARS = 1000
 _AT_ONCE = 1000
+_REPLICATION = "repl_"
+"""Begins the ids of replications."""
 
 
 @dataclass(frozen=True, slots=True)
 class DeployedPipeline:
-    """A pipeline as its deployment needs it. `deployment_id` is the deployment registered last, None without one.
+    """A pipeline or a replication as its deployment needs it. `deployment_id` is the deployment registered last, None
+    without one.
 
     `live_version` is None for a pipeline that cannot run and has no deployment.
     """
@@ -75,15 +78,20 @@ class DeploymentChanges:
 
     def look(self, pipeline_id: str) -> DeployedPipeline | None:
         """Returns the pipeline as it is now; None if it no longer exists."""
+        replicates = pipeline_id.startswith(_REPLICATION)
+        query = _REPLICATIONS.where(Replication.id == pipeline_id) if replicates else None
+        if query is None:
+            query = _PIPELINES.where(Pipeline.id == pipeline_id)
         with self._engine.connect() as connection:
-            found = connection.execute(_PIPELINES.where(Pipeline.id == pipeline_id)).one_or_none()
+            found = connection.execute(query).one_or_none()
             return None if found is None else DeployedPipeline(**found._mapping)
 
     def runnable(self) -> Iterator[DeployedPipeline]:
-        """Yields every pipeline that should have a deployment."""
+        """Yields every pipeline and replication that should have a deployment."""
         with self._engine.connect().execution_options(yield_per=_AT_ONCE) as connection:
-            for found in connection.execute(_PIPELINES.where(Pipeline.live_version.is_not(None))):
-                yield DeployedPipeline(**found._mapping)
+            for query in (_PIPELINES.where(Pipeline.live_version.is_not(None)), _REPLICATIONS):
+                for found in connection.execute(query):
+                    yield DeployedPipeline(**found._mapping)
 
     def change_of(self, pipeline_id: str) -> str | None:
         """Returns the pending change, also of a pipeline that no longer exists; None without one."""
@@ -92,11 +100,10 @@ class DeploymentChanges:
 
     def registered(self, pipeline_id: str, deployment_id: str | None, *, follows: str | None = None) -> None:
         """Stores the id of the pipeline's deployment in Prefect, and removes the change `follows` from the queue."""
-        new = Pipeline.deployment_id.is_distinct_from(deployment_id)
+        model: type[Pipeline | Replication] = Replication if pipeline_id.startswith(_REPLICATION) else Pipeline
+        new = model.deployment_id.is_distinct_from(deployment_id)
         with self._engine.begin() as connection:
-            connection.execute(
-                update(Pipeline).where(Pipeline.id == pipeline_id, new).values(deployment_id=deployment_id)
-            )
+            connection.execute(update(model).where(model.id == pipeline_id, new).values(deployment_id=deployment_id))
             if follows is not None:
                 connection.execute(_followed(pipeline_id, follows))
 
@@ -120,11 +127,13 @@ class DeploymentChanges:
 
     def refused(self) -> list[tuple[str, str]]:
         """Returns (name, problem) of every pipeline whose deployment failed."""
+        name = func.coalesce(Pipeline.name, Replication.name)
         query = (
-            select(Pipeline.name, DeploymentChange.problem)
-            .join(Pipeline, Pipeline.id == DeploymentChange.pipeline_id)
-            .where(DeploymentChange.problem.is_not(None))
-            .order_by(Pipeline.name)
+            select(name, DeploymentChange.problem)
+            .outerjoin(Pipeline, Pipeline.id == DeploymentChange.pipeline_id)
+            .outerjoin(Replication, Replication.id == DeploymentChange.pipeline_id)
+            .where(DeploymentChange.problem.is_not(None), name.is_not(None))
+            .order_by(name)
         )
         with self._engine.connect() as connection:
             return [(name, problem or "") for name, problem in connection.execute(query)]
@@ -166,3 +175,18 @@ _PIPELINES = select(
     DeploymentChange.change,
 ).outerjoin(DeploymentChange, DeploymentChange.pipeline_id == Pipeline.id)
 """The columns are the fields of DeployedPipeline."""
+
+_REPLICATIONS = select(
+    Replication.id,
+    Replication.tenant_id,
+    Replication.name,
+    Replication.version.label("live_version"),
+    Replication.schedule.label("live_schedule"),
+    Replication.scheduled_since,
+    literal({}, JSONB).label("execution_config"),
+    (Replication.status == "paused").label("paused"),
+    Replication.deployment_id,
+    Replication.updated_at,
+    DeploymentChange.change,
+).outerjoin(DeploymentChange, DeploymentChange.pipeline_id == Replication.id)
+"""The same."""

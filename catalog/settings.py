@@ -196,6 +196,7 @@ class Settings(Limits):
     max_api_keys: int = Field(default=10_000, ge=1)
     """API keys of a tenant, including revoked ones."""
     max_applied_sets: int = Field(default=1_000, ge=1)
+    max_replications: int = Field(default=1_000, ge=1)
     max_ir_versions: int = Field(default=2_000, ge=1)
     """Saved IR versions of one pipeline."""
     tenant_limits: dict[str, dict[str, Annotated[int, Field(ge=1)]]] = {}
@@ -310,6 +311,7 @@ TENANT_LIMITS = (
     "schemas",
     "api_keys",
     "applied_sets",
+    "replications",
     "ir_versions",
 )
 """The limits that can be set for one tenant."""

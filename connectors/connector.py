@@ -150,6 +150,10 @@ class Connector:
             names = [each.name for each in around]
             hint = nearest(name, names) or "List them without a name."
             raise SourceError("unknown_stream", f"There is no '{name}' that the connection can be read for.", hint)
+        return self.described_as(context, found)
+
+    def described_as(self, context: Context, found: StreamFound) -> StreamFound:
+        """One of `listed`, with its columns. Raises SourceError."""
         asked = replace(context, settings=found.settings)
         with self.installed():
             seen = self.stream(asked) if self.stream is not None else self._looked_at(found, asked)

@@ -237,6 +237,17 @@ class Closing(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class ColumnDetail:
+    """What a server says of a column besides its field. `native` is its type as the server writes it; `sure`: every
+    value that the column can have can be read as its field."""
+
+    native: str
+    sure: bool = True
+    nullable: bool = True
+    comment: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class StreamFound:
     """One thing that a connection can be read for: a table, a topic, a file, a folder of files. `settings` is the
     config of a source node that reads it; `fields` are its columns, where they were looked at; `rows` is about how many
@@ -253,3 +264,5 @@ class StreamFound:
     format: str | None = None
     guessed: frozenset[str] = frozenset()
     """As in Discovery."""
+    details: Mapping[str, ColumnDetail] = field(default_factory=dict)
+    """By the names of `fields`, where a server tells more of them."""

@@ -8,33 +8,29 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from prefect import State, flow, get_client, get_run_logger, task
+from prefect import State, flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.context import FlowRunContext
-from prefect.exceptions import Abort, CancelledRun
-from prefect.states import Cancelled, Completed, Scheduled
+from prefect.exceptions import CancelledRun
+from prefect.states import Cancelled, Completed
 from prefect.tasks import exponential_backoff
-from prefect.utilities.engine import propose_state
 
 from headrace.catalog.runs.store import RunStore
 from headrace.catalog.settings import settings
 from headrace.connectors.target import Resume
-from headrace.flows.catchup import Starts, WaitsForOlder
 from headrace.flows.prefect.blocks import opened_pipeline
 from headrace.flows.prefect.cluster.dispatch import cluster_of
 from headrace.flows.prefect.cluster.worker import JoinedRun, join_run
 from headrace.flows.prefect.database_retries import retrying_engine, with_database_retries
 from headrace.flows.prefect.lock_waits import cancel_lock_wait
-from headrace.flows.prefect.names import NOT_ITS_TURN
 from headrace.flows.prefect.out_of_memory import MemoryGuard
 from headrace.flows.prefect.report import partition_message
 from headrace.flows.prefect.run_lifecycle import EXPLAINED, FlowRunScope, run_to_end
-from headrace.flows.prefect.scheduled_runs import CHECKED_BY_WORKER, own_verdict
+from headrace.flows.prefect.scheduled_runs import CHECKED_BY_WORKER, let_go
 from headrace.flows.run_job import RunRequest, open_job
 from headrace.flows.runtime.execute import Execution, RunTotals
 from headrace.flows.runtime.partition import Stopped
@@ -54,8 +50,6 @@ class InProcess:
         return await asyncio.get_running_loop().run_in_executor(self.pool, work)
 
 
-_TURN = timedelta(seconds=30)
-_OLDER_FIRST = "Waits until the older runs of its schedule have ended, because catchup is 'all'."
 _STOPPED = "stopped, because another part of the run failed"
 
 _running: dict[str, InProcess] = {}
@@ -148,26 +142,16 @@ async def run_pipeline(
 
 
 async def _skipped_state(scope: FlowRunScope) -> State[Any] | None:
-    """The final state of a run that its schedule skips; None when it starts. Raises Abort when it has to wait for an
-    older run of its schedule.
-
-    A worker of Headrace checks this before it starts the run; Prefect's own workers start whatever is due.
-    """
-    async with get_client() as client:
-        verdict = await own_verdict(client, scope.flow_run)
-        if isinstance(verdict, Starts) or scope.store.begun(scope.run_id):
-            return None
-        if isinstance(verdict, WaitsForOlder):
-            later = datetime.now(UTC) + _TURN
-            state: State[Any] = Scheduled(scheduled_time=later, name=NOT_ITS_TURN, message=_OLDER_FIRST)
-            await propose_state(client, state, flow_run_id=scope.flow_run.id)
-            raise Abort(_OLDER_FIRST)
+    """The final state of a run that its schedule skips; None when it starts. Raises Abort as `let_go` does."""
+    message = await let_go(scope.flow_run, lambda: scope.store.begun(scope.run_id))
+    if message is None:
+        return None
     # stores the run in the catalog
     await with_database_retries(
         open_job, scope.store, scope.run_id, scope.request, opened_pipeline, tell=scope.logger.warning
     )
-    scope.store.skipped(scope.run_id, verdict.message)
-    return Cancelled(message=verdict.message)
+    scope.store.skipped(scope.run_id, message)
+    return Cancelled(message=message)
 
 
 async def _run(scope: FlowRunScope, execution: Execution) -> RunTotals:

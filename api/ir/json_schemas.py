@@ -15,6 +15,7 @@ from fastapi import APIRouter, Header, Response
 
 from headrace.deployments.cli.documents.json_schema import files_schema
 from headrace.flows.validation.document_schema import published_schema
+from headrace.ir.replication.json_schema import replication_schema
 
 MEDIA_TYPE = "application/schema+json"
 
@@ -35,6 +36,12 @@ def get_ir_schema(if_none_match: IfNoneMatch = None) -> Response:
 def get_files_schema(if_none_match: IfNoneMatch = None) -> Response:
     """The JSON Schema (2020-12) of the files that `headrace apply` reads."""
     return _answer(files_schema, if_none_match)
+
+
+@router.get("/ir/schema/replication")
+def get_replication_schema(if_none_match: IfNoneMatch = None) -> Response:
+    """The JSON Schema (2020-12) of a replication."""
+    return _answer(replication_schema, if_none_match)
 
 
 def _answer(schema: Callable[[], dict[str, Any]], known: str | None) -> Response:

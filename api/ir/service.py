@@ -21,7 +21,7 @@ from headrace.api.ir.schemas import (
     Validation,
 )
 from headrace.api.pipelines.deployment import sync_deployment
-from headrace.api.pipelines.service import owned_pipeline
+from headrace.api.pipelines.service import owned_pipeline, refuse_replicated
 from headrace.catalog.models import Pipeline, PipelineIrVersion
 from headrace.catalog.repositories import TenantCatalog
 from headrace.flows.dry_run.plan import known_columns
@@ -61,10 +61,10 @@ def save_ir(
     """Saves a version; the second value tells whether it is new (the IR differs from the newest one).
 
     Errors: 400 with every problem, or for a misspelt column or a change of load mode that needs `confirm`; 404; 409
-    when the newest version is not `expected`.
+    when the newest version is not `expected`, and for a pipeline of a replication.
     """
     with context.catalog() as catalog:
-        owned_pipeline(catalog, pipeline_id)
+        refuse_replicated(catalog, owned_pipeline(catalog, pipeline_id))
     warnings = refuse_invalid(context, body.ir, pipeline_id, confirm=confirm)
     with context.catalog() as catalog:
         pipeline = owned_pipeline(catalog, pipeline_id)
@@ -87,7 +87,7 @@ def save_ir(
 def publish(context: RequestContext, pipeline_id: str, version: int, *, confirm: bool) -> IrVersion:
     """Makes a version live. Raises ApiError: 404, 400 for a change of load mode that needs `confirm`."""
     with context.catalog() as catalog:
-        owned_pipeline(catalog, pipeline_id)
+        refuse_replicated(catalog, owned_pipeline(catalog, pipeline_id))
         pipeline = catalog.pipelines.lock(pipeline_id)
         if pipeline is None:
             raise not_found("pipeline")

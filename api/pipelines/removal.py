@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from headrace.api.context import RequestContext
 from headrace.api.errors import ApiError
 from headrace.api.pipelines.deployment import sync_deployment
-from headrace.api.pipelines.service import owned_pipeline
+from headrace.api.pipelines.service import owned_pipeline, refuse_replicated
 from headrace.catalog.runs.records import TERMINAL
 from headrace.deployments.prefect.orchestrator import OrchestratorAway
 from headrace.flows.prefect.names import CANCELLING
@@ -23,11 +23,13 @@ _CANCELLING_TEXT = "is being cancelled: its worker has not confirmed yet that it
 def delete_pipeline(context: RequestContext, pipeline_id: str, *, force: bool) -> None:
     """Deletes the pipeline with its versions, runs and deployment; the rows it loaded stay.
 
-    Raises ApiError: 404, 409 while it has runs that have not ended. With `force` they are cancelled and awaited for at
-    most ten seconds; raises OrchestratorAway if that cannot be requested.
+    Raises ApiError: 404, 409 for one whose table a replication copies, and while it has runs that have not ended. With
+    `force` they are cancelled and awaited for at most ten seconds; raises OrchestratorAway if that cannot be requested.
     """
     with context.catalog() as catalog:
         pipeline = owned_pipeline(catalog, pipeline_id)
+        if catalog.replications.copies(pipeline.id):
+            refuse_replicated(catalog, pipeline)
         known, deployment_id = catalog.pipelines.active_runs(pipeline), pipeline.deployment_id
     active = _active_runs(context, known, deployment_id)
     if active and not force:

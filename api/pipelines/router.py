@@ -25,9 +25,21 @@ def list_pipelines(
     connector_id: Annotated[str | None, Query(alias="connectorId", max_length=200)] = None,
     schema_id: Annotated[str | None, Query(alias="schemaId", max_length=200)] = None,
     q: _Filter = None,
+    replication_id: Annotated[
+        str | None,
+        Query(alias="replicationId", max_length=200, description="Of this replication; empty: of none"),
+    ] = None,
 ) -> PageOf[PipelineItem]:
     """The tenant's pipelines, newest first; `q` matches a part of the name."""
-    return service.list_pipelines(context, page, status=status, connector_id=connector_id, schema_id=schema_id, q=q)
+    return service.list_pipelines(
+        context,
+        page,
+        status=status,
+        connector_id=connector_id,
+        schema_id=schema_id,
+        q=q,
+        replication_id=replication_id,
+    )
 
 
 @router.post("/pipelines", status_code=201, openapi_extra=allow(*WRITE))

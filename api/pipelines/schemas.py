@@ -52,6 +52,11 @@ class PipelineItem(ResponseModel):
     last_run_status: str | None
     created_at: Timestamp
     updated_at: Timestamp
+    replication_id: str | None = Field(
+        default=None,
+        exclude_if=lambda owner: owner is None,  # the documented shape has no such field
+        description="The replication that made it, and alone changes it; left out where there is none",
+    )
 
 
 class PipelineDetail(PipelineItem):

@@ -32,11 +32,12 @@ def list_pipelines(
     connector_id: str | None,
     schema_id: str | None,
     q: str | None,
+    replication_id: str | None = None,
 ) -> PageOf[PipelineItem]:
     """A page of the tenant's pipelines, newest first."""
     with context.reading() as catalog:
         where: list[ColumnElement[bool]] = catalog.pipelines.matching(
-            status=status, connector_id=connector_id, schema_id=schema_id, q=q
+            status=status, connector_id=connector_id, schema_id=schema_id, q=q, replication_id=replication_id
         )
         page = catalog.pipelines.page(limit=request.limit, after=request.after, where=where)
         return page_of(page, request, PipelineItem.model_validate)
@@ -81,6 +82,7 @@ def update_pipeline(context: RequestContext, body: UpdatePipeline) -> PipelineDe
         pipeline = catalog.pipelines.lock(body.id)
         if pipeline is None:
             raise not_found("pipeline")
+        refuse_replicated(catalog, pipeline)
         for name in ("name", "description", "schedule"):
             if name in given:
                 setattr(pipeline, name, getattr(body, name))
@@ -103,6 +105,14 @@ def _resumed(catalog: TenantCatalog, pipeline: Pipeline) -> str:
     """The status of a pipeline that is no longer paused: `draft` until a run has completed, then `active`."""
     ran = any(catalog.runs.newest_with_status(pipeline.id, status) is not None for status in sorted(SUCCESSFUL))
     return "active" if ran else "draft"
+
+
+def refuse_replicated(catalog: TenantCatalog, pipeline: Pipeline) -> None:
+    """Raises ApiError 409 for a pipeline of a replication, which the replication alone changes."""
+    if pipeline.replication_id is not None:
+        owner = catalog.replications.get(pipeline.replication_id)
+        name = owner.name if owner is not None else pipeline.replication_id
+        raise ApiError(409, f"The pipeline is of the replication '{name}': change that instead")
 
 
 def owned_pipeline(catalog: TenantCatalog, pipeline_id: str) -> Pipeline:

@@ -61,6 +61,8 @@ def update_schema(context: RequestContext, body: UpdateSchema) -> SchemaItem:
             setattr(schema, name, value)
         schema.updated_at = datetime.now(UTC)
         catalog.session.flush()
+        if "description" in changes:
+            catalog.schemas.describe(schema)
         return SchemaItem.model_validate(schema)
 
 

@@ -32,7 +32,10 @@ from headrace.connectors.postgresql.error_messages import error_message
 from headrace.connectors.registry import check, listed, of_type
 from headrace.flows.dry_run.plan import plan_run
 from headrace.flows.dry_run.preview import preview
+from headrace.flows.replication.discover import discover
+from headrace.flows.replication.found import FOUND_TABLES
 from headrace.flows.runtime.job import Job
+from headrace.ir.replication import ReplicationIR
 
 
 def plan(job: Job, version: int | None, load_strategy: str) -> bytes:
@@ -159,3 +162,8 @@ def describe_stream(connection: Connection, surroundings: Surroundings, name: st
     connector = of_type(connection.type)
     assert connector is not None, "whoever asks has looked whether the type can be read"
     return _body(StreamItem.of(connector.described(Context(connection, surroundings), name)))
+
+
+def discover_tables(connection: Connection, surroundings: Surroundings, document: ReplicationIR) -> bytes:
+    """Returns the tables that a replication names as JSON (FOUND_TABLES). Raises SourceError."""
+    return FOUND_TABLES.dump_json(tuple(discover(connection, surroundings, document)), exclude_defaults=True)

@@ -6,6 +6,13 @@ from headrace.catalog.models.base import Base, new_id
 from headrace.catalog.models.connectors import Connector
 from headrace.catalog.models.metrics import PartitionSeconds, RunTotals
 from headrace.catalog.models.pipelines import DeploymentChange, Pipeline, PipelineIrVersion
+from headrace.catalog.models.replications import (
+    Replication,
+    ReplicationRequest,
+    ReplicationRun,
+    ReplicationRunTable,
+    ReplicationTable,
+)
 from headrace.catalog.models.runs import PipelineRun, RunError, RunLog, RunNode, RunPartition, RunRequest
 from headrace.catalog.models.schemas import DataSchema, SchemaField, SchemaStatistics
 from headrace.catalog.models.sources import FoundColumns
@@ -25,6 +32,11 @@ __all__ = [
     "Pipeline",
     "PipelineIrVersion",
     "PipelineRun",
+    "Replication",
+    "ReplicationRequest",
+    "ReplicationRun",
+    "ReplicationRunTable",
+    "ReplicationTable",
     "RunError",
     "RunLog",
     "RunNode",

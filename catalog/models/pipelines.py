@@ -11,6 +11,7 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from headrace.catalog.models.base import Base, Created, TenantOwned, newest_first
 from headrace.catalog.models.connectors import Connector
+from headrace.catalog.models.replications import Replication
 from headrace.catalog.models.schemas import DataSchema
 
 
@@ -18,7 +19,7 @@ class Pipeline(TenantOwned):
     """A pipeline. `live_version` is the IR version of its runs; None for legacy nodes and edges that cannot run yet.
 
     `live_schedule` is the live IR's schedule, else the cron of `schedule`; `scheduled_since` is when it was set.
-    `deployment_id` is the Prefect deployment registered last.
+    `deployment_id` is the Prefect deployment registered last. `replication_id` is the replication that made it.
     """
 
     __tablename__ = "pipelines"
@@ -36,6 +37,7 @@ class Pipeline(TenantOwned):
     live_schedule: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     scheduled_since: Mapped[datetime | None]
     deployment_id: Mapped[str | None]
+    replication_id: Mapped[str | None] = mapped_column(ForeignKey(Replication.id))
     last_run_at: Mapped[datetime | None]
     last_run_status: Mapped[str | None]
     updated_at: Mapped[Created]
@@ -49,6 +51,13 @@ class Pipeline(TenantOwned):
         newest_first("pipelines_connector", "connector_id"),
         newest_first("pipelines_schema", "schema_id"),
         Index("pipelines_status", "tenant_id", "status", text("created_at DESC"), text("id DESC")),
+        Index(
+            "pipelines_replication",
+            "replication_id",
+            text("created_at DESC"),
+            text("id DESC"),
+            postgresql_where=text("replication_id IS NOT NULL"),
+        ),
         Index(
             "pipelines_scheduled",
             "tenant_id",

@@ -12,6 +12,7 @@ from headrace.catalog.repositories.audit import AuditRepository
 from headrace.catalog.repositories.base import Page, Position
 from headrace.catalog.repositories.connectors import ConnectorRepository
 from headrace.catalog.repositories.pipelines import PipelineRepository
+from headrace.catalog.repositories.replications import ReplicationRepository
 from headrace.catalog.repositories.runs import ErrorPosition, RunRepository
 from headrace.catalog.repositories.schemas import SchemaRepository
 
@@ -32,5 +33,7 @@ class TenantCatalog:
         self.keys = KeyRepository(session, tenant_id)
         self.audit = AuditRepository(session, tenant_id)
         self.applied_sets = AppliedSetRepository(session, tenant_id)
-        for repository in (self.connectors, self.schemas, self.pipelines, self.keys, self.applied_sets):
+        self.replications = ReplicationRepository(session, tenant_id)
+        limited = (self.connectors, self.schemas, self.pipelines, self.keys, self.applied_sets, self.replications)
+        for repository in limited:
             repository.limits = limits

@@ -44,8 +44,10 @@ class PipelineRepository(TenantRepository[Pipeline]):
         connector_id: str | None = None,
         schema_id: str | None = None,
         q: str | None = None,
+        replication_id: str | None = None,
     ) -> list[ColumnElement[bool]]:
-        """Returns conditions for `page`; `q` is a part of the name, case-insensitive."""
+        """Returns conditions for `page`; `q` is a part of the name, case-insensitive; an empty `replication_id` is for
+        pipelines of no replication."""
         conditions: list[ColumnElement[bool]] = []
         if status is not None:
             conditions.append(Pipeline.status == status)
@@ -53,6 +55,9 @@ class PipelineRepository(TenantRepository[Pipeline]):
             conditions.append(Pipeline.connector_id == connector_id)
         if schema_id is not None:
             conditions.append(Pipeline.schema_id == schema_id)
+        if replication_id is not None:
+            owner = Pipeline.replication_id
+            conditions.append(owner == replication_id if replication_id else owner.is_(None))
         if q:
             part = re.sub(r"([\\%_])", r"\\\1", q)
             conditions.append(func.lower(Pipeline.name).like(func.lower(f"%{part}%")))

@@ -21,6 +21,7 @@ from headrace.catalog.schemas.ddl import (
     create_table,
     definition_problems,
     field_problems,
+    table_comment,
     table_exists,
     translate_ddl_errors,
 )
@@ -71,7 +72,7 @@ class SchemaRepository(TenantRepository[DataSchema]):
                 **attributes,
             )
         )
-        self._create_table(table, fields)
+        self._create_table(table, fields, schema.description)
         return schema
 
     def remove(self, item: DataSchema) -> None:
@@ -124,6 +125,11 @@ class SchemaRepository(TenantRepository[DataSchema]):
         self._changed(schema)
         drop_column(self.session.connection(), schema.table_name, field.name)
 
+    def describe(self, schema: DataSchema) -> None:
+        """Makes the table's comment the description of its schema."""
+        statement = table_comment(schema.table_name, schema.description)
+        self.session.connection().exec_driver_sql(statement.as_string().replace("%", "%%"))
+
     def tables(self) -> dict[str, str]:
         """Returns qualified table (`public.ds_orders`) → schema id for all schemas of the tenant."""
         rows = self.session.execute(self.owned().with_only_columns(DataSchema.table_name, DataSchema.id))
@@ -138,13 +144,15 @@ class SchemaRepository(TenantRepository[DataSchema]):
         if any(field.name.lower() == name.lower() for field in schema.fields):
             raise Conflict(f"The schema '{schema.name}' has a field '{name}' already")
 
-    def _create_table(self, table: str, fields: Sequence[FieldDefinition]) -> None:
+    def _create_table(self, table: str, fields: Sequence[FieldDefinition], comment: str | None) -> None:
         connection = self.session.connection()
         connection.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:table, 0))"), {"table": table})
         if table_exists(connection, table):
             raise Conflict(f"The table {TABLE_SCHEMA}.{table} exists already and does not belong to a schema")
         with translate_ddl_errors("fields"):
             create_table(connection, table, fields)
+            if comment:
+                connection.exec_driver_sql(table_comment(table, comment).as_string().replace("%", "%%"))
             connection.execute(
                 text("SELECT headrace.give_to_tenant(:tenant, :table)"), {"tenant": self.tenant_id, "table": table}
             )

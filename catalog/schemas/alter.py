@@ -5,7 +5,14 @@ from __future__ import annotations
 from psycopg import sql
 from sqlalchemy import Connection, text
 
-from headrace.catalog.schemas.ddl import TABLE_SCHEMA, column_clause, default_clause, translate_ddl_errors, type_clause
+from headrace.catalog.schemas.ddl import (
+    TABLE_SCHEMA,
+    column_clause,
+    comment_statements,
+    default_clause,
+    translate_ddl_errors,
+    type_clause,
+)
 from headrace.catalog.schemas.names import FieldDefinition
 
 _LOCK_TIMEOUT = "5s"
@@ -48,7 +55,21 @@ def _keeps_values(before: FieldDefinition, after: FieldDefinition) -> bool:
 def add_column(connection: Connection, table: str, field: FieldDefinition) -> None:
     """Adds the column at the end. Raises Invalid and Conflict."""
     with translate_ddl_errors("defaultValue"):
-        _alter(connection, table, sql.SQL("ADD COLUMN {}").format(column_clause(field)))
+        _alter(connection, table, add_clause(field))
+        for statement in comment_statements(table, [field]):
+            _execute(connection, statement)
+
+
+def add_clause(field: FieldDefinition) -> sql.Composed:
+    """Returns what stands behind ALTER TABLE for a new column."""
+    return sql.SQL("ADD COLUMN {}").format(column_clause(field))
+
+
+def type_change_clause(after: FieldDefinition) -> sql.Composed:
+    """Returns what stands behind ALTER TABLE for a column's new type."""
+    return sql.SQL("ALTER COLUMN {0} TYPE {1} USING {0}::{1}").format(
+        sql.Identifier(after.name), sql.SQL(type_clause(after))
+    )
 
 
 def drop_column(connection: Connection, table: str, name: str) -> None:
@@ -80,8 +101,7 @@ def alter_column(connection: Connection, table: str, before: FieldDefinition, af
             _alter(connection, table, alter + sql.SQL("DROP DEFAULT"))
     if retyped:
         with translate_ddl_errors("dataType", data_is_there=True):
-            kind = sql.SQL(type_clause(after))
-            _alter(connection, table, alter + sql.SQL("TYPE {0} USING {1}::{0}").format(kind, column))
+            _alter(connection, table, type_change_clause(after))
     if retyped or before.default_value != after.default_value:
         with translate_ddl_errors("defaultValue"):
             if after.default_value is not None:
@@ -91,6 +111,13 @@ def alter_column(connection: Connection, table: str, before: FieldDefinition, af
     if before.is_nullable != after.is_nullable:
         with translate_ddl_errors("isNullable"):
             _alter(connection, table, alter + sql.SQL("DROP NOT NULL" if after.is_nullable else "SET NOT NULL"))
+    if before.description != after.description:
+        _execute(
+            connection,
+            sql.SQL("COMMENT ON COLUMN {} IS {}").format(
+                sql.Identifier(TABLE_SCHEMA, table, after.name), sql.Literal(after.description or None)
+            ),
+        )
     if before.is_unique != after.is_unique and not after.is_primary_key:
         with translate_ddl_errors("isUnique"):
             if after.is_unique:

@@ -16,7 +16,7 @@ from headrace.connectors.snowflake.session import Result
 from headrace.connectors.snowflake.settings import named_as_there, read_settings, table_of
 from headrace.connectors.snowflake.shares import Share, partitions, place_of, share_of, shares
 from headrace.connectors.source import Batch, Discovery, Fitting, Partition, Position, Restart, StreamFound, Wanted
-from headrace.connectors.sql.columns import Chosen, Rows, chosen, empty
+from headrace.connectors.sql.columns import Chosen, Rows, chosen, details, empty
 from headrace.connectors.sql.judge import judged
 from headrace.connectors.sql.plan import CURSOR, since
 from headrace.connectors.sql.relation import Column, Relation
@@ -85,9 +85,17 @@ class SnowflakeSource:
     def found(self) -> StreamFound:
         """What is read, for people who choose: its columns, its key, about how many rows. Raises SourceError."""
         relation = self._relation()
-        fields = tuple(each.field for each in self._columns(relation))
-        given = self._settings.model_dump(include={"table", "query", "parameters"}, exclude_defaults=True)
-        return StreamFound(relation.name, given, relation.kind, fields, relation.rows, relation.key, relation.comment)
+        columns = self._columns(relation)
+        return StreamFound(
+            relation.name,
+            self._settings.model_dump(include={"table", "query", "parameters"}, exclude_defaults=True),
+            relation.kind,
+            tuple(each.field for each in columns),
+            relation.rows,
+            relation.key,
+            relation.comment,
+            details=details(columns),
+        )
 
     def fingerprint(self) -> None:
         """A database is live; a result does not change."""

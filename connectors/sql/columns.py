@@ -14,7 +14,7 @@ from headrace.connectors.casting.columns import ALWAYS_READABLE, cast_columns, c
 from headrace.connectors.column_names import match_names, nearest_name
 from headrace.connectors.datatypes import polars_dtype
 from headrace.connectors.errors import SourceError
-from headrace.connectors.source import ROW, Batch, Position
+from headrace.connectors.source import ROW, Batch, ColumnDetail, Position
 from headrace.connectors.sql.relation import Column, Relation, Scalar
 from headrace.connectors.sql.select import Asked
 from headrace.ir.schema import Field, Schema
@@ -66,6 +66,14 @@ def chosen(relation: Relation, names: Sequence[str] | None, declared: Schema) ->
             raise SourceError("bad_format", f"Field '{name}': {problem}", "Use strptime codes such as %d.%m.%Y.")
         found.append(Chosen(field, column))
     return tuple(found)
+
+
+def details(columns: Sequence[Chosen]) -> dict[str, ColumnDetail]:
+    """What the server says of columns, by the names of their fields."""
+    return {
+        each.field.name: ColumnDetail(each.column.native, each.sure, each.column.nullable, each.column.comment)
+        for each in columns
+    }
 
 
 class Rows:

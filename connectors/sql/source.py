@@ -11,7 +11,7 @@ import polars as pl
 from headrace.connectors.connector import Context
 from headrace.connectors.errors import SourceError
 from headrace.connectors.source import Batch, Discovery, Fitting, Partition, Position, StreamFound, Wanted
-from headrace.connectors.sql.columns import Chosen, Explain, Rows, behind, chosen, empty
+from headrace.connectors.sql.columns import Chosen, Explain, Rows, behind, chosen, details, empty
 from headrace.connectors.sql.dialect import Dialect, Explaining, Weighing
 from headrace.connectors.sql.judge import judged
 from headrace.connectors.sql.plan import CURSOR, full, since
@@ -72,9 +72,17 @@ class SqlSource:
     def found(self) -> StreamFound:
         """What is read, for people who choose: its columns, its key, about how many rows. Raises SourceError."""
         relation = self._relation()
-        fields = tuple(each.field for each in self._columns(relation))
-        given = self._settings.model_dump(include={"table", "query", "parameters"}, exclude_defaults=True)
-        return StreamFound(relation.name, given, relation.kind, fields, relation.rows, relation.key, relation.comment)
+        columns = self._columns(relation)
+        return StreamFound(
+            relation.name,
+            self._settings.model_dump(include={"table", "query", "parameters"}, exclude_defaults=True),
+            relation.kind,
+            tuple(each.field for each in columns),
+            relation.rows,
+            relation.key,
+            relation.comment,
+            details=details(columns),
+        )
 
     def fingerprint(self) -> None:
         """A database is live."""

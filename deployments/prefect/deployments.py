@@ -10,7 +10,13 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from headrace.deployments.prefect.registered_pipeline import ENTRYPOINT, RegisteredPipeline, catchup_tags, cron_text
+from headrace.deployments.prefect.registered_pipeline import (
+    RegisteredPipeline,
+    catchup_tags,
+    cron_text,
+    owner_from_tags,
+    owner_tag,
+)
 from headrace.ir.schedules.cron import for_prefect
 from headrace.ir.schedules.fire_times import INTERVAL_ANCHOR, with_dtstart
 from headrace.ir.schedules.schedule import CronSchedule, IntervalSchedule, RRuleSchedule, Schedule
@@ -64,7 +70,7 @@ def register(client: SyncPrefectClient, pipeline: RegisteredPipeline, work_pool:
         name=pipeline.deployment_name,
         version=pipeline.version,
         description=pipeline.description,
-        entrypoint=ENTRYPOINT,
+        entrypoint=pipeline.entrypoint,
         pull_steps=[],
         work_pool_name=work_pool,
         work_queue_name=pipeline.work_queue,
@@ -130,7 +136,7 @@ def unfinished_runs(client: SyncPrefectClient, deployment_id: UUID) -> Iterator[
 
 
 def registered(client: SyncPrefectClient) -> dict[str, str]:
-    """Pipeline id → `standing` of its deployment, for all of Headrace's deployments."""
+    """Id of a pipeline or replication → `standing` of its deployment, for all of Headrace's deployments."""
     found: dict[str, str] = {}
     for offset in count(0, PAGE_SIZE):
         wanted = {
@@ -142,9 +148,9 @@ def registered(client: SyncPrefectClient) -> dict[str, str]:
         # As plain JSON: building a thousand of the client's models takes seconds.
         page: list[dict[str, Any]] = client.request("POST", "/deployments/filter", json=wanted).json()
         for deployment in page:
-            pipeline_id = pipeline_from_tags(deployment["tags"])
-            if pipeline_id is not None:
-                found[pipeline_id] = _registered_state(deployment)
+            owner = owner_from_tags(deployment["tags"])
+            if owner is not None:
+                found[owner] = _registered_state(deployment)
         if len(page) < PAGE_SIZE:
             break
     return found
@@ -182,7 +188,7 @@ def deployments_of(client: SyncPrefectClient, pipeline_id: str) -> list[Deployme
 
 def _tagged(pipeline_id: str) -> dict[str, Any]:
     """The filter for the pipeline's deployments."""
-    return {"tags": {"all_": ["headrace", f"pipeline:{pipeline_id}"]}}
+    return {"tags": {"all_": ["headrace", owner_tag(pipeline_id)]}}
 
 
 def not_due_yet(run: FlowRun, now: datetime) -> bool:

@@ -34,7 +34,7 @@ from headrace.deployments.prefect.flow_runs import (
     unsuccessful_since,
     upcoming,
 )
-from headrace.deployments.prefect.registered_pipeline import RegisteredPipeline
+from headrace.deployments.prefect.registered_pipeline import RegisteredPipeline, queue_of
 from headrace.deployments.prefect.run_states import RunState
 from headrace.deployments.prefect.work_queues import OverdueRun, ensure_queue, limit_queues, overdue, overdue_count
 from headrace.flows.prefect.names import GIVEN_UP
@@ -89,11 +89,12 @@ class Orchestrator:
         `first`: the pipeline was never registered, so existing deployments are not looked up. Raises
         OrchestratorRefused.
         """
-        tenant_id = pipeline.tenant_id
-        if tenant_id not in self._limited:
-            limit = self._running_limit(tenant_id) if self._running_limit is not None else None
-            self._call(lambda client: ensure_queue(client, self._work_pool, tenant_id, limit))
-            self._limited.add(tenant_id)
+        queue = pipeline.work_queue
+        if queue not in self._limited:
+            limited = self._running_limit is not None and queue == queue_of(pipeline.tenant_id)
+            limit = self._running_limit(pipeline.tenant_id) if self._running_limit and limited else None
+            self._call(lambda client: ensure_queue(client, self._work_pool, queue, limit))
+            self._limited.add(queue)
         return self._call(lambda client: register(client, pipeline, self._work_pool, first=first))
 
     def retire(self, pipeline_id: str, *, keep: str) -> bool:

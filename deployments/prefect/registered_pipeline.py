@@ -16,15 +16,21 @@ from headrace.ir.schedules.fire_times import with_dtstart
 from headrace.ir.schedules.schedule import CronSchedule, IntervalSchedule, RRuleSchedule, Schedule
 
 ENTRYPOINT = "headrace.flows.run.run_pipeline"
+REPLICATION_ENTRYPOINT = "headrace.flows.replication.run.run_replication"
 
 # Pipelines and tenants may have any name. Characters that Prefect refuses in a name are replaced by look-alikes, line
 # ends (accepted by earlier releases) by blanks.
 _REFUSED, _LOOK_ALIKE_CHARACTERS = "/%&<>", "\uff0f\uff05\uff06\uff1c\uff1e"
 _CONTROL = {*range(32), *range(127, 160), 0x2028, 0x2029}
 _LOOK_ALIKES = str.maketrans(_REFUSED, _LOOK_ALIKE_CHARACTERS) | dict.fromkeys(_CONTROL, " ")
-_AMBIGUOUS = re.compile(rf"[{_LOOK_ALIKE_CHARACTERS}{''.join(map(chr, sorted(_CONTROL)))}]|\(pipe_[^()]*\)$")
+_AMBIGUOUS = re.compile(
+    rf"[{_LOOK_ALIKE_CHARACTERS}{''.join(map(chr, sorted(_CONTROL)))}]|\(pipe_[^()]*\)$|^replication: "
+)
 
 QUEUE_OF_TENANT = "tenant:"
+QUEUE_OF_REPLICATIONS = "replications:"
+_REPLICATION = "repl_"
+"""Begins the ids of replications."""
 
 PARAMETER_SCHEMA: dict[str, Any] = {
     "title": "Parameters",
@@ -50,6 +56,35 @@ deployment that is created and each run that is requested. Prefect allows null f
 """
 
 
+REPLICATION_PARAMETER_SCHEMA: dict[str, Any] = {
+    "title": "Parameters",
+    "type": "object",
+    "properties": {
+        "replication_id": {"title": "replication_id", "type": "string", "position": 0},
+        "tenant_id": {"title": "tenant_id", "type": "string", "position": 1},
+        "retry_of": {"title": "retry_of", "type": "string", "position": 2},
+    },
+    "required": ["replication_id", "tenant_id"],
+}
+"""The parameters of `flows.replication.run.run_replication`, in the same way."""
+
+
+def is_replication(object_id: str) -> bool:
+    """Whether the id is that of a replication; otherwise it is that of a pipeline."""
+    return object_id.startswith(_REPLICATION)
+
+
+def owner_tag(object_id: str) -> str:
+    """The tag in Prefect of what belongs to a pipeline or a replication."""
+    return f"{'replication' if is_replication(object_id) else 'pipeline'}:{object_id}"
+
+
+def owner_from_tags(tags: Iterable[str]) -> str | None:
+    """The id of the pipeline or replication named by the tags; None without one."""
+    named = (tag.partition(":") for tag in tags)
+    return next((rest for kind, _, rest in named if kind in ("pipeline", "replication") and rest), None)
+
+
 def cron_text(expression: str, day_or: bool, zone: str) -> str:
     """One of Prefect's cron schedules in the form of `RegisteredPipeline.firing`."""
     return f"cron {expression} {zone}" + ("" if day_or else " on days of both kinds")
@@ -62,7 +97,8 @@ def catchup_tags(tags: Iterable[str]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class RegisteredPipeline:
-    """What Prefect needs to know of a pipeline. `active` false pauses its schedule; runs can still be started by hand.
+    """What Prefect needs to know of a pipeline, or of a replication (by its id). `active` false pauses its schedule;
+    runs can still be started by hand.
 
     `scheduled_since` (aware) is when the schedule was set: the start of an rrule that has none. None means now.
     """
@@ -89,33 +125,44 @@ class RegisteredPipeline:
     def _distinct_name(self) -> str:
         """The name; with the id added where it contains a look-alike character or ends like a name with an id. Two
         pipelines with the same name in Prefect would share one deployment."""
+        if is_replication(self.id):
+            plain = f"{self.name} ({self.id})" if _AMBIGUOUS.search(self.name) else self.name
+            return f"replication: {plain}"
         return f"{self.name} ({self.id})" if _AMBIGUOUS.search(self.name) else self.name
 
     @property
+    def entrypoint(self) -> str:
+        """The module path of the flow."""
+        return REPLICATION_ENTRYPOINT if is_replication(self.id) else ENTRYPOINT
+
+    @property
     def work_queue(self) -> str:
-        """The work queue of its runs: one per tenant, so that the tenant's running runs can be limited."""
-        return queue_of(self.tenant_id)
+        """The work queue of its runs: one per tenant, so that the tenant's running runs can be limited. Runs of
+        replications wait for such runs, so they are in one without a limit."""
+        return f"{QUEUE_OF_REPLICATIONS}{self.tenant_id}" if is_replication(self.id) else queue_of(self.tenant_id)
 
     @property
     def tags(self) -> list[str]:
-        tags = ["headrace", f"tenant:{self.tenant_id}", f"pipeline:{self.id}"]
+        tags = ["headrace", f"tenant:{self.tenant_id}", owner_tag(self.id)]
         return tags if self.schedule is None else [*tags, f"{CATCHUP_TAG}{self.schedule.catchup}"]
 
     @property
     def parameters(self) -> dict[str, str]:
         """The defaults, used by runs that a schedule or Prefect's UI starts; they use the live IR version."""
-        return {"pipeline_id": self.id, "tenant_id": self.tenant_id}
+        kind = "replication_id" if is_replication(self.id) else "pipeline_id"
+        return {kind: self.id, "tenant_id": self.tenant_id}
 
     @property
     def parameter_schema(self) -> dict[str, Any]:
         """The schema that Prefect checks parameters against: only this pipeline and tenant are allowed."""
-        own = {
-            name: PARAMETER_SCHEMA["properties"][name] | {"enum": [value]} for name, value in self.parameters.items()
-        }
-        return PARAMETER_SCHEMA | {"properties": PARAMETER_SCHEMA["properties"] | own}
+        flows = REPLICATION_PARAMETER_SCHEMA if is_replication(self.id) else PARAMETER_SCHEMA
+        own = {name: flows["properties"][name] | {"enum": [value]} for name, value in self.parameters.items()}
+        return flows | {"properties": flows["properties"] | own}
 
     @property
     def description(self) -> str:
+        if is_replication(self.id):
+            return f"Headrace replication `{self.id}` of tenant `{self.tenant_id}`. Version {self.ir_version}."
         lines = [f"Headrace pipeline `{self.id}` of tenant `{self.tenant_id}`."]
         if self.ir_version is not None:
             lines.append(f"IR version {self.ir_version}.")
@@ -126,7 +173,7 @@ class RegisteredPipeline:
     def fingerprint(self) -> str:
         """16 hex digits over the content of a deployment; an equal value means there is nothing to send."""
         document = {
-            "entrypoint": ENTRYPOINT,
+            "entrypoint": self.entrypoint,
             "flow": self.flow_name,
             "parameters": self.parameters,
             "schema": self.parameter_schema,

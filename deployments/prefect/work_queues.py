@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 from uuid import UUID
 
-from headrace.deployments.prefect.registered_pipeline import QUEUE_OF_TENANT, queue_of
+from headrace.deployments.prefect.registered_pipeline import QUEUE_OF_TENANT
 
 if TYPE_CHECKING:
     from httpx import Response
@@ -33,10 +33,9 @@ class OverdueRun:
     due_at: datetime
 
 
-def ensure_queue(client: SyncPrefectClient, work_pool: str, tenant_id: str, limit: int | None) -> None:
-    """Creates the tenant's queue or sets its limit; None keeps the limit. (Prefect would create it with its first
+def ensure_queue(client: SyncPrefectClient, work_pool: str, name: str, limit: int | None) -> None:
+    """Creates the queue or sets its limit; None keeps the limit. (Prefect would create it with its first
     deployment, and refuse all but one of several concurrent ones.)"""
-    name = queue_of(tenant_id)
     pool, queue = {"work_pool_name": work_pool}, {"work_pool_name": work_pool, "name": name}
     found = _json_unless(lambda: client.request("GET", _QUEUE, path_params=queue), besides=_NOT_FOUND)
     if found is None:

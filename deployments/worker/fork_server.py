@@ -46,6 +46,7 @@ PRELOADED = (
     "anyio._backends._asyncio",
     "encodings.idna",
     "headrace.flows.run",
+    "headrace.flows.replication.run",
 )
 
 NO_NATIVE_THREADS = {

@@ -9,7 +9,12 @@ from uuid import UUID
 from prefect.workers.base import BaseJobConfiguration
 from pydantic import PrivateAttr
 
-from headrace.deployments.prefect.registered_pipeline import ENTRYPOINT, PARAMETER_SCHEMA
+from headrace.deployments.prefect.registered_pipeline import (
+    ENTRYPOINT,
+    PARAMETER_SCHEMA,
+    REPLICATION_ENTRYPOINT,
+    REPLICATION_PARAMETER_SCHEMA,
+)
 from headrace.deployments.worker.admission import Flows, refusal_reason
 
 if TYPE_CHECKING:
@@ -21,7 +26,10 @@ if TYPE_CHECKING:
 class HeadraceJobConfiguration(BaseJobConfiguration):
     """A job: the worker's own environment and one of `flows`; settings of deployment, run and pool are not used."""
 
-    flows: ClassVar[Flows] = {ENTRYPOINT: PARAMETER_SCHEMA}
+    flows: ClassVar[Flows] = {
+        ENTRYPOINT: PARAMETER_SCHEMA,
+        REPLICATION_ENTRYPOINT: REPLICATION_PARAMETER_SCHEMA,
+    }
     _entrypoint: str | None = PrivateAttr(default=None)
     _refusal_reason: str = PrivateAttr(default="it has not been checked")
 
@@ -62,6 +70,11 @@ class HeadraceJobConfiguration(BaseJobConfiguration):
         if self._entrypoint is None:
             raise PermissionError(self._refusal_reason)
         return self._entrypoint
+
+    @property
+    def only_waits(self) -> bool:
+        """Whether the run only waits for other runs, and so takes none of the worker's places from them."""
+        return self._entrypoint == REPLICATION_ENTRYPOINT
 
     @classmethod
     def _base_environment(cls) -> dict[str, str]:

@@ -148,6 +148,8 @@ class HeadraceWorker(BaseWorker[HeadraceJobConfiguration, BaseVariables, Headrac
             return HeadraceWorkerResult(status_code=0, identifier="refused")
         self._running += 1
         self._turns.served(flow_run.work_queue_id)
+        if configuration.only_waits:
+            self._release_limit_slot(flow_run.id)  # or the runs that it waits for would find no place
         try:
             return await self._run(flow_run, configuration, status)
         finally:

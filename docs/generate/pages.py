@@ -10,6 +10,7 @@ from docs.generate.exactness import exactness
 from docs.generate.reference import reference
 from headrace.deployments.cli.documents.json_schema import files_schema
 from headrace.flows.validation.document_schema import published_schema
+from headrace.ir.replication.json_schema import replication_schema
 from tests.connectors.conformance.matrix import FORMATS, PLACES
 
 DOCS = Path(__file__).parents[1]
@@ -21,6 +22,7 @@ def pages() -> dict[str, str]:
         "pipeline-ir.schema.json": _json(published_schema()),
         "files.schema.json": _json(files_schema()),
         "exactness.md": exactness(),
+        "replication.schema.json": _json(replication_schema()),
         "reference.md": reference(published_schema()),
         "connectors.md": _with_conformance((DOCS / "connectors.md").read_text(encoding="utf-8")),
     }

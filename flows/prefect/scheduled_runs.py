@@ -3,16 +3,18 @@ and for the run itself when one of Prefect's own workers started it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from headrace.flows.catchup import DEFAULT, Starts, Verdict, is_missed, policy_of, start_verdict
+from headrace.flows.catchup import DEFAULT, Starts, Verdict, WaitsForOlder, is_missed, policy_of, start_verdict
+from headrace.flows.prefect.names import NOT_ITS_TURN
 from headrace.ir.schedules.schedule import CatchUp
 
 if TYPE_CHECKING:
+    from prefect import State
     from prefect.client.orchestration import PrefectClient
     from prefect.client.schemas.objects import FlowRun
 
@@ -23,6 +25,8 @@ _OPEN = ["SCHEDULED", "PENDING", "RUNNING", "CANCELLING"]
 _SOON = timedelta(minutes=1)
 """Prefect slightly moves the expected start of a run that waits for the previous one."""
 _AT_ONCE = 200
+_TURN = timedelta(seconds=30)
+_OLDER_FIRST = "Waits until the older runs of its schedule have ended, because catchup is 'all'."
 _WANTED_AGAIN = ("AwaitingRetry", "Retrying", "Resuming")
 _WAITS = ("Scheduled", "Late")
 
@@ -115,3 +119,26 @@ async def own_verdict(client: PrefectClient, run: FlowRun) -> Verdict:
     if was_requested(run, been) or not taken:
         return Starts()
     return await ScheduledRuns(client, run.deployment_id).verdict(run, max(taken))
+
+
+async def let_go(run: FlowRun, begun: Callable[[], bool]) -> str | None:
+    """Why the schedule of a run that has just started lets it go; None when it goes on, as it does where it has `begun`
+    before. Raises Abort when it is to come again because an older one of its schedule has not ended.
+
+    A worker of Headrace's has asked before it started the run; one of Prefect's own starts whatever is due.
+    """
+    from prefect import get_client
+    from prefect.exceptions import Abort
+    from prefect.states import Scheduled
+    from prefect.utilities.engine import propose_state
+
+    async with get_client() as client:
+        verdict = await own_verdict(client, run)
+        if isinstance(verdict, Starts) or begun():
+            return None
+        if isinstance(verdict, WaitsForOlder):
+            later = datetime.now(UTC) + _TURN
+            state: State[Any] = Scheduled(scheduled_time=later, name=NOT_ITS_TURN, message=_OLDER_FIRST)
+            await propose_state(client, state, flow_run_id=run.id)
+            raise Abort(_OLDER_FIRST)
+    return verdict.message

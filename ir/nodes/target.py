@@ -57,6 +57,8 @@ class TargetNode(SingleInput):
     """Run before the first row is loaded."""
     post_hook: Hooks = ()
     """Run when all rows are visible."""
+    allow_empty: bool = False
+    """Let a load of no rows empty the table (`replace`, `truncate`, `blue_green`) instead of failing."""
     backup_before_load: bool = False
     """Copy the existing rows to `<table>__backup_<run>`."""
 

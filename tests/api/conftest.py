@@ -259,7 +259,10 @@ def facade(running_facade: Facade) -> Facade:
         tables = connection.scalars(text("SELECT table_name FROM headrace.schemas")).all()
         for statement in (
             *(f'DROP TABLE IF EXISTS public."{table}"' for table in tables),
-            *(f"DELETE FROM headrace.{name}" for name in ("pipelines", "deployment_changes", "schemas", "connectors")),
+            *(
+                f"DELETE FROM headrace.{name}"
+                for name in ("pipelines", "replications", "deployment_changes", "schemas", "connectors")
+            ),
         ):
             connection.execute(text(statement))
     running_facade.orchestrator = LocalOrchestrator()

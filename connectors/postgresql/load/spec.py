@@ -51,6 +51,8 @@ class LoadSpec:
     staged_rows: int | Callable[[], int] | None = None
     upsert_key: tuple[str, ...] = ()
     watermark_column: str | None = None
+    allow_empty: bool = False
+    """Whether a load of no rows may empty the table."""
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     cursors: tuple[Cursor, ...] = ()
     """The cursors that move when the rows are committed or, where they are staged, published."""

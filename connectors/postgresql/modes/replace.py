@@ -60,7 +60,8 @@ class Replace:
 
         def unless_nothing_is_left(published: Published) -> Resume:
             after = on_publish(published)  # records every rejected row, whatever happens to the load
-            if published.loaded == 0:
+            sent = published.skipped + published.rejects.height
+            if published.loaded == 0 and not (self._spec.allow_empty and sent == 0):
                 raise nothing_to_load(self._spec.table, "The database refused every row")
             return after
 
@@ -78,7 +79,7 @@ class Replace:
     def _swap(self, connection: psycopg.Connection[Any]) -> Published:
         staged = sql.SQL("SELECT * FROM {}").format(self._staging.identifier)
         counted = connection.execute(sql.SQL("SELECT count(*) FROM {}").format(self._staging.identifier)).fetchone()
-        if counted is None or counted[0] == 0:
+        if counted is None or (counted[0] == 0 and not self._spec.allow_empty):
             raise nothing_to_load(self._spec.table, "No rows came")
         # Rows hidden by a policy would stay: an error is better than a partial replacement.
         connection.execute("SET LOCAL row_security = off")

@@ -86,6 +86,7 @@ def load_mode_of(
         staged_rows=stage.rows if gathered is None else lambda: sum(gathered.values()),
         upsert_key=load.target.upsert_key,
         watermark_column=load.target.watermark_column,
+        allow_empty=load.target.allow_empty,
         retry=retry,
         cursors=cursors,
     )

@@ -35,6 +35,10 @@ def _new_pipeline(world: World) -> dict[str, Any]:
     return {"name": _new(), **references, "irVersion": "1.0", "ir": world.ir}
 
 
+def _new_replication(world: World) -> dict[str, Any]:
+    return {"document": {**world.replication, "metadata": {"name": _new()}}}
+
+
 def _new() -> str:
     return f"n{uuid4().hex[:12]}"
 
@@ -71,6 +75,18 @@ CALLS: dict[str, Call] = {
     "cancel_run": Call(202, ids={"run_id": "waiting_run_id"}, spends=True),
     "get_dlq": Call(query=lambda _: {"node": "v"}),
     "get_dlq_of_run": Call(query=lambda _: {"node": "v"}),
+    "list_replications": Call(),
+    "create_replication": Call(201, body=_new_replication),
+    "update_replication": Call(body=lambda world: {"id": world.ids["replication_id"], "status": "paused"}),
+    "delete_replication": Call(204, query=lambda world: of("replication_id")(world) | {"force": "true"}, spends=True),
+    "get_replication": Call(),
+    "plan_replication": Call(422),  # nothing may be dialled here
+    "run_replication": Call(201),
+    "list_replication_runs": Call(),
+    "get_replication_run": Call(ids={"run_id": "failed_copy_id"}),
+    "get_replication_progress": Call(ids={"run_id": "failed_copy_id"}),
+    "retry_replication_run": Call(201, ids={"run_id": "failed_copy_id"}, spends=True),
+    "cancel_replication_run": Call(202, ids={"run_id": "waiting_copy_id"}, spends=True),
     "list_connectors": Call(),
     "create_connector": Call(201, body=lambda _: {"name": _new(), "type": "local_fs"}),
     "update_connector": Call(body=lambda world: {"id": world.ids["connector_id"], "description": "changed"}),

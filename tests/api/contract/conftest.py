@@ -14,11 +14,13 @@ from fastapi.testclient import TestClient
 from headrace.api.app import BASE_PATH, create_app
 from headrace.catalog.bootstrap import ensure_tenant, issue_key
 from headrace.catalog.engine import make_engine
+from headrace.catalog.replications.store import ReplicationRunStore
 from headrace.catalog.runs.store import RunStore
 from headrace.catalog.security.api_keys import ROLES
 from headrace.deployments.stack.database.server import EmbeddedPostgres
 from tests.api.conftest import IR, PEPPER, Facade, LocalOrchestrator, created, settings_for
 from tests.databases import new_copy
+from tests.replicated import document
 
 Document = dict[str, Any]
 
@@ -29,10 +31,11 @@ class World:
 
     ids: dict[str, str]
     ir: Document
+    replication: Document
 
     def missing(self) -> World:
         """A World of ids that do not exist."""
-        return World({name: value[:-4] + "0bad" for name, value in self.ids.items()}, self.ir)
+        return World({name: value[:-4] + "0bad" for name, value in self.ids.items()}, self.ir, self.replication)
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +81,18 @@ def new_world(facade: Facade) -> World:
     uploads = created(facade.editor, f"{BASE_PATH}/connectors", {"name": f"sent {name}", "type": "csv_upload"})["id"]
     file = facade.editor.post(f"{BASE_PATH}/connectors/{uploads}/files", files={"file": (f"{name}.csv", b"id")})
     assert file.status_code == 201, file.text
+    database = {
+        "name": f"shop {name}",
+        "type": "postgresql",
+        "config": {"host": "127.0.0.1", "port": 1, "database": "shop"},
+    }
+    database |= {"authConfig": {"username": "reader", "password": "hunter2"}}
+    shop = created(facade.editor, f"{BASE_PATH}/connectors", database)["id"]
+    copied = document(name, shop)
+    replication = created(facade.editor, f"{BASE_PATH}/replications", {"document": copied})["id"]
+    copies = f"{BASE_PATH}/replications/{replication}/run"
+    failed_copy, waiting_copy = (created(facade.editor, copies, {})["id"] for _ in range(2))
+    ReplicationRunStore(facade.engine).finished(failed_copy, status="failed", failure_reason="for the test")
     spare = {"name": f"spare {name}", "type": "local_fs", "config": {}}
     ids = {
         "pipeline_id": pipeline["id"],
@@ -86,6 +101,9 @@ def new_world(facade: Facade) -> World:
         "schema_id": pipeline["schemaId"],
         "run_id": failed,
         "waiting_run_id": waiting,
+        "replication_id": replication,
+        "failed_copy_id": failed_copy,
+        "waiting_copy_id": waiting_copy,
         "uploads_id": uploads,
         "upload_name": f"{name}.csv",
         "field_id": table["fields"][-1]["id"],
@@ -96,4 +114,4 @@ def new_world(facade: Facade) -> World:
         )["id"],
         "key_id": created(facade.admin, f"{BASE_PATH}/api-keys", {"name": name})["id"],
     }
-    return World(ids, ir)
+    return World(ids, ir, copied)

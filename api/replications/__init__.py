@@ -1,0 +1,1 @@
+"""`/replications`: many tables of one connection, each copied by a pipeline of its own."""

@@ -1,0 +1,1 @@
+"""Runs of replications, written by a running flow."""

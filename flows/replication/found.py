@@ -1,0 +1,94 @@
+"""Tables as they were found in a source, as JSON: what a run finds, the catalog keeps until its pipelines are made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, TypeAdapter
+
+from headrace.connectors.errors import SourceError
+from headrace.connectors.source import ColumnDetail, StreamFound
+from headrace.ir.schema import DataType
+
+
+class _Found(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class FoundColumn(_Found):
+    """A column: the field that carries it, and what the server says of it. `native` is empty where it says nothing."""
+
+    name: str
+    data_type: DataType
+    precision: int | None = None
+    scale: int | None = None
+    native: str = ""
+    sure: bool = True
+    nullable: bool = True
+    comment: str = ""
+
+    @property
+    def type_text(self) -> str:
+        """Its type for people, as the server writes it where it does."""
+        return self.native or self.data_type
+
+
+class FoundError(_Found):
+    """Why a table could not be looked at."""
+
+    code: str
+    message: str
+    hint: str = ""
+
+
+class FoundTable(_Found):
+    """A table or view. `columns` is empty where it could not be looked at, for the reason in `error`."""
+
+    name: str
+    kind: str = "table"
+    settings: dict[str, Any] = {}
+    rows: int | None = None
+    key: tuple[str, ...] = ()
+    comment: str = ""
+    columns: tuple[FoundColumn, ...] = ()
+    error: FoundError | None = None
+
+    @classmethod
+    def of(cls, found: StreamFound) -> Self:
+        """One that was looked at."""
+        details: Mapping[str, ColumnDetail] = found.details
+        columns = []
+        for each in found.fields or ():
+            more = details.get(each.name, ColumnDetail(""))
+            columns.append(
+                FoundColumn(
+                    name=each.name,
+                    data_type=each.data_type,
+                    precision=each.precision,
+                    scale=each.scale,
+                    native=more.native,
+                    sure=more.sure,
+                    nullable=more.nullable,
+                    comment=more.comment,
+                )
+            )
+        return cls(
+            name=found.name,
+            kind=found.kind,
+            settings=dict(found.settings),
+            rows=found.rows,
+            key=found.key,
+            comment=found.comment,
+            columns=tuple(columns),
+        )
+
+    @classmethod
+    def unreadable(cls, listed: StreamFound, error: SourceError) -> Self:
+        """One that is there and could not be looked at."""
+        said = FoundError(code=error.code, message=error.message, hint=error.hint)
+        return cls(name=listed.name, kind=listed.kind, settings=dict(listed.settings), rows=listed.rows, error=said)
+
+
+FOUND_TABLES: TypeAdapter[tuple[FoundTable, ...]] = TypeAdapter(tuple[FoundTable, ...])
+"""Reads and writes them as JSON."""

@@ -1,0 +1,87 @@
+"""What a replication makes of one table, and what the catalog knew of it before."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from headrace.catalog.schemas.names import FieldDefinition
+from headrace.flows.replication.columns import ColumnChange
+from headrace.flows.replication.found import FoundColumn
+from headrace.ir.problems import Problem
+
+Change = Literal["new", "known", "changed", "gone", "left_out", "ignored"]
+"""`new` and `changed` against the last run; `gone`: the source has it no more; `left_out`: `sources` has; `ignored`: it
+is new, and `newTables` says so."""
+
+
+@dataclass(frozen=True, slots=True)
+class KnownTable:
+    """A table that the replication copies already. `columns` are those of the source as they were last seen, `names`
+    column of the source → column of the table, `fields` those of the schema now."""
+
+    name: str
+    pipeline_id: str
+    schema_id: str
+    schema_name: str
+    columns: tuple[FoundColumn, ...]
+    names: Mapping[str, str]
+    fields: tuple[FieldDefinition, ...]
+    document: Mapping[str, Any] | None = None
+    """The live document of its pipeline."""
+
+
+@dataclass(frozen=True, slots=True)
+class Now:
+    """What the catalog has.
+
+    `schemas` are the fields of schemas that no pipeline of another owner loads, `taken` those of others with who has
+    them, both by name; `pipelines` are names of pipelines of others. `settled`: a run has already taken up the tables
+    of these sources, so that others are new, but for those in `seen`, which could not be copied yet.
+    """
+
+    tables: Mapping[str, KnownTable] = field(default_factory=dict)
+    schemas: Mapping[str, tuple[FieldDefinition, ...]] = field(default_factory=dict)
+    taken: Mapping[str, str] = field(default_factory=dict)
+    pipelines: frozenset[str] = frozenset()
+    settled: bool = False
+    seen: frozenset[str] = frozenset()
+
+    def is_new(self, name: str) -> bool:
+        """Whether the table came after a run had taken up those of these sources."""
+        return self.settled and name not in self.tables and name not in self.seen
+
+
+@dataclass(frozen=True, slots=True)
+class TablePlan:
+    """One table. With `problems` it is not copied; `document` is the IR of its pipeline. `fields` are those of a schema
+    that is created, `added` and `altered` (before, after) those that an existing one gets."""
+
+    name: str
+    change: Change
+    kind: str = "table"
+    rows: int | None = None
+    comment: str = ""
+    schema_name: str = ""
+    table: str = ""
+    pipeline_name: str = ""
+    load_mode: str = ""
+    key: tuple[str, ...] = ()
+    cursor: str | None = None
+    creates: bool = False
+    fields: tuple[FieldDefinition, ...] = ()
+    added: tuple[FieldDefinition, ...] = ()
+    altered: tuple[tuple[FieldDefinition, FieldDefinition], ...] = ()
+    columns: tuple[FoundColumn, ...] = ()
+    names: Mapping[str, str] = field(default_factory=dict)
+    column_changes: tuple[ColumnChange, ...] = ()
+    notes: tuple[str, ...] = ()
+    problems: tuple[Problem, ...] = ()
+    document: Mapping[str, Any] | None = None
+    execution_config: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def runs(self) -> bool:
+        """Whether a run copies it."""
+        return not self.problems and self.change in ("new", "known", "changed")
