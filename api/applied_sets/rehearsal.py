@@ -29,6 +29,8 @@ from headrace.api.ir.found import found_undeclared
 from headrace.api.ir.schemas import SaveIr
 from headrace.api.pipelines import service as pipelines
 from headrace.api.pipelines.schemas import CreatePipeline, UpdatePipeline
+from headrace.api.replications import service as replications
+from headrace.api.replications.schemas import CreateReplication, UpdateReplication
 from headrace.api.schema_fields import service as fields
 from headrace.api.schema_fields.schemas import UpdateField
 from headrace.api.schemas import service as schemas
@@ -206,6 +208,11 @@ _ACTIONS: Mapping[tuple[str, str], _Action] = {
     ("PUT", "/pipelines"): lambda stage, r: pipelines.update_pipeline(stage, _body(UpdatePipeline, r)).id,
     ("DELETE", "/pipelines"): lambda stage, r: _remove_pipeline(stage, r.query.get("id", "")),
     ("POST", "/pipelines/([^/]+)/ir"): _save_ir,
+    ("POST", "/replications"): lambda stage, r: replications.create_replication(stage, _body(CreateReplication, r)).id,
+    ("PUT", "/replications"): lambda stage, r: replications.update_replication(stage, _body(UpdateReplication, r)).id,
+    ("DELETE", "/replications"): lambda stage, r: replications.delete_replication(
+        stage, r.query.get("id", ""), force=False
+    ),
 }
 
 

@@ -101,6 +101,8 @@ def validate(
     if whole and (faults := list(_faults(documents))):
         raise DocumentsInvalid(faults)
     counts = {kind: sum(each.kind == kind for each in documents) for kind in ("connector", "schema", "pipeline")}
+    if any(each.kind == "replication" for each in documents):
+        counts["replication"] = sum(each.kind == "replication" for each in documents)
     if as_json:
         emit({"valid": True, "checked": "all" if whole else "shape", "documents": counts})
     else:

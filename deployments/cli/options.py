@@ -66,6 +66,9 @@ def complete_pipeline(context: typer.Context, incomplete: str) -> list[str]:
 
 
 Pipeline = Annotated[
-    str, typer.Argument(help="The pipeline's name or id.", autocompletion=complete_pipeline, show_default=False)
+    str,
+    typer.Argument(
+        help="The name or id of a pipeline, or of a replication.", autocompletion=complete_pipeline, show_default=False
+    ),
 ]
 RunId = Annotated[str | None, typer.Argument(help="The run's id; the newest run unless given.", show_default=False)]

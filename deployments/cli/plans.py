@@ -9,6 +9,7 @@ from rich.markup import escape
 
 from headrace.deployments.cli.options import ApiKey, DataDir, Json, Pipeline, Url, connect
 from headrace.deployments.cli.output import cell, emit, grid, note, out, say, show
+from headrace.deployments.cli.replications import called, is_replication, plan_replication
 from headrace.deployments.cli.rest import find_pipeline
 from headrace.deployments.stack.layout import DEFAULT_DATA_DIR
 
@@ -25,9 +26,13 @@ def plan(
     data_dir: DataDir = DEFAULT_DATA_DIR,
     as_json: Json = False,
 ) -> None:
-    """Show the stages and partitions of a run, what it would change in the database, and the SQL. Nothing runs."""
+    """Show the stages and partitions of a run, what it would change in the database, and the SQL. Nothing runs. Of a
+    replication, show the tables that were found, their DDL, and what is different from the last run."""
     with connect(url, api_key, data_dir) as rest:
-        found = find_pipeline(rest, pipeline)
+        found = called(rest, pipeline)
+        if is_replication(found):
+            plan_replication(rest, found, as_json=as_json)
+            return
         planned = rest.post(f"/pipelines/{found['id']}/plan", _body(ir_version))
     if as_json:
         emit(planned)

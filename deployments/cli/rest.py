@@ -103,7 +103,7 @@ class Rest:
         )
 
 
-def find_pipeline(rest: Rest, name: str) -> dict[str, object]:
+def find_pipeline(rest: Rest, name: str) -> dict[str, Any]:
     """The pipeline of that name, else of that id. Raises StackError with the most similar name."""
     candidates = rest.all("/pipelines", q=name)
     for each in candidates:
@@ -111,7 +111,7 @@ def find_pipeline(rest: Rest, name: str) -> dict[str, object]:
             return each
     if name.startswith("pipe_"):
         try:
-            found: dict[str, object] = rest.get(f"/pipelines/{name}")
+            found: dict[str, Any] = rest.get(f"/pipelines/{name}")
             return found
         except ApiRefused as error:
             if error.status != 404:

@@ -19,7 +19,15 @@ from headrace.deployments.cli.options import (
     connect,
 )
 from headrace.deployments.cli.output import EXIT_ATTENTION, cell, emit, grid, note, out, say, show
-from headrace.deployments.cli.rest import ApiRefused, Rest, find_pipeline, newest_run, run_path
+from headrace.deployments.cli.replications import (
+    called,
+    cancel_replication,
+    is_replication,
+    list_replication_runs,
+    retry_replication,
+    run_replication,
+)
+from headrace.deployments.cli.rest import ApiRefused, Rest, newest_run, run_path
 from headrace.deployments.cli.watch import COLOURS, summary, watch
 from headrace.deployments.errors import HeadraceError
 from headrace.deployments.stack.layout import DEFAULT_DATA_DIR
@@ -43,7 +51,7 @@ def run(
     data_dir: DataDir = DEFAULT_DATA_DIR,
     as_json: Json = False,
 ) -> None:
-    """Start a run.
+    """Start a run of a pipeline, or of a replication.
 
     Exit codes with --watch: 0 completed, 1 failed, 3 completed with errors. Ctrl-C leaves the run going (130).
     """
@@ -51,7 +59,12 @@ def run(
     body |= {"irVersion": ir_version} if ir_version is not None else {}
     headers = {"Idempotency-Key": idempotency_key} if idempotency_key is not None else None
     with connect(url, api_key, data_dir) as rest:
-        found = find_pipeline(rest, pipeline)
+        found = called(rest, pipeline)
+        if is_replication(found):
+            if parameters or ir_version is not None:
+                raise HeadraceError("A replication has no parameters and no IR versions.", "Leave the options out.")
+            run_replication(rest, found, idempotency_key, watched=watched, as_json=as_json)
+            return
         started = rest.post(f"/pipelines/{found['id']}/run", body, headers)
         _print_started(rest, found, started, watched=watched, as_json=as_json)
 
@@ -70,15 +83,19 @@ def runs(
     data_dir: DataDir = DEFAULT_DATA_DIR,
     as_json: Json = False,
 ) -> None:
-    """List the newest runs of a pipeline, or all pipelines with their last run."""
+    """List the newest runs of a pipeline or replication, or all pipelines with their last run."""
     columns: tuple[str, ...]
     with connect(url, api_key, data_dir) as rest:
-        if pipeline is None:
+        named = None if pipeline is None else called(rest, pipeline)
+        if named is not None and is_replication(named):
+            list_replication_runs(rest, named, as_json=as_json)
+            return
+        if named is None:
             columns = ("name", "id", "status", "lastRunStatus", "lastRunAt")
             found = [{name: each[name] for name in columns} for each in rest.all("/pipelines")]
         else:
             columns = ("id", "status", "createdAt", "completedAt", *_COUNTS)
-            path = f"/pipelines/{find_pipeline(rest, pipeline)['id']}/runs"
+            path = f"/pipelines/{named['id']}/runs"
             found = [{**each, **_counts(rest, f"{path}/{each['id']}")} for each in rest.get(path)]
             found = [{name: each[name] for name in columns} | _skipped(each) for each in found]
     if as_json:
@@ -122,12 +139,16 @@ def retry(
     data_dir: DataDir = DEFAULT_DATA_DIR,
     as_json: Json = False,
 ) -> None:
-    """Continue a failed run after the rows it committed, or run the failed rows of a completed one again.
+    """Continue a failed run after the rows it committed, or run the failed rows of a completed one again. Of a
+    replication, copy the tables that a run did not copy.
 
     Exit codes with --watch are those of `headrace run`.
     """
     with connect(url, api_key, data_dir) as rest:
-        found = find_pipeline(rest, pipeline)
+        found = called(rest, pipeline)
+        if is_replication(found):
+            retry_replication(rest, found, run_id, watched=watched, as_json=as_json)
+            return
         started = rest.post(f"/pipelines/{found['id']}/runs/{run_id or newest_run(rest, found)}/retry")
         if not as_json:
             for line in started["log"]:
@@ -145,7 +166,11 @@ def cancel(
 ) -> None:
     """Stop a run; committed rows stay, and a retry continues after them."""
     with connect(url, api_key, data_dir) as rest:
-        asked = rest.post(f"{run_path(rest, pipeline, run_id)}/cancel")
+        found = called(rest, pipeline)
+        if is_replication(found):
+            asked = cancel_replication(rest, found, run_id)
+        else:
+            asked = rest.post(f"/pipelines/{found['id']}/runs/{run_id or newest_run(rest, found)}/cancel")
     if as_json:
         emit(asked)
     else:

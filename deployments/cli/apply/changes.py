@@ -14,7 +14,7 @@ from headrace.ir.diff import ir_diff
 from headrace.ir.problems import Problem, nearest
 
 Action = Literal["create", "update", "delete"]
-KINDS = ("connector", "schema", "pipeline")
+KINDS = ("connector", "schema", "pipeline", "replication")
 
 _SIZES = ("length", "precision", "scale")
 _MAX_SHOWN = 60
@@ -66,7 +66,12 @@ def find_changes(
         if item is None:
             changes.append(Change("create", document.kind, document.name, document, details=_facts(document)))
             continue
-        compare = {"connector": _connector, "schema": _schema, "pipeline": _pipeline}[document.kind]
+        compare = {
+            "connector": _connector,
+            "schema": _schema,
+            "pipeline": _pipeline,
+            "replication": _replication,
+        }[document.kind]
         change = compare(document, item, tenant, faults, resend_secrets)
         if change.details:
             changes.append(change)
@@ -92,7 +97,7 @@ def _deletion_losses(kind: str, item: Item) -> tuple[str, ...]:
 
 
 def _dependency_order(documents: Sequence[Document]) -> list[Document]:
-    """Connectors, then schemas (linked schemas first), then pipelines."""
+    """Connectors, then schemas (linked schemas first), then pipelines and replications."""
     schemas = {each.name: each for each in documents if each.kind == "schema"}
 
     def depth(document: Document) -> int:
@@ -112,6 +117,10 @@ def _references(documents: Sequence[Document], tenant: Tenant) -> Iterator[Fault
             named = {"connector": ("connector", shape.connector), "schema": ("schema", shape.schema_)}
         elif document.kind == "schema":
             named = {"linkedSchema": ("schema", document.schema.linked_schema)}
+        elif document.kind == "replication" and document.copies is not None:
+            connection = str(document.copies["connection"])
+            if connection not in {each["id"] for each in tenant.of("connector").values()}:
+                named = {"connection": ("connector", connection)}
         for path, (kind, name) in named.items():
             known = {*tenant.of(kind), *(each.name for each in documents if each.kind == kind)}
             if name is not None and name not in known:
@@ -141,6 +150,9 @@ def _facts(document: Document) -> tuple[str, ...]:
             return (f"type {document.connector.type}",)
         case "schema":
             return (f"{len(document.schema.fields)} fields",)
+        case "replication":
+            copies = document.copies or {}
+            return (f"{', '.join(copies['sources']['include'])} of {copies['connection']}",)
     nodes = (document.ir or {}).get("nodes", ())
     shape = document.pipeline
     return (f"{len(nodes)} nodes, from {shape.connector} to {shape.schema_}",)
@@ -265,6 +277,18 @@ def _pipeline(document: Document, item: Item, tenant: Tenant, faults: list[Fault
         details += _differences("active", item["status"] != "paused", shape.active)
     in_ir = _ir_details(tenant.ir(item), document)
     return Change("update", "pipeline", document.name, document, item, (*details, *in_ir), in_ir=len(in_ir))
+
+
+def _replication(document: Document, item: Item, _: Tenant, faults: list[Fault], resend_secrets: bool) -> Change:
+    del faults, resend_secrets
+    details: list[str] = []
+    before, after = item["document"], dict(document.copies or {})
+    for name in dict.fromkeys([*before, *after]):
+        details += _differences(name, before.get(name), after.get(name))
+    active = document.replication.active
+    if active is not None:
+        details += _differences("active", item["status"] != "paused", active)
+    return Change("update", "replication", document.name, document, item, tuple(details))
 
 
 def _ir_details(found: Ir | None, document: Document) -> list[str]:

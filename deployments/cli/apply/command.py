@@ -1,4 +1,4 @@
-"""`headrace apply` and `headrace export`: a tenant's connectors, schemas and pipelines as files."""
+"""`headrace apply` and `headrace export`: a tenant's connectors, schemas, pipelines and replications as files."""
 
 from __future__ import annotations
 
@@ -48,10 +48,10 @@ def apply(
     data_dir: DataDir = DEFAULT_DATA_DIR,
     as_json: Json = False,
 ) -> None:
-    """Make connectors, schemas and pipelines what files say.
+    """Make connectors, schemas, pipelines and replications what files say.
 
-    Documents have a `kind` (connector, schema, pipeline) and are identified by name; `${NAME}` in a connector's config
-    and authConfig is taken from the environment. Everything is checked before anything is changed.
+    Documents have a `kind` (connector, schema, pipeline, replication) and are identified by name; `${NAME}` in a
+    connector's config and authConfig is taken from the environment. Everything is checked before anything is changed.
 
     Exit codes: 0 applied, or nothing to do; 1 an error; 2 wrong usage; 3 the dry run found changes.
     """
@@ -104,7 +104,7 @@ def export(
     data_dir: DataDir = DEFAULT_DATA_DIR,
     as_json: Json = False,
 ) -> None:
-    """Write the tenant's connectors, schemas and pipelines as `headrace apply` reads them.
+    """Write the tenant's connectors, schemas, pipelines and replications as `headrace apply` reads them.
 
     Secrets are not written: they are replaced by ${NAME}. Pipelines of legacy nodes and edges have no IR and are left
     out, with a note.

@@ -64,7 +64,7 @@ class _RecordingSession:
         """Records a creation; returns a temporary name and id."""
         known_as = f"new:{len(self.requests)}"
         self._note("POST", path, query, body, known_as)
-        name = body.get("name", "")
+        name = body["document"]["metadata"]["name"] if path == "/replications" else body.get("name", "")
         return {"id": known_as, "name": sanitised(name) or name if path == "/schemas" else name}
 
     def put(self, path: str, body: Any, **query: Any) -> Item:

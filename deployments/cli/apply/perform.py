@@ -61,6 +61,8 @@ def _create(change: Change, tenant: Tenant) -> Item:
     made: Item = tenant.rest.post(COLLECTIONS[change.kind], _new_body(document, tenant))
     if document.kind == "pipeline" and document.pipeline.active is False:
         tenant.rest.put("/pipelines", {"id": made["id"], "status": "paused"})
+    if document.kind == "replication" and document.replication.active is False:
+        tenant.rest.put("/replications", {"id": made["id"], "status": "paused"})
     tenant.remember(change.kind, made)
     return made
 
@@ -90,16 +92,23 @@ def _update(change: Change, tenant: Tenant) -> Item:
                     rest.put(path, {"id": each.field_id} | each.body, confirm=confirm)
             body = _schema_facts(document, tenant)
             item = rest.put("/schemas", {"id": item["id"]} | body)
+        case "replication":
+            status = _status(document.replication.active)
+            item = rest.put("/replications", {"id": item["id"], "document": document.copies} | status)
         case _:
             if len(change.details) > change.in_ir:
-                active = document.pipeline.active
-                told = {} if active is None else {"status": "active" if active else "paused"}
-                rest.put("/pipelines", {"id": item["id"]} | _pipeline_facts(document) | told)
+                status = _status(document.pipeline.active)
+                rest.put("/pipelines", {"id": item["id"]} | _pipeline_facts(document) | status)
             if change.in_ir:
                 body = {"ir": document.ir, "comment": "headrace apply"}
                 rest.post(f"/pipelines/{item['id']}/ir", body, confirm="true" if change.losses else None)
     assert item is not None
     return item
+
+
+def _status(active: bool | None) -> dict[str, str]:
+    """What is said of whether a schedule fires; nothing where the file says nothing."""
+    return {} if active is None else {"status": "active" if active else "paused"}
 
 
 def _delete(change: Change, tenant: Tenant) -> None:
@@ -135,6 +144,8 @@ def _new_body(document: Document, tenant: Tenant) -> dict[str, Any]:
         case "schema":
             fields = [each.model_dump(by_alias=True, exclude_none=True) for each in document.schema.fields]
             return {"name": document.schema.name, "fields": fields} | _schema_facts(document, tenant)
+        case "replication":
+            return {"document": document.copies}
     references = {
         "connectorId": tenant.of("connector")[document.pipeline.connector]["id"],
         "schemaId": tenant.of("schema")[document.pipeline.schema_]["id"],

@@ -11,7 +11,12 @@ from headrace.deployments.cli.documents.models import FieldShape, SchemaShape
 from headrace.deployments.cli.documents.placeholders import escaped, placeholder
 from headrace.deployments.cli.rest import ApiRefused, Rest
 
-COLLECTIONS = {"connector": "/connectors", "schema": "/schemas", "pipeline": "/pipelines"}
+COLLECTIONS = {
+    "connector": "/connectors",
+    "schema": "/schemas",
+    "pipeline": "/pipelines",
+    "replication": "/replications",
+}
 
 Item = dict[str, Any]
 
@@ -25,7 +30,7 @@ class Ir:
 
 
 class Tenant:
-    """The connectors, schemas and pipelines of the key's tenant, read on first use."""
+    """The connectors, schemas, pipelines and replications of the key's tenant, read on first use."""
 
     def __init__(self, rest: Rest) -> None:
         self.rest = rest
@@ -73,10 +78,17 @@ class Tenant:
         types = {each["type"]: each for each in self.rest.get("/connector-types")["data"]}
         for _, item in sorted(self.of("connector").items()):
             yield _connector(item, types.get(item["type"], {}).get("authConfigSchema", {}))
+        # What a replication has made, it makes again.
+        made = [item for item in self.of("pipeline").values() if item.get("replicationId")]
+        own_schemas = {item["schemaId"] for item in made}
         for name, item in sorted(self.of("schema").items()):
-            yield self._schema(name, item)
+            if item["id"] not in own_schemas:
+                yield self._schema(name, item)
         for name, item in sorted(self.of("pipeline").items()):
-            yield self._pipeline(name, item)
+            if not item.get("replicationId"):
+                yield self._pipeline(name, item)
+        for _, item in sorted(self.of("replication").items()):
+            yield self._replication(item)
 
     def _schema(self, name: str, item: Item) -> Item:
         facts = {
@@ -95,6 +107,10 @@ class Tenant:
         return _without_nulls({"kind": "schema", "name": name, **facts, **unusual}) | {
             "fields": [_field(each) for each in item["fields"]]
         }
+
+    def _replication(self, item: Item) -> Item:
+        document = {**item["document"], "connection": item["connector"]["name"]}
+        return document | ({"active": False} if item["status"] == "paused" else {})
 
     def _pipeline(self, name: str, item: Item) -> Item:
         found = self.ir(item)

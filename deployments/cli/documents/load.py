@@ -11,7 +11,14 @@ from typing import Any, BinaryIO, cast
 from pydantic import ValidationError
 
 from headrace.deployments.cli.documents.json_format import read_json
-from headrace.deployments.cli.documents.models import OUTER_KEYS, SHAPES, ConnectorShape, PipelineShape, SchemaShape
+from headrace.deployments.cli.documents.models import (
+    OUTER_KEYS,
+    SHAPES,
+    ConnectorShape,
+    PipelineShape,
+    ReplicationShape,
+    SchemaShape,
+)
 from headrace.deployments.cli.documents.placeholders import expand, settings_with_placeholders
 from headrace.deployments.cli.documents.yaml_format import read_yaml
 from headrace.deployments.cli.documents.yaml_limits import ParseFault
@@ -20,11 +27,13 @@ from headrace.ir import parse_ir
 from headrace.ir.base import wire_names
 from headrace.ir.document import without_editor_keys
 from headrace.ir.problems import Problem, nearest
+from headrace.ir.replication import parse_replication
 from headrace.ir.secrets import credential_problems
 
 SUFFIXES = (".yaml", ".yml", ".json")
 _SHOWN_FAULTS = 100
 _MAX_BYTES = 16 * 1024 * 1024
+AnyShape = ConnectorShape | SchemaShape | PipelineShape | ReplicationShape
 UNNAMED = "-"
 """The connector and schema of a pipeline that names none."""
 
@@ -59,15 +68,17 @@ class Fault:
 class Document:
     """One object of a file. `name` identifies it among those of its kind.
 
-    `secret_settings`: settings of a connector that contain placeholders; `ir`: the IR of a pipeline.
+    `secret_settings`: settings of a connector that contain placeholders; `ir`: the IR of a pipeline; `copies`: the
+    document of a replication.
     """
 
     kind: str
     name: str
-    shape: ConnectorShape | SchemaShape | PipelineShape
+    shape: AnyShape
     origin: Origin
     secret_settings: frozenset[str] = frozenset()
     ir: Mapping[str, Any] | None = None
+    copies: Mapping[str, Any] | None = None
 
     @property
     def connector(self) -> ConnectorShape:
@@ -80,6 +91,10 @@ class Document:
     @property
     def pipeline(self) -> PipelineShape:
         return cast(PipelineShape, self.shape)
+
+    @property
+    def replication(self) -> ReplicationShape:
+        return cast(ReplicationShape, self.shape)
 
 
 class DocumentsInvalid(HeadraceError):
@@ -193,7 +208,7 @@ def _document(
         return None
     problems: list[Problem] = []
     secret_settings: frozenset[str] = frozenset()
-    ir = None
+    ir = copies = None
     if kind == "connector":
         secret_settings = (
             settings_with_placeholders(body["config"]) if isinstance(body.get("config"), dict) else secret_settings
@@ -206,22 +221,25 @@ def _document(
         problems += parse_ir(ir).problems
         ir = without_editor_keys(ir)
         body = {name: value for name, value in body.items() if name in OUTER_KEYS}
+    elif kind == "replication":
+        copies = {name: value for name, value in body.items() if name != "active"}
+        problems += parse_replication(copies).problems
+        copies = without_editor_keys(copies)
+        body = {name: value for name, value in body.items() if name in ("kind", "active")}
     shape = _validated(kind, without_editor_keys(body), problems)
     if kind == "connector" and isinstance(shape, ConnectorShape) and (environment is not None or not secret_settings):
         problems += _settings_problems(shape)
     if problems or shape is None:
         faults += [Fault(origin, each) for each in problems]
         return None
-    name = getattr(shape, "name", None) or (ir or {})["metadata"]["name"]
-    return Document(kind, _identity(kind, name), shape, origin, secret_settings, ir)
+    name = getattr(shape, "name", None) or (ir or copies or {})["metadata"]["name"]
+    return Document(kind, _identity(kind, name), shape, origin, secret_settings, ir, copies)
 
 
-def _validated(
-    kind: str, body: dict[str, Any], problems: list[Problem]
-) -> ConnectorShape | SchemaShape | PipelineShape | None:
+def _validated(kind: str, body: dict[str, Any], problems: list[Problem]) -> AnyShape | None:
     model = SHAPES[kind]
     try:
-        return cast(ConnectorShape | SchemaShape | PipelineShape, model.model_validate(body))
+        return cast("AnyShape", model.model_validate(body))
     except ValidationError as error:
         for each in error.errors(include_url=False, include_input=False):
             path = ""

@@ -1,4 +1,4 @@
-"""The documents `headrace apply` reads: connectors, schemas, and pipelines around their IR."""
+"""The documents `headrace apply` reads: connectors, schemas, pipelines around their IR, and replications."""
 
 from __future__ import annotations
 
@@ -100,7 +100,22 @@ class PipelineShape(_Shape):
     active: bool | None = None
 
 
+class ReplicationShape(_Shape):
+    """The fields of a replication's document that are not the replication: `active: false` pauses its schedule; without
+    `active` it is not changed."""
+
+    model_config = ConfigDict(extra="allow")
+
+    kind: Literal["replication"]
+    active: bool | None = None
+
+
 OUTER_KEYS = frozenset(field.alias or name for name, field in PipelineShape.model_fields.items())
 """Keys of a pipeline's document that are not part of the IR."""
 
-SHAPES: dict[str, type[_Shape]] = {"connector": ConnectorShape, "schema": SchemaShape, "pipeline": PipelineShape}
+SHAPES: dict[str, type[_Shape]] = {
+    "connector": ConnectorShape,
+    "schema": SchemaShape,
+    "pipeline": PipelineShape,
+    "replication": ReplicationShape,
+}
