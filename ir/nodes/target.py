@@ -58,7 +58,8 @@ class TargetNode(SingleInput):
     post_hook: Hooks = ()
     """Run when all rows are visible."""
     allow_empty: bool = False
-    """Let a load of no rows empty the table (`replace`, `truncate`, `blue_green`) instead of failing."""
+    """Let a load empty the table (`replace`, `truncate`, `blue_green`) when its sources have no rows, instead of
+    failing. Rows that fail or are left out never empty it."""
     backup_before_load: bool = False
     """Copy the existing rows to `<table>__backup_<run>`."""
 

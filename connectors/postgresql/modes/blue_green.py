@@ -20,7 +20,7 @@ from headrace.connectors.postgresql.load.loader import CopyLoader, Destination, 
 from headrace.connectors.postgresql.load.prepare import copy_statement, prepare_target
 from headrace.connectors.postgresql.load.publication import publish_once
 from headrace.connectors.postgresql.load.spec import LoadSpec
-from headrace.connectors.postgresql.modes.replace import nothing_to_load
+from headrace.connectors.postgresql.modes.replace import may_be_empty, nothing_to_load
 from headrace.connectors.postgresql.swap.shadow_table import (
     ShadowTable,
     complete_shadow,
@@ -107,7 +107,7 @@ class BlueGreen:
     def publish(self, stage: int, index: int, on_publish: PublishCallback) -> Resume:
         """Swaps the tables. Raises TargetError(`nothing_to_load`) instead of leaving the table empty."""
         key = LedgerKey(self._load_key, self._spec.target_node, stage, index, kind="publication")
-        return publish_once(self._spec, key, self._swap, on_publish, publications=1)
+        return publish_once(self._spec, key, lambda each: self._swap(each, key), on_publish, publications=1)
 
     def finish(self) -> None:
         """Drops the shadow table; it still exists only if an earlier attempt of this run had published."""
@@ -141,7 +141,7 @@ class BlueGreen:
             delete = sql.SQL("DELETE FROM _headrace.{} WHERE root_run_id = %s AND target_node = %s")
             connection.execute(delete.format(sql.Identifier(self._ledger)), load)
 
-    def _swap(self, connection: psycopg.Connection[Any]) -> Published:
+    def _swap(self, connection: psycopg.Connection[Any], key: LedgerKey) -> Published:
         table = describe_table(connection, self._spec.table)
         shadow = describe_shadow(connection, table)
         mark = self._there(connection)
@@ -151,12 +151,12 @@ class BlueGreen:
             )
         if mark.shape != shadow.shape:
             raise target_changed(table)
-        loaded, sent = self._counted(connection, shadow)
+        loaded, sent = self._counted(connection, shadow, key)
         complete_shadow(connection, shadow)
         swap_in(connection, shadow)
         return Published(loaded, skipped=sent - loaded)
 
-    def _counted(self, connection: psycopg.Connection[Any], shadow: ShadowTable) -> tuple[int, int]:
+    def _counted(self, connection: psycopg.Connection[Any], shadow: ShadowTable, key: LedgerKey) -> tuple[int, int]:
         """(rows in the shadow table, rows counted by the ledger). They may differ only by rows that a trigger
         suppressed."""
         held = sql.SQL(_HELD).format(sql.Identifier("staging_ledger" if shadow.unlogged else "ledger"))
@@ -165,7 +165,7 @@ class BlueGreen:
         assert row is not None
         assert found is not None
         sent, there = int(row[0]), int(found[0])
-        if there == 0 and not (self._spec.allow_empty and sent == 0):
+        if there == 0 and not may_be_empty(self._spec, connection, key):
             raise nothing_to_load(self._spec.table, "No rows came")
         if there > sent or (there < sent and not shadow.triggered):
             raise TargetError(

@@ -14,7 +14,7 @@ from psycopg import sql
 
 from headrace.connectors.errors import TargetError
 from headrace.connectors.postgresql.copy.rejected_rows import move_accepted_rows
-from headrace.connectors.postgresql.ledger.partitions import full_load_key
+from headrace.connectors.postgresql.ledger.partitions import LedgerKey, full_load_key, rows_read
 from headrace.connectors.postgresql.ledger.resume_check import ReloadEffect
 from headrace.connectors.postgresql.load.loader import CopyLoader, PartitionRef
 from headrace.connectors.postgresql.load.prepare import copy_statement, prepare_target
@@ -66,7 +66,7 @@ class Replace:
             return after
 
         key = self._staging.publication(stage, index)
-        return publish_once(self._spec, key, self._swap, unless_nothing_is_left, publications=1)
+        return publish_once(self._spec, key, lambda each: self._swap(each, key), unless_nothing_is_left, publications=1)
 
     def finish(self) -> None:
         with prepare_target(self._spec) as (connection, _):
@@ -76,10 +76,10 @@ class Replace:
     def _target(self) -> sql.Identifier:
         return sql.Identifier(*split_name(self._spec.table))
 
-    def _swap(self, connection: psycopg.Connection[Any]) -> Published:
+    def _swap(self, connection: psycopg.Connection[Any], key: LedgerKey) -> Published:
         staged = sql.SQL("SELECT * FROM {}").format(self._staging.identifier)
         counted = connection.execute(sql.SQL("SELECT count(*) FROM {}").format(self._staging.identifier)).fetchone()
-        if counted is None or (counted[0] == 0 and not self._spec.allow_empty):
+        if counted is None or (counted[0] == 0 and not may_be_empty(self._spec, connection, key)):
             raise nothing_to_load(self._spec.table, "No rows came")
         # Rows hidden by a policy would stay: an error is better than a partial replacement.
         connection.execute("SET LOCAL row_security = off")
@@ -101,6 +101,12 @@ class Truncate(Replace):
     """Like `Replace`, with TRUNCATE instead of DELETE."""
 
     means: ClassVar[EmptyMethod] = "truncate"
+
+
+def may_be_empty(spec: LoadSpec, connection: psycopg.Connection[Any], key: LedgerKey) -> bool:
+    """Whether a load that brought no row may empty the table: the target allows it, and the source had none. Rows that
+    failed or were skipped are no reason."""
+    return spec.allow_empty and rows_read(connection, key) == 0
 
 
 def nothing_to_load(table: str, what: str) -> TargetError:

@@ -11,7 +11,14 @@ from prefect.types.names import BANNED_CHARACTERS
 from prefect.utilities.callables import parameter_schema
 from prefect.utilities.schema_tools.validation import is_valid
 
-from headrace.deployments.prefect.registered_pipeline import ENTRYPOINT, PARAMETER_SCHEMA, RegisteredPipeline
+from headrace.deployments.prefect.registered_pipeline import (
+    ENTRYPOINT,
+    PARAMETER_SCHEMA,
+    REPLICATION_ENTRYPOINT,
+    REPLICATION_PARAMETER_SCHEMA,
+    RegisteredPipeline,
+    owner_from_tags,
+)
 from headrace.ir.schedules.schedule import CronSchedule, IntervalSchedule
 
 ORDERS = RegisteredPipeline(
@@ -29,6 +36,26 @@ def test_the_parameters_are_those_of_the_flow() -> None:
         name: each["position"] for name, each in PARAMETER_SCHEMA["properties"].items()
     }
     assert set(ORDERS.parameters) == set(PARAMETER_SCHEMA["required"])
+
+
+def test_a_replication_has_a_flow_a_queue_and_a_name_of_its_own() -> None:
+    from headrace.flows.replication.run import run_replication
+
+    assert f"{run_replication.fn.__module__}.{run_replication.fn.__name__}" == REPLICATION_ENTRYPOINT
+    described = parameter_schema(run_replication).model_dump()
+    assert described["required"] == REPLICATION_PARAMETER_SCHEMA["required"]
+    assert list(described["properties"]) == list(REPLICATION_PARAMETER_SCHEMA["properties"])
+    copies = RegisteredPipeline("repl_1", "shop", "default", None, 3)
+    assert copies.parameters == {"replication_id": "repl_1", "tenant_id": "default"}
+    assert (copies.entrypoint, copies.work_queue) == (REPLICATION_ENTRYPOINT, "replications:default")
+    assert is_valid(copies.parameters, copies.parameter_schema)
+    assert not is_valid({**copies.parameters, "replication_id": "repl_2"}, copies.parameter_schema)
+    alike = RegisteredPipeline("pipe_1", copies.deployment_name, "default", None, 3)
+    assert alike.deployment_name != copies.deployment_name  # two with one name would share a deployment
+    assert alike.flow_name != copies.flow_name
+    assert owner_from_tags(copies.tags) == "repl_1"
+    assert owner_from_tags(ORDERS.tags) == "pipe_1"
+    assert owner_from_tags(["headrace", "replication:"]) is None
 
 
 def test_values_are_taken_and_refused_as_by_the_flows_own_description() -> None:

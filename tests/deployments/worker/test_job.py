@@ -10,7 +10,7 @@ import pytest
 from prefect.client.schemas.objects import Flow, FlowRun, WorkPool
 from prefect.client.schemas.responses import DeploymentResponse
 
-from headrace.deployments.prefect.registered_pipeline import ENTRYPOINT, RegisteredPipeline
+from headrace.deployments.prefect.registered_pipeline import ENTRYPOINT, REPLICATION_ENTRYPOINT, RegisteredPipeline
 from headrace.deployments.worker.job import HeadraceJobConfiguration
 from headrace.deployments.worker.type import HeadraceWorker
 
@@ -58,6 +58,14 @@ def job(
 def test_a_run_of_ours_is_one(parameters: dict[str, Any]) -> None:
     found = job(run={"parameters": parameters})
     assert (found.refusal_reason, found.entrypoint) == ("", ENTRYPOINT)
+
+
+def test_a_run_of_a_replication_is_one_that_takes_no_place_from_those_it_waits_for() -> None:
+    parameters = {"replication_id": "repl_1", "tenant_id": "default", "retry_of": None}
+    found = job({"entrypoint": REPLICATION_ENTRYPOINT}, {"parameters": parameters})
+    assert (found.refusal_reason, found.entrypoint, found.only_waits) == ("", REPLICATION_ENTRYPOINT, True)
+    assert not job().only_waits
+    assert "parameters" in job({"entrypoint": REPLICATION_ENTRYPOINT}).refusal_reason  # those of a pipeline
 
 
 def test_labels_and_names_of_infrastructure_do_no_harm() -> None:

@@ -46,6 +46,22 @@ def test_nothing_changes_when_no_rows_came(database_url: str, sql: Table, mode: 
     assert sql("SELECT a FROM t") == [(1,)]
 
 
+@pytest.mark.parametrize("mode", ["replace", "truncate", "blue_green"])
+def test_a_source_without_rows_empties_the_table_where_the_target_allows_it(
+    database_url: str, sql: Table, mode: str
+) -> None:
+    sql("CREATE TABLE t (a int NOT NULL); INSERT INTO t VALUES (1)")
+    failing = Load(mode, spec(database_url, ["a"], run_id="run_1", allow_empty=True)).begin()
+    failing.write(rows(a=[None]))
+    with pytest.raises(TargetError, match=r"No rows came for public.t, so it was left as it is"):
+        failing.publish()
+    assert sql("SELECT a FROM t") == [(1,)]  # there was a row, and it failed
+    empty = Load(mode, spec(database_url, ["a"], run_id="run_2", allow_empty=True)).begin()
+    empty.write(rows(a=[1]).clear())
+    assert empty.publish().rows_loaded == 0
+    assert sql("SELECT a FROM t") == []
+
+
 @BOTH
 def test_rows_the_table_refuses_are_told_and_the_others_replace_it(database_url: str, sql: Table, mode: str) -> None:
     sql("CREATE TABLE parent (id int PRIMARY KEY); INSERT INTO parent VALUES (1)")
