@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from headrace.deployments.cli.doctor.connectors import connectors
 from headrace.deployments.cli.doctor.database import database
 from headrace.deployments.cli.doctor.files import files, staging
 from headrace.deployments.cli.doctor.finding import Finding
@@ -59,5 +60,6 @@ def all_findings(where: Targets) -> Iterator[Finding]:
     yield from database(where.database_url)
     yield from prefect(where.prefect, where.work_pool)
     yield from api(where.api_url, where.api_key)
+    yield from connectors(where.api_url, where.api_key)
     yield from files(where.files_root, where.database_url)
     yield from staging(where.staging_url, where.files_root)

@@ -15,7 +15,7 @@ _SIGNS = {"ok": "[green]ok[/green]     ", "warning": "[yellow]warning[/yellow]",
 def doctor(
     url: Url = None, api_key: ApiKey = None, data_dir: DataDir = DEFAULT_DATA_DIR, as_json: Json = False
 ) -> None:
-    """Check versions, database, permissions, Prefect, worker, API and key, and say how to fix each.
+    """Check versions, database, permissions, Prefect, worker, API, key and connectors, and say how to fix each.
 
     Looks at what HEADRACE_* variables name, else at the stack on --data-dir. Exit codes: 0 nothing failed, 1 something.
     """

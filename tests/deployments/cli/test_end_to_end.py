@@ -146,8 +146,17 @@ def test_ctrl_c_leaves_the_run_going_and_says_so(stack: RunningStack) -> None:
 
 
 def test_the_doctor_finds_a_whole_stack_well_and_names_what_is_away(stack: RunningStack, tmp_path: Path) -> None:
+    with closing(Api(stack, None)) as api:
+        good = api.make("/connectors", {"name": f"good {api.name}", "type": "local_fs", "config": {}})
+        bad = {"name": f"bad {api.name}", "type": "local_fs", "config": {"basePath": "nowhere"}}
+        api.make("/connectors", bad)
     well = program("doctor", "--json", env=environment(stack))
-    found = {each["check"]: each for each in map(json.loads, well.stdout.splitlines())}
+    listed = [json.loads(line) for line in well.stdout.splitlines()]
+    connectors = {each["found"]: each["verdict"] for each in listed if each["check"] == "connector"}
+    assert [verdict for text, verdict in connectors.items() if text.startswith(good["name"])] == ["ok"]
+    [(text, verdict)] = [each for each in connectors.items() if each[0].startswith(bad["name"])]
+    assert (verdict, "nowhere" in text) == ("warning", True)
+    found = {each["check"]: each for each in listed if each["check"] != "connector"}
     assert well.returncode == 0
     assert {name for name, each in found.items() if each["verdict"] != "ok"} <= {"packages"}
     assert set(found) >= {

@@ -1,0 +1,60 @@
+"""Checks of connectors: the connection test of each, made by the API, which reaches what runs reach."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx
+
+from headrace.deployments.cli.doctor.finding import Finding
+
+_MOST = 50
+"""Connectors that are tested; the rest is counted."""
+_AT_ONCE = 3
+_TEST_TIMEOUT_S = 60.0
+"""Longer than the API lets a connection test take."""
+
+
+def connectors(url: str | None, key: str | None) -> Iterator[Finding]:
+    """Tests the connectors of the key's tenant. Says nothing where the API or the key is at fault: `services.api` does.
+    A key that may not test connections gives a warning."""
+    if url is None or key is None:
+        return
+    base = url.rstrip("/").removesuffix("/api/v1")
+    headers = {"X-API-Key": key}
+    with httpx.Client(base_url=f"{base}/api/v1", timeout=_TEST_TIMEOUT_S, headers=headers) as client:
+        try:
+            listed = client.get("/connectors", params={"limit": _MOST})
+        except httpx.HTTPError:
+            return
+        if not listed.is_success:
+            return
+        answer = listed.json()
+        types = client.get("/connector-types")
+        testable = {each["type"] for each in types.json()["data"] if each["testable"]} if types.is_success else set()
+        found = [each for each in answer["data"] if each["type"] in testable]
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            yield from pool.map(lambda each: _tested(client, each), found)
+    more = answer["pagination"]["total"] - len(answer["data"])
+    if more > 0:
+        mend = "POST /connectors/{id}/test tests one of them."
+        yield Finding("connector", "warning", f"{more} more are not tested here", mend)
+
+
+def _tested(client: httpx.Client, connector: dict[str, Any]) -> Finding:
+    name = f"{connector['name']} ({connector['type']})"
+    try:
+        response = client.post(f"/connectors/{connector['id']}/test")
+    except httpx.HTTPError as error:
+        return Finding("connector", "warning", f"{name}: the test did not end ({type(error).__name__})")
+    if response.status_code == 403:
+        return Finding("connector", "warning", f"{name}: not tested", "Tests need the key of an editor or an admin.")
+    if not response.is_success:
+        return Finding("connector", "warning", f"{name}: the API answered {response.status_code} to its test")
+    result = response.json()
+    if result["ok"]:
+        return Finding("connector", "ok", f"{name}: {result['message']}")
+    mend = "Correct its config or its credentials; runs that read through it fail."
+    return Finding("connector", "warning", f"{name}: {result['message']}", mend)
