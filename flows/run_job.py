@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from headrace.catalog.errors import PipelineMissing
-from headrace.catalog.runs.records import LOAD_STRATEGIES, RunPipeline, load_strategy
+from headrace.catalog.runs.records import RunPipeline
 from headrace.catalog.runs.store import RunStore
 from headrace.catalog.settings import settings
 from headrace.connectors.postgresql.connections import Database
@@ -17,6 +17,7 @@ from headrace.flows.runtime.databases import databases_of
 from headrace.flows.runtime.errors import RunFailed
 from headrace.flows.runtime.job import Job
 from headrace.flows.tenant_files import files_of
+from headrace.ir.load_modes import LOAD_MODES, load_strategy
 from headrace.ir.parameters import ParameterValue
 
 
@@ -146,4 +147,4 @@ def load_modes(ir: dict[str, Any]) -> list[str]:
     """The load modes of the targets. Ignores faults of the document, which `prepare` reports."""
     nodes = [node for node in ir.get("nodes", ()) if isinstance(node, dict)]
     modes = [node.get("loadMode", "append") for node in nodes if node.get("kind") == "target"]
-    return [mode for mode in modes if mode in LOAD_STRATEGIES]
+    return [mode for mode in modes if mode in LOAD_MODES]

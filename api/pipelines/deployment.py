@@ -11,9 +11,9 @@ from headrace.api.errors import ApiError, not_found
 from headrace.api.pipelines.legacy import lowered
 from headrace.catalog.models import Pipeline
 from headrace.catalog.repositories import TenantCatalog
-from headrace.catalog.runs.records import LoadStrategy, load_strategy
 from headrace.deployments.prefect.orchestrator import OrchestratorAway, OrchestratorRefused
 from headrace.ir import PipelineIR, parse_ir
+from headrace.ir.load_modes import LoadStrategy, load_strategy
 from headrace.ir.nodes.target import TargetNode
 
 _log = structlog.get_logger("headrace.api")

@@ -22,9 +22,9 @@ from headrace.flows.runtime.job import Job
 from headrace.flows.runtime.prepare import check_sources
 from headrace.flows.tenant_files import files_of
 from headrace.flows.validation.check import check_types
+from headrace.ir.load_modes import RESUMABLE
 
 RETRYABLE = ("failed", "completed_with_errors")
-RESUMABLE = ("append", "upsert")
 
 
 def retry_run(context: RequestContext, pipeline_id: str, run_id: str) -> RetriedRun:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
 TERMINAL = frozenset({"completed", "completed_with_errors", "failed"})
 """Final statuses."""
@@ -153,26 +153,3 @@ class RunSnapshot:
     def aborted(self) -> bool:
         """Whether a dataset rule prevented the publication of its rows."""
         return any(rule.on_fail == "abort" and not rule.holds for rule in self.rules)
-
-
-LoadStrategy = Literal["append", "upsert", "replace"]
-
-LOAD_STRATEGIES: dict[str, LoadStrategy] = {
-    "append": "append",
-    "incremental_watermark": "append",
-    "upsert": "upsert",
-    "cdc_mirror": "upsert",
-    "scd2": "upsert",
-    "truncate": "replace",
-    "replace": "replace",
-    "blue_green": "replace",
-}
-"""Load mode of a target → load strategy of the run."""
-
-_LEAST_RESUMABLE_FIRST: tuple[LoadStrategy, ...] = ("replace", "upsert", "append")
-
-
-def load_strategy(load_modes: Iterable[str]) -> LoadStrategy:
-    """Returns the strategy of a run whose targets have these load modes: the least resumable one among them."""
-    strategies = {LOAD_STRATEGIES[mode] for mode in load_modes}
-    return next((strategy for strategy in _LEAST_RESUMABLE_FIRST if strategy in strategies), "append")

@@ -14,7 +14,7 @@ from sqlalchemy import Engine
 
 from headrace.catalog.deployment_changes import DeploymentChanges
 from headrace.catalog.errors import NoIr, PipelineMissing
-from headrace.catalog.runs.records import TERMINAL, load_strategy
+from headrace.catalog.runs.records import TERMINAL
 from headrace.catalog.runs.store import RunStore
 from headrace.catalog.runs.unfinished import RunOwner, UnfinishedRuns
 from headrace.catalog.security.credentials import CredentialsUnreadable
@@ -22,6 +22,7 @@ from headrace.deployments.prefect.orchestrator import OrchestratorAway, Orchestr
 from headrace.deployments.prefect.run_states import RunState
 from headrace.flows.prefect.names import event_related, event_resource, is_random, run_name
 from headrace.flows.run_job import load_modes
+from headrace.ir.load_modes import load_strategy
 
 _log = structlog.get_logger("headrace.runs")
 

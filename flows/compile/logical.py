@@ -227,7 +227,7 @@ def _target(
     if (events := change_events(node, scope, table)) is not None:
         steps.append(events)
         scope = replace(scope, schema=events.output_schema(scope.schema))
-    known = events is not None or node.load_mode != "cdc_mirror"
+    known = events is not None or not node.traits.events
     if known and (fault := key_problem(node, scope.path, scope.schema, table)):
         raise PlanError(fault)
     if table is None:

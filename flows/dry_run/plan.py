@@ -188,7 +188,7 @@ def _changes_in(database: Database, prepared: Prepared, there: Collection[str]) 
     wanted = list(_ENGINE_TABLES)
     if any(load.target.pre_hook or load.target.post_hook for load in loads):
         wanted.append("_headrace.hooks")
-    if any(load.target.load_mode == "incremental_watermark" for load in loads):
+    if any(load.target.traits.watermark for load in loads):
         wanted.append("_headrace.watermarks")
     for stage in prepared.plan.stages:
         wanted += [table for table in stage.quarantine.values() if table not in wanted]

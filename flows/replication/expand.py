@@ -16,6 +16,7 @@ from headrace.flows.replication.naming import column_names, pipeline_name, schem
 from headrace.flows.replication.pipeline import pipeline_document
 from headrace.flows.replication.table_plan import Change, KnownTable, Now, TablePlan
 from headrace.ir import parse_ir
+from headrace.ir.load_modes import LOAD_MODES
 from headrace.ir.problems import Problem, nearest
 from headrace.ir.replication import ReplicationIR
 
@@ -82,7 +83,7 @@ class Expansion:
         wanted = [
             definition(each, names[each.name], key=loading.keyed and each.name in loading.key) for each in columns
         ]
-        if loading.mode == "scd2":
+        if LOAD_MODES[loading.mode].history:
             wanted += [each for each in history() if each.name not in {field.name for field in wanted}]
         own = {field.name.lower(): field for field in existing or ()}
         added = [

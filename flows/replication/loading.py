@@ -8,13 +8,9 @@ from typing import Any
 
 from headrace.connectors.connector import Connector
 from headrace.flows.replication.found import FoundColumn, FoundTable
+from headrace.ir.load_modes import LOAD_MODES
 from headrace.ir.problems import Problem, nearest
 from headrace.ir.replication.settings import Cursor, Settled
-
-FULL = frozenset({"replace", "truncate", "blue_green"})
-"""Modes after which the table has the rows of the run alone."""
-
-_KEYED = FULL | {"upsert"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +27,8 @@ class Loading:
     @property
     def keyed(self) -> bool:
         """Whether the key is the primary key of the table: a row of a history or of an appended one may come again."""
-        return self.mode in _KEYED
+        traits = LOAD_MODES[self.mode]
+        return traits.full or (traits.keyed and not traits.history)
 
 
 def loading_of(settled: Settled, table: FoundTable, columns: Sequence[FoundColumn], connector: Connector) -> Loading:
@@ -65,7 +62,7 @@ def loading_of(settled: Settled, table: FoundTable, columns: Sequence[FoundColum
             cursor = None
     if mode == "auto":
         mode = "upsert" if key else "append" if cursor is not None else "replace"
-    if mode in ("upsert", "scd2") and not key:
+    if LOAD_MODES[mode].keyed and not key:
         message = f"Its rows have no known key, which {mode} needs"
         problems.append(Problem("loadMode", "no_key", message, "name the key in an override, or use another loadMode"))
     if mode == "append" and cursor is None:
@@ -86,7 +83,7 @@ def _no_cursor(
         return Problem("cursor", "no_cursors", f"The connector {title} has no cursors", "remove it")
     if cursor.column not in there:
         return Problem("cursor", "missing_column", f"It has no column '{cursor.column}'", nearest(cursor.column, there))
-    if mode in FULL:
+    if mode != "auto" and LOAD_MODES[mode].full:
         message = f"With {mode} only the new rows would be left in the table"
         return Problem("cursor", "cursor_replaces", message, "use auto, upsert or append, or set the cursor to null")
     if not key and cursor.key is None:

@@ -9,7 +9,8 @@ from headrace.catalog.schemas.ddl import TABLE_SCHEMA
 from headrace.connectors.connector import Connector
 from headrace.flows.replication.columns import read_as_text
 from headrace.flows.replication.found import FoundColumn, FoundTable
-from headrace.flows.replication.loading import FULL, Loading
+from headrace.flows.replication.loading import Loading
+from headrace.ir.load_modes import LOAD_MODES
 from headrace.ir.replication import ReplicationIR
 from headrace.ir.replication.settings import TableSettings
 
@@ -43,9 +44,9 @@ def pipeline_document(
         "loadMode": loading.mode,
         "schemaContract": settings.schema_contract,
     }
-    if loading.mode in ("upsert", "scd2"):
+    if LOAD_MODES[loading.mode].keyed:
         target["upsertKey"] = [names.get(each, each) for each in loading.key]
-    if loading.mode in FULL:
+    if LOAD_MODES[loading.mode].full:
         target["allowEmpty"] = True  # the copy of an empty table is empty
     read = {each.name for each in columns}
     if mapping := {column: source for source, column in names.items() if column != source and source in read}:

@@ -19,10 +19,8 @@ from headrace.connectors.postgresql.modes import MODES, LoadSpec
 from headrace.connectors.postgresql.modes.merge_mode import MergeMode
 from headrace.connectors.postgresql.tables.describe import Table, describe_table
 from headrace.ir import PipelineIR, Problem
+from headrace.ir.load_modes import LOAD_MODES
 from headrace.ir.nodes import TargetNode
-
-FULL = ("replace", "truncate", "blue_green")
-"""Load modes after which the table has exactly the rows that the run read."""
 
 _CONFIRM = "repeat the request with ?confirm=true"
 
@@ -115,21 +113,22 @@ def _losses(switch: _Switch, connection: psycopg.Connection[Any], pipeline_id: s
 
 
 def _loss(switch: _Switch, connection: psycopg.Connection[Any], pipeline_id: str) -> str | None:
-    mode, table = switch.node.load_mode, switch.table
+    table = switch.table
     if not _has_rows(connection, table):
         return None
-    if mode in FULL and switch.earlier not in FULL:
+    traits, earlier = switch.node.traits, LOAD_MODES.get(switch.earlier or "")
+    if traits.full and not (earlier is not None and earlier.full):
         if others := switch.loaded_by(switch.node.table):
             names = ", ".join(f"'{name}'" for name in others[:3])
             return f"each run replaces all rows of {table.qualified}, those that {names} loaded too"
         return f"the next run replaces all rows that are in {table.qualified}"
     if switch.earlier is None:
         return None
-    if mode == "append":
+    if traits.strategy == "append" and not traits.watermark:
         return f"rows that are in {table.qualified} and come again are there twice, or refused by its keys"
-    if mode == "incremental_watermark" and not _marked(connection, pipeline_id, switch.node):
+    if traits.watermark and not _marked(connection, pipeline_id, switch.node):
         return f"there is no watermark yet, so the next run loads into {table.qualified} what is in it already"
-    if mode == "scd2":
+    if traits.history:
         return f"rows that are in {table.qualified} without is_current are no versions of the rows that come"
     return None
 

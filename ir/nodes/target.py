@@ -8,12 +8,9 @@ from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
 from headrace.ir.base import ColumnName, Shorthand, TableName, item_schema
 from headrace.ir.hooks import Hooks
+from headrace.ir.load_modes import LOAD_MODES, LoadModeName, LoadModeTraits
 from headrace.ir.nodes.base import SingleInput
 from headrace.ir.problems import fault
-
-LoadModeName = Literal[
-    "append", "upsert", "replace", "truncate", "blue_green", "incremental_watermark", "cdc_mirror", "scd2"
-]
 
 SchemaContract = Literal["evolve", "freeze", "discard_row", "discard_value"]
 
@@ -74,6 +71,11 @@ class TargetNode(SingleInput):
             message = f"Tables of the schema '{schema}' are not for rows of a pipeline"
             raise fault("reserved_schema", message, "name a table of another schema")
         return self
+
+    @property
+    def traits(self) -> LoadModeTraits:
+        """What its load mode is known for."""
+        return LOAD_MODES[self.load_mode]
 
     @property
     def table(self) -> str:

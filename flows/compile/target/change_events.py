@@ -28,7 +28,7 @@ _WHOLE = r"^-?[0-9]+$"
 def change_events(node: TargetNode, scope: Scope, table: Sequence[TargetColumn] | None) -> Step | None:
     """The step for a cdc_mirror target. None for other load modes, and for an envelope when the table is not known.
     Raises PlanError when the incoming rows are not events."""
-    if node.load_mode != "cdc_mirror":
+    if not node.traits.events:
         return None
     name = next((name for name in _NAMES if name in scope.schema), None)
     if name is None:

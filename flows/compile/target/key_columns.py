@@ -10,14 +10,11 @@ from headrace.ir import PipelineIR, Problem
 from headrace.ir.nodes import TargetNode
 from headrace.ir.problems import nearest
 
-MERGING = ("upsert", "scd2", "cdc_mirror")
-"""The load modes that need an `upsertKey`."""
-
 
 def missing_keys(ir: PipelineIR) -> Iterator[Problem]:
     """Merging targets without an `upsertKey`."""
     for position, node in enumerate(ir.nodes):
-        if isinstance(node, TargetNode) and node.load_mode in MERGING and not node.upsert_key:
+        if isinstance(node, TargetNode) and node.traits.keyed and not node.upsert_key:
             yield Problem(
                 f"nodes[{position}].upsertKey",
                 "missing_field",
@@ -30,7 +27,7 @@ def key_problem(
     node: TargetNode, path: str, incoming: Collection[str], table: Sequence[TargetColumn] | None
 ) -> Problem | None:
     """The problem of a key column that the incoming data or the table (None: not known) do not have, if any."""
-    if node.load_mode not in MERGING:
+    if not node.traits.keyed:
         return None
     where = f"{path}.upsertKey"
     writable = None if table is None else [each.field.name for each in table if each.writable]
@@ -47,23 +44,20 @@ def key_problem(
 
 def only_key_problem(node: TargetNode, path: str, written: Sequence[str]) -> Problem | None:
     """The problem of a load that would write only the key, so that there is nothing to update, if any."""
-    if node.load_mode not in MERGING or not set(written) <= set(node.upsert_key):
+    if not node.traits.keyed or not set(written) <= set(node.upsert_key):
         return None
     message = f"Every column that would be written to {node.table} is in the upsertKey: there is nothing to update"
     return Problem(f"{path}.upsertKey", "nothing_to_update", message, "load more columns, or use append")
 
 
-_MODE = "incremental_watermark"
-
-
 def missing_watermarks(ir: PipelineIR) -> Iterator[Problem]:
     """Incremental targets without a `watermarkColumn`."""
     for position, node in enumerate(ir.nodes):
-        if isinstance(node, TargetNode) and node.load_mode == _MODE and node.watermark_column is None:
+        if isinstance(node, TargetNode) and node.traits.watermark and node.watermark_column is None:
             yield Problem(
                 f"nodes[{position}].watermarkColumn",
                 "missing_field",
-                f"loadMode {_MODE} needs a 'watermarkColumn'",
+                f"loadMode {node.load_mode} needs a 'watermarkColumn'",
                 "name a column whose values grow, such as an id or the time of the last change",
             )
 
@@ -73,7 +67,7 @@ def watermark_problem(
 ) -> Problem | None:
     """The problem of a watermark column that the incoming data or the table (None: not known) do not have, if any."""
     column = node.watermark_column
-    if node.load_mode != _MODE or column is None:
+    if not node.traits.watermark or column is None:
         return None
     where = f"{path}.watermarkColumn"
     writable = None if table is None else [each.field.name for each in table if each.writable]

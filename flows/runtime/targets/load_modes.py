@@ -33,7 +33,7 @@ def unknown_table(table: str, known: Collection[str]) -> TargetError:
 def columns_for(node: TargetNode, table: Table) -> list[TargetColumn]:
     """The table's columns as a target loads them."""
     columns = target_columns(table)
-    return columns if node.load_mode != "scd2" else [_of_history(column) for column in columns]
+    return columns if not node.traits.history else [_of_history(column) for column in columns]
 
 
 def _of_history(column: TargetColumn) -> TargetColumn:

@@ -12,9 +12,10 @@ from headrace.catalog.errors import NoIr, PipelineMissing
 from headrace.catalog.models import Pipeline
 from headrace.catalog.repositories import TenantCatalog
 from headrace.catalog.repositories.runs import position_of
-from headrace.catalog.runs.records import DatasetRuleOutcome, RunSnapshot, UncommittedRows, load_strategy
+from headrace.catalog.runs.records import DatasetRuleOutcome, RunSnapshot, UncommittedRows
 from headrace.catalog.runs.store import RunStore
 from headrace.catalog.security.credentials import Keyring, generate_encryption_key
+from headrace.ir.load_modes import load_strategy
 from tests.catalog.conftest import IR, add_pipeline
 
 pytestmark = pytest.mark.postgres
