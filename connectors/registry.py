@@ -8,6 +8,7 @@ from functools import cache
 from importlib.metadata import entry_points
 from typing import Any
 
+from headrace.connectors.bigquery.connector import BIGQUERY
 from headrace.connectors.connector import Connector, Context, Found
 from headrace.connectors.errors import SourceError
 from headrace.connectors.files.delimited.dialect import near
@@ -41,6 +42,7 @@ BUILT_IN: tuple[Connector, ...] = (
     MYSQL,
     SNOWFLAKE,
     MONGODB,
+    BIGQUERY,
 )
 
 

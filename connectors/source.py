@@ -230,6 +230,16 @@ class Incremental(Protocol):
 
 
 @runtime_checkable
+class Narrowing(Protocol):
+    """What a source has besides when its server fixes the partitions for the columns and rows that are asked for."""
+
+    def narrowed(self, found: Discovery, wanted: Wanted) -> Discovery:
+        """The discovery of this source, with partitions that have what is wanted, or more; they are read for that or
+        less. Called once at most, behind `discover`, when it is known what the plan has a use for. Raises
+        SourceError."""
+
+
+@runtime_checkable
 class Closing(Protocol):
     """What a source has besides when it holds connections: called once, when the run is over in this process."""
 

@@ -35,6 +35,7 @@ from tests.effort import examples
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
 
+    from tests.connectors.bigquery.double import Double as BigQueryDouble
     from tests.connectors.mongodb.double import Double as MongoDouble
     from tests.connectors.snowflake.double import Double
     from tests.connectors.stores.cutting import Cutting
@@ -224,6 +225,16 @@ def mongodb_double(pytestconfig: pytest.Config) -> Iterator[MongoDouble]:
     assert pytestconfig.cache is not None
     with double(pytestconfig.cache.mkdir("doubles")) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def bigquery_double(pytestconfig: pytest.Config) -> Iterator[BigQueryDouble]:
+    """A double of BigQuery, whose program is installed once into pytest's cache."""
+    from tests.connectors.bigquery.double import double
+
+    assert pytestconfig.cache is not None
+    with double(pytestconfig.cache.mkdir("doubles")) as running:
+        yield running
 
 
 @dataclass(frozen=True)

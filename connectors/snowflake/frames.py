@@ -13,17 +13,12 @@ from typing import Any
 
 import polars as pl
 
-from headrace.connectors.casting.columns import cast_native
 from headrace.connectors.datatypes import MAX_PRECISION, polars_dtype
 from headrace.connectors.errors import SourceError
 from headrace.connectors.snowflake.types import STAMPS
 from headrace.connectors.sql.relation import Column
-from headrace.ir.schema import Field
 
 _NANOS = 9
-_BELOW_MICROS = r"\.\d{6}\d*[1-9]\d*(?:Z|[+-]\d\d(?::?\d\d)?)?$"
-"""How a moment ends that has digits below a microsecond."""
-_MOMENTS = ("time", "timestamp", "timestamptz")
 
 
 def frame(records: Any, columns: Sequence[Column], needed: Collection[str] | None = None) -> pl.DataFrame:
@@ -42,17 +37,6 @@ def frame(records: Any, columns: Sequence[Column], needed: Collection[str] | Non
         if needed is None or column.name in needed
     ]
     return pl.DataFrame(values) if values else pl.DataFrame(height=records.num_rows)
-
-
-def cast_exact(values: pl.Series, field: Field) -> tuple[pl.Series, pl.Series | None]:
-    """As `cast_native`, but a moment with digits below a microsecond is in the mask: they would be cut."""
-    if values.dtype != pl.String or field.data_type not in _MOMENTS or field.format is not None:
-        return cast_native(values, field)
-    finer = values.str.contains(_BELOW_MICROS).fill_null(value=False)
-    if not finer.any():
-        return cast_native(values, field)
-    result, bad = cast_native(values.set(finer, None), field)
-    return result, finer if bad is None else bad | finer
 
 
 def _values(array: Any, field: Any, column: Column) -> pl.Series:

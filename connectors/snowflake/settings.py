@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from headrace.connectors.column_names import match_names
 from headrace.connectors.errors import SourceError
 from headrace.connectors.snowflake.names import parts
-from headrace.connectors.sql.relation import Relation, TableName
+from headrace.connectors.sql.relation import TableName
 from headrace.connectors.sql.settings import SqlSettings, settings_of, sql_problems
 from headrace.ir.problems import Problem
 
@@ -34,24 +33,6 @@ def read_settings(config: Mapping[str, Any]) -> SqlSettings:
     if split.by not in ("auto", "none") or split.column is not None:
         raise SourceError("bad_option", f"{_OWN}.", f"{_MEND[0].upper()}{_MEND[1:]}.")
     return settings
-
-
-def named_as_there(settings: SqlSettings, relation: Relation) -> SqlSettings:
-    """With the cursor's and the key's columns named as the relation has them: `id` is ID where nothing is `id`. What is
-    none of its columns stays as it is."""
-
-    def there(names: Sequence[str] | None) -> list[str] | None:
-        if names is None:
-            return None
-        columns = [column.name for column in relation.columns]
-        places = match_names(names, columns)
-        return [columns[places[name]] if name in places else name for name in names]
-
-    cursor = settings.cursor
-    if cursor is not None:
-        [column] = there([cursor.column]) or [cursor.column]
-        cursor = cursor.model_copy(update={"column": column, "key": there(cursor.key)})
-    return settings.model_copy(update={"key": there(settings.key), "cursor": cursor})
 
 
 def table_of(settings: SqlSettings) -> TableName:

@@ -11,9 +11,9 @@ import polars as pl
 from headrace.connectors.connector import Context
 from headrace.connectors.errors import SourceError
 from headrace.connectors.snowflake.dialect import SnowflakeDialect
-from headrace.connectors.snowflake.frames import cast_exact, frame
+from headrace.connectors.snowflake.frames import frame
 from headrace.connectors.snowflake.session import Result
-from headrace.connectors.snowflake.settings import named_as_there, read_settings, table_of
+from headrace.connectors.snowflake.settings import read_settings, table_of
 from headrace.connectors.snowflake.shares import Share, partitions, place_of, share_of, shares
 from headrace.connectors.source import Batch, Discovery, Fitting, Partition, Position, Restart, StreamFound, Wanted
 from headrace.connectors.sql.columns import Chosen, Rows, chosen, details, empty
@@ -21,6 +21,8 @@ from headrace.connectors.sql.judge import judged
 from headrace.connectors.sql.plan import CURSOR, since
 from headrace.connectors.sql.relation import Column, Relation
 from headrace.connectors.sql.select import Select
+from headrace.connectors.sql.settings import named_as_there
+from headrace.connectors.sql.stamps import cast_exact
 from headrace.ir.schema import Field, Schema
 
 BATCH_ROWS = 65_536

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field, SecretStr, StringConstraints, model_validator
 
 from headrace.connectors.specs.base import HARMLESS, ClosedConfig, Config, ConnectorType, Port, Text, Url, one_of
+from headrace.connectors.specs.files import ServiceAccountKey
 from headrace.ir.problems import fault
 
 Secret = Annotated[SecretStr, Field(json_schema_extra={"writeOnly": True})]
@@ -97,8 +98,19 @@ class Databricks(Config):
 
 
 class BigQuery(Config):
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
     project: Text
-    dataset: Text
+    """The project that queries and reads are billed to, and in which tables without a project in their name are."""
+    dataset: Annotated[Text, Field(json_schema_extra=HARMLESS)]
+    """Where tables without a dataset in their name are, and which is listed."""
+    location: Annotated[Text | None, Field(json_schema_extra=HARMLESS)] = None
+    """Where queries run, such as EU or europe-west3; where the tables are that they read, without it."""
+    endpoint: Url | None = None
+    """Where the REST API is reached, if not at bigquery.googleapis.com. With http only within the operator's networks.
+    """
+    storage_endpoint: Url | None = None
+    """Where the Storage Read API (gRPC) is reached, if not at bigquerystorage.googleapis.com."""
 
 
 class MongoDB(Config):
@@ -211,9 +223,10 @@ DATABASES = (
         "bigquery",
         "Google BigQuery",
         "warehouse",
-        "Tables of a dataset.",
+        "Tables, views and queries of BigQuery.",
         BigQuery,
         "bigquery",
+        auth=ServiceAccountKey,
         auth_methods=("service_account",),
     ),
 )

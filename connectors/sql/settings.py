@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from decimal import Decimal, InvalidOperation
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
+from headrace.connectors.column_names import match_names
 from headrace.connectors.errors import SourceError
 from headrace.connectors.files.arrival.settings import PARAMETER
 from headrace.connectors.specs.base import ClosedConfig, problems_of
 from headrace.connectors.sql.judge import judged
-from headrace.connectors.sql.relation import table_name
+from headrace.connectors.sql.relation import Relation, table_name
 from headrace.ir.problems import Problem, fault
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
@@ -132,21 +133,47 @@ class SqlSettings(ClosedConfig):
         return self.partitioning or PartitioningSettings()
 
 
+S = TypeVar("S", bound=SqlSettings)
+
+
 def settings_of(config: Mapping[str, Any]) -> SqlSettings:
     """A node's config, with the run's parameters filled in. Raises SourceError(`bad_option`)."""
+    return settings_as(SqlSettings, config)
+
+
+def settings_as(model: type[S], config: Mapping[str, Any]) -> S:
+    """The same for a system that has more settings."""
     try:
-        return SqlSettings.model_validate(dict(config))
+        return model.model_validate(dict(config))
     except ValidationError:
-        problems = problems_of(SqlSettings, dict(config))
+        problems = problems_of(model, dict(config))
         first = problems[0]
         raise SourceError("bad_option", f"{first.path}: {first.message}.", first.hint) from None
 
 
-def sql_problems(dialect: str) -> Callable[[Mapping[str, Any]], list[Problem]]:
+def named_as_there(settings: S, relation: Relation) -> S:
+    """With the cursor's and the key's columns named as the relation has them: `id` is ID where nothing is `id`. What is
+    none of its columns stays as it is."""
+
+    def there(names: Sequence[str] | None) -> list[str] | None:
+        if names is None:
+            return None
+        columns = [column.name for column in relation.columns]
+        places = match_names(names, columns)
+        return [columns[places[name]] if name in places else name for name in names]
+
+    cursor = settings.cursor
+    if cursor is not None:
+        [column] = there([cursor.column]) or [cursor.column]
+        cursor = cursor.model_copy(update={"column": column, "key": there(cursor.key)})
+    return settings.model_copy(update={"key": there(settings.key), "cursor": cursor})
+
+
+def sql_problems(dialect: str, model: type[SqlSettings] = SqlSettings) -> Callable[[Mapping[str, Any]], list[Problem]]:
     """What is wrong with a config when it is saved; `dialect` is sqlglot's name of the system."""
 
     def problems(config: Mapping[str, Any]) -> list[Problem]:
-        found = [each for each in problems_of(SqlSettings, _judgeable(config)) if not PARAMETER.search(each.message)]
+        found = [each for each in problems_of(model, _judgeable(config)) if not PARAMETER.search(each.message)]
         query = config.get("query")
         if isinstance(query, str) and not found:
             try:
@@ -158,9 +185,12 @@ def sql_problems(dialect: str) -> Callable[[Mapping[str, Any]], list[Problem]]:
     return problems
 
 
+_NUMBERS = ("timeoutSeconds", "maximumBytesBilled")
+
+
 def _judgeable(config: Mapping[str, Any]) -> dict[str, Any]:
     """Without numbers for which a parameter of the run stands."""
-    known = {name: value for name, value in config.items() if name != "timeoutSeconds" or not _open(value)}
+    known = {name: value for name, value in config.items() if name not in _NUMBERS or not _open(value)}
     split = known.get("partitioning")
     if isinstance(split, Mapping):
         known["partitioning"] = {name: value for name, value in split.items() if not _open(value)}

@@ -7,8 +7,14 @@ from __future__ import annotations
 
 import polars as pl
 
+from headrace.connectors.casting.columns import cast_native
+from headrace.ir.schema import Field
+
 _DAY_US, _HOUR_US, _MINUTE_US = 86_400_000_000, 3_600_000_000, 60_000_000
 _FIRST_DAY = pl.date(1, 1, 1)
+_BELOW_MICROS = r"\.\d{6}\d*[1-9]\d*(?:Z|[+-]\d\d(?::?\d\d)?)?$"
+"""How a moment ends that has digits below a microsecond."""
+_MOMENTS = ("time", "timestamp", "timestamptz")
 
 
 def read_dates(values: pl.Series) -> pl.Series:
@@ -33,3 +39,14 @@ def read_stamps(values: pl.Series, *, aware: bool) -> pl.Series:
 def _day(text: pl.Expr) -> pl.Expr:
     day = text.str.to_date("%Y-%m-%d", strict=False)
     return pl.when(day >= _FIRST_DAY).then(day)
+
+
+def cast_exact(values: pl.Series, field: Field) -> tuple[pl.Series, pl.Series | None]:
+    """As `cast_native`, but a moment with digits below a microsecond is in the mask: they would be cut."""
+    if values.dtype != pl.String or field.data_type not in _MOMENTS or field.format is not None:
+        return cast_native(values, field)
+    finer = values.str.contains(_BELOW_MICROS).fill_null(value=False)
+    if not finer.any():
+        return cast_native(values, field)
+    result, bad = cast_native(values.set(finer, None), field)
+    return result, finer if bad is None else bad | finer

@@ -22,6 +22,7 @@ from headrace.flows.runtime.cursors import begin_at_cursors
 from headrace.flows.runtime.errors import PlanFailed, RunFailed
 from headrace.flows.runtime.execution_config import ExecutionConfig
 from headrace.flows.runtime.hooks.check import hook_problems
+from headrace.flows.runtime.input.narrowing import narrowed
 from headrace.flows.runtime.input.sources import held_before, parsed, source_of
 from headrace.flows.runtime.job import Job, Prepared, close_sources
 from headrace.flows.runtime.originals import KeptRows
@@ -123,18 +124,22 @@ def _prepared(
     if problems:
         raise PlanFailed(problems)
     earlier_buckets = stored_buckets(earlier)
-    plan = physical_plan(
-        ir,
-        logical,
-        discoveries,
-        parallelism=execution.parallelism,
-        buckets=earlier_buckets,
-        audits=not job.continues.replays,
-        remarks=(
-            *(note for node in discoveries for note in discoveries[node].notes),
-            *(_unsliced(job, execution, discoveries)),
-        ),
-    )
+
+    def planned(seen: Mapping[str, Discovery]) -> PhysicalPlan:
+        return physical_plan(
+            ir,
+            logical,
+            seen,
+            parallelism=execution.parallelism,
+            buckets=earlier_buckets,
+            audits=not job.continues.replays,
+            remarks=(*(note for node in seen for note in seen[node].notes), *_unsliced(job, execution, seen)),
+        )
+
+    plan = planned(discoveries)
+    if earlier is None and (less := narrowed(sources, discoveries, plan)) is not discoveries:
+        discoveries = {node: execution.bounded(found) for node, found in less.items()}
+        plan = planned(discoveries)
     if job.continues.replays and plan.entangling is not None:
         raise RunFailed(not_replayed(plan.entangling))
     if job.continues.open_rows and not plan.total_rows:

@@ -35,6 +35,7 @@ from headrace.flows.runtime.prepare import prepare
 from headrace.flows.runtime.scheduler import run_in_threads
 from headrace.flows.validation.check import check_types
 from headrace.ir import parse_ir
+from tests.connectors.bigquery.double import Double as BigQueryDouble
 from tests.connectors.mongodb.double import Double as MongoDouble
 from tests.connectors.snowflake.double import CREDENTIALS, Double
 from tests.connectors.sql.mysql.market import certificates, mariadb, market
@@ -131,6 +132,8 @@ def _connector(folder: Path, file: Path, files_root: Path, request: pytest.Fixtu
         kind = json.loads((folder / "connector.json").read_text())["type"]
         if kind == "snowflake":
             return _snowflake(file, request)
+        if kind == "bigquery":
+            return _bigquery(file, request)
         shop = request.getfixturevalue({"postgresql": "shop", "mysql": "market"}[kind])
         shop.make(*(each for each in file.read_text().split(";\n") if each.strip()))
         return ConnectorRecord("conn_1", kind, shop.config, shop.credentials)
@@ -161,6 +164,15 @@ def _mongodb(file: Path, request: pytest.FixtureRequest) -> ConnectorRecord:
         document = json_util.loads(line)
         server.database.orders.replace_one({"_id": document["_id"]}, document, upsert=True)
     return ConnectorRecord("conn_1", "mongodb", server.config, server.credentials)
+
+
+def _bigquery(file: Path, request: pytest.FixtureRequest) -> ConnectorRecord:
+    """The double of a project, after its owner has run the statements of the file."""
+    project: BigQueryDouble = request.getfixturevalue("bigquery_double")
+    if file.name == "input.sql":
+        project.clear()
+    project.make(*filter(None, map(str.strip, file.read_text().split(";\n"))))
+    return ConnectorRecord("conn_1", "bigquery", project.config, project.credentials)
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*/*/connector.json")), ids=lambda path: path.parent.name)

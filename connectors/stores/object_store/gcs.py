@@ -8,10 +8,10 @@ from typing import Any
 from headrace.connectors.connector import Context
 from headrace.connectors.errors import SourceError
 from headrace.connectors.network.egress_proxy import Endpoint
+from headrace.connectors.network.google_account import ServiceAccount
 from headrace.connectors.specs.files import Gcs
 from headrace.connectors.stores.object_store.bucket import Bucket, client_options, make_client, retry_config
 from headrace.connectors.stores.object_store.connector import bucket_connector
-from headrace.connectors.stores.object_store.google_account import ServiceAccount
 from headrace.connectors.stores.remote import checked_path
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")

@@ -86,6 +86,7 @@ def test_only_what_reads_is_ready_and_ftp_is_no_type() -> None:
     assert ready == {
         "aws_s3",
         "azure_blob",
+        "bigquery",
         "csv_upload",
         "gcs",
         "http_pull",

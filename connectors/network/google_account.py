@@ -19,25 +19,27 @@ from headrace.connectors.network.web_address import WebAddress
 from headrace.ir.redaction import redact
 
 _TOKENS = "https://oauth2.googleapis.com/token"
-_SCOPE = "https://www.googleapis.com/auth/devstorage.read_write"
+STORAGE = "https://www.googleapis.com/auth/devstorage.read_write"
+BIGQUERY = "https://www.googleapis.com/auth/bigquery"
 _LEEWAY = timedelta(minutes=5)
 _ANSWER_BYTES = 1 << 16
 
 
 @dataclass(slots=True)
 class ServiceAccount:
-    """The account; object stores call `token` before requests."""
+    """The account; clients call `token` before requests. `scope` is what its tokens are for."""
 
     email: str
     private_key: str = field(repr=False)
     key_id: str
     uri: str
     networks: Sequence[Network]
+    scope: str = STORAGE
     _held: dict[str, Any] = field(default_factory=dict, repr=False)
     _alone: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     @classmethod
-    def of(cls, credentials: Mapping[str, Any], networks: Sequence[Network]) -> ServiceAccount:
+    def of(cls, credentials: Mapping[str, Any], networks: Sequence[Network], scope: str = STORAGE) -> ServiceAccount:
         """Reads `serviceAccount` (the JSON file, as text or object) or its fields. Raises SourceError."""
         given = credentials.get("serviceAccount") or credentials.get("serviceAccountKey") or credentials
         if isinstance(given, str):
@@ -54,7 +56,7 @@ class ServiceAccount:
                 "authConfig.serviceAccount is the JSON file of its key, with 'client_email' and 'private_key'.",
             )
         uri, key_id = str(found.get("token_uri") or _TOKENS), str(found.get("private_key_id") or "")
-        return cls(email, key, key_id, uri, networks)
+        return cls(email, key, key_id, uri, networks, scope)
 
     def token(self) -> Any:
         """`{"token", "expires_at"}`, renewed shortly before it expires. Raises SourceError."""
@@ -120,7 +122,7 @@ class ServiceAccount:
             raise SourceError("bad_credentials", "The private key cannot be read.", "Copy the JSON file again, whole.")
         now = int(time.time())
         head = {"alg": "RS256", "typ": "JWT", "kid": self.key_id}
-        claims = {"iss": self.email, "scope": _SCOPE, "aud": self.uri, "iat": now, "exp": now + 3600}
+        claims = {"iss": self.email, "scope": self.scope, "aud": self.uri, "iat": now, "exp": now + 3600}
         text = ".".join(_base64url(json.dumps(each).encode()) for each in (head, claims))
         return f"{text}.{_base64url(key.sign(text.encode(), padding.PKCS1v15(), hashes.SHA256()))}"
 

@@ -1,0 +1,1 @@
+"""BigQuery as a source: tables and the results of queries, read in the streams of the Storage Read API."""

@@ -1,0 +1,192 @@
+"""BigQuery, as the shared layer over databases sees it: names, literals, cursors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import polars as pl
+
+from headrace.connectors.bigquery import catalog
+from headrace.connectors.bigquery.frames import frame
+from headrace.connectors.bigquery.jobs import SECONDS, Jobs, Statement
+from headrace.connectors.bigquery.login import Door, door
+from headrace.connectors.bigquery.names import quoted
+from headrace.connectors.bigquery.rest import Rest
+from headrace.connectors.bigquery.storage import Storage
+from headrace.connectors.bigquery.types import NUMBERS, ORDERED, TIMES, literal, unordered
+from headrace.connectors.connector import Context
+from headrace.connectors.errors import SourceError
+from headrace.connectors.source import Bound, StreamFound
+from headrace.connectors.sql.judge import Query
+from headrace.connectors.sql.relation import Column, Relation, Scalar, TableName
+from headrace.connectors.sql.select import Asked, Select, rendered
+from headrace.connectors.sql.settings import lag_of
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class BigQueryDialect:
+    """Nothing is split by keys: the streams of a session are the partitions."""
+
+    title = "BigQuery"
+    parser = "bigquery"
+    compares_rows = False
+
+    def __init__(self, way: Door, *, seconds: float = SECONDS, most_bytes: int | None = None) -> None:
+        self.note: str | None = None
+        self.place = way.place
+        self.rest = Rest(way)
+        self.jobs = Jobs(self.rest, way.place, seconds=seconds, most_bytes=most_bytes)
+        self.storage = Storage(way)
+        self._bound: dict[str, Scalar] = {}
+
+    @classmethod
+    def of(cls, context: Context) -> BigQueryDialect:
+        """Of a source's context. Raises SourceError."""
+        seconds, most = context.settings.get("timeoutSeconds"), context.settings.get("maximumBytesBilled")
+        return cls(
+            door(context),
+            seconds=float(seconds) if isinstance(seconds, int | float | str) else SECONDS,
+            most_bytes=int(most) if isinstance(most, int | str) else None,
+        )
+
+    def table(self, name: TableName) -> Relation:
+        """By its name, as far as it is given."""
+        whole = (*(self.place.project, self.place.dataset)[: 3 - len(name)], *name)
+        return catalog.table(self.rest, whole)
+
+    def query(self, query: Query, parameters: dict[str, Scalar]) -> Relation:
+        """Its parameters are bound by the server: `:name` becomes `@name`."""
+        self._bound = {name: parameters[name] for name in query.names}
+        return catalog.query(self.jobs, Statement(_with_names(query), self._bound))
+
+    def streams(self, text: str) -> Sequence[StreamFound]:
+        """Those of the connection's dataset."""
+        return catalog.streams(self.rest, self.place.project, self.place.dataset, text)
+
+    def statement(self, select: Select) -> Statement:
+        """A statement, with the values that are bound to the query in it."""
+        return Statement(rendered(select, self), self._bound)
+
+    def estimate(self, select: Select) -> int | None:
+        """The result itself tells, once it is there."""
+        del select
+        return None
+
+    def cuts(self, relation: Relation, column: Column, parts: int) -> Sequence[Scalar]:
+        """There are none."""
+        del relation, column, parts
+        return ()
+
+    def own_ranges(self, relation: Relation, parts: int) -> Sequence[Any]:
+        """There are none."""
+        del relation, parts
+        return ()
+
+    def newest(self, relation: Relation, column: Column, lag: float | str | None) -> Scalar:
+        """The present is the server's; DATETIME and DATE are taken as those of UTC."""
+        if column.kind not in ORDERED:
+            raise unordered(column)
+        behind = _lag(column, lag)
+        if column.kind in TIMES:
+            [[now]] = self.jobs.rows(Statement("SELECT UNIX_MICROS(CURRENT_TIMESTAMP()) AS now"), "the present")
+            less = behind if isinstance(behind, timedelta) else timedelta()
+            return _moment(column, _EPOCH + timedelta(microseconds=int(now)) - less)
+        rows = f" FROM {relation.sql}"
+        asked = f"SELECT CAST(MAX({quoted(column.name)}) AS STRING) AS newest{rows}"
+        [[found]] = self.jobs.rows(Statement(asked, self._bound), relation.name)
+        if found is None or not isinstance(behind, Decimal) or not behind:
+            return None if found is None else str(found)
+        return str(Decimal(str(found)) - behind)
+
+    def without(self, relation: Relation, columns: Sequence[Column]) -> int:
+        missing = " OR ".join(f"{quoted(column.name)} IS NULL" for column in columns)
+        rows = f" FROM {relation.sql} WHERE {missing}"
+        [[count]] = self.jobs.rows(Statement(f"SELECT COUNT(*) AS missing{rows}", self._bound), relation.name)
+        return int(count)
+
+    def quote(self, name: str) -> str:
+        return quoted(name)
+
+    def literal(self, column: Column, value: Scalar) -> str:
+        return literal(column, value)
+
+    def expression(self, asked: Asked) -> str:
+        """Values come in the server's own binary form, whatever they are declared as."""
+        return quoted(asked.column.name)
+
+    def within(self, own: Any) -> str:
+        """There are none."""
+        raise SourceError("bad_position", "BigQuery has no ranges of its own.")
+
+    def bound(self, column: Column, bound: Bound) -> str | None:
+        """Texts are compared by their bytes there as here, unless the column has a collation."""
+        value = bound.value
+        if column.kind in ("INT64", "NUMERIC") and isinstance(value, int | Decimal):
+            said = f"{value:d}" if isinstance(value, int) else f"{value:f}"
+            return f"{quoted(column.name)} {bound.comparison} {_number(said)}"
+        exact = column.kind == "STRING" or (column.kind == "STRING_COLLATED" and bound.comparison == "=")
+        if exact and isinstance(value, str) and "\0" not in value:
+            return f"{quoted(column.name)} {bound.comparison} {literal(column, value)}"
+        if isinstance(value, datetime) and column.kind in ("TIMESTAMP", "DATETIME"):
+            return f"{quoted(column.name)} {bound.comparison} {literal(column, _moment(column, value))}"
+        if isinstance(value, date) and not isinstance(value, datetime) and column.kind == "DATE":
+            return f"{quoted(column.name)} {bound.comparison} {literal(column, value.isoformat())}"
+        return None
+
+    def unreadable(self, column: Column) -> str | None:
+        """Every value of a column that is sure can be read; others are not pushed down."""
+        del column
+        return None
+
+    def hold_snapshot(self) -> str | None:
+        """A session sees one moment anyway."""
+        return None
+
+    def read(self, select: Select, *, rows: int, snapshot: str | None) -> Iterator[pl.DataFrame]:
+        """Executes the statement and gives its rows at once, for previews."""
+        del snapshot
+        what = select.relation.name
+        columns, described = [asked.column for asked in select.asked], catalog.described(select.relation)
+        result = self.jobs.run(self.statement(select), what)
+        session = self.storage.session(result.path, what, columns, streams=1)
+        for stream in session.streams:
+            for records in self.storage.batches(stream, 0, what, session.expires):
+                for start in range(0, records.num_rows, rows):
+                    yield frame(records.slice(start, rows), columns, described)
+
+    def close(self) -> None:
+        self.storage.close()
+
+
+def _with_names(query: Query) -> str:
+    text = [query.pieces[0]]
+    for name, piece in zip(query.names, query.pieces[1:], strict=True):
+        text += [f"@{name}", piece]
+    return "".join(text)
+
+
+def _number(text: str) -> str:
+    return text if text.lstrip("-").isdigit() and len(text) <= 18 else f"BIGNUMERIC '{text}'"
+
+
+def _moment(column: Column, moment: datetime) -> str:
+    if column.kind == "DATE":
+        return moment.date().isoformat()
+    text = moment.replace(tzinfo=None).isoformat(" ", "microseconds")
+    return f"{text}+00" if column.kind == "TIMESTAMP" else text
+
+
+def _lag(column: Column, lag: float | str | None) -> Decimal | timedelta | None:
+    if lag is None:
+        return None
+    behind = lag_of(lag)
+    if column.kind in TIMES:
+        return behind if isinstance(behind, timedelta) else timedelta(seconds=float(behind))
+    if column.kind in NUMBERS and isinstance(behind, Decimal):
+        return behind
+    takes = "a number" if column.kind in NUMBERS else "no lag"
+    raise SourceError("bad_option", f"cursor.lag: '{column.name}' is {column.native}, which takes {takes}.")

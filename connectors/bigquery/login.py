@@ -1,0 +1,53 @@
+"""Where BigQuery is, and the service account that is let in."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+
+from headrace.connectors.connector import Context
+from headrace.connectors.errors import SourceError
+from headrace.connectors.network.egress import Network, allowed_addresses, is_allowed
+from headrace.connectors.network.google_account import BIGQUERY, ServiceAccount
+from headrace.connectors.network.web_address import WebAddress
+from headrace.connectors.specs.base import problems_of
+from headrace.connectors.specs.databases import BigQuery
+
+_REST = "https://bigquery.googleapis.com"
+_STORAGE = "https://bigquerystorage.googleapis.com"
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """The addresses of the two APIs, and the account. Nothing of it that is secret is in its `repr`."""
+
+    place: BigQuery
+    rest: WebAddress
+    storage: WebAddress
+    account: ServiceAccount
+    networks: tuple[Network, ...]
+
+    def addresses(self, there: WebAddress) -> list[str]:
+        """Those of a host that may be dialled, without TLS only within the operator's networks. Raises SourceError."""
+        found = allowed_addresses(there.host, there.port, self.networks)
+        if there.url.scheme == "http" and any(is_allowed(ipaddress.ip_address(each), ()) for each in found):
+            raise SourceError(
+                "insecure", f"'{there.host}' would be reached over http, which others can read.", "Use https."
+            )
+        return found
+
+
+def door(context: Context) -> Door:
+    """The door of a connection. Raises SourceError(`bad_credentials`, `bad_option`, `bad_url`)."""
+    config = dict(context.connection.config)
+    if found := problems_of(BigQuery, config):
+        raise SourceError("bad_option", f"{found[0].path}: {found[0].message}.", found[0].hint)
+    place = BigQuery.model_validate(config)
+    networks = (*context.surroundings.networks,)
+    return Door(
+        place,
+        WebAddress.of(place.endpoint or _REST),
+        WebAddress.of(place.storage_endpoint or _STORAGE),
+        ServiceAccount.of(context.connection.credentials, networks, BIGQUERY),
+        networks,
+    )

@@ -1,0 +1,2 @@
+INSERT INTO orders VALUES (3, 'Ulm', NUMERIC '0.01', [STRUCT('a', 7)], TIMESTAMP '2024-01-03 12:00:00+00');
+UPDATE orders SET amount = NUMERIC '6.25', updated_at = TIMESTAMP '2024-01-03 12:00:00+00' WHERE id = 2;

@@ -1,0 +1,3 @@
+CREATE TABLE orders (id INT64, city STRING, amount NUMERIC, items ARRAY<STRUCT<sku STRING, pieces INT64>>, updated_at TIMESTAMP);
+INSERT INTO orders VALUES (1, 'Ulm', NUMERIC '19.90', [STRUCT('a', 2), STRUCT('b', 1)], TIMESTAMP '2024-01-01 10:00:00.5+00');
+INSERT INTO orders VALUES (2, 'Bonn', NUMERIC '5', [STRUCT('c', 1)], TIMESTAMP '2024-01-02 11:00:00+00');
