@@ -10,6 +10,7 @@ from typing import Any
 
 from headrace.connectors.bigquery.connector import BIGQUERY
 from headrace.connectors.connector import Connector, Context, Found
+from headrace.connectors.databricks.connector import DATABRICKS
 from headrace.connectors.errors import SourceError
 from headrace.connectors.files.delimited.dialect import near
 from headrace.connectors.files.local.local_fs import LOCAL_FS
@@ -43,6 +44,7 @@ BUILT_IN: tuple[Connector, ...] = (
     SNOWFLAKE,
     MONGODB,
     BIGQUERY,
+    DATABRICKS,
 )
 
 

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
 
     from tests.connectors.bigquery.double import Double as BigQueryDouble
+    from tests.connectors.databricks.double import Double as Warehouse
     from tests.connectors.mongodb.double import Double as MongoDouble
     from tests.connectors.snowflake.double import Double
     from tests.connectors.stores.cutting import Cutting
@@ -234,6 +235,15 @@ def bigquery_double(pytestconfig: pytest.Config) -> Iterator[BigQueryDouble]:
 
     assert pytestconfig.cache is not None
     with double(pytestconfig.cache.mkdir("doubles")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def databricks_double() -> Iterator[Warehouse]:
+    """A double of a Databricks SQL warehouse, in this process."""
+    from tests.connectors.databricks.double import double
+
+    with double() as running:
         yield running
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import ipaddress
 from dataclasses import dataclass
 
 from headrace.connectors.connector import Context
 from headrace.connectors.errors import SourceError
-from headrace.connectors.network.egress import Network, allowed_addresses, is_allowed
+from headrace.connectors.network.egress import Network
 from headrace.connectors.network.google_account import BIGQUERY, ServiceAccount
 from headrace.connectors.network.web_address import WebAddress
 from headrace.connectors.specs.base import problems_of
@@ -26,15 +25,6 @@ class Door:
     storage: WebAddress
     account: ServiceAccount
     networks: tuple[Network, ...]
-
-    def addresses(self, there: WebAddress) -> list[str]:
-        """Those of a host that may be dialled, without TLS only within the operator's networks. Raises SourceError."""
-        found = allowed_addresses(there.host, there.port, self.networks)
-        if there.url.scheme == "http" and any(is_allowed(ipaddress.ip_address(each), ()) for each in found):
-            raise SourceError(
-                "insecure", f"'{there.host}' would be reached over http, which others can read.", "Use https."
-            )
-        return found
 
 
 def door(context: Context) -> Door:

@@ -69,7 +69,7 @@ class Rest:
         self, method: str, path: str, body: Mapping[str, Any] | None, query: Mapping[str, str] | None
     ) -> tuple[int, dict[str, Any]]:
         there = self._door.rest
-        address = self._door.addresses(there)[0]
+        address = there.dialled(self._door.networks)[0]
         token = str(self._door.account.token()["token"])
         url = there.at(address)
         url = url.copy_with(raw_path=f"{url.path.rstrip('/')}/bigquery/v2/{path}".encode(), query=None)

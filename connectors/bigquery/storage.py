@@ -133,7 +133,7 @@ class Storage:
         with self._lock:
             if self._channel is None or self._owner != os.getpid():
                 grpc, there = _library(), self._door.storage
-                found = self._door.addresses(there)
+                found = there.dialled(self._door.networks)
                 family = "ipv6" if ":" in found[0] else "ipv4"
                 same = [each for each in found if (":" in each) == (family == "ipv6")]
                 named = [f"[{each}]" if ":" in each else each for each in same]

@@ -6,6 +6,7 @@ elsewhere) and uses no proxy from the environment.
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 import httpx
 
 from headrace.connectors.errors import SourceError
-from headrace.connectors.network.egress import Network, allowed_addresses
+from headrace.connectors.network.egress import Network, allowed_addresses, is_allowed
 
 _PORTS = {"http": 80, "https": 443}
 _PLAIN = re.compile(r"https?://[A-Za-z0-9._:\[\]-]+([/?#].*)?")
@@ -56,6 +57,16 @@ class WebAddress:
     def checked(self, networks: Sequence[Network]) -> str:
         """An address of the host that may be connected to. Raises SourceError like `allowed_addresses`."""
         return allowed_addresses(self.host, self.port, networks)[0]
+
+    def dialled(self, networks: Sequence[Network]) -> list[str]:
+        """All addresses of the host, which may be connected to, without TLS only within `networks`. Raises SourceError
+        like `allowed_addresses`, and `insecure`."""
+        found = allowed_addresses(self.host, self.port, networks)
+        if self.url.scheme == "http" and any(is_allowed(ipaddress.ip_address(each), ()) for each in found):
+            raise SourceError(
+                "insecure", f"'{self.host}' would be reached over http, which others can read.", "Use https."
+            )
+        return found
 
     def at(self, address: str) -> httpx.URL:
         """The URL with a checked address instead of the host name, which goes into Host and SNI."""

@@ -93,8 +93,31 @@ class SnowflakeLogin(ClosedConfig):
 
 
 class Databricks(Config):
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
     host: Text
+    """The workspace: `dbc-a1b2c3d4-e5f6.cloud.databricks.com`."""
     http_path: Text
+    """Of the SQL warehouse, from its connection details: `/sql/1.0/warehouses/…`."""
+    catalog: Annotated[Text | None, Field(json_schema_extra=HARMLESS)] = None
+    """Where tables without a catalog in their name are, and which is listed; the workspace's default without it."""
+    schema_: Annotated[Text | None, Field(alias="schema", json_schema_extra=HARMLESS)] = None
+    """Where tables without a schema in their name are; `default` without it."""
+    url: Url | None = None
+    """Where the workspace is reached, if not at https://host. With http only within the operator's networks."""
+
+
+class DatabricksLogin(ClosedConfig):
+    """A personal access token, or the client id and secret of a service principal."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    token: Secret | None = None
+    """A personal access token."""
+    client_id: Text | None = None
+    """The application id of a service principal, for OAuth."""
+    client_secret: Secret | None = None
+    """Its OAuth secret."""
 
 
 class BigQuery(Config):
@@ -214,9 +237,10 @@ DATABASES = (
         "databricks",
         "Databricks",
         "warehouse",
-        "Tables of a Unity Catalog.",
+        "Tables, views and queries of a SQL warehouse.",
         Databricks,
         "databricks",
+        auth=DatabricksLogin,
         auth_methods=("oauth2", "token"),
     ),
     ConnectorType(

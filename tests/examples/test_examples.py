@@ -36,6 +36,7 @@ from headrace.flows.runtime.scheduler import run_in_threads
 from headrace.flows.validation.check import check_types
 from headrace.ir import parse_ir
 from tests.connectors.bigquery.double import Double as BigQueryDouble
+from tests.connectors.databricks.double import Double as Warehouse
 from tests.connectors.mongodb.double import Double as MongoDouble
 from tests.connectors.snowflake.double import CREDENTIALS, Double
 from tests.connectors.sql.mysql.market import certificates, mariadb, market
@@ -134,6 +135,8 @@ def _connector(folder: Path, file: Path, files_root: Path, request: pytest.Fixtu
             return _snowflake(file, request)
         if kind == "bigquery":
             return _bigquery(file, request)
+        if kind == "databricks":
+            return _databricks(file, request)
         shop = request.getfixturevalue({"postgresql": "shop", "mysql": "market"}[kind])
         shop.make(*(each for each in file.read_text().split(";\n") if each.strip()))
         return ConnectorRecord("conn_1", kind, shop.config, shop.credentials)
@@ -173,6 +176,14 @@ def _bigquery(file: Path, request: pytest.FixtureRequest) -> ConnectorRecord:
         project.clear()
     project.make(*filter(None, map(str.strip, file.read_text().split(";\n"))))
     return ConnectorRecord("conn_1", "bigquery", project.config, project.credentials)
+
+
+def _databricks(file: Path, request: pytest.FixtureRequest) -> ConnectorRecord:
+    """The double of a warehouse, after its owner has run the statements of the file."""
+    warehouse: Warehouse = request.getfixturevalue("databricks_double")
+    warehouse.clear()
+    warehouse.make(*filter(None, map(str.strip, file.read_text().split(";\n"))))
+    return ConnectorRecord("conn_1", "databricks", warehouse.config, warehouse.credentials)
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*/*/connector.json")), ids=lambda path: path.parent.name)

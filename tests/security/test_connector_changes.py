@@ -20,7 +20,12 @@ from tests.deployments.cli.conftest import Terminal, headrace  # noqa: F401
 
 PATH = "/api/v1/connectors"
 SECRETS = {"username": "u", "password": "correct horse", "token": "t", "saltPeople": "0123456789abcdef"}
-HARMLESS = {"snowflake": {"warehouse", "schema"}, "postgresql": {"schema"}, "bigquery": {"dataset", "location"}}
+HARMLESS = {
+    "snowflake": {"warehouse", "schema"},
+    "postgresql": {"schema"},
+    "bigquery": {"dataset", "location"},
+    "databricks": {"catalog", "schema"},
+}
 EXTRAS = {"endpoint": "https://evil.example.org", "proxy": "evil.example.org:3128", "basePath": "/x", "tls": False}
 
 

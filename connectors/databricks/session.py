@@ -1,0 +1,187 @@
+"""The client: one session of a warehouse, whose rows come as Arrow in its own answers.
+
+The client (databricks-sql-connector) is used from its Thrift layer up. What it does besides is left out, because it
+dials by itself: telemetry, flags of features, an exchange of tokens, results in the cloud's store, proxies of the
+environment. What remains dials the workspace alone, at a checked address.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+from headrace.connectors.databricks.errors import failed, refused
+from headrace.connectors.databricks.login import Door
+from headrace.connectors.errors import SourceError
+from headrace.connectors.network.egress_proxy import CheckedProxy
+
+SECONDS = 6 * 3600.0
+"""How long a statement may take unless the settings say otherwise."""
+_BYTES = 16 << 20
+"""Of an answer with rows, about."""
+_ROWS = 65_536
+_RETRIES = {
+    "_retry_stop_after_attempts_count": 2,
+    "_retry_stop_after_attempts_duration": 120.0,
+    "_retry_delay_min": 0.5,
+    "_retry_delay_max": 5.0,
+    "_retry_delay_default": 1.0,
+}
+_SILENT_S = 900.0
+
+
+@dataclass(slots=True)
+class _Cursor:
+    """What the client's layer wants to know of the layer above, which is not used."""
+
+    open: bool = True
+    http_client: None = None
+    active_command_id: Any = None
+
+    @property
+    def connection(self) -> _Cursor:
+        return self
+
+    @staticmethod
+    def get_session_id_hex() -> str:
+        return ""
+
+
+class _Token:
+    """The login of each request."""
+
+    def __init__(self, door: Door) -> None:
+        self._door = door
+
+    def add_headers(self, headers: dict[str, str]) -> None:
+        headers["Authorization"] = f"Bearer {self._door.token()}"
+
+
+class Session:
+    """Statements, one after the other. Errors are SourceErrors about `what`."""
+
+    def __init__(self, client: Any, opened: Any, door: Door) -> None:
+        self._client, self._opened, self._door = client, opened, door
+
+    def rows(self, statement: str, what: str) -> list[tuple[Any, ...]]:
+        """All rows of a statement that gives few. Raises SourceError."""
+        return [row for table in self.tables(statement, what) for row in zip(*table.to_pydict().values(), strict=True)]
+
+    def tables(self, statement: str, what: str, rows: int = _ROWS) -> Iterator[Any]:
+        """The rows of a statement as pyarrow Tables of at most so many. Raises SourceError."""
+        with _told(what, self._door):
+            cursor = _Cursor()
+            result = self._client.execute_command(
+                statement, self._opened, rows, _BYTES, True, cursor, use_cloud_fetch=False, parameters=[]
+            )
+            try:
+                while True:
+                    table = result.results.next_n_rows(rows)
+                    if table.num_rows:
+                        result._next_row_index += table.num_rows  # by which it notices answers that were lost
+                        yield table
+                    elif result.has_more_rows and not result.has_been_closed_server_side:
+                        result._fill_results_buffer()
+                    else:
+                        return
+            finally:
+                with suppress(*_errors()):
+                    result.close()
+
+
+@contextmanager
+def session(door: Door, *, seconds: float = SECONDS) -> Iterator[Session]:
+    """A session, whose times are UTC and whose statements end after so many seconds. Raises SourceError."""
+    door.token()  # raises what the client would wrap
+    proxy = CheckedProxy(door.networks)
+    client = _client(door, proxy)
+    try:
+        opened = client.open_session({}, door.place.catalog, door.place.schema_)
+    except SourceError:
+        raise
+    except _errors() as error:
+        if proxy.refusals:
+            raise proxy.refusals.pop() from None
+        raise refused(_redacted(error, door), door.address.host) from None
+    try:
+        found = Session(client, opened, door)
+        for setting in ("TIME ZONE 'UTC'", f"STATEMENT_TIMEOUT = {int(seconds)}"):
+            found.rows(f"SET {setting}", "the session")
+        yield found
+    finally:
+        with suppress(*_errors()):
+            client.close_session(opened)
+        proxy.close()
+
+
+def _client(door: Door, proxy: CheckedProxy) -> Any:
+    from databricks.sql.backend.thrift_backend import ThriftDatabricksClient
+    from databricks.sql.types import SSLOptions
+    from urllib3.util import make_headers
+
+    logging.getLogger("databricks").setLevel(logging.CRITICAL)  # what goes wrong is told in our words
+    address, path = door.checked(), door.place.http_path.lstrip("/")
+    scheme, host, port = door.address.url.scheme, door.address.host, door.address.port
+    bracketed = f"[{host}]" if ":" in host else host
+    login: Any = _Token(door)
+    unused: Any = None
+    client = ThriftDatabricksClient(
+        host,
+        port,
+        path,
+        [("User-Agent", "headrace")],
+        login,
+        SSLOptions(),
+        unused,
+        _connection_uri=f"{scheme}://{bracketed}:{port}/{path}",
+        _use_arrow_native_complex_types=False,
+        _socket_timeout=_SILENT_S,
+        **_RETRIES,
+    )
+    transport = client._transport
+    if door.plain:
+        transport.realhost = transport.realport = transport.proxy_uri = transport.proxy_auth = None
+        transport.host, transport.port = address, port
+    else:
+        transport.realhost, transport.realport = host, port
+        transport.proxy_uri = f"http://127.0.0.1:{proxy.port}"
+        transport.proxy_auth = make_headers(proxy_basic_auth=f"headrace:{proxy.password}")
+        transport.host, transport.port = "127.0.0.1", proxy.port
+    return client
+
+
+@contextmanager
+def _told(what: str, door: Door) -> Iterator[None]:
+    from databricks.sql.exc import ServerOperationError
+
+    try:
+        yield
+    except SourceError:
+        raise
+    except _errors() as error:
+        raise failed(_redacted(error, door), what, server=isinstance(error, ServerOperationError)) from None
+
+
+def _redacted(error: BaseException, door: Door) -> BaseException:
+    """Without the login, which a server may repeat."""
+    text = str(getattr(error, "message", None) or error)
+    secrets = [each for each in (door.secret, door._held[0] if door._held else "") if each]
+    for secret in secrets:
+        text = text.replace(secret, "***")
+    clean = RuntimeError(text)
+    clean.context = getattr(error, "context", None)  # type: ignore[attr-defined]
+    return clean
+
+
+def _errors() -> tuple[type[BaseException], ...]:
+    """What the client raises: its own, those of Thrift, HTTP and Arrow, and what unexpected answers lead to."""
+    import pyarrow as pa
+    from databricks.sql.exc import Error
+    from thrift.Thrift import TException
+    from urllib3.exceptions import HTTPError
+
+    found = (Error, TException, HTTPError, pa.ArrowException, OSError, EOFError, RuntimeError)
+    return (*found, ValueError, TypeError, AttributeError, KeyError, AssertionError)
