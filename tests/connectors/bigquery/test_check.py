@@ -13,7 +13,7 @@ from headrace.connectors.bigquery.login import door
 from headrace.connectors.connector import Context, Found
 from headrace.connectors.errors import SourceError
 from tests.connectors.bigquery.double import EMAIL, Double, pem
-from tests.connectors.bigquery.reading import rows
+from tests.connectors.reading import rows
 
 
 def tried(context: Context) -> Found:

@@ -11,7 +11,7 @@ from headrace.connectors.bigquery.source import BigQuerySource
 from headrace.connectors.errors import SourceError
 from headrace.connectors.source import Bound, Position, Restart, Wanted
 from tests.connectors.bigquery.double import Double
-from tests.connectors.bigquery.reading import batches
+from tests.connectors.reading import batches
 
 
 def run(source: BigQuerySource, position: Position | None, *, batch_rows: int | None = None) -> tuple[list[Any], Any]:

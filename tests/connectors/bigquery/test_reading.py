@@ -18,7 +18,7 @@ from headrace.connectors.source import Bound, Discovery, Narrowing, Restart, Wan
 from headrace.deployments.stack.environment import base_environment
 from headrace.ir.schema import Field
 from tests.connectors.bigquery.double import Double
-from tests.connectors.bigquery.reading import batches, frame, rows
+from tests.connectors.reading import batches, frame, rows
 
 MADE = (
     "CREATE TABLE t (id INT64, name STRING, price NUMERIC)",

@@ -13,8 +13,9 @@ from headrace.connectors.bigquery.source import BigQuerySource
 from headrace.connectors.errors import SourceError
 from headrace.flows.resume.continuation import Continuation
 from headrace.flows.runtime.errors import RunFailed
-from headrace.flows.runtime.execute import Execution, run_in_threads
+from headrace.flows.runtime.execute import Execution
 from headrace.flows.runtime.prepare import prepare
+from headrace.flows.runtime.scheduler import run_in_threads
 from headrace.flows.runtime.stored_plan import stored_plan
 from tests.connectors.bigquery.double import Double
 from tests.flows.runtime.runs import Runner

@@ -13,7 +13,7 @@ from headrace.connectors.errors import SourceError
 from headrace.connectors.source import Wanted
 from headrace.ir.schema import Field
 from tests.connectors.bigquery.double import Double
-from tests.connectors.bigquery.reading import batches, rejects, rows
+from tests.connectors.reading import batches, rejects, rows
 
 TINY = Decimal(1).scaleb(-38)
 MOST = Decimal("9" * 38 + "." + "9" * 38)

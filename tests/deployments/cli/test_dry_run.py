@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import text
 
 from headrace.api.app import BASE_PATH
 from headrace.deployments.cli.documents.yaml_format import write_yaml
 from headrace.deployments.cli.output import EXIT_ATTENTION
 from tests.api.conftest import Facade, created, error_of
+from tests.deployments.cli.catalog_state import state
 from tests.deployments.cli.conftest import CONNECTOR, SCHEMA, Terminal, pipeline_document
 
 pytestmark = pytest.mark.postgres
@@ -28,25 +28,6 @@ def file(tmp_path: Path) -> Path:
 def write(file: Path, *documents: dict[str, Any]) -> Path:
     file.write_text("---\n".join(write_yaml(each) for each in documents))
     return file
-
-
-def state(facade: Facade) -> dict[str, Any]:
-    """Every row of the catalog, and every table that is there with its columns."""
-    with facade.engine.connect() as connection:
-        named = "SELECT table_name FROM information_schema.tables WHERE table_schema = 'headrace' ORDER BY 1"
-        tables = connection.execute(text(named)).scalars().all()
-        found: dict[str, Any] = {
-            table: connection.execute(text(f"SELECT to_jsonb(t)::text FROM headrace.{table} t ORDER BY 1"))
-            .scalars()
-            .all()
-            for table in tables
-            if table not in ("api_keys",)
-        }
-        columns = (
-            "SELECT table_name, column_name, data_type FROM information_schema.columns WHERE table_schema = 'public'"
-        )
-        found["public"] = sorted(map(tuple, connection.execute(text(columns))))
-    return found | {"prefect": [*facade.orchestrator.registrations]}
 
 
 def target(document: dict[str, Any], **changes: Any) -> dict[str, Any]:

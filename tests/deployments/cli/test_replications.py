@@ -11,8 +11,8 @@ import pytest
 from headrace.deployments.cli.documents.yaml_format import read_yaml, write_yaml
 from headrace.deployments.cli.output import EXIT_ATTENTION
 from tests.api.replications.copying import PIPELINES, REPLICATIONS, Copying, copying
+from tests.deployments.cli.catalog_state import state
 from tests.deployments.cli.conftest import Terminal
-from tests.deployments.cli.test_dry_run import state
 from tests.replicated import document, replicated, server
 
 __all__ = ["copying", "replicated", "server"]
