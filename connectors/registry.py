@@ -15,6 +15,7 @@ from headrace.connectors.errors import SourceError
 from headrace.connectors.files.delimited.dialect import near
 from headrace.connectors.files.local.local_fs import LOCAL_FS
 from headrace.connectors.files.local.uploads import CSV_UPLOAD
+from headrace.connectors.http.connector import REST_API
 from headrace.connectors.mongodb.connector import MONGODB
 from headrace.connectors.network.deadline import run_within
 from headrace.connectors.snowflake.connector import SNOWFLAKE
@@ -45,6 +46,7 @@ BUILT_IN: tuple[Connector, ...] = (
     MONGODB,
     BIGQUERY,
     DATABRICKS,
+    REST_API,
 )
 
 

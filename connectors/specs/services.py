@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from pydantic import ConfigDict, model_validator
+from typing import Annotated, Literal
 
-from headrace.connectors.specs.base import Config, ConnectorType, Text, Url, one_of
+from pydantic import ConfigDict, Field, JsonValue, SecretStr, StringConstraints, model_validator
+
+from headrace.connectors.specs.base import HARMLESS, ClosedConfig, Config, ConnectorType, Text, Url, one_of
 from headrace.ir.problems import fault
 
 
@@ -19,6 +21,68 @@ class Kinesis(Config):
 
 class HttpEndpoint(Config):
     url: Url
+
+
+_HeaderName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}$")]
+_Secret = Annotated[SecretStr, Field(json_schema_extra={"writeOnly": True})]
+
+
+class RestAuth(ClosedConfig):
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    type: Literal["none", "api_key", "bearer", "basic", "oauth2"] = "none"
+    """How a request says who asks."""
+    header: _HeaderName | None = None
+    """The header of an API key; `X-Api-Key` without it."""
+    query: Text | None = None
+    """The parameter of the query that an API key is sent in instead."""
+    prefix: Annotated[str, StringConstraints(max_length=50)] | None = None
+    """What stands before the key or the token in its header; `Bearer ` for tokens without it."""
+    oauth_url: Url | None = None
+    """Where OAuth 2.0 tokens are fetched."""
+    scopes: list[Text] = []
+    """The scopes that are asked for."""
+    audience: Text | None = None
+    """The audience that is asked for."""
+    client: Literal["header", "body"] = "body"
+    """Where clientId and clientSecret are sent."""
+
+
+class RestApi(Config):
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    url: Url
+    """The address before every path: `https://api.example.com/v2`."""
+    auth: RestAuth | None = None
+    """How requests say who asks; found from the credentials without it."""
+    requests_per_second: float | None = Field(default=None, gt=0, le=10_000, json_schema_extra=HARMLESS)
+    """How fast a process of a run may ask at most."""
+    max_wait_seconds: float = Field(default=900, ge=0, le=86_400, json_schema_extra=HARMLESS)
+    """How long a request waits at most, in all, when the API asks to wait or does not answer."""
+    max_page_bytes: int = Field(default=64 << 20, ge=1024, le=1 << 30, json_schema_extra=HARMLESS)
+    """The largest answer, unpacked."""
+    insecure_login: bool = False
+    """Send the login over http too, in a trusted network."""
+    endpoints: dict[Text, dict[str, JsonValue]] = Field(default={}, json_schema_extra=HARMLESS)
+    """What discovery lists: settings of source nodes by name, such as `{"orders": {"path": "/orders"}}`."""
+    test: dict[str, JsonValue] = Field(default={}, json_schema_extra=HARMLESS)
+    """What a connection test asks for: settings of a source node. The first of `endpoints`, or the address itself,
+    without it."""
+
+
+class RestLogin(Config):
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    token: _Secret | None = None
+    """A bearer token."""
+    api_key: _Secret | None = None
+    """An API key."""
+    username: Text | None = None
+    password: _Secret | None = None
+    client_id: Text | None = None
+    client_secret: _Secret | None = None
+    refresh_token: _Secret | None = None
+    """For OAuth 2.0 with a refresh token instead of the client's own credentials."""
 
 
 class Crm(Config):
@@ -70,8 +134,9 @@ SERVICES = (
         "REST API",
         "web",
         "Rows of an HTTP API, page by page.",
-        HttpEndpoint,
+        RestApi,
         "rest_api",
+        auth=RestLogin,
         auth_methods=("none", "token", "basic", "oauth2"),
     ),
     ConnectorType(

@@ -7,10 +7,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import polars as pl
-
-from headrace.connectors.casting.columns import ALWAYS_READABLE, MAX_VALUE, cast_columns, cast_text
+from headrace.connectors.casting.columns import ALWAYS_READABLE
 from headrace.connectors.column_names import canonical_name, match_names
 from headrace.connectors.errors import SourceError
 from headrace.connectors.files.compression import compression_of
@@ -21,11 +18,10 @@ from headrace.connectors.files.delimited.records import CHUNK_BYTES
 from headrace.connectors.files.formats.base import Inspection, Piece
 from headrace.connectors.files.formats.options import check_options, null_values_of
 from headrace.connectors.files.jsontext.block import Block
-from headrace.connectors.files.jsontext.cells import cells
-from headrace.connectors.files.jsontext.rows import Columns
+from headrace.connectors.files.jsontext.reader import RowReader
 from headrace.connectors.files.jsontext.survey import fields_of, survey
 from headrace.connectors.files.streams import ByteStream, open_stream
-from headrace.connectors.source import REJECT_SCHEMA, Batch, Fitting, Wanted, no_rejects, reserved
+from headrace.connectors.source import Batch, Fitting, Wanted, reserved
 from headrace.ir.schema import Field, Schema
 
 
@@ -70,8 +66,6 @@ def missing_column_notes(
 
 
 MIN_PIECE_BYTES = 4 << 20
-_WHOLE = r"^\s*([+-]?\d+)\.0+\s*$"
-_INTEGERS = ("smallint", "integer", "bigint")
 
 
 class JsonRows(ABC):
@@ -144,13 +138,13 @@ class JsonRows(ABC):
         stream = self._stream(path, name)
         try:
             start = self._start(stream)
-            reader: _Reader | None = None
+            reader: RowReader | None = None
             for block in self._blocks(stream, start, None):
                 if reader is None:
                     keys = survey(
                         [block], start, name=name, pieces=1, least=1, size=None, declared=[f.name for f in schema]
                     ).keys
-                    reader = _Reader(schema, keys_of(schema, keys), self._nulls, whole=self.whole)
+                    reader = RowReader(schema, keys_of(schema, keys), self._nulls, whole=self.whole)
                 seen.add(reader.parse(block, 1, 0).frame)
         finally:
             stream.close()
@@ -171,7 +165,7 @@ class JsonRows(ABC):
         """`position` is the byte offset after the rows that are done."""
         chosen = tuple(field for field in schema if wanted is None or field.name in wanted.columns)
         keys: Mapping[str, str] = piece.location.get("keys", {})
-        reader = _Reader(
+        reader = RowReader(
             chosen, {field.name: keys.get(field.name, field.name) for field in chosen}, self._nulls, whole=self.whole
         )
         start, end = int(piece.location["start"]), int(piece.location["end"])
@@ -200,52 +194,3 @@ class JsonRows(ABC):
 
     def _stream(self, path: Path, name: str) -> ByteStream:
         return open_stream(path, self._encoding, compression_of(self._options, name))
-
-
-class _Reader:
-    """Turns blocks into typed rows and rejects."""
-
-    def __init__(self, schema: Schema, keys: Mapping[str, str], nulls: list[str], *, whole: bool) -> None:
-        self._schema, self._nulls, self._whole = schema, nulls, whole
-        self._columns = Columns([keys[field.name] for field in schema])
-
-    def parse(self, block: Block, first_row: int, skip: int) -> Batch:
-        """The rows of a block after the first `skip`."""
-        rows = self._columns.rows(block)
-        faulty = [each for each in rows.faulty if each.index >= skip]
-        numbers = np.arange(first_row, first_row + rows.count, dtype=np.int64)
-        if rows.faulty:
-            numbers = np.delete(numbers, [each.index for each in rows.faulty])
-        sound = rows.sound[skip - (len(rows.faulty) - len(faulty)) :] if skip else rows.sound
-        numbers = numbers[len(numbers) - len(sound) :]
-        raw = pl.DataFrame([self._column(sound, place, field) for place, field in enumerate(self._schema)])
-        frame, rejects, _ = cast_columns(raw, pl.Series(numbers), self._schema, _cast)
-        if faulty:
-            bad = pl.DataFrame(
-                {
-                    "row": [first_row + each.index for each in faulty],
-                    "column": [None] * len(faulty),
-                    "value": [each.text[: 4 * MAX_VALUE].decode("utf-8", "replace")[:MAX_VALUE] for each in faulty],
-                    "error": [each.error for each in faulty],
-                    "rule": [each.rule for each in faulty],
-                },
-                schema=REJECT_SCHEMA,
-            )
-            rejects = pl.concat([bad, rejects]).sort("row", maintain_order=True)
-        return Batch(frame, len(sound) + len(faulty), 0, rejects if rejects.height else no_rejects())
-
-    def _column(self, rows: Any, place: int, field: Field) -> pl.Series:
-        values = self._columns.values(rows, place)
-        found = cells(field.name, values, verbatim=field.data_type == "json", whole=self._whole).text
-        if self._nulls and field.data_type != "json":
-            empty = found.is_in(self._nulls).fill_null(value=False)
-            if empty.any():
-                found = found.set(empty, None)
-        return found
-
-
-def _cast(values: pl.Series, field: Field) -> tuple[pl.Series, pl.Series | None]:
-    """Like `cast_text`; a whole number may also be written as 1.0."""
-    if field.data_type in _INTEGERS and values.str.contains(".", literal=True).any():
-        values = values.str.replace(_WHOLE, "$1")
-    return cast_text(values, field)

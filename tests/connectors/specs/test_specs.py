@@ -95,6 +95,7 @@ def test_only_what_reads_is_ready_and_ftp_is_no_type() -> None:
         "mongodb",
         "mysql",
         "postgresql",
+        "rest_api",
         "sftp",
         "snowflake",
     }

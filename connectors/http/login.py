@@ -1,0 +1,136 @@
+"""What a request says of who asks: API keys, bearer tokens, passwords, OAuth 2.0 tokens that are fetched."""
+
+from __future__ import annotations
+
+import base64
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from headrace.connectors.errors import SourceError
+from headrace.connectors.specs.services import RestApi, RestAuth
+from headrace.ir.redaction import secret_texts
+
+_EARLY_S = 30.0
+"""A token is fetched anew so long before it ends."""
+
+Fetch = Callable[[str, Mapping[str, str], Mapping[str, str]], bytes]
+"""Posts a form (address, form, headers), and gives the body of a successful answer."""
+
+
+class Login:
+    """`headers` and `query` go to the API's own origin only. Safe for several threads."""
+
+    def __init__(self, config: RestApi, credentials: Mapping[str, Any], fetch: Fetch) -> None:
+        """Raises SourceError(`bad_credentials`)."""
+        self._auth = config.auth or RestAuth(type=_type_of(config, credentials))
+        self._credentials = {name: str(value) for name, value in credentials.items() if isinstance(value, str | int)}
+        self._fetch = fetch
+        self._lock = threading.Lock()
+        self._token, self._until, self._fetched = "", 0.0, 0
+        headers = credentials.get("headers")
+        self._always = {str(name): str(each) for name, each in headers.items()} if isinstance(headers, Mapping) else {}
+        self.secrets: list[str] = list(secret_texts(credentials))
+        self.query: dict[str, str] = {}
+        if self._auth.type == "api_key":
+            key = self._needed("apiKey", "token")
+            if self._auth.query is not None:
+                self.query = {self._auth.query: key}
+            else:
+                self._always[self._auth.header or "X-Api-Key"] = f"{self._auth.prefix or ''}{key}"
+        elif self._auth.type == "bearer":
+            self._always["Authorization"] = f"{self._auth.prefix or 'Bearer '}{self._needed('token', 'accessToken')}"
+        elif self._auth.type == "basic":
+            user, password = self._needed("username"), self._credentials.get("password", "")
+            pair = base64.b64encode(f"{user}:{password}".encode()).decode()
+            self.secrets.append(pair)
+            self._always["Authorization"] = f"Basic {pair}"
+        for name, value in self._always.items():
+            if not value.isascii() or not value.isprintable():
+                raise SourceError(
+                    "bad_credentials", f"The header {name} cannot be sent.", "It has a character that no header takes."
+                )
+
+    @property
+    def any(self) -> bool:
+        """Whether there is something that others must not see."""
+        return bool(self._always or self.query or self._auth.type == "oauth2")
+
+    def headers(self) -> tuple[dict[str, str], int]:
+        """The headers, and a number for `refused`."""
+        if self._auth.type != "oauth2":
+            return dict(self._always), 0
+        with self._lock:
+            if not self._token or time.monotonic() >= self._until:
+                self._renew()
+            return {**self._always, "Authorization": f"{self._auth.prefix or 'Bearer '}{self._token}"}, self._fetched
+
+    def refused(self, number: int) -> bool:
+        """Called after a 401: whether another token was fetched since, or now, with which to ask once more."""
+        if self._auth.type != "oauth2":
+            return False
+        with self._lock:
+            if self._fetched == number:
+                self._renew()
+            return True
+
+    def _renew(self) -> None:
+        auth = self._auth
+        if auth.oauth_url is None:
+            raise SourceError("bad_credentials", "OAuth needs the address of tokens.", "Set config.auth.oauthUrl.")
+        client, secret = self._needed("clientId"), self._needed("clientSecret")
+        refresh = self._credentials.get("refreshToken")
+        form = (
+            {"grant_type": "refresh_token", "refresh_token": refresh}
+            if refresh
+            else {"grant_type": "client_credentials"}
+        )
+        headers: dict[str, str] = {}
+        if auth.scopes:
+            form["scope"] = " ".join(auth.scopes)
+        if auth.audience:
+            form["audience"] = auth.audience
+        if auth.client == "header":
+            pair = base64.b64encode(f"{client}:{secret}".encode()).decode()
+            self.secrets.append(pair)
+            headers["Authorization"] = f"Basic {pair}"
+        else:
+            form |= {"client_id": client, "client_secret": secret}
+        body = self._fetch(auth.oauth_url, {key: value for key, value in form.items() if value}, headers)
+        try:
+            found = msgspec.json.decode(body, type=dict[str, Any])
+            token = found["access_token"]
+            seconds = float(found.get("expires_in") or 0)
+        except (msgspec.MsgspecError, KeyError, TypeError, ValueError):
+            token, seconds = "", 0.0
+        if not isinstance(token, str) or not token or not token.isascii() or not token.isprintable():
+            raise SourceError(
+                "login_refused", "The server of tokens gave no access_token.", "Check oauthUrl, clientId and scopes."
+            )
+        self.secrets.append(token)
+        self._token, self._fetched = token, self._fetched + 1
+        self._until = time.monotonic() + max(seconds - _EARLY_S, seconds / 2) if seconds else float("inf")
+
+    def _needed(self, *names: str) -> str:
+        for name in names:
+            if self._credentials.get(name):
+                return self._credentials[name]
+        raise SourceError(
+            "bad_credentials",
+            f"The login by {self._auth.type} needs '{names[0]}'.",
+            "Give it in the connector's authConfig.",
+        )
+
+
+def _type_of(config: RestApi, credentials: Mapping[str, Any]) -> Any:
+    del config
+    if credentials.get("clientId"):
+        return "oauth2"
+    if credentials.get("token") or credentials.get("accessToken"):
+        return "bearer"
+    if credentials.get("username"):
+        return "basic"
+    return "api_key" if credentials.get("apiKey") else "none"

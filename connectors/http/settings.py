@@ -1,0 +1,258 @@
+"""What a source node of an HTTP API may say in its `config`: one endpoint, and how it is read to its end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field, StringConstraints, ValidationError, model_validator
+
+from headrace.connectors.errors import SourceError
+from headrace.connectors.files.arrival.settings import PARAMETER
+from headrace.connectors.http.moments import duration_of, moment_of
+from headrace.connectors.http.template import places_of
+from headrace.connectors.specs.base import ClosedConfig, problems_of
+from headrace.ir.problems import Problem, fault
+
+Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+Path = Annotated[str, StringConstraints(max_length=2000)]
+Scalar = str | int | float | bool | None
+Header = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}$")]
+HeaderValue = Annotated[str, StringConstraints(pattern=r"^[\x20-\x7e]*$", max_length=4000)]
+
+MOST_PAGES = 100_000
+_OWN_HEADERS = ("host", "content-length", "transfer-encoding", "connection", "accept-encoding")
+
+
+class Pagination(ClosedConfig):
+    """How one page leads to the next."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    type: Literal["none", "page", "offset", "cursor", "link", "next_url"] = "none"
+    """`page`: a page number. `offset`: how many records to skip. `cursor`: a token from the answer. `link`: the header
+    `Link` with rel="next". `next_url`: an address in the answer."""
+    param: Name | None = None
+    """Where the number, offset or token is sent: `page`, `offset`, `starting_after`."""
+    into: Literal["query", "body", "header"] = "query"
+    """What `param` and `sizeParam` are parts of."""
+    start: int | None = Field(default=None, ge=0)
+    """The first number: 1 for pages and 0 for offsets without it."""
+    page_size: int | None = Field(default=None, ge=1, le=100_000)
+    """How many records are asked for at once."""
+    size_param: Name | None = None
+    """Where `pageSize` is sent: `per_page`, `limit`."""
+    token: Path | None = None
+    """The path of the next token, or of the next address, in the answer: `meta.next`."""
+    token_header: Header | None = None
+    """The header of the answer that has the token instead."""
+    token_from_record: Name | None = None
+    """The key of the page's last record that is the token instead: `id`."""
+    has_more: Path | None = None
+    """The path of a value in the answer that is false, 0, null or missing on the last page."""
+    total: Path | None = None
+    """The path of the number of all records in the answer; reading ends when so many came."""
+    stop: Literal["empty_page", "short_page"] = "empty_page"
+    """How pages and offsets end where neither `hasMore` nor `total` says so: with a page without records, or with one
+    of fewer than `pageSize`, which saves a request where the API never gives short pages in between."""
+
+    @model_validator(mode="after")
+    def _whole(self) -> Pagination:
+        if self.type in ("page", "offset", "cursor") and self.param is None:
+            raise fault("missing_field", f"pagination by {self.type} needs 'param'", "add the parameter it is sent in")
+        given = [each for each in (self.token, self.token_header, self.token_from_record) if each is not None]
+        if self.type == "cursor" and len(given) != 1:
+            raise fault(
+                "missing_field", "pagination by cursor needs one of 'token', 'tokenHeader', 'tokenFromRecord'", ""
+            )
+        if self.type == "next_url" and (self.token is None) == (self.token_header is None):
+            raise fault("missing_field", "pagination by next_url needs 'token' or 'tokenHeader'", "add one of the two")
+        if self.page_size is None and (self.size_param is not None or self.stop == "short_page"):
+            raise fault("missing_field", "'sizeParam' and stop=short_page need 'pageSize'", "add it")
+        return self
+
+
+class Request(ClosedConfig):
+    """One request, and the records of its answer."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    path: Path = ""
+    """The path behind the connector's `url`: `/v1/orders`. `{parent.id}` in it is filled in."""
+    method: Literal["GET", "POST"] = "GET"
+    """How it is sent. A POST must only read: it is sent again when it fails."""
+    params: dict[Name, Scalar | list[Scalar]] = {}
+    """Parameters of the query."""
+    headers: dict[Header, HeaderValue] = {}
+    """Headers besides the login."""
+    body: dict[str, Any] | None = None
+    """A JSON body, for POST."""
+    form: dict[Name, Scalar] | None = None
+    """A form instead."""
+    format: Literal["json", "jsonl", "csv"] = "json"
+    """How answers are written. Gzip is recognised."""
+    records: Path = ""
+    """The path of the records in a JSON answer: `data.items`; the answer itself without it. A single object is one
+    record."""
+    scalars: Name | None = None
+    """The column of records that are bare values: `["a", "b"]`."""
+    pagination: Pagination = Pagination()
+    """How one page leads to the next."""
+    max_pages: int = Field(default=MOST_PAGES, ge=1, le=10_000_000)
+    """The most pages of one slice. More are an error: nothing is left out in silence."""
+
+    @model_validator(mode="after")
+    def _sendable(self) -> Request:
+        if self.body is not None and self.form is not None:
+            raise fault("bad_option", "a request has a 'body' or a 'form', not both", "remove one")
+        if self.method == "GET" and (self.body is not None or self.form is not None):
+            raise fault("bad_option", "a GET has no body", "set 'method' to POST")
+        if self.method == "GET" and self.pagination.into == "body":
+            raise fault("bad_option", "a GET has no body for pagination", "set pagination.into to query or header")
+        if "://" in self.path or self.path.startswith("//") or any(sign in self.path for sign in "?#\\"):
+            raise fault("bad_option", f"'{self.path}' is no path", "write /v1/orders; parameters go into 'params'")
+        if any(part in (".", "..") for part in self.path.split("/")):
+            raise fault("bad_option", f"'{self.path}' leaves its folder", "write it without dots")
+        for name in self.headers:
+            if name.lower() in _OWN_HEADERS:
+                raise fault("bad_option", f"the header '{name}' is set by the client", "remove it")
+        if self.format != "json":
+            given = self.pagination.token or self.pagination.has_more or self.pagination.total or self.records
+            if given or self.scalars:
+                raise fault("bad_option", f"an answer in {self.format} has no paths", "use headers, pages or offsets")
+        return self
+
+
+class Parent(Request):
+    """The requests or values for each of which the endpoint is read."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    values: list[Scalar] | None = None
+    """A list instead of a request: each value is `{parent.value}`."""
+    keys: list[Name] = []
+    """The keys of each record of the parent that places take: `["id"]` for `{parent.id}`."""
+    include: dict[Name, Name] = {}
+    """Columns of every record with a key of its parent: `{"campaign_id": "id"}`."""
+
+    @model_validator(mode="after")
+    def _named(self) -> Parent:
+        if self.values is not None:
+            self.keys = ["value"]
+        if not self.keys:
+            raise fault("missing_field", "'keys' names what is taken of the parent's records", 'add "keys": ["id"]')
+        for key in self.include.values():
+            if key not in self.keys:
+                raise fault("bad_option", f"'{key}' is not among the parent's keys", f"one of: {', '.join(self.keys)}")
+        return self
+
+
+class Window(ClosedConfig):
+    """Ranges of time that are asked for one after the other."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    start: str
+    """The first moment: `2024-01-01` or `2024-01-01T00:00:00Z`."""
+    end: str = "now"
+    """The moment before which it ends: `now`, or one as `start`."""
+    step: str = "P30D"
+    """The length of a window: `P1D`, `PT6H`."""
+    format: str = "iso"
+    """How moments are sent: `iso`, `date`, `epoch`, `epoch_ms`, or by signs such as `%Y/%m/%d`."""
+    overlap: str | None = None
+    """What is taken from the end of a window, where the API includes it: `P1D` for days, `PT1S` for seconds."""
+
+    @model_validator(mode="after")
+    def _readable(self) -> Window:
+        for name, text in (("start", self.start), ("end", self.end)):
+            if text != "now" and not PARAMETER.search(text) and moment_of(text) is None:
+                raise fault("bad_option", f"'{text}' is no moment ({name})", "write 2024-01-31 or 2024-01-31T00:00:00Z")
+        for name, text in (("step", self.step), ("overlap", self.overlap or "PT0S")):
+            if not PARAMETER.search(text) and (
+                (length := duration_of(text)) is None or (name == "step" and not length)
+            ):
+                raise fault("bad_option", f"'{text}' is no duration ({name})", "write P30D or PT6H")
+        return self
+
+
+class Cursor(ClosedConfig):
+    """What a run remembers, so that the next one reads what is new."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    field: Name
+    """The key of a record that grows: `updated_at`, `id`. A record without it is an error row."""
+    kind: Literal["time", "number", "text"] = "time"
+    """What it is: times are ISO 8601, or with `number` seconds and the like."""
+    initial: str | int | None = None
+    """What `{cursor}` is in the first run. Without it, parameters with `{cursor}` are left out then."""
+    lookback: str | int | None = None
+    """How far back a run begins, for records that arrive late: a duration, or a number. These come again: for targets
+    with a key."""
+    format: str | None = None
+    """How a time is sent, as in `window.format`; as the API wrote it without it."""
+
+
+class RestSettings(Request):
+    """What is read of an HTTP API."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    parent: Parent | None = None
+    """For each record of another request, or each value of a list."""
+    window: Window | None = None
+    """For each range of time."""
+    cursor: Cursor | None = None
+    """Only what is new since the last run; `{cursor}` is its value."""
+    key: list[Name] = []
+    """What tells records apart. One that came before on an earlier page, because records moved while they were read, is
+    then an error row; leave it out where the target has a key, which takes the newest."""
+    new_keys: Literal["fail", "ignore"] = "fail"
+    """What is done about a key that no record had when columns were looked for, where no `fields` are declared."""
+
+    @model_validator(mode="after")
+    def _placed(self) -> RestSettings:
+        known = {f"parent.{key}" for key in (self.parent.keys if self.parent else ())}
+        known |= {"window.start", "window.end"} if self.window else set()
+        known |= {"cursor"} if self.cursor else set()
+        sent = [self.path, self.params, self.headers, self.body, self.form]
+        for place in places_of([each for each in sent if each is not None]):
+            if place not in known:
+                raise fault(
+                    "bad_option", f"there is nothing for {{{place}}}", f"one of: {', '.join(sorted(known)) or '-'}"
+                )
+        if self.parent is not None and self.parent.values is None:
+            for place in places_of([self.parent.path, self.parent.params, self.parent.body, self.parent.form]):
+                raise fault("bad_option", f"{{{place}}} cannot stand in the parent", "remove it")
+        if self.cursor is not None and self.window is not None:
+            raise fault("bad_option", "'cursor' and 'window' do not go together", "use the cursor as a parameter")
+        return self
+
+
+def settings_of(config: Mapping[str, Any]) -> RestSettings:
+    """A node's config, with the run's parameters filled in. Raises SourceError(`bad_option`)."""
+    try:
+        return RestSettings.model_validate(dict(config))
+    except ValidationError:
+        first = problems_of(RestSettings, dict(config))[0]
+        raise SourceError("bad_option", f"{first.path}: {first.message}.", first.hint) from None
+
+
+def problems(config: Mapping[str, Any]) -> list[Problem]:
+    """What is wrong with a config when it is saved; a parameter of the run may stand for any value."""
+    return [each for each in problems_of(RestSettings, dict(config)) if not _open(config, each)]
+
+
+def _open(config: Mapping[str, Any], problem: Problem) -> bool:
+    if PARAMETER.search(problem.message):
+        return True
+    value: Any = config
+    for step in problem.path.split(".")[1:]:
+        if isinstance(value, Mapping) and step in value:
+            value = value[step]
+        elif isinstance(value, list) and step.isdigit() and int(step) < len(value):
+            value = value[int(step)]
+        else:
+            break
+    return isinstance(value, str) and PARAMETER.search(value) is not None

@@ -1,0 +1,70 @@
+"""Places in a request that each slice fills in: `{parent.id}`, `{window.start}`, `{window.end}`, `{cursor}`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+from urllib.parse import quote
+
+from headrace.connectors.errors import SourceError
+
+_PLACE = re.compile(r"\{(parent\.[A-Za-z_][A-Za-z0-9_]{0,99}|window\.start|window\.end|cursor)\}")
+_DOTS = (".", "..")
+
+Values = Mapping[str, str]
+"""What is filled in, by the name of its place: `parent.id`."""
+
+
+def places_of(value: Any) -> Iterator[str]:
+    """The names of all places in a text, or in the texts of a JSON value."""
+    match value:
+        case str(text):
+            yield from (found[1] for found in _PLACE.finditer(text))
+        case dict(entries):
+            for inner in entries.values():
+                yield from places_of(inner)
+        case list(items):
+            for inner in items:
+                yield from places_of(inner)
+
+
+def filled(value: Any, values: Values) -> Any:
+    """A JSON value with the places in its texts filled in. What is filled in is text, and is not looked at again."""
+    match value:
+        case str(text):
+            return _PLACE.sub(lambda found: _of(values, found[1]), text)
+        case dict(entries):
+            return {key: filled(inner, values) for key, inner in entries.items()}
+        case list(items):
+            return [filled(inner, values) for inner in items]
+    return value
+
+
+def filled_path(path: str, values: Values) -> str:
+    """A URL's path whose places are filled in percent-encoded, so that a value stays one part of it. Raises
+    SourceError(`bad_value`) for a value that would name another folder."""
+
+    def encoded(found: re.Match[str]) -> str:
+        value = _of(values, found[1])
+        if not value or any(part in _DOTS for part in value.replace("\\", "/").split("/")):
+            raise SourceError(
+                "bad_value",
+                f"The value '{value}' of {{{found[1]}}} cannot be a part of an address.",
+                "Send it as a parameter.",
+            )
+        return quote(value, safe="")
+
+    return _replaced(path, encoded)
+
+
+def _replaced(text: str, by: Callable[[re.Match[str]], str]) -> str:
+    return _PLACE.sub(by, text)
+
+
+def _of(values: Values, name: str) -> str:
+    if name not in values:
+        raise SourceError(
+            "bad_value", f"There is nothing to fill in for {{{name}}}.", "Set 'parent', 'window' or 'cursor'."
+        )
+    return values[name]

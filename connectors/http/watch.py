@@ -1,0 +1,194 @@
+"""What is watched from page to page: the cursor's newest value, records that came before, keys that are new."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from decimal import Decimal
+from itertools import chain, compress
+from typing import Any
+
+import polars as pl
+
+from headrace.connectors.casting.columns import cast_text
+from headrace.connectors.errors import SourceError
+from headrace.connectors.files.jsontext.cells import cells
+from headrace.connectors.files.jsontext.rows import Columns, Objects
+from headrace.connectors.http.answers import block_of
+from headrace.connectors.http.moments import duration_of, moment_of, number_of, written
+from headrace.connectors.http.settings import Cursor
+from headrace.ir.schema import DataType, Field
+
+MOST_TIES = 5_000
+_KEPT_KEYS = 200_000
+_IN_POSITION = 500
+_TYPES: dict[str, DataType] = {"time": "timestamptz", "number": "decimal", "text": "text"}
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """The newest value of a cursor that was loaded, as the API wrote it, and which records had it."""
+
+    value: str
+    ties: tuple[str, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        return {"value": self.value, "ties": list(self.ties)}
+
+    @classmethod
+    def of(cls, found: Mapping[str, Any] | None) -> Mark | None:
+        return None if found is None else cls(str(found["value"]), tuple(found["ties"]))
+
+
+def texts(records: list[bytes], keys: Sequence[str]) -> list[pl.Series]:
+    """The values of keys as text, one for each record; null where it is missing or the record is none."""
+    columns = Columns(keys)
+    rows = columns.rows(block_of(records))
+    found = [cells(key, columns.values(rows.sound, place)).text for place, key in enumerate(keys)]
+    if not rows.faulty:
+        return found
+    bad = {each.index for each in rows.faulty}
+    places = pl.Series([index for index in range(len(records)) if index not in bad], dtype=pl.UInt32)
+    return [pl.Series(each.name, [None] * len(records), dtype=pl.String).scatter(places, each) for each in found]
+
+
+class CursorWatch:
+    """Follows a cursor through the pages of one slice; `since` is where the last run ended. Without a lookback, records
+    below it are taken for loaded, and so are those at it that the last run saw, whatever the API gives."""
+
+    def __init__(self, cursor: Cursor, since: Mark | None, newest: Mark | None = None) -> None:
+        self._cursor, self._since = cursor, since
+        self._known = {*(since.ties if since is not None else ())}
+        self._newest = newest
+        if since is not None:
+            self._comparable(since.value)
+
+    @property
+    def newest(self) -> Mark | None:
+        """What the next run begins at."""
+        return self._newest or self._since
+
+    @property
+    def so_far(self) -> Mark | None:
+        """What was seen in this run."""
+        return self._newest
+
+    def kept(self, records: list[bytes]) -> tuple[list[bytes], pl.Series]:
+        """The records that were not loaded before, and which of them have no value of the cursor."""
+        cursor = self._cursor
+        [text] = texts(records, [cursor.field])
+        order, bad = cast_text(text, Field(cursor.field, _TYPES[cursor.kind]))
+        lacking = order.is_null() if bad is None else order.is_null() | bad
+        begin = self._since.value if self._since is not None else cursor.initial
+        if cursor.lookback is None and begin is not None:
+            limit = self._comparable(str(begin))
+            keep = (order >= limit).fill_null(value=True)
+            tied = (order == limit).fill_null(value=False)
+            if self._known and tied.any():
+                keep &= ~pl.Series(
+                    [hit and _digest(record) in self._known for record, hit in zip(records, tied, strict=True)]
+                )
+            if not keep.all():
+                records = list(compress(records, keep))
+                order, text, lacking = order.filter(keep), text.filter(keep), lacking.filter(keep)
+        self._follow(records, order, text)
+        return records, lacking
+
+    def _follow(self, records: list[bytes], order: pl.Series, text: pl.Series) -> None:
+        if order.null_count() == order.len():
+            return
+        place = order.arg_max()
+        assert place is not None
+        top, value = order[place], str(text[place])
+        before = self.newest
+        limit = self._comparable(before.value) if before is not None else None
+        if limit is not None and before is not None and top < limit:
+            if self._newest is None:
+                self._newest = before
+            return
+        ties = () if limit is None or before is None or top > limit else before.ties
+        if self._cursor.lookback is None:
+            at_top = list(compress(records, (order == top).fill_null(value=False)))
+            ties = tuple(dict.fromkeys((*ties, *map(_digest, at_top))))
+            if len(ties) > MOST_TIES:
+                raise SourceError(
+                    "bad_cursor",
+                    f"More than {MOST_TIES:,} records have the same {self._cursor.field}, '{value[:60]}'.",
+                    "Use a finer field; or set 'lookback', and load into a target with a key.",
+                )
+        self._newest = Mark(value, ties)
+
+    def _comparable(self, value: str) -> Any:
+        order, bad = cast_text(pl.Series([value]), Field(self._cursor.field, _TYPES[self._cursor.kind]))
+        if bad is not None or order[0] is None:
+            raise SourceError(
+                "bad_position", f"The cursor is at '{value[:60]}', which is no {self._cursor.kind}.", "Reset it."
+            )
+        return order[0]
+
+
+def sent_value(cursor: Cursor, since: Mark | None) -> str | None:
+    """What `{cursor}` is: where the last run ended, less the lookback. Raises SourceError."""
+    value = since.value if since is not None else None if cursor.initial is None else str(cursor.initial)
+    if value is None:
+        return None
+    if cursor.kind == "time" and (cursor.format is not None or (cursor.lookback is not None and since is not None)):
+        moment = moment_of(value)
+        if moment is None:
+            raise SourceError("bad_position", f"'{value[:60]}' is no moment of ISO 8601.", "Set cursor.kind.")
+        back = duration_of(cursor.lookback) if cursor.lookback is not None and since is not None else timedelta(0)
+        if back is None:
+            raise SourceError("bad_option", f"'{cursor.lookback}' is no duration.", "Write P1D or PT5M.")
+        return written(moment - back, cursor.format or "iso")
+    if cursor.kind == "number" and cursor.lookback is not None and since is not None:
+        number = number_of(cursor.lookback)
+        if number is None:
+            raise SourceError("bad_option", f"'{cursor.lookback}' is no number.", "Write 3600.")
+        return f"{Decimal(value) - number:f}"
+    return value
+
+
+@dataclass(slots=True)
+class RepeatWatch:
+    """Finds records whose key came on an earlier page of the slice."""
+
+    keys: Sequence[str]
+    _seen: pl.Series = field(default_factory=lambda: pl.Series([], dtype=pl.UInt64))
+
+    def repeated(self, records: list[bytes]) -> pl.Series:
+        """Which records came before, on an earlier page or this one."""
+        if not self.keys or not records:
+            return pl.Series([False] * len(records), dtype=pl.Boolean)
+        columns = texts(records, self.keys)
+        named = [each.alias(str(place)) for place, each in enumerate(columns)]
+        hashes = pl.DataFrame(named).hash_rows(seed=7)
+        found = hashes.is_in(self._seen.implode()) | ~hashes.is_first_distinct()
+        self._seen = pl.concat([self._seen, hashes]).tail(_KEPT_KEYS)
+        return found
+
+    def as_json(self) -> list[str]:
+        """The last keys, for the position."""
+        return [str(each) for each in self._seen.tail(_IN_POSITION)]
+
+    def load(self, found: Sequence[str]) -> None:
+        """From `as_json`."""
+        self._seen = pl.Series([int(each) for each in found], dtype=pl.UInt64)
+
+
+def check_keys(records: list[bytes], known: frozenset[str], what: str) -> None:
+    """Raises SourceError(`drift`) for keys that no column takes."""
+    rows = Objects().rows(block_of(records))
+    new = {*chain.from_iterable(rows.sound)} - known
+    if new:
+        shown = ", ".join(f"'{each[:60]}'" for each in sorted(new)[:5])
+        raise SourceError(
+            "drift",
+            f"{what}: records have keys that none had when the columns were looked for: {shown}.",
+            "Declare `fields` with those that are wanted, or set newKeys to ignore.",
+        )
+
+
+def _digest(record: bytes) -> str:
+    return hashlib.blake2b(record, digest_size=8).hexdigest()
