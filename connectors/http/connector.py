@@ -25,7 +25,8 @@ def _open(context: Context) -> RestSource:
 def _check(context: Context) -> Found:
     """Asks for one page as a run would: of the settings, of what the connection says, or of its address."""
     config = config_of(context.connection.config)
-    settings = context.settings or config.test or next(iter(config.endpoints.values()), {})
+    first = next(iter(config.endpoints), None)
+    settings = context.settings or config.test or ({} if first is None else {"endpoint": first})
     if not settings:
         return _root(context)
     source = RestSource(replace(context, settings=settings))
@@ -74,7 +75,8 @@ def _streams(context: Context, text: str) -> Sequence[StreamFound]:
     """The endpoints that the connection names; its address where it names none: an API does not say what it has."""
     config = config_of(context.connection.config)
     named = dict(config.endpoints) or {WebAddress.of(config.url).url.path: dict(config.test)}
-    return [StreamFound(name, settings, kind="endpoint") for name, settings in named.items() if text in name]
+    of = {name: {"endpoint": name} if config.endpoints else settings for name, settings in named.items()}
+    return [StreamFound(name, settings, kind="endpoint") for name, settings in of.items() if text in name]
 
 
 REST_API = Connector(

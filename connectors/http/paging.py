@@ -73,7 +73,7 @@ def following(request: Request, place: Place, answer: Answer, records: list[byte
         raise SourceError(
             "page_repeated",
             f"{answer.what}: page {done.pages} leads to itself, so that reading would never end.",
-            "Check 'param' and 'token' of the pagination.",
+            "Check 'param' and 'next' of the pagination.",
         )
     if done.pages >= request.max_pages:
         raise SourceError(
@@ -92,19 +92,19 @@ def _token(paging: Pagination, answer: Answer, records: list[bytes]) -> str | No
             links = {}
         found = links.get("next", {}).get("url")
         return None if found is None else str(httpx.URL(answer.url).join(found))
-    if paging.token_header is not None:
-        token = answer.headers.get(paging.token_header.lower()) or None
-    elif paging.token is not None:
-        token = text_at(answer, paging.token)
-    elif paging.token_from_record is not None:
+    if paging.next_header is not None:
+        token = answer.headers.get(paging.next_header.lower()) or None
+    elif paging.next is not None:
+        token = text_at(answer, paging.next)
+    elif paging.next_from_record is not None:
         if not records:
             return None
-        last = text_at(Answer(answer.what, answer.url, {}, records[-1]), paging.token_from_record)
+        last = text_at(Answer(answer.what, answer.url, {}, records[-1]), paging.next_from_record)
         if last is None:
             raise SourceError(
                 "drift",
-                f"{answer.what}: the last record has no '{paging.token_from_record}', which the next page begins with.",
-                "Correct 'tokenFromRecord'.",
+                f"{answer.what}: the last record has no '{paging.next_from_record}', which the next page begins with.",
+                "Correct 'nextFromRecord'.",
             )
         return last
     else:

@@ -12,7 +12,7 @@ from headrace.connectors.files.arrival.settings import PARAMETER
 from headrace.connectors.http.moments import duration_of, moment_of
 from headrace.connectors.http.template import places_of
 from headrace.connectors.specs.base import ClosedConfig, problems_of
-from headrace.ir.problems import Problem, fault
+from headrace.ir.problems import Problem, fault, nearest
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Path = Annotated[str, StringConstraints(max_length=2000)]
@@ -42,11 +42,11 @@ class Pagination(ClosedConfig):
     """How many records are asked for at once."""
     size_param: Name | None = None
     """Where `pageSize` is sent: `per_page`, `limit`."""
-    token: Path | None = None
+    next: Path | None = None
     """The path of the next token, or of the next address, in the answer: `meta.next`."""
-    token_header: Header | None = None
+    next_header: Header | None = None
     """The header of the answer that has the token instead."""
-    token_from_record: Name | None = None
+    next_from_record: Name | None = None
     """The key of the page's last record that is the token instead: `id`."""
     has_more: Path | None = None
     """The path of a value in the answer that is false, 0, null or missing on the last page."""
@@ -60,13 +60,11 @@ class Pagination(ClosedConfig):
     def _whole(self) -> Pagination:
         if self.type in ("page", "offset", "cursor") and self.param is None:
             raise fault("missing_field", f"pagination by {self.type} needs 'param'", "add the parameter it is sent in")
-        given = [each for each in (self.token, self.token_header, self.token_from_record) if each is not None]
+        given = [each for each in (self.next, self.next_header, self.next_from_record) if each is not None]
         if self.type == "cursor" and len(given) != 1:
-            raise fault(
-                "missing_field", "pagination by cursor needs one of 'token', 'tokenHeader', 'tokenFromRecord'", ""
-            )
-        if self.type == "next_url" and (self.token is None) == (self.token_header is None):
-            raise fault("missing_field", "pagination by next_url needs 'token' or 'tokenHeader'", "add one of the two")
+            raise fault("missing_field", "pagination by cursor needs one of 'next', 'nextHeader', 'nextFromRecord'", "")
+        if self.type == "next_url" and (self.next is None) == (self.next_header is None):
+            raise fault("missing_field", "pagination by next_url needs 'next' or 'nextHeader'", "add one of the two")
         if self.page_size is None and (self.size_param is not None or self.stop == "short_page"):
             raise fault("missing_field", "'sizeParam' and stop=short_page need 'pageSize'", "add it")
         return self
@@ -117,7 +115,7 @@ class Request(ClosedConfig):
             if name.lower() in _OWN_HEADERS:
                 raise fault("bad_option", f"the header '{name}' is set by the client", "remove it")
         if self.format != "json":
-            given = self.pagination.token or self.pagination.has_more or self.pagination.total or self.records
+            given = self.pagination.next or self.pagination.has_more or self.pagination.total or self.records
             if given or self.scalars:
                 raise fault("bad_option", f"an answer in {self.format} has no paths", "use headers, pages or offsets")
         return self
@@ -199,6 +197,8 @@ class RestSettings(Request):
 
     model_config = ConfigDict(use_attribute_docstrings=True)
 
+    endpoint: Name | None = None
+    """One of the `endpoints` that the connector's config names; settings here go before its own."""
     parent: Parent | None = None
     """For each record of another request, or each value of a list."""
     window: Window | None = None
@@ -213,6 +213,8 @@ class RestSettings(Request):
 
     @model_validator(mode="after")
     def _placed(self) -> RestSettings:
+        if self.endpoint is not None:
+            return self  # judged with the endpoint's own settings
         known = {f"parent.{key}" for key in (self.parent.keys if self.parent else ())}
         known |= {"window.start", "window.end"} if self.window else set()
         known |= {"cursor"} if self.cursor else set()
@@ -230,8 +232,17 @@ class RestSettings(Request):
         return self
 
 
-def settings_of(config: Mapping[str, Any]) -> RestSettings:
-    """A node's config, with the run's parameters filled in. Raises SourceError(`bad_option`)."""
+def settings_of(config: Mapping[str, Any], endpoints: Mapping[str, Mapping[str, Any]] | None = None) -> RestSettings:
+    """A node's config, with the run's parameters filled in, over that of the endpoint it names. Raises
+    SourceError(`bad_option`)."""
+    named = config.get("endpoint")
+    if named is not None:
+        known = endpoints or {}
+        if named not in known:
+            hint = nearest(named, known) or "The connector's config has no 'endpoints'."
+            raise SourceError("bad_option", f"config.endpoint: the connector names no endpoint '{named}'.", hint)
+        own = {name: value for name, value in config.items() if name != "endpoint"}
+        config = {**known[named], **own}
     try:
         return RestSettings.model_validate(dict(config))
     except ValidationError:

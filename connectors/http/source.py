@@ -20,7 +20,7 @@ from headrace.connectors.files.jsontext.reader import RowReader
 from headrace.connectors.files.jsontext.rows import NULL, Objects
 from headrace.connectors.files.jsontext.survey import MOST_COLUMNS, Survey, fields_of
 from headrace.connectors.http.answers import block_of
-from headrace.connectors.http.client import Api
+from headrace.connectors.http.client import Api, config_of
 from headrace.connectors.http.pages import Page, pages
 from headrace.connectors.http.paging import Place
 from headrace.connectors.http.settings import settings_of
@@ -64,7 +64,7 @@ class RestSource:
 
     def __init__(self, context: Context, *, sleep: Callable[[float], None] = time.sleep) -> None:
         """Raises SourceError for settings that cannot be."""
-        self._settings = settings_of(context.settings)
+        self._settings = settings_of(context.settings, config_of(context.connection.config).endpoints)
         self._declared = context.fields
         self._api = Api(context, sleep=sleep)
         self._cursor: Position | None = None

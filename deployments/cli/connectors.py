@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
+from headrace.deployments.cli import connector_documents
 from headrace.deployments.cli.options import ApiKey, DataDir, Json, Url, connect
 from headrace.deployments.cli.output import cell, emit, grid, note, out, say, show
 from headrace.deployments.cli.rest import Rest
@@ -15,6 +16,11 @@ from headrace.deployments.stack.layout import DEFAULT_DATA_DIR
 from headrace.ir.problems import nearest
 
 connectors = typer.Typer(no_args_is_help=True, help="Connectors: list them, try them, see what they can be read for.")
+
+connectors.command("new")(connector_documents.new)
+connectors.command("validate")(connector_documents.validate)
+connectors.command("build")(connector_documents.build)
+connectors.command("try")(connector_documents.try_document)
 
 _COLUMNS = ("name", "type", "id", "status", "lastTestedAt")
 _STREAM_COLUMNS = ("name", "kind", "format", "size", "rows", "comment")

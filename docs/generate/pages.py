@@ -8,6 +8,7 @@ from pathlib import Path
 
 from docs.generate.exactness import exactness
 from docs.generate.reference import reference
+from headrace.connectors.http.definition.model import json_schema as connector_schema
 from headrace.deployments.cli.documents.json_schema import files_schema
 from headrace.flows.validation.document_schema import published_schema
 from headrace.ir.replication.json_schema import replication_schema
@@ -21,6 +22,7 @@ def pages() -> dict[str, str]:
     return {
         "pipeline-ir.schema.json": _json(published_schema()),
         "files.schema.json": _json(files_schema()),
+        "connector.schema.json": _json(connector_schema()),
         "exactness.md": exactness(),
         "replication.schema.json": _json(replication_schema()),
         "reference.md": reference(published_schema()),

@@ -16,7 +16,15 @@ from headrace.ir.hooks import HOOKS
 
 
 @pytest.mark.parametrize(
-    "name", ["reference.md", "pipeline-ir.schema.json", "files.schema.json", "connectors.md", "exactness.md"]
+    "name",
+    [
+        "reference.md",
+        "pipeline-ir.schema.json",
+        "files.schema.json",
+        "connector.schema.json",
+        "connectors.md",
+        "exactness.md",
+    ],
 )
 def test_a_page_is_current(name: str) -> None:
     assert (DOCS / name).read_text(encoding="utf-8") == pages()[name], "run `make docs`"

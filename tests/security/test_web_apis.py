@@ -55,7 +55,7 @@ def test_neither_by_a_redirect_nor_as_the_next_page(api: ApiServer) -> None:
     api.pages["/moved"] = lambda asked: (302, {"Location": inside}, b"")
     assert refused(source(api, {"path": "/moved"})).code == "address_refused"
     api.pages["/x"] = lambda asked: (200, {}, f'{{"items": [{{"a": 1}}], "next": "{inside}"}}'.encode())
-    settings = {"path": "/x", "records": "items", "pagination": {"type": "next_url", "token": "next"}}
+    settings = {"path": "/x", "records": "items", "pagination": {"type": "next_url", "next": "next"}}
     assert refused(source(api, settings)).code == "foreign_page"
     api.pages["/x"] = lambda asked: (200, {"Link": f'<{inside}>; rel="next"'}, b'[{"a": 1}]')
     assert refused(source(api, {"path": "/x", "pagination": {"type": "link"}})).code == "foreign_page"
@@ -73,7 +73,7 @@ def test_the_login_goes_to_the_api_alone(api: ApiServer, other: ApiServer) -> No
     assert [each.query for each in other.asked] == [{}] * len(other.asked)
     api.pages["/x"] = lambda asked: (200, {}, f'{{"items": [{{"a": 1}}], "next": "{other.url}/x"}}'.encode())
     other.asked.clear()
-    settings = {"path": "/x", "records": "items", "pagination": {"type": "next_url", "token": "next"}}
+    settings = {"path": "/x", "records": "items", "pagination": {"type": "next_url", "next": "next"}}
     assert refused(source(api, settings, **LOGIN)).code == "foreign_page"
     assert other.asked == []
 

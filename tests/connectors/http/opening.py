@@ -16,10 +16,10 @@ from tests.connectors.stores.places import LOOPBACK
 PAGINATION: dict[str, dict[str, Any]] = {
     "page": {"type": "page", "param": "page", "pageSize": 100, "sizeParam": "limit"},
     "offset": {"type": "offset", "param": "at", "pageSize": 100, "sizeParam": "limit", "hasMore": "more"},
-    "token": {"type": "cursor", "param": "at", "token": "meta.next"},
-    "after": {"type": "cursor", "param": "after", "tokenFromRecord": "id", "hasMore": "more"},
+    "token": {"type": "cursor", "param": "at", "next": "meta.next"},
+    "after": {"type": "cursor", "param": "after", "nextFromRecord": "id", "hasMore": "more"},
     "link": {"type": "link"},
-    "next": {"type": "next_url", "token": "next"},
+    "next": {"type": "next_url", "next": "next"},
 }
 """By the first part of the server's paths."""
 

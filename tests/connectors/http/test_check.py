@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from headrace.api.connectors.secrets import split_secrets
 from headrace.connectors.errors import SourceError
 from headrace.connectors.http.connector import REST_API
+from headrace.connectors.http.settings import problems
 from headrace.ir.schema import Field
 from tests.connectors.http.api_server import ApiServer, numbered
-from tests.connectors.http.opening import context, paged, source
+from tests.connectors.http.opening import PAGINATION, context, paged, source
+from tests.connectors.reading import rows
 
 
 def test_one_page_is_fetched_and_shown(api: ApiServer) -> None:
@@ -69,3 +72,20 @@ def test_a_login_is_not_sent_over_http_unless_it_may(api: ApiServer) -> None:
     with pytest.raises(SourceError) as refused:
         source(api, paged("token"), credentials={"token": "t-123456"}, insecureLogin=False)
     assert refused.value.code == "insecure"
+
+
+def test_a_node_names_an_endpoint_of_the_connector(api: ApiServer) -> None:
+    api.records["orders"] = numbered(250)
+    endpoints = {"orders": paged("token", key=["id"])}
+    assert len(rows(source(api, {"endpoint": "orders", "maxPages": 5}, endpoints=endpoints))) == 250
+    with pytest.raises(SourceError, match="more than 2 pages"):
+        rows(source(api, {"endpoint": "orders", "maxPages": 2}, endpoints=endpoints))
+    with pytest.raises(SourceError, match="did you mean 'orders'"):
+        source(api, {"endpoint": "order"}, endpoints=endpoints)
+    assert problems({"endpoint": "orders", "params": {"since": "{cursor}"}}) == []
+
+
+def test_no_setting_is_taken_for_a_credential() -> None:
+    """What looks like one is moved to the credentials when a connector is saved."""
+    config = {"endpoints": {way: paged(way) for way in PAGINATION}, "test": paged("token")}
+    assert split_secrets(config) == (config, {})

@@ -1,0 +1,262 @@
+"""From a connector's document to a connector record of the type `rest_api`, and what is wrong on the way."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from headrace.connectors.errors import SourceError
+from headrace.connectors.http.definition.model import Auth, ConnectorDocument, Endpoint
+from headrace.connectors.http.settings import RestSettings
+from headrace.connectors.network.web_address import WebAddress
+from headrace.connectors.specs.base import problems_of
+from headrace.connectors.specs.services import RestApi
+from headrace.ir.problems import MAX_PROBLEMS, Problem, nearest
+
+_PLACE = re.compile(r"\{\{\s*([A-Za-z_][A-Za-z0-9_.]{0,120})\s*\}\}")
+_SECRET = re.compile(r"\{\{\s*secrets\.([A-Za-z_][A-Za-z0-9_]{0,62})\s*\}\}")
+_OF_A_SLICE = ("parent.", "window.")
+_REFS = {
+    "api_key": {"apiKey": "key_ref"},
+    "bearer": {"token": "token_ref"},
+    "basic": {"username": "username_ref", "password": "password_ref"},
+    "oauth2": {"clientId": "client_id_ref", "clientSecret": "client_secret_ref"},
+    "none": {},
+}
+_NOT_SETTINGS = {"id", "description", "url", "response_rows_path", "rate_limit", "endpoint"}
+
+
+@dataclass(slots=True)
+class Built:
+    """A connector record. `secrets` has for each credential the name of the secret that it is."""
+
+    name: str
+    config: dict[str, Any]
+    auth_method: str
+    secrets: dict[str, str]
+    problems: list[Problem] = field(default_factory=list)
+
+
+def document_problems(document: Mapping[str, Any]) -> list[Problem]:
+    """Everything that is wrong with a document: first its shape, and if that is right, what it says. Variables that
+    only a user of it knows may stay open."""
+    found = problems_of(ConnectorDocument, _without_schema(document), path="connector")
+    if found:
+        return found
+    read = ConnectorDocument.model_validate(_without_schema(document))
+    addresses = [read.url, *(each.url for each in read.endpoints), *(each.token_url for each in read.auth)]
+    hosts = {begun[1].removeprefix("config.") for each in addresses if each and (begun := _PLACE.match(each))}
+    stand_ins = {
+        name: f"https://{name.replace('_', '-').lower()}.example" if name in hosts else "x"
+        for name in variables_of(document)
+    }
+    return build(document, {**stand_ins, **_defaults(read)}).problems[:MAX_PROBLEMS]
+
+
+def variables_of(document: Mapping[str, Any]) -> dict[str, str | None]:
+    """The variables that a document uses, with their defaults. It must be of the right shape."""
+    read = ConnectorDocument.model_validate(_without_schema(document))
+    names = dict.fromkeys(read.variables)
+    for text in _texts(document):
+        for name in _PLACE.findall(text):
+            plain = name.removeprefix("config.")
+            if plain != "cursor" and not plain.startswith((*_OF_A_SLICE, "secrets.")):
+                names.setdefault(plain)
+    return {name: _defaults(read).get(name) for name in names}
+
+
+def build(document: Mapping[str, Any], given: Mapping[str, str]) -> Built:
+    """The record, with `given` values of variables. The document must be of the right shape; `problems` has what else
+    is wrong, and the record is of no use where there are some."""
+    read = ConnectorDocument.model_validate(_without_schema(document))
+    build = _Build(read, {**_defaults(read), **given})
+    return build.made()
+
+
+class _Build:
+    def __init__(self, document: ConnectorDocument, values: Mapping[str, str]) -> None:
+        self._document, self._values = document, values
+        self._problems: list[Problem] = []
+
+    def made(self) -> Built:
+        document = self._document
+        auth, secrets, method = self._auth()
+        base = self._base()
+        endpoints: dict[str, Any] = {}
+        for index, each in enumerate(document.endpoints):
+            path = f"connector.endpoints.{index}"
+            if each.id in endpoints:
+                self._bad(f"{path}.id", "duplicate_id", f"There are two endpoints '{each.id}'", "name one otherwise")
+            endpoints[each.id] = self._endpoint(each, path, base)
+        config: dict[str, Any] = {"url": base, "endpoints": endpoints, **({"auth": auth} if auth else {})}
+        rates = [each.rate_limit.requests_per_second for each in document.endpoints if each.rate_limit is not None]
+        if rates:
+            config["requestsPerSecond"] = min(rates)
+        if document.read is not None:
+            if document.read.primary in endpoints:
+                config["test"] = {"endpoint": document.read.primary}
+            else:
+                hint = nearest(document.read.primary, endpoints)
+                self._bad("connector.read.primary", "unknown_endpoint", f"There is no '{document.read.primary}'", hint)
+        if base:
+            for found in problems_of(RestApi, config, path="connector"):
+                self._problems.append(found)
+        return Built(document.display_name, config, method, secrets, self._problems)
+
+    def _auth(self) -> tuple[dict[str, Any], dict[str, str], str]:
+        if not self._document.auth:
+            return {}, {}, "none"
+        auth: Auth = self._document.auth[0]
+        found: dict[str, Any] = {"type": auth.type}
+        for name in ("header", "query", "prefix", "audience"):
+            if (value := getattr(auth, name)) is not None:
+                found[name] = value
+        if auth.type == "oauth2":
+            if auth.token_url is None:
+                self._bad("connector.auth.0", "missing_field", "'tokenUrl' is required for oauth2", "add it")
+            found |= {
+                "oauthUrl": self._filled(auth.token_url or "", "connector.auth.0.tokenUrl"),
+                "client": auth.client,
+            }
+            found |= {"scopes": auth.scopes} if auth.scopes else {}
+        secrets: dict[str, str] = {}
+        refs = dict(_REFS[auth.type])
+        if auth.type == "oauth2" and auth.refresh_token_ref is not None:
+            refs["refreshToken"] = "refresh_token_ref"
+        for credential, attribute in refs.items():
+            alias = type(auth).model_fields[attribute].alias or attribute
+            text = getattr(auth, attribute)
+            named = _SECRET.fullmatch(text or f"{{{{secrets.{credential}}}}}")
+            if named is None:
+                self._bad(
+                    f"connector.auth.0.{alias}",
+                    "secret_in_document",
+                    "A secret is named, never written into the document",
+                    f'write "{{{{secrets.{credential}}}}}"',
+                )
+            else:
+                secrets[credential] = named[1]
+        method = {"api_key": "token", "bearer": "token", "basic": "basic", "oauth2": "oauth2"}.get(auth.type, "none")
+        return found, secrets, method
+
+    def _base(self) -> str:
+        if self._document.url is not None:
+            return self._address(self._document.url, "connector.url")
+        whole = next((each.url for each in self._document.endpoints if each.url is not None), None)
+        if whole is None:
+            self._bad("connector", "missing_field", "'url' is required", "add it, or a 'url' to every endpoint")
+            return ""
+        address = self._address(whole, "connector.endpoints.0.url")
+        return _origin(address) if address else ""
+
+    def _address(self, text: str, path: str) -> str:
+        filled = self._filled(text, path)
+        try:
+            WebAddress.of(filled.replace("{", "").replace("}", ""))
+        except SourceError as error:
+            self._bad(path, error.code, f"'{filled[:200]}' is no address", "it begins with https://")
+            return ""
+        return filled
+
+    def _endpoint(self, each: Endpoint, path: str, base: str) -> dict[str, Any]:
+        given = each.model_dump(by_alias=True, mode="json", exclude_unset=True, exclude=_NOT_SETTINGS)
+        if each.endpoint is not None:
+            self._bad(f"{path}.endpoint", "bad_option", "'endpoint' is for source nodes", "remove it")
+        if each.response_rows_path is not None:
+            given["records"] = each.response_rows_path
+        if (paging := given.get("pagination")) is not None:
+            _as_settings(paging, given)
+        if each.url is not None:
+            whole = self._address(each.url, f"{path}.url")
+            if base and whole and not f"{whole}/".startswith(f"{base.rstrip('/')}/"):
+                self._bad(
+                    f"{path}.url",
+                    "foreign_endpoint",
+                    f"'{whole[:200]}' is not below '{base}'",
+                    "one connector has one address; make another connector",
+                )
+            elif base:
+                given["path"] = whole[len(base.rstrip("/")) :]
+        filled = self._filled_in(given, path)
+        self._problems += problems_of(RestSettings, filled, path=path)
+        return {str(name): value for name, value in filled.items()}
+
+    def _filled_in(self, value: Any, path: str) -> Any:
+        match value:
+            case str(text):
+                return self._filled(text, path)
+            case dict(entries):
+                return {name: self._filled_in(inner, f"{path}.{name}") for name, inner in entries.items()}
+            case list(items):
+                return [self._filled_in(inner, f"{path}.{index}") for index, inner in enumerate(items)]
+        return value
+
+    def _filled(self, text: str, path: str) -> str:
+        """With variables filled in, and the places of slices as the settings of sources write them. What is filled in
+        is not looked at again."""
+
+        def one(found: re.Match[str]) -> str:
+            name = found[1].removeprefix("config.")
+            if name == "cursor" or name.startswith(_OF_A_SLICE):
+                return f"{{{name}}}"
+            if name.startswith("secrets."):
+                self._bad(
+                    path,
+                    "secret_in_request",
+                    f"{{{{{name}}}}} may only stand in 'auth'",
+                    "requests are shown and logged",
+                )
+                return ""
+            if name not in self._values:
+                self._bad(
+                    path, "unknown_variable", f"'{name}' has no value", "give it one, or a default in 'variables'"
+                )
+                return ""
+            return self._values[name]
+
+        return _PLACE.sub(one, text)
+
+    def _bad(self, path: str, code: str, message: str, hint: str) -> None:
+        self._problems.append(Problem(path, code, message, hint))
+
+
+def _as_settings(paging: dict[str, Any], given: dict[str, Any]) -> None:
+    """`cursorField`, `cursorParam` and `maxPages` as the settings of a source say them."""
+    if (most := paging.pop("maxPages", None)) is not None:
+        given["maxPages"] = most
+    field_path, param = paging.pop("cursorField", None), paging.pop("cursorParam", None)
+    if field_path is not None:
+        paging["next"] = field_path
+        if param is not None:
+            paging["param"] = param
+        elif paging.get("type") == "cursor" and "param" not in paging:
+            paging["type"] = "next_url"
+    if paging.get("type") in ("next_url", "link", "none") and "sizeParam" not in paging:
+        paging.pop("pageSize", None)
+
+
+def _origin(address: str) -> str:
+    scheme, _, rest = address.partition("://")
+    return f"{scheme}://{rest.partition('/')[0]}"
+
+
+def _defaults(document: ConnectorDocument) -> dict[str, str]:
+    return {name: str(each.default) for name, each in document.variables.items() if each.default is not None}
+
+
+def _without_schema(document: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in document.items() if name != "$schema"}
+
+
+def _texts(value: Any) -> Iterator[str]:
+    match value:
+        case str(text):
+            yield text
+        case dict(entries):
+            for inner in entries.values():
+                yield from _texts(inner)
+        case list(items):
+            for inner in items:
+                yield from _texts(inner)
