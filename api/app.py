@@ -74,6 +74,7 @@ _PAGES = frozenset(
         f"{BASE_PATH}/ir/schema",
         f"{BASE_PATH}/ir/schema/files",
         f"{BASE_PATH}/ir/schema/replication",
+        f"{BASE_PATH}/ir/schema/connector",
     }
 )
 

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Response
 
+from headrace.connectors.http.definition.model import json_schema
 from headrace.deployments.cli.documents.json_schema import files_schema
 from headrace.flows.validation.document_schema import published_schema
 from headrace.ir.replication.json_schema import replication_schema
@@ -42,6 +43,12 @@ def get_files_schema(if_none_match: IfNoneMatch = None) -> Response:
 def get_replication_schema(if_none_match: IfNoneMatch = None) -> Response:
     """The JSON Schema (2020-12) of a replication."""
     return _answer(replication_schema, if_none_match)
+
+
+@router.get("/ir/schema/connector")
+def get_connector_schema(if_none_match: IfNoneMatch = None) -> Response:
+    """The JSON Schema (2020-12) of a connector's document."""
+    return _answer(json_schema, if_none_match)
 
 
 def _answer(schema: Callable[[], dict[str, Any]], known: str | None) -> Response:

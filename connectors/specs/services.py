@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field, JsonValue, SecretStr, StringConstraints, model_validator
 
 from headrace.connectors.specs.base import HARMLESS, ClosedConfig, Config, ConnectorType, Text, Url, one_of
-from headrace.ir.problems import fault
+from headrace.ir.problems import fault, nearest
 
 
 class Kafka(Config):
@@ -68,6 +68,19 @@ class RestApi(Config):
     test: dict[str, JsonValue] = Field(default={}, json_schema_extra=HARMLESS)
     """What a connection test asks for: settings of a source node. The first of `endpoints`, or the address itself,
     without it."""
+
+    @model_validator(mode="after")
+    def _readable(self) -> RestApi:
+        from headrace.connectors.http.settings import problems  # which is about sources, and knows this module's base
+
+        for name, settings in [*self.endpoints.items(), *([("test", self.test)] if self.test else [])]:
+            for found in problems(settings):
+                where = f"'{name}'{found.path.removeprefix('config')}"
+                raise fault("bad_option", f"{where}: {found.message}", found.hint)
+        named = self.test.get("endpoint")
+        if named is not None and named not in self.endpoints:
+            raise fault("bad_option", f"'test' names no endpoint '{named}'", nearest(named, self.endpoints))
+        return self
 
 
 class RestLogin(Config):

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.postgres
 SCHEMA_URL = "https://headrace.example.com/api/v1/ir/schema"
 
 
-@pytest.mark.parametrize("path", ["ir/schema", "ir/schema/files"])
+@pytest.mark.parametrize("path", ["ir/schema", "ir/schema/files", "ir/schema/connector"])
 def test_an_editor_gets_the_schema_without_a_key_and_once(facade: Facade, path: str) -> None:
     first = facade.anonymous.get(f"{BASE_PATH}/{path}")
     assert (first.status_code, first.headers["Content-Type"]) == (200, MEDIA_TYPE)

@@ -119,3 +119,13 @@ def test_another_that_is_coming_soon_is_not_taken_for_one_without_rows() -> None
     with pytest.raises(SourceError, match="'redshift' is coming soon: it cannot read yet") as refused:
         source.discover(max_partitions=4)
     assert refused.value.code == "not_ready"
+
+
+def test_the_endpoints_of_an_api_are_judged_when_its_connector_is_saved() -> None:
+    known, config = CONNECTOR_TYPES["rest_api"], COMPLETE["rest_api"]
+    paged = {"path": "/x", "pagination": {"type": "page", "param": "page"}}
+    assert known.problems(config | {"endpoints": {"x": paged}, "test": {"endpoint": "x"}}) == []
+    [problem] = known.problems(config | {"endpoints": {"x": paged | {"paht": "/"}}})
+    assert problem.message == "'x'.paht: Unknown setting 'paht'"
+    [problem] = known.problems(config | {"endpoints": {"x": paged}, "test": {"endpoint": "y"}})
+    assert "no endpoint 'y'" in problem.message
