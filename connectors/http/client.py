@@ -34,6 +34,8 @@ _GZIP = b"\x1f\x8b\x08"
 _SAID = 300
 _TRIES = 12
 """Of a request, where the API asks for no time to wait between them."""
+_TOLD_TRIES = 100
+"""Where it does, and may say 0 seconds for ever."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +98,8 @@ class Api:
             wait: float | None = None
             try:
                 status, answer = self._once(sent, login, self.login.query, self._most)
+            except (httpx.DecodingError, httpx.LocalProtocolError) as error:
+                raise SourceError("bad_page", self._failed(sent, error).message, "Check what the API gives.") from None
             except httpx.HTTPError as error:
                 failure = self._failed(sent, error)
             else:
@@ -114,6 +118,8 @@ class Api:
                 if tries >= _TRIES:
                     raise failure
                 wait = pause(tries)
+            elif tries >= _TOLD_TRIES:
+                raise failure
             if waited + wait > self._longest:
                 code = "rate_limited" if failure.code == "rate_limited" else failure.code
                 said = f"{failure.message} Another try would be after {waited + wait:,.0f} s in all."
@@ -158,7 +164,7 @@ class Api:
                     return response.status_code, Answer(what, str(there.url), found, content)
             finally:
                 response.close()
-            onward = WebAddress.of(str(there.url.join(moved)))
+            onward = there.onward(moved)
             if there.url.scheme == "https" and onward.url.scheme != "https":
                 raise SourceError("insecure", f"{what} redirects from https to http.", "Use an https address.")
             if method != "GET":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -11,9 +12,11 @@ from typing import Any
 import msgspec
 
 from headrace.connectors.errors import SourceError
+from headrace.connectors.http.settings import OWN_HEADERS
 from headrace.connectors.specs.services import RestApi, RestAuth
 from headrace.ir.redaction import secret_texts
 
+_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
 _EARLY_S = 30.0
 """A token is fetched anew so long before it ends."""
 
@@ -49,6 +52,8 @@ class Login:
             self.secrets.append(pair)
             self._always["Authorization"] = f"Basic {pair}"
         for name, value in self._always.items():
+            if name.lower() in OWN_HEADERS or not _NAME.fullmatch(name):
+                raise SourceError("bad_credentials", f"A header cannot be called '{name[:60]!a}'.", "Remove it.")
             if not value.isascii() or not value.isprintable():
                 raise SourceError(
                     "bad_credentials", f"The header {name} cannot be sent.", "It has a character that no header takes."

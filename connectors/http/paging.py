@@ -11,6 +11,7 @@ import httpx
 from headrace.connectors.errors import SourceError
 from headrace.connectors.http.answers import Answer, says_yes, text_at
 from headrace.connectors.http.settings import Pagination, Request
+from headrace.connectors.network.web_address import WebAddress
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +92,7 @@ def _token(paging: Pagination, answer: Answer, records: list[bytes]) -> str | No
         except ValueError:
             links = {}
         found = links.get("next", {}).get("url")
-        return None if found is None else str(httpx.URL(answer.url).join(found))
+        return None if found is None else str(WebAddress.of(answer.url).onward(found).url)
     if paging.next_header is not None:
         token = answer.headers.get(paging.next_header.lower()) or None
     elif paging.next is not None:
@@ -110,7 +111,7 @@ def _token(paging: Pagination, answer: Answer, records: list[bytes]) -> str | No
     else:
         return None
     if token is not None and paging.type == "next_url":
-        return str(httpx.URL(answer.url).join(token))
+        return str(WebAddress.of(answer.url).onward(token).url)
     return None if token in (None, "false", "0") else token
 
 

@@ -21,7 +21,8 @@ Header = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{
 HeaderValue = Annotated[str, StringConstraints(pattern=r"^[\x20-\x7e]*$", max_length=4000)]
 
 MOST_PAGES = 100_000
-_OWN_HEADERS = ("host", "content-length", "transfer-encoding", "connection", "accept-encoding")
+OWN_HEADERS = ("host", "content-length", "transfer-encoding", "connection", "accept-encoding")
+"""What the client sets itself."""
 
 
 class Pagination(ClosedConfig):
@@ -112,7 +113,7 @@ class Request(ClosedConfig):
         if any(part in (".", "..") for part in self.path.split("/")):
             raise fault("bad_option", f"'{self.path}' leaves its folder", "write it without dots")
         for name in self.headers:
-            if name.lower() in _OWN_HEADERS:
+            if name.lower() in OWN_HEADERS:
                 raise fault("bad_option", f"the header '{name}' is set by the client", "remove it")
         if self.format != "json":
             given = self.pagination.next or self.pagination.has_more or self.pagination.total or self.records

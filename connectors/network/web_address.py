@@ -44,6 +44,16 @@ class WebAddress:
             ) from None
         return cls(url)
 
+    def onward(self, text: str) -> WebAddress:
+        """Where a link or a redirect leads from here. Raises SourceError(`bad_url`)."""
+        try:
+            joined = str(self.url.join(text))
+        except (ValueError, TypeError, httpx.InvalidURL):
+            raise SourceError(
+                "bad_url", "A link leads to what is no address.", "Its server has to mend that."
+            ) from None
+        return WebAddress.of(joined)
+
     @property
     def host(self) -> str:
         """The host name as given."""

@@ -37,6 +37,7 @@ from headrace.flows.validation.check import check_types
 from headrace.ir import parse_ir
 from tests.connectors.bigquery.double import Double as BigQueryDouble
 from tests.connectors.databricks.double import Double as Warehouse
+from tests.connectors.http.api_server import ApiServer
 from tests.connectors.mongodb.double import Double as MongoDouble
 from tests.connectors.snowflake.double import CREDENTIALS, Double
 from tests.connectors.sql.mysql.market import certificates, mariadb, market
@@ -142,6 +143,8 @@ def _connector(folder: Path, file: Path, files_root: Path, request: pytest.Fixtu
         return ConnectorRecord("conn_1", kind, shop.config, shop.credentials)
     if folder.name == "mongodb":
         return _mongodb(file, request)
+    if file.suffix == ".json":  # the records of an API
+        return _api(file, request)
     there = made(folder.name, request)
     there.add("input.csv", file.read_bytes())
     return ConnectorRecord("conn_1", there.type, there.config, there.credentials)
@@ -184,6 +187,17 @@ def _databricks(file: Path, request: pytest.FixtureRequest) -> ConnectorRecord:
     warehouse.clear()
     warehouse.make(*filter(None, map(str.strip, file.read_text().split(";\n"))))
     return ConnectorRecord("conn_1", "databricks", warehouse.config, warehouse.credentials)
+
+
+def _api(file: Path, request: pytest.FixtureRequest) -> ConnectorRecord:
+    """A server that gives the records page by page."""
+    api = ApiServer()
+    request.addfinalizer(api.close)
+    api.key = ("Authorization", "Bearer t-of-the-example")
+    lines = (line.strip().rstrip(",") for line in file.read_text().splitlines())
+    api.records["orders"] = [line for line in lines if line.startswith("{")]
+    config = {"url": api.url, "insecureLogin": True}
+    return ConnectorRecord("conn_1", "rest_api", config, {"token": "t-of-the-example"})
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*/*/connector.json")), ids=lambda path: path.parent.name)

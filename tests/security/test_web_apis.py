@@ -78,6 +78,23 @@ def test_the_login_goes_to_the_api_alone(api: ApiServer, other: ApiServer) -> No
     assert other.asked == []
 
 
+@pytest.mark.parametrize("name", ["Host", "hOST", "X\r\nY", "Content-Length", "a b", ""])
+def test_no_credential_becomes_another_header(api: ApiServer, name: str) -> None:
+    with pytest.raises(SourceError) as error:
+        source(api, paged("token"), credentials={"headers": {name: "t-very-secret"}})
+    assert error.value.code == "bad_credentials"
+    assert "t-very-secret" not in str(error.value)
+
+
+@pytest.mark.parametrize("link", ["http://[", "http://user:pw@127.0.0.1/", "file:///etc/passwd", "http://a b/"])
+def test_a_link_that_is_none_is_told(api: ApiServer, link: str) -> None:
+    api.pages["/moved"] = lambda asked: (302, {"Location": link}, b"")
+    assert refused(source(api, {"path": "/moved"})).code in ("bad_url", "bad_host", "unknown_host")
+    api.pages["/x"] = lambda asked: (200, {"X-Next": link}, b'[{"a": 1}]')
+    settings = {"path": "/x", "pagination": {"type": "next_url", "nextHeader": "X-Next"}}
+    assert refused(source(api, settings)).code in ("bad_url", "foreign_page")
+
+
 def test_a_post_is_not_sent_on_to_another_server(api: ApiServer, other: ApiServer) -> None:
     api.pages["/moved"] = lambda asked: (307, {"Location": f"{other.url}/x"}, b"")
     settings = {"path": "/moved", "method": "POST", "body": {"filter": "private"}}

@@ -118,6 +118,22 @@ def test_an_api_that_keeps_failing_is_given_up(api: ApiServer) -> None:
     assert 5 < len(times) <= 12
 
 
+def test_an_api_that_asks_to_wait_no_time_for_ever_is_given_up(api: ApiServer) -> None:
+    times, sleep = waited()
+    api.failures = [Failure(429, {"Retry-After": "0"})] * 300
+    with pytest.raises(SourceError) as refused:
+        rows(source(api, paged("token"), sleep=sleep))
+    assert (refused.value.code, len(times)) == ("rate_limited", 100)
+
+
+def test_an_answer_that_cannot_be_unpacked_is_not_asked_for_again(api: ApiServer) -> None:
+    times, sleep = waited()
+    api.failures = [Failure(200, {"Content-Encoding": "gzip"}, b"[no gzip]")]
+    with pytest.raises(SourceError) as refused:
+        rows(source(api, paged("token"), sleep=sleep))
+    assert (refused.value.code, times) == ("bad_page", [])
+
+
 def test_a_cut_answer_is_asked_for_again(api: ApiServer) -> None:
     api.records["orders"] = numbered(250)
     found = source(api, paged("token"), sleep=waited()[1])
