@@ -100,9 +100,9 @@ class _Build:
             else:
                 hint = nearest(document.read.primary, endpoints)
                 self._bad("connector.read.primary", "unknown_endpoint", f"There is no '{document.read.primary}'", hint)
-        if base:
-            for found in problems_of(RestApi, config, path="connector"):
-                self._problems.append(found)
+        if base:  # what is wrong with endpoints is told already
+            rest = {name: value for name, value in config.items() if name not in ("endpoints", "test")}
+            self._problems += problems_of(RestApi, rest, path="connector")
         return Built(document.display_name, config, method, secrets, self._problems)
 
     def _auth(self) -> tuple[dict[str, Any], dict[str, str], str]:
