@@ -16,6 +16,7 @@ from headrace.connectors.files.delimited.dialect import near
 from headrace.connectors.files.local.local_fs import LOCAL_FS
 from headrace.connectors.files.local.uploads import CSV_UPLOAD
 from headrace.connectors.http.connector import REST_API
+from headrace.connectors.kafka.connector import KAFKA
 from headrace.connectors.mongodb.connector import MONGODB
 from headrace.connectors.network.deadline import run_within
 from headrace.connectors.snowflake.connector import SNOWFLAKE
@@ -47,6 +48,7 @@ BUILT_IN: tuple[Connector, ...] = (
     BIGQUERY,
     DATABRICKS,
     REST_API,
+    KAFKA,
 )
 
 

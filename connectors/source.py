@@ -35,6 +35,9 @@ def reserved(name: str) -> bool:
 REJECT_SCHEMA = {"row": pl.Int64, "column": pl.String, "value": pl.String, "error": pl.String, "rule": pl.String}
 """Shape of every frame of rejected cells: `value` the offending text, `rule` a short stable id (`type`, `ragged`)."""
 
+DEAD_SCHEMA = {"row": pl.Int64, "place": pl.String, "key": pl.Binary, "value": pl.Binary}
+"""Shape of every frame of messages that were rejected, as they came: `place` says where, for people."""
+
 Position = Any
 """A place in a partition where reading can begin: a JSON value that the source makes and only the source reads."""
 
@@ -182,6 +185,9 @@ class Batch:
     """The partition ends with it. Given by the runtime, of partitions that do not know how many rows they have."""
     locate: Callable[[pl.Series], pl.Series] | None = None
     """Gives for row numbers (Int64) of the batch where the row is in the source, for people: `id=42`, an offset."""
+    dead: pl.DataFrame | None = None
+    """The messages that `rejects` are of, as they came (DEAD_SCHEMA), of a stream: it may not have them any more when
+    somebody looks. They are kept in `_headrace.dead_letters` before the batch is committed."""
 
 
 class Source(Protocol):

@@ -7,11 +7,40 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field, JsonValue, SecretStr, StringConstraints, model_validator
 
 from headrace.connectors.specs.base import HARMLESS, ClosedConfig, Config, ConnectorType, Text, Url, one_of
+from headrace.connectors.specs.databases import Secret
 from headrace.ir.problems import fault, nearest
+
+SecurityProtocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
+SaslMechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
 
 
 class Kafka(Config):
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
     bootstrap_servers: Text
+    """Brokers to ask for the others: `host:port,host:port`."""
+    security_protocol: SecurityProtocol | None = None
+    """Default: with TLS, and SASL where there is a user; `confluent_kafka` always has both. Without TLS only within the
+    operator's networks."""
+    sasl_mechanism: SaslMechanism = "PLAIN"
+    ssl_root_cert: Annotated[str, Field(max_length=100_000)] | None = None
+    """The authority that signed the brokers' certificates, as PEM text; the system's own without it."""
+    schema_registry_url: Url | None = None
+
+
+class KafkaLogin(ClosedConfig):
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    username: Text | None = None
+    """Of SASL; for Confluent Cloud an API key, with its secret as the password."""
+    password: Secret | None = None
+    ssl_cert: Secret | None = None
+    """A client certificate, as PEM text."""
+    ssl_key: Secret | None = None
+    """Its key, as PEM text, not encrypted."""
+    registry_username: Text | None = None
+    registry_password: Secret | None = None
+    """Of the schema registry."""
 
 
 class Kinesis(Config):
@@ -112,9 +141,25 @@ class Crm(Config):
 
 
 SERVICES = (
-    ConnectorType("kafka", "Apache Kafka", "stream", "Topics of a Kafka cluster.", Kafka, "kafka_consumer"),
     ConnectorType(
-        "confluent_kafka", "Confluent Cloud", "stream", "Topics of a Confluent cluster.", Kafka, "kafka_consumer"
+        "kafka",
+        "Apache Kafka",
+        "stream",
+        "Topics of a Kafka cluster.",
+        Kafka,
+        "kafka_consumer",
+        auth=KafkaLogin,
+        auth_methods=("access_key", "none", "basic", "key_pair"),
+    ),
+    ConnectorType(
+        "confluent_kafka",
+        "Confluent Cloud",
+        "stream",
+        "Topics of a Confluent cluster.",
+        Kafka,
+        "kafka_consumer",
+        auth=KafkaLogin,
+        auth_methods=("access_key", "basic"),
     ),
     ConnectorType(
         "amazon_kinesis",

@@ -2,7 +2,8 @@
 
 Where a source restarts exactly, a run of the failed rows reads them again. Rows of a live table, a query or an API may
 be others by then: of those, the failed ones are kept in `_headrace.originals` of a target's database, before the batch
-that they were in is committed. One row of that table is what failed of one batch, as an Arrow IPC stream.
+that they were in is committed. One row of that table is what failed of one batch, as an Arrow IPC stream. Messages of
+a stream that no row could be made of are kept as they came, in `_headrace.dead_letters`.
 """
 
 from __future__ import annotations
@@ -19,9 +20,20 @@ from polars.exceptions import PolarsError
 from headrace.connectors.datatypes import polars_dtype
 from headrace.connectors.errors import SourceError, TargetError
 from headrace.connectors.postgresql.connections import Database, connect
+from headrace.connectors.postgresql.dead_letters import create_dead_letters, forget_dead_letters, keep_dead_letters
 from headrace.connectors.postgresql.originals import create_originals, forget_originals, keep_original, read_originals
 from headrace.connectors.postgresql.tables.describe import first_line
-from headrace.connectors.source import ROW, Batch, Discovery, Fitting, Partition, Position, Source, Wanted
+from headrace.connectors.source import (
+    ROW,
+    Batch,
+    Discovery,
+    Fitting,
+    Partition,
+    Position,
+    Source,
+    Wanted,
+    numbered_from,
+)
 from headrace.flows.runtime.transform.segment_runner import Rejects
 from headrace.ir.schema import Schema
 
@@ -41,14 +53,21 @@ class Originals:
         if self._database:
             with self._kept() as connection:
                 create_originals(connection)
+                create_dead_letters(connection)
                 if after is not None:
                     forget_originals(connection, self._key, after)
+                    root, node, index = self._key
+                    first, last = numbered_from(index), numbered_from(index + 1) - 1
+                    forget_dead_letters(connection, root, node, max(after, first - 1), last)
 
     def keep(self, batch: Batch, rejects: Iterable[Rejects], part: int = 0) -> None:
-        """Keeps the rows of a batch that these cells are of; `part` tells those of a sink (from 1) from those that
-        failed before. Raises TargetError."""
+        """Keeps the messages of a batch that no row could be made of, and its rows that these cells are of; `part`
+        tells those of a sink (from 1) from those that failed before. Raises TargetError."""
         if not self._database:
             return
+        if batch.dead is not None and not part:
+            with self._kept() as connection:
+                keep_dead_letters(connection, *self._key[:2], batch.dead)
         broken = [found for found in rejects if not found.warning and found.cells.height]
         failed = [found.cells.select(found.rows_of_batch().alias(ROW)).to_series() for found in broken]
         if not failed:

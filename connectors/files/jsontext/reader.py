@@ -38,7 +38,7 @@ class RowReader:
         sound = rows.sound[skip - (len(rows.faulty) - len(faulty)) :] if skip else rows.sound
         numbers = numbers[len(numbers) - len(sound) :]
         raw = pl.DataFrame([self._column(sound, place, field) for place, field in enumerate(self._schema)])
-        frame, rejects, _ = cast_columns(raw, pl.Series(numbers), self._schema, _cast)
+        frame, rejects, _ = cast_columns(raw, pl.Series(numbers), self._schema, cast_json)
         if faulty:
             bad = pl.DataFrame(
                 {
@@ -63,7 +63,7 @@ class RowReader:
         return found
 
 
-def _cast(values: pl.Series, field: Field) -> tuple[pl.Series, pl.Series | None]:
+def cast_json(values: pl.Series, field: Field) -> tuple[pl.Series, pl.Series | None]:
     """Like `cast_text`; a whole number may also be written as 1.0."""
     if field.data_type in _INTEGERS and values.str.contains(".", literal=True).any():
         values = values.str.replace(_WHOLE, "$1")

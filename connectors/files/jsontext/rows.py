@@ -20,6 +20,7 @@ _UNNAMEABLE = frozenset('"\\').union(map(chr, range(32)))
 """Characters that a field name of a msgspec struct cannot have; keys with them are looked up individually."""
 
 _FAULTS = (msgspec.MsgspecError, RecursionError, UnicodeDecodeError)
+_OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
 T = TypeVar("T")
 
 
@@ -58,18 +59,21 @@ class Objects:
 
 
 class Columns:
-    """Decodes only some keys; a missing key is null, a repeated key has its last value, as in JavaScript."""
+    """Decodes only some keys; a missing key is null, a repeated key has its last value, as in JavaScript. With `closed`
+    an object that has any other key is faulty (rule `unknown_key`)."""
 
-    def __init__(self, keys: Sequence[str]) -> None:
-        if all(_UNNAMEABLE.isdisjoint(key) for key in keys):
+    def __init__(self, keys: Sequence[str], *, closed: bool = False) -> None:
+        nameable = all(_UNNAMEABLE.isdisjoint(key) for key in keys)
+        if nameable:
             names = {f"f{place}": key for place, key in enumerate(keys)}
             fields = [(name, msgspec.Raw, NULL) for name in names]
-            kind: Any = msgspec.defstruct("Row", fields, rename=names, gc=False)
+            kind: Any = msgspec.defstruct("Row", fields, rename=names, gc=False, forbid_unknown_fields=closed)
             self._getters: list[Callable[[Any], msgspec.Raw]] = [attrgetter(name) for name in names]
         else:
             kind = dict[str, msgspec.Raw]
             self._getters = [partial(_value, key) for key in keys]
-        self._decode = _Decode[Any](kind)
+        # Keys that no struct can have are told apart one object at a time: rare, and never wrong.
+        self._decode = _Decode[Any](kind, frozenset(keys) if closed else None, each=closed and not nameable)
 
     def rows(self, block: Block) -> Rows[Any]:
         """The objects of a block."""
@@ -85,14 +89,15 @@ def _value(key: str, row: Mapping[str, msgspec.Raw]) -> msgspec.Raw:
 
 
 class _Decode(Generic[T]):
-    def __init__(self, kind: Any) -> None:
+    def __init__(self, kind: Any, known: frozenset[str] | None = None, *, each: bool = False) -> None:
+        self._known, self._each = known, each
         self._one = msgspec.json.Decoder(kind)
         self._many = msgspec.json.Decoder(GenericAlias(list, (kind,)))
 
     def rows(self, block: Block) -> Rows[T]:
         """All records at once; if that fails, halves are tried until the faulty ones are isolated."""
         expected = block.rows
-        if block.plain and _is_text(block.text):
+        if not self._each and block.plain and _is_text(block.text):
             try:
                 found = self._all(block.text, lines=block.lines)
             except _FAULTS:
@@ -115,7 +120,7 @@ class _Decode(Generic[T]):
             if (found := self._some(records[begin:end])) is not None:
                 sound += found
             elif end - begin == 1:
-                faulty.append(_fault(begin, records[begin]))
+                faulty.append(_fault(begin, records[begin], self._known))
             else:
                 middle = (begin + end) // 2
                 open_parts += [(middle, end), (begin, middle)]  # the first half is tried first
@@ -134,7 +139,12 @@ class _Decode(Generic[T]):
         except _FAULTS:
             return None
         # A record may contain line ends; between two records there is exactly one and nothing else.
-        return found if len(found) == len(records) else None
+        if len(found) != len(records) or (self._each and any(not self._knows(each) for each in found)):
+            return None
+        return found
+
+    def _knows(self, found: Any) -> bool:
+        return self._known is None or found.keys() <= self._known
 
 
 def _is_text(block: bytes) -> bool:
@@ -147,12 +157,23 @@ def _is_text(block: bytes) -> bool:
     return True
 
 
-def _fault(index: int, record: bytes) -> Faulty:
+def _fault(index: int, record: bytes, known: frozenset[str] | None) -> Faulty:
     if bad := invalid_offsets(record):
         character = len(record[: bad[0]].decode("utf-8", "replace")) + 1
         told = f"Not valid UTF-8: byte 0x{record[bad[0]]:02X} at character {character}; set options.encoding"
         return Faulty(index, record, told, "encoding")
+    if known is not None and (other := _other_keys(record, known)):
+        told = f"The key '{other[0][:200]}' is none of the columns that were found; declare `fields`"
+        return Faulty(index, record, told, "unknown_key")
     return Faulty(index, record, _why(record))
+
+
+def _other_keys(record: bytes, known: frozenset[str]) -> list[str]:
+    try:
+        found = _OBJECT.decode(record)
+    except _FAULTS:
+        return []
+    return [key for key in found if key not in known]
 
 
 def _why(record: bytes) -> str:

@@ -12,6 +12,7 @@ from psycopg import sql
 from headrace.connectors.errors import TargetError
 from headrace.connectors.postgresql.connections import Database, connect
 from headrace.connectors.postgresql.cursors import create_cursors
+from headrace.connectors.postgresql.dead_letters import create_dead_letters
 from headrace.connectors.postgresql.hooks import create_hooks_table
 from headrace.connectors.postgresql.ledger.exchange_manifest import create_exchange_manifest
 from headrace.connectors.postgresql.ledger.partitions import create_ledger
@@ -110,3 +111,4 @@ def _create_tables(connection: psycopg.Connection[Any]) -> None:
     create_watermarks(connection)
     create_cursors(connection)
     create_originals(connection)
+    create_dead_letters(connection)

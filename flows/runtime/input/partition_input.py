@@ -40,6 +40,8 @@ def cut_batch(batch: Batch, first_row: int, size: int | None) -> Iterator[Batch]
             rejects=batch.rejects.filter(pl.col("row").is_between(low, high - 1)),
             position=batch.position if high == start + batch.rows else None,
             cells=batch.cells,
+            locate=batch.locate,
+            dead=None if batch.dead is None else batch.dead.filter(pl.col("row").is_between(low, high - 1)),
         )
 
 
@@ -65,6 +67,8 @@ def cut_batch_at(batch: Batch, marks: Iterable[int]) -> Iterator[Batch]:
             gone=batch.gone if start == before else 0,
             unread=batch.unread,
             cells=batch.cells,
+            locate=batch.locate,
+            dead=None if batch.dead is None else batch.dead.filter(pl.col("row").is_in(inside)),
         )
 
 

@@ -1,0 +1,1 @@
+"""Topics of Kafka clusters, from offsets of our own."""

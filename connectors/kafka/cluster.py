@@ -1,0 +1,210 @@
+"""A cluster: its topics, their offsets, and consumers. No broker is asked for messages whose address was not looked at.
+
+The client dials by itself: first the servers of the config, whose addresses are checked before, then the brokers that
+these announce. Those are checked here before anything is asked of them (the client connects to a broker when it is
+first needed) and whenever the list is read again.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from headrace.connectors.errors import SourceError
+from headrace.connectors.kafka.errors import failed
+from headrace.connectors.kafka.login import Door
+
+ASK_SECONDS = 15.0
+"""How long the cluster may take to answer a question."""
+
+IDS_SECONDS = 5.0
+"""How long for the ids of topics, which not every cluster tells."""
+CHECK_CRCS = True
+"""Whether a message that was damaged on its way is noticed."""
+
+_QUIET = logging.Logger("headrace.kafka", logging.CRITICAL + 1)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class TopicPartition:
+    """One log of a topic."""
+
+    topic: str
+    partition: int
+
+    def __str__(self) -> str:
+        return f"{self.topic}[{self.partition}]"
+
+
+class Cluster:
+    """One connection's clients. Raises SourceError."""
+
+    def __init__(self, door: Door, *, seconds: float = ASK_SECONDS) -> None:
+        from confluent_kafka import KafkaException
+        from confluent_kafka.admin import AdminClient
+
+        self._door, self._seconds = door, seconds
+        self._heard: list[Any] = []
+        self._problem = KafkaException
+        self._tells_ids = True
+        self.brokers = 0
+        """How many the list of topics named."""
+        self._options = door.options()
+        try:
+            self._admin = AdminClient({**self._options, **self._ears(self._heard)}, logger=_QUIET)
+        except (KafkaException, ValueError) as error:
+            raise self._bad_option(error) from None
+
+    def topics(self) -> Mapping[str, int]:
+        """The partitions of every topic that may be seen, without the cluster's own. All brokers are checked."""
+        try:
+            found = self._admin.list_topics(timeout=self._seconds)
+        except self._problem as error:
+            raise self._failed(error.args[0], "The list of topics") from None
+        for broker in found.brokers.values():
+            self._door.checked(str(broker.host), broker.port)
+        self.brokers = len(found.brokers)
+        return {
+            name: len(topic.partitions)
+            for name, topic in found.topics.items()
+            if not name.startswith("__") and topic.error is None
+        }
+
+    def ids(self, topics: Sequence[str]) -> Mapping[str, str]:
+        """The id that each topic got when it was made, of clusters that tell it."""
+        from confluent_kafka import TopicCollection
+
+        found: dict[str, str] = {}
+        if topics and self._tells_ids:
+            self._tells_ids = False
+            with suppress(self._problem, ValueError):
+                asked = self._admin.describe_topics(TopicCollection([*topics]), request_timeout=IDS_SECONDS)
+                for name, answer in asked.items():
+                    found[name] = str(answer.result().topic_id)
+                self._tells_ids = True
+        return found
+
+    def earliest(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
+        """The first offset that is kept of each."""
+        return self._offsets(partitions, -2, committed=False)
+
+    def latest(self, partitions: Sequence[TopicPartition], *, committed: bool) -> Mapping[TopicPartition, int]:
+        """The offset behind the last message of each; with `committed`, behind which no transaction is open."""
+        return self._offsets(partitions, -1, committed=committed)
+
+    def since(self, partitions: Sequence[TopicPartition], ms: int) -> Mapping[TopicPartition, int]:
+        """The offset of the first message from a time on (ms since 1970), -1 where there is none."""
+        return self._offsets(partitions, ms, committed=False)
+
+    def consumer(self, *, committed: bool) -> Reader:
+        """A client that reads one partition, to be closed."""
+        from confluent_kafka import Consumer
+
+        heard: list[Any] = []
+        options = {
+            **self._options,
+            **self._ears(heard),
+            "group.id": "headrace",  # of the client's form only: nothing is committed to it
+            "enable.auto.commit": False,
+            "enable.auto.offset.store": False,
+            "enable.partition.eof": True,
+            "auto.offset.reset": "error",
+            "isolation.level": "read_committed" if committed else "read_uncommitted",
+            "topic.metadata.refresh.interval.ms": -1,
+            "queued.max.messages.kbytes": 32 << 10,
+            "queued.min.messages": 50_000,
+            "fetch.message.max.bytes": 8 << 20,
+            "fetch.wait.max.ms": 100,
+            "check.crcs": CHECK_CRCS,
+        }
+        try:
+            return Reader(Consumer(options, logger=_QUIET), heard, self._door, self._seconds)
+        except (self._problem, ValueError) as error:
+            raise self._bad_option(error) from None
+
+    def _offsets(
+        self, partitions: Sequence[TopicPartition], when: int, *, committed: bool
+    ) -> Mapping[TopicPartition, int]:
+        """Of the first message from a time on (ms since 1970), or -1: behind the last, -2: the first."""
+        import confluent_kafka as ck
+        import confluent_kafka.admin as asking
+
+        specs: Any = vars(asking)["OffsetSpec"]  # which the module has, and does not export by name
+        spec = {-1: specs.latest, -2: specs.earliest}[when]() if when < 0 else specs.for_timestamp(when)
+        if not partitions:
+            return {}
+        level = ck.IsolationLevel.READ_COMMITTED if committed else ck.IsolationLevel.READ_UNCOMMITTED
+        asked = self._admin.list_offsets(
+            {ck.TopicPartition(each.topic, each.partition): spec for each in partitions},
+            isolation_level=level,
+            request_timeout=self._seconds,
+        )
+        found = {}
+        for place, answer in asked.items():
+            each = TopicPartition(place.topic, place.partition)
+            try:
+                found[each] = int(answer.result().offset)
+            except self._problem as error:
+                raise self._failed(error.args[0], f"The offsets of {each}") from None
+        return found
+
+    def _failed(self, error: Any, what: str) -> SourceError:
+        self._admin.poll(0)
+        return failed(error, what, self._door.secrets, self._heard)
+
+    def _ears(self, heard: list[Any]) -> dict[str, Any]:
+        return {"error_cb": heard.append}
+
+    def _bad_option(self, error: Exception) -> SourceError:
+        import confluent_kafka as ck
+
+        first = error.args[0] if error.args else None
+        if isinstance(first, ck.KafkaError):
+            told = failed(first, "The client", self._door.secrets)
+            return SourceError("connection_failed", told.message, "Check the PEM texts and config.saslMechanism.")
+        return SourceError("bad_option", "The client does not take the connector's config.", "Check its settings.")
+
+
+class Reader:
+    """A consumer of one partition."""
+
+    def __init__(self, consumer: Any, heard: Sequence[Any], door: Door, seconds: float) -> None:
+        self._consumer, self._heard, self._door, self._seconds = consumer, heard, door, seconds
+
+    def begin(self, at: TopicPartition, offset: int) -> None:
+        """Reads on from an offset, once the brokers are checked that this client knows of."""
+        import confluent_kafka as ck
+
+        try:
+            found = self._consumer.list_topics(at.topic, timeout=self._seconds)
+        except ck.KafkaException as error:
+            self._consumer.poll(0)
+            raise self.failure(error.args[0], f"{at}") from None
+        for broker in found.brokers.values():
+            self._door.checked(str(broker.host), broker.port)
+        self._consumer.assign([ck.TopicPartition(at.topic, at.partition, offset)])
+
+    def some(self, most: int, seconds: float) -> list[Any]:
+        """At most so many messages and events, once they are there or the time is over."""
+        return self._consumer.consume(most, timeout=seconds)  # type: ignore[no-any-return]
+
+    def failure(self, error: Any, what: str) -> SourceError:
+        """The error for a KafkaError."""
+        return failed(error, what, self._door.secrets, self._heard)
+
+    def silent(self, what: str, seconds: float) -> SourceError:
+        """The error for a broker that does not answer."""
+        if self._heard:
+            return self.failure(self._heard[-1], what)
+        return SourceError(
+            "connection_lost",
+            f"{what}: its broker gave nothing for {seconds:.0f} s.",
+            "Retry the run; check the brokers.",
+        )
+
+    def close(self) -> None:
+        """Ends it."""
+        self._consumer.close()

@@ -1,0 +1,64 @@
+"""What an error of the client means, and the mend."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from headrace.connectors.errors import SourceError
+from headrace.ir.redaction import redact
+
+_DENIED = ("TOPIC_AUTHORIZATION_FAILED", "CLUSTER_AUTHORIZATION_FAILED", "GROUP_AUTHORIZATION_FAILED")
+_LOGIN = ("_AUTHENTICATION", "SASL_AUTHENTICATION_FAILED", "ILLEGAL_SASL_STATE", "UNSUPPORTED_SASL_MECHANISM")
+_UNKNOWN = ("UNKNOWN_TOPIC_OR_PART", "_UNKNOWN_TOPIC", "_UNKNOWN_PARTITION", "UNKNOWN_TOPIC_ID")
+GONE = ("OFFSET_OUT_OF_RANGE", "_AUTO_OFFSET_RESET")
+"""Names of errors of an offset that is not kept."""
+
+
+def failed(error: Any, what: str, secrets: Sequence[str], heard: Sequence[Any] = ()) -> SourceError:
+    """Of a KafkaError; `what` is what was asked or read. `heard` are errors that the client told of by the way: of
+    these the reason is taken where the error itself only says that no broker could be asked."""
+    worse = [each for each in heard if each.name() in (*_LOGIN, "_SSL", "_RESOLVE")]
+    error = worse[-1] if worse else error
+    said = redact(str(error.str()), list(secrets))[:300].rstrip(". ")
+    match error.name():
+        case name if name in _LOGIN:
+            return SourceError(
+                "bad_credentials",
+                f"The cluster does not let this login in: {said}.",
+                "Check 'username', 'password' and config.saslMechanism.",
+            )
+        case name if name in _DENIED:
+            return SourceError("not_permitted", f"{what}: {said}.", "Let the user describe and read the topic.")
+        case name if name in _UNKNOWN:
+            return SourceError("unknown_topic", f"{what}: {said}.", "Check the topic's name.")
+        case "_SSL":
+            return SourceError(
+                "connection_failed",
+                f"TLS with the cluster fails: {said}.",
+                "Check 'sslRootCert', and that the brokers' certificates are of their hosts.",
+            )
+    return SourceError(
+        "connection_failed", f"{what}: {said}.", "Check config.bootstrapServers, and the firewalls between."
+    )
+
+
+def offsets_gone(where: str, offset: int, low: int | None, high: int | None) -> SourceError:
+    """Of messages that a run has to read and that are not kept any more."""
+    until = "" if high is None else f" to {high:,}"
+    kept = "" if low is None else f" It has those from {low:,}{until} now."
+    return SourceError(
+        "offsets_gone",
+        f"{where} does not have offset {offset:,} any more, where reading has to go on.{kept}",
+        "Messages were deleted before they were read, or the topic was made anew. Set onMissingOffsets to earliest "
+        "to go on with the oldest, or set the cursor: `headrace cursors`.",
+    )
+
+
+def made_anew(topic: str) -> SourceError:
+    """Of a topic that has another id than the one that was read."""
+    return SourceError(
+        "offsets_gone",
+        f"The topic '{topic}' was deleted and made anew since it was read: its offsets are others.",
+        "Set onMissingOffsets to earliest to read the new one from its beginning, or reset the cursors.",
+    )

@@ -1,0 +1,392 @@
+"""Topics as a source: each topic-partition is a partition, from an offset of our own to the end that discovery saw."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from time import monotonic
+from typing import Any
+
+import polars as pl
+
+from headrace.connectors.connector import Context
+from headrace.connectors.datatypes import polars_dtype
+from headrace.connectors.errors import SourceError
+from headrace.connectors.files.delimited.dialect import near
+from headrace.connectors.files.delimited.infer import TypeStatistics
+from headrace.connectors.files.patterns import expression_of, matching
+from headrace.connectors.kafka.cluster import Cluster, Reader, TopicPartition
+from headrace.connectors.kafka.errors import GONE, made_anew, offsets_gone
+from headrace.connectors.kafka.login import door
+from headrace.connectors.kafka.metadata import columns_of, metadata_of
+from headrace.connectors.kafka.registry import SchemaRegistry
+from headrace.connectors.kafka.settings import settings_of
+from headrace.connectors.messages.formats import Layout, layout
+from headrace.connectors.messages.messages import Messages
+from headrace.connectors.messages.rows import OPERATION, MessageRows
+from headrace.connectors.messages.stored import layout_from, layout_to
+from headrace.connectors.source import (
+    ROW,
+    Batch,
+    Discovery,
+    Fitting,
+    Partition,
+    Position,
+    Restart,
+    StreamFound,
+    Wanted,
+    numbered_from,
+)
+from headrace.ir.schema import Field, Schema
+
+BATCH_ROWS = 50_000
+"""Messages of a batch at most."""
+BATCH_BYTES = 32 << 20
+"""Bytes of payloads after which a batch ends."""
+SILENT_SECONDS = 60.0
+"""Seconds without a message before the end after which a broker is taken for gone."""
+
+_SAMPLED = 1_000
+_SAMPLED_PARTITIONS = 8
+_ASKED = 10_000
+_WAIT_S = 0.25
+
+
+class KafkaSource:
+    """Implements `Source`, `Incremental` and `Closing`. It restarts at boundaries, not exactly: a compacted topic has
+    fewer messages between two offsets later."""
+
+    def __init__(self, context: Context) -> None:
+        self._settings = settings_of(context.settings)
+        self._door = door(context)
+        self._declared = context.fields
+        self._registry = SchemaRegistry(self._door) if self._door.place.schema_registry_url else None
+        self._known: Cluster | None = None
+        self._cursors: Mapping[str, Position] = {}
+        self._notes: list[str] = []
+        self._sampled: Sequence[bytes] | None = None
+        self.silent_seconds = SILENT_SECONDS
+
+    @property
+    def note(self) -> str | None:
+        """None: what there is to say is in `Discovery.notes`."""
+        return None
+
+    def begin_at(self, cursors: Mapping[str, Position]) -> None:
+        """The offsets behind what was loaded, by `topic/partition`."""
+        self._cursors = cursors
+
+    def fingerprint(self) -> str | None:
+        """None: it is live."""
+        return None
+
+    def close(self) -> None:
+        """Lets the client go."""
+        self._known = None
+
+    def discover(self, *, max_partitions: int) -> Discovery:
+        """A partition for each topic-partition with news, however many those are: each has a cursor of its own."""
+        del max_partitions
+        self._notes = []
+        everyone = self._partitions()
+        low = self._cluster.earliest(everyone)
+        high = self._cluster.latest(everyone, committed=self._committed)
+        ids = self._cluster.ids(sorted({each.topic for each in everyone}))
+        found = self._layout(low, high)
+        if found is None:
+            return Discovery((), (), 0, None, restart=Restart.BOUNDARY, notes=("no message says which columns it has",))
+        stored = layout_to(found)
+        first = self._first(everyone, low, high)
+        partitions: list[Partition] = []
+        for each in everyone:
+            name = f"{each.topic}/{each.partition}"
+            start = self._start(each, name, first[each], low[each], high[each], ids.get(each.topic))
+            if start >= high[each] and name in self._cursors:
+                continue
+            location = {
+                "topic": each.topic,
+                "partition": each.partition,
+                "start": start,
+                "end": max(start, high[each]),
+                "id": ids.get(each.topic),
+                "layout": stored,
+            }
+            index, rows = len(partitions), max(0, high[each] - start)
+            partitions.append(
+                Partition(index, numbered_from(index), rows, location, counted=False, cursor=name, label=str(each))
+            )
+        columns = self._columns(found)
+        besides = {field.name for field in columns} - {field.name for field in found.fields}
+        return Discovery(
+            columns,
+            partitions,
+            sum(each.rows for each in partitions),
+            None,
+            found.sure | besides,
+            found.guessed,
+            tuple(self._notes),
+            Restart.BOUNDARY,
+        )
+
+    def types_of(self, columns: Collection[str]) -> Mapping[str, Fitting]:
+        """Reads all that is new once more."""
+        found = self.discover(max_partitions=1)
+        names = {*columns}
+        seen = TypeStatistics(tuple(Field(name, "text") for name in sorted(names)))
+        schema = tuple(Field(each.name, "text") if each.name in names else each for each in found.schema)
+        for partition in found.partitions:
+            for batch in self.read(partition, schema, wanted=Wanted(frozenset(names))):
+                if batch.frame.height:
+                    seen.add(batch.frame)
+        return seen.found
+
+    def sample(self, rows: int) -> pl.DataFrame:
+        """The first of what is new, else of the newest that there is."""
+        found = self.discover(max_partitions=1)
+        frames = [pl.DataFrame(schema=_dtypes(found.schema))]
+        left = rows
+        for partition in found.partitions:
+            for batch in self.read(partition, found.schema, wanted=_all_of(found.schema, max(1, min(left, _ASKED)))):
+                frames.append(batch.frame.select(frames[0].columns))
+                left -= batch.frame.height
+                if left <= 0:
+                    return pl.concat(frames).head(rows)
+        return pl.concat(frames).head(rows)
+
+    def found(self) -> StreamFound:
+        """The topic of the settings, with its columns."""
+        seen = self.discover(max_partitions=1)
+        name = self._settings.topic or ",".join(sorted({each.topic for each in self._partitions()}))
+        return StreamFound(name, {"topic": name}, "topic", seen.schema, guessed=seen.guessed)
+
+    def read(
+        self,
+        partition: Partition,
+        schema: Schema,
+        *,
+        wanted: Wanted | None = None,
+        rows_done: int = 0,
+        position: Position | None = None,
+    ) -> Iterator[Batch]:
+        """`position` is the offset behind the last message."""
+        place = partition.location
+        at, end = TopicPartition(place["topic"], int(place["partition"])), int(place["end"])
+        offset = int(position["offset"]) if position is not None else int(place["start"])
+        found = layout_from(place["layout"])
+        chosen = tuple(field for field in schema if wanted is None or field.name in wanted.columns)
+        rows = MessageRows(self._settings, _typed(found, schema), chosen, self._metadata(), self._registry)
+        most = min((wanted and wanted.batch_rows) or BATCH_ROWS, BATCH_ROWS)
+        topic_id = place.get("id")
+
+        def behind(next_offset: int) -> dict[str, Any]:
+            return {"offset": next_offset} | ({"topic": topic_id} if topic_id else {})
+
+        told = False
+        if offset < end:
+            with _Closing(self._cluster.consumer(committed=self._committed)) as reader:
+                for messages, next_offset in self._read(reader, at, offset, end, most):
+                    batch = rows.batch(
+                        self._as_columns(messages, at), partition.first_row, rows_done, behind(next_offset)
+                    )
+                    rows_done, told = batch.rows_done, next_offset >= end
+                    yield batch
+        if not told:
+            # Where the last offsets have no message (a transaction's marks, compaction), and where there is nothing
+            # yet to read: the cursor has to know all the same that it is here.
+            empty = Messages([], pl.Series("place", [], dtype=pl.String), [])
+            nothing = self._with_metadata(empty, [], at)
+            yield rows.batch(nothing, partition.first_row, rows_done, behind(max(offset, end)))
+
+    # --- reading
+
+    def _read(
+        self, reader: Reader, at: TopicPartition, offset: int, end: int, most: int
+    ) -> Iterator[tuple[list[Any], int]]:
+        """Messages below `end` in groups, each with the offset to go on at."""
+        reader.begin(at, offset)
+        group: list[Any] = []
+        size, next_offset, heard = 0, offset, monotonic()
+        while next_offset < end:
+            came = reader.some(min(most - len(group), end - next_offset, _ASKED), _WAIT_S)
+            for message in came:
+                if (error := message.error()) is not None:
+                    if error.name() == "_PARTITION_EOF":
+                        next_offset = max(next_offset, int(message.offset()))
+                    elif error.name() in GONE:
+                        next_offset = self._resumed(reader, at, next_offset, end)
+                    elif error.fatal() or not error.retriable():
+                        raise reader.failure(error, f"Reading {at}")
+                    continue
+                if message.offset() >= end:
+                    next_offset = end
+                    break
+                group.append(message)
+                next_offset = message.offset() + 1
+            if came:
+                heard = monotonic()
+                size += sum(map(len, filter(None, came)))
+            if group and (len(group) >= most or size >= BATCH_BYTES or next_offset >= end):
+                yield group, next_offset
+                group, size = [], 0
+                heard = monotonic()
+            elif not came and monotonic() - heard > self.silent_seconds:
+                raise reader.silent(f"Reading {at}", self.silent_seconds)
+
+    def _resumed(self, reader: Reader, at: TopicPartition, offset: int, end: int) -> int:
+        """The oldest offset that is kept, where that is what the settings want of messages that are gone."""
+        low = self._cluster.earliest([at])[at]
+        if self._settings.on_missing_offsets != "earliest":
+            raise offsets_gone(str(at), offset, low, None)
+        if low < end:
+            reader.begin(at, low)
+        return min(low, end)
+
+    def _as_columns(self, messages: Sequence[Any], at: TopicPartition) -> Messages:
+        offsets = [message.offset() for message in messages]
+        places = pl.Series("place", offsets, dtype=pl.Int64).to_frame()
+        said = places.select(pl.format("{} offset {}", pl.lit(str(at)), pl.col("place"))).to_series()
+        values = [message.value() for message in messages]
+        return self._with_metadata(Messages(values, said, [message.key() for message in messages]), messages, at)
+
+    def _with_metadata(self, found: Messages, messages: Sequence[Any], at: TopicPartition) -> Messages:
+        found_of = {name: metadata_of(name, messages, at) for name in self._settings.metadata}
+        return Messages(found.values, found.places, found.keys, found_of)
+
+    # --- what there is
+
+    @property
+    def _cluster(self) -> Cluster:
+        if self._known is None:
+            self._known = Cluster(self._door)
+        return self._known
+
+    @property
+    def _committed(self) -> bool:
+        return self._settings.isolation == "read_committed"
+
+    def _partitions(self) -> list[TopicPartition]:
+        there = self._cluster.topics()
+        settings = self._settings
+        if settings.topic_pattern is not None:
+            names = sorted(there)
+            fits = matching(expression_of("glob", settings.topic_pattern), names)
+            topics = [name for name, fit in zip(names, fits, strict=True) if fit]
+            if not topics:
+                raise SourceError("unknown_topic", f"No topic matches '{settings.topic_pattern}'.", "Check it.")
+        else:
+            topics = sorted({settings.topic} if settings.topic else {*(settings.topics or ())})
+            if missing := [name for name in topics if name not in there]:
+                raise SourceError(
+                    "unknown_topic",
+                    f"The cluster has no topic '{missing[0]}' that this login may see.",
+                    near(missing[0], sorted(there)) or "Check its name, and that the user may describe it.",
+                )
+        return [TopicPartition(topic, number) for topic in topics for number in range(there[topic])]
+
+    def _first(
+        self, everyone: Sequence[TopicPartition], low: Mapping[TopicPartition, int], high: Mapping[TopicPartition, int]
+    ) -> Mapping[TopicPartition, int]:
+        """Where each begins without a cursor; those that came after the first run, with their first message."""
+        new = [each for each in everyone if f"{each.topic}/{each.partition}" not in self._cursors]
+        if self._cursors or self._settings.start_at == "earliest":
+            return low
+        if (ms := self._settings.start_ms) is None:
+            return high
+        since = self._cluster.since(new, ms)
+        return {**low, **{each: high[each] if offset < 0 else offset for each, offset in since.items()}}
+
+    def _start(self, each: TopicPartition, name: str, first: int, low: int, high: int, topic_id: str | None) -> int:
+        position = self._cursors.get(name)
+        if position is None:
+            return max(first, low)
+        offset = int(position["offset"])
+        goes_on = self._settings.on_missing_offsets == "earliest"
+        before = position.get("topic")
+        if before and topic_id and before != topic_id:
+            if not goes_on:
+                raise made_anew(each.topic)
+            self._notes.append(f"the topic {each.topic} was made anew: read from its oldest message")
+            return low
+        if low <= offset <= high:
+            return offset
+        if offset > high and not self._ahead(each, offset):
+            return offset
+        if not goes_on:
+            raise offsets_gone(str(each), offset, low, high)
+        self._notes.append(f"{each} has lost the messages from offset {offset:,} on: read from {low:,}")
+        return low
+
+    def _ahead(self, each: TopicPartition, offset: int) -> bool:
+        """Whether an offset is behind all messages, those of open transactions included."""
+        return not self._committed or offset > self._cluster.latest([each], committed=False)[each]
+
+    def _layout(self, low: Mapping[TopicPartition, int], high: Mapping[TopicPartition, int]) -> Layout | None:
+        topic = self._settings.topic or min(each.topic for each in low)
+
+        def sample() -> Sequence[bytes]:
+            if self._sampled is None:
+                self._sampled = self._newest(low, high)
+            return self._sampled
+
+        return layout(self._settings, self._own(self._declared), sample, self._registry, topic)
+
+    def _newest(self, low: Mapping[TopicPartition, int], high: Mapping[TopicPartition, int]) -> list[bytes]:
+        """Values of the newest messages of some partitions, whether they are read already or not."""
+        filled = sorted((each for each in low if high[each] > low[each]), key=lambda each: low[each] - high[each])
+        some = filled[:_SAMPLED_PARTITIONS]
+        values: list[bytes] = []
+        for each in some:
+            begin = max(low[each], high[each] - max(1, _SAMPLED // len(some)))
+            with _Closing(self._cluster.consumer(committed=self._committed)) as reader:
+                for group, _ in self._read(reader, each, begin, high[each], BATCH_ROWS):
+                    values += [value for message in group if (value := message.value()) is not None]
+        return values
+
+    def _own(self, declared: Schema) -> Schema:
+        """The declared columns that payloads have."""
+        besides = {*self._settings.metadata.values()} | (
+            {OPERATION} if self._settings.tombstones == "delete" else set()
+        )
+        return tuple(field for field in declared if field.name not in besides)
+
+    def _metadata(self) -> Mapping[str, Field]:
+        return columns_of(self._settings.metadata)
+
+    def _columns(self, found: Layout) -> Schema:
+        """The columns of payloads and those besides; a declared one has the type that is declared."""
+        own = [*found.fields, *self._metadata().values()]
+        if self._settings.tombstones == "delete":
+            own.append(Field(OPERATION, "text"))
+        names = [field.name for field in own]
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            raise SourceError(
+                "bad_header", f"Two columns have the name '{twice}'.", "Choose another name in `metadata`."
+            )
+        return tuple(own)
+
+
+class _Closing:
+    """Closes a reader, however its reading ends."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+
+    def __enter__(self) -> Reader:
+        return self._reader
+
+    def __exit__(self, *_: object) -> None:
+        self._reader.close()
+
+
+def _typed(found: Layout, schema: Schema) -> Layout:
+    """The layout with the types that the run reads its columns in."""
+    types = {field.name: field for field in schema}
+    fields = tuple(types.get(field.name, field) for field in found.fields)
+    return Layout(fields, found.keys, found.closed, found.schema, found.guessed, found.sure)
+
+
+def _all_of(schema: Schema, rows: int) -> Wanted:
+    return Wanted(frozenset(field.name for field in schema), batch_rows=rows)
+
+
+def _dtypes(schema: Schema) -> dict[str, Any]:
+    return {field.name: polars_dtype(field) for field in schema} | {ROW: pl.Int64}

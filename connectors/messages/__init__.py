@@ -1,0 +1,1 @@
+"""What connectors of streams share: payloads decoded into rows, metadata as columns, tombstones as deletes."""

@@ -1,0 +1,83 @@
+"""Payloads that are JSON objects, one in each message or one on each line of it: numbers stay as they are written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import polars as pl
+
+from headrace.connectors.files.formats.json_rows import keys_of
+from headrace.connectors.files.jsontext.cells import cells
+from headrace.connectors.files.jsontext.rows import Columns
+from headrace.connectors.messages.lines import block_of, lines_of
+from headrace.connectors.messages.messages import Decoded, Fault, Places
+from headrace.ir.schema import Schema
+
+_MAGIC = 5
+"""Bytes before a payload that names its schema: a zero and the id (Confluent's wire format)."""
+_EMPTY = "Nothing where an object should be"
+_FOREIGN = "It does not begin with the id of a schema (Confluent's wire format)"
+
+
+class JsonPayloads:
+    """Reads `schema` from objects. With `closed` an object with another key is at fault: the columns were found in a
+    sample, and a key that this had not would be lost."""
+
+    def __init__(
+        self,
+        schema: Schema,
+        keys: Mapping[str, str],
+        nulls: Sequence[str],
+        *,
+        closed: bool = False,
+        lines: bool = False,
+        registered: bool = False,
+    ) -> None:
+        """`lines`: an object on each line; `registered`: each payload begins with the id of its schema."""
+        self._schema, self._nulls, self._lines, self._registered = schema, list(nulls), lines, registered
+        self._columns = Columns([keys[field.name] for field in schema], closed=closed)
+
+    def decode(self, values: Sequence[bytes]) -> Decoded:
+        """The records of payloads."""
+        of: Places = np.arange(len(values), dtype=np.int64)
+        foreign: list[int] = []
+        if self._registered:
+            foreign = [place for place, value in enumerate(values) if value[:1] != b"\0"]
+            values = [value[_MAGIC:] for value in values]
+        if self._lines:
+            values, of = lines_of(values)
+        blank = [place for place, value in enumerate(values) if not value.strip()]
+        blank = sorted({*blank, *foreign})
+        there: Places = np.arange(len(values), dtype=np.int64)
+        if blank:
+            there = np.delete(there, blank)
+            values = [values[place] for place in there.tolist()]
+        rows = self._columns.rows(block_of(values)) if values else None
+        faults = [Fault(place, b"", _FOREIGN if place in foreign else _EMPTY, "json") for place in blank]
+        sound = there
+        if rows is not None and rows.faulty:
+            faults += [Fault(int(there[each.index]), each.text, each.error, each.rule) for each in rows.faulty]
+            sound = np.delete(there, [each.index for each in rows.faulty])
+        found = rows.sound if rows is not None else ()
+        raw = pl.DataFrame(
+            [
+                self._nulled(
+                    cells(field.name, self._columns.values(found, place), verbatim=field.data_type == "json").text,
+                    is_json=field.data_type == "json",
+                )
+                for place, field in enumerate(self._schema)
+            ]
+        )
+        return Decoded(raw, of, sound, faults)
+
+    def _nulled(self, values: pl.Series, *, is_json: bool) -> pl.Series:
+        if not self._nulls or is_json:
+            return values
+        empty = values.is_in(self._nulls).fill_null(value=False)
+        return values.set(empty, None) if empty.any() else values
+
+
+def declared_keys(schema: Schema, keys: Sequence[str]) -> dict[str, str]:
+    """The key of each column: that of the objects which matches its name, else the name."""
+    return keys_of(schema, keys)

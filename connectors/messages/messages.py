@@ -1,0 +1,51 @@
+"""Some consecutive messages of one shard or topic partition, as columns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+Places = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Messages:
+    """`values` are the payloads, None for a tombstone; `keys` are as long, or empty where nobody wants them. `places`
+    says for people where each message is: `orders[3] offset 4711`. `metadata` are further columns of that length."""
+
+    values: Sequence[bytes | None]
+    places: pl.Series
+    keys: Sequence[bytes | None] = ()
+    metadata: Mapping[str, pl.Series] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A record that cannot be decoded. `row` is its place among the decoded records, `error` for a person, `rule` a
+    short stable id."""
+
+    row: int
+    text: bytes
+    error: str
+    rule: str
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """The records of some payloads. `of` is for each record, sound or not, the index of the payload it is in; `sound`
+    are the indexes of the sound ones among all. `raw` has a row for each sound one: texts, or values with their
+    types."""
+
+    raw: pl.DataFrame
+    of: Places
+    sound: Places
+    faults: Sequence[Fault] = ()
+
+
+def all_sound(raw: pl.DataFrame, of: Places) -> Decoded:
+    """Records of which none is at fault."""
+    return Decoded(raw, of, np.arange(len(of), dtype=np.int64))
