@@ -1,19 +1,17 @@
-"""A cluster: its topics, their offsets, and consumers. No broker is asked for messages whose address was not looked at.
-
-The client dials by itself: first the servers of the config, whose addresses are checked before, then the brokers that
-these announce. Those are checked here before anything is asked of them (the client connects to a broker when it is
-first needed) and whenever the list is read again.
-"""
+"""A cluster: its topics, their offsets, and consumers. No client dials an address that was not checked (`dialling`)."""
 
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from time import monotonic
 from typing import Any
 
 from headrace.connectors.errors import SourceError
+from headrace.connectors.kafka.dialling import Dialling
 from headrace.connectors.kafka.errors import failed
 from headrace.connectors.kafka.login import Door
 
@@ -25,6 +23,8 @@ IDS_SECONDS = 5.0
 CHECK_CRCS = True
 """Whether a message that was damaged on its way is noticed."""
 
+_TURN_S = 2.0
+_HEARD = 20
 _QUIET = logging.Logger("headrace.kafka", logging.CRITICAL + 1)
 
 
@@ -47,7 +47,7 @@ class Cluster:
         from confluent_kafka.admin import AdminClient
 
         self._door, self._seconds = door, seconds
-        self._heard: list[Any] = []
+        self._heard: deque[Any] = deque(maxlen=_HEARD)
         self._problem = KafkaException
         self._tells_ids = True
         self.brokers = 0
@@ -55,16 +55,14 @@ class Cluster:
         self._options = door.options()
         try:
             self._admin = AdminClient({**self._options, **self._ears(self._heard)}, logger=_QUIET)
+            self._dialling = door.watched(self._admin)
         except (KafkaException, ValueError) as error:
             raise self._bad_option(error) from None
 
     def topics(self) -> Mapping[str, int]:
-        """The partitions of every topic that may be seen, without the cluster's own. All brokers are checked."""
-        try:
-            found = self._admin.list_topics(timeout=self._seconds)
-        except self._problem as error:
-            raise self._failed(error.args[0], "The list of topics") from None
-        for broker in found.brokers.values():
+        """The partitions of every topic that may be seen, without the cluster's own."""
+        found = self._listed()
+        for broker in found.brokers.values():  # told at once, not only when one of them is dialled
             self._door.checked(str(broker.host), broker.port)
         self.brokers = len(found.brokers)
         return {
@@ -72,6 +70,20 @@ class Cluster:
             for name, topic in found.topics.items()
             if not name.startswith("__") and topic.error is None
         }
+
+    def _listed(self) -> Any:
+        """The cluster's metadata. The client tries a refused login again and again: it is asked in short turns, so that
+        a refusal is told at once."""
+        begun = monotonic()
+        while True:
+            try:
+                return self._admin.list_topics(timeout=min(_TURN_S, self._seconds))
+            except self._problem as error:
+                told = self._failed(error.args[0], "The list of topics")
+                refused = told.code in ("bad_credentials", "address_refused")
+                refused |= any(each.name() == "_SSL" for each in [*self._heard])
+                if refused or monotonic() - begun >= self._seconds:
+                    raise told from None
 
     def ids(self, topics: Sequence[str]) -> Mapping[str, str]:
         """The id that each topic got when it was made, of clusters that tell it."""
@@ -103,7 +115,7 @@ class Cluster:
         """A client that reads one partition, to be closed."""
         from confluent_kafka import Consumer
 
-        heard: list[Any] = []
+        heard: deque[Any] = deque(maxlen=_HEARD)
         options = {
             **self._options,
             **self._ears(heard),
@@ -121,7 +133,8 @@ class Cluster:
             "check.crcs": CHECK_CRCS,
         }
         try:
-            return Reader(Consumer(options, logger=_QUIET), heard, self._door, self._seconds)
+            consumer = Consumer(options, logger=_QUIET)
+            return Reader(consumer, heard, self._door, self._door.watched(consumer))
         except (self._problem, ValueError) as error:
             raise self._bad_option(error) from None
 
@@ -153,9 +166,9 @@ class Cluster:
 
     def _failed(self, error: Any, what: str) -> SourceError:
         self._admin.poll(0)
-        return failed(error, what, self._door.secrets, self._heard)
+        return self._dialling.refusal() or failed(error, what, self._door.secrets, [*self._heard])
 
-    def _ears(self, heard: list[Any]) -> dict[str, Any]:
+    def _ears(self, heard: deque[Any]) -> dict[str, Any]:
         return {"error_cb": heard.append}
 
     def _bad_option(self, error: Exception) -> SourceError:
@@ -171,20 +184,13 @@ class Cluster:
 class Reader:
     """A consumer of one partition."""
 
-    def __init__(self, consumer: Any, heard: Sequence[Any], door: Door, seconds: float) -> None:
-        self._consumer, self._heard, self._door, self._seconds = consumer, heard, door, seconds
+    def __init__(self, consumer: Any, heard: deque[Any], door: Door, dialling: Dialling) -> None:
+        self._consumer, self._heard, self._door, self._dialling = consumer, heard, door, dialling
 
     def begin(self, at: TopicPartition, offset: int) -> None:
-        """Reads on from an offset, once the brokers are checked that this client knows of."""
+        """Reads on from an offset."""
         import confluent_kafka as ck
 
-        try:
-            found = self._consumer.list_topics(at.topic, timeout=self._seconds)
-        except ck.KafkaException as error:
-            self._consumer.poll(0)
-            raise self.failure(error.args[0], f"{at}") from None
-        for broker in found.brokers.values():
-            self._door.checked(str(broker.host), broker.port)
         self._consumer.assign([ck.TopicPartition(at.topic, at.partition, offset)])
 
     def some(self, most: int, seconds: float) -> list[Any]:
@@ -193,7 +199,12 @@ class Reader:
 
     def failure(self, error: Any, what: str) -> SourceError:
         """The error for a KafkaError."""
-        return failed(error, what, self._door.secrets, self._heard)
+        return self._dialling.refusal() or failed(error, what, self._door.secrets, [*self._heard])
+
+    @property
+    def refused(self) -> SourceError | None:
+        """The error for a broker at an address that may not be dialled."""
+        return self._dialling.refusal()
 
     def silent(self, what: str, seconds: float) -> SourceError:
         """The error for a broker that does not answer."""

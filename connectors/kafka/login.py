@@ -11,6 +11,7 @@ from pydantic import SecretStr, ValidationError
 
 from headrace.connectors.connector import Context
 from headrace.connectors.errors import SourceError
+from headrace.connectors.kafka.dialling import Dialling
 from headrace.connectors.network.egress import Network, allowed_addresses, is_allowed
 from headrace.connectors.specs.base import problems_of
 from headrace.connectors.specs.services import Kafka, KafkaLogin
@@ -35,12 +36,14 @@ class Door:
         return self.protocol.endswith("SSL")
 
     def options(self) -> dict[str, Any]:
-        """The client's options. Raises SourceError: `bad_option`, and those of the egress rules."""
+        """The client's options, without servers: it learns of those in `watched`."""
         options: dict[str, Any] = {
-            "bootstrap.servers": ",".join(self._bootstrap()),
             "client.id": "headrace",
             "security.protocol": self.protocol,
             "socket.connection.setup.timeout.ms": 5000,
+            # so that a refused login is not tried until the user is locked
+            "reconnect.backoff.ms": 1000,
+            "reconnect.backoff.max.ms": 10_000,
             "allow.auto.create.topics": False,
             "enable.metrics.push": False,
         }
@@ -59,6 +62,12 @@ class Door:
                 options["ssl.certificate.pem"] = _clear(self.login.ssl_cert)
                 options["ssl.key.pem"] = _clear(self.login.ssl_key)
         return options
+
+    def watched(self, client: Any) -> Dialling:
+        """Names the servers to a client, which dials only what it may from then on. Raises SourceError: `bad_option`,
+        `not_installed`, and those of the egress rules."""
+        servers = ",".join(self._bootstrap())
+        return Dialling(client, self.networks, encrypted=self.encrypted, servers=servers)
 
     def checked(self, host: str, port: int) -> str:
         """An address of a broker that may be connected to. Raises SourceError: `insecure` without TLS outside the

@@ -228,6 +228,8 @@ class KafkaSource:
                 yield group, next_offset
                 group, size = [], 0
                 heard = monotonic()
+            elif not came and (refused := reader.refused) is not None:
+                raise refused
             elif not came and monotonic() - heard > self.silent_seconds:
                 raise reader.silent(f"Reading {at}", self.silent_seconds)
 

@@ -58,7 +58,7 @@ class _Records:
         sound: list[pl.DataFrame] = []
         at: list[Places] = []
         faults: list[Fault] = []
-        parts = [(0, len(values))]
+        parts = [(0, len(values))] if values else []
         while parts:
             begin, end = parts.pop()
             frame, why = self._some(values[begin:end], tail, guards)

@@ -1,0 +1,173 @@
+"""Topics into tables: each message once, whichever step a run dies at, and over many runs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import psycopg
+import pytest
+
+from headrace.catalog.runs.records import ConnectorRecord, RunPipeline
+from headrace.connectors.errors import SourceError
+from headrace.flows.resume.continuation import Continuation
+from headrace.flows.runtime.execute import Execution, RunTotals, run_in_threads
+from headrace.flows.runtime.job import Job
+from headrace.flows.runtime.prepare import prepare
+from headrace.flows.runtime.stored_plan import stored_plan
+from tests.connectors.kafka.brokers import Topics
+from tests.connectors.kafka.conftest import broker, topic
+from tests.flows.runtime.dying import Bomb, Killed, armed
+from tests.flows.runtime.runs import Told
+
+__all__ = ["broker", "topic"]
+pytestmark = pytest.mark.postgres
+
+FIELDS = [{"name": "id", "dataType": "bigint"}, {"name": "amount", "dataType": "integer"}]
+
+
+class Loads:
+    """Runs of one pipeline that reads a topic."""
+
+    def __init__(self, topics: Topics, url: str, config: Mapping[str, Any], target: Mapping[str, Any]) -> None:
+        self.url, self.told, self.pipeline = url, Told(), f"pipe_{uuid4().hex[:8]}"
+        place = {"bootstrapServers": topics.servers, "securityProtocol": "PLAINTEXT"}
+        self.connector = ConnectorRecord("conn_1", "kafka", place, {})
+        source = {"id": "src", "kind": "source", "connector": "kafka_consumer", "config": config, "fields": FIELDS}
+        self.nodes = [source, {"id": "tgt", "kind": "target", "input": "src", **target}]
+
+    def job(self, continues: Continuation | None = None, **execution: Any) -> Job:
+        ir = {"kind": "pipeline", "version": "1.0", "id": "p", "metadata": {"name": "P"}, "nodes": self.nodes}
+        config = {"mode": "micro_batch", "parallelism": 2, "batchSize": 10, **execution}
+        tables = frozenset({self.nodes[1]["schema"]})
+        pipeline = RunPipeline(self.pipeline, "default", "P", ir, 1, self.connector, config, tables)
+        run_id = f"run_{uuid4().hex}"
+        continues = continues or Continuation(root_run_id=run_id)
+        return Job(run_id, pipeline, self.url, Path("/nowhere"), continues, networks=(ip_network("127.0.0.0/8"),))
+
+    def run(self, **execution: Any) -> RunTotals:
+        return run_in_threads(Execution(prepare(self.job(**execution)), self.told))
+
+    def dies(self, bomb: Bomb) -> bool:
+        """A run that dies at the bomb's step and is retried until it is through; whether it died."""
+        job = self.job()
+        with armed(bomb):
+            execution = Execution(prepare(job), self.told)
+            try:
+                run_in_threads(execution)
+            except (Killed, Exception):
+                if not bomb.went_off:
+                    raise
+        if not bomb.went_off:
+            return False
+        continues = Continuation(root_run_id=job.run_id, earlier_plan=stored_plan(execution.prepared))
+        run_in_threads(Execution(prepare(self.job(continues)), self.told))
+        return True
+
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        with psycopg.connect(self.url) as connection:
+            return connection.execute(query).fetchall()  # type: ignore[call-overload, no-any-return]
+
+
+def make(url: str, statement: str) -> None:
+    with psycopg.connect(url) as connection:
+        connection.execute(statement)  # type: ignore[call-overload]
+
+
+def fill(broker: Topics, topic: str, numbers: range) -> None:
+    for number in numbers:
+        value = b'{"id": %d, "amount": %d}' % (number, number * 2)
+        broker.put(topic, b"{" if number % 25 == 24 else value, partition=number % 2)
+    broker.flush()
+
+
+def good(numbers: range) -> list[tuple[int, int]]:
+    return [(number, number * 2) for number in numbers if number % 25 != 24]
+
+
+def every(step: int) -> Iterator[int]:
+    at = 0
+    while True:
+        yield at
+        at += step
+
+
+@pytest.mark.parametrize("mode", ["append", "upsert"])
+@pytest.mark.parametrize("stride", [7, pytest.param(1, marks=pytest.mark.slow)])
+def test_a_run_that_dies_between_any_two_steps_loses_and_doubles_nothing(
+    broker: Topics, database_url: str, mode: str, stride: int
+) -> None:
+    for at in every(stride):
+        name, table = f"d-{uuid4().hex[:8]}", f"d_{uuid4().hex[:8]}"
+        key = " PRIMARY KEY" if mode == "upsert" else ""
+        make(database_url, f"CREATE TABLE public.{table} (id bigint{key}, amount integer)")
+        broker.make(name, 2)
+        fill(broker, name, range(60))
+        target = {"schema": f"public.{table}", "loadMode": mode}
+        if mode == "upsert":
+            target["upsertKey"] = "id"
+        loads = Loads(broker, database_url, {"topic": name}, target)
+        died = loads.dies(Bomb(at))
+        fill(broker, name, range(60, 80))
+        loads.run()
+        assert loads.run().rows_in == 0
+        assert loads.rows(f"SELECT id, amount FROM public.{table} ORDER BY id, amount") == good(range(80))
+        dead = loads.rows(f"SELECT place, value FROM _headrace.dead_letters WHERE place LIKE '{name}[%' ORDER BY place")
+        assert dead == [(f"{name}[0] offset 12", b"{"), (f"{name}[0] offset 37", b"{"), (f"{name}[1] offset 24", b"{")]
+        if not died:
+            assert at > 20
+            return
+
+
+def test_a_topic_with_tombstones_is_mirrored(broker: Topics, topic: str, database_url: str) -> None:
+    make(database_url, "CREATE TABLE public.mirrored (id bigint PRIMARY KEY, amount integer)")
+    broker.make(topic)
+    state: dict[int, int] = {}
+
+    def change(number: int, amount: int | None) -> None:
+        value = None if amount is None else json.dumps({"id": number, "amount": amount}).encode()
+        broker.put(topic, value, key=b"%d" % number)
+        state.pop(number, None)
+        if amount is not None:
+            state[number] = amount
+
+    config = {"topic": topic, "tombstones": "delete", "key": {"columns": ["id"]}}
+    target = {"schema": "public.mirrored", "loadMode": "cdc_mirror", "upsertKey": "id"}
+    loads = Loads(broker, database_url, config, target)
+    for turn in range(4):
+        for number in range(40):
+            change(number % 13, None if (number + turn) % 5 == 0 else number * turn)
+        broker.flush()
+        loads.run()
+        assert loads.rows("SELECT id, amount FROM public.mirrored ORDER BY id") == sorted(state.items())
+
+
+def test_a_run_reads_no_more_than_it_may_and_the_next_goes_on(broker: Topics, topic: str, database_url: str) -> None:
+    make(database_url, "CREATE TABLE public.bounded (id bigint, amount integer)")
+    broker.make(topic, 2)
+    fill(broker, topic, range(100))
+    loads = Loads(broker, database_url, {"topic": topic}, {"schema": "public.bounded"})
+    read = [loads.run(maxRows=40).rows_in for _ in range(4)]
+    assert read == [40, 40, 20, 0]
+    assert loads.rows("SELECT id, amount FROM public.bounded ORDER BY id") == good(range(100))
+    assert all(error.startswith(f"{topic}[") for *_, error in loads.told.cells)
+
+
+def test_offsets_that_are_gone_fail_the_run_before_anything_is_loaded(
+    broker: Topics, topic: str, database_url: str
+) -> None:
+    make(database_url, "CREATE TABLE public.gone (id bigint, amount integer)")
+    broker.make(topic)
+    fill(broker, topic, range(5))
+    loads = Loads(broker, database_url, {"topic": topic}, {"schema": "public.gone"})
+    loads.run()
+    broker.drop(topic)
+    broker.make(topic)
+    fill(broker, topic, range(100, 120))
+    with pytest.raises(SourceError, match="made anew"):
+        loads.run()
+    assert loads.rows("SELECT count(*) FROM public.gone") == [(5,)]
