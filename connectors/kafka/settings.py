@@ -25,7 +25,9 @@ class KafkaSettings(MessageSettings):
     model_config = ConfigDict(use_attribute_docstrings=True)
 
     topic: TopicName | None = None
+    """A topic by its name."""
     topics: Annotated[list[TopicName], Field(min_length=1, max_length=500)] | None = None
+    """Several topics by their names."""
     topic_pattern: Annotated[str, Field(min_length=1, max_length=1000)] | None = None
     """A pattern of names, `orders-*`; topics that are new are found by each run."""
     start_at: str = "earliest"

@@ -98,6 +98,7 @@ OTHERS = {
     "python -c": "tests/deployments/test_automations.py",
     "python -m benchmarks.api": "test-all",
     "python -m benchmarks.bson_columns": "test-all",
+    "python -m benchmarks.kafka": "test-all",
     "python -m benchmarks.overhead": "test-all",
     "python -m benchmarks.postgresql_source": "test-all",
     "python -m benchmarks.reconcile": "test-all",
