@@ -161,12 +161,12 @@ def test_offsets_that_are_gone_fail_the_run_before_anything_is_loaded(
     broker: Topics, topic: str, database_url: str
 ) -> None:
     make(database_url, "CREATE TABLE public.gone (id bigint, amount integer)")
-    broker.make(topic)
+    broker.make(topic, 2)
     fill(broker, topic, range(5))
     loads = Loads(broker, database_url, {"topic": topic}, {"schema": "public.gone"})
     loads.run()
     broker.drop(topic)
-    broker.make(topic)
+    broker.make(topic, 2)
     fill(broker, topic, range(100, 120))
     with pytest.raises(SourceError, match="made anew"):
         loads.run()
