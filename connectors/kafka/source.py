@@ -359,9 +359,20 @@ class KafkaSource:
         if self._settings.tombstones == "delete":
             own.append(Field(OPERATION, "text"))
         names = [field.name for field in own]
+        types = {field.name: field.data_type for field in own[len(found.fields) :]}
+        if wrong := next(
+            (each for each in self._declared if types.get(each.name, each.data_type) != each.data_type), None
+        ):
+            raise SourceError(
+                "bad_option",
+                f"The column '{wrong.name}' is {types[wrong.name]}, and is declared as {wrong.data_type}.",
+                "Declare it so, and cast it in a transform.",
+            )
         if twice := next((name for name in names if names.count(name) > 1), None):
             raise SourceError(
-                "bad_header", f"Two columns have the name '{twice}'.", "Choose another name in `metadata`."
+                "bad_header",
+                f"Two columns have the name '{twice}'.",
+                "Choose another name in `metadata`, or declare `fields`.",
             )
         return tuple(own)
 

@@ -18,7 +18,7 @@ from headrace.connectors.messages.settings import MessageSettings
 from headrace.connectors.source import DEAD_SCHEMA, REJECT_SCHEMA, ROW, Batch, Position, no_rejects
 from headrace.ir.schema import Field, Schema
 
-OPERATION = "__op"
+OPERATION = "op"
 """The column with `u` and `d`, where tombstones are deletes: `cdc_mirror` reads it."""
 
 _KEYS = msgspec.json.Decoder(dict[str, msgspec.Raw])

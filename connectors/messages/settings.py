@@ -40,7 +40,7 @@ class MessageSettings(ClosedConfig):
     key: MessageKey | None = None
     """How the key of a message is read; needed for `tombstones: delete`."""
     tombstones: Literal["error", "delete", "null"] = "error"
-    """What a message without a value is: a row that fails; a delete of its key (a column `__op` with `u` and `d`, as
+    """What a message without a value is: a row that fails; a delete of its key (a column `op` with `u` and `d`, as
     `cdc_mirror` takes it); a row without values."""
 
 

@@ -38,6 +38,8 @@ from headrace.ir import parse_ir
 from tests.connectors.bigquery.double import Double as BigQueryDouble
 from tests.connectors.databricks.double import Double as Warehouse
 from tests.connectors.http.api_server import ApiServer
+from tests.connectors.kafka.brokers import Topics
+from tests.connectors.kafka.conftest import broker
 from tests.connectors.mongodb.double import Double as MongoDouble
 from tests.connectors.snowflake.double import CREDENTIALS, Double
 from tests.connectors.sql.mysql.market import certificates, mariadb, market
@@ -46,7 +48,7 @@ from tests.connectors.stores.conftest import made
 from tests.connectors.stores.places import LOOPBACK
 from tests.flows.runtime.shop import Notebook
 
-__all__ = ["certificates", "mariadb", "market", "server", "shop"]
+__all__ = ["broker", "certificates", "mariadb", "market", "server", "shop"]
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 FOLDERS = sorted(path.parent for path in EXAMPLES.glob("*/*/pipeline.json"))
@@ -141,6 +143,8 @@ def _connector(folder: Path, file: Path, files_root: Path, request: pytest.Fixtu
         shop = request.getfixturevalue({"postgresql": "shop", "mysql": "market"}[kind])
         shop.make(*(each for each in file.read_text().split(";\n") if each.strip()))
         return ConnectorRecord("conn_1", kind, shop.config, shop.credentials)
+    if folder.name == "kafka":
+        return _kafka(file, request)
     if folder.name == "mongodb":
         return _mongodb(file, request)
     if file.suffix == ".json":  # the records of an API
@@ -198,6 +202,19 @@ def _api(file: Path, request: pytest.FixtureRequest) -> ConnectorRecord:
     api.records["orders"] = [line for line in lines if line.startswith("{")]
     config = {"url": api.url, "insecureLogin": True}
     return ConnectorRecord("conn_1", "rest_api", config, {"token": "t-of-the-example"})
+
+
+def _kafka(file: Path, request: pytest.FixtureRequest) -> ConnectorRecord:
+    """A cluster, after the messages of the file (a key and a value on each line) were sent."""
+    topics: Topics = request.getfixturevalue("broker")
+    if file.name == "input.jsonl":
+        topics.make("customers")
+    for message in map(json.loads, file.read_text().splitlines()):
+        value = message["value"]
+        topics.put("customers", None if value is None else value.encode(), key=message["key"].encode())
+    topics.flush()
+    place = {"bootstrapServers": topics.servers, "securityProtocol": "PLAINTEXT"}
+    return ConnectorRecord("conn_1", "kafka", place, {})
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*/*/connector.json")), ids=lambda path: path.parent.name)

@@ -282,3 +282,14 @@ def test_a_topic_of_several_brokers_is_read_whole(cluster: Topics) -> None:
     assert len(found.partitions) == 4
     read, _ = cursors_after(source, found, batch_rows=100)
     assert sorted(read["id"]) == list(range(3000))
+
+
+def test_a_column_besides_the_payload_is_declared_as_it_is_or_not_at_all(broker: Topics, topic: str) -> None:
+    broker.make(topic)
+    broker.put(topic, b'{"id": 1}')
+    broker.flush()
+    settings = {"topic": topic, "metadata": {"offset": "at"}}
+    fields = (Field("id", "integer"), Field("at", "bigint"))
+    assert rows(KafkaSource(broker.context(settings, fields=fields))) == [(1, 0)]
+    with pytest.raises(SourceError, match="'at' is bigint, and is declared as text"):
+        KafkaSource(broker.context(settings, fields=(fields[0], Field("at", "text")))).discover(max_partitions=1)
