@@ -19,6 +19,7 @@ from headrace.connectors.http.connector import REST_API
 from headrace.connectors.kafka.connector import KAFKA
 from headrace.connectors.mongodb.connector import MONGODB
 from headrace.connectors.network.deadline import run_within
+from headrace.connectors.redshift.connector import REDSHIFT
 from headrace.connectors.snowflake.connector import SNOWFLAKE
 from headrace.connectors.source import Source, StreamFound
 from headrace.connectors.specs import SOURCE_NAMES
@@ -44,6 +45,7 @@ BUILT_IN: tuple[Connector, ...] = (
     POSTGRESQL,
     MYSQL,
     SNOWFLAKE,
+    REDSHIFT,
     MONGODB,
     BIGQUERY,
     DATABRICKS,

@@ -92,6 +92,57 @@ class SnowflakeLogin(ClosedConfig):
     """A programmatic access token (PAT)."""
 
 
+class Redshift(PostgreSQL):
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    sslmode: Annotated[
+        Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"],
+        Field(alias="sslmode"),
+    ] = "require"
+    region: Text | None = None
+    """The AWS region of the bucket that is unloaded to, and of the cluster or the workgroup for an IAM login."""
+    unload_to: Annotated[
+        Annotated[
+            str, StringConstraints(pattern=r"^s3://[A-Za-z0-9][A-Za-z0-9.-]{1,61}[A-Za-z0-9](/[A-Za-z0-9._/=-]*)?$")
+        ]
+        | None,
+        Field(max_length=1000),
+    ] = None
+    """Where large tables are unloaded to, to be read from there: `s3://bucket/folder`. They are selected without it."""
+    unload_role: (
+        Annotated[
+            str, StringConstraints(pattern=r"^(default|arn:aws[a-z-]*:iam::[0-9]{12}:role/[A-Za-z0-9+=,.@_/-]+)$")
+        ]
+        | None
+    ) = None
+    """The role with which the cluster writes there: its ARN, or `default` for the cluster's default role."""
+    s3_endpoint: Url | None = None
+    """A server with the API of S3 that the cluster writes to. Default: Amazon's own."""
+
+    @model_validator(mode="after")
+    def _unloads(self) -> Redshift:
+        if self.unload_to is not None and (self.unload_role is None or self.region is None):
+            raise fault("missing_field", "'unloadTo' needs 'unloadRole' and 'region'", "add both")
+        return self
+
+
+class RedshiftLogin(ClosedConfig):
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    username: Text
+    password: Secret = SecretStr("")
+    ssl_cert: Secret | None = None
+    """A client certificate, as PEM text."""
+    ssl_key: Secret | None = None
+    """Its key, as PEM text, not encrypted."""
+    access_key_id: Text | None = None
+    """Of an access key that may list, read and delete what was unloaded; the server's own role without it, for the
+    buckets that the operator lends it for."""
+    secret_access_key: Secret | None = None
+    session_token: Secret | None = None
+    """For temporary keys."""
+
+
 class Databricks(Config):
     model_config = ConfigDict(use_attribute_docstrings=True)
 
@@ -219,8 +270,9 @@ DATABASES = (
         "Amazon Redshift",
         "warehouse",
         "Tables of a cluster or a serverless group.",
-        Database,
+        Redshift,
         "redshift",
+        auth=RedshiftLogin,
         auth_methods=("basic", "iam_role"),
     ),
     ConnectorType(

@@ -85,7 +85,8 @@ def test_every_type_is_listed_with_what_it_needs(facade: Facade) -> None:
     listed = {each["type"]: each for each in facade.viewer.get(f"{BASE_PATH}/connector-types").json()["data"]}
     assert list(listed) == sorted(listed)
     files = {"local_fs", "csv_upload", "aws_s3", "gcs", "azure_blob", "sftp", "http_pull"}
-    ready = files | {"postgresql", "mysql", "snowflake", "mongodb", "bigquery", "databricks"}
+    databases = {"postgresql", "mysql", "snowflake", "redshift", "mongodb", "bigquery", "databricks"}
+    ready = files | databases | {"kafka", "confluent_kafka", "rest_api"}
     assert {name for name, each in listed.items() if each["status"] == "ready"} == ready
     assert {name for name, each in listed.items() if each["testable"]} == ready
     assert listed["amazon_kinesis"]["status"] == listed["braze"]["status"] == "coming_soon"

@@ -98,6 +98,7 @@ def test_only_what_reads_is_ready_and_ftp_is_no_type() -> None:
         "mysql",
         "postgresql",
         "rest_api",
+        "redshift",
         "sftp",
         "snowflake",
     }

@@ -1,0 +1,59 @@
+"""How a cluster or a workgroup is dialled, as a PostgreSQL is, and the bucket that it unloads to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from headrace.connectors.connector import Connection, Context
+from headrace.connectors.errors import SourceError
+from headrace.connectors.network.egress import Network
+from headrace.connectors.specs.base import problems_of
+from headrace.connectors.specs.databases import Login, Redshift, RedshiftLogin
+from headrace.connectors.sql.postgresql.login import Door
+
+__all__ = ["Door", "bucket_context", "door", "place_of"]
+
+_OURS = {"username", "password", "sslCert", "sslKey", "accessKeyId", "secretAccessKey", "sessionToken"}
+
+
+def place_of(connection: Connection) -> Redshift:
+    """The connection's config. Raises SourceError(`bad_option`)."""
+    config = dict(connection.config)
+    if found := problems_of(Redshift, config):
+        raise SourceError("bad_option", f"{found[0].path}: {found[0].message}.", found[0].hint)
+    return Redshift.model_validate(config)
+
+
+def door(context: Context) -> Door:
+    """The door of a connection; nothing is dialled yet. Raises SourceError(`bad_credentials`, `bad_option`)."""
+    networks: tuple[Network, ...] = (*context.surroundings.networks,)
+    return Door(place_of(context.connection), _login(context.connection.credentials), networks)
+
+
+def bucket_context(context: Context, place: Redshift) -> Context:
+    """A context of the connector `s3` for the folder that is unloaded to, with the access key of the login."""
+    assert place.unload_to is not None
+    bucket, _, prefix = place.unload_to.removeprefix("s3://").partition("/")
+    config = {"bucket": bucket, "region": place.region, "prefix": prefix.strip("/"), "endpoint": place.s3_endpoint}
+    given = context.connection.credentials
+    key = {name: given[name] for name in ("accessKeyId", "secretAccessKey", "sessionToken") if given.get(name)}
+    there = {name: value for name, value in config.items() if value}
+    return Context(Connection(context.connection.id, "aws_s3", there, key), context.surroundings)
+
+
+def _login(credentials: Mapping[str, Any]) -> Login:
+    named = {"username" if name == "user" else name: value for name, value in credentials.items()}
+    try:
+        given = RedshiftLogin.model_validate(
+            {name: value for name, value in named.items() if name in _OURS and value is not None}
+        )
+    except ValueError:
+        raise SourceError(
+            "bad_credentials", "The login is not complete.", "authConfig needs 'username' and 'password'."
+        ) from None
+    if (given.ssl_cert is None) != (given.ssl_key is None):
+        raise SourceError(
+            "bad_credentials", "The login is not complete.", "A client certificate is 'sslCert' with 'sslKey'."
+        )
+    return Login(username=given.username, password=given.password, ssl_cert=given.ssl_cert, ssl_key=given.ssl_key)
