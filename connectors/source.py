@@ -252,6 +252,18 @@ class Closing(Protocol):
     def close(self) -> None: ...
 
 
+@runtime_checkable
+class Copying(Protocol):
+    """What a source has besides when `discover` makes copies of the rows outside of this machine, for the run."""
+
+    def keep(self, partitions: Sequence[Partition]) -> None:
+        """Called before `discover` of a run that goes on with these partitions: no copies are made, theirs are used."""
+
+    def finish(self) -> None:
+        """Removes the copies: the run is over and needs none any more. What cannot be removed is left for the next run;
+        nothing is raised."""
+
+
 @dataclass(frozen=True, slots=True)
 class ColumnDetail:
     """What a server says of a column besides its field. `native` is its type as the server writes it; `sure`: every

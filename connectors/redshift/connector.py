@@ -8,17 +8,17 @@ from headrace.connectors.connector import Connector, Context, DatasetName, Found
 from headrace.connectors.redshift import catalog
 from headrace.connectors.redshift.dialect import RedshiftDialect
 from headrace.connectors.redshift.session import session
+from headrace.connectors.redshift.settings import RedshiftSettings, problems
+from headrace.connectors.redshift.source import RedshiftSource
 from headrace.connectors.source import StreamFound
 from headrace.connectors.sql.postgresql.login import CONNECT_SECONDS
 from headrace.connectors.sql.relation import table_name
-from headrace.connectors.sql.settings import SqlSettings, sql_problems
-from headrace.connectors.sql.source import SqlSource
 
 _SHOWN = 10
 
 
-def _open(context: Context) -> SqlSource:
-    return SqlSource(context, RedshiftDialect.of(context))
+def _open(context: Context) -> RedshiftSource:
+    return RedshiftSource(context, RedshiftDialect.of(context))
 
 
 def _check(context: Context) -> Found:
@@ -64,8 +64,8 @@ REDSHIFT = Connector(
     ("redshift",),
     check=_check,
     open=_open,
-    settings=SqlSettings,
-    problems=sql_problems("redshift"),
+    settings=RedshiftSettings,
+    problems=problems,
     dataset=_dataset,
     streams=_streams,
     stream=_stream,

@@ -18,7 +18,7 @@ from headrace.connectors.sql.plan import CURSOR, full, since
 from headrace.connectors.sql.ranges import KeyRange
 from headrace.connectors.sql.relation import Column, Relation, table_name
 from headrace.connectors.sql.select import Select
-from headrace.connectors.sql.settings import settings_of
+from headrace.connectors.sql.settings import SqlSettings, settings_of
 from headrace.ir.schema import Schema
 
 BATCH_ROWS = 65_536
@@ -31,9 +31,16 @@ PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 class SqlSource:
     """A `Source`, `Incremental` and `Closing` over a dialect. Looks at nothing before it is asked."""
 
-    def __init__(self, context: Context, dialect: Dialect, *, pauses: tuple[float, ...] = PAUSES) -> None:
-        """Raises SourceError for settings that cannot be."""
-        self._settings = settings_of(context.settings)
+    def __init__(
+        self,
+        context: Context,
+        dialect: Dialect,
+        *,
+        pauses: tuple[float, ...] = PAUSES,
+        settings: SqlSettings | None = None,
+    ) -> None:
+        """`settings` are those of a system that has more to be set. Raises SourceError for settings that cannot be."""
+        self._settings = settings if settings is not None else settings_of(context.settings)
         self._declared = context.fields
         self._dialect = dialect
         self._pauses = pauses

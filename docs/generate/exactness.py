@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date, datetime, time
 from typing import Any
 
+from tests.connectors.redshift import values as redshift
 from tests.connectors.sql.mysql import values as mysql
 from tests.connectors.sql.postgresql import values as postgresql
 
@@ -28,6 +29,7 @@ def exactness() -> str:
     systems: list[tuple[str, str, Values, object]] = [
         ("PostgreSQL", "tests/connectors/sql/postgresql/values.py", postgresql.VALUES, postgresql.ERROR),
         ("MySQL and MariaDB", "tests/connectors/sql/mysql/values.py", mysql.VALUES, mysql.ERROR),
+        ("Redshift (a double)", "tests/connectors/redshift/values.py", redshift.VALUES, redshift.ERROR),
     ]
     return _HEAD + "".join(_table(*each) for each in systems)
 

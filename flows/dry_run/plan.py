@@ -26,7 +26,7 @@ from headrace.flows.compile import Load, ReferenceTable, Stage, logical_plan
 from headrace.flows.compile.stages.stage import ShuffleWrite
 from headrace.flows.resume.continuation import Continuation
 from headrace.flows.runtime.errors import PlanFailed
-from headrace.flows.runtime.job import Job, Prepared
+from headrace.flows.runtime.job import Job, Prepared, finish_copies
 from headrace.flows.runtime.prepare import prepare
 from headrace.ir import PipelineIR, Problem
 from headrace.ir.nodes import SourceNode
@@ -103,6 +103,7 @@ def plan_run(job: Job, found: Callable[[Mapping[str, Discovery]], None] | None =
     try:
         return _plan(job, prepared)
     finally:
+        finish_copies(prepared.sources)
         prepared.close()
 
 

@@ -36,7 +36,7 @@ from headrace.flows.dry_run.join_sample import (
     sample_order,
 )
 from headrace.flows.dry_run.plan import PlanFailed, columns, planned
-from headrace.flows.runtime.job import Job, Prepared
+from headrace.flows.runtime.job import Job, Prepared, finish_copies
 from headrace.flows.runtime.memory.current_node import working_on
 from headrace.flows.runtime.reference_tables import reference_tables
 from headrace.flows.runtime.targets.load_modes import target_columns
@@ -110,6 +110,7 @@ def preview(
     try:
         return _previews(job, prepared, rows, frames=frames)
     finally:
+        finish_copies(prepared.sources)
         prepared.close()
 
 

@@ -26,7 +26,7 @@ from headrace.flows.runtime.databases import distinct
 from headrace.flows.runtime.dataset_check import DatasetChecks
 from headrace.flows.runtime.hooks.run import Hooks
 from headrace.flows.runtime.input.partition_input import PartitionInput, SourceInput
-from headrace.flows.runtime.job import Prepared
+from headrace.flows.runtime.job import Prepared, finish_copies
 from headrace.flows.runtime.limits import ErrorBudget
 from headrace.flows.runtime.memory.watch import explain_memory_errors
 from headrace.flows.runtime.originals import NO_ORIGINALS, Originals
@@ -295,4 +295,5 @@ class Execution:
         log_unanswered(self.prepared, self.recorder, counted)
         self._hooks.after(loaded_rows(self.prepared, counted))
         self._exchange.finish()
+        finish_copies(self.prepared.sources)
         return totals

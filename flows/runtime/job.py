@@ -15,7 +15,7 @@ from headrace.connectors.network.egress import Network
 from headrace.connectors.postgresql.connections import Database
 from headrace.connectors.postgresql.ledger.partitions import full_load_key
 from headrace.connectors.postgresql.modes import LoadMode
-from headrace.connectors.source import Closing, Discovery, Source
+from headrace.connectors.source import Closing, Copying, Discovery, Source
 from headrace.flows.compile import PhysicalPlan
 from headrace.flows.compile.type_inference.infer import Views
 from headrace.flows.enrich import ProviderAccess
@@ -88,6 +88,13 @@ def close_sources(sources: Mapping[str, Source]) -> None:
     for source in sources.values():
         if isinstance(source, Closing):
             source.close()
+
+
+def finish_copies(sources: Mapping[str, Source]) -> None:
+    """Removes what sources have copied for the run."""
+    for source in sources.values():
+        if isinstance(source, Copying):
+            source.finish()
 
 
 @dataclass(frozen=True, slots=True)

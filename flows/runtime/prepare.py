@@ -24,13 +24,14 @@ from headrace.flows.runtime.execution_config import ExecutionConfig
 from headrace.flows.runtime.hooks.check import hook_problems
 from headrace.flows.runtime.input.narrowing import narrowed
 from headrace.flows.runtime.input.sources import held_before, parsed, source_of
-from headrace.flows.runtime.job import Job, Prepared, close_sources
+from headrace.flows.runtime.job import Job, Prepared, close_sources, finish_copies
 from headrace.flows.runtime.originals import KeptRows
 from headrace.flows.runtime.reference_tables import reference_tables
 from headrace.flows.runtime.stored_plan import (
     as_before,
     as_found,
     check_unchanged,
+    keep_copies,
     kept_in,
     stored_buckets,
 )
@@ -68,6 +69,8 @@ def prepare(
     try:
         return _prepared(job, ir, sources, under_way=under_way, found=found)
     except BaseException:
+        if job.continues.earlier_plan is None:  # else they are what is gone on with
+            finish_copies(sources)
         close_sources(sources)
         raise
 
@@ -85,6 +88,8 @@ def _prepared(
         raise PlanFailed([_STREAMING])
     if job.database_url:
         begin_at_cursors(job, ir, sources)
+    if not under_way and job.continues.earlier_plan is not None:
+        keep_copies(sources, job.continues.earlier_plan)
     discoveries = {
         node: as_found(node, source, job)
         if under_way

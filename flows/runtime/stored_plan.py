@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 
 from headrace.connectors.postgresql.connections import Database, key_of
-from headrace.connectors.source import Discovery, Source
+from headrace.connectors.source import Copying, Discovery, Source
 from headrace.flows.resume.stored_plan import StoredPlan, StoredSource
 from headrace.flows.runtime.errors import SourceChanged
 from headrace.flows.runtime.job import Job, Prepared
@@ -76,6 +76,13 @@ def as_found(node: str, source: Source, job: Job) -> Discovery:
     found = plan.sources[node]
     total = sum(each.rows for each in found.partitions)
     return Discovery(found.schema or (), (), total, source.fingerprint(), found.sure, restart=found.restart)
+
+
+def keep_copies(sources: Mapping[str, Source], earlier: StoredPlan) -> None:
+    """Lets sources that made copies for the earlier attempt use them again."""
+    for node, source in sources.items():
+        if isinstance(source, Copying):
+            source.keep([*earlier.sources[node].partitions] if node in earlier.sources else [])
 
 
 def as_before(node: str, found: Discovery, earlier: StoredPlan) -> Discovery:

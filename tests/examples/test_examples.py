@@ -41,6 +41,7 @@ from tests.connectors.http.api_server import ApiServer
 from tests.connectors.kafka.brokers import Topics
 from tests.connectors.kafka.conftest import broker
 from tests.connectors.mongodb.double import Double as MongoDouble
+from tests.connectors.redshift.cluster import cluster, warehouse
 from tests.connectors.snowflake.double import CREDENTIALS, Double
 from tests.connectors.sql.mysql.market import certificates, mariadb, market
 from tests.connectors.sql.postgresql.shop import server, shop
@@ -48,7 +49,7 @@ from tests.connectors.stores.conftest import made
 from tests.connectors.stores.places import LOOPBACK
 from tests.flows.runtime.shop import Notebook
 
-__all__ = ["broker", "certificates", "mariadb", "market", "server", "shop"]
+__all__ = ["broker", "certificates", "cluster", "mariadb", "market", "server", "shop", "warehouse"]
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 FOLDERS = sorted(path.parent for path in EXAMPLES.glob("*/*/pipeline.json"))
@@ -140,6 +141,10 @@ def _connector(folder: Path, file: Path, files_root: Path, request: pytest.Fixtu
             return _bigquery(file, request)
         if kind == "databricks":
             return _databricks(file, request)
+        if kind == "redshift":
+            there = request.getfixturevalue("cluster")
+            there.make(*filter(None, map(str.strip, file.read_text().split(";\n"))))
+            return ConnectorRecord("conn_1", kind, there.config, there.credentials)
         shop = request.getfixturevalue({"postgresql": "shop", "mysql": "market"}[kind])
         shop.make(*(each for each in file.read_text().split(";\n") if each.strip()))
         return ConnectorRecord("conn_1", kind, shop.config, shop.credentials)
