@@ -70,4 +70,5 @@ REDSHIFT = Connector(
     streams=_streams,
     stream=_stream,
     stream_setting="table",
+    extra="redshift",
 )

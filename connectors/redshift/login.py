@@ -8,6 +8,7 @@ from typing import Any
 from headrace.connectors.connector import Connection, Context
 from headrace.connectors.errors import SourceError
 from headrace.connectors.network.egress import Network
+from headrace.connectors.redshift.temporary_login import TemporaryDoor, api_of
 from headrace.connectors.specs.base import problems_of
 from headrace.connectors.specs.databases import Login, Redshift, RedshiftLogin
 from headrace.connectors.sql.postgresql.login import Door
@@ -28,7 +29,18 @@ def place_of(connection: Connection) -> Redshift:
 def door(context: Context) -> Door:
     """The door of a connection; nothing is dialled yet. Raises SourceError(`bad_credentials`, `bad_option`)."""
     networks: tuple[Network, ...] = (*context.surroundings.networks,)
-    return Door(place_of(context.connection), _login(context.connection.credentials), networks)
+    place, given = place_of(context.connection), _given(context.connection.credentials)
+    login = Login(username=given.username, password=given.password, ssl_cert=given.ssl_cert, ssl_key=given.ssl_key)
+    if place.cluster_identifier is None or given.password.get_secret_value() or given.ssl_cert is not None:
+        return Door(place, login, networks)
+    if given.access_key_id is None or given.secret_access_key is None or place.region is None:
+        raise SourceError(
+            "bad_credentials",
+            "The login is not complete.",
+            "Give a 'password', or 'accessKeyId' and 'secretAccessKey' with 'region' in the config.",
+        )
+    api = api_of(place.region, place.api_endpoint)
+    return TemporaryDoor(place, login, networks, given, place.cluster_identifier, place.region, api)
 
 
 def bucket_context(context: Context, place: Redshift) -> Context:
@@ -42,7 +54,7 @@ def bucket_context(context: Context, place: Redshift) -> Context:
     return Context(Connection(context.connection.id, "aws_s3", there, key), context.surroundings)
 
 
-def _login(credentials: Mapping[str, Any]) -> Login:
+def _given(credentials: Mapping[str, Any]) -> RedshiftLogin:
     named = {"username" if name == "user" else name: value for name, value in credentials.items()}
     try:
         given = RedshiftLogin.model_validate(
@@ -56,4 +68,4 @@ def _login(credentials: Mapping[str, Any]) -> Login:
         raise SourceError(
             "bad_credentials", "The login is not complete.", "A client certificate is 'sslCert' with 'sslKey'."
         )
-    return Login(username=given.username, password=given.password, ssl_cert=given.ssl_cert, ssl_key=given.ssl_key)
+    return given

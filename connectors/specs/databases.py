@@ -100,7 +100,11 @@ class Redshift(PostgreSQL):
         Field(alias="sslmode"),
     ] = "require"
     region: Text | None = None
-    """The AWS region of the bucket that is unloaded to, and of the cluster or the workgroup for an IAM login."""
+    """The AWS region of the bucket that is unloaded to, and of the cluster for an IAM login."""
+    cluster_identifier: Text | None = None
+    """The cluster's identifier, for logins with IAM: the access key is changed for the user's password."""
+    api_endpoint: Url | None = None
+    """Where Redshift's API is reached for that, if not at Amazon's own: over a private link."""
     unload_to: Annotated[
         Annotated[
             str, StringConstraints(pattern=r"^s3://[A-Za-z0-9][A-Za-z0-9.-]{1,61}[A-Za-z0-9](/[A-Za-z0-9._/=-]*)?$")
@@ -137,7 +141,7 @@ class RedshiftLogin(ClosedConfig):
     """Its key, as PEM text, not encrypted."""
     access_key_id: Text | None = None
     """Of an access key that may list, read and delete what was unloaded; the server's own role without it, for the
-    buckets that the operator lends it for."""
+    buckets that the operator lends it for. Without a password it is the login too, with `clusterIdentifier`."""
     secret_access_key: Secret | None = None
     session_token: Secret | None = None
     """For temporary keys."""

@@ -88,8 +88,8 @@ def _prepared(
         raise PlanFailed([_STREAMING])
     if job.database_url:
         begin_at_cursors(job, ir, sources)
-    if not under_way and job.continues.earlier_plan is not None:
-        keep_copies(sources, job.continues.earlier_plan)
+    if not under_way and job.continues.plan is not None:
+        keep_copies(sources, job.continues.plan)
     discoveries = {
         node: as_found(node, source, job)
         if under_way
