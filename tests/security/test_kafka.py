@@ -148,12 +148,14 @@ def test_the_certificate_has_to_be_of_the_host(certificates: Certificates) -> No
     front.close()
 
 
-def test_a_port_where_nobody_is_is_an_error_in_time() -> None:
+def test_a_port_where_nobody_is_is_an_error_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("headrace.connectors.kafka.connector._CHECK_SECONDS", 1.0)
     found = context(bootstrapServers=f"127.0.0.1:{free_port()}", securityProtocol="PLAINTEXT")
     assert refusal(found).code == "connection_failed"
 
 
-def test_the_schema_registry_is_reached_by_the_same_rules() -> None:
+def test_the_schema_registry_is_reached_by_the_same_rules(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("headrace.connectors.kafka.cluster.IDS_SECONDS", 0.2)
     with mock_cluster(1) as servers:
         topics = Topics(servers, single=False)
         topics.put("t", b"\0\0\0\0\1x")
