@@ -80,15 +80,20 @@ def of_type(type_name: str) -> Connector | None:
     return next((each for each in connectors().values() if type_name in each.types), None)
 
 
+def _named(name: str) -> Connector | None:
+    """The connector that a source node names, by its own name or by a type of the records it reads through."""
+    return connectors().get(name) or of_type(name)
+
+
 def config_problems(name: str, config: Mapping[str, Any]) -> list[Problem]:
     """What is wrong with a source's config, as far as that shows when it is saved; paths begin with `config`."""
-    found = connectors().get(name)
+    found = _named(name)
     return found.problems(config) if found is not None and found.open is not None else []
 
 
 def source_for(name: str, context: Context) -> Source:
     """The source of a node; raises SourceError(`unknown_connector`) with the nearest name."""
-    if (found := readable().get(name)) is not None:
+    if (found := _named(name)) is not None and found.open is not None:
         return found.source(context)
     if name in source_names():
         return UnimplementedSource(name, context)

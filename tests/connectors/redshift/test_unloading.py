@@ -16,8 +16,8 @@ from headrace.connectors.source import ROW, Restart
 from headrace.ir.schema import Field
 from tests.connectors.reading import batches, carried, frame, rows
 from tests.connectors.redshift.cluster import Cluster
-from tests.connectors.redshift.test_values import filled as with_values
-from tests.connectors.redshift.test_values import read_as_expected
+from tests.connectors.redshift.typed_table import filled as with_values
+from tests.connectors.redshift.typed_table import read_as_expected
 from tests.connectors.redshift.values import NOT_UNLOADED, VALUES
 from tests.object_store import BUCKET
 

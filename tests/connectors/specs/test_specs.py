@@ -14,7 +14,7 @@ from headrace.connectors.connector import Connection, Context, Surroundings
 from headrace.connectors.errors import SourceError
 from headrace.connectors.files.paths import FilesRoot
 from headrace.connectors.files.settings import FileSettings
-from headrace.connectors.registry import readable, source_for, source_names
+from headrace.connectors.registry import config_problems, of_type, source_for
 from headrace.connectors.specs import CONNECTOR_TYPES
 from headrace.ir.schema import Field
 from tests.connectors.complete import COMPLETE
@@ -118,8 +118,8 @@ def test_a_connector_that_is_coming_soon_gives_no_rows_and_says_so(name: str) ->
 
 
 def test_another_that_is_coming_soon_is_not_taken_for_one_without_rows() -> None:
-    source = source_for("redshift", CONTEXT)
-    with pytest.raises(SourceError, match="'redshift' is coming soon: it cannot read yet") as refused:
+    source = source_for("salesforce", CONTEXT)
+    with pytest.raises(SourceError, match="'salesforce' is coming soon: it cannot read yet") as refused:
         source.discover(max_partitions=4)
     assert refused.value.code == "not_ready"
 
@@ -132,3 +132,12 @@ def test_the_endpoints_of_an_api_are_judged_when_its_connector_is_saved() -> Non
     assert problem.message == "'x'.paht: Unknown setting 'paht'"
     [problem] = known.problems(config | {"endpoints": {"x": paged}, "test": {"endpoint": "y"}})
     assert "no endpoint 'y'" in problem.message
+
+
+@pytest.mark.parametrize(("type_name", "name"), [("kafka", "kafka_consumer"), ("aws_s3", "s3")])
+def test_a_source_may_be_named_by_the_type_of_its_connector(type_name: str, name: str) -> None:
+    known = of_type(type_name)
+    assert known is not None
+    assert known.name == name
+    wrong = {"nothing": 1}
+    assert config_problems(type_name, wrong) == config_problems(name, wrong) != []
