@@ -12,8 +12,9 @@ import pytest
 from headrace.connectors.errors import SourceError
 from headrace.flows.resume.continuation import Continuation
 from headrace.flows.runtime.errors import RunFailed
-from headrace.flows.runtime.execute import Execution, run_in_threads
+from headrace.flows.runtime.execute import Execution
 from headrace.flows.runtime.prepare import prepare
+from headrace.flows.runtime.scheduler import run_in_threads
 from headrace.flows.runtime.stored_plan import stored_plan
 from tests.connectors.http.api_server import ApiServer, Failure, numbered
 from tests.connectors.http.opening import paged

@@ -14,8 +14,9 @@ from headrace.flows.dry_run.plan import plan_run
 from headrace.flows.dry_run.preview import preview
 from headrace.flows.resume.continuation import Continuation
 from headrace.flows.runtime.errors import PlanFailed, RunFailed
-from headrace.flows.runtime.execute import Execution, run_in_threads
+from headrace.flows.runtime.execute import Execution
 from headrace.flows.runtime.prepare import prepare
+from headrace.flows.runtime.scheduler import run_in_threads
 from headrace.flows.runtime.stored_plan import stored_plan
 from tests.connectors.redshift.cluster import Cluster
 from tests.flows.runtime.runs import Runner

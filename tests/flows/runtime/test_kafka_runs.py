@@ -15,9 +15,10 @@ import pytest
 from headrace.catalog.runs.records import ConnectorRecord, RunPipeline
 from headrace.connectors.errors import SourceError
 from headrace.flows.resume.continuation import Continuation
-from headrace.flows.runtime.execute import Execution, RunTotals, run_in_threads
+from headrace.flows.runtime.execute import Execution, RunTotals
 from headrace.flows.runtime.job import Job
 from headrace.flows.runtime.prepare import prepare
+from headrace.flows.runtime.scheduler import run_in_threads
 from headrace.flows.runtime.stored_plan import stored_plan
 from tests.connectors.kafka.brokers import Topics
 from tests.connectors.kafka.conftest import broker, topic
