@@ -51,13 +51,16 @@ class TestTable(_Rows):
     pass
 
 
+@pytest.mark.slow
 class TestView(_Rows):
     settings: ClassVar[dict[str, object]] = {"table": "v"}
 
 
+@pytest.mark.slow
 class TestQuery(_Rows):
     settings: ClassVar[dict[str, object]] = {"query": "SELECT * FROM t WHERE id < :most", "parameters": {"most": "ü"}}
 
 
+@pytest.mark.slow
 class TestCursor(_Rows):
     settings: ClassVar[dict[str, object]] = {"table": "t", "cursor": {"column": "at", "key": ["id"]}}

@@ -47,13 +47,16 @@ class TestTable(_Rows):
     pass
 
 
+@pytest.mark.slow
 class TestTableWithKey(_Rows):
     settings: ClassVar[dict[str, object]] = {"table": "t", "key": ["amount"], "partitioning": {"partitions": 4}}
 
 
+@pytest.mark.slow
 class TestQuery(_Rows):
     settings: ClassVar[dict[str, object]] = {"query": "SELECT * FROM t WHERE id < :most", "parameters": {"most": "ü"}}
 
 
+@pytest.mark.slow
 class TestCursor(_Rows):
     settings: ClassVar[dict[str, object]] = {"table": "t", "cursor": {"column": "at", "key": ["id"]}}

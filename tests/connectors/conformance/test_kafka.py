@@ -51,6 +51,7 @@ class TestJson(_Topic):
     numbers = "id"
 
 
+@pytest.mark.slow
 class TestFoundColumns(_Topic):
     rows = 700
     fields: ClassVar[Schema] = ()
@@ -61,6 +62,7 @@ class TestSomeAreBroken(_Topic):
         return {0: b"{", 1: None}.get(number % 70, super().value(number))
 
 
+@pytest.mark.slow
 class TestDeletes(_Topic):
     rows = 700
     settings: ClassVar[dict[str, object]] = {"tombstones": "delete", "key": {"columns": ["id"]}}
@@ -69,6 +71,7 @@ class TestDeletes(_Topic):
         return super().value(number) if number % 7 else None
 
 
+@pytest.mark.slow
 class TestLines(_Topic):
     rows = 1400
     settings: ClassVar[dict[str, object]] = {"format": "jsonl"}
@@ -77,6 +80,7 @@ class TestLines(_Topic):
         return b'{"id": %d, "name": "a"}\n{"id": %d, "name": "b"}\n' % (number, number)
 
 
+@pytest.mark.slow
 class TestCsv(_Topic):
     rows = 700
     settings: ClassVar[dict[str, object]] = {"format": "csv"}
@@ -85,6 +89,7 @@ class TestCsv(_Topic):
         return b'%d,"n, %d"' % (number, number)
 
 
+@pytest.mark.slow
 class TestRaw(_Topic):
     rows = 700
     settings: ClassVar[dict[str, object]] = {"format": "raw", "metadata": {"key": "k"}}

@@ -77,17 +77,20 @@ class TestCollection(_Collections):
         return (*super().broken(), refused)
 
 
+@pytest.mark.slow
 class TestWholeDocuments(_Collections):
     numbers = None
     settings: ClassVar[dict[str, object]] = {"collection": "orders", "document": "everything"}
 
 
+@pytest.mark.slow
 class TestRejectedRows(_Collections):
     rows = None
     settings: ClassVar[dict[str, object]] = {"collection": "orders", "filter": {"amount": {"$gte": 20}}}
     fields = (Field("amount", "integer"), Field("name", "text"), Field("lines", "text"), Field("_id", "integer"))
 
 
+@pytest.mark.slow
 class TestView(_Collections):
     """The double gives its documents without looking at any: it shows what is done with them."""
 
@@ -96,5 +99,6 @@ class TestView(_Collections):
     fields = (Field("_id", "text"), Field("amount", "integer"), Field("price", "decimal"))
 
 
+@pytest.mark.slow
 class TestCursor(_Collections):
     settings: ClassVar[dict[str, object]] = {"collection": "orders", "cursor": {"column": "at"}}

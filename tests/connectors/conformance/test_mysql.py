@@ -50,21 +50,25 @@ class TestTable(_Tables):
     rows = 700
 
 
+@pytest.mark.slow
 class TestTableWithoutKey(_Tables):
     rows = 700
     key = ""
 
 
+@pytest.mark.slow
 class TestQuery(_Tables):
     rows = 700
     settings: ClassVar[dict[str, object]] = {"query": "SELECT * FROM t WHERE id < :most", "parameters": {"most": "z"}}
 
 
+@pytest.mark.slow
 class TestCursor(_Tables):
     rows = 700
     settings: ClassVar[dict[str, object]] = {"table": "t", "cursor": {"column": "at"}}
 
 
+@pytest.mark.slow
 class TestZeroDates(_Tables):
     @pytest.fixture(autouse=True)
     def _zero(self, _filled: None) -> None:

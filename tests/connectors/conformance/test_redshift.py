@@ -54,6 +54,7 @@ class TestSelected(_Tables):
     settings: ClassVar[dict[str, object]] = {"table": "t"}
 
 
+@pytest.mark.slow
 class TestKeyRanges(_Tables):
     settings: ClassVar[dict[str, object]] = {"table": "t", "key": ["amount"], "partitioning": {"partitions": 4}}
 
@@ -62,6 +63,7 @@ class TestUnloaded(_Tables):
     settings: ClassVar[dict[str, object]] = {"table": "t", "unload": "always"}
 
 
+@pytest.mark.slow
 class TestUnloadedQuery(_Tables):
     settings: ClassVar[dict[str, object]] = {
         "query": "SELECT * FROM shop.t WHERE id < :most",
@@ -70,5 +72,6 @@ class TestUnloadedQuery(_Tables):
     }
 
 
+@pytest.mark.slow
 class TestCursor(_Tables):
     settings: ClassVar[dict[str, object]] = {"table": "t", "cursor": {"column": "at", "key": []}}

@@ -52,6 +52,7 @@ class TestPages(_Api):
         self.settings = paged(request.param)
 
 
+@pytest.mark.slow
 class TestKey(_Api):
     settings = paged("token", key=["id"])
 
@@ -60,6 +61,7 @@ class TestCursor(_Api):
     settings = paged("token", cursor={"field": "at"}, params={"since": "{cursor}"})
 
 
+@pytest.mark.slow
 class TestParents(_Api):
     settings = paged(
         "token", "{parent.id}", parent={**paged("token", "parents"), "keys": ["id"], "include": {"of": "id"}}
