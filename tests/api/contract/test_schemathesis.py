@@ -31,7 +31,10 @@ _CURSOR = {"bad_cursor"}
 _STATE = None  # whatever the data, the tables and the version that is asked for make impossible
 _CONFIG = {"bad_option", "missing_field", "unknown_field", "invalid_value", "out_of_range", "unknown_value", *_TEXT}
 _FIELD = {"invalid_name", "not_allowed", "out_of_range", "missing_field", "duplicate_name", "invalid_default", *_TEXT}
-_PIPELINE = {"unknown_connector", "unknown_schema", "invalid_cron", "missing_field", "duplicate_id", "unknown_node"}
+_PIPELINE = {
+    *("unknown_connector", "unknown_schema", "invalid_cron", "missing_field", "duplicate_id", "unknown_node"),
+    "bad_option",  # of executionConfig: bounds that its mode does not have
+}
 
 SEMANTIC: dict[str, set[str] | None] = {
     "list_pipelines": _CURSOR,
