@@ -6,7 +6,6 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from time import monotonic
 from typing import Any
 
-import numpy as np
 import polars as pl
 
 from headrace.connectors.connector import Context
@@ -57,8 +56,6 @@ class KafkaSource:
     fewer messages between two offsets later."""
 
     def __init__(self, context: Context) -> None:
-        # polars imports numpy when it first meets an array, and fails when two threads do so at once.
-        pl.Series(np.zeros(0, dtype=np.int64))
         self._settings = settings_of(context.settings)
         self._door = door(context)
         self._declared = context.fields

@@ -7,6 +7,8 @@ import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import numpy as np
+import polars as pl
 import psycopg
 
 from headrace.connectors.errors import TargetError
@@ -58,6 +60,8 @@ class Execution:
     ) -> None:
         """`locks` are those of the run's tables, where another run could be about. `under_way`: another process began
         the run and has its locks; this one only runs some of its partitions and publications."""
+        # polars imports numpy when it first meets an array, and fails when two threads do so at the same time
+        pl.Series(np.zeros(0, dtype=np.int64))
         self.prepared, self.recorder, self._locks = prepared, recorder, locks
         handling = prepared.ir.error_handling
         self._budget = ErrorBudget(handling.max_error_rows, None if under_way else handling.max_error_rate)
