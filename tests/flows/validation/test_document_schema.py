@@ -125,7 +125,7 @@ def test_what_is_sound_passes() -> None:
         ("nodes", []),
         ("nodes.0.kind", "sorce"),
         ("nodes.0.fields.0.dataType", "number"),
-        ("nodes.1.ops", []),
+        ("nodes.1.ops", {}),
         ("nodes.1.ops.0.type", "sorted"),
         ("nodes.1.ops.0.colour", "blue"),
         ("nodes.1.ops.0", {"type": "cast", "field": "id"}),
@@ -159,7 +159,7 @@ def test_what_is_broken_passes_neither_schema_nor_parser(path: str, value: Any) 
 def test_the_settings_of_a_source_are_known(setting: str, value: Any) -> None:
     assert not published.is_valid(changed(f"nodes.0.config.{setting}", value))
     other = changed(f"nodes.0.config.{setting}", value)
-    other["nodes"][0]["connector"] = "redshift"
+    other["nodes"][0]["connector"] = "salesforce"
     published.validate(other)
 
 
