@@ -14,6 +14,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from pydantic import ValidationError
 
 from headrace.flows.runtime.errors import PlanFailed
 from headrace.flows.runtime.hooks.base import HookError, HookMeans
@@ -83,7 +84,7 @@ def test_what_does_not_go_well_in_the_end_is_told(receiver: Receiver, status: in
      "http://127.1:{port}/"],
 )  # fmt: skip
 def test_it_does_not_reach_into_the_servers_network(receiver: Receiver, url: str) -> None:
-    with pytest.raises(HookError):
+    with pytest.raises((HookError, ValidationError)):  # a host that is a number is no address of a document
         post(WebhookHook(type="webhook", url=url.format(port=receiver.port)), means())
     assert receiver.got == []
 
