@@ -13,6 +13,7 @@ import pytest
 from headrace import ApiRefused, HeadraceError, Pipeline, PipelineFailed, PipelineInvalid, PipelineResult
 from headrace._picklable import PicklableError
 from headrace.connectors.errors import SourceError, TargetError
+from headrace.deployments.cli.connector_documents import DocumentFault
 from headrace.deployments.cli.documents.load import DocumentsInvalid, Fault, Origin
 from headrace.deployments.stack.state import AlreadyRunning
 from headrace.flows.compile.scope import PlanError
@@ -40,6 +41,7 @@ def errors() -> Iterator[Exception]:
     yield PipelineInvalid(PROBLEMS)
     yield PipelineFailed(result())
     yield AlreadyRunning(Path("/data"), 7)
+    yield DocumentFault("It has problems.", PROBLEMS)
     yield DocumentsInvalid([Fault(Origin("a.yaml", 1, {}), PROBLEMS[0])])
     source = SourceError("bad_encoding", "It is not UTF-8.", "Set options.encoding.")
     source.file = "a.csv"
