@@ -36,7 +36,7 @@ def cast_time(text: pl.Series, field: Field) -> pl.Series:
     """The column as times of day in microseconds; null where a cell is none."""
     if field.format:
         return _in_micros(text.str.to_time(field.format, strict=False))
-    if _longest(text) > len("10:00:00.123456"):
+    if _may_be_finer(text, "10:00:00"):
         plain, micros = _rounded_seconds(text)
         if micros is not None:
             nanos = cast_time(plain, field).cast(pl.Int64) + micros * 1000
@@ -49,9 +49,14 @@ def _in_micros(times: pl.Series) -> pl.Series:
     return (times.cast(pl.Int64) // 1000 * 1000).cast(pl.Time)
 
 
-def _longest(text: pl.Series) -> int:
-    found = text.str.len_bytes().max()
-    return found if isinstance(found, int) else 0
+def _may_be_finer(text: pl.Series, whole: str) -> bool:
+    """Whether a fraction may be finer than microseconds: a text is longer than `whole` with six more digits, or its
+    point comes earlier, as in 2024-1-9. Looks at lengths and points only."""
+    longest = text.str.len_bytes().max()
+    if not isinstance(longest, int) or longest > len(whole) + len(".123456"):
+        return isinstance(longest, int)
+    point = text.str.find(".", literal=True).min()
+    return isinstance(point, int) and point < len(whole)
 
 
 def _rounded_seconds(text: pl.Series) -> tuple[pl.Series, pl.Series | None]:
@@ -81,7 +86,7 @@ def cast_timestamp(text: pl.Series, field: Field) -> pl.Series:
 
     if field.format:
         return parse(text, field.format)
-    if _longest(text) > len("2024-01-01 10:00:00.123456"):
+    if _may_be_finer(text, "2024-01-01 10:00:00"):
         plain, micros = _rounded_seconds(text)
         if micros is not None:
             return _plausible(plain, cast_timestamp(plain, field) + micros.cast(pl.Duration("us")))

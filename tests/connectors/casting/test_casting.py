@@ -7,7 +7,7 @@ from decimal import ROUND_HALF_UP, Context, Decimal
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from headrace.connectors.casting.columns import cast_native, cast_text, format_problem
@@ -173,9 +173,16 @@ STAMP_TEXTS = st.one_of(
 @pytest.mark.parametrize("data_type", ["timestamp", "timestamptz"])
 @settings(max_examples=examples(30), deadline=None)
 @given(st.lists(st.none() | STAMP_TEXTS, max_size=12))
+@example(["2024-1-9T00:59:5.123456789", "2024-02-30T23:60:5.9999999+24:00"])
 def test_a_timestamp_is_read_the_same_whatever_the_others_of_its_column_are(
     data_type: DataType, texts: list[str | None]
 ) -> None:
     field = Field("at", data_type)
     alone = [cast_text(pl.Series([text], dtype=pl.String), field)[0][0] for text in texts]
     assert cast_text(pl.Series(texts, dtype=pl.String), field)[0].to_list() == alone
+
+
+def test_a_short_text_with_a_long_fraction_is_rounded_as_a_long_one() -> None:
+    texts = pl.Series(["1:2:3.1234567", "01:02:03.1234567"])
+    assert cast_text(texts.head(1), Field("at", "time"))[0].to_list() == [time(1, 2, 3, 123457)]
+    assert cast_text(texts, Field("at", "time"))[0].to_list() == [time(1, 2, 3, 123457)] * 2
