@@ -17,7 +17,9 @@ from hypothesis import strategies as st
 from headrace.connectors.connector import Connection, Context, Surroundings
 from headrace.connectors.errors import SourceError
 from headrace.connectors.files.paths import FilesRoot
+from headrace.connectors.specs.databases import Login, MySQL
 from headrace.connectors.sql.mysql.connector import MYSQL
+from headrace.connectors.sql.mysql.wire import Wire, faults
 
 pytest.importorskip("asyncmy")
 
@@ -158,6 +160,45 @@ def _result(row: list[bytes], columns: int | None = None) -> list[bytes]:
     column = text(b"def") + text(b"") * 4 + text(b"") + struct.pack("<BHIBHBH", 12, 45, 400, 253, 0, 0, 0)
     eof = b"\xfe\x00\x00\x02\x00"
     return [bytes([count]), *([column] * count), eof, b"".join(map(text, row)), eof]
+
+
+@pytest.mark.parametrize(
+    "length",
+    [
+        b"\xfa",
+        b"\xfc\xff\xff",
+        b"\xfd\xff\xff\xff",
+        b"\xfe" + b"\xff" * 8,
+        b"\xfe" + b"\xff" * 7 + b"\x7f",
+        b"\xfd\x01",
+        b"\xfe",
+    ],
+)
+@pytest.mark.parametrize("place", range(6))
+def test_a_column_whose_description_is_longer_than_its_packet_is_not_read_beyond_it(place: int, length: bytes) -> None:
+    """The driver's parser would read this process's memory there, or crash it."""
+
+    def answer(command: bytes) -> list[bytes]:
+        del command
+        head, column, *rest = _result([b"x"])
+        texts = [b"\x03def", b"\x00", b"\x00", b"\x00", b"\x00", b"\x00"]
+        return [head, b"".join(texts[:place]) + length + column[-2:], *rest]
+
+    with serving(answer) as server:
+        assert "longer than its packet" in tried(server)
+
+
+def test_the_answer_to_a_prepared_statement_may_be_too_short() -> None:
+    with serving(lambda command: [b"\x00\x01"] if command[:1] == b"\x16" else [_OK]) as server:
+        place = MySQL(host="127.0.0.1", port=server.port, database="d", sslmode="disable")
+        login = Login(username="reader", password=PASSWORD)
+        connection = Wire(place, login, "127.0.0.1", None, 10, 10)
+        try:
+            connection.connect()
+            with pytest.raises(faults(), match="too short"):
+                connection.described("SELECT 1")
+        finally:
+            connection.close()
 
 
 @given(st.lists(st.binary(max_size=40), min_size=1, max_size=8), st.booleans())

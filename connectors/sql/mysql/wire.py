@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 
 from headrace.connectors.specs.databases import Login, MySQL
 from headrace.connectors.sql.mysql.errors import refused
+from headrace.connectors.sql.mysql.packets import connection_type
 
 T = TypeVar("T")
 
@@ -27,6 +28,8 @@ _SSL = 1 << 11
 _MULTI_STATEMENTS = 1 << 16
 _LOCAL_FILES = 1 << 7
 _PREPARE = 0x16
+_PREPARED_BYTES = 9
+"""Of the answer: its first byte, the statement, the counts of columns and parameters."""
 _MARIADB = "MariaDB"
 _KEEPALIVE = (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 6))
 
@@ -95,7 +98,7 @@ class Wire:
 
     async def _connected(self) -> None:
         place, login = self._place, self._login
-        self._connection = connection = _driver("connection").Connection(
+        self._connection = connection = connection_type()(
             host=self._address,
             port=place.port,
             user=login.username,
@@ -143,6 +146,8 @@ class Wire:
         connection, packet = self._connection, _driver("protocol").FieldDescriptorPacket
         await connection._execute_command(_PREPARE, statement)
         answer = await connection.read_packet()
+        if len(answer.get_all_data()) < _PREPARED_BYTES:
+            raise _driver("errors").InternalError("The answer to a statement is too short")
         answer.advance(5)
         columns, parameters = answer.read_uint16(), answer.read_uint16()
         for _ in range(parameters + (parameters > 0 and not connection._deprecate_eof)):
