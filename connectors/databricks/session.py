@@ -81,6 +81,7 @@ class Session:
                 while True:
                     table = result.results.next_n_rows(rows)
                     if table.num_rows:
+                        table.validate(full=True)  # offsets are believed otherwise, wherever they lead
                         result._next_row_index += table.num_rows  # by which it notices answers that were lost
                         yield table
                     elif result.has_more_rows and not result.has_been_closed_server_side:

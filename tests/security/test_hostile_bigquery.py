@@ -22,6 +22,7 @@ from headrace.connectors.bigquery.rest import Rest
 from headrace.connectors.connector import Connection, Context, Surroundings
 from headrace.connectors.errors import SourceError
 from headrace.connectors.files.paths import FilesRoot
+from tests.security.arrow_traps import outside
 
 TOKEN = "ya29.a-token-that-nobody-may-see"
 Answer = Callable[[BaseHTTPRequestHandler], tuple[int, dict[str, str], bytes]]
@@ -140,9 +141,7 @@ def test_a_project_stays_one_part_of_the_path(key: str, project: str) -> None:
 
 def test_offsets_that_lead_out_of_a_batch_are_not_believed(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a server that is not Google's: Arrow's buffers are otherwise read wherever their offsets point."""
-    offsets = pa.py_buffer(b"".join(each.to_bytes(4, "little") for each in (0, 1 << 30, 1)))
-    array = pa.Array.from_buffers(pa.string(), 2, [None, offsets, pa.py_buffer(b"x")])
-    batch = pa.RecordBatch.from_arrays([array], names=["s"])
+    batch = pa.RecordBatch.from_arrays([outside()], names=["s"])
     dialect = BigQueryDialect.of(context(9, key, {}))
 
     class Schema:

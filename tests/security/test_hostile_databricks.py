@@ -10,12 +10,16 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from headrace.connectors.connector import Connection, Context, Surroundings
 from headrace.connectors.databricks.connector import DATABRICKS
 from headrace.connectors.errors import SourceError
 from headrace.connectors.files.paths import FilesRoot
+from tests.connectors.databricks.double import double
+from tests.connectors.reading import rows
+from tests.security.arrow_traps import outside
 
 TOKEN = "dapi-that-nobody-may-see"
 
@@ -81,3 +85,11 @@ def test_a_token_that_is_none() -> None:
     with server(200, b'{"access_token": 5, "expires_in": "soon"}') as (port, seen):
         assert failure(port, {"clientId": "c", "clientSecret": TOKEN}).code == "bad_credentials"
         assert seen == ["/oidc/v1/token"]
+
+
+def test_offsets_that_lead_out_of_a_batch_are_not_believed() -> None:
+    with double() as warehouse:
+        warehouse.can("c", [("v", "string")], pa.table({"v": outside()}))
+        source = warehouse.source(table="c")
+        with pytest.raises(SourceError, match="offset"):
+            rows(source)

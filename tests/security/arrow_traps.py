@@ -1,0 +1,11 @@
+"""Arrow arrays that say of themselves what is not so."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+
+def outside() -> pa.Array:
+    """Two texts, of which the first ends a gigabyte behind the buffer."""
+    offsets = pa.py_buffer(b"".join(each.to_bytes(4, "little") for each in (0, 1 << 30, 1)))
+    return pa.Array.from_buffers(pa.string(), 2, [None, offsets, pa.py_buffer(b"x")])
