@@ -20,7 +20,7 @@ pytestmark = pytest.mark.postgres
 
 KILL_OTHERS = (
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-    "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    "WHERE datname = current_database() AND usename = current_user AND pid <> pg_backend_pid()"
 )
 Execute = Callable[[str], list[tuple[object, ...]]]
 
