@@ -12,6 +12,10 @@ import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, seed, settings
 from pydantic_core.core_schema import ErrorType
+from schemathesis.checks import load_all_checks
+from schemathesis.generation.feedback import FeedbackSources
+from schemathesis.pytest._test_builder import build_operation_test
+from schemathesis.python._constants.orchestrator import make_constants_value_source
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -125,10 +129,21 @@ def never_refused_for_its_shape(context: Any, response: Any, case: Any) -> None:
         assert found <= known, f"{operation} is not known to refuse this: {error}"
 
 
-def of_operation(name: str) -> Any:
-    """The test of one operation; one function for all would give all of them one name."""
+OPERATIONS = [
+    operation["operationId"]
+    for methods in schema.raw_schema["paths"].values()
+    for operation in methods.values()
+    if "operationId" in operation
+]
 
-    def test(case: Any, contract: Facade, world: World) -> None:
+
+def _operation(name: str) -> Any:
+    return next(each.ok() for each in schema.include(operation_id=name).get_all_operations())
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_what_is_documented_of_an_operation_holds(name: str, contract: Facade, world: World) -> None:
+    def test(case: Any) -> None:
         # half of the requests are for objects that exist: the others end at 404
         for given in _KNOWN:
             if given in case.path_parameters and len(str(case.path_parameters[given])) % 2:
@@ -141,21 +156,20 @@ def of_operation(name: str) -> Any:
             excluded_checks=[positive_data_acceptance],
         )
 
-    test.__name__ = test.__qualname__ = f"test_what_is_documented_of_{name}_holds"
+    test.__name__ = test.__qualname__ = f"test_{name}"
     tried = settings(
         max_examples=EXAMPLES,
         deadline=None,
         phases=[Phase.explicit, Phase.generate],
         suppress_health_check=list(HealthCheck),
     )
-    return schema.include(operation_id=name).parametrize()(seed(SEED)(tried(test)))
-
-
-OPERATIONS = [
-    operation["operationId"]
-    for methods in schema.raw_schema["paths"].values()
-    for operation in methods.values()
-    if "operationId" in operation
-]
-for _name in OPERATIONS:
-    globals()[f"test_what_is_documented_of_{_name}_holds"] = of_operation(_name)
+    # Built here and not by `parametrize()`: that makes up all requests while tests are collected, in every process.
+    load_all_checks()
+    feedback = FeedbackSources(constants_value_source=make_constants_value_source(schema))
+    build_operation_test(
+        config=schema.config,
+        operation=_operation(name),
+        test_func=seed(SEED)(tried(test)),
+        given_kwargs={},
+        feedback=feedback,
+    )()
