@@ -102,7 +102,7 @@ class RunError(Base):
     node_id: Mapped[str] = mapped_column(primary_key=True)
     partition: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     stage: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    """Part of the key, because rows are numbered again after a gathering stage, and a node may be on both sides of
+    """Part of the key, because rows are numbered again after a shuffle stage, and a node may be on both sides of
     it."""
     run_id: Mapped[str] = mapped_column(ForeignKey(PipelineRun.id, ondelete="CASCADE"))
     value: Mapped[str | None]

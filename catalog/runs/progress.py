@@ -1,4 +1,4 @@
-"""The progress of a run, over reading, gathering and publishing."""
+"""The progress of a run, over reading, shuffling and publishing."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def share_done(partitions: Iterable[PartitionCounts], *, only_before: bool = Fal
 
 
 def only_reads(partitions: Iterable[PartitionCounts]) -> bool:
-    """Whether all stages read sources: there is no gathering stage and no publication."""
+    """Whether all stages read sources: there is no shuffle stage and no publication."""
     return not _parts(partitions)[1]
 
 

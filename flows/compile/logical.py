@@ -181,7 +181,7 @@ def _transform(
                 after = {name: view for name, view in after.items() if seen.schema.get(name, pl.String()) == pl.String}
             cells = after
             for step in compiled:
-                work = GATHERED if step.gather is not None else RESHAPED if step.reshape is not None else 1
+                work = GATHERED if step.shuffle is not None else RESHAPED if step.reshape is not None else 1
                 replace(scope, schema=shape.columns).within(counted, work)
                 with scope.checked(""):
                     shape = step.output_shape(shape)

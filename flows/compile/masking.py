@@ -45,8 +45,8 @@ class ColumnOrigins:
 
     def behind(self, step: Step) -> ColumnOrigins:
         """The origins after a step."""
-        if step.gather is not None:
-            sources = step.gather.origins
+        if step.shuffle is not None:
+            sources = step.shuffle.origins
             columns = {name: _union(map(self.of, origins)) for name, origins in sources.items()}
             return ColumnOrigins({**columns, ROW: frozenset()})
         after = dict(self.columns)
@@ -133,7 +133,7 @@ def _masked_step(step: Step, lineage: ColumnOrigins, behind: ColumnOrigins, hidd
     checks = tuple(_masked_check(check) if lineage.of(check.column) & hidden else check for check in step.checks)
     if lineage.all & hidden:
         checks = tuple(_without_row_values(check) for check in checks)
-    kept = frozenset(name for name in behind.columns if behind.of(name) & hidden) if step.gather else frozenset[str]()
+    kept = frozenset(name for name in behind.columns if behind.of(name) & hidden) if step.shuffle else frozenset[str]()
     return replace(step, checks=checks, private=bool(lineage.all & hidden), hidden=kept)
 
 

@@ -1,4 +1,4 @@
-"""The physical plan: stages of fused steps, from a source or a gathering to sinks, cut into partitions."""
+"""The physical plan: stages of fused steps, from a source or a shuffle to sinks, cut into partitions."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class PhysicalPlan:
     def balanced(self) -> bool:
         """Whether every source row ends exactly once: loaded, failed or skipped."""
         return all(
-            (stage.gathering is None or stage.gathering.gather.keeps_rows)
+            (stage.exchange is None or stage.exchange.shuffle.keeps_rows)
             and not any(node_chain.forks for node_chain in stage.trunk)
             and all(step.copies == 1 for segment in stage.segments for step in segment.steps)
             for stage in self._onward
@@ -59,8 +59,8 @@ class PhysicalPlan:
         """The first node that combines rows or makes several of one; None where each row is processed independently, so
         that a failed row can be run again alone."""
         for stage in self._onward:
-            if stage.gathering is not None:
-                return stage.gathering.node
+            if stage.exchange is not None:
+                return stage.exchange.node
             for segment in stage.segments:
                 if segment.steps[-1].copies > 1:
                     return segment.steps[-1].node
@@ -81,9 +81,9 @@ class PhysicalPlan:
     def rebuilt(self) -> frozenset[str]:
         """Nodes whose output rows are not their input rows: their counts need not balance."""
         gathered = {
-            stage.gathering.node
+            stage.exchange.node
             for stage in self._onward
-            if stage.gathering is not None and not stage.gathering.gather.keeps_rows
+            if stage.exchange is not None and not stage.exchange.shuffle.keeps_rows
         }
         copied = {
             step.node
@@ -120,7 +120,7 @@ def physical_plan(
     """Builds the stages of a logical plan without problems.
 
     `discoveries` must have every source. Nodes that lead to no target with known columns are left out. `buckets` are
-    the bucket counts of an earlier attempt, by gathering; others get enough for their rows and for `parallelism`
+    the bucket counts of an earlier attempt, by shuffle; others get enough for their rows and for `parallelism`
     partitions at a time. `push_down`: sources are asked only for the columns and rows that the plan uses; the result is
     the same. `audits`: whether dataset rules are checked; they are not when only some rows run again. `remarks` are
     notes about the sources."""

@@ -2,7 +2,7 @@
 
 Most steps declare none: `flows.lineage` finds the columns that their expressions read, and takes every output column of
 an undeclared `reshape` to come from all columns. A step declares it where that would be wrong or too much: the columns
-it groups, joins or sorts by, and the columns that its `reshape` or `gather` makes.
+it groups, joins or sorts by, and the columns that its `reshape` or `shuffle` makes.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Made:
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """`made` are the output columns of a `gather`, or those that a `reshape` makes (it does not change the others).
+    """`made` are the output columns of a `shuffle`, or those that a `reshape` makes (it does not change the others).
     `rows` are the columns that decide which rows there are, or which are combined."""
 
     made: Mapping[str, Made] = field(default_factory=dict)
@@ -57,7 +57,7 @@ class Provenance:
 
     @property
     def origins(self) -> dict[str, tuple[str, ...]]:
-        """The input columns of each output column, for `Gather.origins`."""
+        """The input columns of each output column, for `Shuffle.origins`."""
         return {
             name: tuple(each.column for each in made.of if isinstance(each, From)) for name, made in self.made.items()
         }

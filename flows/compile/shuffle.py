@@ -1,4 +1,4 @@
-"""Gathering: ops and joins that need all rows with equal keys together, so that a stage ends and another begins.
+"""Shuffles: ops and joins that need all rows with equal keys together, so that a stage ends and another begins.
 
 Rows are sent into buckets by the hash of their keys, so that rows with equal keys are in one bucket. Each bucket is
 then evaluated once; without keys there is one bucket for all rows.
@@ -96,11 +96,11 @@ def _numbered(made: pl.LazyFrame, bucket: int, buckets: int) -> pl.LazyFrame:
     return made.with_row_index(ROW).select(pl.exclude(ROW), numbers.alias(ROW))
 
 
-def bucket_count(gather: Shuffle, rows: Sequence[int], at_once: int) -> int:
+def bucket_count(shuffle: Shuffle, rows: Sequence[int], at_once: int) -> int:
     """The number of buckets for `rows` per side: at most BUCKET_BYTES in each, and at least `at_once` of them."""
-    if not gather.spreads or sum(rows) <= _ONE_BUCKET_ROWS:
+    if not shuffle.spreads or sum(rows) <= _ONE_BUCKET_ROWS:
         return 1
-    size = sum(count * row_bytes(side.schema) for side, count in zip(gather.sides, rows, strict=True))
+    size = sum(count * row_bytes(side.schema) for side, count in zip(shuffle.sides, rows, strict=True))
     return min(max(at_once, -(-size // BUCKET_BYTES)), MAX_BUCKETS)
 
 

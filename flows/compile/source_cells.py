@@ -48,7 +48,7 @@ def _told(step: Step, cells: Cells) -> Cells:
 
 
 def _behind(step: Step, cells: Cells) -> Cells:
-    if step.gather is not None or step.copies > 1 or not cells:
+    if step.shuffle is not None or step.copies > 1 or not cells:
         return {}
     if any(expression.meta.is_regex_projection() for expression in step.columns):
         return {}

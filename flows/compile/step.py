@@ -65,10 +65,10 @@ class Step:
     conceals: tuple[str, ...] = ()
     private: bool = False
     reads: tuple[Broadcast, ...] = ()
-    gather: Shuffle | None = None
+    shuffle: Shuffle | None = None
     """Set for a step that needs all rows with equal keys together; it does nothing else, and a stage ends before it."""
     hidden: frozenset[str] = frozenset()
-    """The output columns of a gather whose values must not be shown; set by the compiler."""
+    """The output columns of a shuffle whose values must not be shown; set by the compiler."""
     copies: int = 1
     """How many rows at most `reshape` makes of each; if more than one, `reshape` numbers them."""
     alone: bool = False
@@ -82,7 +82,7 @@ class Step:
     """Of the columns that its checks report, those that hold cells of a source column → that source column; set by the
     compiler."""
     provenance: Provenance | None = None
-    """Where the columns that `reshape` or `gather` makes come from, and which columns decide about rows, where the
+    """Where the columns that `reshape` or `shuffle` makes come from, and which columns decide about rows, where the
     expressions and `origins` do not show it."""
 
     @property
@@ -92,8 +92,8 @@ class Step:
 
     def apply(self, frame: pl.LazyFrame) -> pl.LazyFrame:
         """Applies the column changes, without `checks` and `keep`."""
-        if self.gather is not None:
-            return self.gather.apply([frame])
+        if self.shuffle is not None:
+            return self.shuffle.apply([frame])
         if self.columns:
             frame = frame.with_columns(self.columns)
         return self.reshape(frame) if self.reshape is not None else frame
@@ -101,7 +101,7 @@ class Step:
     @property
     def reshapes(self) -> bool:
         """Whether its output columns are only known by running it on no rows."""
-        return self.gather is not None or self.reshape is not None
+        return self.shuffle is not None or self.reshape is not None
 
     def output_schema(self, *before: Columns) -> pl.Schema:
         """The output columns, found by running it on no rows; a join has two inputs. Raises polars errors."""
@@ -113,8 +113,8 @@ class Step:
             if not self.columns:
                 return before[0]
             return before[0].changed(types_of(self.columns, before[0].columns) if self.types is None else self.types)
-        if self.gather is not None and self.gather.made is not None:
-            return Shape({**self.gather.made, ROW: pl.Int64()})
+        if self.shuffle is not None and self.shuffle.made is not None:
+            return Shape({**self.shuffle.made, ROW: pl.Int64()})
         frames = [shape.frame.lazy() for shape in before]
-        made = self.apply(frames[0]) if self.gather is None else self.gather.apply(frames)
+        made = self.apply(frames[0]) if self.shuffle is None else self.shuffle.apply(frames)
         return Shape.of(made.collect())

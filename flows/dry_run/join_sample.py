@@ -78,7 +78,7 @@ def right_side(ir: PipelineIR, nodes: Mapping[str, LogicalNode], join: JoinNode)
     path: list[str] = [join.inputs[1]]
     while True:
         node = nodes[producer(path[0])]
-        if any(step.gather is not None for step in node.steps) or isinstance(node.node, JoinNode):
+        if any(step.shuffle is not None for step in node.steps) or isinstance(node.node, JoinNode):
             return None
         if isinstance(node.node, SourceNode):
             break

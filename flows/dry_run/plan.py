@@ -166,12 +166,12 @@ def _steps_before(stages: Sequence[Stage], stage: Stage, path: Sequence[str]) ->
         )
         bounds = f" where {' and '.join(map(str, stage.bounds))}" if stage.bounds else ""
         yield f"-- {source.id}: read {source.connector} ({fields or 'nothing yet'}){bounds}"
-    elif (gathering := stage.gathering) is not None:
+    elif (exchange := stage.exchange) is not None:
         for before in stage.after:
             for sink in stages[before].sinks:
-                if isinstance(sink, ShuffleWrite) and sink.gathering == gathering.id:
+                if isinstance(sink, ShuffleWrite) and sink.exchange == exchange.id:
                     yield from _steps_before(stages, stages[before], sink.path)
-        yield f"-- {gathering.node}: {gathering.label}"
+        yield f"-- {exchange.node}: {exchange.label}"
     for segment in stage.segments:
         yield from (f"-- {step.node}: {step.label}" for step in segment.steps if step.node in path)
 

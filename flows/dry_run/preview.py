@@ -199,8 +199,8 @@ class _Samples:
     def before(self, compiled: LogicalNode) -> tuple[list[pl.DataFrame], tuple[str, ...]]:
         """The input frames of a node, and notes about them."""
         frames = [self.seen[reference] for reference in compiled.node.inputs]
-        gather = compiled.steps[0].gather if isinstance(compiled.node, JoinNode) else None
-        if gather is None:
+        shuffle = compiled.steps[0].shuffle if isinstance(compiled.node, JoinNode) else None
+        if shuffle is None:
             return frames, ()
         notes: list[str] = []
         side = self._sides.get(compiled.node.id)
@@ -214,17 +214,17 @@ class _Samples:
             )
         if isinstance(compiled.node, JoinNode) and compiled.node.type == "full":
             notes.append("rows that only the right side has are left out")
-        return only_matching(frames, gather.sides), tuple(notes)
+        return only_matching(frames, shuffle.sides), tuple(notes)
 
     def _left_of(self, join: str) -> pl.DataFrame:
         return self.seen[self.nodes[join].node.inputs[0]]
 
     def _mates(self, join: str, left: pl.DataFrame) -> MatchingRows:
-        side, gather = self._sides[join], self.nodes[join].steps[0].gather
-        assert gather is not None, "a join gathers"
+        side, shuffle = self._sides[join], self.nodes[join].steps[0].shuffle
+        assert shuffle is not None, "a join gathers"
         source, discovery = self._prepared.sources[side.source], self._prepared.discoveries[side.source]
         try:
-            return matching_rows(self.nodes, side, gather.sides, left, source, discovery)
+            return matching_rows(self.nodes, side, shuffle.sides, left, source, discovery)
         except SourceError as error:
             raise PlanFailed([Problem("nodes", error.code, error.message, error.hint)]) from error
 
@@ -271,7 +271,7 @@ def _run_steps(compiled: LogicalNode, before: Sequence[pl.DataFrame]) -> _NodeRo
     found = _NodeRows(before[0], RowCounts.of([compiled.node.id]))
     local: list[Step] = []
     for step in (*compiled.steps, None):
-        if step is not None and step.gather is None:
+        if step is not None and step.shuffle is None:
             local.append(step)
             continue
         for segment in fuse(local):
@@ -279,10 +279,10 @@ def _run_steps(compiled: LogicalNode, before: Sequence[pl.DataFrame]) -> _NodeRo
             found.frame = passed.frame
             found.rejects += passed.rejects
         local = []
-        if step is not None and step.gather is not None:
-            frames = before if len(step.gather.sides) > 1 else [found.frame]
+        if step is not None and step.shuffle is not None:
+            frames = before if len(step.shuffle.sides) > 1 else [found.frame]
             try:
-                found.frame = step.gather.apply([frame.lazy() for frame in frames]).collect()
+                found.frame = step.shuffle.apply([frame.lazy() for frame in frames]).collect()
             except PolarsError as error:
                 raise PlanFailed([Problem(step.path, "cannot_be_computed", first_line(error))]) from error
     return found
@@ -316,7 +316,7 @@ def _plain(frame: pl.DataFrame) -> pl.DataFrame:
 
 def _keeps_rows(compiled: LogicalNode) -> bool:
     """Whether a row that is not in the output was skipped, and not combined with other rows."""
-    return all(step.copies == 1 and (step.gather is None or step.gather.keeps_rows) for step in compiled.steps)
+    return all(step.copies == 1 and (step.shuffle is None or step.shuffle.keeps_rows) for step in compiled.steps)
 
 
 def _row(values: Mapping[str, Any]) -> PreviewRow:

@@ -78,7 +78,7 @@ def _entering(nodes: Mapping[str, LogicalNode], ends: Mapping[str, Frame], refer
 
 def _passed(before: Sequence[Frame], step: Step, place: Place, *, judges: bool) -> Frame:
     """The frame after a step. `judges`: its checks are row rules, and not checks that a value can be read."""
-    if step.gather is not None:
+    if step.shuffle is not None:
         return _gathered(before, step, place)
     [frame] = before
     if judges:
@@ -121,18 +121,18 @@ def _reshaped(frame: Frame, step: Step, place: Place) -> Frame:
 
 
 def _gathered(before: Sequence[Frame], step: Step, place: Place) -> Frame:
-    assert step.gather is not None
+    assert step.shuffle is not None
     sides = range(len(before))
     said = {
         name: Made(tuple(From(column, side) for column in origins for side in sides if column in before[side].columns))
-        for name, origins in step.gather.origins.items()
+        for name, origins in step.shuffle.origins.items()
     }
-    if step.gather.keeps_rows:
+    if step.shuffle.keeps_rows:
         said = {
             name: replace(made, how="identity") if made.of == (From(name),) else made for name, made in said.items()
         }
     said |= step.provenance.made if step.provenance is not None else {}
-    columns = {name: _column(before, made, place, name) for name, made in said.items() if name in step.gather.origins}
+    columns = {name: _column(before, made, place, name) for name, made in said.items() if name in step.shuffle.origins}
     met = Decision(before=tuple(frame.decided for frame in before))
     return _decided(Frame(columns, met), before, step.provenance, place)
 

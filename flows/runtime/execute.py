@@ -218,7 +218,7 @@ class Execution:
             return run_publication(work)
 
     def _rows(self, stage: Stage) -> int:
-        """The rows of a stage that is done; those of a gathering one are looked up once."""
+        """The rows of a stage that is done; those of a shuffle stage are looked up once."""
         if (known := self.prepared.gathered.get(stage.index)) is None:
             return stage.rows
         if stage.source is not None:

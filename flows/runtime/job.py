@@ -109,7 +109,7 @@ class Prepared:
     discoveries: Mapping[str, Discovery]
     modes: Mapping[str, LoadMode]
     gathered: Mapping[int, dict[int, int]] = field(default_factory=dict)
-    """The rows of each bucket of each gathering stage, as they become known."""
+    """The rows of each bucket of each shuffle stage, as they become known."""
     outside: ProviderAccess = field(default_factory=ProviderAccess)
     """The state shared by the enrich nodes' requests."""
     views: Views = field(default_factory=dict)

@@ -129,7 +129,7 @@ def _last_row(work: Work, rows_done: int) -> int | None:
     they are read."""
     if not rows_done:
         return 0
-    if work.stage.gathering is not None or any(
+    if work.stage.exchange is not None or any(
         step.copies > 1 for segment in work.stage.segments for step in segment.steps
     ):
         return None
@@ -139,14 +139,14 @@ def _last_row(work: Work, rows_done: int) -> int | None:
 
 
 def _total(stage: Stage, committed: Committed) -> Resume:
-    """The counts of the partition. Source rows count once, with the first sink; rows of a gathering stage are not
+    """The counts of the partition. Source rows count once, with the first sink; rows of a shuffle stage are not
     source rows."""
     counted = RowCounts()
     for resume in committed.values():
         counted = counted.plus(RowCounts.of(resume.counters, resume.counters))
     first = committed[stage.sinks[0].id]
     return Resume(
-        rows_done=first.rows_done if stage.gathering is None else 0,
+        rows_done=first.rows_done if stage.exchange is None else 0,
         rows_loaded=sum(resume.rows_loaded for resume in committed.values()),
         rows_failed=sum(resume.rows_failed for resume in committed.values()),
         rows_skipped=sum(resume.rows_skipped for resume in committed.values()),
@@ -195,7 +195,7 @@ def _process(work: Work, batches: Iterator[Batch], begin: Committed) -> Iterator
                 raise RunFailed(found.fatal)
         for sink, each in arrived.items():
             failed[sink] += each.row_counts.total("failed")
-        seen = batch.rows_done if work.stage.gathering is None else 0
+        seen = batch.rows_done if work.stage.exchange is None else 0
         try:
             work.budget.record((work.stage.index, work.partition.index), sum(failed.values()), seen)
         except RunFailed:

@@ -153,7 +153,7 @@ def _prepared(
         plan, execution = _within(connection_share(database, job.run_id), plan, execution)
     retry = RetryPolicy(attempts=ir.error_handling.retry.max_attempts)
     gathered: dict[int, dict[int, int]] = {
-        stage.index: {} for stage in plan.stages if stage.gathering is not None or not stage.counted
+        stage.index: {} for stage in plan.stages if stage.exchange is not None or not stage.counted
     }
     modes = {
         load.target.id: load_mode_of(plan, load, job, retry, gathered.get(load.stage)) for load in plan.loads if known

@@ -35,7 +35,7 @@ def stored_plan(prepared: Prepared) -> dict[str, Any]:
         replayable=plan.entangling is None,
         entangling=plan.entangling,
         ways=plan.ways,
-        buckets={stage.gathering.id: len(stage.partitions) for stage in plan.stages if stage.gathering},
+        buckets={stage.exchange.id: len(stage.partitions) for stage in plan.stages if stage.exchange},
         engine=pl.__version__,
     ).as_json()
 
@@ -97,7 +97,7 @@ def as_before(node: str, found: Discovery, earlier: StoredPlan) -> Discovery:
 
 
 def stored_buckets(earlier: StoredPlan | None) -> Mapping[str, int]:
-    """The bucket counts of the earlier attempt, by gathering. Raises SourceChanged when rows would be spread over them
+    """The bucket counts of the earlier attempt, by shuffle. Raises SourceChanged when rows would be spread over them
     in another way."""
     if earlier is None or not earlier.buckets:
         return {}

@@ -42,11 +42,11 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Needed:
-    """A measure of the output rows of the node, or of the rows that `gather` (a step over all of them) makes of
+    """A measure of the output rows of the node, or of the rows that `shuffle` (a step over all of them) makes of
     them."""
 
     measure: Measure
-    gather: Step | None = None
+    shuffle: Step | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +64,10 @@ class Assertion:
 
 @dataclass(frozen=True, slots=True)
 class Branch:
-    """The measures of one sink; `gather` as in Needed."""
+    """The measures of one sink; `shuffle` as in Needed."""
 
     measures: tuple[Measure, ...]
-    gather: Step | None = None
+    shuffle: Step | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,14 +81,14 @@ class NodeAudit:
 
     @property
     def branches(self) -> tuple[Branch, ...]:
-        """One branch for all measures without a gathering, then one for each gathering."""
+        """One branch for all measures without a shuffle, then one for each shuffle."""
         plain: dict[str, Measure] = {}
         gathered: dict[str, Branch] = {}
         for needed in (needed for assertion in self.assertions for needed in assertion.needs):
-            if needed.gather is None:
+            if needed.shuffle is None:
                 plain[needed.measure.name] = needed.measure
             else:
-                gathered[needed.measure.name] = Branch((needed.measure,), needed.gather)
+                gathered[needed.measure.name] = Branch((needed.measure,), needed.shuffle)
         return (Branch(tuple(plain.values())), *gathered.values())
 
     @property

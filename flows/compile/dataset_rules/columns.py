@@ -125,7 +125,7 @@ def _needed(rule: Statistic, scope: Scope, have: pl.DataType, path: str) -> Need
                 return frames[0].select(median.alias(_VALUE))
 
             only = Shuffle((side(scope, (), path, values=(rule.field,)),), evaluate, {})
-            step = Step(scope.node, scope.path, name, gather=only)
+            step = Step(scope.node, scope.path, name, shuffle=only)
             return Needed(Measure(name, (pl.col(_VALUE).max(),), greatest), step)
 
 
@@ -147,5 +147,5 @@ def _distinct(scope: Scope, fields: Sequence[str], name: str, where: str, *, nul
         rows = frames[0].select(fields)
         return (rows if nulls else rows.drop_nulls()).unique().select(pl.len().cast(pl.Int64).alias(_VALUE))
 
-    gather = Shuffle((side(scope, fields, where, values=()),), evaluate, {})
-    return Needed(Measure(name, (pl.col(_VALUE).sum(),), added), Step(scope.node, scope.path, name, gather=gather))
+    shuffle = Shuffle((side(scope, fields, where, values=()),), evaluate, {})
+    return Needed(Measure(name, (pl.col(_VALUE).sum(),), added), Step(scope.node, scope.path, name, shuffle=shuffle))

@@ -76,9 +76,9 @@ def compile_join(
         ShuffleSide("right", tuple(key for _, key, _ in keys), _sent(node, right)),
     )
     by = ", ".join(f"{pair.left} = {pair.right}" for pair in node.on)
-    gather = Shuffle(sides, evaluate, origins, parents=parents)
+    shuffle = Shuffle(sides, evaluate, origins, parents=parents)
     provenance = _provenance(node, left.visible, taken)
-    return Step(node.id, left.path, f"{node.type} join by {by}", gather=gather, provenance=provenance)
+    return Step(node.id, left.path, f"{node.type} join by {by}", shuffle=shuffle, provenance=provenance)
 
 
 def _provenance(node: JoinNode, left: Sequence[str], taken: Mapping[str, str]) -> Provenance:

@@ -30,8 +30,8 @@ def compile_aggregate(op: Aggregate, scope: Scope) -> tuple[Step, ...]:
     provenance = grouped_by(op.group_by, {each.name: aggregated(each.field) for each in op.aggregations})
     made = ", ".join(f"{each.name} = {each.fn}({each.field or ''})" for each in op.aggregations)
     label = f"{made} by {', '.join(op.group_by)}" if op.group_by else made
-    gather = Shuffle((groups,), evaluate, provenance.origins)
-    return (Step(scope.node, scope.path, label, gather=gather, provenance=provenance),)
+    shuffle = Shuffle((groups,), evaluate, provenance.origins)
+    return (Step(scope.node, scope.path, label, shuffle=shuffle, provenance=provenance),)
 
 
 def compile_summarize(op: Summarize, scope: Scope) -> tuple[Step, ...]:
@@ -62,8 +62,8 @@ def compile_summarize(op: Summarize, scope: Scope) -> tuple[Step, ...]:
     provenance = grouped_by(op.group_by, amounts)
     by = f" by {', '.join(op.group_by)}" if op.group_by else ""
     label = f"{', '.join(op.stats)} of {', '.join(fields)}{by}"
-    gather = Shuffle((groups,), evaluate, provenance.origins)
-    return (Step(scope.node, scope.path, label, gather=gather, provenance=provenance),)
+    shuffle = Shuffle((groups,), evaluate, provenance.origins)
+    return (Step(scope.node, scope.path, label, shuffle=shuffle, provenance=provenance),)
 
 
 def _stat(stat: str, name: str, have: pl.DataType) -> pl.Expr:

@@ -34,9 +34,9 @@ def compile_sort(op: Sort, scope: Scope) -> tuple[Step, ...]:
     keys = named(order.field for order in op.by)
     provenance = Provenance(kept(name for name in scope.schema if name != ROW), {"sort": keys})
     first = (op.by[0].field, op.by[0].descending)
-    gather = Shuffle((side(scope, (), "by"),), evaluate, provenance.origins, keeps_rows=True, order=first)
+    shuffle = Shuffle((side(scope, (), "by"),), evaluate, provenance.origins, keeps_rows=True, order=first)
     label = "sort by " + ", ".join(f"{order.field} {order.direction}" for order in op.by)
-    return (Step(scope.node, scope.path, label, gather=gather, provenance=provenance),)
+    return (Step(scope.node, scope.path, label, shuffle=shuffle, provenance=provenance),)
 
 
 def compile_deduplicate(op: Deduplicate, scope: Scope) -> tuple[Step, ...]:
@@ -53,7 +53,7 @@ def compile_deduplicate(op: Deduplicate, scope: Scope) -> tuple[Step, ...]:
 
     chosen = named(dict.fromkeys([*keys, *(order.field for order in op.order_by)]))
     provenance = Provenance(kept(name for name in scope.schema if name != ROW), {"window": chosen})
-    gather = Shuffle((side(scope, keys, "keys"),), evaluate, provenance.origins, keeps_rows=True)
+    shuffle = Shuffle((side(scope, keys, "keys"),), evaluate, provenance.origins, keeps_rows=True)
     ordered_by = f" in order of {', '.join(order.field for order in op.order_by)}" if op.order_by else ""
     label = f"keep the {op.keep} row of each {', '.join(keys)}{ordered_by}"
-    return (Step(scope.node, scope.path, label, gather=gather, provenance=provenance),)
+    return (Step(scope.node, scope.path, label, shuffle=shuffle, provenance=provenance),)

@@ -39,8 +39,8 @@ def compile_pivot(op: Pivot, scope: Scope) -> tuple[Step, ...]:
     provenance = grouped_by(op.group_by, dict.fromkeys(op.makes, turned_by))
     by = f" by {', '.join(op.group_by)}" if op.group_by else ""
     label = f"{op.fn}({op.field}) for {op.on} = {', '.join(each.value for each in op.values)}{by}"
-    gather = Shuffle((groups,), evaluate, provenance.origins)
-    return (Step(scope.node, scope.path, label, gather=gather, provenance=provenance),)
+    shuffle = Shuffle((groups,), evaluate, provenance.origins)
+    return (Step(scope.node, scope.path, label, shuffle=shuffle, provenance=provenance),)
 
 
 _PAIR = "__pair"

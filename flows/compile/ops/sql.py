@@ -33,7 +33,7 @@ def compile_sql(op: Sql, scope: Scope) -> tuple[Step, ...]:
         return run(judged, sql, frames[0].select(*seen), made)
 
     origins = dict.fromkeys(made, tuple(scope.visible))
-    gather = Shuffle(
+    shuffle = Shuffle(
         (side(scope, (), "query"),), evaluate, origins, made=pl.Schema(made), reads=frozenset(seen) & frozenset(before)
     )
-    return (Step(scope.node, scope.path, op.query, gather=gather),)
+    return (Step(scope.node, scope.path, op.query, shuffle=shuffle),)

@@ -39,9 +39,9 @@ def projected(stages: Sequence[Stage], sure: Mapping[str, Names]) -> tuple[Stage
         needed = Names(schema) if stage.quarantine else _needed(stage.trunk, schema, narrow)
         root = stage.root
         if isinstance(root, ShuffleRead):
-            narrow[root.id] = narrowed(root.gather, needed)
-            root = replace(root, gather=narrow[root.id])
-            kept = Names(_made(root.gather))
+            narrow[root.id] = narrowed(root.shuffle, needed)
+            root = replace(root, shuffle=narrow[root.id])
+            kept = Names(_made(root.shuffle))
         else:
             kept = (needed | (Names(schema) - sure.get(root.id, Names()))) - {ROW} or Names([*schema][:1])
         unread = pl.Schema({name: dtype for name, dtype in schema.items() if name not in kept and name != ROW})
@@ -69,53 +69,53 @@ def used(query: Callable[[pl.LazyFrame], pl.LazyFrame], schema: pl.Schema) -> Na
     return Names(asked)
 
 
-def narrowed(gather: Shuffle, needed: Names) -> Shuffle:
-    """The gathering reduced to the columns that `needed` output columns are made of; rows and their order stay."""
-    made = _made(gather)
+def narrowed(shuffle: Shuffle, needed: Names) -> Shuffle:
+    """The shuffle reduced to the columns that `needed` output columns are made of; rows and their order stay."""
+    made = _made(shuffle)
     kept = [name for name in made if name in needed] or [*made][:1]
     sides = []
-    for index, side in enumerate(gather.sides):
+    for index, side in enumerate(shuffle.sides):
         keys = {name for key in side.keys for name in key.meta.root_names()}
-        order = {gather.order[0]} if gather.order is not None else set[str]()
-        used_there = used(_of_side(gather, index, kept), side.schema) if gather.reads is None else gather.reads
+        order = {shuffle.order[0]} if shuffle.order is not None else set[str]()
+        used_there = used(_of_side(shuffle, index, kept), side.schema) if shuffle.reads is None else shuffle.reads
         reads = {ROW} | keys | order | used_there
         sides.append(replace(side, schema=_only(side.schema, reads)))
     missing = [
         _only(whole.schema, Names(whole.schema) - Names(side.schema))
-        for whole, side in zip(gather.sides, sides, strict=True)
+        for whole, side in zip(shuffle.sides, sides, strict=True)
     ]
-    output = [*kept, ROW] if gather.keeps_rows else kept
+    output = [*kept, ROW] if shuffle.keeps_rows else kept
 
     def evaluate(frames: Sequence[pl.LazyFrame]) -> pl.LazyFrame:
-        return gather.evaluate([filled_up(*pair) for pair in zip(frames, missing, strict=True)]).select(output)
+        return shuffle.evaluate([filled_up(*pair) for pair in zip(frames, missing, strict=True)]).select(output)
 
-    made_now = None if gather.made is None else _only(gather.made, Names(kept))
-    return replace(gather, sides=tuple(sides), evaluate=evaluate, made=made_now)
+    made_now = None if shuffle.made is None else _only(shuffle.made, Names(kept))
+    return replace(shuffle, sides=tuple(sides), evaluate=evaluate, made=made_now)
 
 
-def _of_side(gather: Shuffle, index: int, kept: Sequence[str]) -> Callable[[pl.LazyFrame], pl.LazyFrame]:
-    """The query of a gather as a function of one of its sides."""
+def _of_side(shuffle: Shuffle, index: int, kept: Sequence[str]) -> Callable[[pl.LazyFrame], pl.LazyFrame]:
+    """The query of a shuffle as a function of one of its sides."""
 
     def query(frame: pl.LazyFrame) -> pl.LazyFrame:
-        frames = [pl.LazyFrame(schema=side.schema) for side in gather.sides]
+        frames = [pl.LazyFrame(schema=side.schema) for side in shuffle.sides]
         frames[index] = frame
-        return gather.apply(frames).select(*kept, ROW)
+        return shuffle.apply(frames).select(*kept, ROW)
 
     return query
 
 
-def _made(gather: Shuffle) -> pl.Schema:
-    """The output columns of a gather, without ROW."""
-    if gather.made is not None:
-        return gather.made
-    made = gather.apply([pl.LazyFrame(schema=side.schema) for side in gather.sides]).collect().schema
+def _made(shuffle: Shuffle) -> pl.Schema:
+    """The output columns of a shuffle, without ROW."""
+    if shuffle.made is not None:
+        return shuffle.made
+    made = shuffle.apply([pl.LazyFrame(schema=side.schema) for side in shuffle.sides]).collect().schema
     return _only(made, Names(made) - {ROW})
 
 
 def _schema(stage: Stage) -> pl.Schema:
     """The columns of the root, with ROW."""
-    if stage.gathering is not None:
-        return pl.Schema({**_made(stage.gathering.gather), ROW: pl.Int64()})
+    if stage.exchange is not None:
+        return pl.Schema({**_made(stage.exchange.shuffle), ROW: pl.Int64()})
     return pl.Schema({field.name: polars_dtype(field) for field in stage.schema} | {ROW: pl.Int64})
 
 
@@ -127,7 +127,7 @@ def _needed(node_chain: NodeChain, schema: pl.Schema, narrow: Mapping[str, Shuff
         schemas.append(step.output_schema(schemas[-1]))
     behind = schemas.pop()
     if isinstance(node_chain.sink, ShuffleWrite):
-        needed = Names(narrow[node_chain.sink.gathering].sides[node_chain.sink.side].schema)
+        needed = Names(narrow[node_chain.sink.exchange].sides[node_chain.sink.side].schema)
     elif isinstance(node_chain.sink, Audit):
         needed = _read([value for measure in node_chain.sink.measures for value in measure.values], behind)
     elif node_chain.sink is not None:
@@ -177,7 +177,7 @@ def _sending(node_chain: NodeChain, narrow: Mapping[str, Shuffle]) -> NodeChain:
     edges = tuple(replace(edge, node_chain=_sending(edge.node_chain, narrow)) for edge in node_chain.edges)
     sink = node_chain.sink
     if isinstance(sink, ShuffleWrite):
-        schema = narrow[sink.gathering].sides[sink.side].schema
+        schema = narrow[sink.exchange].sides[sink.side].schema
         sink = replace(sink, columns=tuple(name for name in schema if name != ROW))
     return replace(node_chain, edges=edges, sink=sink)
 

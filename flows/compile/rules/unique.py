@@ -32,8 +32,8 @@ def mark_repeated(scope: Scope, field: str) -> Step:
         return frames[0].sort(ROW).with_columns(repeated.alias(mark))
 
     origins = {name: (name,) for name in scope.schema if name != ROW} | {mark: (field,)}
-    gather = Shuffle((side(scope, (field,), "field"),), evaluate, origins, keeps_rows=True)
-    return Step(scope.node, scope.path, f"find the first row of each {field}", gather=gather)
+    shuffle = Shuffle((side(scope, (field,), "field"),), evaluate, origins, keeps_rows=True)
+    return Step(scope.node, scope.path, f"find the first row of each {field}", shuffle=shuffle)
 
 
 def _mark(field: str) -> str:

@@ -18,7 +18,7 @@ from headrace.ir.nodes import BranchNode, SourceNode, TargetNode, ValidateNode, 
 
 StageRoot = tuple[str, int]
 """The root of a stage: a source (its id, -1), or a step of a node that gathers rows (its id, the step's position).
-Positions after a node's own steps are the gatherings for its dataset rules, by the branch of its audit."""
+Positions after a node's own steps are the shuffles for its dataset rules, by the branch of its audit."""
 
 
 @dataclass(slots=True)
@@ -72,14 +72,14 @@ class Builder:
         """Builds the stages that only measure rows, last, so that they do not change the numbers of the others."""
         for audit in self.audits:
             for number, branch in enumerate(audit.branches):
-                if branch.gather is not None:
+                if branch.shuffle is not None:
                     self._build((audit.node, len(self._nodes[audit.node].steps) + number))
 
     def _before(self, node: str, step: int) -> Iterator[StageRoot]:
         """The place that the input rows of a step come from; for a join, those of all inputs."""
         compiled = self._nodes[node]
         for position in range(min(step, len(compiled.steps)) - 1, -1, -1):
-            if compiled.steps[position].gather is not None:
+            if compiled.steps[position].shuffle is not None:
                 yield node, position
                 return
         if isinstance(compiled.node, SourceNode):
@@ -118,18 +118,18 @@ class Builder:
             quarantine=quarantine,
             private={name: self._nodes[name].private for name in names},
         )
-        if (gathering := stage.gathering) is None:
+        if (exchange := stage.exchange) is None:
             seen = self._discoveries[node]
             stage = replace(stage, schema=seen.schema, partitions=tuple(seen.partitions), hidden=compiled.private)
         else:
             step = self._step(node, position)
-            senders = [self._senders[gathering.id, side] for side in range(len(gathering.gather.sides))]
+            senders = [self._senders[exchange.id, side] for side in range(len(exchange.shuffle.sides))]
             rows = [_expected(sender) for sender in senders]
-            many = self._buckets.get(gathering.id) or bucket_count(gathering.gather, rows, self._parallelism)
-            columns = step.output_schema(*(side.schema for side in gathering.gather.sides))
+            many = self._buckets.get(exchange.id) or bucket_count(exchange.shuffle, rows, self._parallelism)
+            columns = step.output_schema(*(side.schema for side in exchange.shuffle.sides))
             stage = replace(
                 stage,
-                root=replace(gathering, rows=sum(rows)),
+                root=replace(exchange, rows=sum(rows)),
                 schema=tuple(field_of_polars(name, dtype) for name, dtype in columns.items() if name != ROW),
                 partitions=tuple(Partition(bucket, 1, 0, {"bucket": bucket}) for bucket in range(many)),
                 after=tuple(sorted({sender.index for sender in senders})),
@@ -139,18 +139,18 @@ class Builder:
         self.stages.append(stage)
         for sink in stage.sinks:
             if isinstance(sink, ShuffleWrite):
-                self._senders[sink.gathering, sink.side] = stage
+                self._senders[sink.exchange, sink.side] = stage
 
     def _gathering(self, node: str, position: int) -> ShuffleRead:
         step = self._step(node, position)
-        assert step.gather is not None
-        return ShuffleRead(self._id(node, position), node, step.label, step.gather, 0)
+        assert step.shuffle is not None
+        return ShuffleRead(self._id(node, position), node, step.label, step.shuffle, 0)
 
     def _step(self, node: str, position: int) -> Step:
         steps = self._nodes[node].steps
         if position < len(steps):
             return steps[position]
-        step = self._branches(node)[position - len(steps)].gather
+        step = self._branches(node)[position - len(steps)].shuffle
         assert step is not None
         return step
 
@@ -159,11 +159,11 @@ class Builder:
         return audit.branches if audit is not None else ()
 
     def _id(self, node: str, position: int) -> str:
-        """The id of a gathering: those of a node count from 0, those for its dataset rules separately."""
+        """The id of a shuffle: those of a node count from 0, those for its dataset rules separately."""
         steps = self._nodes[node].steps
         if position >= len(steps):
             return f"{node}.rules.{position - len(steps)}"
-        before = sum(step.gather is not None for step in steps[:position])
+        before = sum(step.shuffle is not None for step in steps[:position])
         return f"{node}.{before}"
 
     def _grow(self, node: str, begin: int, before: tuple[str, ...], growing: _StageDraft, side: int = 0) -> NodeChain:
@@ -174,9 +174,9 @@ class Builder:
             nodes.append(node)
             compiled = self._nodes[node]
             for position in range(begin, len(compiled.steps)):
-                if (gather := compiled.steps[position].gather) is not None:
+                if (shuffle := compiled.steps[position].shuffle) is not None:
                     path = (*before, *nodes)
-                    columns = tuple(name for name in gather.sides[side].schema if name != ROW)
+                    columns = tuple(name for name in shuffle.sides[side].schema if name != ROW)
                     sending = ShuffleWrite(self._id(node, position), node, side, growing.index, path, (), columns)
                     return NodeChain(tuple(nodes), tuple(fuse(steps)), sending)
                 steps.append(compiled.steps[position])
@@ -211,10 +211,10 @@ class Builder:
 
     def _outlet(self, node: str, number: int, branch: Branch, path: tuple[str, ...], growing: _StageDraft) -> Edge:
         """The edge to where rows are measured: in this stage, or in a later one."""
-        if branch.gather is None:
+        if branch.shuffle is None:
             return Edge(None, self._measured(node, number, branch, path, growing, looks=True))
-        assert branch.gather.gather is not None
-        columns = tuple(name for name in branch.gather.gather.sides[0].schema if name != ROW)
+        assert branch.shuffle.shuffle is not None
+        columns = tuple(name for name in branch.shuffle.shuffle.sides[0].schema if name != ROW)
         sending = ShuffleWrite(f"{node}.rules.{number}", node, 0, growing.index, path, (), columns)
         return Edge(None, NodeChain((), (), sending))
 
@@ -280,4 +280,4 @@ def _owning(trunk: NodeChain) -> NodeChain:
 
 
 def _expected(stage: Stage) -> int:
-    return stage.rows if stage.gathering is None else stage.gathering.rows
+    return stage.rows if stage.exchange is None else stage.exchange.rows

@@ -16,11 +16,11 @@ def described(stage: Stage) -> dict[str, Any]:
         columns["unread"] = [field.name for field in stage.schema if field.name in stage.unread]
     if stage.bounds:
         columns["where"] = [str(bound) for bound in stage.bounds]
-    if (gathering := stage.gathering) is None:
+    if (exchange := stage.exchange) is None:
         assert stage.source is not None
         root: dict[str, Any] = {"source": {"connector": stage.source.connector, **columns}}
     else:
-        gathers = {"node": gathering.node, "id": gathering.id, "what": gathering.label, **columns}
+        gathers = {"node": exchange.node, "id": exchange.id, "what": exchange.label, **columns}
         root = {"gathers": gathers, "after": list(stage.after)}
     single = stage.trunk.sink
     ends = {"target": _target(single)} if isinstance(single, Load) else {"sinks": [_sink(sink) for sink in stage.sinks]}

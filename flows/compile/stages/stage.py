@@ -57,7 +57,7 @@ class Load:
 class ShuffleWrite:
     """A sink that sends rows to the stage that gathers them, as one `side` of it. `node` is the node that gathers."""
 
-    gathering: str
+    exchange: str
     node: str
     side: int
     stage: int
@@ -69,7 +69,7 @@ class ShuffleWrite:
     @property
     def id(self) -> str:
         """Its name in the ledger; no node has a dot in its id."""
-        return f"{self.gathering}.{self.side}"
+        return f"{self.exchange}.{self.side}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +152,7 @@ class ShuffleRead:
     id: str
     node: str
     label: str
-    gather: Shuffle
+    shuffle: Shuffle
     rows: int
     """The most rows that are expected, as the sources count them."""
 
@@ -161,7 +161,7 @@ class ShuffleRead:
 class Stage:
     """`root` is a source, or gathers the rows that the stages in `after` sent. `schema` are the columns of the root.
 
-    Each partition of a gathering stage is a bucket. Its number of rows is only known once it is evaluated, so its
+    Each partition of a shuffle stage is a bucket. Its number of rows is only known once it is evaluated, so its
     partitions have 0.
     """
 
@@ -191,7 +191,7 @@ class Stage:
         return self.root if isinstance(self.root, SourceNode) else None
 
     @property
-    def gathering(self) -> ShuffleRead | None:
+    def exchange(self) -> ShuffleRead | None:
         """What the stage gathers; None for a stage that reads a source."""
         return self.root if isinstance(self.root, ShuffleRead) else None
 

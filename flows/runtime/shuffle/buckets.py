@@ -1,4 +1,4 @@
-"""The partitions of a gathering stage: each evaluates its bucket once, into a file, and reads the file in batches.
+"""The partitions of a shuffle stage: each evaluates its bucket once, into a file, and reads the file in batches.
 
 The rows of a bucket and their order depend only on the rows that were sent, so an attempt that evaluates the bucket
 again continues exactly after what an earlier attempt committed."""
@@ -58,10 +58,10 @@ _one_at_a_time = ForkLock()
 
 
 @dataclass(slots=True)
-class GatheredBuckets:
-    """The buckets of one gathering in one attempt. `load_key` is the ledger id of the sent rows."""
+class ExchangedBuckets:
+    """The buckets of one shuffle in one attempt. `load_key` is the ledger id of the sent rows."""
 
-    gathering: ShuffleRead
+    exchange: ShuffleRead
     buckets: int
     load_key: str
     database: Database
@@ -83,25 +83,25 @@ class GatheredBuckets:
                 name = f"rows-{rows_in}.parquet"
                 mine = QUERY_LIMITS.set(self.means)
                 try:
-                    with working_on(self.gathering.node):
+                    with working_on(self.exchange.node):
                         self._evaluate(frames, rows_in, bucket, where, name)
                 except QueryStopped:
                     raise Interrupted from None
                 except PolarsError as error:
-                    text = f"{self.gathering.node}: {self.gathering.label} cannot be computed: {first_line(error)}"
+                    text = f"{self.exchange.node}: {self.exchange.label} cannot be computed: {first_line(error)}"
                     raise RunFailed(text) from error
                 finally:
                     QUERY_LIMITS.reset(mine)
             return name, rows_in
 
     def _evaluate(self, frames: Sequence[pl.LazyFrame], rows_in: int, bucket: int, where: str, name: str) -> None:
-        gather = self.gathering.gather
-        many = -(-rows_in * row_bytes(gather.sides[0].schema) // BUCKET_BYTES)
-        if gather.order is None or many <= 1:
-            self.files.sink(where, name, gather.apply(frames, bucket, self.buckets))
+        shuffle = self.exchange.shuffle
+        many = -(-rows_in * row_bytes(shuffle.sides[0].schema) // BUCKET_BYTES)
+        if shuffle.order is None or many <= 1:
+            self.files.sink(where, name, shuffle.apply(frames, bucket, self.buckets))
             return
-        pieces = split_by_range(frames[0], gather.order, rows_in, many)
-        self.files.append(where, name, (gather.apply([piece]).collect() for piece in pieces))
+        pieces = split_by_range(frames[0], shuffle.order, rows_in, many)
+        self.files.append(where, name, (shuffle.apply([piece]).collect() for piece in pieces))
 
     def count(self, bucket: int) -> int:
         """The number of rows of a bucket. Raises RunFailed."""
@@ -127,20 +127,20 @@ class GatheredBuckets:
             if not list(self.files.list(where)):
                 with ExitStack() as reading:
                     frames, _ = self._frames(bucket, reading)
-                    self.files.sink(where, name, self.gathering.gather.traced(frames, bucket, self.buckets))
+                    self.files.sink(where, name, self.exchange.shuffle.traced(frames, bucket, self.buckets))
         return self.files.reading(where, [name], pl.Schema())
 
     def _place(self, bucket: int) -> str:
-        layout = "-".join(side.layout for side in self.gathering.gather.sides)
-        return f"{self.gathering.id}-{layout}/{bucket:04}"
+        layout = "-".join(side.layout for side in self.exchange.shuffle.sides)
+        return f"{self.exchange.id}-{layout}/{bucket:04}"
 
     def _frames(self, bucket: int, reading: ExitStack) -> tuple[Sequence[pl.LazyFrame], int]:
         if self._names is None:
-            sides = self.gathering.gather.sides
-            self._names = [self._committed(f"{self.gathering.id}.{number}", side) for number, side in enumerate(sides)]
+            sides = self.exchange.shuffle.sides
+            self._names = [self._committed(f"{self.exchange.id}.{number}", side) for number, side in enumerate(sides)]
         frames, rows_in = [], 0
-        for number, (side, names) in enumerate(zip(self.gathering.gather.sides, self._names, strict=True)):
-            where = place(f"{self.gathering.id}.{number}", side, bucket)
+        for number, (side, names) in enumerate(zip(self.exchange.shuffle.sides, self._names, strict=True)):
+            where = place(f"{self.exchange.id}.{number}", side, bucket)
             frame = reading.enter_context(self.files.reading(where, names[bucket], side.schema))
             rows_in += _height(frame)
             frames.append(frame)
@@ -157,9 +157,7 @@ class GatheredBuckets:
                 count, size = count + 1, size + file.size
                 found[bucket_of(file.place)].append(file.name)
         if (count, size) != (sum(each.files for each in sent), sum(each.bytes for each in sent)):
-            raise RunFailed(
-                f"Files with rows for {self.gathering.node} are gone from the staging folder: retry the run"
-            )
+            raise RunFailed(f"Files with rows for {self.exchange.node} are gone from the staging folder: retry the run")
         return found
 
 
@@ -172,7 +170,7 @@ class BucketInput:
     """A Feed that reads a bucket. `batch_rows` limits a batch, None for the default; `unread` are columns that no step
     uses."""
 
-    gathered: GatheredBuckets
+    gathered: ExchangedBuckets
     bucket: int
     batch_rows: int | None = None
     unread: pl.Schema = field(default_factory=pl.Schema)
@@ -182,7 +180,7 @@ class BucketInput:
         name, rows_in = self.gathered.result(self.bucket)
         with self.gathered.rows(self.bucket, name) as scanned:
             self.rows = _height(scanned)
-            gone = rows_in - self.rows if self.gathered.gathering.gather.keeps_rows else 0
+            gone = rows_in - self.rows if self.gathered.exchange.shuffle.keeps_rows else 0
             size = min(self.batch_rows or BATCH_ROWS, BATCH_ROWS)
             for start in range(rows_done, self.rows, size):
                 frame = filled_up(scanned.slice(start, size).collect(), self.unread)

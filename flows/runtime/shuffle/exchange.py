@@ -22,7 +22,7 @@ from headrace.flows.query import QueryLimits
 from headrace.flows.runtime.extracted import ExtractedInput, is_extracted
 from headrace.flows.runtime.input.partition_input import PartitionInput
 from headrace.flows.runtime.job import Prepared
-from headrace.flows.runtime.shuffle.buckets import BucketInput, GatheredBuckets
+from headrace.flows.runtime.shuffle.buckets import BucketInput, ExchangedBuckets
 from headrace.flows.runtime.shuffle.writer import ShuffleWriter
 from headrace.flows.runtime.staging.files import StagingFiles
 from headrace.flows.runtime.staging.storage import StagingFailed
@@ -40,11 +40,11 @@ class Exchange:
         means = QueryLimits(job.query_memory, folder=folder, stopped=prepared.outside.stopped)
         self._extracts = {stage.index for stage in prepared.plan.stages if is_extracted(prepared, stage)}
         self._gathered = {
-            gathering.id: GatheredBuckets(
-                gathering, len(stage.partitions), self._load_key, job.databases.home, self._files, means
+            exchange.id: ExchangedBuckets(
+                exchange, len(stage.partitions), self._load_key, job.databases.home, self._files, means
             )
             for stage in prepared.plan.stages
-            if (gathering := stage.gathering) is not None
+            if (exchange := stage.exchange) is not None
         }
 
     def begin(self) -> None:
@@ -65,16 +65,16 @@ class Exchange:
 
     def loader(self, sending: ShuffleWrite, partition: int) -> PartitionLoader:
         """The loader with which a partition sends its rows."""
-        gathered = self._gathered[sending.gathering]
+        gathered = self._gathered[sending.exchange]
         key = LedgerKey(self._load_key, sending.id, sending.stage, partition, kind="exchange")
-        side = gathered.gathering.gather.sides[sending.side]
-        spec = loader_spec(self._prepared, gathered.gathering.node, f"the exchange of {gathered.gathering.node}")
+        side = gathered.exchange.shuffle.sides[sending.side]
+        spec = loader_spec(self._prepared, gathered.exchange.node, f"the exchange of {gathered.exchange.node}")
         return ShuffleWriter(spec, key, side, buckets=gathered.buckets, files=self._files)
 
     def feed(self, stage: Stage, bucket: int, batch_rows: int | None) -> PartitionInput:
-        """The input of a partition of a gathering stage."""
-        assert stage.gathering is not None
-        return BucketInput(self._gathered[stage.gathering.id], bucket, batch_rows, stage.unread)
+        """The input of a partition of a shuffle stage."""
+        assert stage.exchange is not None
+        return BucketInput(self._gathered[stage.exchange.id], bucket, batch_rows, stage.unread)
 
     def extracted(self, stage: Stage, partition: int, batch_rows: int | None) -> PartitionInput | None:
         """What a partition of a source reads that is staged as a whole first; None where it need not be."""
@@ -84,14 +84,14 @@ class Exchange:
         return ExtractedInput(source, stage, of, self._files, self._prepared, batch_rows)
 
     def rows(self, stage: Stage, bucket: int) -> int:
-        """The number of rows of a partition of a gathering stage."""
-        assert stage.gathering is not None
-        return self._gathered[stage.gathering.id].count(bucket)
+        """The number of rows of a partition of a shuffle stage."""
+        assert stage.exchange is not None
+        return self._gathered[stage.exchange.id].count(bucket)
 
     def parents(self, stage: Stage, rows: pl.Series) -> pl.DataFrame:
-        """The parents of rows of a gathering stage: a frame with ROW and `parent(side)`."""
-        assert stage.gathering is not None
-        return self._gathered[stage.gathering.id].parents(rows)
+        """The parents of rows of a shuffle stage: a frame with ROW and `parent(side)`."""
+        assert stage.exchange is not None
+        return self._gathered[stage.exchange.id].parents(rows)
 
     def finish(self) -> None:
         """Removes the files; called once, at the end of a successful run."""

@@ -82,7 +82,7 @@ def load_mode_of(
         origin_run_id=job.continues.origin_run_id,
         quarantine_tables=tuple(sorted(set(stage.quarantine.values()))),
         quarantining_elsewhere=_elsewhere(stage, load),
-        planned_rows=stage.rows if stage.gathering is None else stage.gathering.rows,
+        planned_rows=stage.rows if stage.exchange is None else stage.exchange.rows,
         staged_rows=stage.rows if gathered is None else lambda: sum(gathered.values()),
         upsert_key=load.target.upsert_key,
         watermark_column=load.target.watermark_column,

@@ -22,7 +22,7 @@ Rows are counted from 1 in their file, or in the source when it has no files. A 
 `row`."""
 
 Parents = Callable[[Stage, pl.Series], pl.DataFrame]
-"""Returns the parents of rows of a gathering stage: a frame with ROW and `parent(side)`."""
+"""Returns the parents of rows of a shuffle stage: a frame with ROW and `parent(side)`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +64,13 @@ class RowOrigins:
         if stage.source is not None:
             yield _SourceRows(stage.source.id, rows)
             return
-        assert stage.gathering is not None
-        gather = stage.gathering.gather
-        if not gather.keeps_rows and gather.parents is None:
+        assert stage.exchange is not None
+        shuffle = stage.exchange.shuffle
+        if not shuffle.keeps_rows and shuffle.parents is None:
             yield from (_SourceRows(source, None) for source in dict.fromkeys(self._sources(stage)))
             return
-        found = None if gather.keeps_rows else self._parents(stage, rows.drop_nulls())
-        for side in range(len(gather.sides)):
+        found = None if shuffle.keeps_rows else self._parents(stage, rows.drop_nulls())
+        for side in range(len(shuffle.sides)):
             numbers = rows
             if found is not None:
                 if parent(side) not in found.columns:  # a semi join takes no columns of its right side
@@ -81,13 +81,13 @@ class RowOrigins:
 
     def _sender(self, stage: Stage, side: int) -> tuple[Stage, int]:
         """The stage that sends the rows of a side, and the number of rows it makes of each of its rows."""
-        assert stage.gathering is not None
+        assert stage.exchange is not None
         for before in stage.after:
             sender = self._stages[before]
             for sink in sender.sinks:
-                if isinstance(sink, ShuffleWrite) and (sink.gathering, sink.side) == (stage.gathering.id, side):
+                if isinstance(sink, ShuffleWrite) and (sink.exchange, sink.side) == (stage.exchange.id, side):
                     return sender, sender.trunk.copies_to(sink.id)
-        raise LookupError(f"nobody sends side {side} of {stage.gathering.id}")
+        raise LookupError(f"nobody sends side {side} of {stage.exchange.id}")
 
     def _sources(self, stage: Stage) -> Iterator[str]:
         if stage.source is not None:

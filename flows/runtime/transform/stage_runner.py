@@ -70,7 +70,7 @@ class _StageRun:
         if ROUTE in frame.columns:
             height = sum(part.height for part in routes.values())
             owner.row_counts.add(node_chain.nodes[-1], skipped=frame.height - height)
-        begun = self.stage.root_node if self.stage.gathering is not None else ""
+        begun = self.stage.root_node if self.stage.exchange is not None else ""
         goes_on = node_chain.sink.node if isinstance(node_chain.sink, ShuffleWrite) else ""
         if (left := owner.row_counts.settle(node_chain.nodes, rows_in, begun=begun, goes_on=goes_on)) != height:
             raise AccountingError(f"{self.stage.name}: {left:,} rows should be left of a batch, not {height:,}")

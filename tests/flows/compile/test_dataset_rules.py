@@ -42,9 +42,9 @@ def judged(frames: list[pl.DataFrame], earlier: list[int] | None = None, **rules
     found: dict[str, Any] = {}
     for needed in assertion.needs:
         pieces = frames
-        if needed.gather is not None:  # rows that are gathered come together first
-            assert needed.gather.gather is not None
-            pieces = [needed.gather.gather.apply([pl.concat(frames).lazy()]).collect()]
+        if needed.shuffle is not None:  # rows that are gathered come together first
+            assert needed.shuffle.shuffle is not None
+            pieces = [needed.shuffle.shuffle.apply([pl.concat(frames).lazy()]).collect()]
         parts = [restored(stored(measure(piece, [needed.measure]))) for piece in pieces]
         found |= merged([needed.measure], parts)
     return assertion.judge(Facts(found, lambda runs: (earlier or [])[:runs], NOW))

@@ -143,13 +143,13 @@ def test_a_quarantine_behind_a_join_needs_what_the_join_gives() -> None:
     ],
 )
 def test_no_more_columns_are_sent_than_are_used(op: dict[str, Any], sent: list[str] | None) -> None:
-    reading, *gathering = plan(SRC, *made(op)).stages
+    reading, *exchange = plan(SRC, *made(op)).stages
     read = [name for name in ORDERS if name not in reading.unread]
     if sent is None:
         assert read == ["id", "note", "more"]
         return
     assert [*reading.sinks[0].columns] == read == sent
-    assert [*gathering[0].root.gather.sides[0].schema] == [*sent, "__row"]  # type: ignore[union-attr]
+    assert [*exchange[0].root.shuffle.sides[0].schema] == [*sent, "__row"]  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize(

@@ -74,7 +74,7 @@ class Plan:
         for node in path[1:]:
             local: list[Step] = []
             for step in (*self.plan.nodes[node].steps, None):
-                if step is not None and step.gather is None:
+                if step is not None and step.shuffle is None:
                     local.append(step)
                     continue
                 for segment in fuse(local):
@@ -82,8 +82,8 @@ class Plan:
                     frame = sieved.frame
                     errors += [cell for each in sieved.rejects for cell in each.cells.select("row", "column").rows()]
                 local = []
-                if step is not None and step.gather is not None:
-                    frame = step.gather.apply([frame.lazy()]).collect()
+                if step is not None and step.shuffle is not None:
+                    frame = step.shuffle.apply([frame.lazy()]).collect()
         return frame, errors
 
 

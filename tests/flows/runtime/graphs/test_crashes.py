@@ -87,9 +87,9 @@ def test_files_that_vanish_between_stages_are_noticed(mill: Mill, monkeypatch: p
             run.partition(stage, partition.index)
     victim = next(path for path in sorted(run.prepared.job.staging.rglob("p*.parquet")) if "both" in str(path))
     victim.unlink()
-    gathering = next(stage for stage in run.prepared.plan.stages if stage.gathering is not None)
+    exchange = next(stage for stage in run.prepared.plan.stages if stage.exchange is not None)
     with pytest.raises(Exception, match="are gone from the staging folder: retry the run"):
-        run.partition(gathering, 0)
+        run.partition(exchange, 0)
     again = mill.execution(nodes(), "run_2", root="run_1", earlier=stored_plan(run.prepared))
     run_in_threads(again)
     check(mill)
