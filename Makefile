@@ -87,7 +87,7 @@ docs: $(VENV)/.ready ## Write the pages that are read off the code: docs/referen
 	@$(BIN)/python -m docs.generate
 
 .PHONY: lock
-lock: ## Resolve the dependencies anew: requirements.lock to run, requirements-dev.lock to test besides
+lock: ## Resolve the dependencies again: requirements.lock to run, requirements-dev.lock to test besides
 	@rm -rf .lock-venv .lock-run && $(PYTHON) -m venv .lock-venv && $(PYTHON) -m venv .lock-run
 	@.lock-venv/bin/python -m pip install --quiet --upgrade setuptools
 	@.lock-venv/bin/python -m pip install --quiet '.[local,demo,models,files,sftp,snowflake,redshift,mongodb,bigquery,databricks,kafka,dask,dev]'

@@ -135,7 +135,7 @@ def create_app(
         closing=ShutdownSignal(),
         readiness=Readiness(owned_engine),
         metrics=metrics,
-        outside=SubprocessPool(settings),
+        subprocesses=SubprocessPool(settings),
     )
 
     @asynccontextmanager
@@ -163,7 +163,7 @@ def create_app(
         for thread in background:
             thread.start()
         # Delayed: its imports take seconds of CPU that a starting stack needs. The first job starts it sooner.
-        preparing = asyncio.get_running_loop().call_later(_FORK_SERVER_DELAY_S, services.outside.start)
+        preparing = asyncio.get_running_loop().call_later(_FORK_SERVER_DELAY_S, services.subprocesses.start)
         yield
         services.closing.close()
         preparing.cancel()

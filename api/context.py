@@ -77,7 +77,7 @@ class Services:
     readiness: Readiness
     audit_sealer: AuditSealer
     metrics: RequestMetrics
-    outside: SubprocessPool
+    subprocesses: SubprocessPool
 
 
 @dataclass(frozen=True, slots=True)

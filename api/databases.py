@@ -63,7 +63,7 @@ def ask(context: RequestContext, database: Database, question: str, *arguments: 
         return questions.ask(database, question, *arguments)
     services = context.services
     seconds = services.settings.connector_test_timeout_s + _GRACE_S
-    asked = partial(services.outside.run, None, context.principal.tenant_id, "question to the target's database")
+    asked = partial(services.subprocesses.run, None, context.principal.tenant_id, "question to the target's database")
     answer: bytes = anyio.from_thread.run(asked, seconds, jobs.ask_database, database, question, *arguments)
     return json.loads(answer)
 

@@ -37,7 +37,7 @@ Id = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 
 
 def omitted() -> Any:
-    """Default of a field that an update may omit but not set to null; `model_fields_set` tells whether it was given."""
+    """Default of a field that an update may omit but not set to null; `model_fields_set` shows whether it was given."""
     return Field(default=None, json_schema_extra=_without_default)
 
 

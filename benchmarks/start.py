@@ -40,13 +40,13 @@ def main() -> None:
         bench = Bench(state)
         pipeline = bench.pipeline("start", pipeline_ir("orders.csv", "public.ds_orders", ops=False, rules=False))
         ours = [first_row(state, lambda: bench.made(f"/pipelines/{pipeline}/run", {})) for _ in range(given.rounds + 1)]
-        told("headrace", ours[1:])
+        report("headrace", ours[1:])
         with stock_worker(state, Path(folder)) as start:
             stock = [first_row(state, lambda: start(pipeline)) for _ in range(STOCK_ROUNDS + 1)]
-            told("process (stock)", stock[1:])
+            report("process (stock)", stock[1:])
 
 
-def told(worker: str, seconds: list[float]) -> None:
+def report(worker: str, seconds: list[float]) -> None:
     """Prints one line."""
     print(f"{worker:16} median {statistics.median(seconds):6.2f} s   worst {max(seconds):6.2f} s", flush=True)
 

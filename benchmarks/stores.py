@@ -84,8 +84,8 @@ def main() -> None:
         server = EmbeddedPostgres(Path(folder) / "postgres", Path(folder) / "postgresql.log", DISPOSABLE)
         Path(folder).chmod(0o755)
         server.start()
-        servers, told = apart(serve, str(path))
-        endpoint, port, key = told.recv()
+        servers, ready = apart(serve, str(path))
+        endpoint, port, key = ready.recv()
         s3 = {"bucket": "rows", "region": "us-east-1", "endpoint": endpoint}
         places: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
             ("local_fs", {}, {}),
@@ -111,7 +111,7 @@ def main() -> None:
                     print(json.dumps({"place": kind, **answer.recv()}), flush=True)
                     process.join()
         finally:
-            told.close()
+            ready.close()
             servers.terminate()
             server.stop()
 

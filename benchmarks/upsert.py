@@ -4,7 +4,7 @@
 
 Starts a PostgreSQL of its own in a temporary folder and runs pipelines without an orchestrator, two partitions at a
 time. Prints the median seconds per variant, rows/s and the ratio to what a person would do by hand: COPY into a
-temporary table and one INSERT ... ON CONFLICT DO UPDATE. All variants of a round run one behind the other, so that the
+temporary table and one INSERT ... ON CONFLICT DO UPDATE. All variants of a round run one after the other, so that the
 ratio holds on a machine with other work.
 """
 
@@ -75,7 +75,7 @@ class Bench:
         assert totals.rows_out == self.rows, totals
         return taken
 
-    def tell(self, *statements: str) -> float:
+    def run_sql(self, *statements: str) -> float:
         """Seconds of the statements, each in a transaction of its own on one connection."""
         with psycopg.connect(self.url, autocommit=True) as connection:
             started = time.perf_counter()
@@ -85,10 +85,10 @@ class Bench:
 
     def fill(self, *, keys: str) -> None:
         """A table of which the file's rows all are (`every`), or none (`none`)."""
-        self.tell("DROP TABLE IF EXISTS public.ds_orders", f"CREATE TABLE public.ds_orders ({_COLUMNS})")
+        self.run_sql("DROP TABLE IF EXISTS public.ds_orders", f"CREATE TABLE public.ds_orders ({_COLUMNS})")
         if keys == "every":
             self.load()
-        self.tell("VACUUM ANALYZE public.ds_orders", "CHECKPOINT")
+        self.run_sql("VACUUM ANALYZE public.ds_orders", "CHECKPOINT")
 
     def on_conflict(self) -> float:
         """Seconds of what a person would do by hand."""

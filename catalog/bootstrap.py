@@ -37,7 +37,7 @@ def issue_key(
 ) -> str:
     """Stores a new key of an existing tenant and returns its plaintext, which is not stored.
 
-    With `replace`, older keys of that tenant and name are revoked, so that restarts of a stack leave none behind.
+    With `replace`, older keys of that tenant and name are revoked, so that restarts of a stack leave no stale keys.
     """
     with Session(engine) as session, session.begin():
         keys = TenantCatalog(session, tenant_id).keys

@@ -1,6 +1,6 @@
 """The queue of pipelines and replications whose Prefect deployment has to be updated, for the reconciler.
 
-Both are told apart by their ids. There is no tenant filter here: the reconciler uses ids from the catalog.
+Their ids distinguish them. There is no tenant filter here: the reconciler uses ids from the catalog.
 """
 
 from __future__ import annotations

@@ -104,7 +104,7 @@ def source_for(name: str, context: Context) -> Source:
 
 def check(type_name: str, context: Context, *, seconds: float) -> Found:
     """Tries a connection, to its end within so many seconds. Raises SourceError with a text for a person; `no_answer`
-    leaves a thread behind."""
+    leaves a thread running."""
     found = of_type(type_name)
     assert found is not None, "whoever asks has looked whether the type can be tried"
     return run_within(seconds, lambda: found.tried(context))

@@ -241,7 +241,7 @@ class Narrowing(Protocol):
 
     def narrowed(self, found: Discovery, wanted: Wanted) -> Discovery:
         """The discovery of this source, with partitions that have what is wanted, or more; they are read for that or
-        less. Called once at most, behind `discover`, when it is known what the plan has a use for. Raises
+        less. Called at most once, after `discover`, when the columns that the plan needs are known. Raises
         SourceError."""
 
 
@@ -293,4 +293,4 @@ class StreamFound:
     guessed: frozenset[str] = frozenset()
     """As in Discovery."""
     details: Mapping[str, ColumnDetail] = field(default_factory=dict)
-    """By the names of `fields`, where a server tells more of them."""
+    """By the names of `fields`, where a server reports more about them."""

@@ -13,7 +13,7 @@ from headrace.connectors.source import Position, no_rejects
 
 @dataclass(frozen=True, slots=True)
 class Resume:
-    """Where a partition's load stands, as committed: the ledger row (all zero when there is none yet)."""
+    """A partition's committed progress: the ledger row (all zero when there is none yet)."""
 
     rows_done: int = 0
     rows_loaded: int = 0
@@ -87,7 +87,7 @@ class PartitionLoader(Protocol):
 
     @property
     def resume(self) -> Resume:
-        """Where the partition stands, as committed."""
+        """The partition's committed progress."""
 
     def __enter__(self) -> PartitionLoader: ...
 

@@ -49,8 +49,8 @@ def missing_extra_error(error: ModuleNotFoundError) -> HeadraceError | None:
     module = (error.name or "").partition(".")[0]
     for extra, modules in MODULES.items():
         if module in modules:
-            told = f"This needs the extra '{extra}', which is not installed ({module} is missing)."
-            return ExtraMissing(told, install(extra))
+            message = f"This needs the extra '{extra}', which is not installed ({module} is missing)."
+            return ExtraMissing(message, install(extra))
     return None
 
 

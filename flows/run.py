@@ -148,7 +148,7 @@ async def _skipped_state(scope: FlowRunScope) -> State[Any] | None:
         return None
     # stores the run in the catalog
     await with_database_retries(
-        open_job, scope.store, scope.run_id, scope.request, opened_pipeline, tell=scope.logger.warning
+        open_job, scope.store, scope.run_id, scope.request, opened_pipeline, warn=scope.logger.warning
     )
     scope.store.skipped(scope.run_id, message)
     return Cancelled(message=message)

@@ -95,7 +95,7 @@ def refresh_job(store: RunStore, job: Job, asked: RunRequest, opened: Opened = _
     continues = continuation_for(store, job.run_id, asked, opened)
     if continues.ir_version not in (None, job.pipeline.ir_version):
         raise RunFailed(f"Another attempt committed rows under version {continues.ir_version} meanwhile. Retry again.")
-    if continues.anew and not job.continues.anew:
+    if continues.reloads and not job.continues.reloads:
         raise RunFailed("A dataset rule held back what another attempt staged meanwhile. Retry again.")
     return replace(job, continues=continues)
 

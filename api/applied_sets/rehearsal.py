@@ -120,7 +120,7 @@ class _RehearsalContext(RequestContext):
 
 
 class _NoReconciler:
-    def bring(self, pipeline_id: str, *, anew: bool = False) -> None:
+    def bring(self, pipeline_id: str, *, force: bool = False) -> None:
         """Does nothing."""
 
 

@@ -11,7 +11,7 @@ Status = Literal["ready", "coming_soon"]
 
 class ConnectorTypeItem(ResponseModel):
     """A connector type. `source` is its name in an IR's source node. Pipelines of a `coming_soon` type can be built and
-    run, but read no rows yet. `testable` tells whether its connections can be tested."""
+    run, but read no rows yet. `testable`: whether its connections can be tested."""
 
     type: str
     title: str

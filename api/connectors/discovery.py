@@ -12,7 +12,7 @@ from typing import Any, cast
 from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 
-from headrace.api.connectors.outside import (
+from headrace.api.connectors.connections import (
     opened_connection,
     refuse_unreadable,
     source_error,
@@ -90,7 +90,7 @@ async def _found(
         tenant, surroundings = context.principal.tenant_id, surroundings_of(context)
         # no transaction is open while the other server responds
         return json.loads(
-            await context.services.outside.run(
+            await context.services.subprocesses.run(
                 request, tenant, "discovery", seconds, work, connection, surroundings, *arguments
             )
         )

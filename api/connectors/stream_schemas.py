@@ -25,7 +25,7 @@ class StreamItem(ResponseModel):
     name: str
     kind: str = Field(description="`table`, `view`, `file`, `folder`, …")
     settings: dict[str, Any]
-    format: str | None = Field(description="The format of a file, by its name; null if its name does not tell")
+    format: str | None = Field(description="The format of a file, by its name; null if the name does not determine it")
     size: int | None = Field(description="Bytes of a file")
     rows: int | None = Field(description="About how many rows it has, where that is known")
     key: list[str] = Field(description="The columns that identify a row, where they are known")

@@ -12,7 +12,7 @@ import time
 from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 
-from headrace.api.connectors.outside import opened_connection, refuse_unreadable, stored_connection, surroundings_of
+from headrace.api.connectors.connections import opened_connection, refuse_unreadable, stored_connection, surroundings_of
 from headrace.api.connectors.schemas import TestConnector, TestResult
 from headrace.api.connectors.secrets import split_secrets
 from headrace.api.connectors.service import check_config, owned_connector
@@ -57,7 +57,7 @@ async def _test(context: RequestContext, request: Request, connection: Connectio
     secrets: list[str] = []
     try:
         opened, secrets = await run_in_threadpool(opened_connection, context, connection)
-        found = await services.outside.run(
+        found = await services.subprocesses.run(
             request,
             context.principal.tenant_id,
             "connection test",

@@ -52,7 +52,7 @@ def delete_file(context: RequestContext, connector_id: str, name: str) -> None:
 async def receive(
     context: RequestContext, request: Request, connector_id: str, *, replace: bool
 ) -> tuple[UploadedFile, bool]:
-    """Stores the one file of a multipart body while it is received; the second value tells whether the name is new. The
+    """Stores the one file of a multipart body while it is received; the second value is true if the name is new. The
     same content under an existing name changes nothing; other content needs `replace`. Raises ApiError: 400, 404, 409,
     413, 415."""
     kind, options = parse_options_header(request.headers.get("content-type"))

@@ -23,7 +23,7 @@ class IrVersionItem(ResponseModel):
 
 
 class IrVersion(ResponseModel):
-    """One saved version of a pipeline's IR; `live` tells whether schedules and runs use it."""
+    """One saved version of a pipeline's IR; `live`: whether schedules and runs use it."""
 
     version: int
     ir: dict[str, Any]

@@ -58,7 +58,7 @@ def list_versions(context: RequestContext, pipeline_id: str) -> list[IrVersionIt
 def save_ir(
     context: RequestContext, pipeline_id: str, body: SaveIr, *, publish: bool, expected: int | None, confirm: bool
 ) -> tuple[IrVersion, bool]:
-    """Saves a version; the second value tells whether it is new (the IR differs from the newest one).
+    """Saves a version; the second value is true if it is new (the IR differs from the newest one).
 
     Errors: 400 with every problem, or for a misspelt column or a change of load mode that needs `confirm`; 404; 409
     when the newest version is not `expected`, and for a pipeline of a replication.

@@ -51,11 +51,11 @@ def runnable(catalog: TenantCatalog, pipeline: Pipeline, version: int | None = N
     return Runnable(parsed.ir, stored.version, pipeline.name)
 
 
-def ensure_deployed(context: RequestContext, pipeline_id: str, *, anew: bool = False) -> str:
+def ensure_deployed(context: RequestContext, pipeline_id: str, *, force: bool = False) -> str:
     """The id of the pipeline's deployment, which is first updated in Prefect if the pipeline has changed, or always
-    with `anew`. Raises OrchestratorAway, OrchestratorRefused, and ApiError 422 when there is nothing to run.
+    with `force`. Raises OrchestratorAway, OrchestratorRefused, and ApiError 422 when there is nothing to run.
     """
-    deployment_id = context.reconciler.bring(pipeline_id, anew=anew)
+    deployment_id = context.reconciler.bring(pipeline_id, force=force)
     if deployment_id is None:
         raise ApiError(422, "The pipeline cannot run")
     return deployment_id

@@ -42,5 +42,5 @@ def lowered(pipeline: Pipeline) -> LoweredPipeline:
     )
     parsed = parse_ir(found.document)
     problems = parsed.problems if parsed.ir is None else check_types(parsed.ir)
-    told = list(found.problems) + [found.at_origin(problem) for problem in problems]
-    return LoweredPipeline(None if told else found.document, told)
+    listed = list(found.problems) + [found.at_origin(problem) for problem in problems]
+    return LoweredPipeline(None if listed else found.document, listed)

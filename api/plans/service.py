@@ -60,7 +60,7 @@ async def _run_in_child(
 ) -> Response:
     services = context.services
     seconds = services.settings.preview_timeout_s
-    answer = await services.outside.run(request, context.principal.tenant_id, what, seconds, work, job, *arguments)
+    answer = await services.subprocesses.run(request, context.principal.tenant_id, what, seconds, work, job, *arguments)
     found = Looked.parse(answer)
     if found.seen:
         await run_in_threadpool(_remember, context, job.pipeline.id, found.seen, what)

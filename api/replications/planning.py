@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 
-from headrace.api.connectors.outside import opened_connection, source_error, surroundings_of
+from headrace.api.connectors.connections import opened_connection, source_error, surroundings_of
 from headrace.api.connectors.service import credentials_of
 from headrace.api.context import RequestContext
 from headrace.api.errors import Detail
@@ -37,7 +37,7 @@ async def plan(
     try:
         connection, secrets = await run_in_threadpool(opened_connection, context, stored)
         found = FOUND_TABLES.validate_json(
-            await context.services.outside.run(
+            await context.services.subprocesses.run(
                 request,
                 context.principal.tenant_id,
                 "plan",

@@ -184,7 +184,7 @@ def _prepared(
 
 
 def _continues(plan: TablePlan, applied: Applied, earlier: EarlierChild) -> bool:
-    """Whether a retry goes on behind what the failed run committed. After a change of the pipeline it begins anew, so
+    """Whether a retry continues after what the failed run committed. After a change of the pipeline it restarts, so
     that the change is used, unless rows that were appended would be there twice."""
     appends = plan.load_mode == "append" and plan.cursor is None
     return earlier.ir_version == applied.ir_version or (appends and earlier.rows_out > 0)

@@ -30,7 +30,7 @@ _DELETED = "The run was deleted in Prefect before it ended"
 
 
 def start_run(context: RequestContext, replication_id: str, key: str | None) -> tuple[ReplicationRunItem, bool]:
-    """Starts a run; the same key returns the same run. The second value tells whether it is new. Raises ApiError: 404,
+    """Starts a run; the same key returns the same run. The second value is true if it is new. Raises ApiError: 404,
     429; OrchestratorAway."""
     with context.catalog() as catalog:
         replication = owned_replication(catalog, replication_id)
@@ -128,7 +128,7 @@ def _launch(
     try:
         started = start(ensure_deployed(context, replication.id))
     except UnknownDeployment:  # it was deleted in Prefect
-        started = start(ensure_deployed(context, replication.id, anew=True))
+        started = start(ensure_deployed(context, replication.id, force=True))
     _store(context).open(
         started.run_id,
         replication_id=replication.id,

@@ -89,8 +89,8 @@ class GuardedRoute(APIRoute):
             if takes_body and _has_body(request):
                 if not _is_json(request):
                     raise ApiError(415, "The body must be JSON (Content-Type: application/json)")
-                tells = self.name in _REPORT_UNSTORABLE_TEXT
-                await check_body(request, max_depth=services.settings.max_body_depth, texts=not tells)
+                stores_text = self.name in _REPORT_UNSTORABLE_TEXT
+                await check_body(request, max_depth=services.settings.max_body_depth, texts=not stores_text)
             if not writes:
                 return await handler(request)
             with writing_as(Author(principal.key_id, principal.actor, request.state.request_id)) as author:

@@ -90,5 +90,5 @@ def _start_in_prefect(
     try:
         return start(deployment_id)
     except UnknownDeployment:  # it was deleted in Prefect
-        deployment_id = ensure_deployed(context, pipeline_id, anew=True)
+        deployment_id = ensure_deployed(context, pipeline_id, force=True)
         return start(deployment_id)

@@ -73,7 +73,7 @@ def _retry(context: RequestContext, pipeline_id: str, run_id: str, idempotency_k
         metadata=RetryMetadata(
             retry_of=run_id,
             resume_from_row=0 if again else continues.committed,
-            resumable=chosen.load_strategy in RESUMABLE and not continues.anew and not again,
+            resumable=chosen.load_strategy in RESUMABLE and not continues.reloads and not again,
         ),
         log=[LogEntry(stage="retry", message=message, timestamp=datetime.now(UTC))],
     )
@@ -81,7 +81,7 @@ def _retry(context: RequestContext, pipeline_id: str, run_id: str, idempotency_k
 
 def replay_newest(context: RequestContext, pipeline_id: str, idempotency_key: str | None) -> tuple[StartedRun, bool]:
     """Retries the pipeline's newest run that completed with errors; the same key returns the same run. The second value
-    tells whether it is new. Raises ApiError 422 when there is none, and as `retry_run` does."""
+    is true if it is new. Raises ApiError 422 when there is none, and as `retry_run` does."""
     with context.catalog() as catalog:
         pipeline = owned_pipeline(catalog, pipeline_id)
         if (run := started_before(catalog, pipeline_id, idempotency_key)) is not None:
@@ -135,7 +135,7 @@ def _message(original: RunSnapshot, continues: Continuation, version: int, again
         rows = sum(len(found.rows) for found in continues.open_rows.values())
         return f"Replaying {rows} failed rows (original run: {original.id})"
     why = ""
-    if continues.anew:
+    if continues.reloads:
         why = f" under IR version {version}, because a dataset rule held back every row"
     elif continues.visible:
         seen = ", ".join(continues.visible)

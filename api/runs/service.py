@@ -46,7 +46,7 @@ _STALE_AFTER = timedelta(seconds=5)
 def start_run(
     context: RequestContext, pipeline_id: str, body: RunRequest, idempotency_key: str | None
 ) -> tuple[StartedRun, bool]:
-    """Starts a run in Prefect; the same key returns the same run. The second value tells whether it is new.
+    """Starts a run in Prefect; the same key returns the same run. The second value is true if it is new.
 
     Raises ApiError: 404, 422 for a pipeline that cannot run; OrchestratorAway.
     """

@@ -25,7 +25,7 @@ class ScheduledPipeline(ResponseModel):
 
 
 class SchedulerStatus(PageOf[ScheduledPipeline]):
-    """The state of schedules at `checkedAt`; `prefect` tells whether Prefect is reachable, without which none fires."""
+    """The state of schedules at `checkedAt`; `prefect`: whether Prefect is reachable, without which none fires."""
 
     checked_at: Timestamp
     prefect: str

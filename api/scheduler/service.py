@@ -45,8 +45,8 @@ def _status(pipeline: Pipeline, begun: datetime | None, waiting: datetime | None
     paused = pipeline.status == "paused"
     if due is not None and not paused:
         # Lag is measured from the oldest waiting run: the latest fire of a frequent schedule is always recent.
-        behind = now - waiting if waiting is not None else now - due
-        lag = 0 if waiting is None and begun is not None and begun >= due else int(behind.total_seconds())
+        late = now - waiting if waiting is not None else now - due
+        lag = 0 if waiting is None and begun is not None and begun >= due else int(late.total_seconds())
     return ScheduledPipeline(
         pipeline_id=pipeline.id,
         name=pipeline.name,

@@ -57,7 +57,7 @@ def change_cursors(context: RequestContext, pipeline_id: str, body: ChangeCursor
         change = _change(body, before, _sources(catalog, pipeline), context.principal.actor)
         # Those first: they may not answer, and then nothing is changed here.
         for database, targets in elsewhere.items():
-            _told(context, database, "change_cursors", pipeline_id, *change.arguments(targets))
+            _answered(context, database, "change_cursors", pipeline_id, *change.arguments(targets))
         forget_cursors(connection, pipeline_id, change.source, change.name)
         others = {target for targets in elsewhere.values() for target in targets}
         if here := [target for target in change.targets if target not in others]:
@@ -124,11 +124,11 @@ def _read_elsewhere(
     return [
         Moved(source, name, target, position, run_id, datetime.fromisoformat(at))
         for database in elsewhere
-        for source, name, target, position, run_id, at in _told(context, database, "cursors", pipeline_id)
+        for source, name, target, position, run_id, at in _answered(context, database, "cursors", pipeline_id)
     ]
 
 
-def _told(context: RequestContext, database: NamedDatabase, question: str, *arguments: Any) -> Any:
+def _answered(context: RequestContext, database: NamedDatabase, question: str, *arguments: Any) -> Any:
     try:
         return ask(context, database, question, *arguments)
     except TargetError as error:

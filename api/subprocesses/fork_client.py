@@ -100,12 +100,12 @@ class ForkClient:
             ours.setblocking(False)
             try:
                 async with asyncio.timeout(_START_S + bounds.seconds):
-                    told = await _read_all(ours)
+                    reply = await _read_all(ours)
             except TimeoutError:  # the fork server itself does not respond
                 raise TimeLimitExceeded(None) from None
-            if not told:
+            if not reply:
                 raise ChildEnded(None)
-            verdict = ChildExit.parse(told)
+            verdict = ChildExit.parse(reply)
             if verdict.out_of_memory:
                 raise MemoryLimitExceeded(verdict)
             if verdict.killed == "time":

@@ -149,11 +149,11 @@ def try_connection(connection: Connection, surroundings: Surroundings, seconds: 
 def list_streams(
     connection: Connection, surroundings: Surroundings, text: str, after: str | None, limit: int, seconds: float
 ) -> bytes:
-    """Lists what a connection can be read for; returns `total` and `items`, at most `limit` + 1 behind the name
+    """Lists what a connection can be read for; returns `total` and `items`, at most `limit` + 1 after the name
     `after`, as JSON. Raises SourceError."""
     found = listed(connection.type, Context(connection, surroundings), text, seconds=seconds)
-    behind = [each for each in found if after is None or each.name > after][: limit + 1]
-    items = [StreamItem.of(each).model_dump(mode="json", by_alias=True) for each in behind]
+    following = [each for each in found if after is None or each.name > after][: limit + 1]
+    items = [StreamItem.of(each).model_dump(mode="json", by_alias=True) for each in following]
     return json.dumps({"total": len(found), "items": items}).encode()
 
 

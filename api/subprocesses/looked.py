@@ -32,7 +32,7 @@ class Looked:
     def parse(cls, answer: bytes) -> Looked:
         """Parses the result of `looked`."""
         head, _, body = answer.partition(b"\n")
-        told = json.loads(head)
+        listing = json.loads(head)
         seen = tuple(
             Seen(
                 each["node"],
@@ -40,9 +40,9 @@ class Looked:
                 tuple(Field(**field) for field in each["columns"]),
                 frozenset(each["guessed"]),
             )
-            for each in told["seen"]
+            for each in listing["seen"]
         )
-        return cls(seen, tuple(Problem(*each) for each in told["problems"]), body)
+        return cls(seen, tuple(Problem(*each) for each in listing["problems"]), body)
 
 
 def looked(job: Job, work: Callable[[Found], bytes]) -> bytes:
@@ -58,7 +58,7 @@ def looked(job: Job, work: Callable[[Found], bytes]) -> bytes:
         body = work(found)
     except PlanFailed as failure:
         problems = failure.problems
-    told = [
+    listing = [
         {
             "node": each.node,
             "key": each.key,
@@ -68,4 +68,4 @@ def looked(job: Job, work: Callable[[Found], bytes]) -> bytes:
         for each in seen
     ]
     listed = [[each.path, each.code, each.message, each.hint] for each in problems]
-    return json.dumps({"seen": told, "problems": listed}).encode() + b"\n" + body
+    return json.dumps({"seen": listing, "problems": listed}).encode() + b"\n" + body

@@ -54,8 +54,8 @@ class ChildExit:
     @property
     def out_of_memory(self) -> bool:
         """Whether it was killed for its memory, or aborted because an allocation failed."""
-        told = any(word in self.printed for word in ("memory allocation of", "bad_alloc", "MemoryError"))
-        return self.killed == "memory" or (self.killed is None and self.code < 0 and told)
+        reported = any(word in self.printed for word in ("memory allocation of", "bad_alloc", "MemoryError"))
+        return self.killed == "memory" or (self.killed is None and self.code < 0 and reported)
 
     def as_json(self) -> bytes:
         """The verdict as JSON, for the API."""
@@ -123,8 +123,8 @@ def _error_fields(error: PlanFailed | SourceError | TargetError) -> dict[str, An
     return {kind: [error.code, error.message, error.hint]}
 
 
-def _error_from(told: dict[str, Any]) -> Exception:
-    ((kind, fields),) = told.items()
+def _error_from(reported: dict[str, Any]) -> Exception:
+    ((kind, fields),) = reported.items()
     if kind == "plan":
         return PlanFailed(Problem(*map(str, each)) for each in fields)
     code, message, hint = map(str, fields)

@@ -116,8 +116,8 @@ class RunRepository(TenantRepository[PipelineRun]):
     def unfinished(self, status: Literal["pending", "running"], *, at_most: int) -> int:
         """Counts the tenant's runs with that status, up to `at_most`."""
         # Literals, so that the index of unfinished runs is used.
-        stands_so = PipelineRun.status == literal(status, literal_execute=True)
-        found = self.owned().with_only_columns(PipelineRun.id).where(stands_so).limit(at_most).subquery()
+        in_status = PipelineRun.status == literal(status, literal_execute=True)
+        found = self.owned().with_only_columns(PipelineRun.id).where(in_status).limit(at_most).subquery()
         return self.session.scalar(select(func.count()).select_from(found)) or 0
 
     def ended(self, run_ids: Sequence[str]) -> set[str]:

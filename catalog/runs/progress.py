@@ -12,7 +12,7 @@ _PUBLISHING = -1
 
 def share_done(partitions: Iterable[PartitionCounts], *, only_before: bool = False) -> float:
     """Returns the share of a run that is done, from 0.0 to 1.0. All stages have the same weight, and so has publishing.
-    Stages that read sources are measured by rows, others, whose rows are not known beforehand, by partitions.
+    Stages that read sources are measured by rows, others, whose rows are not known in advance, by partitions.
     `only_before`: the share that was done before the current attempt.
     """
     reading, others = _parts(partitions)

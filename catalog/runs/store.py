@@ -249,7 +249,7 @@ class RunStore:
                 ("skipped_rows", RunPartition.skipped),
             )
         }
-        if status in SUCCESSFUL:  # a source may not have known beforehand how many rows it has
+        if status in SUCCESSFUL:  # a source may not have known in advance how many rows it has
             totals["total_rows"] = totals["rows_in"]
         with self._engine.begin() as connection:
             if status == "failed":

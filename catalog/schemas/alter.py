@@ -61,12 +61,12 @@ def add_column(connection: Connection, table: str, field: FieldDefinition) -> No
 
 
 def add_clause(field: FieldDefinition) -> sql.Composed:
-    """Returns what stands behind ALTER TABLE for a new column."""
+    """Returns the action of ALTER TABLE that adds a column."""
     return sql.SQL("ADD COLUMN {}").format(column_clause(field))
 
 
 def type_change_clause(after: FieldDefinition) -> sql.Composed:
-    """Returns what stands behind ALTER TABLE for a column's new type."""
+    """Returns the action of ALTER TABLE that changes a column's type."""
     return sql.SQL("ALTER COLUMN {0} TYPE {1} USING {0}::{1}").format(
         sql.Identifier(after.name), sql.SQL(type_clause(after))
     )

@@ -52,10 +52,10 @@ def _computed(connection: Connection, schema: DataSchema) -> dict[str, Any]:
 
 def _field(connection: Connection, source: str, field: SchemaField) -> dict[str, Any]:
     column, kind = sql.Identifier(field.name).as_string().replace("%", "%%"), field.data_type
-    told: dict[str, Any] = {"name": field.name, "type": _shown_type(kind)}
+    result: dict[str, Any] = {"name": field.name, "type": _shown_type(kind)}
     if kind in _NUMERIC:
         finite = f" FILTER (WHERE {column} NOT IN ('NaN', 'Infinity', '-Infinity'))" if kind in _NUMERIC[-2:] else ""
-        told |= _one(
+        result |= _one(
             connection,
             f"""
             min({column}){finite} AS min, max({column}){finite} AS max,
@@ -65,12 +65,12 @@ def _field(connection: Connection, source: str, field: SchemaField) -> dict[str,
         )
     elif kind in _ORDERED:
         ranged = f'min({column})::text AS min, max({column})::text AS max, count(DISTINCT {column}) AS "distinctCount"'
-        told |= _one(connection, ranged, source)
+        result |= _one(connection, ranged, source)
     else:
-        told |= _one(connection, f'count(DISTINCT {column}::text) AS "distinctCount"', source)
+        result |= _one(connection, f'count(DISTINCT {column}::text) AS "distinctCount"', source)
     if kind in _NAMED:
-        told["topValues"] = _most_frequent(connection, source, column)
-    return told
+        result["topValues"] = _most_frequent(connection, source, column)
+    return result
 
 
 def _one(connection: Connection, columns: str, source: str) -> dict[str, Any]:

@@ -118,7 +118,7 @@ def _decoded(part: str) -> bytes:
 class Resealed:
     """How many connectors' credentials were sealed again, and how many had the first key already."""
 
-    anew: int
+    resealed: int
     current: int
 
 
@@ -138,7 +138,7 @@ def reseal_credentials(engine: Engine, keyring: Keyring, audit_keys: AuditKeys) 
             .order_by(Connector.id)
             .with_for_update()
         )
-        anew = current = 0
+        resealed = current = 0
         for connector_id, credentials in session.execute(sealed).all():
             if credentials is not None and keyring.is_current(credentials):
                 current += 1
@@ -146,9 +146,9 @@ def reseal_credentials(engine: Engine, keyring: Keyring, audit_keys: AuditKeys) 
             opened = keyring.unseal(credentials, connector_id=connector_id)
             again = keyring.seal(opened, connector_id=connector_id)
             session.execute(update(Connector).where(Connector.id == connector_id).values(auth_sealed=again))
-            anew += 1
+            resealed += 1
         for head in session.scalars(select(AuditHead).with_for_update()):
             seal = Seal.of(head)
             if seal is not None and not audit_keys.is_current(seal) and audit_keys.verifies(head.tenant_id, seal):
                 audit_keys.seal(head.tenant_id, seal.sequence, seal.integrity_hash).write_to(head)
-    return Resealed(anew, current)
+    return Resealed(resealed, current)

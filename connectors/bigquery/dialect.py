@@ -72,7 +72,7 @@ class BigQueryDialect:
         return Statement(rendered(select, self), self._bound)
 
     def estimate(self, select: Select) -> int | None:
-        """The result itself tells, once it is there."""
+        """The number of rows is known with the result only."""
         del select
         return None
 
@@ -90,17 +90,17 @@ class BigQueryDialect:
         """The present is the server's; DATETIME and DATE are taken as those of UTC."""
         if column.kind not in ORDERED:
             raise unordered(column)
-        behind = _lag(column, lag)
+        lag_value = _lag(column, lag)
         if column.kind in TIMES:
             [[now]] = self.jobs.rows(Statement("SELECT UNIX_MICROS(CURRENT_TIMESTAMP()) AS now"), "the present")
-            less = behind if isinstance(behind, timedelta) else timedelta()
+            less = lag_value if isinstance(lag_value, timedelta) else timedelta()
             return _moment(column, _EPOCH + timedelta(microseconds=int(now)) - less)
         rows = f" FROM {relation.sql}"
         asked = f"SELECT CAST(MAX({quoted(column.name)}) AS STRING) AS newest{rows}"
         [[found]] = self.jobs.rows(Statement(asked, self._bound), relation.name)
-        if found is None or not isinstance(behind, Decimal) or not behind:
+        if found is None or not isinstance(lag_value, Decimal) or not lag_value:
             return None if found is None else str(found)
-        return str(Decimal(str(found)) - behind)
+        return str(Decimal(str(found)) - lag_value)
 
     def without(self, relation: Relation, columns: Sequence[Column]) -> int:
         missing = " OR ".join(f"{quoted(column.name)} IS NULL" for column in columns)
@@ -183,10 +183,10 @@ def _moment(column: Column, moment: datetime) -> str:
 def _lag(column: Column, lag: float | str | None) -> Decimal | timedelta | None:
     if lag is None:
         return None
-    behind = lag_of(lag)
+    lag_value = lag_of(lag)
     if column.kind in TIMES:
-        return behind if isinstance(behind, timedelta) else timedelta(seconds=float(behind))
-    if column.kind in NUMBERS and isinstance(behind, Decimal):
-        return behind
+        return lag_value if isinstance(lag_value, timedelta) else timedelta(seconds=float(lag_value))
+    if column.kind in NUMBERS and isinstance(lag_value, Decimal):
+        return lag_value
     takes = "a number" if column.kind in NUMBERS else "no lag"
     raise SourceError("bad_option", f"cursor.lag: '{column.name}' is {column.native}, which takes {takes}.")

@@ -88,7 +88,7 @@ def of_stream(code: str, details: object, what: str, expires: float | None = Non
         return SourceError(
             "session_expired",
             f"BigQuery has the session in which {what} was read no more: it keeps one for some hours ({text}).",
-            "The rest of its rows cannot be read as they were. Start a new run; with a cursor it goes on behind the "
+            "The rest of its rows cannot be read as they were. Start a new run; with a cursor it continues after the "
             "rows that are loaded.",
         )
     if code == "NOT_FOUND":

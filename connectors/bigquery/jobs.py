@@ -102,7 +102,7 @@ class Jobs:
     def _cancel(self, reference: Mapping[str, Any]) -> None:
         """Asks for the job's end; one that has ended, or cannot be reached, is left."""
         path = self._path(f"jobs/{reference['jobId']}/cancel")
-        with suppress(SourceError):  # what is told is why it is given up
+        with suppress(SourceError):  # the reason for cancelling is reported, not this
             self._rest.ask("POST", path, "the query", query=_where(reference))
 
     def _job(self, statement: Statement, *, dry: bool) -> dict[str, Any]:

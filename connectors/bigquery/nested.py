@@ -168,7 +168,7 @@ def _bits(array: Any, width: int) -> list[Any]:
 
 
 def _range(array: Any, element: Described) -> pl.Series:
-    """`[2024-01-01,2024-02-01)`; nothing stands for an end that is not bounded."""
+    """`[2024-01-01,2024-02-01)`; an unbounded end is an empty text."""
     start, end = (as_text(each, element).fill_null("") for each in array.flatten())
     texts = (
         pl.DataFrame([start.alias("s"), end.alias("e")]).select(pl.format("[{},{})", "s", "e").alias("v")).to_series()

@@ -1,4 +1,4 @@
-"""Rows are held against the order that was asked for: a position behind others would lose them."""
+"""Checks that rows arrive in the requested order: a position that skips rows would lose them."""
 
 from __future__ import annotations
 

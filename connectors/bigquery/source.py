@@ -140,7 +140,7 @@ class BigQuerySource:
         rows_done: int = 0,
         position: Position | None = None,
     ) -> Iterator[Batch]:
-        """A stream that was lost is asked for again, behind the last batch."""
+        """Requests a lost stream again, from the row after the last batch."""
         del position  # the row says it
         tries = 0
         while True:
@@ -198,7 +198,7 @@ class BigQuerySource:
         return replace(found, partitions=made, total_rows=session.rows)
 
     def _condition(self, columns: Sequence[Chosen], wanted: Wanted) -> str:
-        """SQL for the bounds; nothing where a row that is not wanted might have to be told."""
+        """SQL for the bounds; empty where a filtered row might have to be reported."""
         if not all(each.sure for each in columns):
             return ""
         own = {each.field.name: each.column for each in columns if not each.as_declared}

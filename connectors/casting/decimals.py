@@ -56,8 +56,8 @@ def _as_postgresql_reads(text: pl.Series, result: pl.Series, scale: int, *, size
     cells = pl.DataFrame(
         {"cell": text.gather(places), "end": point.gather(places) + 1 + scale, "read": result.gather(places)}
     )
-    mended = cells.select((_rounded if sized else _undiminished)(scale)).to_series()
-    return result.scatter(places, mended.cast(result.dtype, strict=False))
+    corrected = cells.select((_rounded if sized else _undiminished)(scale)).to_series()
+    return result.scatter(places, corrected.cast(result.dtype, strict=False))
 
 
 def _rounded(scale: int) -> pl.Expr:

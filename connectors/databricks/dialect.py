@@ -101,17 +101,17 @@ class DatabricksDialect:
         """The present is the server's; times without a zone are taken as UTC's."""
         if column.kind not in ORDERED:
             raise unordered(column)
-        behind = _lag(column, lag)
+        lag_value = _lag(column, lag)
         with self.session() as asked:
             if column.kind in TIMES:
                 now = asked.rows("SELECT unix_micros(current_timestamp()) AS now", "the present")[0][0]
-                less = behind if isinstance(behind, timedelta) else timedelta()
+                less = lag_value if isinstance(lag_value, timedelta) else timedelta()
                 return _moment(column, _EPOCH + timedelta(microseconds=int(now)) - less)
             rows = f" FROM {relation.sql}"
             found = asked.rows(f"SELECT MAX({quoted(column.name)}) AS newest{rows}", relation.name)[0][0]
-        if found is None or not isinstance(behind, Decimal) or not behind:
+        if found is None or not isinstance(lag_value, Decimal) or not lag_value:
             return scalar(found)
-        return str(Decimal(str(found)) - behind)
+        return str(Decimal(str(found)) - lag_value)
 
     def without(self, relation: Relation, columns: Sequence[Column]) -> int:
         missing = " OR ".join(f"{quoted(column.name)} IS NULL" for column in columns)
@@ -221,10 +221,10 @@ def _moment(column: Column, moment: datetime) -> str:
 def _lag(column: Column, lag: float | str | None) -> Decimal | timedelta | None:
     if lag is None:
         return None
-    behind = lag_of(lag)
+    lag_value = lag_of(lag)
     if column.kind in TIMES:
-        return behind if isinstance(behind, timedelta) else timedelta(seconds=float(behind))
-    if column.kind in NUMBERS and isinstance(behind, Decimal):
-        return behind
+        return lag_value if isinstance(lag_value, timedelta) else timedelta(seconds=float(lag_value))
+    if column.kind in NUMBERS and isinstance(lag_value, Decimal):
+        return lag_value
     takes = "a number" if column.kind in NUMBERS else "no lag"
     raise SourceError("bad_option", f"cursor.lag: '{column.name}' is {column.native}, which takes {takes}.")

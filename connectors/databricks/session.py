@@ -72,7 +72,7 @@ class Session:
 
     def tables(self, statement: str, what: str, rows: int = _ROWS) -> Iterator[Any]:
         """The rows of a statement as pyarrow Tables of at most so many. Raises SourceError."""
-        with _told(what, self._door):
+        with _translating_errors(what, self._door):
             cursor = _Cursor()
             result = self._client.execute_command(
                 statement, self._opened, rows, _BYTES, True, cursor, use_cloud_fetch=False, parameters=[]
@@ -123,7 +123,7 @@ def _client(door: Door, proxy: CheckedProxy) -> Any:
     from databricks.sql.types import SSLOptions
     from urllib3.util import make_headers
 
-    logging.getLogger("databricks").setLevel(logging.CRITICAL)  # what goes wrong is told in our words
+    logging.getLogger("databricks").setLevel(logging.CRITICAL)  # errors are reported by our own messages
     address, path = door.checked(), door.place.http_path.lstrip("/")
     scheme, host, port = door.address.url.scheme, door.address.host, door.address.port
     bracketed = f"[{host}]" if ":" in host else host
@@ -155,7 +155,7 @@ def _client(door: Door, proxy: CheckedProxy) -> Any:
 
 
 @contextmanager
-def _told(what: str, door: Door) -> Iterator[None]:
+def _translating_errors(what: str, door: Door) -> Iterator[None]:
     from databricks.sql.exc import ServerOperationError
 
     try:

@@ -43,7 +43,7 @@ class AddedColumns:
     def fields(self, files: Sequence[str], declared: Schema) -> Schema:
         """The added columns of all the files, with the declared types or types inferred from their values. Raises
         SourceError."""
-        told = {field.name: field for field in declared}
+        by_name = {field.name: field for field in declared}
         first = self.names(files[0])
         for file in files[1:]:
             if self.names(file) != first:
@@ -52,8 +52,8 @@ class AddedColumns:
                 raise SourceError("columns_differ", message, "Files of one source lie in folders of the same names.")
         found: list[Field] = []
         for name in first:
-            if name in told:
-                found.append(told[name])
+            if name in by_name:
+                found.append(by_name[name])
             elif name == self._number:
                 found.append(Field(name, "bigint"))
             elif name == self._file:

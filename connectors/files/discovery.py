@@ -52,7 +52,7 @@ def file_stream(open_source: Open) -> Callable[[Context], StreamFound]:
 
 
 def format_of(name: str) -> str | None:
-    """The format that a file of that name is read as; None if its name does not tell."""
+    """The format that a file of that name is read as; None if the name does not determine it."""
     suffix = inner_suffix(name) or "csv"
     form = SUFFIXES.get(suffix, suffix)
     return form if form in FORMATS else None

@@ -66,10 +66,10 @@ def _merge_schema(schema: Schema, other: Schema, name: str, first: str, matching
     more = [field for place, field in enumerate(other) if place not in taken]
     if (lacks or more) and not grows:
         names = [field.name for field in more]
-        told = [f"lacks {', '.join(lacks)}"] * bool(lacks) + [f"has {', '.join(names)} besides"] * bool(names)
+        differences = [f"lacks {', '.join(lacks)}"] * bool(lacks) + [f"has {', '.join(names)} besides"] * bool(names)
         error = SourceError(
             "columns_differ",
-            f"{name} has other columns than {first}: it {' and '.join(told)}.",
+            f"{name} has other columns than {first}: it {' and '.join(differences)}.",
             "Declare `fields` on the source node, or set options.missingColumns to null to fill up what a file lacks.",
         )
         raise _with_file(error, name)

@@ -30,7 +30,7 @@ def rust_panics(code: str) -> Iterator[None]:
     except BaseException as error:
         if type(error).__name__ != "PanicException":
             raise
-        told = (str(error).splitlines() or ["no reason"])[0]
+        reason = (str(error).splitlines() or ["no reason"])[0]
         raise SourceError(
-            code, f"It is damaged: the library that reads it gave up: {told}.", "Send it again."
+            code, f"It is damaged. The library that reads it failed: {reason}.", "Send it again."
         ) from None

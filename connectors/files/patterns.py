@@ -116,10 +116,10 @@ def _literal(character: str) -> str:
 
 
 def _refused(value: str, error: PolarsError) -> SourceError:
-    told = str(error)
-    verdict = told.partition("\nerror: ")[2].partition("\n")[0]
-    verdict = (verdict or told.partition("\n")[0].removeprefix("regex error: ")).removesuffix(".")
+    text = str(error)
+    verdict = text.partition("\nerror: ")[2].partition("\n")[0]
+    verdict = (verdict or text.partition("\n")[0].removeprefix("regex error: ")).removesuffix(".")
     hint = "It is written as in the rule regex, in Rust's syntax."
     if any(each in verdict for each in _UNKNOWN):
-        hint += " Match more files than you mean, or name them so that they can be told without it."
+        hint += " Match more files than you mean, or name them so that the pattern does not need it."
     return SourceError("bad_pattern", f"The pattern '{value}' is not a regular expression: {verdict}.", hint)

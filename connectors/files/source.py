@@ -348,7 +348,7 @@ def check_added_columns(added: Schema, own: Schema, name: str) -> None:
 
 
 def in_declared_order(schema: Schema, declared: Schema) -> Schema:
-    """The declared columns as they are declared, and the others behind them."""
+    """The declared columns in their order, then the others."""
     places = {field.name: place for place, field in enumerate(declared)}
     return tuple(sorted(schema, key=lambda field: places.get(field.name, len(places))))
 
@@ -359,9 +359,9 @@ def _blamed(name: str) -> Iterator[None]:
     try:
         yield
     except SourceError as error:
-        told = error if name in error.message else SourceError(error.code, f"{name}: {error.message}", error.hint)
-        told.file = name if error.code not in _NOT_ITS_FAULT else error.file
-        raise told from None
+        located = error if name in error.message else SourceError(error.code, f"{name}: {error.message}", error.hint)
+        located.file = name if error.code not in _NOT_ITS_FAULT else error.file
+        raise located from None
     except OSError as error:
         if error.errno is None:  # of a library, about what is in the file
             raise

@@ -1,4 +1,4 @@
-"""Requests to an API: only to allowed addresses, the login only to the API itself, tried again as the API tells."""
+"""Requests to an API: only to allowed addresses, credentials only to the API itself, retried as its headers request."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from headrace.connectors.connector import Context
 from headrace.connectors.errors import SourceError
 from headrace.connectors.http.answers import Answer
 from headrace.connectors.http.login import Login
-from headrace.connectors.http.pace import RETRIED, Pace, pause, told_wait
+from headrace.connectors.http.pace import RETRIED, Pace, pause, requested_wait
 from headrace.connectors.network.egress import Network
 from headrace.connectors.network.web_address import WebAddress
 from headrace.connectors.specs.base import problems_of
@@ -83,7 +83,7 @@ class Api:
             self._transports.clear()
 
     def address(self, path: str) -> str:
-        """The address of a path behind the API's own."""
+        """The address of a path below the API's base URL."""
         base = self.base.url
         whole = f"{base.path.rstrip('/')}/{path.lstrip('/')}" if path else base.path
         return f"{base.scheme}://{base.netloc.decode()}{whole}" + (f"?{base.query.decode()}" if base.query else "")
@@ -112,7 +112,7 @@ class Api:
                     if status >= 400:
                         raise self._refused(sent, status, answer)
                     return answer
-                wait = told_wait(answer.headers, time.time())
+                wait = requested_wait(answer.headers, time.time())
                 failure = self._refused(sent, status, answer)
             if wait is None:
                 if tries >= _TRIES:

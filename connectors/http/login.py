@@ -18,7 +18,7 @@ from headrace.ir.redaction import secret_texts
 
 _NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
 _EARLY_S = 30.0
-"""A token is fetched anew so long before it ends."""
+"""Seconds before its expiry at which a token is renewed."""
 
 Fetch = Callable[[str, Mapping[str, str], Mapping[str, str]], bytes]
 """Posts a form (address, form, headers), and gives the body of a successful answer."""

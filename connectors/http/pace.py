@@ -19,7 +19,7 @@ _LONGEST_PAUSE = 60.0
 
 @dataclass(slots=True)
 class Pace:
-    """Shared by all threads that ask one API. `per_second` bounds requests; a limit that the API tells is kept too."""
+    """Shared by all threads that ask one API. `per_second` bounds requests; a limit that the API reports is kept too."""
 
     per_second: float | None = None
     clock: Callable[[], float] = time.time
@@ -46,7 +46,7 @@ class Pace:
                     self._next = max(self._next, self.clock() + wait)
 
 
-def told_wait(headers: Mapping[str, str], now: float) -> float | None:
+def requested_wait(headers: Mapping[str, str], now: float) -> float | None:
     """The seconds that an answer asks to wait, by Retry-After or a reset header; None if it does not."""
     given = headers.get("retry-after", "").strip()
     if given:
@@ -61,7 +61,7 @@ def told_wait(headers: Mapping[str, str], now: float) -> float | None:
 
 
 def pause(tries: int) -> float:
-    """The seconds before another try where nothing is told: doubled each time, spread so that not all come at once."""
+    """Seconds before the next attempt without a Retry-After: exponential backoff with jitter."""
     return float(min(_LONGEST_PAUSE, 2.0**tries)) * random.uniform(0.5, 1.0)  # noqa: S311
 
 

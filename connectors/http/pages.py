@@ -21,7 +21,7 @@ from headrace.connectors.network.web_address import WebAddress
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """`here` is where it is, `after` where the next one is, None behind the last."""
+    """`here` is where it is, `after` where the next one is, None after the last."""
 
     here: Place
     after: Place | None

@@ -80,7 +80,7 @@ def following(request: Request, place: Place, answer: Answer, records: list[byte
         raise SourceError(
             "too_many_pages",
             f"{answer.what}: there are more than {request.max_pages:,} pages, the most that 'maxPages' allows.",
-            "Raise it, or read less; pages behind it are not left out in silence.",
+            "Raise it, or read less; the pages after it are not skipped silently.",
         )
     return Place(number, token, done.pages, done.records)
 

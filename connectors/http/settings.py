@@ -77,7 +77,7 @@ class Request(ClosedConfig):
     model_config = ConfigDict(use_attribute_docstrings=True)
 
     path: Path = ""
-    """The path behind the connector's `url`: `/v1/orders`. `{parent.id}` in it is filled in."""
+    """The path below the connector's `url`: `/v1/orders`. `{parent.id}` in it is filled in."""
     method: Literal["GET", "POST"] = "GET"
     """How it is sent. A POST must only read: it is sent again when it fails."""
     params: dict[Name, Scalar | list[Scalar]] = {}
@@ -207,7 +207,7 @@ class RestSettings(Request):
     cursor: Cursor | None = None
     """Only what is new since the last run; `{cursor}` is its value."""
     key: list[Name] = []
-    """What tells records apart. One that came before on an earlier page, because records moved while they were read, is
+    """The fields that identify a record. One that came before on an earlier page, because records moved while they were read, is
     then an error row; leave it out where the target has a key, which takes the newest."""
     new_keys: Literal["fail", "ignore"] = "fail"
     """What is done about a key that no record had when columns were looked for, where no `fields` are declared."""
@@ -227,7 +227,7 @@ class RestSettings(Request):
                 )
         if self.parent is not None and self.parent.values is None:
             for place in places_of([self.parent.path, self.parent.params, self.parent.body, self.parent.form]):
-                raise fault("bad_option", f"{{{place}}} cannot stand in the parent", "remove it")
+                raise fault("bad_option", f"{{{place}}} is not allowed in the parent", "remove it")
         if self.cursor is not None and self.window is not None:
             raise fault("bad_option", "'cursor' and 'window' do not go together", "use the cursor as a parameter")
         return self
@@ -252,7 +252,7 @@ def settings_of(config: Mapping[str, Any], endpoints: Mapping[str, Mapping[str, 
 
 
 def problems(config: Mapping[str, Any]) -> list[Problem]:
-    """What is wrong with a config when it is saved; a parameter of the run may stand for any value."""
+    """What is wrong with a config when it is saved; a run parameter may replace any value."""
     return [each for each in problems_of(RestSettings, dict(config)) if not _open(config, each)]
 
 

@@ -150,7 +150,7 @@ class RestSource:
         rows_done: int = 0,
         position: Position | None = None,
     ) -> Iterator[Batch]:
-        """A position is `{"open": where reading goes on}`, without it behind the end, and has the marks of cursors."""
+        """A position is `{"open": where reading goes on}`, without it at the end, and has the marks of cursors."""
         reading = _Reading(self, partition, schema, wanted, rows_done)
         held: Batch | None = None
         for batch in reading.batches(position):
@@ -261,7 +261,7 @@ class _Reading:
         self._marks: dict[str, dict[str, Any]] = {}
 
     def ended(self) -> Position:
-        """The position behind the last record."""
+        """The position after the last record."""
         return {"marks": self._marks} if self._settings.cursor is not None else {"ended": True}
 
     def batches(self, position: Position | None) -> Iterator[Batch]:

@@ -19,7 +19,7 @@ ASK_SECONDS = 15.0
 """How long the cluster may take to answer a question."""
 
 IDS_SECONDS = 5.0
-"""How long for the ids of topics, which not every cluster tells."""
+"""Seconds to wait for the ids of topics, which not every cluster reports."""
 CHECK_CRCS = True
 """Whether a message that was damaged on its way is noticed."""
 
@@ -62,7 +62,7 @@ class Cluster:
     def topics(self) -> Mapping[str, int]:
         """The partitions of every topic that may be seen, without the cluster's own."""
         found = self._listed()
-        for broker in found.brokers.values():  # told at once, not only when one of them is dialled
+        for broker in found.brokers.values():  # reported at once, not only when one of them is connected to
             self._door.checked(str(broker.host), broker.port)
         self.brokers = len(found.brokers)
         return {
@@ -73,20 +73,20 @@ class Cluster:
 
     def _listed(self) -> Any:
         """The cluster's metadata. The client tries a refused login again and again: it is asked in short turns, so that
-        a refusal is told at once."""
+        a refusal is raised at once."""
         begun = monotonic()
         while True:
             try:
                 return self._admin.list_topics(timeout=min(_TURN_S, self._seconds))
             except self._problem as error:
-                told = self._failed(error.args[0], "The list of topics")
-                refused = told.code in ("bad_credentials", "address_refused")
+                failure = self._failed(error.args[0], "The list of topics")
+                refused = failure.code in ("bad_credentials", "address_refused")
                 refused |= any(each.name() == "_SSL" for each in [*self._heard])
                 if refused or monotonic() - begun >= self._seconds:
-                    raise told from None
+                    raise failure from None
 
     def ids(self, topics: Sequence[str]) -> Mapping[str, str]:
-        """The id that each topic got when it was made, of clusters that tell it."""
+        """The id that each topic got when it was made, of clusters that report it."""
         from confluent_kafka import TopicCollection
 
         found: dict[str, str] = {}
@@ -104,7 +104,7 @@ class Cluster:
         return self._offsets(partitions, -2, committed=False)
 
     def latest(self, partitions: Sequence[TopicPartition], *, committed: bool) -> Mapping[TopicPartition, int]:
-        """The offset behind the last message of each; with `committed`, behind which no transaction is open."""
+        """The offset after the last message of each; with `committed`, after which no transaction is open."""
         return self._offsets(partitions, -1, committed=committed)
 
     def since(self, partitions: Sequence[TopicPartition], ms: int) -> Mapping[TopicPartition, int]:
@@ -141,7 +141,7 @@ class Cluster:
     def _offsets(
         self, partitions: Sequence[TopicPartition], when: int, *, committed: bool
     ) -> Mapping[TopicPartition, int]:
-        """Of the first message from a time on (ms since 1970), or -1: behind the last, -2: the first."""
+        """Of the first message from a time on (ms since 1970), or -1: after the last, -2: the first."""
         import confluent_kafka as ck
         import confluent_kafka.admin as asking
 
@@ -176,8 +176,8 @@ class Cluster:
 
         first = error.args[0] if error.args else None
         if isinstance(first, ck.KafkaError):
-            told = failed(first, "The client", self._door.secrets)
-            return SourceError("connection_failed", told.message, "Check the PEM texts and config.saslMechanism.")
+            failure = failed(first, "The client", self._door.secrets)
+            return SourceError("connection_failed", failure.message, "Check the PEM texts and config.saslMechanism.")
         return SourceError("bad_option", "The client does not take the connector's config.", "Check its settings.")
 
 

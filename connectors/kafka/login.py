@@ -88,7 +88,7 @@ class Door:
         servers = []
         for host, port in brokers(self.place.bootstrap_servers):
             address = self.checked(host, port)
-            # With TLS the certificate tells the host; without, the address that was looked at is dialled.
+            # With TLS the certificate proves the host; without, the address that was checked is connected to.
             shown = host if self.encrypted else address
             servers.append(f"[{shown}]:{port}" if ":" in shown else f"{shown}:{port}")
         return servers

@@ -15,7 +15,7 @@ from headrace.connectors.files.delimited.dialect import near
 from headrace.connectors.files.delimited.infer import TypeStatistics
 from headrace.connectors.files.patterns import expression_of, matching
 from headrace.connectors.kafka.cluster import Cluster, Reader, TopicPartition
-from headrace.connectors.kafka.errors import GONE, made_anew, offsets_gone
+from headrace.connectors.kafka.errors import GONE, offsets_gone, topic_recreated
 from headrace.connectors.kafka.login import door
 from headrace.connectors.kafka.metadata import columns_of, metadata_of
 from headrace.connectors.kafka.registry import SchemaRegistry
@@ -72,7 +72,7 @@ class KafkaSource:
         return None
 
     def begin_at(self, cursors: Mapping[str, Position]) -> None:
-        """The offsets behind what was loaded, by `topic/partition`."""
+        """The offsets after what was loaded, by `topic/partition`."""
         self._cursors = cursors
 
     def fingerprint(self) -> str | None:
@@ -167,7 +167,7 @@ class KafkaSource:
         rows_done: int = 0,
         position: Position | None = None,
     ) -> Iterator[Batch]:
-        """`position` is the offset behind the last message."""
+        """`position` is the offset after the last message."""
         place = partition.location
         at, end = TopicPartition(place["topic"], int(place["partition"])), int(place["end"])
         offset = int(position["offset"]) if position is not None else int(place["start"])
@@ -177,24 +177,24 @@ class KafkaSource:
         most = min((wanted and wanted.batch_rows) or BATCH_ROWS, BATCH_ROWS)
         topic_id = place.get("id")
 
-        def behind(next_offset: int) -> dict[str, Any]:
+        def position_at(next_offset: int) -> dict[str, Any]:
             return {"offset": next_offset} | ({"topic": topic_id} if topic_id else {})
 
-        told = False
+        complete = False
         if offset < end:
             with _Closing(self._cluster.consumer(committed=self._committed)) as reader:
                 for messages, next_offset in self._read(reader, at, offset, end, most):
                     batch = rows.batch(
-                        self._as_columns(messages, at), partition.first_row, rows_done, behind(next_offset)
+                        self._as_columns(messages, at), partition.first_row, rows_done, position_at(next_offset)
                     )
-                    rows_done, told = batch.rows_done, next_offset >= end
+                    rows_done, complete = batch.rows_done, next_offset >= end
                     yield batch
-        if not told:
+        if not complete:
             # Where the last offsets have no message (a transaction's marks, compaction), and where there is nothing
             # yet to read: the cursor has to know all the same that it is here.
             empty = Messages([], pl.Series("place", [], dtype=pl.String), [])
             nothing = self._with_metadata(empty, [], at)
-            yield rows.batch(nothing, partition.first_row, rows_done, behind(max(offset, end)))
+            yield rows.batch(nothing, partition.first_row, rows_done, position_at(max(offset, end)))
 
     # --- reading
 
@@ -305,8 +305,8 @@ class KafkaSource:
         before = position.get("topic")
         if before and topic_id and before != topic_id:
             if not goes_on:
-                raise made_anew(each.topic)
-            self._notes.append(f"the topic {each.topic} was made anew: read from its oldest message")
+                raise topic_recreated(each.topic)
+            self._notes.append(f"the topic {each.topic} was deleted and created again: read from its oldest message")
             return low
         if low <= offset <= high:
             return offset
@@ -318,7 +318,7 @@ class KafkaSource:
         return low
 
     def _ahead(self, each: TopicPartition, offset: int) -> bool:
-        """Whether an offset is behind all messages, those of open transactions included."""
+        """Whether an offset is after all messages, those of open transactions included."""
         return not self._committed or offset > self._cluster.latest([each], committed=False)[each]
 
     def _layout(self, low: Mapping[TopicPartition, int], high: Mapping[TopicPartition, int]) -> Layout | None:

@@ -1,7 +1,7 @@
 """Payloads that are Avro records without a file's header, of one schema or of the schema that each names by its id.
 
 Many are decoded at once, as one block of a file. So that a damaged one cannot take bytes of the next for its own, two
-random numbers are written behind each as further fields: where both do not come out again, halves are tried until the
+random numbers are written after each as further fields: where both do not come out again, halves are tried until the
 damaged ones are found.
 """
 
@@ -114,8 +114,8 @@ class AvroPayloads:
         faults, groups = [], dict[int, list[int]]()
         for place, value in enumerate(values):
             if len(value) < _MAGIC or value[0] != 0:
-                told = "It does not begin with the id of a schema (Confluent's wire format)"
-                faults.append(Fault(place, value, told, "avro"))
+                reason = "It does not begin with the id of a schema (Confluent's wire format)"
+                faults.append(Fault(place, value, reason, "avro"))
             else:
                 groups.setdefault(int.from_bytes(value[1:_MAGIC], "big"), []).append(place)
         frames, places = [self._as_columns(self._reader.decode(())[0])], [np.zeros(0, dtype=np.int64)]
@@ -124,8 +124,8 @@ class AvroPayloads:
             there = np.array(among, dtype=np.int64)
             other = {each.field.name for each in records.columns} - {field.name for field in self._schema}
             if self._closed and other:
-                told = f"The field '{min(other)}' is none of the columns that were found; declare `fields`"
-                faults += [Fault(place, values[place], told, "unknown_key") for place in among]
+                reason = f"The field '{min(other)}' is none of the columns that were found; declare `fields`"
+                faults += [Fault(place, values[place], reason, "unknown_key") for place in among]
                 continue
             frame, sound, broken = records.decode([values[place][_MAGIC:] for place in among])
             frames.append(self._as_columns(frame))

@@ -21,7 +21,7 @@ class CsvPayloads:
 
     def __init__(self, schema: Schema, names: tuple[str, ...], dialect: Dialect) -> None:
         self._dialect, self._schema = dialect, schema
-        # as texts, so that cells are cast, and told of, as those of other payloads
+        # as texts, so that cells are cast and reported like those of other payloads
         self._parser = ChunkParser(dialect, names, tuple(Field(field.name, "text") for field in schema))
 
     def decode(self, values: Sequence[bytes]) -> Decoded:

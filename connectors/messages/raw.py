@@ -37,5 +37,5 @@ class RawPayloads:
 
 def _fault(place: int, value: bytes) -> Fault:
     at = invalid_offsets(value)[0]
-    told = f"Not valid UTF-8: byte 0x{value[at]:02X} at byte {at + 1}"
-    return Fault(place, value, f"{told}; set options.encoding to base64", "encoding")
+    reason = f"Not valid UTF-8: byte 0x{value[at]:02X} at byte {at + 1}"
+    return Fault(place, value, f"{reason}; set options.encoding to base64", "encoding")

@@ -45,7 +45,7 @@ class MessageRows:
         self._cast = cast_native if settings.format in ("avro", "raw") else cast_json
 
     def batch(self, messages: Messages, first_row: int, rows_done: int, position: Position) -> Batch:
-        """The rows of messages behind `rows_done` of the partition, whose first row has the number `first_row`."""
+        """The rows of messages after `rows_done` of the partition, whose first row has the number `first_row`."""
         decoded = self._decoded(messages)
         count = len(decoded.of)
         begin = first_row + rows_done

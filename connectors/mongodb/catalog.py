@@ -25,7 +25,7 @@ _COUNTED = 200
 
 @dataclass(frozen=True, slots=True)
 class Collection:
-    """`keyed`: `_id` is unique and has an index, so that reading goes on behind one."""
+    """`keyed`: `_id` is unique and has an index, so that reading continues after one."""
 
     name: str
     kind: str
@@ -105,6 +105,6 @@ def sampled_types(session: Session, name: str, stages: Sequence[Mapping[str, Any
 
 
 def ordered(types: Mapping[str, set[str]], first: Mapping[str, set[str]]) -> dict[str, set[str]]:
-    """The keys in the order of the documents that were looked at, the others by name behind them."""
+    """The keys in the order of the documents that were looked at, then the others by name."""
     names = [name for name in first if name in types]
     return {name: types[name] for name in (*names, *sorted(types.keys() - first.keys()))}

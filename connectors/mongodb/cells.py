@@ -53,7 +53,7 @@ def column(buffer: Buffer, found: Elements, field: Field, rows: int) -> Column:
         parts.append(read)
         order.append(some.row)
         if bad is not None and bad.any():
-            rejects.append(_told(buffer, kind, some.some(bad.to_numpy()), field))
+            rejects.append(_rejected(buffer, kind, some.some(bad.to_numpy()), field))
     if len(twice):
         rejects.append(_lines(pl.Series(twice), None, f"{TWICE}: '{field.name}'", "duplicate"))
     return Column(_placed(parts, order, field, rows), pl.concat(rejects) if rejects else None)
@@ -185,7 +185,7 @@ def _either(one: pl.Series | None, other: pl.Series) -> pl.Series:
     return other if one is None else one | other
 
 
-def _told(buffer: Buffer, kind: int, bad: Elements, field: Field) -> pl.DataFrame:
+def _rejected(buffer: Buffer, kind: int, bad: Elements, field: Field) -> pl.DataFrame:
     """What is wrong with cells: of faulty text the row as a whole, whatever is read of it."""
     text = plain(buffer, kind, bad.at, bad.size)
     rows = pl.Series(bad.row)

@@ -1,4 +1,4 @@
-"""Only what is new: from behind where the last run ended up to the present, by one field and `_id`.
+"""Incremental reading: from the position after the last run's end up to the present, by one field and `_id`.
 
 Comparisons are of a filter, so that an index of the field is used; they are made within the type of the newest value.
 Lists are left out: each of their elements would be compared.
@@ -54,7 +54,7 @@ def present(session: Session, name: str, cursor: MongoCursor, only: Mapping[str,
     if newest.kind not in _BRACKETS:
         raise SourceError(
             "bad_option",
-            f"cursor.column: '{column}' has a value of the type {ALIASES[Kind(newest.kind)]}, which nothing is behind.",
+            f"cursor.column: '{column}' has a value of the type {ALIASES[Kind(newest.kind)]}, which cannot be compared.",
             "Use a field of dates, numbers, texts or ObjectIds.",
         )
     others = {"$or": [{column: {"$not": {"$type": list(_BRACKETS[newest.kind])}}}, {column: {"$type": "array"}}]}
@@ -99,10 +99,10 @@ def initial_value(cursor: MongoCursor, upto: Value) -> Value | None:
 def _upto(session: Session, newest: Value, cursor: MongoCursor) -> Value:
     lag = None if cursor.lag is None else lag_of(cursor.lag)
     if newest.kind in (Kind.DATE, Kind.OBJECT_ID):
-        behind = lag if isinstance(lag, timedelta) else timedelta(seconds=float(lag or 0))
+        lag_value = lag if isinstance(lag, timedelta) else timedelta(seconds=float(lag or 0))
         if newest.kind == Kind.OBJECT_ID and lag is None:
             return newest
-        now = _now(session) - behind
+        now = _now(session) - lag_value
         if newest.kind == Kind.DATE:
             return Value(Kind.DATE, struct.pack("<q", int(now.timestamp() * 1000)))
         return Value(Kind.OBJECT_ID, struct.pack(">I", max(0, int(now.timestamp()))) + bytes(8))

@@ -46,7 +46,7 @@ class Dialler:
         """The class of pools whose connections are made here. Raises SourceError(`driver_unknown`)."""
         from pymongo.synchronous import pool
 
-        logging.getLogger("pymongo").setLevel(logging.CRITICAL)  # what goes wrong is told in our words
+        logging.getLogger("pymongo").setLevel(logging.CRITICAL)  # errors are reported by our own messages
         own = pool.Pool.connect
         if _DIALS not in own.__code__.co_names:
             raise SourceError(

@@ -16,7 +16,7 @@ _INT64 = 1 << 63
 
 
 class NoValue(ValueError):
-    """What stands for a value is none. Its text says what is expected."""
+    """A text that is not valid Extended JSON. The message says what is expected."""
 
 
 def value_of(wrapper: Mapping[str, Any]) -> Any:
@@ -158,4 +158,4 @@ WRAPPERS: dict[str, Callable[[object], Any]] = {
     "$minKey": _min_key,
     "$maxKey": _max_key,
 }
-"""By the name that stands alone in an object."""
+"""Types by the only key of their object."""

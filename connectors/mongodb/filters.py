@@ -1,7 +1,7 @@
-"""The judge of filters and projections: what is sent to the server is made anew from what is known to only compare.
+"""Validates filters and projections: what is sent to the server is built from operators that are known to only compare.
 
 No operator that runs code (`$where`, `$function`, `$accumulator`), reads another collection or writes has a name here,
-so that none can be sent; neither has `$expr`, in which such operators can stand.
+so that none can be sent; neither has `$expr`, which can contain such operators.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def judged_projection(given: Mapping[str, Any]) -> dict[str, int]:
             raise Refused(f"The projection's '{name[:100]}' is neither 1 nor 0", "computed fields are the pipeline's")
         found[name] = int(value)
     if found.get("_id") == 0:
-        raise Refused("'_id' cannot be left out: reading goes on behind it", "remove it from the projection")
+        raise Refused("'_id' cannot be left out: reading continues after it", "remove it from the projection")
     if len({value for name, value in found.items() if name != "_id"}) > 1:
         raise Refused("The projection has both 1 and 0", "name what is read, or what is not")
     return found
@@ -142,21 +142,21 @@ class _Judge:
                     raise Refused("A text is no Unicode", "")
                 return given
             case int():
-                return self._told(plain_number, given)
+                return self._checked_value(plain_number, given)
             case list():
                 return [self._value(each, depth + 1) for each in given]
             case Mapping() if _is_value(given):
                 if PARAMETER.search(str(given)):
                     return given  # of a run that is yet to come
-                return self._told(value_of, given)
+                return self._checked_value(value_of, given)
             case Mapping():
                 for name in given:
                     if str(name).startswith("$"):
-                        raise Refused(f"'{str(name)[:50]}' stands where a value can", "")
+                        raise Refused(f"'{str(name)[:50]}' is not allowed as a value", "")
                 return {str(name): self._value(each, depth + 1) for name, each in given.items()}
         raise Refused("A value is none of JSON's", "")
 
-    def _told(self, make: Any, given: Any) -> Any:
+    def _checked_value(self, make: Any, given: Any) -> Any:
         try:
             return make(given)
         except NoValue as error:

@@ -1,4 +1,4 @@
-"""A batch as the server sends it, into typed rows, rejected cells and the place behind it."""
+"""Turns a batch from the server into typed rows, rejected cells and the position after it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Rows:
         self._keys = [key.encode() for key in sorted(keys)]
 
     def batch(self, text: bytes, rows_done: int) -> Batch:
-        """The documents of a batch, behind `rows_done` of the partition. Raises SourceError(`bad_data`)."""
+        """The documents of a batch, after `rows_done` of the partition. Raises SourceError(`bad_data`)."""
         try:
             table = Table.of(text, self._keys)
             frame, rejects = self._frame(table, self._chosen)

@@ -1,4 +1,4 @@
-"""How a collection is shared out by its `_id`, and how one reads on behind a place.
+"""Splits a collection into ranges of `_id`, and builds the filter that reads after a position.
 
 The comparisons of a filter (`{"_id": {"$gt": 5}}`) are made within one type only: a document whose `_id` is of another
 would be in no range. Those of an expression (`$expr`) follow the order of all types, as sorting does, and use the index
@@ -58,8 +58,8 @@ def within(low: Value | None, high: Value | None) -> list[Mapping[str, Any]]:
     return found
 
 
-def behind(order: Sequence[str], after: Sequence[Value]) -> Mapping[str, Any]:
-    """Behind the values of one key, or of two."""
+def documents_after(order: Sequence[str], after: Sequence[Value]) -> Mapping[str, Any]:
+    """The filter for documents after the values of one key, or of two."""
 
     tie = {"$expr": {"$gt": ["$_id", literal(after[-1])]}}
     if len(order) == 1:

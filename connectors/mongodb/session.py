@@ -46,13 +46,13 @@ class Session:
 
     def command(self, what: str, name: str, *, database: str | None = None, **more: Any) -> dict[str, Any]:
         """The answer to a command that only looks. Raises SourceError."""
-        with self.telling(what):
+        with self.translating_errors(what):
             return dict(self._connected()[database or self.database].command(name, **more))
 
     def collections(self, name: str | None = None) -> list[dict[str, Any]]:
         """The collections and views that the login may read, by name and type. Raises SourceError."""
         only = {} if name is None else {"name": name}
-        with self.telling("the list of collections"):
+        with self.translating_errors("the list of collections"):
             found = self._connected()[self.database].list_collections(
                 filter=only, nameOnly=True, authorizedCollections=True
             )
@@ -60,12 +60,12 @@ class Session:
 
     def estimate(self, collection: str) -> int:
         """About how many documents a collection has. Raises SourceError."""
-        with self.telling(self._called(collection)):
+        with self.translating_errors(self._called(collection)):
             return int(self._of(collection).estimated_document_count(maxTimeMS=self._millis))
 
     def aggregated(self, collection: str, pipeline: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """The few documents that a pipeline of ours gives. Raises SourceError."""
-        with self.telling(self._called(collection)):
+        with self.translating_errors(self._called(collection)):
             return list(self._of(collection).aggregate(list(pipeline), allowDiskUse=True, maxTimeMS=self._millis))
 
     def raw(
@@ -79,7 +79,7 @@ class Session:
         limit: int = 0,
     ) -> Iterator[bytes]:
         """Batches of documents as the server sends them, of at most so many. Raises SourceError."""
-        with self.telling(self._called(collection)):
+        with self.translating_errors(self._called(collection)):
             cursor = self._of(collection).find_raw_batches(
                 filter_,
                 projection,
@@ -103,7 +103,7 @@ class Session:
         from bson.raw_bson import RawBSONDocument
 
         raw: Any = CodecOptions(document_class=RawBSONDocument)
-        with self.telling(self._called(collection)):
+        with self.translating_errors(self._called(collection)):
             asked = self._of(collection).with_options(codec_options=raw)
             found = asked.aggregate(list(pipeline), allowDiskUse=True, maxTimeMS=self._millis)
             return b"".join(each.raw for each in found)
@@ -119,7 +119,7 @@ class Session:
     close = again
 
     @contextmanager
-    def telling(self, what: str) -> Iterator[None]:
+    def translating_errors(self, what: str) -> Iterator[None]:
         """The driver's errors in plain words."""
         from bson.errors import BSONError
         from pymongo.errors import PyMongoError

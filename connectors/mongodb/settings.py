@@ -40,7 +40,7 @@ def _collection(text: str) -> str:
 
 
 class MongoCursor(ClosedConfig):
-    """The field by which a run goes on where the last one ended. `_id` tells documents of the same value apart."""
+    """The field by which a run goes on where the last one ended. `_id` distinguishes documents of the same value."""
 
     model_config = ConfigDict(use_attribute_docstrings=True)
 
@@ -50,7 +50,7 @@ class MongoCursor(ClosedConfig):
     initial: Value = None
     """The value from which the first run reads; all there is without it."""
     lag: Annotated[str | int | float | None, AfterValidator(checked_lag)] = None
-    """How far a run stays behind the present: a duration (`PT5M`) or seconds for dates and ObjectIds, a number for
+    """How far a run lags behind the present: a duration (`PT5M`) or seconds for dates and ObjectIds, a number for
     numbers."""
 
 

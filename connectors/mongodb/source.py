@@ -1,4 +1,4 @@
-"""A collection as a source: read in the order of `_id`, so that reading goes on behind any document."""
+"""A collection as a source: read in the order of `_id`, so that reading can continue after any document."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from headrace.connectors.mongodb.cursors import comparable, conditions, initial_
 from headrace.connectors.mongodb.filters import Refused, judged_filter, judged_projection
 from headrace.connectors.mongodb.frames import ID, Chosen, Rows, fields, projection
 from headrace.connectors.mongodb.login import door
-from headrace.connectors.mongodb.ranges import behind, cuts, within
+from headrace.connectors.mongodb.ranges import cuts, documents_after, within
 from headrace.connectors.mongodb.raw import Value, packed, unpacked
 from headrace.connectors.mongodb.session import SECONDS, Session
 from headrace.connectors.mongodb.settings import settings_of
@@ -163,7 +163,7 @@ class MongoSource:
         rows_done: int = 0,
         position: Position | None = None,
     ) -> Iterator[Batch]:
-        """A lost connection is made again where reading can go on behind the last batch; the driver finds a member that
+        """Reconnects where reading can continue after the last batch; the driver finds a member that
         has taken over."""
         tries, begun = 0, False
         can_go_on = bool(partition.location.get("order"))
@@ -236,7 +236,7 @@ class MongoSource:
                 f"{seen.others:,} documents of {found.name} have no {cursor.column} to compare: they are not read"
             )
         position = self._cursors.get(CURSOR)
-        after = None if position is None else _behind(position, order)
+        after = None if position is None else _values_of_position(position, order)
         if after is not None and not comparable(after[0], seen.upto):
             raise SourceError(
                 "bad_position",
@@ -301,20 +301,20 @@ class MongoSource:
 def _conditions(
     place: Mapping[str, Any], order: Sequence[str], position: Position | None
 ) -> Iterator[Mapping[str, Any]]:
-    """Of a partition's documents, behind a position of it."""
+    """The filters of a partition's documents, after a position in it."""
     low, high, upto = (_value(place.get(name)) for name in ("low", "high", "upto"))
     after = unpacked(place["after"], len(order)) if place.get("after") is not None else None
     if position is not None:
-        after = _behind(position, order)
+        after = _values_of_position(position, order)
         low = None
     yield from within(low, high)
     if upto is not None:
         yield from conditions(order[0], upto, _value(place.get("since")) if after is None else None)
     if after is not None:
-        yield behind(order, after)
+        yield documents_after(order, after)
 
 
-def _behind(position: Position, order: Sequence[str]) -> list[Value]:
+def _values_of_position(position: Position, order: Sequence[str]) -> list[Value]:
     if not isinstance(position, Mapping) or position.get("by") != list(order):
         raise SourceError(
             "bad_position",

@@ -17,7 +17,7 @@ _ALONE: dict[str, DataType] = {
 
 def field_for(name: str, types: Collection[str]) -> Field:
     """The narrowest field for values of these types (names of the server's `$type`). Numbers of several types are one
-    that takes them all, or tells; texts with other single values are text; with documents or lists it is json."""
+    that holds them all, or adds a note; texts with other single values are text; with documents or lists it is json."""
     there = frozenset(types) - MISSING
     if not there:
         return Field(name, "text")

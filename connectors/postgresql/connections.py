@@ -40,7 +40,7 @@ class Dialled(Protocol):
 
     @property
     def key(self) -> str:
-        """Tells it from the other databases of a pipeline; the warehouse's is empty."""
+        """Distinguishes it from the other databases of a pipeline; the warehouse's is empty."""
 
     def connect(self, **options: Any) -> psycopg.Connection[Any]:
         """A connection. Raises psycopg.Error where trying again may help, else TargetError."""
@@ -51,7 +51,7 @@ Database = str | Dialled
 
 
 def key_of(database: Database) -> str:
-    """What tells databases of a pipeline apart; empty for the warehouse."""
+    """Distinguishes the databases of a pipeline; empty for the warehouse."""
     return "" if isinstance(database, str) else database.key
 
 
@@ -59,16 +59,16 @@ class _Patience:
     """How long `connect` waits, per process. A run waits; the API does not, because a client waits for its answer."""
 
     seconds = 0.0
-    tell: Callable[[str], None] | None = None
+    warn: Callable[[str], None] | None = None
     name: str | None = None
 
 
 def wait_for_connections(
-    seconds: float = CONNECT_WAIT_S, tell: Callable[[str], None] | None = None, *, run_id: str | None = None
+    seconds: float = CONNECT_WAIT_S, warn: Callable[[str], None] | None = None, *, run_id: str | None = None
 ) -> None:
-    """Lets `connect` wait up to `seconds` in this process. `tell` gets a sentence when it starts to wait. With
+    """Lets `connect` wait up to `seconds` in this process. `warn` gets a message when it starts to wait. With
     `run_id`, sessions are named after the run unless they are given another name."""
-    _Patience.seconds, _Patience.tell = seconds, tell
+    _Patience.seconds, _Patience.warn = seconds, warn
     _Patience.name = None if run_id is None else session_name(run_id)
 
 
@@ -87,16 +87,16 @@ def connect(database: Database, **options: Any) -> psycopg.Connection[Any]:
     as `wait_for_connections` allows. Raises psycopg.Error, and TargetError for the database of a connector."""
     if _Patience.name is not None:
         options.setdefault("application_name", _Patience.name)
-    deadline, pause, told = time.monotonic() + _Patience.seconds, _FIRST_PAUSE_S, False
+    deadline, pause, describe = time.monotonic() + _Patience.seconds, _FIRST_PAUSE_S, False
     while True:
         try:
             return connect_once(database, **options)
         except psycopg.OperationalError as error:
             if not is_temporary_refusal(error) or time.monotonic() + pause > deadline:
                 raise
-            if not told and _Patience.tell is not None:
-                told = True
-                _Patience.tell(f"{error_message(error)}; this run waits for one, {_Patience.seconds:.0f} s at most")
+            if not describe and _Patience.warn is not None:
+                describe = True
+                _Patience.warn(f"{error_message(error)}; this run waits for one, {_Patience.seconds:.0f} s at most")
         time.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - spreads retries apart
         pause = min(_LONGEST_PAUSE_S, pause * 2)
 
@@ -115,7 +115,7 @@ class ConnectionShare:
         """How many of `asked` partitions may run at the same time if each needs `each` connections; at least 1."""
         return max(1, min(asked, self.connections // max(1, each)))
 
-    def told(self, asked: int, given: int) -> str:
+    def describe(self, asked: int, given: int) -> str:
         """The sentence about it for the run's log and plan."""
         limit = f"{self.server} connections for runs" + (f", {self.role} of this role" if self.role else "")
         beside = f", beside {self.others} other run{'' if self.others == 1 else 's'}" if self.others else ""

@@ -54,9 +54,9 @@ def error_message(error: BaseException) -> str:
     text = str(error).strip()
     primary = error.diag.message_primary if isinstance(error, psycopg.Error) else None
     if not isinstance(error, psycopg.Error) or error.sqlstate is None or error.sqlstate[:2] in ("08", "53", "57"):
-        told = _known_message(primary or text)
-        if told is not None:
-            return told
+        message = _known_message(primary or text)
+        if message is not None:
+            return message
     line = primary or (text.splitlines() or [type(error).__name__])[0]
     line = _PREFIX.sub("", _CONNECTING.sub("", _LIBRARY.sub("", line)))
     return _PATH.sub("its socket", line) or type(error).__name__
@@ -70,4 +70,4 @@ def is_temporary_refusal(error: BaseException) -> bool:
 
 
 def _known_message(text: str) -> str | None:
-    return next((told for pattern, told in _WORDED if pattern.search(text)), None)
+    return next((message for pattern, message in _WORDED if pattern.search(text)), None)

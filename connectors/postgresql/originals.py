@@ -58,7 +58,7 @@ def create_originals(connection: psycopg.Connection[Any]) -> None:
 def keep_original(
     connection: psycopg.Connection[Any], key: OriginalsKey, first_row: int, last_row: int, part: int, rows: bytes
 ) -> None:
-    """Keeps the failed rows of a batch, an Arrow IPC stream; `part` tells apart those of several sinks. What was kept
+    """Keeps the failed rows of a batch, an Arrow IPC stream; `part` distinguishes several sinks. What was kept
     under the same numbers is replaced."""
     connection.execute(_KEEP, (*key, first_row, last_row, part, rows))
 

@@ -58,7 +58,7 @@ def table(session: RedshiftSession, name: TableName) -> Relation:
         for column, oid, modifier in session.planned(f"SELECT *{rows}")
     )
     kind, comment = found[0]
-    # keys are not enforced: what tells rows apart is for people to say, and is checked
+    # keys are not enforced: the user declares what identifies a row, and it is checked
     own_words = {"cased": cased((schema, own, *(column.name for column in columns)))}
     return Relation(
         f"{schema}.{own}", sql, columns, _KINDS.get(kind, "table"), (), planned_rows(session, rows), comment, own_words

@@ -96,20 +96,20 @@ class RedshiftDialect:
 
     def newest(self, relation: Relation, column: Column, lag: float | str | None) -> Scalar:
         """Times without a zone are taken as UTC, which is the zone of a cluster unless it is set otherwise."""
-        behind = _lag(column, lag)
+        lag_value = _lag(column, lag)
         with self._session(relation) as asked:
             if column.kind in TIMES:
                 moment = datetime.fromisoformat(str(asked.of("SELECT GETDATE()::varchar(64)")[0][0])[:19])
-                moment -= behind if isinstance(behind, timedelta) else timedelta()
+                moment -= lag_value if isinstance(lag_value, timedelta) else timedelta()
                 zone = "+00" if column.kind == "timestamptz" else ""
                 return moment.date().isoformat() if column.kind == "date" else f"{moment.isoformat(' ')}{zone}"
             rows = f" FROM {relation.sql}"
             asked_of = Asked(replace(column, kind="varchar") if column.kind in TEXTS else column)
             newest = f"MAX({quoted(column.name)})"
             found = asked.of(f"SELECT {selected(newest, asked_of.column.kind, as_declared=False)}{rows}")[0][0]
-        if found is None or not isinstance(behind, Decimal) or not behind:
+        if found is None or not isinstance(lag_value, Decimal) or not lag_value:
             return None if found is None else str(found)
-        less = Decimal(str(found)) - behind
+        less = Decimal(str(found)) - lag_value
         return str(int(less // 1)) if column.kind in WHOLE else f"{less:f}"
 
     def without(self, relation: Relation, columns: Sequence[Column]) -> int:
@@ -223,10 +223,10 @@ def _parameter(value: Scalar) -> str:
 def _lag(column: Column, lag: float | str | None) -> Decimal | timedelta | None:
     if lag is None:
         return None
-    behind = lag_of(lag)
+    lag_value = lag_of(lag)
     if column.kind in TIMES:
-        return behind if isinstance(behind, timedelta) else timedelta(seconds=float(behind))
-    if column.kind in NUMBERS and isinstance(behind, Decimal):
-        return behind
+        return lag_value if isinstance(lag_value, timedelta) else timedelta(seconds=float(lag_value))
+    if column.kind in NUMBERS and isinstance(lag_value, Decimal):
+        return lag_value
     takes = "a number" if column.kind in NUMBERS else "no lag"
     raise SourceError("bad_option", f"cursor.lag: '{column.name}' is {column.native}, which takes {takes}.")

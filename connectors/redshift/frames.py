@@ -15,7 +15,7 @@ PIECE_BYTES = 16 * 1024 * 1024
 
 def frame(raw: pl.DataFrame, asked: Sequence[Asked]) -> pl.DataFrame:
     """The columns asked for, in that order, under their names. Texts of times are read where all of a column are
-    times; what else is text stays it, to be told value by value."""
+    times; other text columns stay text; their bad values are rejected one by one."""
     if not asked:  # how many rows there are is all that is wanted
         return raw
     return pl.DataFrame([_finished(raw[:, place].alias(each.column.name), each) for place, each in enumerate(asked)])

@@ -43,21 +43,21 @@ class RedshiftSession(Session):
 
     def run(self, statement: str) -> None:
         """A statement of ours that gives no rows. Raises SourceError."""
-        with self.telling():
+        with self.translating_errors():
             self._connection.execute(statement.encode())
 
     def texts(self, statement: str) -> Iterator[pl.DataFrame]:
         """The rows of a statement as they come, as text, in frames of at most CHUNK_ROWS rows; its columns are named by
         their places. Raises SourceError."""
         rows: list[tuple[Any, ...]] = []
-        with self.telling():
+        with self.translating_errors():
             self.pgconn.send_query(statement.encode())
             if pq.version() >= _CHUNKED:
                 self.pgconn.set_chunked_rows_mode(CHUNK_ROWS)
             else:
                 self.pgconn.set_single_row_mode()
         while True:
-            with self.telling():
+            with self.translating_errors():
                 result = self._connection.wait(generators.fetch(self.pgconn))
                 if result is None:
                     return

@@ -162,7 +162,7 @@ class RedshiftSource(SqlSource):
     def _records(
         self, folder: str, file: Unloaded, columns: Sequence[tuple[str, Asked]], skip: int, size: int
     ) -> Iterator[pl.DataFrame]:
-        """The rows of a file behind the first `skip`."""
+        """The rows of a file after the first `skip`."""
         names, asked = [name for name, _ in columns], [each for _, each in columns]
         with self._store.opened(f"{folder}/{file.name}", missing="unload_gone") as opened:
             if opened.file.size != file.size:

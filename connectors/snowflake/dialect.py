@@ -69,7 +69,7 @@ class SnowflakeDialect:
         return Statement(rendered(select, self), self._bound)
 
     def estimate(self, select: Select) -> int | None:
-        """The result itself tells, once it is there."""
+        """The number of rows is known with the result only."""
         del select
         return None
 
@@ -85,18 +85,18 @@ class SnowflakeDialect:
 
     def newest(self, relation: Relation, column: Column, lag: float | str | None) -> Scalar:
         """Times without a zone are taken as those of the session's zone: the user's, or the account's."""
-        behind = _lag(column, lag)
+        lag_value = _lag(column, lag)
         name = quoted(column.name)
         if column.kind in TIMES:
-            micros = behind // timedelta(microseconds=1) if isinstance(behind, timedelta) else 0
+            micros = lag_value // timedelta(microseconds=1) if isinstance(lag_value, timedelta) else 0
             asked = f"SELECT DATEADD(microsecond, {-micros}, CURRENT_TIMESTAMP())::{cast_name(column)} AS {name}"
             return self._one(Statement(asked), column, relation.name)
         rows = f" FROM {relation.sql}"
         asked = f"SELECT MAX({name}) AS {name}{rows}"
         found = self._one(Statement(asked, self._bound), column, relation.name)
-        if found is None or not isinstance(behind, Decimal) or not behind:
+        if found is None or not isinstance(lag_value, Decimal) or not lag_value:
             return found
-        less = Decimal(str(found)) - behind
+        less = Decimal(str(found)) - lag_value
         return float(less) if column.kind == "float" else str(less)
 
     def without(self, relation: Relation, columns: Sequence[Column]) -> int:
@@ -158,10 +158,10 @@ class SnowflakeDialect:
 def _lag(column: Column, lag: float | str | None) -> Decimal | timedelta | None:
     if lag is None:
         return None
-    behind = lag_of(lag)
+    lag_value = lag_of(lag)
     if column.kind in TIMES:
-        return behind if isinstance(behind, timedelta) else timedelta(seconds=float(behind))
-    if column.kind in NUMBERS and isinstance(behind, Decimal):
-        return behind
+        return lag_value if isinstance(lag_value, timedelta) else timedelta(seconds=float(lag_value))
+    if column.kind in NUMBERS and isinstance(lag_value, Decimal):
+        return lag_value
     takes = "a number" if column.kind in NUMBERS else "no lag"
     raise SourceError("bad_option", f"cursor.lag: '{column.name}' is {column.native}, which takes {takes}.")

@@ -30,7 +30,7 @@ _LOGIN = (
     (
         r"certificate|tls|ssl",
         "connection_failed",
-        "Check 'url' and what stands between: the certificate is not its own.",
+        "Check 'url' and any proxy in between: the certificate is not the server's.",
     ),
 )
 
@@ -145,6 +145,6 @@ def expired(query_id: str, hours: float | None) -> SourceError:
     return SourceError(
         "result_expired",
         f"Snowflake has the result of the query {query_id} no more{age}: it keeps one for 24 hours.",
-        "The rest of its rows cannot be read as they were. Start a new run; with a cursor it goes on behind the rows "
+        "The rest of its rows cannot be read as they were. Start a new run; with a cursor it continues after the rows "
         "that are loaded.",
     )

@@ -219,7 +219,7 @@ def _driver() -> Any:
         import snowflake.connector
 
         _process = os.getpid()
-        logging.getLogger("snowflake").setLevel(logging.CRITICAL)  # what goes wrong is told in our words
+        logging.getLogger("snowflake").setLevel(logging.CRITICAL)  # errors are reported by our own messages
     return snowflake.connector
 
 

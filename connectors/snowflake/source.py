@@ -128,7 +128,7 @@ class SnowflakeSource:
         rows_done: int = 0,
         position: Position | None = None,
     ) -> Iterator[Batch]:
-        """A lost session is made again, and reading goes on behind the last batch: the result is stored."""
+        """Reconnects a lost session and continues after the last batch: the result is stored."""
         tries = 0
         while True:
             session = self._dialect.session
@@ -232,7 +232,7 @@ def _begin(share: Share, rows_done: int, position: Position | None) -> tuple[int
     counted = share.after(rows_done)
     given = place_of(position)
     if given is not None and given != counted and share.after(rows_done) != _next(share, given):
-        raise SourceError("bad_position", f"The position {given} is not behind {rows_done:,} rows.", "Start a new run.")
+        raise SourceError("bad_position", f"The position {given} is not after {rows_done:,} rows.", "Start a new run.")
     return counted
 
 

@@ -66,7 +66,7 @@ class RestAuth(ClosedConfig):
     query: Text | None = None
     """The parameter of the query that an API key is sent in instead."""
     prefix: Annotated[str, StringConstraints(max_length=50)] | None = None
-    """What stands before the key or the token in its header; `Bearer ` for tokens without it."""
+    """The prefix of the key or token in its header; `Bearer ` for tokens without it."""
     oauth_url: Url | None = None
     """Where OAuth 2.0 tokens are fetched."""
     scopes: list[Text] = []

@@ -113,7 +113,7 @@ class Rows:
         return (*asked.values(), *(Asked(column) for column in besides if column.name not in asked))
 
     def batch(self, raw: pl.DataFrame, rows_done: int) -> Batch:
-        """The rows of a frame, behind `rows_done` of the partition. Raises SourceError for a key that is none."""
+        """The rows of a frame, after `rows_done` of the partition. Raises SourceError for a key that is not unique."""
         first, height = self._first + rows_done, raw.height
         if self._checked and self._order:
             self._check(raw)
@@ -151,17 +151,17 @@ class Rows:
         same = keys.select(pl.all_horizontal(pl.all() == pl.all().shift(1)).any()).item()
         if same or first == self._last:
             raise SourceError(
-                "bad_key", f"Several rows have the same key ({said}).", "Name all columns that tell them apart."
+                "bad_key", f"Several rows have the same key ({said}).", "Name all columns that identify a row."
             )
         self._last = keys.row(-1)
 
 
 def position_of(raw: pl.DataFrame, order: Sequence[str]) -> Position:
-    """Behind the last row of a frame."""
+    """The position after the last row of a frame."""
     return {"by": list(order), "after": [scalar(value) for value in raw.select(order).row(-1)]}
 
 
-def behind(position: Position, order: Sequence[str]) -> list[Scalar]:
+def values_of_position(position: Position, order: Sequence[str]) -> list[Scalar]:
     """The values of a position. Raises SourceError(`bad_position`) where it was made by another key or cursor."""
     values = position.get("after") if isinstance(position, dict) else None
     if values is None or position.get("by") != list(order) or len(values) != len(order):

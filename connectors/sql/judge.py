@@ -1,4 +1,4 @@
-"""The judge of queries: one statement that reads, and where its parameters stand.
+"""Validates queries: one statement that only reads. Finds the places of its parameters.
 
 The query runs with a login that the user gave, on the user's own database; this keeps it to reading. It is the first of
 three: the server plans the text as one statement of its own before it is run, and runs it in a transaction that cannot
@@ -54,7 +54,7 @@ def judged(text: str, dialect: str, parameters: Sequence[str] = ()) -> Query:
         raise _refused("The query holds a NUL character.", _ALLOWED)
     logger = logging.getLogger("sqlglot")
     level = logger.level
-    logger.setLevel(logging.CRITICAL)  # what it cannot parse is told here
+    logger.setLevel(logging.CRITICAL)  # parse errors are reported here
     try:
         tokens = sqlglot.tokenize(text, read=dialect)
         trees = [tree for tree in sqlglot.parse(text, read=dialect) if tree is not None]
@@ -82,7 +82,7 @@ def judged(text: str, dialect: str, parameters: Sequence[str] = ()) -> Query:
 
 
 def _split(text: str, tokens: Sequence[Any]) -> Query:
-    """A parameter is a colon with a name behind it, and nothing right before it that has a value: `a[i:j]`, `x::int`
+    """A parameter is a colon followed by a name, and nothing right before it that has a value: `a[i:j]`, `x::int`
     and Snowflake's `column:path` are none."""
     pieces, names, end = [], [], 0
     last = max((token.end for token in tokens if token.text != ";" or token.token_type.name != "SEMICOLON"), default=-1)
@@ -106,12 +106,12 @@ def _check_parameters(query: Query, in_tree: set[str], given: Sequence[str]) -> 
         if name not in given:
             raise _refused(f"The query's parameter :{name} has no value in 'parameters'.", nearest(name, given))
         if name not in in_tree:
-            raise _refused(f"':{name}' does not stand where a value can.", "Put blanks around it, or a cast.")
+            raise _refused(f"':{name}' is in a place where no value is allowed.", "Put blanks around it, or a cast.")
     for name in given:
         if name not in query.names:
             raise _refused(f"The query has no parameter :{name}.", nearest(name, query.names) or "Remove it.")
     for name in sorted(in_tree - set(query.names)):
-        raise _refused(f"':{name}' cannot be told from other uses of the colon.", "Put a blank before it.")
+        raise _refused(f"':{name}' cannot be distinguished from other uses of the colon.", "Put a blank before it.")
 
 
 def _first(error: Exception) -> str:

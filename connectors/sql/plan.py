@@ -8,7 +8,7 @@ from typing import Any
 
 from headrace.connectors.errors import SourceError
 from headrace.connectors.source import Partition, Position, Restart, numbered_from
-from headrace.connectors.sql.columns import behind
+from headrace.connectors.sql.columns import values_of_position
 from headrace.connectors.sql.dialect import Dialect
 from headrace.connectors.sql.ranges import partitions_for, ranges
 from headrace.connectors.sql.relation import Column, Relation
@@ -47,7 +47,7 @@ class Plan:
 
 
 def key_of(relation: Relation, settings: SqlSettings) -> tuple[Column, ...]:
-    """The columns that tell rows apart, as the settings say or else the server. Raises SourceError."""
+    """The columns that identify a row, from the settings or else the server. Raises SourceError."""
     return tuple(relation.column(name, "key") for name in settings.key or relation.key)
 
 
@@ -87,7 +87,7 @@ def full(relation: Relation, settings: SqlSettings, dialect: Dialect, most: int)
 
 
 def _order(split: Column | None, key: tuple[Column, ...]) -> tuple[Column, ...]:
-    """By what is split, and what tells rows apart behind it: nothing where no key does, or positions could be null."""
+    """The order: the split column, then the key; empty without a key, or if positions could be null."""
     if not key or split is None or split.nullable or split.name == key[0].name:
         return key
     return (split, *(column for column in key if column.name != split.name))
@@ -117,7 +117,7 @@ def since(relation: Relation, settings: SqlSettings, dialect: Dialect, position:
     if upto is None:
         return Plan((), 0, Restart.BOUNDARY, tuple(notes), CURSOR)
     names = [each.name for each in order]
-    after = None if position is None else behind(position, names)
+    after = None if position is None else values_of_position(position, names)
     location = {"order": names, "cursor": column.name, "since": cursor.initial, "after": after, "upto": upto}
     rows = dialect.estimate(Select(relation, (), order, after, cursor=column, since=cursor.initial, upto=upto))
     return Plan([location], rows or 0, Restart.BOUNDARY, tuple(notes), CURSOR)
@@ -130,7 +130,7 @@ def _ties(relation: Relation, settings: SqlSettings, cursor: CursorSettings) -> 
     if not key:
         raise SourceError(
             "bad_option",
-            f"{relation.name} has no key that tells rows with the same {cursor.column} apart.",
+            f"{relation.name} has no key that distinguishes rows with the same {cursor.column}.",
             "Name one in cursor.key, or write [] if no two rows have the same value.",
         )
     return key

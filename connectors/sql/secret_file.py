@@ -11,7 +11,7 @@ from pathlib import Path
 
 @contextmanager
 def secret_file(text: str) -> Iterator[str]:
-    """The path of a file that holds the text, which only this process can read; it is gone behind the block."""
+    """The path of a file with the text, readable by this user only; it is deleted after the block."""
     content = text.strip().encode() + b"\n"
     if hasattr(os, "memfd_create") and Path("/proc/self/fd").is_dir():
         # in memory: whatever becomes of the process, nothing stays

@@ -29,7 +29,7 @@ class Asked:
 class Select:
     """Rows of a relation. All conditions hold together.
 
-    `order` are the columns by which the rows come; `after` are values of them, behind which reading begins. `cursor` is
+    `order` are the columns by which the rows come; `after` are values of them, after which reading begins. `cursor` is
     read up to `upto`, that included, from `since` on, and not where it is null. `own` is a range of the dialect's.
     """
 
@@ -54,7 +54,7 @@ def rendered(select: Select, dialect: Dialect) -> str:
 
 
 def tail(select: Select, dialect: Dialect) -> str:
-    """What stands behind the columns: FROM and what follows."""
+    """The SQL after the columns: FROM and what follows."""
     text = f" FROM {select.relation.sql}"
     conditions = list(_conditions(select, dialect))
     if conditions:
@@ -80,12 +80,12 @@ def _conditions(select: Select, dialect: Dialect) -> Iterator[str]:
         if select.upto is not None:
             yield f"{name} <= {dialect.literal(select.cursor, select.upto)}"
     if select.after is not None:
-        yield _behind(select.order, select.after, dialect)
+        yield _rows_after(select.order, select.after, dialect)
     yield from _pushed(select, dialect)
 
 
 def _pushed(select: Select, dialect: Dialect) -> Iterator[str]:
-    """The bounds, but for rows that cannot be read: those are told."""
+    """The bounds, or rows that cannot be read: those are reported."""
     columns = {column.name: column for column in select.relation.columns}
     unreadable = [dialect.unreadable(each.column) for each in select.asked if not each.sure and not each.as_declared]
     if None in unreadable or any(each.as_declared and not each.sure for each in select.asked):
@@ -114,7 +114,7 @@ def _within(column: Column, part: KeyRange, dialect: Dialect) -> Iterator[str]:
         yield f"{name} IS NOT NULL"
 
 
-def _behind(order: Sequence[Column], after: Sequence[Scalar], dialect: Dialect) -> str:
+def _rows_after(order: Sequence[Column], after: Sequence[Scalar], dialect: Dialect) -> str:
     """`(a, b) > (1, 2)`, written out where the system does not use an index for that."""
     names = [dialect.quote(column.name) for column in order]
     values = [dialect.literal(column, value) for column, value in zip(order, after, strict=True)]

@@ -71,10 +71,10 @@ class CursorSettings(ClosedConfig):
     initial: Value = None
     """The value from which the first run reads; all there is without it."""
     lag: Annotated[str | int | float | None, AfterValidator(checked_lag)] = None
-    """How far a run stays behind the present, so that transactions that are still open are not passed over: a duration
+    """How far a run lags behind the present, so that transactions that are still open are not passed over: a duration
     (`PT5M`) or seconds for times, a number for numbers."""
     key: list[Name] | None = None
-    """Columns that tell rows of the same cursor value apart; the source's `key` without it. `[]` says that no two rows
+    """Columns that distinguish rows of the same cursor value; the source's `key` without it. `[]` says that no two rows
     have the same value."""
 
 
@@ -102,12 +102,12 @@ class SqlSettings(ClosedConfig):
     query: Annotated[str, StringConstraints(min_length=1, max_length=100_000)] | None = None
     """One SELECT, WITH, VALUES or TABLE statement instead, read in a transaction that cannot write."""
     parameters: dict[Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")], Value] = {}
-    """Values for the query, where `:name` stands in it. They are bound, never pasted in; a run's parameters go here:
+    """Values for the query, where it has `:name`. They are bound, never pasted in; a run's parameters go here:
     `{"since": "{{since}}"}`."""
     columns: list[Name] | None = None
     """The columns that are read, in this order; all without it."""
     key: list[Name] | None = None
-    """The columns that tell rows apart and are never null, for a view or a query: it can then be read on from where
+    """The columns that identify a row and are never null, for a view or a query: it can then be read on from where
     reading broke off. The primary key without it."""
     cursor: CursorSettings | None = None
     """Only what is new since the last run."""
@@ -189,7 +189,7 @@ _NUMBERS = ("timeoutSeconds", "maximumBytesBilled")
 
 
 def _judgeable(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Without numbers for which a parameter of the run stands."""
+    """Numbers may be replaced by run parameters."""
     known = {name: value for name, value in config.items() if name not in _NUMBERS or not _open(value)}
     split = known.get("partitioning")
     if isinstance(split, Mapping):

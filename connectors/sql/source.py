@@ -11,7 +11,7 @@ import polars as pl
 from headrace.connectors.connector import Context
 from headrace.connectors.errors import SourceError
 from headrace.connectors.source import Batch, Discovery, Fitting, Partition, Position, StreamFound, Wanted
-from headrace.connectors.sql.columns import Chosen, Explain, Rows, behind, chosen, details, empty
+from headrace.connectors.sql.columns import Chosen, Explain, Rows, chosen, details, empty, values_of_position
 from headrace.connectors.sql.dialect import Dialect, Explaining, Weighing
 from headrace.connectors.sql.judge import judged
 from headrace.connectors.sql.plan import CURSOR, full, since
@@ -118,7 +118,7 @@ class SqlSource:
         rows_done: int = 0,
         position: Position | None = None,
     ) -> Iterator[Batch]:
-        """A lost connection is made again where reading can go on behind the last batch."""
+        """Reconnects where reading can continue after the last batch."""
         tries, begun = 0, False
         can_go_on = bool(partition.location.get("order"))
         while True:
@@ -179,7 +179,9 @@ class SqlSource:
         wanted: Wanted | None,
     ) -> Select:
         own_types = {each.field.name: each.column.name for each in columns if not each.as_declared}
-        after = place.get("after") if position is None else behind(position, [column.name for column in order])
+        after = (
+            place.get("after") if position is None else values_of_position(position, [column.name for column in order])
+        )
         cursor = place.get("cursor")
         split = place.get("split")
         return Select(

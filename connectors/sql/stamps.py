@@ -1,6 +1,6 @@
 """Moments as databases write them (`2024-01-31 10:00:00.5`), read many times faster than a parser of any format does.
 
-A column of which one value is otherwise stays text: what is wrong with it is then told value by value.
+A column with any other value stays text: each bad value is then reported by itself.
 """
 
 from __future__ import annotations

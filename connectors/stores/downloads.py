@@ -46,7 +46,7 @@ def download_ranges(
                     raise SourceError(
                         "connection_lost",
                         f"The connection was cut {TRIES} times at the same place: {cut}.",
-                        "Retry the run: it goes on behind what is committed.",
+                        "Retry the run: it continues after what is committed.",
                     ) from None
                 time.sleep(_PAUSE_S * 2**failures)
                 continue

@@ -54,10 +54,10 @@ def main() -> None:
     try:
         app()
     except (HeadraceError, ModuleNotFoundError) as error:
-        told = missing_extra_error(error) if isinstance(error, ModuleNotFoundError) else error
-        if told is None:
+        shown = missing_extra_error(error) if isinstance(error, ModuleNotFoundError) else error
+        if shown is None:
             raise
-        print_error(told, as_json="--json" in sys.argv)
+        print_error(shown, as_json="--json" in sys.argv)
         sys.exit(1)
     except KeyboardInterrupt:
         err.print("Interrupted")

@@ -70,14 +70,14 @@ def _has_progressed(before: dict[str, Any], after: dict[str, Any]) -> bool:
 
 def _as_lines(rest: Rest, path: str) -> dict[str, Any]:
     last: dict[str, Any] = {}
-    told_at = float("-inf")
+    printed_at = float("-inf")
     for progress in _poll(rest, path):
         if (
             _has_progressed(last, progress)
-            and time.monotonic() - told_at >= _LINE_S
+            and time.monotonic() - printed_at >= _LINE_S
             and progress["status"] not in FINAL
         ):
-            told_at = time.monotonic()
+            printed_at = time.monotonic()
             say(_line(progress))
         last = progress
     return last

@@ -102,7 +102,7 @@ def _main(descriptor: int, options: StackOptions) -> int:
     """Runs the supervisor in the background: reports progress to its starter over a pipe, and to the log."""
     events: list[Any] = [os.fdopen(descriptor, "w", encoding="utf-8", buffering=1)]
 
-    def tell(kind: str, text: str = "", hint: str = "") -> None:
+    def send(kind: str, text: str = "", hint: str = "") -> None:
         sys.stdout.write(f"{text or kind} {hint}".rstrip() + "\n")
         sys.stdout.flush()
         if events:
@@ -112,16 +112,16 @@ def _main(descriptor: int, options: StackOptions) -> int:
                 events.clear()
 
     def ready(_state: StackState) -> None:
-        tell("ready")
+        send("ready")
         for pipe in events:
             pipe.close()
         events.clear()
 
-    progress: Callable[[str], None] = lambda text: tell("progress", text)  # noqa: E731
+    progress: Callable[[str], None] = lambda text: send("progress", text)  # noqa: E731
     try:
         run_stack(options, progress, ready)
     except HeadraceError as error:
-        tell("failed", error.message, error.hint)
+        send("failed", error.message, error.hint)
         return 1
     return 0
 

@@ -42,7 +42,7 @@ class AuditSealer:
     def __init__(self, engine: Engine, keys: AuditKeys, witness: Witness) -> None:
         self._engine, self.keys, self.witness = engine, keys, witness
         self._done: dict[str, tuple[int, Seal | None]] = {}
-        self._told: dict[str, float] = {}
+        self._logged_at: dict[str, float] = {}
         self.state = SealState()
 
     def step(self) -> float:
@@ -114,7 +114,7 @@ class AuditSealer:
 
     def _due(self, key: str) -> bool:
         now = time.monotonic()
-        if now - self._told.get(key, -_LOG_EVERY_S) < _LOG_EVERY_S:
+        if now - self._logged_at.get(key, -_LOG_EVERY_S) < _LOG_EVERY_S:
             return False
-        self._told[key] = now
+        self._logged_at[key] = now
         return True

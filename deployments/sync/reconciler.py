@@ -86,18 +86,18 @@ class Reconciler:
             self._compare_due = time.monotonic() + _COMPARE_S
         return _PAUSE_S if self.sweep() < _AT_ONCE else 0.0
 
-    def bring(self, pipeline_id: str, *, anew: bool = False) -> str | None:
+    def bring(self, pipeline_id: str, *, force: bool = False) -> str | None:
         """Applies a pipeline's change now; returns the deployment's id, None when the pipeline needs none.
 
         Sends no request when Prefect is up to date, unless `anew`. Raises OrchestratorAway and OrchestratorRefused; the
         change then stays recorded, and a later sweep tries again.
         """
         pipeline = self._changes.look(pipeline_id)
-        if pipeline is not None and pipeline.change is None and pipeline.deployment_id and not anew:
+        if pipeline is not None and pipeline.change is None and pipeline.deployment_id and not force:
             return pipeline.deployment_id
         try:
             with self._changes.alone(pipeline_id, wait=True):
-                return self._follow(pipeline_id, anew=anew)
+                return self._follow(pipeline_id, force=force)
         except LockTimeout as error:  # another process registers it, and waits for Prefect
             raise OrchestratorAway("Prefect has not answered another request about the pipeline yet") from error
 
@@ -135,11 +135,11 @@ class Reconciler:
         self._changes.enqueue(differing)
         return len(differing)
 
-    def _follow(self, pipeline_id: str, *, anew: bool = False) -> str | None:
+    def _follow(self, pipeline_id: str, *, force: bool = False) -> str | None:
         """Applies the change; the caller holds the pipeline's lock."""
         pipeline = self._changes.look(pipeline_id)
         change = pipeline.change if pipeline is not None else self._changes.change_of(pipeline_id)
-        if pipeline is not None and change is None and not anew:
+        if pipeline is not None and change is None and not force:
             return pipeline.deployment_id  # applied meanwhile
         wanted = registration(pipeline) if pipeline is not None else None
         try:

@@ -84,7 +84,7 @@ class HeadraceWorker(BaseWorker[HeadraceJobConfiguration, BaseVariables, Headrac
         self._asking: anyio.Lock | None = None
         self._running = 0
         self._away = False
-        self._told, self._asked_at = False, 0.0
+        self._notified, self._asked_at = False, 0.0
         self._turns = RoundRobin()
 
     async def __aenter__(self) -> HeadraceWorker:
@@ -211,7 +211,7 @@ class HeadraceWorker(BaseWorker[HeadraceJobConfiguration, BaseVariables, Headrac
     async def get_and_submit_flow_runs(self) -> list[FlowRun]:
         """Polls for due runs and starts them; less often while events arrive, since at each poll Prefect writes a row
         for every deployment of the pool."""
-        if self._told and time.monotonic() - self._asked_at < _POLL_WITH_EVENTS_SECONDS:
+        if self._notified and time.monotonic() - self._asked_at < _POLL_WITH_EVENTS_SECONDS:
             return []
         return await self._ask()
 
@@ -302,11 +302,11 @@ class HeadraceWorker(BaseWorker[HeadraceJobConfiguration, BaseVariables, Headrac
         while True:
             with suppress(Exception):  # polling continues, and this tries again
                 async with get_events_subscriber(filter=wanted, reconnection_attempts=0) as events:
-                    self._told = True
+                    self._notified = True
                     self._hears()  # for runs scheduled before the subscription
                     async for _event in events:
                         self._hears()
-            self._told = False
+            self._notified = False
             await anyio.sleep(_RECONNECT_SECONDS)
 
     async def _look(self) -> None:

@@ -33,7 +33,7 @@ from headrace.flows.compile.type_inference.cast_steps import cast_step, looked_a
 from headrace.flows.compile.type_inference.column_trace import joined
 from headrace.flows.compile.type_inference.column_uses import (
     Uses,
-    behind,
+    cells_after,
     makes_other_rows,
     uses_of_dataset_rules,
     uses_of_node,
@@ -68,7 +68,7 @@ def logical_plan(
     *,
     secrets: Mapping[str, Any] | None = None,
     tables: Mapping[str, ReferenceTable] | None = None,
-    outside: ProviderAccess | None = None,
+    providers: ProviderAccess | None = None,
     views: Views | None = None,
     assumed: bool = False,
 ) -> LogicalPlan:
@@ -115,7 +115,7 @@ def logical_plan(
                 case BranchNode():
                     compiled[node.id] = _branch(node, scopes[0], problems, raw[0])
                 case EnrichNode():
-                    compiled[node.id] = _enrich(node, scopes[0], outside, raw[0])
+                    compiled[node.id] = _enrich(node, scopes[0], providers, raw[0])
                     cells[node.id] = {name: view for name, view in raw[0].items() if name != node.output_field}
                 case JoinNode():
                     step = compile_join(node, *scopes, raw=(raw[0].keys(), raw[1].keys()))
@@ -168,7 +168,7 @@ def _transform(
             break
         scope = replace(before, path=f"{before.path}.ops[{position}]", schema=shape.columns)
         try:
-            after = behind(op, cells, lambda view: view)
+            after = cells_after(op, cells, lambda view: view)
             seen, looking = _looking(
                 scope,
                 uses_of_op(op, cells),
@@ -205,10 +205,12 @@ def _branch(node: BranchNode, before: Scope, problems: list[Problem], cells: Map
     return LogicalNode(node, looking(compile_branch(node, seen, problems)), schema_of(before.schema))
 
 
-def _enrich(node: EnrichNode, before: Scope, outside: ProviderAccess | None, cells: Mapping[str, View]) -> LogicalNode:
+def _enrich(
+    node: EnrichNode, before: Scope, providers: ProviderAccess | None, cells: Mapping[str, View]
+) -> LogicalNode:
     """The node. Raises PlanError."""
     seen, looking = _looking(before, uses_of_node(node, cells), cells, frozenset([node.output_field]))
-    found, silence = compile_enrich(node, seen, outside)
+    found, silence = compile_enrich(node, seen, providers)
     steps = looking(found)
     schema = before.schema
     for step in steps:

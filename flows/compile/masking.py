@@ -43,7 +43,7 @@ class ColumnOrigins:
         """The origins of all columns."""
         return frozenset[tuple[str, str]]().union(*self.columns.values())
 
-    def behind(self, step: Step) -> ColumnOrigins:
+    def after(self, step: Step) -> ColumnOrigins:
         """The origins after a step."""
         if step.shuffle is not None:
             sources = step.shuffle.origins
@@ -115,25 +115,25 @@ def _traced(nodes: Mapping[str, LogicalNode]) -> Iterator[tuple[str, list[Column
             begin = ColumnOrigins({name: frozenset({(node_id, name)}) for name in node.schema})
         lineages = [begin]
         for step in node.steps:
-            lineages.append(lineages[-1].behind(step))
+            lineages.append(lineages[-1].after(step))
         ends[node_id] = lineages[-1]
         yield node_id, lineages
 
 
 def _concealed(node: LogicalNode, lineages: list[ColumnOrigins], hidden: Origins) -> LogicalNode:
     steps = tuple(
-        _masked_step(step, lineage, behind, hidden)
-        for step, (lineage, behind) in zip(node.steps, pairwise(lineages), strict=True)
+        _masked_step(step, lineage, after, hidden)
+        for step, (lineage, after) in zip(node.steps, pairwise(lineages), strict=True)
     )
     private = frozenset(name for name in node.schema if lineages[-1].of(name) & hidden)
     return replace(node, steps=steps, private=private)
 
 
-def _masked_step(step: Step, lineage: ColumnOrigins, behind: ColumnOrigins, hidden: Origins) -> Step:
+def _masked_step(step: Step, lineage: ColumnOrigins, after: ColumnOrigins, hidden: Origins) -> Step:
     checks = tuple(_masked_check(check) if lineage.of(check.column) & hidden else check for check in step.checks)
     if lineage.all & hidden:
         checks = tuple(_without_row_values(check) for check in checks)
-    kept = frozenset(name for name in behind.columns if behind.of(name) & hidden) if step.shuffle else frozenset[str]()
+    kept = frozenset(name for name in after.columns if after.of(name) & hidden) if step.shuffle else frozenset[str]()
     return replace(step, checks=checks, private=bool(lineage.all & hidden), hidden=kept)
 
 

@@ -197,6 +197,6 @@ def _shown(sql: str) -> str:
 def first_line(error: BaseException) -> str:
     """The first line of an error's text: polars adds hints for programmers below it. Of a regular expression the last
     part, which follows a drawing of the pattern."""
-    told = str(error).strip()
-    verdict = told.partition("\nerror: ")[2].partition("\n")[0] if "regex parse error" in told else ""
-    return f"not a regular expression: {verdict}" if verdict else told.partition("\n")[0]
+    text = str(error).strip()
+    verdict = text.partition("\nerror: ")[2].partition("\n")[0] if "regex parse error" in text else ""
+    return f"not a regular expression: {verdict}" if verdict else text.partition("\n")[0]

@@ -33,8 +33,8 @@ class ShuffleSide:
     @property
     def layout(self) -> str:
         """A short hash of `schema`: rows that were sent with another one cannot be used."""
-        told = ", ".join(f"{name} {dtype}" for name, dtype in self.schema.items())
-        return sha256(told.encode()).hexdigest()[:8]
+        columns = ", ".join(f"{name} {dtype}" for name, dtype in self.schema.items())
+        return sha256(columns.encode()).hexdigest()[:8]
 
     def bucket(self, buckets: int) -> pl.Expr:
         """The bucket of each row, from 0."""

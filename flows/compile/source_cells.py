@@ -30,14 +30,14 @@ def with_source_cells(nodes: Mapping[str, LogicalNode]) -> dict[str, LogicalNode
         cells: Cells = found[producer(inputs[0])].cells if len(inputs) == 1 else {}
         steps: list[Step] = []
         for step in node.steps:
-            told = _told(step, cells)
-            steps.append(replace(step, cells=told) if told else step)
-            cells = _behind(step, cells)
+            reported = _reported(step, cells)
+            steps.append(replace(step, cells=reported) if reported else step)
+            cells = _cells_after(step, cells)
         found[node_id] = replace(node, steps=tuple(steps), cells=cells)
     return found
 
 
-def _told(step: Step, cells: Cells) -> Cells:
+def _reported(step: Step, cells: Cells) -> Cells:
     """The columns whose cells the checks of a step report, without those of which a check reports only a part."""
     parts = {check.column for check in step.checks if check.derived}
     return {
@@ -47,7 +47,7 @@ def _told(step: Step, cells: Cells) -> Cells:
     }
 
 
-def _behind(step: Step, cells: Cells) -> Cells:
+def _cells_after(step: Step, cells: Cells) -> Cells:
     if step.shuffle is not None or step.copies > 1 or not cells:
         return {}
     if any(expression.meta.is_regex_projection() for expression in step.columns):

@@ -59,8 +59,8 @@ def sample_order(ir: PipelineIR, nodes: Mapping[str, LogicalNode]) -> list[str]:
     rights = [inputs[node.id][1] for node in ir.nodes if isinstance(node, JoinNode) and node.id in nodes]
     found: dict[str, None] = {}
     # Nodes that only lead to a right side are reached from the join, after the left side.
-    behind = {right for join in rights for right in _before(join, inputs)}
-    pending = [*(node for node in nodes if node not in behind), *nodes]
+    right_inputs = {right for join in rights for right in _before(join, inputs)}
+    pending = [*(node for node in nodes if node not in right_inputs), *nodes]
     for begin in pending:
         stack = [(begin, False)]
         while stack:
@@ -128,9 +128,9 @@ def matching_rows(
     whole = whole or looked >= found.total_rows or wanted.is_empty()
     about = "" if found.counted else "about "
     of_all = f"{looked:,} of {about}{found.total_rows:,} rows"
-    told = f"of '{side.source}' the first {of_all} were looked at for the sample's keys"
+    note = f"of '{side.source}' the first {of_all} were looked at for the sample's keys"
     frame = pl.concat(kept).head(MAX_MATCHING_ROWS) if kept else _no_rows(nodes[side.source])
-    return MatchingRows(frame, None if whole else told)
+    return MatchingRows(frame, None if whole else note)
 
 
 def only_matching(frames: Sequence[pl.DataFrame], sides: Sequence[ShuffleSide]) -> list[pl.DataFrame]:

@@ -151,11 +151,11 @@ def columns(schema: pl.Schema) -> Schema:
 
 def _target(stages: Sequence[Stage], load: Load, mode: LoadMode | None, database: Database) -> TargetPlan:
     target = load.target
-    told = [*_steps_before(stages, stages[load.stage], load.path)]
+    lines = [*_steps_before(stages, stages[load.stage], load.path)]
     if isinstance(database, NamedDatabase):
-        told.append(f"-- {target.id}: in the database {database.place}, connector {database.key}")
-    told.append(f"-- {target.id}: {target.load_mode}" if mode is None else mode.preview())
-    return TargetPlan(target.id, target.table, target.load_mode, load.columns, "\n".join(told))
+        lines.append(f"-- {target.id}: in the database {database.place}, connector {database.key}")
+    lines.append(f"-- {target.id}: {target.load_mode}" if mode is None else mode.preview())
+    return TargetPlan(target.id, target.table, target.load_mode, load.columns, "\n".join(lines))
 
 
 def _steps_before(stages: Sequence[Stage], stage: Stage, path: Sequence[str]) -> Iterator[str]:

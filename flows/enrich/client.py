@@ -48,12 +48,12 @@ class ProviderClient:
         self,
         config: ProviderConfig,
         secret: str | None,
-        outside: ProviderAccess,
+        providers: ProviderAccess,
         *,
         trust: ssl.SSLContext | None = None,
     ) -> None:
-        self._config, self._secret, self._outside, self._trust = config, secret, outside, trust
-        self._pace = RateLimiter(outside.stopped, config.requests_per_second)
+        self._config, self._secret, self._providers, self._trust = config, secret, providers, trust
+        self._pace = RateLimiter(providers.stopped, config.requests_per_second)
         self._transport: httpx.HTTPTransport | None = None
         self._address: str | None = None
         self._failures_in_a_row = 0
@@ -157,7 +157,7 @@ class ProviderClient:
         with self._lock:
             if self._address is None:
                 try:
-                    self._address = WebAddress(url).checked(self._outside.networks)
+                    self._address = WebAddress(url).checked(self._providers.networks)
                 except SourceError as error:
                     if error.code != "unknown_host":
                         raise

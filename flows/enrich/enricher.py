@@ -41,10 +41,10 @@ class Enricher:
         output: Field,
         *,
         secret: str | None,
-        outside: ProviderAccess,
+        providers: ProviderAccess,
     ) -> None:
         self._node, self._provider, self._config, self._output = node, provider, config, output
-        self._line, self._outside = ProviderClient(config, secret, outside), outside
+        self._line, self._providers = ProviderClient(config, secret, providers), providers
         self._turn = threading.Lock()
         self._known: pl.DataFrame | None = None
 
@@ -61,7 +61,7 @@ class Enricher:
         if unreadable is not None:
             said = f"{EXPECTED[self._output.data_type]} as the answer"
             reason = reason.set(unreadable, said)
-            self._outside.reasons[self._node] = said
+            self._providers.reasons[self._node] = said
         given = {VALUE: value, REASON: reason, DETAIL: replied.get_column("__detail")}
         return pl.DataFrame(given).to_struct(inputs.name)
 
@@ -107,7 +107,7 @@ class Enricher:
                 # The provider may refuse only one of them.
                 middle = len(questions) // 2
                 return [*self._replies(questions[:middle]), *self._replies(questions[middle:])]
-            self._outside.reasons[self._node] = error.reason
+            self._providers.reasons[self._node] = error.reason
             if self._config.on_error == "abort":
                 self._line.close_down(error.reason)
             return [error] * len(questions)

@@ -102,12 +102,12 @@ class LlmTag:
         """A chat of two messages: the task, and the input, which is JSON for more than one field."""
         (inputs,) = questions
         values = list(inputs.values())
-        told = plain(values[0]) if len(values) == 1 else json.dumps(dict(inputs), ensure_ascii=False)
+        content = plain(values[0]) if len(values) == 1 else json.dumps(dict(inputs), ensure_ascii=False)
         body = {
             "model": self._config.model,
             "temperature": 0,
             "response_format": {"type": "json_object"},
-            "messages": [{"role": "system", "content": self._task}, {"role": "user", "content": told}],
+            "messages": [{"role": "system", "content": self._task}, {"role": "user", "content": content}],
         }
         return Request("POST", self._config.url, body)
 

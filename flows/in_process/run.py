@@ -226,9 +226,9 @@ def _arrived(job: Job, recorder: InProcessRecorder) -> Arrival:
 
 def _take_tables(locks: TargetLocks, recorder: InProcessRecorder) -> None:
     """Returns when this run holds the locks on its tables; other runs, also of flows, may hold them first."""
-    told: str | None = None
+    reported: str | None = None
     while (reason := locks.acquire()) is not None:
-        if reason != told:
+        if reason != reported:
             recorder.log("run", reason)
-            told = reason
+            reported = reason
         time.sleep(_LOOK_AGAIN_S)

@@ -38,7 +38,7 @@ class Frame:
         every = dict.fromkeys(self.columns.values())
         return Column(place=self.opaque, made_of=tuple((column, Use("transformation")) for column in every))
 
-    def behind(self, decision: Decision) -> Frame:
+    def after(self, decision: Decision) -> Frame:
         """The frame after a decision; one without columns is ignored."""
         return replace(self, decided=replace(decision, before=(self.decided,))) if decision.columns else self
 
@@ -73,7 +73,7 @@ def _entering(nodes: Mapping[str, LogicalNode], ends: Mapping[str, Frame], refer
         return frame
     route = reference.partition(".")[2]
     place = Place(order, before, node.steps[0].path, f"route {route}: {node.steps[0].label}")
-    return frame.behind(Decision(place, "filter", tuple(map(frame.of, decided_by(node.node, route)))))
+    return frame.after(Decision(place, "filter", tuple(map(frame.of, decided_by(node.node, route)))))
 
 
 def _passed(before: Sequence[Frame], step: Step, place: Place, *, judges: bool) -> Frame:
@@ -85,10 +85,10 @@ def _passed(before: Sequence[Frame], step: Step, place: Place, *, judges: bool) 
         checks = [check for check in step.checks if check.on_fail in _TAKES_AWAY]
         read = [*named(name for check in checks for name in check.fails.meta.root_names())]
         read += [key for check in checks for broadcast in check.reads for key in broadcast.keys]
-        frame = frame.behind(Decision(place, "filter", _columns([frame], read)))
+        frame = frame.after(Decision(place, "filter", _columns([frame], read)))
     if step.keep is not None:
         kept = _columns([frame], named(step.keep.meta.root_names()))
-        frame = frame.behind(Decision(place, "filter", kept))
+        frame = frame.after(Decision(place, "filter", kept))
     made = {
         expression.meta.output_name(): _computed(frame, expression, step, place)
         for expression in step.columns
@@ -113,9 +113,9 @@ def _reshaped(frame: Frame, step: Step, place: Place) -> Frame:
     elif step.origins is not None:
         said = {name: Made(named([source]), "identity") for name, source in step.origins.items()}
     else:
-        behind = {name: frame.of(name) for name in frame.columns}
-        hidden = Column(place=place, made_of=tuple((column, Use("transformation")) for column in behind.values()))
-        return replace(frame, columns=dict.fromkeys(behind, hidden), opaque=place)
+        after = {name: frame.of(name) for name in frame.columns}
+        hidden = Column(place=place, made_of=tuple((column, Use("transformation")) for column in after.values()))
+        return replace(frame, columns=dict.fromkeys(after, hidden), opaque=place)
     made = {name: _column([frame], each, place, name) for name, each in said.items()}
     return replace(frame, columns={**frame.columns, **made})
 
@@ -141,7 +141,7 @@ def _decided(frame: Frame, before: Sequence[Frame], said: Provenance | None, pla
     """The frame after the decisions about rows in a step's provenance."""
     rows: Mapping[Indirect, tuple[Origin, ...]] = said.rows if said is not None else {}
     for subtype, origins in rows.items():
-        frame = frame.behind(Decision(place, subtype, _columns(before, origins)))
+        frame = frame.after(Decision(place, subtype, _columns(before, origins)))
     return frame
 
 

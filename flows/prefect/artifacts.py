@@ -22,8 +22,8 @@ _MAX_NAME_CHARS = 60
 def artifact_key(kind: str, pipeline_id: str, name: str) -> str:
     """For example `daily-orders-1c79ee-report`. Prefect only accepts lower-case letters, digits and dashes."""
     readable = re.sub("[^a-z0-9]+", "-", name.lower()).strip("-")[:_MAX_NAME_CHARS].strip("-")
-    told_apart = re.sub("[^a-z0-9]", "", pipeline_id.lower())[-6:]
-    return "-".join(part for part in (readable, told_apart, kind) if part)
+    suffix = re.sub("[^a-z0-9]", "", pipeline_id.lower())[-6:]
+    return "-".join(part for part in (readable, suffix, kind) if part)
 
 
 def errors_table(errors: Sequence[FirstError]) -> list[dict[str, Any]]:
@@ -61,8 +61,8 @@ class RunArtifacts:
         ]
         if errors:
             link = f"{self._api_url}/pipelines/{run.pipeline_id}/runs/{run.id}/errors"
-            told = f"The first {len(errors)} rejected cells; [all of them, over the API]({link})"
-            made.append(TableArtifact(key=self._key("errors"), table=errors_table(errors), description=told))
+            description = f"The first {len(errors)} rejected cells; [all of them, over the API]({link})"
+            made.append(TableArtifact(key=self._key("errors"), table=errors_table(errors), description=description))
         async with get_client() as client:
             await asyncio.gather(
                 *(artifact.acreate(client) for artifact in made),

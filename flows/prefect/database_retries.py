@@ -27,14 +27,14 @@ _POOL = 3
 _ATTEMPTS, _LONGEST_PAUSE_S = 8, 10.0
 
 
-def retrying_engine(url: str, run_id: str | None, tell: Callable[[str], None]) -> Engine:
+def retrying_engine(url: str, run_id: str | None, warn: Callable[[str], None]) -> Engine:
     """An engine for a run's access to the catalog. Also makes all connections of this process wait for a database that
     refuses them; `tell` is called with a text when one waits. `run_id` becomes the application name of its sessions."""
-    wait_for_connections(tell=tell, run_id=run_id)
+    wait_for_connections(warn=warn, run_id=run_id)
     return make_engine(url, pool_size=_POOL, pool_timeout_s=CONNECT_WAIT_S, opened=connect)
 
 
-async def with_database_retries(work: Callable[..., T], *arguments: Any, tell: Callable[[str], None]) -> T:
+async def with_database_retries(work: Callable[..., T], *arguments: Any, warn: Callable[[str], None]) -> T:
     """Runs `work` in a thread, again after a transient database error. `work` must be idempotent. Raises RunFailed when
     the database keeps failing."""
     deadline = time.monotonic() + CONNECT_WAIT_S
@@ -48,7 +48,7 @@ async def with_database_retries(work: Callable[..., T], *arguments: Any, tell: C
                 raise RunFailed(
                     f"The database failed {attempt} times in a row, last with: {_sentence(error)}"
                 ) from error
-            tell(f"{_sentence(error)}; the run tries again")
+            warn(f"{_sentence(error)}; the run tries again")
             pause = min(_LONGEST_PAUSE_S, 0.25 * 2**attempt)
             await asyncio.sleep(pause * random.uniform(0.75, 1.25))  # noqa: S311 - spreads retries apart
     raise AssertionError("attempts is at least 1")

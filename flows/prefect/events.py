@@ -17,7 +17,7 @@ from headrace.connectors.target import Resume
 from headrace.flows.prefect.names import event_related, event_resource
 from headrace.flows.runtime.run_recorder import PartitionStatus
 
-_TOLD = ("completed", "failed")
+_REPORTED = ("completed", "failed")
 
 
 class RunEvents:
@@ -43,7 +43,7 @@ class RunEvents:
     def partition(self, stage: int, index: int, status: PartitionStatus, committed: Resume) -> None:
         """Emits `headrace.partition.completed` or `.failed`, or the same for a publication; nothing for other
         statuses."""
-        if status not in _TOLD:
+        if status not in _REPORTED:
             return
         kind = "partition" if stage >= 0 else "publication"
         payload = {

@@ -55,7 +55,7 @@ class FinalState:
         _skip_second_proposal(taken)
         return True
 
-    async def stands(self) -> bool:
+    async def accepted(self) -> bool:
         """For a run that was interrupted: whether Prefect has nevertheless accepted the completed state."""
         if self._proposed is None:
             return False

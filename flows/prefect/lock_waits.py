@@ -32,13 +32,13 @@ async def report_lock_waits(
         return next((reason for wait in waits if (reason := wait.look()) is not None), None)
 
     async def look() -> None:
-        before, told = None, None
+        before, reported = None, None
         while True:
             await asyncio.sleep(_LOOK_S)
             with suppress(Exception):  # the next look may succeed
                 reason = await asyncio.to_thread(reason_of_any)
-                if reason == before and reason != told:
-                    told = reason
+                if reason == before and reason != reported:
+                    reported = reason
                     recorder.log("run", reason or "continues: it has the lock")
                     await tell_prefect(Running() if reason is None else Running(name=WAITING, message=reason))
                 before = reason

@@ -21,7 +21,7 @@ from headrace.flows.runtime.memory.current_node import BOARD, publish_in_file
 from headrace.flows.runtime.memory.watch import OutOfMemory, watch_memory
 
 _PATIENCE_S = 15.0
-_TOLD, _NOT_TOLD = 0, 1
+_RECORDED, _NOT_RECORDED = 0, 1
 """Exit codes. With the second, the worker that started the process reports a crash to Prefect."""
 
 
@@ -31,7 +31,7 @@ class MemoryGuard:
     def __init__(self, flow_run_id: UUID, run_id: str, store: RunStore, logger: RunLogger) -> None:
         self._flow_run_id, self._run_id, self._store, self._logger = flow_run_id, run_id, store, logger
         self._loop = asyncio.get_running_loop()
-        self.telling: RunReporter | None = None
+        self.reporter: RunReporter | None = None
 
     @contextmanager
     def watching(self) -> Iterator[None]:
@@ -44,21 +44,21 @@ class MemoryGuard:
     def _over(self, error: OutOfMemory) -> None:
         """Runs in the watching thread. Writes to the catalog first, because the kernel may end the process at any
         time."""
-        reason, told = str(error), False
+        reason, recorded = str(error), False
         with suppress(Exception):
             self._store.finished(self._run_id, status="failed", failure_reason=reason)
             self._store.log(self._run_id, "run", reason)
         with suppress(Exception):
             self._logger.error("%s", reason)
             asyncio.run_coroutine_threadsafe(self._tell(reason), self._loop).result(_PATIENCE_S)
-            told = True
+            recorded = True
         with suppress(Exception):
             APILogHandler().flush()
-        os._exit(_TOLD if told else _NOT_TOLD)
+        os._exit(_RECORDED if recorded else _NOT_RECORDED)
 
     async def _tell(self, reason: str) -> None:
-        if self.telling is not None:
-            await self.telling.report_interruption("failed", self._logger)
+        if self.reporter is not None:
+            await self.reporter.report_interruption("failed", self._logger)
         async with get_client() as client:
             # Not forced: only an orchestrated transition releases the pipeline's concurrency slot.
             await client.set_flow_run_state(self._flow_run_id, Failed(message=reason))

@@ -86,10 +86,10 @@ async def run_to_end(scope: FlowRunScope, guard: MemoryGuard, run: RunExecution)
     status, missed = "", ""
     done: State[Any]
     try:
-        job = await with_database_retries(open_job, store, run_id, scope.request, opened_pipeline, tell=logger.warning)
+        job = await with_database_retries(open_job, store, run_id, scope.request, opened_pipeline, warn=logger.warning)
         job = await asyncio.to_thread(with_blocks, job)
         reporter = RunReporter(scope.flow_run, job, store=store, engine=scope.engine, api_url=settings().api_url)
-        guard.telling = reporter
+        guard.reporter = reporter
         await reporter.begins(logger)
         recorder = reporter.recorder(logger)
         arrival = await wait_for_files(store, job, recorder)
@@ -112,7 +112,7 @@ async def run_to_end(scope: FlowRunScope, guard: MemoryGuard, run: RunExecution)
         return Failed(message=reason)
     except BaseException as error:
         # Cancelled, killed, or a fault of Headrace: Prefect names the state, the catalog stores the cause.
-        if await conclusion.stands():  # it was stopped after Prefect had accepted that it is complete
+        if await conclusion.accepted():  # it was stopped after Prefect had accepted that it is complete
             store.finished(run_id, status=status, failure_reason=None)
             raise
         reason = _without_secrets(reporter, _cause(error))
@@ -134,9 +134,9 @@ async def _loaded(
     try:
         await wait_for_tables(store, job, locks, recorder, logger.warning)
         # Until now another attempt of the chain may have had the tables: only now it is known what it committed.
-        job = await with_database_retries(refresh_job, store, job, scope.request, opened_pipeline, tell=logger.warning)
+        job = await with_database_retries(refresh_job, store, job, scope.request, opened_pipeline, warn=logger.warning)
         with explain_memory_errors():
-            execution = await with_database_retries(_planned, store, job, recorder, locks, tell=logger.warning)
+            execution = await with_database_retries(_planned, store, job, recorder, locks, warn=logger.warning)
         async with reporter.progress(execution.prepared, logger), report_lock_waits(job, recorder, set_prefect_state):
             try:
                 totals = await run(execution)
@@ -149,7 +149,7 @@ async def _loaded(
 
 def _planned(store: RunStore, job: Job, recorder: CatalogRecorder, locks: TargetLocks) -> Execution:
     """Plans the run, and stores the plan when no rows are left that another attempt has counted."""
-    sources = RunSources(store.sources, job, lambda told: recorder.log("extract", told, warning=True))
+    sources = RunSources(store.sources, job, lambda text: recorder.log("extract", text, warning=True))
     execution = Execution(prepare(job, found=sources.found), recorder, locks)
     drop_refused_rows(job, recorder)
     prepared = execution.prepared

@@ -44,7 +44,7 @@ class RunReporter:
         self._events = RunEvents(flow_run, pipeline.id, pipeline.name, pipeline.tenant_id)
         self._artifacts = RunArtifacts(pipeline, api_url)
         self._errors_url = f"{api_url}/pipelines/{pipeline.id}/runs/{job.run_id}/errors"
-        self._told = 0.0
+        self._last_share = 0.0
         self._reported = ""
         self._lineage: LineageEmitter | None = None
 
@@ -127,7 +127,7 @@ class RunReporter:
             if missed or code == "file_not_found":
                 self._events.run("missed_file", payload)
         if self._lineage is not None:
-            await self._lineage.told()
+            await self._lineage.delivered()
 
     async def _store_report(self, run: RunSnapshot, logger: RunLogger, missed: str) -> None:
         try:
@@ -163,8 +163,8 @@ class RunReporter:
         """The progress in percent, at most 99.9: 100 is for a run that completed."""
         share = await asyncio.to_thread(self._store.share_done, self._job.run_id)
         # Prefect's timeline shows one decimal. Progress does not decrease when work is repeated.
-        self._told = max(self._told, min(_ALMOST, round(100.0 * share, 1)))
-        return self._told
+        self._last_share = max(self._last_share, min(_ALMOST, round(100.0 * share, 1)))
+        return self._last_share
 
 
 def _payload(run: RunSnapshot, code: str | None) -> dict[str, Any]:

@@ -44,7 +44,7 @@ async def wait_for_tables(
 ) -> None:
     """Returns when the run has locked its tables, so that no other run changes them."""
     reported: str | None = None
-    while (reason := await with_database_retries(locks.acquire, tell=warn)) is not None:
+    while (reason := await with_database_retries(locks.acquire, warn=warn)) is not None:
         if reason != reported:
             store.waits(job.run_id)
             await set_prefect_state(Running(name=WAITING, message=reason))

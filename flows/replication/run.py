@@ -82,7 +82,7 @@ async def run_replication(replication_id: str, tenant_id: str, retry_of: str | N
     result: Outcome | None = None
     try:
         record = await with_database_retries(
-            _begun, store, run_id, replication_id, tenant_id, retry_of, tell=logger.warning
+            _begun, store, run_id, replication_id, tenant_id, retry_of, warn=logger.warning
         )
         await _named(flow_run, record)
         document = _document(record)
@@ -95,7 +95,7 @@ async def run_replication(replication_id: str, tenant_id: str, retry_of: str | N
                 store, RunStore(engine), run_id, Children(client, flow_run, tenant_id, record.name), document, logger
             )
             await tables.copy(run)
-        result = outcome_of(await with_database_retries(_snapshot, store, run_id, tell=logger.warning))
+        result = outcome_of(await with_database_retries(_snapshot, store, run_id, warn=logger.warning))
         await _report(store, run_id, record, result, logger)
         if result.status != "failed" and not await conclusion.agreed(_state(result)):
             return await _cancelled(store, run_id, tables)
@@ -105,7 +105,7 @@ async def run_replication(replication_id: str, tenant_id: str, retry_of: str | N
         store.finished(run_id, status="failed", failure_reason=reason)
         return Failed(message=reason)
     except BaseException as error:
-        if result is not None and await conclusion.stands():
+        if result is not None and await conclusion.accepted():
             store.finished(run_id, status=result.status, failure_reason=None)
             raise
         reason = redact(_cause(error), secrets)
@@ -175,14 +175,14 @@ async def _look(
         )
     logger.info("%d tables found", len(found))
     listed = FOUND_TABLES.dump_python(tuple(found), mode="json", exclude_defaults=True)
-    await with_database_retries(store.found, run_id, listed, tell=logger.warning)
+    await with_database_retries(store.found, run_id, listed, warn=logger.warning)
 
 
 async def _prepared(store: ReplicationRunStore, run_id: str, logger: RunLogger) -> ReplicationRunSnapshot:
     """The run once the API has made its pipelines. Raises RunFailed when it could not."""
     waited = 0.0
     while True:
-        run = await with_database_retries(_snapshot, store, run_id, tell=logger.warning)
+        run = await with_database_retries(_snapshot, store, run_id, warn=logger.warning)
         if run.phase == "loading":
             return run
         if run.phase == "ended":

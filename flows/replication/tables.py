@@ -85,7 +85,7 @@ class Tables:
             await self._ended(table, "failed", _NOT_REGISTERED)
             return False
         await with_database_retries(
-            self._store.table_started, self._run_id, table.name, run_id, tell=self._logger.warning
+            self._store.table_started, self._run_id, table.name, run_id, warn=self._logger.warning
         )
         self._running[run_id] = table
         return True
@@ -111,7 +111,7 @@ class Tables:
         """The status of a table whose run has ended in Prefect. The catalog's word comes first: it has the rows."""
         if state is None:
             return "failed", _GONE
-        known = await with_database_retries(self._runs.snapshot, run_id, tell=self._logger.warning)
+        known = await with_database_retries(self._runs.snapshot, run_id, warn=self._logger.warning)
         if known is not None and known.status in TERMINAL:
             return known.status, child_message(known.status, known.failure_reason)
         if state.is_completed():
@@ -121,7 +121,7 @@ class Tables:
 
     async def _ended(self, table: RunTable, status: str, message: str | None) -> None:
         await with_database_retries(
-            self._store.table_ended, self._run_id, table.name, status, message, tell=self._logger.warning
+            self._store.table_ended, self._run_id, table.name, status, message, warn=self._logger.warning
         )
         with suppress(Exception):
             if status in SUCCESSFUL:

@@ -18,9 +18,9 @@ from headrace.flows.runtime.errors import RunFailed
 def not_replayed(node: str | None) -> str:
     """Why failed rows cannot be run again by themselves: the node that brings them together with others, or makes
     several of one (None: of a run of an earlier version of Headrace)."""
-    stands = f"node '{node}' brings rows together or makes several of one" if node else "their ways are not known"
+    cause = f"node '{node}' brings rows together or makes several of one" if node else "their ways are not known"
     return (
-        f"Failed rows of this pipeline cannot be run again by themselves: {stands}. "
+        f"Failed rows of this pipeline cannot be run again by themselves: {cause}. "
         "Mend what they failed on and start a new run."
     )
 
@@ -79,7 +79,7 @@ class Continuation:
         return self.retry_of is not None and self.earlier_plan is None and not self.replays
 
     @property
-    def anew(self) -> bool:
+    def reloads(self) -> bool:
         """It starts over although rows are staged: they are dropped, because a dataset rule held them back."""
         return self.aborted and self.starts_over
 

@@ -30,8 +30,8 @@ def check_loaded_rows(prepared: Prepared, recorder: RunRecorder) -> None:
                 found = start_or_restart(connection, begun, load.columns)
                 if found.note:
                     recorder.log("load", found.note)
-                if found.anew:
-                    recorder.log("load", found.anew)
+                if found.reload_reason:
+                    recorder.log("load", found.reload_reason)
                     for partition in prepared.plan.stages[load.stage].partitions:
                         # What the table refused of them is found again, if it still refuses it.
                         recorder.forget(UncommittedRows(load.stage, partition.index, (target.id,), -1))
@@ -50,7 +50,7 @@ def drop_refused_rows(job: Job, recorder: RunRecorder) -> None:
     Must be called after planning and before the plan is stored: a stored plan is taken to describe the staged rows, and
     a run that dies before leaves the earlier attempt's plan in force. Raises TargetError.
     """
-    if not job.continues.anew:
+    if not job.continues.reloads:
         return
     dropped = [
         table

@@ -61,10 +61,10 @@ class DatasetCheckLoader(SessionLoader):
 
     def _open(self) -> None:
         connection = self._session.connection()
-        stands = read_ledger(connection, self._key)
+        committed = read_ledger(connection, self._key)
         connection.commit()
-        self._measured = restored(stands.counters)
-        self.resume = replace(stands, counters={})
+        self._measured = restored(committed.counters)
+        self.resume = replace(committed, counters={})
 
 
 class DatasetChecks:
@@ -155,5 +155,5 @@ class DatasetChecks:
 def _refusal(broken: Sequence[DatasetRuleOutcome]) -> str:
     """The failure reason for violated rules."""
     nodes = ", ".join(f"'{name}'" for name in dict.fromkeys(rule.node for rule in broken))
-    told = "; ".join(f"{rule.wants} wanted, found: {rule.found} ({rule.path})" for rule in broken)
-    return f"A dataset rule does not hold, so nothing behind {nodes} was made visible: {told}"
+    details = "; ".join(f"{rule.wants} wanted, found: {rule.found} ({rule.path})" for rule in broken)
+    return f"A dataset rule does not hold, so nothing behind {nodes} was made visible: {details}"

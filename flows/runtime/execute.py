@@ -261,7 +261,7 @@ class Execution:
     def stop(self) -> None:
         """Lets every partition end between two batches; none waits for answers any more."""
         self._stop.set()
-        self.prepared.outside.stopped.set()
+        self.prepared.providers.stopped.set()
 
     def finish(self, results: Iterable[Resume]) -> RunTotals:
         """Once, after the last publication: proves the books, removes what was only needed on the way, and runs the

@@ -84,7 +84,7 @@ class ExtractedInput:
             nonlocal counted, position, written
             yield self._nothing()
             for batch in self.source.read(self.partition, self.stage.schema, wanted=self.stage.wanted):
-                if self.prepared.outside.stopped.is_set():
+                if self.prepared.providers.stopped.is_set():
                     raise Interrupted
                 assert not batch.unread, "only a source that restarts exactly counts rows that it leaves unread"
                 counted, position = counted + batch.rows, batch.position

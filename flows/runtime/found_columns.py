@@ -41,8 +41,8 @@ class RunSources:
                 continue
             if changes := column_changes(last.run_columns, each.columns):
                 more = f", and {len(changes) - _SHOWN:,} more" if len(changes) > _SHOWN else ""
-                told = ", ".join(map(str, changes[:_SHOWN]))
-                self._log(f"The source '{each.node}' has other columns than in {last.run_id}: {told}{more}")
+                listed = ", ".join(map(str, changes[:_SHOWN]))
+                self._log(f"The source '{each.node}' has other columns than in {last.run_id}: {listed}{more}")
 
     def planned(self) -> None:
         """To be called when the run is planned with them."""

@@ -110,7 +110,7 @@ class Prepared:
     modes: Mapping[str, LoadMode]
     gathered: Mapping[int, dict[int, int]] = field(default_factory=dict)
     """The rows of each bucket of each shuffle stage, as they become known."""
-    outside: ProviderAccess = field(default_factory=ProviderAccess)
+    providers: ProviderAccess = field(default_factory=ProviderAccess)
     """The state shared by the enrich nodes' requests."""
     views: Views = field(default_factory=dict)
     """How undeclared text columns are read where a typed value is needed."""

@@ -297,5 +297,5 @@ def _report_all(work: Work, arrived: Mapping[str, SinkBatch]) -> None:
 def _report(work: Work, rejects: list[Rejects]) -> None:
     for found in rejects:
         cells = masked_cells(found.cells, work.stage.private.get(found.node, frozenset()))
-        cells = work.row_origins.told(work.stage, cells, copies=found.copies)
+        cells = work.row_origins.described(work.stage, cells, copies=found.copies)
         work.recorder.rejected(work.stage.index, work.partition.index, found.node, cells, warning=found.warning)

@@ -108,14 +108,14 @@ def _prepared(
     known = bool(job.database_url)
     targets = {node.id: table_columns(node, job) for node in ir.nodes if isinstance(node, TargetNode) and known}
     secrets = document_credentials(job.pipeline.connector.credentials)
-    outside = ProviderAccess(job.networks)
+    providers = ProviderAccess(job.networks)
     compiled = partial(
         logical_plan,
         ir,
         targets=targets,
         secrets=secrets,
         tables=reference_tables(job),
-        outside=outside,
+        providers=providers,
         assumed=not known,
     )
     views = None if earlier is None else earlier.views or {}
@@ -160,7 +160,7 @@ def _prepared(
     }
     if problems := list(unfit_keys(ir, modes)):
         raise PlanFailed(problems)
-    return Prepared(job, ir, plan, execution, sources, discoveries, modes, gathered, outside, views)
+    return Prepared(job, ir, plan, execution, sources, discoveries, modes, gathered, providers, views)
 
 
 def _unsliced(job: Job, execution: ExecutionConfig, discoveries: Mapping[str, Discovery]) -> Iterator[str]:
@@ -182,7 +182,7 @@ def _within(
     given = share.partitions(execution.parallelism, each)
     at_once = min(execution.parallelism, max((len(stage.partitions) for stage in plan.stages), default=1))
     if given < at_once:
-        plan = replace(plan, notes=(*plan.notes, share.told(execution.parallelism, given)))
+        plan = replace(plan, notes=(*plan.notes, share.describe(execution.parallelism, given)))
     return plan, replace(execution, parallelism=given)
 
 

@@ -82,8 +82,8 @@ class CatalogRecorder:
     def judged(self, rules: Sequence[DatasetRuleOutcome]) -> None:
         self._store.rules.judged(self._run_id, rules)
         for rule in rules:
-            told = f"{rule.node}: {rule.wants}: {'holds' if rule.holds else 'BROKEN'} ({rule.found})"
-            self.log("validate", told, warning=not rule.holds)
+            text = f"{rule.node}: {rule.wants}: {'holds' if rule.holds else 'BROKEN'} ({rule.found})"
+            self.log("validate", text, warning=not rule.holds)
 
     def earlier_rows(self, node: str, runs: int) -> Sequence[int]:
         return self._store.rules.earlier_rows(self._run_id, node, runs)

@@ -59,10 +59,10 @@ def check_targets(
     sources = [node for node in ir.nodes if isinstance(node, SourceNode)]
     declared = {node.id: found[node.id] for node in sources if node.id in found}
     declared |= {node.id: node.declared for node in sources if node.fields}
-    told = logical_plan(ir, declared, targets, tables=tables).problems
+    listed = logical_plan(ir, declared, targets, tables=tables).problems
     if any(not node.fields for node in sources):  # undeclared columns are read with the types of the table
-        told = tuple(each for each in told if each.code != "impossible_cast")
-    places = {each.path for each in told}
+        listed = tuple(each for each in listed if each.code != "impossible_cast")
+    places = {each.path for each in listed}
     for index, node in enumerate(ir.nodes):  # also when the columns of the rows are not known yet
         if isinstance(node, TargetNode) and node.id in targets:
             writable = [column.field.name for column in targets[node.id] if column.writable]
@@ -70,7 +70,7 @@ def check_targets(
                 path = f"nodes[{index}].mapping.{name}"
                 if name not in writable and path not in places:
                     problems.append(Problem(path, "unknown_column", *no_column(node, name, writable)))
-    return [*problems, *told]
+    return [*problems, *listed]
 
 
 def _source_problems(ir: PipelineIR) -> Iterator[Problem]:

@@ -39,12 +39,12 @@ def found_problems(
         return FoundProblems()
     known = {(each.path, each.code) for each in check_types(ir, tables)}
     problems = check_types(ir, tables, {node: each.columns for node, each in found.items()})
-    told = [each for each in problems if (each.path, each.code) not in known]
-    if told and any(each.guessed for each in found.values()):
+    listed = [each for each in problems if (each.path, each.code) not in known]
+    if listed and any(each.guessed for each in found.values()):
         texts = check_types(ir, tables, {node: _as_text(each) for node, each in found.items()})
         also = {(each.path, each.code) for each in texts}
-        told = [each for each in told if (each.path, each.code) in also]
-    shown = [replace(each, message=f"{each.message} ({_basis(ir, each.path, found)})") for each in told]
+        listed = [each for each in listed if (each.path, each.code) in also]
+    shown = [replace(each, message=f"{each.message} ({_basis(ir, each.path, found)})") for each in listed]
     misspelt = [each for each in shown if each.code == "unknown_column" and each.hint.startswith("did you mean")]
     others = [each for each in shown if each not in misspelt]
     return FoundProblems(tuple(replace(each, hint=f"{each.hint} {_AGAIN}") for each in misspelt), tuple(others))
@@ -58,12 +58,12 @@ def _basis(ir: PipelineIR, path: str, found: Mapping[str, FoundSource]) -> str:
     """On what a problem is based: the sources before its node that were looked at, and when."""
     position = path.partition("[")[2].partition("]")[0]
     before = set(_before(ir, ir.nodes[int(position)].id)) if position.isdigit() else set(found)
-    told = [
+    listed = [
         f"'{node}' as found at {each.at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
         for node, each in found.items()
         if node in before
     ]
-    return f"the columns of {' and '.join(told)}"
+    return f"the columns of {' and '.join(listed)}"
 
 
 def _before(ir: PipelineIR, node_id: str) -> Iterator[str]:

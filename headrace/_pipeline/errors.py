@@ -57,8 +57,8 @@ class explained:
         if isinstance(error, PlanFailed):
             raise PipelineInvalid(error.problems) from None
         if isinstance(error, SourceError | TargetError):
-            told = self._job.without_secrets(error.message)
-            raise PipelineInvalid([Problem("nodes", error.code, told, error.hint)]) from None
+            message = self._job.without_secrets(error.message)
+            raise PipelineInvalid([Problem("nodes", error.code, message, error.hint)]) from None
         if isinstance(error, RunFailed):
             raise PipelineInvalid([Problem("", "not_run", self._job.without_secrets(str(error)))]) from None
         if isinstance(error, psycopg.Error):

@@ -45,8 +45,8 @@ class Validation:
         return self.valid
 
     def __str__(self) -> str:
-        told = "\n".join(map(sentence, self.problems)) or "valid"
-        return told if self.complete else f"{told} (columns, types and expressions were not checked)"
+        text = "\n".join(map(sentence, self.problems)) or "valid"
+        return text if self.complete else f"{text} (columns, types and expressions were not checked)"
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,16 +28,16 @@ Pattern = Annotated[str, StringConstraints(min_length=1, max_length=MAX_PATTERN_
 def matches(pattern: str, name: str) -> bool:
     """Whether the whole name is of the pattern."""
     at, here = 0, 0
-    star, behind = -1, 0
+    star, resume_at = -1, 0
     while here < len(name):
         if at < len(pattern) and pattern[at] == "*":
-            star, behind = at, here
+            star, resume_at = at, here
             at += 1
         elif at < len(pattern) and pattern[at] in ("?", name[here]):
             at, here = at + 1, here + 1
         elif star >= 0:  # the star takes one character more
-            behind += 1
-            at, here = star + 1, behind
+            resume_at += 1
+            at, here = star + 1, resume_at
         else:
             return False
     return all(letter == "*" for letter in pattern[at:])

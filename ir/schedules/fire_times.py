@@ -129,18 +129,18 @@ def _rule(schedule: RRuleSchedule, since: datetime, around: datetime) -> tuple[r
     if reach is None:
         return _from_a_year(rule, moment.year - _REACH_YEARS), zone
     beat = reach.unit * rule._interval
-    behind = max(0, (moment - reach.back - start) // beat)
+    passed = max(0, (moment - reach.back - start) // beat)
     if rule._count is not None:  # it has to be counted from its start
-        return (rule if rule._freq not in _FAST or not behind else None), zone
-    return rule.replace(dtstart=start + beat * behind), zone
+        return (rule if rule._freq not in _FAST or not passed else None), zone
+    return rule.replace(dtstart=start + beat * passed), zone
 
 
 def _from_a_year(rule: Any, year: int) -> rrule:
     """Returns a rule by months or years with a start moved to about `year`, by whole intervals."""
     start: datetime = rule._dtstart
-    behind = max(0, (year - start.year) // rule._interval) * rule._interval
+    passed = max(0, (year - start.year) // rule._interval) * rule._interval
     if rule._count is None and not (start.month == 2 and start.day == 29):
-        rule = rule.replace(dtstart=start.replace(year=start.year + behind))
+        rule = rule.replace(dtstart=start.replace(year=start.year + passed))
     found: rrule = rule
     return found
 

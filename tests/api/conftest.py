@@ -236,7 +236,7 @@ def settings_for(database_url: str, **changes: Any) -> Settings:
 
 @pytest.fixture(scope="session")
 def running_facade(facade_url: str, facade_roles: Roles) -> Iterator[Facade]:
-    engine, behind = make_engine(facade_url), make_engine(in_public(facade_roles.owner))
+    engine, after = make_engine(facade_url), make_engine(in_public(facade_roles.owner))
     app = create_app(settings_for(facade_url), orchestrator=LocalOrchestrator(), engine=engine)
 
     def client(tenant: str, role: Role) -> TestClient:
@@ -247,9 +247,9 @@ def running_facade(facade_url: str, facade_roles: Roles) -> Iterator[Facade]:
     admin, editor, viewer = (client("default", role) for role in ROLES)
     foreign = client("other", "admin")
     anonymous = TestClient(app, raise_server_exceptions=False)
-    yield Facade(app, behind, LocalOrchestrator(), RunStore(engine), admin, editor, viewer, foreign, anonymous)
+    yield Facade(app, after, LocalOrchestrator(), RunStore(engine), admin, editor, viewer, foreign, anonymous)
     engine.dispose()
-    behind.dispose()
+    after.dispose()
 
 
 @pytest.fixture

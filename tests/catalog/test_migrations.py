@@ -16,7 +16,7 @@ from headrace.catalog.models import Base
 pytestmark = pytest.mark.postgres
 
 
-def test_a_fresh_database_stands_at_no_migration_and_then_at_the_newest(owner_url: str) -> None:
+def test_a_fresh_database_is_at_no_migration_and_then_at_the_newest(owner_url: str) -> None:
     assert current(owner_url) is None
     upgrade(owner_url)
     assert current(owner_url) == head() is not None

@@ -94,25 +94,25 @@ class Campaign:
         api.reset()
         self.result.runs += 1
         began, run_id = time.monotonic(), self._asked(api.start)
-        told = []
+        reported = []
         for _ in range(self._chance.choice((1, 1, 1, 2, 3))):
             delay, kind = self._chance.random() * self._took[api.case.mode] * 0.8, self._chance.choice(self._kinds(api))
             ended = self._wait(api, run_id, delay)
             if ended is None:
                 if self._inject(kind, api, run_id):
                     self.result.faults[kind] += 1
-                    told.append(f"{kind} after {delay:.1f} s")
+                    reported.append(f"{kind} after {delay:.1f} s")
             elif ended == "failed":
                 run_id = self._retried(api, run_id)
             else:
-                if not told:  # the machine has become faster: the faults must come sooner
+                if not reported:  # the machine has become faster: the faults must come sooner
                     self._took[api.case.mode] = min(self._took[api.case.mode], time.monotonic() - began)
                 break
         for _ in range(_MOST_RETRIES):
             if self._ended(api, run_id) != "failed":
                 break
             run_id = self._retried(api, run_id)
-        self._compare(api, run_id, expected, ", ".join(told))
+        self._compare(api, run_id, expected, ", ".join(reported))
 
     def _kinds(self, api: Loaded) -> list[str]:
         kinds = ["kill run", "kill worker", "kill PostgreSQL", "cut connections", "cancel"]
@@ -191,8 +191,8 @@ class Campaign:
         )
         return Outcome({"status": progress["status"], **counts}, Counter(csv.text.splitlines()), kept)
 
-    def _compare(self, api: Loaded, run_id: str, expected: Outcome, told: str) -> None:
-        name = f"{api.case.mode} {run_id} ({told})"
+    def _compare(self, api: Loaded, run_id: str, expected: Outcome, reported: str) -> None:
+        name = f"{api.case.mode} {run_id} ({reported})"
         found = self._outcome(api, run_id)
         differ = []
         for what in ("counts", "errors", "quarantined"):

@@ -12,11 +12,11 @@ pytestmark = [pytest.mark.stack, pytest.mark.slow]
 
 @pytest.mark.timeout(600)
 def test_faults_at_random_moments_lose_and_double_nothing() -> None:
-    told: list[str] = []
+    reported: list[str] = []
     with open_world() as world:
         result = Campaign(
-            world, faults=3, seed=11, rows=15_000, modes=("append", "upsert", "replace"), say=told.append
+            world, faults=3, seed=11, rows=15_000, modes=("append", "upsert", "replace"), say=reported.append
         ).run()
-    assert result.wrong == [], "\n".join(told)
+    assert result.wrong == [], "\n".join(reported)
     assert (result.lost, result.doubled) == (0, 0)
     assert result.faults.total() >= 3

@@ -100,8 +100,8 @@ def test_a_webhook_is_called_when_a_run_completes_with_errors_or_fails_and_not_o
     match = {"prefect.resource.id": f"headrace.pipeline.{api.pipeline}"}
     created("alert.yaml", {"BLOCK_ID": webhook_block(stack, url)}, **match)
     run_id = api.start()
-    told = received.get(timeout=120)
-    assert told == {
+    reported = received.get(timeout=120)
+    assert reported == {
         "event": "headrace.run.completed_with_errors",
         "pipeline": api.name,
         "run": run_id,
@@ -111,10 +111,10 @@ def test_a_webhook_is_called_when_a_run_completes_with_errors_or_fails_and_not_o
     }
     api.file.unlink()
     run_id = api.start()
-    told = [received.get(timeout=120) for _ in range(2)]
-    assert {each["event"] for each in told} == {"headrace.run.failed", "headrace.run.missed_file"}
-    assert {each["run"] for each in told} == {run_id}
-    assert all("does not exist" in each["reason"] for each in told)
+    reported = [received.get(timeout=120) for _ in range(2)]
+    assert {each["event"] for each in reported} == {"headrace.run.failed", "headrace.run.missed_file"}
+    assert {each["run"] for each in reported} == {run_id}
+    assert all("does not exist" in each["reason"] for each in reported)
     assert received.empty()
     api.close()
 

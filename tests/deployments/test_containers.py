@@ -78,8 +78,8 @@ def test_every_command_is_one_that_the_image_has(command: str) -> None:
         return
     assert program in {each.name for each in entry_points(group="console_scripts")} | {"mkdir"}
     if program == "headrace":
-        told = CliRunner().invoke(app, [*words, "--help"])  # an option that there is not is refused all the same
-        assert told.exit_code == 0, told.output
+        reported = CliRunner().invoke(app, [*words, "--help"])  # an option that there is not is refused all the same
+        assert reported.exit_code == 0, reported.output
 
 
 @pytest.mark.parametrize("file", [*FILES, DOCKERFILE], ids=lambda file: file.name)
@@ -94,8 +94,10 @@ def test_the_compose_file_is_one() -> None:
     PyCompose.from_yaml(yaml.safe_dump(COMPOSE))  # with its anchors resolved, which this parser does not know
     for name, service in COMPOSE["services"].items():
         for other, waits in service.get("depends_on", {}).items():
-            told = {"service_healthy": "healthcheck", "service_completed_successfully": "restart"}[waits["condition"]]
-            assert told in COMPOSE["services"][other], f"{name} would wait for {other} for ever"
+            reported = {"service_healthy": "healthcheck", "service_completed_successfully": "restart"}[
+                waits["condition"]
+            ]
+            assert reported in COMPOSE["services"][other], f"{name} would wait for {other} for ever"
         for volume in service.get("volumes", []):
             source = volume.split(":")[0]
             assert source in COMPOSE["volumes"] or (FOLDER / source).exists()
@@ -127,7 +129,7 @@ def test_what_manifests_refer_to_is_there() -> None:
         assert any(service["selector"].items() <= each.items() for each in labels)
 
 
-def test_health_is_asked_where_it_is_told() -> None:
+def test_health_is_asked_where_it_is_reported() -> None:
     settings = Settings(database_url="postgresql://nobody@127.0.0.1:9/none", key_pepper=SecretStr("p" * 16))
     facade = TestClient(create_app(settings))
     [container] = PODS["facade"]["containers"]

@@ -125,7 +125,7 @@ def test_a_table_that_is_gone_is_named(make: Make) -> None:
     ],
     ids=["ragged", "type", "expression", "overflow", "undecodable"],
 )
-def test_bad_rows_are_told_and_the_others_load(
+def test_bad_rows_are_reported_and_the_others_load(
     make: Make, text: str, nodes: Any, counts: tuple[int, ...], errors: list[tuple[int, str | None, str]]
 ) -> None:
     api = make(text, nodes=nodes)
@@ -134,9 +134,9 @@ def test_bad_rows_are_told_and_the_others_load(
     assert progress["status"] == "completed_with_errors"
     assert tuple(progress[key] for key in ("rowsIn", "rowsOut", "failedRows", "skippedRows")) == counts
     assert len(api.rows()) == progress["rowsOut"]
-    told = api.get(f"/pipelines/{api.pipeline}/runs/{run_id}/errors").json()
-    assert told["total"] == len(errors)
-    for cell, (row, column, says) in zip(told["errors"], errors, strict=True):
+    reported = api.get(f"/pipelines/{api.pipeline}/runs/{run_id}/errors").json()
+    assert reported["total"] == len(errors)
+    for cell, (row, column, says) in zip(reported["errors"], errors, strict=True):
         assert (cell["row"], cell["column"]) == (row, column)
         assert cell["error"].startswith(says)
     state = prefect_state(api, run_id)
@@ -205,15 +205,15 @@ def _process_of(api: Api, run_id: str) -> int:
     return int(eventually(lambda: flow_run(api, run_id)["infrastructure_pid"]).rpartition(":")[2])
 
 
-def test_a_source_that_has_other_columns_than_in_the_last_run_is_told(make: Make) -> None:
+def test_a_source_that_has_other_columns_than_in_the_last_run_is_reported(make: Make) -> None:
     api = make("amount,note\n1,a\n", fields=None)
     first = api.start()
     assert api.finished(first)["status"] == "completed"
     api.file.write_text("amount,note,discount\n2.5,b,3\n")
     progress = api.run()
     changes = "amount is double, was integer, discount (integer) is new"
-    told = f"The source 'src' has other columns than in {first}: {changes}"
-    assert told in [line["message"] for line in progress["log"]]
+    reported = f"The source 'src' has other columns than in {first}: {changes}"
+    assert reported in [line["message"] for line in progress["log"]]
     [source] = api.get(f"/pipelines/{api.pipeline}/sources").json()["data"]
     assert [each["name"] for each in source["columns"]] == ["amount", "note", "discount"]
     assert (source["foundBy"], source["lastRunId"]) == (api.runs()[0]["id"], api.runs()[0]["id"])

@@ -92,5 +92,5 @@ def test_the_block_can_be_registered(stack: RunningStack) -> None:
 
 
 def _environment(stack: RunningStack) -> dict[str, str]:
-    told = {setting.name: str(value) for setting, value in stack.prefect_settings.items()}
-    return {**os.environ, **told}
+    reported = {setting.name: str(value) for setting, value in stack.prefect_settings.items()}
+    return {**os.environ, **reported}

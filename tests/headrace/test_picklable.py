@@ -61,8 +61,8 @@ def test_an_error_is_the_same_after_pickling(error: Exception) -> None:
     error.add_note("seen")
     again = pickle.loads(pickle.dumps(error))
     assert (type(again), str(again), again.args) == (type(error), str(error), error.args)
-    told: dict[str, Any] = {name: repr(value).partition(" at 0x")[0] for name, value in vars(error).items()}
-    assert {name: repr(value).partition(" at 0x")[0] for name, value in vars(again).items()} == told
+    reported: dict[str, Any] = {name: repr(value).partition(" at 0x")[0] for name, value in vars(error).items()}
+    assert {name: repr(value).partition(" at 0x")[0] for name, value in vars(again).items()} == reported
 
 
 def test_every_error_with_arguments_of_its_own_is_tried() -> None:

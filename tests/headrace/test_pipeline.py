@@ -94,7 +94,7 @@ CREATE TRIGGER breaks BEFORE INSERT ON public.ds_orders FOR EACH ROW WHEN (NEW.i
 """
 
 
-def test_the_next_run_goes_on_behind_what_a_failed_one_committed(files: Path, url: str) -> None:
+def test_the_next_run_continues_after_what_a_failed_one_committed(files: Path, url: str) -> None:
     (files / "orders.csv").write_text("id,name,amount\n1,Ann,1\n2,Bob,1\n3,Cid,1\n4,,1\n5,Eve,1\n")
     once = ORDERS.replace("{maxErrorRows: 1}", "{retry: {maxAttempts: 1}}")
     with psycopg.connect(url) as connection:

@@ -39,7 +39,7 @@ def test_equal_documents_do_not_differ() -> None:
     assert (found.patch, found.changes) == ([], ())
 
 
-def test_each_node_is_told_by_what_happened_to_it() -> None:
+def test_each_node_is_reported_by_what_happened_to_it() -> None:
     after = copy.deepcopy(BEFORE)
     after["nodes"][0]["config"]["path"] = "b.csv"
     after["nodes"][1]["ops"].append({"type": "rename", "from": "a", "to": "b"})
@@ -53,7 +53,7 @@ def test_each_node_is_told_by_what_happened_to_it() -> None:
     ]
 
 
-def test_what_is_no_node_is_told_too() -> None:
+def test_what_is_no_node_is_reported_too() -> None:
     after = changed(schedule={"kind": "interval", "minutes": 5}, nodes=BEFORE["nodes"][::-1])
     assert summary(after) == [
         (None, "moved", ("the nodes are listed in another order",)),
@@ -79,7 +79,7 @@ DOCUMENTS = st.fixed_dictionaries({"nodes": NODES}, optional={"schedule": JSON, 
 
 
 @given(DOCUMENTS, DOCUMENTS)
-def test_the_patch_leads_from_one_to_the_other_and_is_told_when_there_is_one(
+def test_the_patch_leads_from_one_to_the_other_and_is_reported_when_there_is_one(
     before: dict[str, Any], after: dict[str, Any]
 ) -> None:
     found = ir_diff(before, after)

@@ -26,7 +26,7 @@ def test_placeholders_of_sources_are_filled_at_any_depth() -> None:
     assert filled["nodes"][1]["schema"] == "{{x}}"
 
 
-def test_a_missing_and_an_unused_parameter_are_told() -> None:
+def test_a_missing_and_an_unused_parameter_are_reported() -> None:
     _, problems = fill_parameters(document({"path": "{{day}}.csv"}), {"dya": "x"})
     assert [(p.path, p.code, p.hint) for p in problems] == [
         ("nodes[0].config.path", "missing_parameter", 'give it when the run is started: "parameters": {"day": ...}'),

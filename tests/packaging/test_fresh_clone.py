@@ -66,7 +66,7 @@ def test_help_lists_the_targets_and_is_the_default(make: Make) -> None:
     assert make() == listed
 
 
-def test_what_the_readme_shows_works_as_it_stands(make: Make, clone: Path, environment: dict[str, str]) -> None:
+def test_what_the_readme_shows_works(make: Make, clone: Path, environment: dict[str, str]) -> None:
     make("setup")
     assert make("demo").count("ok  ") == 7
     rest, files = blocks(README)
@@ -81,10 +81,10 @@ def test_what_the_readme_shows_works_as_it_stands(make: Make, clone: Path, envir
         'until curl -s -H "X-API-Key: $KEY" $API/pipelines/$PIPE/runs/$RUN/progress'
         " | jq -r .status | grep -q completed; do sleep 0.2; done"
     )
-    told = shell(rest.replace("sleep 2", over))
-    assert told.returncode == 0, told.stderr
-    assert blocks(README, "")[0] in told.stdout.replace("\r", "")
-    assert '"failedRows": 2' in told.stdout
+    reported = shell(rest.replace("sleep 2", over))
+    assert reported.returncode == 0, reported.stderr
+    assert blocks(README, "")[0] in reported.stdout.replace("\r", "")
+    assert '"failedRows": 2' in reported.stdout
     done = shell(files)
     assert (done.returncode, "Traceback" in done.stderr) == (0, False), done.stdout + done.stderr
     assert (clone / "pipelines").is_dir()
@@ -108,7 +108,7 @@ def test_what_is_written_by_tools_is_what_is_there(make: Make, clone: Path) -> N
         assert (clone / page.relative_to(ROOT)).read_bytes() == page.read_bytes(), page
 
 
-def test_the_locks_are_resolved_anew_and_everything_built_is_removed(make: Make, clone: Path) -> None:
+def test_the_locks_are_resolved_again_and_everything_built_is_removed(make: Make, clone: Path) -> None:
     make("lock")
     for name, wanted in (("requirements.lock", "prefect=="), ("requirements-dev.lock", "pytest==")):
         assert wanted in (clone / name).read_text()

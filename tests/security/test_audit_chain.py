@@ -115,7 +115,7 @@ def world(engine: Engine, attacker: Engine, mine: TenantCatalog, tmp_path: Path)
     return found
 
 
-def test_a_log_that_was_computed_anew_is_found(world: World) -> None:
+def test_a_log_that_was_computed_again_is_found(world: World) -> None:
     tamper(
         world.attacker,
         "UPDATE headrace.audit_log SET user_name = 'nobody' WHERE sequence = 3 AND tenant_id = 'default'",
@@ -149,7 +149,7 @@ def test_a_tail_that_was_cut_off_with_its_seal_is_found_by_the_witness(world: Wo
 
 
 @pytest.mark.parametrize("restart", [False, True])
-def test_what_was_cut_is_not_sealed_again_however_much_comes_behind_it(world: World, restart: bool) -> None:
+def test_what_was_cut_is_not_sealed_again_however_much_comes_after_it(world: World, restart: bool) -> None:
     before, length = world.seal(), world.length()
     world.write(3)
     world.sealer.step()
@@ -157,11 +157,13 @@ def test_what_was_cut_is_not_sealed_again_however_much_comes_behind_it(world: Wo
     world.put(before)
     world.write(5)
     sealer = AuditSealer(world.engine, KEYS, Witness(world.file)) if restart else world.sealer
-    with capture_logs() as told:
+    with capture_logs() as reported:
         sealer.step()
     assert world.seal() == before
     assert dict(sealer.state.broken) == {"default": "seal_mismatch"}
-    assert [each["log_level"] for each in told if each["event"] == "the audit log is not what was sealed"] == ["error"]
+    assert [each["log_level"] for each in reported if each["event"] == "the audit log is not what was sealed"] == [
+        "error"
+    ]
     assert world.verified().broken_reason == "seal_mismatch"
     families = {family.name: family.samples[0].value for family in AuditCollector(sealer).collect()}
     assert families["headrace_audit_broken"] == 1
@@ -180,7 +182,7 @@ def test_without_its_seal_a_log_is_not_taken_for_a_new_one(world: World, witness
         assert world.verified().broken_reason == "tail_missing"
 
 
-def test_a_log_that_is_gone_altogether_is_told(world: World) -> None:
+def test_a_log_that_is_gone_altogether_is_reported(world: World) -> None:
     tamper(world.attacker, "DELETE FROM headrace.audit_log WHERE tenant_id = 'default'")
     tamper(world.attacker, "DELETE FROM headrace.audit_heads WHERE tenant_id = 'default'")
     world.sealer.step()
@@ -231,24 +233,26 @@ def test_several_sealers_agree_and_each_remembers_what_others_sealed(world: Worl
 
 def test_every_seal_is_a_line_for_whoever_collects_logs(world: World) -> None:
     world.write(1)
-    with capture_logs() as told:
+    with capture_logs() as reported:
         world.sealer.step()
         world.sealer.step()
-    [line] = [each for each in told if each["event"] == "audit log sealed"]
+    [line] = [each for each in reported if each["event"] == "audit log sealed"]
     assert KEYS.verifies(line["tenant"], Seal(line["sequence"], line["hash"], line["key"], line["seal"]))
     assert line["sequence"] == world.length()
 
 
-def test_a_witness_that_cannot_be_written_does_not_stop_the_sealing_and_is_told(world: World, tmp_path: Path) -> None:
+def test_a_witness_that_cannot_be_written_does_not_stop_the_sealing_and_is_reported(
+    world: World, tmp_path: Path
+) -> None:
     (tmp_path / "file").write_text("")
     sealer = AuditSealer(world.engine, KEYS, Witness(tmp_path / "file" / "audit-heads.json"))
     world.write(1)
-    with capture_logs() as told:
+    with capture_logs() as reported:
         sealer.step()
-    assert "the witness of the audit log cannot be kept" in [each["event"] for each in told]
+    assert "the witness of the audit log cannot be kept" in [each["event"] for each in reported]
 
 
-def test_rotated_keys_seal_anew_and_the_old_one_may_go(world: World) -> None:
+def test_rotated_keys_seal_again_and_the_old_one_may_go(world: World) -> None:
     old, new = generate_encryption_key(), generate_encryption_key()
 
     def keys(*ring: str) -> AuditKeys:
@@ -320,7 +324,7 @@ def test_an_operator_accepts_a_restored_log_and_that_is_in_it(world: World, owne
     assert world.verified(keys).sealed == world.length()
 
 
-def test_over_rest_a_broken_seal_is_told_in_documented_words(facade: Facade, tmp_path: Path) -> None:
+def test_over_rest_a_broken_seal_is_reported_in_documented_words(facade: Facade, tmp_path: Path) -> None:
     path = "/api/v1/audit-logs/verify"
     sealer = facade.app.state.services.audit_sealer
     sealer.step()

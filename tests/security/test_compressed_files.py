@@ -75,7 +75,7 @@ def memory() -> Iterator[None]:
         *((form, "gz") for form in ("jsonl", "json", "parquet", "avro", "orc", "xml", "xlsx")),
     ],
 )
-def test_a_bomb_is_told_before_it_goes_off(tmp_path: Path, form: str, suffix: str) -> None:
+def test_a_bomb_is_reported_before_it_goes_off(tmp_path: Path, form: str, suffix: str) -> None:
     path = tmp_path / f"data.{form}.{suffix}"
     MAKERS[suffix](path)
     options = {"row": "o"} if form == "xml" else {}

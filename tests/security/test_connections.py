@@ -57,7 +57,7 @@ class TestHeads:
                 drip(client)
             assert api.refusals["slow_head"] == 1
 
-    def test_a_head_that_does_not_end_is_told_why(self, facade: Facade) -> None:
+    def test_a_head_that_does_not_end_is_reported_why(self, facade: Facade) -> None:
         with served(facade, head_timeout_s=0.3) as api, api.connect() as client:
             client.sendall(b"GET /healthz HTTP/1.1\r\n")
             answer = answer_of(client)

@@ -232,7 +232,7 @@ def test_hooks_sources_and_tests_of_connections_see_their_own_part(
     nodes = [source("in.csv", FIELDS), target("tgt", "src", "t")]
     prepared = prepare(runner.job(nodes))
     (loaded,) = (node for node in prepared.ir.nodes if isinstance(node, TargetNode))
-    assert set(hooks_module.Hooks(prepared, runner.told)._means_for(loaded).credentials) == {"webhookSecret"}
+    assert set(hooks_module.Hooks(prepared, runner.recorder)._means_for(loaded).credentials) == {"webhookSecret"}
     seen: list[dict[str, Any]] = []
     monkeypatch.setattr(
         "headrace.flows.runtime.input.sources.source_for",
@@ -270,7 +270,7 @@ class TestOverRest:
             ({"enrichApiKey": "prefect://secret/openai"}, "unbound_key"),
         ],
     )
-    def test_a_connector_is_told_at_once(self, facade: Facade, credentials: dict[str, Any], code: str) -> None:
+    def test_a_connector_is_reported_at_once(self, facade: Facade, credentials: dict[str, Any], code: str) -> None:
         body = {"name": "weak", "type": "local_fs", "authConfig": credentials}
         for answer in (
             facade.editor.post("/api/v1/connectors", json=body),
@@ -299,7 +299,7 @@ class TestOverRest:
 
 
 @given(st.text(min_size=4, max_size=40), st.text(max_size=10), st.integers(0, 3))
-def test_no_secret_is_left_in_a_text_however_deep_it_stands(secret: str, around: str, deep: int) -> None:
+def test_no_secret_is_left_in_a_text_at_any_depth(secret: str, around: str, deep: int) -> None:
     credentials: Any = secret
     for _ in range(deep):
         credentials = [{"inner": credentials}]
@@ -309,10 +309,12 @@ def test_no_secret_is_left_in_a_text_however_deep_it_stands(secret: str, around:
 
 
 @pytest.mark.postgres
-def test_what_a_library_quotes_is_not_told(runner: Runner) -> None:
+def test_what_a_library_quotes_is_not_reported(runner: Runner) -> None:
     job = replace(runner.job([]), database_url="postgresql://ann:hunter2-x@db/shop")
-    told = job.without_secrets(f"cannot log in as reader with {PASSWORD}, {SALT} at postgresql://ann:hunter2-x@db/shop")
-    assert told == "cannot log in as reader with ***, *** at postgresql://ann:***@db/shop"
+    reported = job.without_secrets(
+        f"cannot log in as reader with {PASSWORD}, {SALT} at postgresql://ann:hunter2-x@db/shop"
+    )
+    assert reported == "cannot log in as reader with ***, *** at postgresql://ann:***@db/shop"
     shown = repr(job) + repr(HookMeans(None, (), CREDENTIALS, ())) + repr(Scope("n", "p", secrets=CREDENTIALS))  # type: ignore[arg-type]
     assert PASSWORD not in shown
     assert SALT not in shown
@@ -325,7 +327,7 @@ def test_settings_show_no_password() -> None:
     assert "p" * 20 not in repr(settings)
 
 
-def test_what_a_provider_repeats_of_the_key_is_not_told_even_where_it_is_cut() -> None:
+def test_what_a_provider_repeats_of_the_key_is_not_reported_even_where_it_is_cut() -> None:
     for before in range(260, 320):
         with stranger(lambda _, n=before: Said("x" * n + SALT, 400)) as there:  # type: ignore[misc]
             config = HttpConfig(url=f"{there.url}/{{a}}", max_attempts=1)
@@ -358,9 +360,9 @@ def test_a_secret_in_a_config_is_not_shown(config: dict[str, Any]) -> None:
 
 
 def test_processes_leave_no_core_dumps() -> None:
-    told = "from headrace.deployments.stack.process import forbid_core_dumps as f; import resource; f(); "
+    reported = "from headrace.deployments.stack.process import forbid_core_dumps as f; import resource; f(); "
     found = subprocess.run(
-        [sys.executable, "-c", f"{told}print(resource.getrlimit(resource.RLIMIT_CORE))"],
+        [sys.executable, "-c", f"{reported}print(resource.getrlimit(resource.RLIMIT_CORE))"],
         capture_output=True,
         text=True,
         check=True,

@@ -56,9 +56,9 @@ def roles(small: EmbeddedPostgres) -> Roles:
 
 @pytest.fixture
 def patient() -> Iterator[list[str]]:
-    told: list[str] = []
-    wait_for_connections(30, told.append)
-    yield told
+    reported: list[str] = []
+    wait_for_connections(30, reported.append)
+    yield reported
     wait_for_connections(0)
 
 
@@ -203,17 +203,17 @@ def test_errors_are_worded_for_people(roles: Roles, small: EmbeddedPostgres) -> 
         connection.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
     errors.append(gone.value)
     for error in errors:
-        told = str(error) if isinstance(error, TargetError) else error_message(error)
-        assert not [each for each in NOT_FOR_PEOPLE if each in told], told
-        assert str(small.data) not in told
-        assert "\n" not in told
+        reported = str(error) if isinstance(error, TargetError) else error_message(error)
+        assert not [each for each in NOT_FOR_PEOPLE if each in reported], reported
+        assert str(small.data) not in reported
+        assert "\n" not in reported
     first = [str(errors[1]), error_message(errors[0]), error_message(errors[2])]
     assert all("PostgreSQL has no connection free" in each for each in first)
     assert "lost" in error_message(errors[-1])
 
 
 def test_a_start_that_loses_its_connection_is_done_again(roles: Roles, patient: list[str]) -> None:
-    engine, told, tries = make_engine(roles.run), list[str](), list[int]()
+    engine, reported, tries = make_engine(roles.run), list[str](), list[int]()
 
     def work() -> int:
         tries.append(1)
@@ -222,9 +222,9 @@ def test_a_start_that_loses_its_connection_is_done_again(roles: Roles, patient: 
                 connection.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
             return int(connection.execute(text("SELECT 7")).scalar_one())
 
-    assert asyncio.run(with_database_retries(work, tell=told.append)) == 7
+    assert asyncio.run(with_database_retries(work, warn=reported.append)) == 7
     assert len(tries) == 3
-    assert told == ["The connection to PostgreSQL was lost; the run tries again"] * 2
+    assert reported == ["The connection to PostgreSQL was lost; the run tries again"] * 2
     engine.dispose()
 
 
@@ -237,6 +237,6 @@ def test_a_statement_that_is_refused_is_not_done_again(roles: Roles) -> None:
             connection.execute(text("SELECT * FROM headrace.api_keys"))
 
     with pytest.raises(DBAPIError):
-        asyncio.run(with_database_retries(work, tell=lambda _: None))
+        asyncio.run(with_database_retries(work, warn=lambda _: None))
     assert len(tries) == 1
     engine.dispose()

@@ -219,7 +219,7 @@ def test_every_table_of_the_catalog_says_what_a_run_may_do_with_it(world: Roles)
     assert {name for (name,) in found} == set(catalog_roles.RUN_GRANTS), "say it in catalog/security/database_roles.py"
 
 
-def test_a_function_in_public_stands_in_nobodys_way(world: Roles) -> None:
+def test_a_function_in_public_is_harmless(world: Roles) -> None:
     """A name that a statement does not qualify is PostgreSQL's, whatever a tenant puts into `public`."""
     with psycopg.connect(world.tenant, autocommit=True) as connection:
         connection.execute("CREATE FUNCTION public.lower(varchar) RETURNS text LANGUAGE sql AS $$ SELECT 'hijacked' $$")
@@ -409,8 +409,8 @@ def test_another_user_of_the_machine_gets_nowhere(folder: Path) -> None:
                 os._exit(0)
         os.close(write_end)
         with os.fdopen(read_end, "r") as pipe:
-            told = pipe.read()
+            reported = pipe.read()
         os.waitpid(child, 0)
-        assert "ermission denied" in told or "authentication failed" in told, told
+        assert "ermission denied" in reported or "authentication failed" in reported, reported
     finally:
         server.stop()

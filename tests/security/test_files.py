@@ -85,7 +85,7 @@ class TestWhereATenantsFilesAre:
         with pytest.raises(ValidationError, match="folders of files"):
             settings_for("postgresql://x", files_root=Path("/srv/files"), files_roots=given_roots)
 
-    def test_nor_are_those_that_do_so_behind_a_link(self, tmp_path: Path) -> None:
+    def test_nor_are_those_that_do_so_after_a_link(self, tmp_path: Path) -> None:
         (tmp_path / "files").mkdir()
         (tmp_path / "shop").symlink_to(tmp_path / "files")
         with pytest.raises(ValidationError, match="folders of files"):
@@ -232,7 +232,9 @@ class TestAnotherTenantsFiles:
             assert response.status_code == 422
             told_nothing(response, folders)
 
-    def test_a_folder_that_is_not_there_is_told_without_its_place(self, facade: Facade, folders: FilesRoots) -> None:
+    def test_a_folder_that_is_not_there_is_reported_without_its_place(
+        self, facade: Facade, folders: FilesRoots
+    ) -> None:
         (folders.of("other") / "own.csv").unlink()
         folders.of("other").rmdir()
         response = facade.foreign.post(f"{BASE_PATH}/connectors/test", json={"type": "local_fs"})
@@ -419,7 +421,7 @@ class TestWhatIsNoFile:
 
 
 class TestFilesThatChange:
-    def test_one_that_grew_or_shrank_behind_the_plan_is_told(self, root: Path) -> None:
+    def test_one_that_grew_or_shrank_after_the_plan_is_reported(self, root: Path) -> None:
         for text in ("amount\n1\n2\n", "amount\n", "amount\n2\n"):
             (root / "in" / "a.csv").write_text("amount\n1\n")
             os.utime(root / "in" / "a.csv", (1000, 1000))
@@ -431,7 +433,7 @@ class TestFilesThatChange:
             assert (caught.value.code, caught.value.file) == ("source_changed", None)
 
     @pytest.mark.parametrize("change", ["grows", "shrinks", "breaks"])
-    def test_one_that_changes_while_it_is_read_is_told(self, root: Path, change: str) -> None:
+    def test_one_that_changes_while_it_is_read_is_reported(self, root: Path, change: str) -> None:
         path = root / "in" / "a.csv"
         files = local_files({"path": "in/a.csv"}, files_root=FilesRoot(root), formats={"csv": Meddled(path, change)})
         found = files.discover(max_partitions=1)
@@ -479,7 +481,7 @@ class Meddled(Csv):
 
 
 @pytest.mark.parametrize("name", ["a\0b", "\ud800", "x" * 300, "a/" * 3000 + "b", "in/a.csv/b", "\x01", "a\nb", "..."])
-def test_any_text_is_a_path_or_an_error_that_is_told(root: Path, name: str) -> None:
+def test_any_text_is_a_path_or_an_error_that_is_reported(root: Path, name: str) -> None:
     with pytest.raises(SourceError):
         amounts(of(root, path=name))
     with pytest.raises(SourceError):
@@ -487,7 +489,7 @@ def test_any_text_is_a_path_or_an_error_that_is_told(root: Path, name: str) -> N
     assert of(root, path="in/a.csv").listing()
 
 
-def test_a_name_that_is_no_text_is_told_and_never_breaks_an_answer(root: Path) -> None:
+def test_a_name_that_is_no_text_is_reported_and_never_breaks_an_answer(root: Path) -> None:
     path = os.fsencode(root / "in") + b"/caf\xe9.csv"
     with open(path, "wb") as file:
         file.write(b"amount\n1\n")

@@ -130,19 +130,19 @@ def test_a_server_that_asks_for_a_file_gets_none(tmp_path: Path, at: bytes) -> N
         return [_OK]
 
     with serving(answer) as server:
-        told = tried(server)
+        reported = tried(server)
         assert server.flags & _LOCAL_FILES == 0
         assert b"the content" not in server.heard
-    assert "asked for a file" in told
+    assert "asked for a file" in reported
 
 
 @pytest.mark.parametrize("plugin", [b"mysql_clear_password", b"dialog", b"mysql_old_password"])
 def test_no_password_goes_over_a_line_that_is_not_encrypted(plugin: bytes) -> None:
     for mode in ("prefer", "disable"):
         with serving(lambda _: [_OK], plugin) as server:
-            told = tried(server, mode)
+            reported = tried(server, mode)
             assert PASSWORD.encode() not in server.heard
-        assert "in the clear" in told
+        assert "in the clear" in reported
 
 
 def test_without_tls_nothing_is_sent_where_it_is_asked_for() -> None:

@@ -169,7 +169,7 @@ class TestAnswers:
         ],
         ids=["sql", "connection", "any other"],
     )
-    def test_a_fault_tells_neither_sql_nor_paths(
+    def test_a_fault_reports_neither_sql_nor_paths(
         self, facade: Facade, monkeypatch: pytest.MonkeyPatch, error: Exception
     ) -> None:
         def broken(*_: Any, **__: Any) -> Any:

@@ -117,7 +117,7 @@ def test_a_host_cannot_smuggle_another(broker: Topics) -> None:
         assert error.code in ("bad_option", "bad_host"), servers
 
 
-def test_a_wrong_login_is_told_at_once_and_without_the_password() -> None:
+def test_a_wrong_login_is_reported_at_once_and_without_the_password() -> None:
     with tansu("--authentication") as port:
         error = refusal(
             context(

@@ -60,7 +60,7 @@ STORES = {f"connectors/stores/object_store/{name}.py" for name in ("bucket", "s3
 """The connectors' own clients, which are told everything: see tests/security/test_stores.py."""
 
 
-def test_clients_of_object_stores_are_made_for_staging_and_by_connectors_that_tell_them_everything() -> None:
+def test_clients_of_object_stores_are_made_for_staging_and_by_connectors_that_configure_them_fully() -> None:
     makes = {
         where
         for where, node in parsed("connectors", "flows", "ir", "api", "catalog")

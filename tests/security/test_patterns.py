@@ -145,7 +145,7 @@ class TestTheDialect:
         there = ["orders_2024.csv", "orders_2025.csv", "other.csv", "Xorders_2024.csv", "orders_2024.csv\n"]
         assert chosen("regex", value, there) == names
 
-    def test_a_name_that_cannot_be_is_told_as_text_that_cannot(self) -> None:
+    def test_a_name_that_cannot_be_is_reported_as_text_that_cannot(self) -> None:
         raw = document()
         raw["nodes"][0]["config"] = {"path": "in/", "pattern": {"type": "glob", "value": "a\0"}}
         [problem] = parse_ir(raw).problems
@@ -173,7 +173,9 @@ class TestTheDialect:
             (["*.csv"], "pattern", "a text or an object"),
         ],
     )
-    def test_what_cannot_be_is_told_when_it_is_saved_with_its_place(self, pattern: Any, place: str, says: str) -> None:
+    def test_what_cannot_be_is_reported_when_it_is_saved_with_its_place(
+        self, pattern: Any, place: str, says: str
+    ) -> None:
         config = {"path": "in/", "pattern": pattern}
         [problem] = problems_of(config)
         assert (problem.path, says in problem.message, bool(problem.hint)) == (f"nodes[0].config.{place}", True, True)

@@ -367,12 +367,12 @@ def _headrace(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_a_link_signs_in_once_and_holds_no_secret(stack: RunningStack) -> None:
-    told = _headrace("open", "prefect", "/runs", "--data-dir", str(stack.data_dir))
-    assert told.returncode == 0, told.stderr
-    link = urlsplit(told.stdout.strip())
+    reported = _headrace("open", "prefect", "/runs", "--data-dir", str(stack.data_dir))
+    assert reported.returncode == 0, reported.stderr
+    link = urlsplit(reported.stdout.strip())
     token, _, page = link.fragment.partition("/")
     assert page == "runs"
-    assert not {stack.prefect_auth_string, stack.prefect_auth_string.partition(":")[2]} & {told.stdout, token}
+    assert not {stack.prefect_auth_string, stack.prefect_auth_string.partition(":")[2]} & {reported.stdout, token}
     address = f"{link.scheme}://{link.netloc}{link.path}"
     html = httpx.get(address)
     assert html.headers["cache-control"] == "no-store"
@@ -391,8 +391,8 @@ def test_a_link_signs_in_once_and_holds_no_secret(stack: RunningStack) -> None:
 
 def test_a_page_of_another_server_is_no_page(stack: RunningStack) -> None:
     for page in ("//evil.example/", "https://evil.example/"):
-        told = _headrace("open", "prefect", page, "--data-dir", str(stack.data_dir))
-        assert (told.returncode, told.stdout) == (1, "")
+        reported = _headrace("open", "prefect", page, "--data-dir", str(stack.data_dir))
+        assert (reported.returncode, reported.stdout) == (1, "")
 
 
 # Other users of the machine.
@@ -420,7 +420,7 @@ def test_no_secret_is_where_others_can_read_it(stack: RunningStack) -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="only Linux shows a process's environment")
-def test_each_part_is_told_what_it_needs(stack: RunningStack) -> None:
+def test_each_part_is_reported_what_it_needs(stack: RunningStack) -> None:
     def environment(what: str) -> dict[str, str]:
         with suppress(psutil.Error):
             return _process(stack, what).environ()

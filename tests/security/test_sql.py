@@ -299,7 +299,7 @@ def test_the_decoy_notices_what_polars_and_duckdb_would_do(decoy: Watched) -> No
     assert "secrets.csv" in decoy.touched()
 
 
-def test_the_engine_is_locked_whatever_it_is_told(decoy: Watched) -> None:
+def test_the_engine_is_locked_whatever_it_is_reported(decoy: Watched) -> None:
     """Behind the judge: what should have been refused finds nothing, and changes nothing."""
     import duckdb
 

@@ -257,7 +257,7 @@ class TestHostKey:
     def sftp(self, ssh_server: SshServer) -> SftpPlace:
         return SftpPlace(ssh_server)
 
-    def test_it_is_needed_and_the_one_seen_is_told(self, sftp: SftpPlace) -> None:
+    def test_it_is_needed_and_the_one_seen_is_reported(self, sftp: SftpPlace) -> None:
         del sftp.config["hostKey"]
         before = len(sftp.server.logins)
         error = refusal(context(sftp))
@@ -278,7 +278,7 @@ class TestHostKey:
         assert (error.code, sftp.server.key.get_fingerprint() in error.message) == ("host_key_changed", True)
         assert len(sftp.server.logins) == before
 
-    def test_what_is_no_key_is_told(self, sftp: SftpPlace) -> None:
+    def test_what_is_no_key_is_reported(self, sftp: SftpPlace) -> None:
         sftp.config["hostKey"] = "ssh-ed25519 what"
         assert refusal(context(sftp)).code == "bad_option"
 
@@ -340,7 +340,7 @@ class TestHttp:
         assert not any("Authorization" in headers for _, _, headers in inside.asked)
         assert refusal(self.found({"url": f"{web.url}/a.csv"}, **login)).code == "insecure"
 
-    def test_no_signature_is_told(self, web: WebServer) -> None:
+    def test_no_signature_is_reported(self, web: WebServer) -> None:
         error = refusal(self.found({"url": f"{web.url}/a.csv?sig=abcdef"}))
         assert "abcdef" not in str(error)
 

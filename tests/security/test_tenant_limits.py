@@ -87,7 +87,7 @@ class TestRunsThatWait:
             settings_for("postgresql:///x", tenant_limits={"shop": {"runing_runs": 1}})
         assert settings_for("postgresql:///x", tenant_limits={"a": {"waiting_runs": 2}}).smallest("waiting_runs") == 2
 
-    def test_why_a_run_waits_is_told(self, facade: Facade, limited: Any) -> None:
+    def test_why_a_run_waits_is_reported(self, facade: Facade, limited: Any) -> None:
         ours, _ = limited(max_running_runs=1)
         path = f"{BASE_PATH}/pipelines/{facade.pipeline()['id']}"
         busy, waiting = (created(ours, f"{path}/run", {})["id"] for _ in range(2))

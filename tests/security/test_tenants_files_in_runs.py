@@ -140,12 +140,13 @@ def test_the_doctor_names_a_tenant_whose_files_are_still_among_the_others(
         Api(replace(stack, api_key=made.stdout.strip()), None).close()  # makes a connector
     place = FilesRoots(stack.files_root).of(gone)
     place.rmdir()
-    told = command(stack, "doctor", "--json").stdout
+    reported = command(stack, "doctor", "--json").stdout
     assert (
-        f"tenant 'left' has 1 connector of local files, and {FilesRoots(stack.files_root).of(empty)} is empty" in told
+        f"tenant 'left' has 1 connector of local files, and {FilesRoots(stack.files_root).of(empty)} is empty"
+        in reported
     )
-    assert f"{place} is not a folder" in told
-    assert f"mkdir -p -m 700 {place}" in told
+    assert f"{place} is not a folder" in reported
+    assert f"mkdir -p -m 700 {place}" in reported
     place.mkdir(mode=0o700)
     (place / "x.csv").write_text("")
     assert f"tenant 'gone' has 1 connector of local files: {place}" in command(stack, "doctor", "--json").stdout

@@ -87,7 +87,7 @@ def test_no_credential_becomes_another_header(api: ApiServer, name: str) -> None
 
 
 @pytest.mark.parametrize("link", ["http://[", "http://user:pw@127.0.0.1/", "file:///etc/passwd", "http://a b/"])
-def test_a_link_that_is_none_is_told(api: ApiServer, link: str) -> None:
+def test_a_link_that_is_none_is_reported(api: ApiServer, link: str) -> None:
     api.pages["/moved"] = lambda asked: (302, {"Location": link}, b"")
     assert refused(source(api, {"path": "/moved"})).code in ("bad_url", "bad_host", "unknown_host")
     api.pages["/x"] = lambda asked: (200, {"X-Next": link}, b'[{"a": 1}]')
@@ -144,7 +144,7 @@ def test_an_answer_does_not_fill_the_memory(api: ApiServer) -> None:
     assert refused(source(api, {"path": "/x", "records": "a.a.a"})).code in ("bad_page", "drift")
 
 
-def test_an_error_of_the_api_is_told_without_the_login(api: ApiServer) -> None:
+def test_an_error_of_the_api_is_reported_without_the_login(api: ApiServer) -> None:
     api.pages["/x"] = lambda asked: (400, {}, b'{"message": "bad token t-very-secret"}')
     assert "bad token ***" in str(refused(source(api, {"path": "/x"}, **LOGIN)))
 

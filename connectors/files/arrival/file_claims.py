@@ -21,7 +21,7 @@ from headrace.connectors.files.selection import Selection, StoredFile, dated
 from headrace.connectors.files.store import FileStore
 
 COMPRESSED = (".gz", ".zst", ".bz2", ".xz", ".zip")
-"""Suffixes of compressed files; the suffix before them tells the format."""
+"""Suffixes of compressed files; the suffix before them determines the format."""
 
 _NAMED = 3
 """At most this many runs are named in a message."""
@@ -158,11 +158,11 @@ class FileClaims:
                 file.going = self._free(folder, file.name)
         if moving:
             record.save(self._store)
-        told = [self._put_away(record, file, folder) for file in moving]
+        texts = [self._put_away(record, file, folder) for file in moving]
         if moving:
             record.save(self._store)
         self._tidy(owner)
-        return tuple(told)
+        return tuple(texts)
 
     def _put_away(self, record: ClaimRecord, file: ClaimedFile, folder: str) -> str:
         while file.going is not None:
@@ -318,9 +318,9 @@ def _still_written(files: Iterable[StoredFile]) -> SourceError:
 
 
 def _in_failure_folder(files: list[ClaimedFile]) -> SourceError:
-    told = ", ".join(f"'{file.name}' is in '{file.place}'" for file in files)
+    texts = ", ".join(f"'{file.name}' is in '{file.place}'" for file in files)
     return SourceError(
         "file_failed",
-        f"{told}, because it could not be read.",
+        f"{texts}, because it could not be read.",
         "Correct it, put it back where it arrived and start a new run.",
     )

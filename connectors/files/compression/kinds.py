@@ -41,7 +41,7 @@ def compression_of(options: Mapping[str, Any], name: str) -> str | None:
 
 
 def inner_suffix(name: str) -> str:
-    """The suffix that tells the format: `csv` of `orders.csv.gz`; may be empty."""
+    """The suffix that determines the format: `csv` of `orders.csv.gz`; may be empty."""
     path = PurePosixPath(name)
     if path.suffix.lower() in SUFFIXES:
         path = path.with_suffix("")

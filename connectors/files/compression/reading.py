@@ -122,7 +122,7 @@ class _Decompressing:
         if not self._taken:
             self._ended = True
             return SourceError("empty_file", "It is empty.", f"A {self._kind} file has at least a head.")
-        message = f"It is cut off: its {self._kind} data end before they are whole, behind {self._out:,} bytes."
+        message = f"It is truncated: its {self._kind} data end early, after {self._out:,} decompressed bytes."
         return SourceError("bad_compression", message, _HINT)
 
     def _damaged(self, error: Exception) -> SourceError:
@@ -132,7 +132,7 @@ class _Decompressing:
                 f"It is not compressed with {self._kind}.",
                 "Set options.compression to what it is compressed with, or to none.",
             )
-        message = f"Its {self._kind} data are damaged, behind {self._out:,} bytes that are sound: {error}."
+        message = f"Its {self._kind} data are damaged after {self._out:,} valid bytes: {error}."
         return SourceError("bad_compression", message, _HINT)
 
 
@@ -177,7 +177,7 @@ class _ZipMember:
         try:
             block: bytes = self._file.read(min(size, _OUT))
         except (BadZipFile, EOFError, NotImplementedError, RuntimeError, zlib.error, lzma.LZMAError, OSError) as error:
-            message = f"It is damaged, behind {self._out:,} bytes that are sound: {error or 'it is cut off'}."
+            message = f"It is damaged after {self._out:,} valid bytes: {error or 'it is truncated'}."
             raise SourceError("bad_compression", message, _HINT) from None
         self._out += len(block)
         self._bounds.check(self._out, self._packed)

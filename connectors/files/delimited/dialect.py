@@ -168,7 +168,7 @@ def _matching(options: Mapping[str, Any]) -> Matching:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """The columns of a file in order, the offset of its first data record, and its line end. `notes` tell which names
+    """The columns of a file in order, the offset of its first data record, and its line end. `notes` list which names
     of the header were changed."""
 
     names: tuple[str, ...]
@@ -216,11 +216,11 @@ def read_header(stream: ByteStream, dialect: Dialect, declared: Schema, name: st
                 _other_delimiter(cells, dialect) or "Without a header the declared fields name every column in order.",
             )
         return Header(names, skip, eol)
-    told = unique_names(
+    unique = unique_names(
         cells if dialect.matching == "exact" else [canonical_name(cell) for cell in cells], declared, name
     )
-    found = match_names([field.name for field in declared], told, dialect.matching)
-    names = tuple({place: field for field, place in found.items()}.get(n, each) for n, each in enumerate(told))
+    found = match_names([field.name for field in declared], unique, dialect.matching)
+    names = tuple({place: field for field, place in found.items()}.get(n, each) for n, each in enumerate(unique))
     changed = [f"'{old}' as '{new}'" for old, new in zip(cells, names, strict=True) if old != new]
     notes = (f"{name}: the header's {', '.join(changed)}",) if changed else ()
     return Header(names, start, eol, notes)
@@ -274,7 +274,7 @@ def _ends_lines(block: bytes, dialect: Dialect, eol: int) -> bool:
 def _first_record(stream: ByteStream, dialect: Dialect, start: int, name: str) -> tuple[bytes, int]:
     """The first record that is not a blank line, without its line end, and the offset of the next one."""
     position = start
-    for behind, chunk, known in record_chunks(stream, start, None, dialect.marks, _HEADER_BLOCK, keep=True):
+    for end_offset, chunk, known in record_chunks(stream, start, None, dialect.marks, _HEADER_BLOCK, keep=True):
         shape = known or find_records(chunk, dialect.marks, final=True)
         begin = 0
         for end in (*places(shape.ends, len(chunk)).tolist(), len(chunk)):
@@ -288,9 +288,9 @@ def _first_record(stream: ByteStream, dialect: Dialect, start: int, name: str) -
                         f"The header line of {name} has a quote that is never closed (row 0).",
                         "Close it, or set options.quote to null if quotes mean nothing here.",
                     )
-                return line, min(position + end + 1, behind)
+                return line, min(position + end + 1, end_offset)
             begin = end + 1
-        position = behind
+        position = end_offset
     return b"", position
 
 
@@ -322,7 +322,7 @@ def _other_delimiter(cells: Sequence[str], dialect: Dialect) -> str:
 def unique_names(cells: Sequence[str], declared: Schema, name: str) -> list[str]:
     """Unique names for the header's cells: a repeated name gets a number, an empty one its position. Raises
     SourceError(`bad_header`) if it is then unclear which column a declared field is."""
-    told: list[str] = []
+    unique: list[str] = []
     there = {cell for cell in cells if cell}
     wanted = {field.name for field in declared}
     for place, cell in enumerate(cells, 1):
@@ -330,7 +330,7 @@ def unique_names(cells: Sequence[str], declared: Schema, name: str) -> list[str]
             raise SourceError("bad_header", f"Column name '{cell}' in {name} is reserved.", "Rename the column.")
         column = cell or f"column_{place}"
         number = 2
-        while column in told or (column != cell and column in there):
+        while column in unique or (column != cell and column in there):
             column, number = f"{cell or 'column'}_{number}", number + 1
         if cell and column != cell and cell in wanted and column not in wanted:
             raise SourceError(
@@ -338,8 +338,8 @@ def unique_names(cells: Sequence[str], declared: Schema, name: str) -> list[str]
                 f"Column name '{cell}' is in the header of {name} twice: columns {cells.index(cell) + 1} and {place}.",
                 f"Declare both, the second as '{column}', or give every column its own name.",
             )
-        told.append(column)
-    return told
+        unique.append(column)
+    return unique
 
 
 def offset_after_lines(stream: ByteStream, start: int, lines: int, eol: int) -> int:

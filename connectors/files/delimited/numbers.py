@@ -41,9 +41,9 @@ class NumberFormat:
         whole = rf"^\s*[+-]?(?:{digits}(?:{point}\d*)?|{point}\d+)(?:[eE][+-]?\d+)?\s*$"
         frame = pl.DataFrame({"text": text})
         bare = pl.col("text").str.replace_all(group, "") if group else pl.col("text")
-        mended = bare.str.replace(self.decimal, ".", literal=True)
+        normalized = bare.str.replace(self.decimal, ".", literal=True)
         odd = pl.col("text").str.contains(_LOOKS)
-        chosen = pl.when(pl.col("text").str.contains(whole)).then(mended).when(odd).then(pl.lit(_NONE))
+        chosen = pl.when(pl.col("text").str.contains(whole)).then(normalized).when(odd).then(pl.lit(_NONE))
         return frame.select(chosen.otherwise("text").alias(text.name)).to_series()
 
     def cast(self, text: pl.Series, field: Field) -> tuple[pl.Series, pl.Series | None]:

@@ -133,15 +133,15 @@ class ChunkParser:
         try:
             return self._read(kept, None)
         except PolarsError as error:
-            told = str(error).strip().splitlines()[0]
+            reason = str(error).strip().splitlines()[0]
             raise SourceError(
                 "rows_differ",
-                f"Rows {rows[0]} to {rows[-1]} cannot be read: {told}",
+                f"Rows {rows[0]} to {rows[-1]} cannot be read: {reason}",
                 "Nothing of them was loaded. Check the quotes in these lines.",
             ) from None
 
     def _endless(self, raw: pl.DataFrame) -> set[str]:
-        """Columns with an infinity: only their text tells whether it was written so or is a number too large."""
+        """Columns with an infinity: only their text shows whether it was written so or the number is too large."""
         floats = [column for column in raw.get_columns() if column.dtype.is_float()]
         return {column.name for column in floats if column.is_infinite().any()}
 
@@ -232,7 +232,7 @@ def _check_height(raw: pl.DataFrame, rows: pl.Series) -> pl.DataFrame:
     if raw.height != rows.len():
         raise SourceError(
             "rows_differ",
-            f"Rows {rows[0]} to {rows[-1]} cannot be told apart: {rows.len()} records were counted, but "
+            f"Rows {rows[0]} to {rows[-1]} cannot be separated: {rows.len()} records were counted, but "
             f"{raw.height} read.",
             "Nothing of them was loaded. Check the quotes in these lines.",
         )

@@ -1,6 +1,6 @@
 """Misplaced quotes, and the records of a block that has some.
 
-By RFC 4180 a quote opens a quoted field only as its first character; within the field a doubled quote stands for one;
+By RFC 4180 a quote opens a quoted field only as its first character; within the field a doubled quote means one;
 the closing quote is followed by a delimiter or the end of the record. Any other quote is stray: its record is rejected
 and ends with its line. A record whose quoted field is never closed, or closed where no field may end, also ends with
 its line: it costs one line, not all lines up to the next quote.
@@ -35,7 +35,7 @@ Flags = npt.NDArray[np.bool_]
 def has_misplaced_quotes(
     block: bytes, quotes: Words, parity: Words, newlines: Words, marks: Marks, *, final: bool
 ) -> bool:
-    """Whether any quote of a block is in a place where parity does not tell inside from outside.
+    """Whether any quote of a block is in a place where parity does not distinguish inside from outside.
 
     An opening quote must follow a delimiter, a line end or another quote (a doubled one); a closing quote must precede
     a delimiter, the end of the line or another quote.
@@ -139,14 +139,14 @@ def _runs(data: Bytes, quotes: BITS, eols: BITS, marks: Marks, *, final: bool) -
     first = quotes[np.concatenate(([True], apart))]
     end = quotes[np.concatenate((apart, [True]))] + 1
     before = data[np.maximum(first - 1, 0)]
-    behind = data[np.minimum(end, length - 1)]
+    next_byte = data[np.minimum(end, length - 1)]
     next_but_one = data[np.minimum(end + 1, length - 1)]
     at_end = end == length
-    ends_field = at_end | (behind == marks.delimiter) | (behind == marks.eol)
+    ends_field = at_end | (next_byte == marks.delimiter) | (next_byte == marks.eol)
     unseen = at_end & (not final)
     if marks.eol == NEWLINE:
-        last_return = (behind == RETURN) & (end == length - 1)
-        ends_field |= (behind == RETURN) & ((next_but_one == NEWLINE) | last_return)
+        last_return = (next_byte == RETURN) & (end == length - 1)
+        ends_field |= (next_byte == RETURN) & ((next_but_one == NEWLINE) | last_return)
         unseen |= last_return & (not final)
     return _Runs(
         first,

@@ -53,7 +53,7 @@ def scan(stream: ByteStream, start: int, dialect: Dialect, *, pieces: int, name:
     text = _EncodingCheck(dialect)
     position = cut = start
     cut_rows = unclosed = 0
-    for behind, block, known in record_chunks(stream, start, None, dialect.marks, block_bytes):
+    for end_offset, block, known in record_chunks(stream, start, None, dialect.marks, block_bytes):
         shape = known or find_records(block, dialect.marks.unquoted, final=True)
         text.feed(block, position, found.rows, shape)
         ends = None
@@ -76,7 +76,7 @@ def scan(stream: ByteStream, start: int, dialect: Dialect, *, pieces: int, name:
                 _add_sample(found, block, shape, spot - position)
         found.rows += shape.records
         unclosed += len(shape.unclosed)
-        position = behind
+        position = end_offset
     if unclosed and unclosed == found.rows:
         raise SourceError(
             "unterminated_quote",

@@ -1,6 +1,6 @@
 """Positions in delimited text (quotes, line ends, separators) as packed bits, at a few GB/s.
 
-Bit i of a packed array (little-endian 64-bit words) stands for byte i of the block. A block starts at a record. A quote
+Bit i of a packed array (little-endian 64-bit words) represents byte i of the block. A block starts at a record. A quote
 opens a quoted field only at the begin of a field, and closes it only at its end (RFC 4180). If all quotes of a block
 are in such places, each toggles "inside quotes", because a doubled quote toggles twice; other blocks are resolved in
 `quoting`.

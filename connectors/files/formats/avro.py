@@ -42,10 +42,10 @@ class Avro:
                     rows,
                     {
                         "start": blocks[first].start if rows else file.start,
-                        "end": blocks[behind - 1].end if rows else file.start,
+                        "end": blocks[stop - 1].end if rows else file.start,
                     },
                 )
-                for first, behind, rows in parts
+                for first, stop, rows in parts
             ]
         return typed_inspection(own, declared, found)
 

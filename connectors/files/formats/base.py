@@ -65,5 +65,5 @@ class FileFormat(Protocol):
         position: int | None,
         wanted: Wanted | None = None,
     ) -> Iterator[Batch]:
-        """The batches of a piece behind `rows_done`; `rows_done` of a batch counts from the piece's start. `wanted` as
+        """The batches of a piece after `rows_done`; `rows_done` of a batch counts from the piece's start. `wanted` as
         in Source."""

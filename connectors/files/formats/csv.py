@@ -105,7 +105,7 @@ class Csv:
             read = [field for field in chosen if field.name not in missing]
             nulls = [pl.lit(None, polars_dtype(field)).alias(field.name) for field in chosen if field.name in missing]
             parser = ChunkParser(dialect, head.names, tuple(read))
-            for behind, chunk, shape in record_chunks(stream, start, end, dialect.marks, self._chunk_bytes):
+            for end_offset, chunk, shape in record_chunks(stream, start, end, dialect.marks, self._chunk_bytes):
                 parsed = parser.parse(chunk, first_row + rows_done, shape)
                 if not parsed.records:
                     continue
@@ -113,11 +113,11 @@ class Csv:
                 frame = parsed.frame
                 if nulls:
                     frame = frame.with_columns(nulls).select(*(field.name for field in chosen), ROW)
-                again = stream.again(behind - len(chunk), chunk)
+                again = stream.again(end_offset - len(chunk), chunk)
                 quoted = shape is not None
                 first = first_row + rows_done - parsed.records
                 cells = partial(_cells, dialect, head.names, again, first, quoted=quoted)
-                yield Batch(frame, parsed.records, rows_done, parsed.rejects, behind, cells=cells)
+                yield Batch(frame, parsed.records, rows_done, parsed.rejects, end_offset, cells=cells)
         finally:
             stream.close()
         if rows_done != piece.rows:
@@ -135,13 +135,13 @@ class Csv:
     def _skip(self, stream: ByteStream, start: int, end: int, rows: int, dialect: Dialect) -> int:
         """The offset after the first `rows` records."""
         position = start
-        for behind, chunk, known in record_chunks(stream, start, end, dialect.marks, self._chunk_bytes):
+        for end_offset, chunk, known in record_chunks(stream, start, end, dialect.marks, self._chunk_bytes):
             shape = known or find_records(chunk, dialect.marks.unquoted, final=True)
             if shape.records >= rows:
                 ends = places(shape.ends & ~shape.blanks if shape.blanks is not None else shape.ends, len(chunk))
-                return position + int(ends[rows - 1]) + 1 if rows <= len(ends) else behind
+                return position + int(ends[rows - 1]) + 1 if rows <= len(ends) else end_offset
             rows -= shape.records
-            position = behind
+            position = end_offset
         return end
 
 

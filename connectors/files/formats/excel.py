@@ -68,8 +68,8 @@ class Excel(JsonRows):
             done += len(some)
             # A column without a name counts only if it has a value.
             kept = [bool(name) or any(map(itemgetter(place), some)) for place, name in enumerate(names)]
-            told = list(compress(keys, kept))
-            yield block_of_lines(list(map(dict, map(zip, repeat(told), map(compress, some, repeat(kept))))), done)
+            reason = list(compress(keys, kept))
+            yield block_of_lines(list(map(dict, map(zip, repeat(reason), map(compress, some, repeat(kept))))), done)
 
     def _names(self, rows: Iterator[list[Any]], width: int) -> list[str]:
         if not self._header:
@@ -109,8 +109,8 @@ class _Workbook:
                     raise SourceError("empty_file", "It has no sheet.")
                 self._read = self._book.get_sheet_by_name(_chosen(sheet, names))
             except (calamine.CalamineError, OSError, ValueError) as error:
-                told = (str(error).splitlines() or ["it is none"])[0]
-                raise SourceError("bad_excel", f"It is not a workbook that can be read: {told}.") from None
+                reason = (str(error).splitlines() or ["it is none"])[0]
+                raise SourceError("bad_excel", f"It is not a workbook that can be read: {reason}.") from None
         self.width = int(self._read.width)
 
     def rows(self, first: int) -> Iterator[list[Any]]:

@@ -107,7 +107,7 @@ class Fixed:
         done = rows_done - skip
         stream = self._stream(path, name)
         try:
-            for behind, chunk, _ in record_chunks(stream, start, end, self._dialect.marks, self._chunk_bytes):
+            for end_offset, chunk, _ in record_chunks(stream, start, end, self._dialect.marks, self._chunk_bytes):
                 parsed = self._parsed(chunk, first_row + done, there)
                 done += parsed.records
                 if done <= rows_done:
@@ -119,7 +119,7 @@ class Fixed:
                 rows_done = done
                 if nulls:
                     fresh = fresh.with_columns(nulls).select(*(field.name for field in chosen), ROW)
-                yield Batch(fresh, rows, rows_done, rejects if rejects.height else no_rejects(), behind)
+                yield Batch(fresh, rows, rows_done, rejects if rejects.height else no_rejects(), end_offset)
         finally:
             stream.close()
         if rows_done != piece.rows:
@@ -166,13 +166,13 @@ def _columns(given: Any) -> dict[str, tuple[int, int]]:
         raise SourceError("bad_option", "options.columns must say where the columns of a line are.", hint)
     found: dict[str, tuple[int, int]] = {}
     for place, column in enumerate(given, 1):
-        told = f"options.columns: column {place}"
+        where = f"options.columns: column {place}"
         if not isinstance(column, Mapping) or set(column) != {"name", "start", "width"}:
-            raise SourceError("bad_option", f"{told} must have name, start and width, and nothing else.")
+            raise SourceError("bad_option", f"{where} must have name, start and width, and nothing else.")
         name, start, width = str(column["name"]), column["start"], column["width"]
         if not name or reserved(name) or name in found:
-            raise SourceError("bad_option", f"{told} cannot be called {name!r}.", "Give each a name of its own.")
+            raise SourceError("bad_option", f"{where} cannot be called {name!r}.", "Give each a name of its own.")
         if not all(is_whole_number(each) and 0 < each <= 1_000_000 for each in (start, width)):
-            raise SourceError("bad_option", f"{told}: start (from 1) and width must be whole numbers.")
+            raise SourceError("bad_option", f"{where}: start (from 1) and width must be whole numbers.")
         found[name] = (start - 1, width)
     return found

@@ -35,20 +35,20 @@ class Json(JsonRows):
         return find_array(stream, self._path)
 
     def _blocks(self, stream: ByteStream, start: int, end: int | None) -> Iterator[Block]:
-        behind = start
+        end_offset = start
         for block in element_blocks(stream, start, end, self._chunk_bytes):
-            behind = block.behind
+            end_offset = block.end_offset
             if block.rows:
                 yield block
         if end is None:
-            self._check_end(stream, behind + 1)
+            self._check_end(stream, end_offset + 1)
 
-    def _check_end(self, stream: ByteStream, behind: int) -> None:
-        rest = stream.read_at(behind, 1 << 16).lstrip(b" \t\r\n")[:1]
+    def _check_end(self, stream: ByteStream, end_offset: int) -> None:
+        rest = stream.read_at(end_offset, 1 << 16).lstrip(b" \t\r\n")[:1]
         if rest and (not self._path or rest not in (b",", b"}")):
             raise SourceError(
                 "not_json",
-                f"There is more text after the end of the array, at byte {behind}.",
+                f"There is more text after the end of the array, at byte {end_offset}.",
                 "A bracket or a quote is in the wrong place; nothing was loaded.",
             )
         if not rest and self._path:
@@ -71,8 +71,8 @@ class JsonLines(JsonRows):
         return len(BOM) if head == BOM else 0
 
     def _blocks(self, stream: ByteStream, start: int, end: int | None) -> Iterator[Block]:
-        for behind, chunk, _ in record_chunks(stream, start, end, _LINES, self._chunk_bytes):
+        for end_offset, chunk, _ in record_chunks(stream, start, end, _LINES, self._chunk_bytes):
             ends = places(bits_of(view(chunk), NEWLINE), len(chunk))
             if not len(ends) or ends[-1] != len(chunk) - 1:
                 ends = np.append(ends, len(chunk))
-            yield Block(behind, chunk, ends, lines=True)
+            yield Block(end_offset, chunk, ends, lines=True)

@@ -182,7 +182,7 @@ class JsonRows(ABC):
                 batch = reader.parse(block, first_row + rows_done - skip, skip)
                 rows_done += rows - skip
                 skip = 0
-                yield Batch(batch.frame, batch.rows, rows_done, batch.rejects, block.behind)
+                yield Batch(batch.frame, batch.rows, rows_done, batch.rejects, block.end_offset)
         finally:
             stream.close()
         if rows_done != piece.rows:

@@ -43,8 +43,8 @@ class Orc:
             for column, dtype in frame.schema.items()
         )
         parts = [
-            Piece(count, {"firstStripe": first, "stripes": rows[first:behind]})
-            for first, behind, count in split_into_runs(rows, pieces)
+            Piece(count, {"firstStripe": first, "stripes": rows[first:stop]})
+            for first, stop, count in split_into_runs(rows, pieces)
         ]
         return typed_inspection(own, declared, parts)
 
@@ -108,8 +108,8 @@ class _OrcErrors:
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         if isinstance(error, pa.ArrowException | OSError | ValueError) and not isinstance(error, MemoryError):
-            told = (str(error).splitlines() or ["no reason"])[0]
+            reason = (str(error).splitlines() or ["no reason"])[0]
             hint = "Write it again, or compare it with the original."
-            if "out of range for nanosecond" in told:
+            if "out of range for nanosecond" in reason:
                 hint = "Write the timestamps as text, or as dates: ORC's are read as nanoseconds, from 1677 to 2262."
-            raise SourceError("bad_orc", f"It is not an ORC file that can be read: {told}.", hint) from None
+            raise SourceError("bad_orc", f"It is not an ORC file that can be read: {reason}.", hint) from None

@@ -99,8 +99,8 @@ class Parquet:
             )
         also: dict[str, Any] = {"lacking": list(missing)} if missing else {}
         parts = [
-            Piece(count, {"firstGroup": first, "endGroup": behind, **also})
-            for first, behind, count in split_into_runs(rows, pieces)
+            Piece(count, {"firstGroup": first, "endGroup": stop, **also})
+            for first, stop, count in split_into_runs(rows, pieces)
         ]
         return Inspection(schema, parts, sure, missing, columns=tuple(file.schema_arrow.names))
 

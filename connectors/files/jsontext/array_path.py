@@ -89,7 +89,7 @@ class _Cursor:
         raise SourceError("no_array", f"There is no '{key}' in {where}. {known}", hint)
 
     def keys(self) -> list[tuple[str, bytes]]:
-        """The keys of the object here and the first byte of each value; moves behind the object."""
+        """The keys of the object here and the first byte of each value; moves after the object."""
         self.position += 1
         found = []
         while (name := self._key()) is not None:
@@ -100,7 +100,7 @@ class _Cursor:
         return found
 
     def _key(self) -> str | None:
-        """The next key; moves to its value. None if there is none; then moves behind the object."""
+        """The next key; moves to its value. None if there is none; then moves after the object."""
         mark = self.next()
         if mark == b",":
             self.position += 1
@@ -136,7 +136,7 @@ class _Cursor:
             size = min(size * 4, _KEY_LIMIT)
 
     def _skip(self) -> None:
-        """Moves behind the value here."""
+        """Moves to the byte after the value."""
         mark = self.next()
         if mark == b'"':
             self._skip_text()

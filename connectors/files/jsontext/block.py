@@ -17,10 +17,10 @@ _SPACE = b" \t\r\n"
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Consecutive records. `behind` is the file offset after the block. `marks` are the positions of the line ends
+    """Consecutive records. `end_offset` is the file offset after the block. `marks` are the positions of the line ends
     (`lines`) or commas that end the records."""
 
-    behind: int
+    end_offset: int
     text: bytes
     marks: BITS
     lines: bool
@@ -71,8 +71,8 @@ class Block:
 _ENCODER = msgspec.json.Encoder(decimal_format="number")
 
 
-def block_of_lines(records: Sequence[Mapping[str, Any]], behind: int) -> Block:
+def block_of_lines(records: Sequence[Mapping[str, Any]], end_offset: int) -> Block:
     """Records of another format, written as JSON lines; an empty text becomes null, as in CSV."""
     # Quotes within a text are escaped, so these bytes occur only where a value is an empty text.
     text = _ENCODER.encode_lines(records).replace(b':""', b":null")
-    return Block(behind, text, places(bits_of(view(text), NEWLINE), len(text)), lines=True)
+    return Block(end_offset, text, places(bits_of(view(text), NEWLINE), len(text)), lines=True)

@@ -20,7 +20,7 @@ NESTED = (ord("{"), ord("["))
 
 @dataclass(frozen=True, slots=True)
 class Cells:
-    """`first` is the first byte of each value, which tells its kind: a quote, a bracket, `n` of null, a digit."""
+    """`first` is the first byte of each value, which determines its kind: a quote, a bracket, `n` of null, a digit."""
 
     text: pl.Series
     first: Bytes

@@ -78,13 +78,13 @@ def element_blocks(
     stream: ByteStream, start: int, end: int | None, size: int, *, limit: int = RECORD_LIMIT
 ) -> Iterator[Block]:
     """Blocks of whole elements from `start`, the begin of one, to `end`, the end of one. `end` None: to the end of the
-    array, whose offset is `behind` of the last block, which may be empty. Raises SourceError: `cut_off`,
+    array, whose offset is `end_offset` of the last block, which may be empty. Raises SourceError: `cut_off`,
     `record_too_large`."""
     position = start
     while end is None or position < end:
         block = _element_block(stream, position, end, size, limit)
-        position = abs(block.behind)
-        ended = block.behind < 0
+        position = abs(block.end_offset)
+        ended = block.end_offset < 0
         if block.rows or ended:
             yield Block(position, block.text, block.marks, lines=False)
         stream.release(position)
@@ -93,7 +93,7 @@ def element_blocks(
 
 
 def _element_block(stream: ByteStream, start: int, end: int | None, size: int, limit: int) -> Block:
-    """One block; `behind` is negative if the array ends with it."""
+    """One block; `end_offset` is negative if the array ends with it."""
     size = min(size, limit)
     while True:
         wanted = size if end is None else min(size, end - start)

@@ -72,7 +72,7 @@ class Columns:
         else:
             kind = dict[str, msgspec.Raw]
             self._getters = [partial(_value, key) for key in keys]
-        # Keys that no struct can have are told apart one object at a time: rare, and never wrong.
+        # Keys that no struct can have are handled one object at a time: rare, and always correct.
         self._decode = _Decode[Any](kind, frozenset(keys) if closed else None, each=closed and not nameable)
 
     def rows(self, block: Block) -> Rows[Any]:
@@ -160,11 +160,11 @@ def _is_text(block: bytes) -> bool:
 def _fault(index: int, record: bytes, known: frozenset[str] | None) -> Faulty:
     if bad := invalid_offsets(record):
         character = len(record[: bad[0]].decode("utf-8", "replace")) + 1
-        told = f"Not valid UTF-8: byte 0x{record[bad[0]]:02X} at character {character}; set options.encoding"
-        return Faulty(index, record, told, "encoding")
+        reason = f"Not valid UTF-8: byte 0x{record[bad[0]]:02X} at character {character}; set options.encoding"
+        return Faulty(index, record, reason, "encoding")
     if known is not None and (other := _other_keys(record, known)):
-        told = f"The key '{other[0][:200]}' is none of the columns that were found; declare `fields`"
-        return Faulty(index, record, told, "unknown_key")
+        reason = f"The key '{other[0][:200]}' is none of the columns that were found; declare `fields`"
+        return Faulty(index, record, reason, "unknown_key")
     return Faulty(index, record, _why(record))
 
 

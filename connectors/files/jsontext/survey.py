@@ -57,7 +57,7 @@ def survey(
     each = max(least, -(-(size - start) // pieces)) if size is not None else None
     keys: dict[str, None] = {}
     wanted = set(declared)
-    cut, cut_rows, behind = start, 0, start
+    cut, cut_rows, end_offset = start, 0, start
     for block in blocks:
         if not found.rows or not declared or not wanted <= keys.keys():
             rows = look.rows(block)
@@ -74,12 +74,12 @@ def survey(
         else:
             found.complete = False
         found.rows += block.rows
-        behind = block.behind
-        if each is not None and behind - cut >= each and len(found.slices) < pieces - 1:
-            found.slices.append(Slice(cut, behind, found.rows - cut_rows))
-            cut, cut_rows = behind, found.rows
+        end_offset = block.end_offset
+        if each is not None and end_offset - cut >= each and len(found.slices) < pieces - 1:
+            found.slices.append(Slice(cut, end_offset, found.rows - cut_rows))
+            cut, cut_rows = end_offset, found.rows
     if found.rows > cut_rows or not found.slices:
-        found.slices.append(Slice(cut, behind, found.rows - cut_rows))
+        found.slices.append(Slice(cut, end_offset, found.rows - cut_rows))
     encoding.judge(found.rows, name)
     found.keys = list(keys)
     return found

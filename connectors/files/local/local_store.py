@@ -118,7 +118,7 @@ class LocalStore:
 
     def take(self, name: str, to: str) -> bool:
         """An atomic rename: of several callers one succeeds."""
-        with self._making(to) as (target, new), _told(name, to):
+        with self._making(to) as (target, new), _translating_errors(name, to):
             try:
                 with self._beneath.beside(name) as (source, old):
                     mode = os.stat(old, dir_fd=source, follow_symlinks=False).st_mode
@@ -134,7 +134,11 @@ class LocalStore:
 
     def put(self, name: str, to: str) -> None:
         """A hard link under the new name, which fails if that exists, then an unlink of the old name."""
-        with self._making(to) as (target, new), _told(name, to), self._beneath.beside(name) as (source, old):
+        with (
+            self._making(to) as (target, new),
+            _translating_errors(name, to),
+            self._beneath.beside(name) as (source, old),
+        ):
             try:
                 os.link(old, new, src_dir_fd=source, dst_dir_fd=target, follow_symlinks=False)
             except FileExistsError:
@@ -168,7 +172,7 @@ class LocalStore:
     def writing(self, name: str) -> Iterator[BinaryIO]:
         """A file that replaces `name` as a whole when the block ends, and is deleted if the block fails. Raises
         SourceError."""
-        with self._making(name) as (folder, base), _told(name, name):
+        with self._making(name) as (folder, base), _translating_errors(name, name):
             draft = f".{base}.{secrets.token_hex(8)}{_DRAFT}"
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
             try:
@@ -183,7 +187,7 @@ class LocalStore:
                 raise
 
     def remove(self, name: str) -> None:
-        with suppress(FileNotFoundError), _told(name, name), self._beneath.beside(name) as (folder, base):
+        with suppress(FileNotFoundError), _translating_errors(name, name), self._beneath.beside(name) as (folder, base):
             os.unlink(base, dir_fd=folder)
 
     def remove_folder(self, name: str) -> None:
@@ -261,7 +265,7 @@ def _rename_alone(source: int, old: str, target: int, new: str) -> None:
 
 
 @contextmanager
-def _told(name: str, to: str) -> Iterator[None]:
+def _translating_errors(name: str, to: str) -> Iterator[None]:
     """Turns OSError from writing or moving into SourceError."""
     try:
         yield

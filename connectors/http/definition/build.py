@@ -100,7 +100,7 @@ class _Build:
             else:
                 hint = nearest(document.read.primary, endpoints)
                 self._bad("connector.read.primary", "unknown_endpoint", f"There is no '{document.read.primary}'", hint)
-        if base:  # what is wrong with endpoints is told already
+        if base:  # problems of endpoints are already reported
             rest = {name: value for name, value in config.items() if name not in ("endpoints", "test")}
             self._problems += problems_of(RestApi, rest, path="connector")
         return Built(document.display_name, config, method, secrets, self._problems)
@@ -205,7 +205,7 @@ class _Build:
                 self._bad(
                     path,
                     "secret_in_request",
-                    f"{{{{{name}}}}} may only stand in 'auth'",
+                    f"{{{{{name}}}}} is only allowed in 'auth'",
                     "requests are shown and logged",
                 )
                 return ""

@@ -25,7 +25,7 @@ class Auth(ClosedConfig):
     query: Name | None = None
     """The parameter of an API key instead."""
     prefix: Annotated[str, StringConstraints(max_length=50)] | None = None
-    """What stands before the key or token in its header."""
+    """The prefix of the key or token in its header."""
     key_ref: Template | None = None
     """The API key: `{{secrets.apiKey}}`."""
     token_ref: Template | None = None

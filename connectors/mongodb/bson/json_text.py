@@ -11,7 +11,7 @@ import polars as pl
 
 from headrace.connectors.mongodb.bson import values
 from headrace.connectors.mongodb.bson.layout import Buffer, Kind, Malformed, Places, utf8
-from headrace.connectors.mongodb.bson.walk import Names, walk, zeros_behind
+from headrace.connectors.mongodb.bson.walk import Names, walk, zeros_after
 
 _ESCAPED = r'["\\\x00-\x1f]'
 _DEEPEST = 200
@@ -157,7 +157,7 @@ def _binary(buffer: Buffer, at: Places, size: Places) -> pl.Series:
 
 
 def _regex(buffer: Buffer, at: Places, size: Places) -> pl.Series:
-    first = zeros_behind(buffer, at) - at
+    first = zeros_after(buffer, at) - at
     pattern, options = utf8(buffer.binary(at, first)), utf8(buffer.binary(at + first + 1, size - first - 2))
     text = '{"$regularExpression":{"pattern":{},"options":{}}}'
     return _formatted(text, quoted(pattern), quoted(options))

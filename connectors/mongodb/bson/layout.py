@@ -15,7 +15,7 @@ Bytes = npt.NDArray[np.uint8]
 Places = npt.NDArray[np.int64]
 
 MARGIN = 32
-"""Zeros behind the bytes of the documents, so that a read of a few bytes never ends outside of them."""
+"""Zeros after the bytes of the documents, so that a read of a few bytes never ends outside of them."""
 _INLINE = 12
 """Bytes that a view of Arrow holds itself."""
 
@@ -63,7 +63,7 @@ class Malformed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Buffer:
-    """Bytes with a margin of zeros behind them, and the places that numbers can be read from."""
+    """Bytes with a margin of zeros after them, and the places that numbers can be read from."""
 
     data: Bytes
 

@@ -34,7 +34,7 @@ for _kind, _size in (
 ):
     _MORE[_kind] = _size
 _LEAST = np.zeros(256, dtype=np.int64)
-"""The least such length: a text has a zero behind it, a document a length and an end."""
+"""The least such length: a text has a zero after it, a document a length and an end."""
 _LEAST[[Kind.STRING, Kind.CODE, Kind.SYMBOL, Kind.DB_POINTER]] = 1
 _LEAST[[Kind.DOCUMENT, Kind.ARRAY]] = 5
 _LEAST[Kind.CODE_WITH_SCOPE] = 14
@@ -96,7 +96,7 @@ def _block(buffer: Buffer, at: Places, ends: Places, first: int, names: Names) -
         open_ = at < ends
         if not open_.all():
             if (at > ends).any():
-                raise Malformed("an element ends behind its document")
+                raise Malformed("an element ends after its document")
             at, ends, parent = at[open_], ends[open_], parent[open_]
             continue
         kinds = buffer.data[at]
@@ -105,7 +105,7 @@ def _block(buffer: Buffer, at: Places, ends: Places, first: int, names: Names) -
             some = slice(None) if len(which) == len(at) else which
             sizes = _sizes(buffer, kinds[some], begins)
             if (sizes < 0).any() or (begins + sizes > ends[some]).any():
-                raise Malformed("an element ends behind its document, or has a type that is none")
+                raise Malformed("an element ends after its document, or has an unknown type")
             after[some] = begins + sizes
             yield Run(name, parent[some], kinds[some], begins, sizes)
         at = after
@@ -123,7 +123,7 @@ def _keys(buffer: Buffer, at: Places, names: Names) -> Iterator[tuple[Places, in
         found = left[same]
         yield found, names.number(name), at[found] + len(name) + 1
         left = left[~same]
-    ends = zeros_behind(buffer, at[left])
+    ends = zeros_after(buffer, at[left])
     texts = buffer.binary(at[left], ends - at[left])
     once = texts.unique(maintain_order=True)
     numbers = pl.DataFrame({"name": once, "number": [names.number(each) for each in once.to_list()]})
@@ -144,7 +144,7 @@ def _name(buffer: Buffer, begin: int) -> bytes:
 
 
 def _equal(buffer: Buffer, at: Places, name: bytes) -> npt.NDArray[np.bool_]:
-    """Whether the bytes at each place are the name and the zero behind it."""
+    """Whether the bytes at each place are the name and the zero after it."""
     text = name + b"\0"
     same = np.ones(len(at), dtype=bool)
     for place in range(0, len(text), 8):
@@ -157,8 +157,8 @@ def _equal(buffer: Buffer, at: Places, name: bytes) -> npt.NDArray[np.bool_]:
     return same
 
 
-def zeros_behind(buffer: Buffer, at: Places) -> Places:
-    """The next zero at or behind each place."""
+def zeros_after(buffer: Buffer, at: Places) -> Places:
+    """The next zero at or after each place."""
     low, high = int(at.min()), int(at.max())
     zeros = np.flatnonzero(buffer.data[low : high + (1 << 16)] == 0) + low
     if not len(zeros) or zeros[-1] < high:
@@ -185,6 +185,6 @@ def _size_of(buffer: Buffer, kind: int, at: Places) -> Places:
         lengths = buffer.int32(at)
         return np.where(lengths < _LEAST[kind], -1, lengths + _MORE[kind])
     if kind == Kind.REGEX:
-        second = zeros_behind(buffer, at) + 1
-        return zeros_behind(buffer, second) + 1 - at
+        second = zeros_after(buffer, at) + 1
+        return zeros_after(buffer, second) + 1 - at
     return np.full(len(at), -1, dtype=np.int64)

@@ -74,7 +74,7 @@ def row_error_message(error: psycopg.Error, table: Table) -> str:
     """The message about a rejected row; it never contains a value."""
     name, column, state = error.diag.constraint_name, failing_column(error, table), error.sqlstate
     known = table.column(column) if column else None
-    told = {
+    message = {
         "23505": f'Duplicate value violates unique constraint "{name}"',
         "23503": f'No matching row for foreign key "{name}"',
         "23514": f'Value violates check constraint "{name}"' if name else "",  # no name: no partition accepts the row
@@ -82,9 +82,9 @@ def row_error_message(error: psycopg.Error, table: Table) -> str:
         "23P01": f'Value violates exclusion constraint "{name}"',
     }.get(state or "", "")
     if state == "23503" and error.diag.table_name != table.name:  # another table refers to a row that is deleted
-        told = f'Still referred to by foreign key "{name}"'
+        message = f'Still referred to by foreign key "{name}"'
     primary = error.diag.message_primary or str(error).splitlines()[0]
     if (state or "").startswith("22"):
-        told = misfit_error(known, state) if known else ""
+        message = misfit_error(known, state) if known else ""
         primary = redact_values(primary)
-    return told or primary[:1].upper() + primary[1:]
+    return message or primary[:1].upper() + primary[1:]

@@ -16,7 +16,7 @@ def precheck(
     frame: pl.DataFrame, columns: Sequence[Column], key: Sequence[str] = ()
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """(converted rows that may be sent, with ROW; rejects of the others). A row with a null in a column of `key` is
-    always rejected, because it cannot be told from others."""
+    always rejected, because it cannot be distinguished from others."""
     rows = frame.get_column(ROW)
     found: list[pl.DataFrame] = []
     bad: pl.Series | None = None

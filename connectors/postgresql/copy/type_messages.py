@@ -28,7 +28,7 @@ _QUOTED = re.compile(r'"(.*)"', re.DOTALL)
 
 
 def expected_type(column: Column) -> str:
-    """What the column accepts, with an example where the type's name does not tell."""
+    """What the column accepts, with an example where the type's name is not enough."""
     if column.type_name in _EXAMPLES:
         return _EXAMPLES[column.type_name]
     if column.is_array:
@@ -38,14 +38,14 @@ def expected_type(column: Column) -> str:
 
 def misfit_error(column: Column, sqlstate: str | None) -> str:
     """What is wrong with a value, by the SQLSTATE of the server's error (class 22, or 23514 of a domain)."""
-    told = {
+    texts = {
         "22001": f"Value too long for {column.sql_type}",
         "22003": f"Value out of range for {column.sql_type}",
         "22026": f"Wrong length for {column.sql_type}",
         "22P05": "JSON holds \\u0000, which PostgreSQL cannot store",
         "23514": f"Value violates a check of {column.sql_type}",
     }
-    return told.get(sqlstate or "", expected_type(column))
+    return texts.get(sqlstate or "", expected_type(column))
 
 
 def redact_values(message: str) -> str:

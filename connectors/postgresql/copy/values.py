@@ -34,7 +34,7 @@ def as_numeric(values: pl.Series, column: Column) -> pl.Series:
     if _fits(result.dtype, column.precision, scale):
         return result
     # numeric(p, s) rejects values that round to more than p - s digits before the point. Values closer to that limit
-    # than a float can tell are left to the server.
+    # than a float can represent are left to the server.
     limit = (10.0 ** (column.precision - scale) - 0.5 * 10.0**-scale) * (1 + 1e-12)
     over = result.cast(pl.Float64).abs() >= limit
     if not over.any():

@@ -211,12 +211,12 @@ def create_ledger(connection: psycopg.Connection[Any]) -> None:
 
 
 def read_ledger(connection: psycopg.Connection[Any], key: LedgerKey) -> Resume:
-    """Where the partition stands; all zero when it has no row."""
+    """The partition's committed progress; all zero when it has no row."""
     return find_row(connection, key) or Resume()
 
 
 def find_row(connection: psycopg.Connection[Any], key: LedgerKey) -> Resume | None:
-    """The row as it stands; None when there is none."""
+    """The current row; None when there is none."""
     row = connection.execute(sql.SQL(_READ).format(ledger=sql.Identifier(key.ledger)), key.values).fetchone()
     return None if row is None else Resume(*row)
 

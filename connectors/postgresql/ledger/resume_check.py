@@ -94,10 +94,10 @@ class LoadStart:
 
 @dataclass(frozen=True, slots=True)
 class ResumeCheck:
-    """What is found at a target: `anew` says why everything has to be loaded once more (empty: it goes on), `note` what
+    """The result of a check: `reload_reason` says why all rows are loaded again (empty: the load continues), `note` what
     is to be said besides."""
 
-    anew: str = ""
+    reload_reason: str = ""
     note: str = ""
 
 
@@ -134,7 +134,7 @@ def start_or_restart(connection: psycopg.Connection[Any], now: LoadStart, filled
     files = _files(connection, table)[0]
     found = check_resume(connection, known, filled)
     with connection.transaction():
-        if found.anew:
+        if found.reload_reason:
             connection.execute("SET LOCAL lock_timeout = '30s'")
             _forget(connection, now)
         columns = filled_columns(connection, table, filled)
@@ -149,7 +149,7 @@ def start_or_restart(connection: psycopg.Connection[Any], now: LoadStart, filled
 def check_resume(
     connection: psycopg.Connection[Any], begun: LoadStart, filled: Sequence[str] | None = None
 ) -> ResumeCheck:
-    """Whether a load can go on behind what the ledger counts; changes nothing. `filled` are the columns that it would
+    """Whether a load can continue after what the ledger counts; changes nothing. `filled` are the columns that it would
     fill now (None: those it began with).
 
     Raises TargetError (`rows_gone`, `columns_changed`) where it can neither go on nor begin again by itself.
@@ -175,19 +175,19 @@ def check_resume(
             _way_out(begun),
         )
     return ResumeCheck(
-        anew=f"{begun.table} has changed since this run began ({changed}): all its rows are loaded again"
+        reload_reason=f"{begun.table} has changed since this run began ({changed}): all its rows are loaded again"
     )
 
 
 def _gone(begun: LoadStart, loaded: int, there: int) -> ResumeCheck:
     happened = (
-        "It was emptied or made anew since (TRUNCATE, DROP and CREATE, a crash where it is unlogged), or they were "
+        "It was emptied or recreated since (TRUNCATE, DROP and CREATE, a crash where it is unlogged), or they were "
         "deleted."
     )
     if begun.again == "over" or (begun.again == "empty" and there == 0):
         missing = f"none of the {loaded:,} rows" if there == 0 else f"only {there:,} of the {loaded:,} rows"
         why = f"{missing} that earlier attempts loaded into {begun.table} are there any more"
-        return ResumeCheck(anew=f"{why[0].upper()}{why[1:]}. {happened} All its rows are loaded again")
+        return ResumeCheck(reload_reason=f"{why[0].upper()}{why[1:]}. {happened} All its rows are loaded again")
     missing = "none is" if there == 0 else f"only {there:,} are"
     raise TargetError(
         "rows_gone",
@@ -235,7 +235,7 @@ def _there(connection: psycopg.Connection[Any], begun: LoadStart, table: Table, 
         return min(int(count), loaded)
     if triggered:
         return loaded
-    if tail:  # what was loaded last stands at the end, as a rule, and is found there at once
+    if tail:  # the last loaded rows are usually at the end and are found there at once
         near = sql.SQL("SELECT EXISTS (SELECT {} AND ctid >= %s::tid)").format(mine)
         if connection.execute(near, (ids, f"({tail},0)")).fetchone() == (True,):
             return loaded
@@ -244,7 +244,7 @@ def _there(connection: psycopg.Connection[Any], begun: LoadStart, table: Table, 
 
 
 def _files(connection: psycopg.Connection[Any], table: Table) -> tuple[str, bool, int | None]:
-    """Where the table and its parts are stored; whether a trigger may keep rows out; the page behind which the end of
+    """Where the table and its parts are stored; whether a trigger may keep rows out; the page after which the end of
     its file begins, if it has one."""
     row = connection.execute(_FILES, {"oid": table.oid}).fetchone()
     assert row is not None
@@ -270,4 +270,4 @@ def restart_reasons(connection: psycopg.Connection[Any], load_key: str) -> list[
     """Why targets of this load have to be loaded once more, for whoever asks before a retry; changes nothing. Raises
     TargetError as `check_resume` does."""
     found = (check_resume(connection, begun) for begun in load_starts(connection, [load_key]))
-    return [each.anew for each in found if each.anew]
+    return [each.reload_reason for each in found if each.reload_reason]

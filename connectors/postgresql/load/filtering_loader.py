@@ -13,11 +13,11 @@ Frames = Callable[[pl.DataFrame], pl.DataFrame]
 
 
 class FilteringLoader:
-    """Passes the rows that `keep` returns on to `loader`; the others count as skipped. `told` rewrites the rejects
+    """Passes the rows that `keep` returns on to `loader`; the others count as skipped. `rewrite_rejects` rewrites the rejects
     (REJECT_SCHEMA)."""
 
-    def __init__(self, loader: PartitionLoader, *, told: Frames, keep: Frames | None = None) -> None:
-        self._loader, self._told, self._keep = loader, told, keep
+    def __init__(self, loader: PartitionLoader, *, rewrite_rejects: Frames, keep: Frames | None = None) -> None:
+        self._loader, self._rewrite_rejects, self._keep = loader, rewrite_rejects, keep
 
     @property
     def resume(self) -> Resume:
@@ -35,7 +35,7 @@ class FilteringLoader:
         skipped = frame.height - kept.height
 
         def on_kept(written: Written) -> Resume:
-            rejects = self._told(written.rejects)
+            rejects = self._rewrite_rejects(written.rejects)
             return on_commit(replace(written, rejects=rejects, skipped=written.skipped + skipped))
 
         return self._loader.write(kept, on_kept, quarantined)

@@ -74,7 +74,7 @@ class Destination:
 
 
 class CopyLoader(SessionLoader):
-    """A `PartitionLoader` that copies into the target's table, or into one that stands in for it."""
+    """A `PartitionLoader` that copies into the target's table, or into a staging table for it."""
 
     def __init__(
         self,
@@ -96,15 +96,15 @@ class CopyLoader(SessionLoader):
 
         def load() -> Written:
             connection = self._session.connection()
-            if state.arrived(lambda: self._stands(connection)):
+            if state.arrived(lambda: self._committed(connection)):
                 return self._settle(state)
             try:
                 return self._load(connection, frame, before, on_commit, state, quarantined)
             except _LedgerMoved:
                 # Our own lost commit may have arrived only now; otherwise somebody else loads this partition.
-                if state.arrived(lambda: self._stands(connection)):
+                if state.arrived(lambda: self._committed(connection)):
                     return self._settle(state)
-                if before.version and self._stands(connection).version == 0:
+                if before.version and self._committed(connection).version == 0:
                     raise TargetError(
                         "database_unavailable",
                         f"PostgreSQL crashed, and what partition {self._place.partition + 1} had staged is gone.",
@@ -172,10 +172,10 @@ class CopyLoader(SessionLoader):
         self.resume, written = state.sent
         return written
 
-    def _stands(self, connection: psycopg.Connection[Any]) -> Resume:
-        stands = read_ledger(connection, self._key)
+    def _committed(self, connection: psycopg.Connection[Any]) -> Resume:
+        committed = read_ledger(connection, self._key)
         connection.commit()
-        return stands
+        return committed
 
     def _copy(
         self, connection: psycopg.Connection[Any], table: Table, good: pl.DataFrame, columns: list[Column]
@@ -222,13 +222,13 @@ def release_replayed(connection: psycopg.Connection[Any], spec: LoadSpec, rows: 
         raise TargetError(
             "replayed_elsewhere",
             "Another run has loaded some of these failed rows in the meantime.",
-            "Retry again: what is left is looked up anew.",
+            "Retry again: what is left is looked up again.",
         )
     release_rows(connection, spec.origin_run_id, spec.quarantine_tables, rows, but_of=spec.quarantining_elsewhere)
 
 
 class _LedgerMoved(Exception):
-    """The ledger row does not stand where this loader left it."""
+    """The ledger row is not the one that this loader wrote."""
 
 
 @dataclass(slots=True)
@@ -237,6 +237,6 @@ class _Attempt:
 
     sent: tuple[Resume, Written] | None = None
 
-    def arrived(self, stands: Callable[[], Resume]) -> bool:
+    def arrived(self, committed: Callable[[], Resume]) -> bool:
         """A commit was sent and the ledger has it."""
-        return self.sent is not None and stands().version == self.sent[0].version
+        return self.sent is not None and committed().version == self.sent[0].version

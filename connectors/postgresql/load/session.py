@@ -59,7 +59,7 @@ class Session:
                     raise TargetError(
                         "database_unavailable",
                         f"The target database failed {attempt} times in a row, last with: {first_line(error)}",
-                        "What is committed is kept; a retry continues behind it.",
+                        "What is committed is kept; a retry continues after it.",
                     ) from error
                 self._sleep(retry.pause(attempt) * random.uniform(0.75, 1.25))  # noqa: S311 - spreads retries apart
         raise AssertionError("attempts is at least 1")

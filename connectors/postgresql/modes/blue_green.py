@@ -98,7 +98,7 @@ class BlueGreen:
     def loader(self, stage: int, partition: int, source_node: str) -> PartitionLoader:
         destination = Destination(self.shadow_table_name, self._load_key, self._ledger, held=True)
         copies = CopyLoader(self._spec, PartitionRef(stage, partition, source_node), destination)
-        return FilteringLoader(copies, told=self._as_in_the_table)
+        return FilteringLoader(copies, rewrite_rejects=self._as_in_the_table)
 
     def publications(self) -> int:
         """1: the swap."""

@@ -58,7 +58,7 @@ class IncrementalWatermark:
 
     def loader(self, stage: int, partition: int, source_node: str) -> PartitionLoader:
         copies = CopyLoader(self._spec, PartitionRef(stage, partition, source_node), self._staging.destination)
-        return FilteringLoader(copies, told=self._told, keep=self._keep)
+        return FilteringLoader(copies, rewrite_rejects=self._rewrite_rejects, keep=self._keep)
 
     def publications(self) -> int:
         """1: rows and watermark move in one transaction."""
@@ -116,7 +116,7 @@ class IncrementalWatermark:
             return f"the watermark of {column} stays at {before or 'nothing'}"
         return f"the watermark of {column} moved from {before or 'nothing'} to {reached}"
 
-    def _told(self, rejects: pl.DataFrame) -> pl.DataFrame:
+    def _rewrite_rejects(self, rejects: pl.DataFrame) -> pl.DataFrame:
         """Explains why a row without a watermark is rejected even if the table would accept it."""
         missing = (pl.col("rule") == "not_null") & (pl.col("column") == self._spec.watermark_column)
         says = pl.lit(f"'{self._spec.watermark_column}' must have a value: it is the watermark column")

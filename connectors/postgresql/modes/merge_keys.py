@@ -79,7 +79,7 @@ def unique_key(connection: psycopg.Connection[Any], table: Table, key: Sequence[
         mend = sql.SQL("ALTER TABLE {} ADD UNIQUE ({});").format(table.identifier, names).as_string(connection)
         raise TargetError(
             "upsert_key_not_unique",
-            f"{table.qualified} has no primary key or unique constraint on ({', '.join(key)}) to tell rows apart by.",
+            f"{table.qualified} has no primary key or unique constraint on ({', '.join(key)}) that identifies rows.",
             f"Create one: {mend} (Partial, deferrable and expression indexes cannot be used.)",
         )
     return UniqueKey(tuple(key), any(found))

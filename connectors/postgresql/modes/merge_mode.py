@@ -84,8 +84,8 @@ class MergeMode(ABC):
         staged = self._staging.identifier
         copied = copy_statement(f"_headrace.{self._staging.name}", self._spec.columns)
         rows = sql.SQL("({}) AS s").format(last_row_per_key(staged, self._key))
-        told = [statement.as_string() + ";" for statement in self.statements(rows)]
-        return "\n".join([copied, "-- for every bucket of keys, in one transaction:", *told])
+        rendered = [statement.as_string() + ";" for statement in self.statements(rows)]
+        return "\n".join([copied, "-- for every bucket of keys, in one transaction:", *rendered])
 
     def examine(self) -> None:
         """Raises TargetError if rows cannot be merged into the table as it is; changes nothing."""

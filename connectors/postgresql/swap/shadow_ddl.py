@@ -139,10 +139,10 @@ _STATISTICS: LiteralString = (
 SELECT format('CREATE STATISTICS %%I.%%I', n.nspname, """
     + _new_name("s.stxname")
     + """)
-  || substr(def, length(old) + 1, length(def) - length(old) - length(behind)) || format(' FROM %%s', %(new)s::text)
+  || substr(def, length(old) + 1, length(def) - length(old) - length(rest)) || format(' FROM %%s', %(new)s::text)
 FROM t JOIN pg_statistic_ext s ON s.stxrelid = t.oid JOIN pg_namespace n ON n.oid = s.stxnamespace, LATERAL (
   SELECT pg_get_statisticsobjdef(s.oid), format('CREATE STATISTICS %%I.%%I', n.nspname, s.stxname),
-         format(' FROM %%s', t.qualified)) AS d (def, old, behind)
+         format(' FROM %%s', t.qualified)) AS d (def, old, rest)
 ORDER BY s.stxname
 """
 )

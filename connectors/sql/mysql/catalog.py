@@ -113,7 +113,7 @@ def table(session: Session, name: TableName, database: str) -> Relation:
             "collations": {row[0]: row[6] for row in columns if row[6] is not None},
         },
     )
-    # what it may not read, it is told now
+    # missing permissions are reported now
     every, rows_of = ", ".join(quoted(row[0]) for row in columns) or "1", f" FROM {relation.sql}"
     session.described(f"SELECT {every}{rows_of}")
     return relation
@@ -124,7 +124,7 @@ def query(session: Session, text: str) -> Relation:
     sql = f"(\n{text}\n) AS {ALIAS}"
     all_of = f" FROM {sql}"
     columns = tuple(_described(each) for each in session.described(f"SELECT *{all_of}"))
-    # explained as it is: behind FROM the server would run one that has no table
+    # explained unchanged: as a subquery the server would execute one that has no table
     return Relation("query", sql, columns, "query", (), planned_rows(session, text))
 
 

@@ -88,10 +88,10 @@ class MySqlDialect:
 
     def newest(self, relation: Relation, column: Column, lag: float | str | None) -> Scalar:
         """A datetime is taken as one of the server's own zone, in which its `NOW()` is."""
-        behind = _lag(column, lag)
+        lag_value = _lag(column, lag)
         with self._session(relation.name) as asked:
             if column.kind in TIMES:
-                micros = behind // timedelta(microseconds=1) if isinstance(behind, timedelta) else 0
+                micros = lag_value // timedelta(microseconds=1) if isinstance(lag_value, timedelta) else 0
                 now = "UTC_TIMESTAMP(6)" if column.kind == "timestamp" else f"TIMESTAMP{text_literal(asked.now())}"
                 moment = f"{now} - INTERVAL {micros} MICROSECOND"
                 return str(asked.rows(f"SELECT {f'DATE({moment})' if column.kind == 'date' else moment}")[0][0])
@@ -101,8 +101,8 @@ class MySqlDialect:
             if not found:
                 return None
             value = found[0][0]
-            if isinstance(behind, Decimal) and behind:
-                less = Decimal(value) - behind
+            if isinstance(lag_value, Decimal) and lag_value:
+                less = Decimal(value) - lag_value
                 return str(less.to_integral_value("ROUND_FLOOR") if column.kind in INTEGERS else less)
             return value.hex() if isinstance(value, bytes) else str(value)
 
@@ -213,10 +213,10 @@ def plain_literal(value: Scalar) -> str:
 def _lag(column: Column, lag: float | str | None) -> Decimal | timedelta | None:
     if lag is None:
         return None
-    behind = lag_of(lag)
+    lag_value = lag_of(lag)
     if column.kind in TIMES:
-        return behind if isinstance(behind, timedelta) else timedelta(seconds=float(behind))
-    if column.kind in NUMBERS and isinstance(behind, Decimal):
-        return behind
+        return lag_value if isinstance(lag_value, timedelta) else timedelta(seconds=float(lag_value))
+    if column.kind in NUMBERS and isinstance(lag_value, Decimal):
+        return lag_value
     takes = "a number" if column.kind in NUMBERS else "no lag"
     raise SourceError("bad_option", f"cursor.lag: '{column.name}' is {column.native}, which takes {takes}.")

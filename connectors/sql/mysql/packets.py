@@ -13,13 +13,13 @@ from typing import Any
 _TEXTS = 6
 """Texts that a column's description begins with: catalog, database, table, its own name, column, its own name."""
 _FIXED = 13
-"""Bytes behind them."""
+"""Bytes after them."""
 _WIDTHS = {0xFC: 2, 0xFD: 3, 0xFE: 8}
-"""First byte of a text's length → bytes of the length behind it; up to 0xFA it is the length itself."""
+"""First byte of a text's length → bytes of the length after it; up to 0xFA it is the length itself."""
 
 
 def is_whole_description(data: bytes) -> bool:
-    """Whether every text of a column's description, and what is behind them, is inside of the packet."""
+    """Whether every text of a column's description, and what follows them, is inside the packet."""
     place = 0
     for _ in range(_TEXTS):
         if place >= len(data):

@@ -44,12 +44,12 @@ class Session:
 
     def rows(self, statement: str) -> list[tuple[Any, ...]]:
         """Of a statement made of names and literals that are quoted. Raises SourceError."""
-        with telling(self._what):
+        with translating_errors(self._what):
             return self._wire.all(statement)[0]
 
-    def told(self, statement: str) -> tuple[list[str], list[tuple[Any, ...]]]:
+    def named_rows(self, statement: str) -> tuple[list[str], list[tuple[Any, ...]]]:
         """The names of a statement's columns, and its rows. Raises SourceError."""
-        with telling(self._what):
+        with translating_errors(self._what):
             rows, fields = self._wire.all(statement)
         return [each.name for each in fields], rows
 
@@ -57,12 +57,12 @@ class Session:
         """The optimizer's plan of a statement, a row for each table, by the names of its columns in small letters.
         Raises SourceError."""
         kind = "EXTENDED" if self._wire.is_mariadb else "FORMAT=TRADITIONAL"
-        names, rows = self.told(f"EXPLAIN {kind} {statement}")
+        names, rows = self.named_rows(f"EXPLAIN {kind} {statement}")
         return [dict(zip((name.lower() for name in names), row, strict=True)) for row in rows]
 
     def described(self, statement: str) -> list[Described]:
         """The columns of a statement, which is planned and not run. Raises SourceError."""
-        with telling(self._what):
+        with translating_errors(self._what):
             return self._wire.described(statement)
 
     def now(self) -> str:
@@ -74,17 +74,17 @@ class Session:
 
     def begin(self, statement: str) -> None:
         """Begins to read the rows of a statement. Raises SourceError."""
-        with telling(self._what):
+        with translating_errors(self._what):
             self._wire.begin(statement)
 
     def some(self, rows: int) -> Sequence[tuple[Any, ...]]:
         """The next rows of it, so many unless these are the last. Raises SourceError."""
-        with telling(self._what):
+        with translating_errors(self._what):
             return self._wire.some(rows)
 
 
 @contextmanager
-def telling(what: str) -> Iterator[None]:
+def translating_errors(what: str) -> Iterator[None]:
     """The driver's errors in plain words."""
     try:
         yield
@@ -99,7 +99,7 @@ def session(door: Door, what: str, *, seconds: float = SECONDS) -> Iterator[Sess
     """A session that ends with the block, and sees what was there when it began. Raises SourceError."""
     wire = door.connect(seconds + _SLACK)
     try:
-        with telling(what):
+        with translating_errors(what):
             begun = _begun(wire, what, seconds)
         yield begun
     finally:

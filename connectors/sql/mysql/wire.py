@@ -218,11 +218,11 @@ def _of(field: Any) -> Described:
 
 
 async def _no_warnings() -> None:
-    """In the stead of a question behind each answer, and a log of what it says: there may be values in it."""
+    """Replaces the driver's SHOW WARNINGS after each answer and its log: warnings may contain values."""
 
 
 class _Refusing:
-    """Stands for ways to log in that would send the password as it is, where nobody encrypts it."""
+    """Replaces authentication plugins that would send the password in clear text without TLS."""
 
     def __init__(self, connection: Any) -> None:
         del connection

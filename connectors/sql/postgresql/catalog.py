@@ -158,7 +158,7 @@ def planned_rows(session: Session, tail: str) -> int | None:
 
 def streams(session: Session, text: str) -> list[StreamFound]:
     """The tables and views that may be read and whose name contains the text; parts of a partitioned one are not
-    told apart."""
+    distinguished."""
     return [
         StreamFound(
             f"{schema}.{name}",

@@ -30,7 +30,7 @@ def pieces(session: Session, statement: str, rows: int) -> Iterator[bytes]:
     while more:
         joined: list[bytes] = []
         count = held = 0
-        with session.telling():
+        with session.translating_errors():
             while count < rows and held < PIECE_BYTES:
                 few: list[memoryview | bytes] = []
                 keep = few.append

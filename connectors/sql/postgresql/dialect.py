@@ -86,15 +86,15 @@ class PostgresDialect:
 
     def newest(self, relation: Relation, column: Column, lag: float | str | None) -> Scalar:
         """Times without a zone are taken as those of the server's own zone, in which its `now()` is."""
-        behind = _lag(column, lag)
+        lag_value = _lag(column, lag)
         with self._session(relation.name) as asked:
             if column.kind in TIMES:
                 zone = "" if column.kind == "timestamptz" else f" AT TIME ZONE {text_literal(asked.own_zone)}"
-                micros = behind // timedelta(microseconds=1) if isinstance(behind, timedelta) else 0
+                micros = lag_value // timedelta(microseconds=1) if isinstance(lag_value, timedelta) else 0
                 moment = f"(now() - {micros} * interval '1 microsecond')"
                 return str(asked.of(f"SELECT ({moment}{zone})::{type_sql(column.kind)}::text")[0][0])
             name = quoted(column.name)
-            less = f"({name} - {behind:f})" if isinstance(behind, Decimal) and behind else name
+            less = f"({name} - {lag_value:f})" if isinstance(lag_value, Decimal) and lag_value else name
             less = f"floor{less}::{type_sql(column.kind)}" if less != name and column.kind in INTEGERS else less
             last = f" FROM {relation.sql} WHERE {name} IS NOT NULL ORDER BY {ALIAS}.{name} DESC LIMIT 1"
             found = asked.of(f"SELECT {less}::text{last}")
@@ -216,10 +216,10 @@ def _fractional(value: int | Decimal) -> bool:
 def _lag(column: Column, lag: float | str | None) -> Decimal | timedelta | None:
     if lag is None:
         return None
-    behind = lag_of(lag)
+    lag_value = lag_of(lag)
     if column.kind in TIMES:
-        return behind if isinstance(behind, timedelta) else timedelta(seconds=float(behind))
-    if column.kind in NUMBERS and isinstance(behind, Decimal):
-        return behind
+        return lag_value if isinstance(lag_value, timedelta) else timedelta(seconds=float(lag_value))
+    if column.kind in NUMBERS and isinstance(lag_value, Decimal):
+        return lag_value
     takes = "a number" if column.kind in NUMBERS else "no lag"
     raise SourceError("bad_option", f"cursor.lag: '{column.name}' is {column.native}, which takes {takes}.")

@@ -61,18 +61,18 @@ class Session:
 
     def rows(self, statement: LiteralString, values: Sequence[Any] | dict[str, Any] = ()) -> list[tuple[Any, ...]]:
         """Of a statement of ours, with values bound. Raises SourceError."""
-        with self.telling():
+        with self.translating_errors():
             return self._connection.execute(statement, values or None).fetchall()
 
     def of(self, statement: str) -> list[tuple[Any, ...]]:
         """Of a statement made of names and literals that are quoted. Raises SourceError."""
-        with self.telling():
+        with self.translating_errors():
             return self._connection.execute(statement.encode()).fetchall()
 
     def planned(self, statement: str) -> list[tuple[str, int, int]]:
         """The columns of a query (name, oid of the type, modifier), by the extended protocol: the server takes it as
         one statement or not at all, and does not run it. Raises SourceError."""
-        with self.telling():
+        with self.translating_errors():
             self.pgconn.send_prepare(b"", statement.encode())
             self._result(pq.ExecStatus.COMMAND_OK)
             self.pgconn.send_describe_prepared(b"")
@@ -84,13 +84,13 @@ class Session:
 
     def begin_copy(self, statement: str) -> None:
         """Sends a COPY … TO STDOUT; its rows are then libpq's to give. Raises SourceError."""
-        with self.telling():
+        with self.translating_errors():
             self.pgconn.send_query(statement.encode())
             self._result(pq.ExecStatus.COPY_OUT)
 
     def end_copy(self) -> None:
         """After the last row: whether it was the last. Raises SourceError."""
-        with self.telling():
+        with self.translating_errors():
             self._result(pq.ExecStatus.COMMAND_OK)
 
     def _result(self, expected: pq.ExecStatus) -> pq.abc.PGresult:
@@ -101,7 +101,7 @@ class Session:
         return results[-1]
 
     @contextmanager
-    def telling(self) -> Iterator[None]:
+    def translating_errors(self) -> Iterator[None]:
         """The server's errors in plain words."""
         try:
             yield

@@ -34,7 +34,7 @@ _MOST = 10_000
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """What a server tells about a file. Without an ETag or Last-Modified its version is a hash of its content."""
+    """The headers of a file. Without an ETag or Last-Modified its version is a hash of its content."""
 
     size: int | None
     mtime: float
@@ -150,7 +150,7 @@ class HttpFiles:
         for url in dict.fromkeys(urls):
             name = file_name(url)
             if name in named:
-                hint = "Files are told apart by the ends of their addresses."
+                hint = "Files are identified by the ends of their addresses."
                 raise SourceError("bad_option", f"Two addresses end in '{name}'.", hint)
             named[name] = url
         self._known = named

@@ -81,7 +81,7 @@ class Bucket:
         def asked() -> tuple[list[ObjectInfo], list[str]]:
             found = obstore.list_with_delimiter(self.client, folder or None)
             folders = [each.rstrip("/").rpartition("/")[2] for each in found["common_prefixes"]]
-            # an empty object that ends in `/` stands for the folder itself
+            # an empty object that ends in `/` represents the folder itself
             return [_object_info(each) for each in found["objects"] if each["path"] != folder], sorted(folders)
 
         return self._read(folder or "/", asked)
@@ -105,7 +105,7 @@ class Bucket:
         import obstore
         from obstore.exceptions import PreconditionError
 
-        with self._told(path):
+        with self._translating_errors(path):
             try:
                 got = obstore.get(self.client, path, options={"range": (start, end), "if_match": f'"{tag}"'})
             except (PreconditionError, FileNotFoundError):
@@ -149,7 +149,7 @@ class Bucket:
         """Replaces a small text atomically."""
         import obstore
 
-        with self._told(path, "not_movable"):
+        with self._translating_errors(path, "not_movable"):
             obstore.put(self.client, path, text.encode())
 
     def put_new(self, path: str, text: str) -> None:
@@ -157,7 +157,7 @@ class Bucket:
         import obstore
         from obstore.exceptions import AlreadyExistsError
 
-        with self._told(path, "not_movable"):
+        with self._translating_errors(path, "not_movable"):
             try:
                 obstore.put(self.client, path, text.encode(), mode="create")
             except (AlreadyExistsError, FileExistsError):
@@ -168,7 +168,7 @@ class Bucket:
         import obstore
         from obstore.exceptions import AlreadyExistsError
 
-        with self._told(path, "not_movable"):
+        with self._translating_errors(path, "not_movable"):
             try:
                 if size > COPIED_AT_ONCE:  # larger than a server-side copy allows
                     if not over and self.head(to) is not None:
@@ -202,7 +202,7 @@ class Bucket:
         """Deletes an object if it exists."""
         import obstore
 
-        with self._told(path, "not_movable"):
+        with self._translating_errors(path, "not_movable"):
             try:
                 obstore.delete(self.client, path)
             except FileNotFoundError:
@@ -210,7 +210,7 @@ class Bucket:
 
     def _read(self, path: str, asked: Callable[[], T]) -> T:
         """Calls `asked`, again if the answer broke off, which the client does not retry itself."""
-        with self._told(path):
+        with self._translating_errors(path):
             for pause in _PAUSES_S:
                 try:
                     return asked()
@@ -221,7 +221,7 @@ class Bucket:
             return asked()
 
     @contextmanager
-    def _told(self, path: str, code: str = "not_readable") -> Iterator[None]:
+    def _translating_errors(self, path: str, code: str = "not_readable") -> Iterator[None]:
         """Turns the client's errors into SourceError, without its dump of the request."""
         try:
             yield

@@ -29,7 +29,7 @@ _WRITES = "The account needs to write in the source's folder and in those of con
 
 
 class SftpFiles:
-    """A FileStore. Many servers tell times in whole seconds: a change within the same second that keeps the size goes
+    """A FileStore. Many servers report times in whole seconds: a change within the same second that keeps the size goes
     unnoticed."""
 
     def __init__(self, session: SshSession, place: str, base: str, scratch: Path | None = None) -> None:

@@ -27,7 +27,7 @@ _KINDS = (
     ("ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521"),
     ("rsa-sha2-512", "rsa-sha2-256"),
 )
-"""Host key algorithms by kind. A server has one key of each kind; a fingerprint does not tell which kind it is."""
+"""Host key algorithms by kind. A server has one key of each kind; a fingerprint does not say which kind it is."""
 
 
 class SessionLost(Exception):

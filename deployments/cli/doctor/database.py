@@ -57,15 +57,15 @@ def database(url: str | None) -> Iterator[Finding]:
         grants = ["GRANT CREATE ON SCHEMA public"] * (not tables) + ["GRANT CREATE ON DATABASE …"] * (not schemas)
         yield Finding("permissions", "failed", f"{user} may not create all it has to", f"{'; '.join(grants)} TO {user}")
     try:
-        stands = current(url)
+        revision = current(url)
     except SQLAlchemyError as error:
         yield Finding("migrations", "failed", error_message(error), "See permissions.")
         return
-    if stands == head():
-        yield Finding("migrations", "ok", str(stands))
+    if revision == head():
+        yield Finding("migrations", "ok", str(revision))
         yield from _registrations(url)
     else:
-        yield Finding("migrations", "failed", f"at {stands}, not {head()}", "`headrace db upgrade`.")
+        yield Finding("migrations", "failed", f"at {revision}, not {head()}", "`headrace db upgrade`.")
 
 
 def _registrations(url: str) -> Iterator[Finding]:

@@ -38,15 +38,15 @@ def files(root: Path | None, database_url: str | None = None) -> Iterator[Findin
         yield Finding("files folder", "failed", problem, "Give each tenant a place of its own, behind links too.")
 
 
-def _folder_of_files(place: Path, told: str, make: str) -> Finding:
+def _folder_of_files(place: Path, label: str, make: str) -> Finding:
     if not place.is_dir():
-        return Finding("files folder", "failed", f"{told} is not a folder", make)
+        return Finding("files folder", "failed", f"{label} is not a folder", make)
     if not os.access(place, os.R_OK | os.X_OK):
-        return Finding("files folder", "failed", f"{told} cannot be read", "Let the worker's user read it.")
+        return Finding("files folder", "failed", f"{label} cannot be read", "Let the worker's user read it.")
     if place.stat().st_mode & 0o077:
         mend = f"chmod 700 {place}, unless other users of this machine are to use it."
-        return Finding("files folder", "warning", f"{told} is open to other users", mend)
-    return Finding("files folder", "ok", told)
+        return Finding("files folder", "warning", f"{label} is open to other users", mend)
+    return Finding("files folder", "ok", label)
 
 
 def _file_connectors(database_url: str | None) -> list[tuple[str, int]]:

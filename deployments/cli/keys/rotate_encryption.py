@@ -51,7 +51,9 @@ def rotate_encryption(data_dir: DataDir = DEFAULT_DATA_DIR, url: Url = None) -> 
         raise HeadraceError(f"The catalog cannot be used: {error_message(error)}") from None
     finally:
         engine.dispose()
-    _out.print(f"{done.anew} resealed, {done.current} were up to date; the keys after the first are no longer needed")
+    _out.print(
+        f"{done.resealed} resealed, {done.current} were up to date; the keys after the first are no longer needed"
+    )
 
 
 def _rotate_stack(layout: Layout) -> None:

@@ -50,10 +50,10 @@ def find_binaries() -> Path:
 
 
 def _major(binaries: Path) -> int:
-    told = subprocess.run(  # noqa: S603
+    output = subprocess.run(  # noqa: S603
         [binaries / "postgres", "--version"], capture_output=True, text=True, check=True
     ).stdout
-    return int("".join(c if c.isdigit() else " " for c in told).split()[0])
+    return int("".join(c if c.isdigit() else " " for c in output).split()[0])
 
 
 def check_version(binaries: Path, data: Path) -> None:

@@ -94,8 +94,8 @@ def statistic(rule: Statistic, scope: Scope, path: str) -> Assertion:
         return Verdict(within(value, rule.min, rule.max), shown(value))
 
     wants = f"{rule.fn} of '{rule.field}' {between(rule.min, rule.max)}"
-    tells = None if rule.fn in COUNTS else rule.field
-    return Assertion(path, wants, rule.on_fail, (needed,), judge, tells)
+    shown_field = None if rule.fn in COUNTS else rule.field
+    return Assertion(path, wants, rule.on_fail, (needed,), judge, shown_field)
 
 
 def _needed(rule: Statistic, scope: Scope, have: pl.DataType, path: str) -> Needed:

@@ -22,7 +22,7 @@ _ON_FAIL: dict[OnError, OnFail] = {"null": "note", "quarantine": "quarantine", "
 
 
 def compile_enrich(
-    node: EnrichNode, scope: Scope, outside: ProviderAccess | None
+    node: EnrichNode, scope: Scope, providers: ProviderAccess | None
 ) -> tuple[tuple[Step, ...], str | None]:
     """The steps, and a remark when the provider will not be asked: without a config, without the credential it names,
     or without `outside`, as in previews. Raises PlanError."""
@@ -32,17 +32,17 @@ def compile_enrich(
     config = node.config
     output = Field(node.output_field, "text" if config is None else config.data_type)
     label = f"{output.name} = {node.provider} of {', '.join(node.fields)}"
-    secret, silence = None, _why_not_asked(node, config, scope, outside)
+    secret, silence = None, _why_not_asked(node, config, scope, providers)
     if config is not None and config.api_key is not None and scope.secrets is not None:
         secret = _key(config, config.api_key, scope)
-    if config is None or outside is None or silence is not None:
+    if config is None or providers is None or silence is not None:
         dtype = polars_dtype(output)
         # Computed from the fields, so that it is private where they are.
         nothing = inputs.map_batches(lambda s: pl.repeat(None, s.len(), dtype=dtype, eager=True), return_dtype=dtype)
-        told = label if outside is None else f"{label} (not asked)"
-        return (Step(scope.node, scope.path, told, columns=(nothing.alias(output.name),)),), silence
+        description = label if providers is None else f"{label} (not asked)"
+        return (Step(scope.node, scope.path, description, columns=(nothing.alias(output.name),)),), silence
     provider = PROVIDERS[node.provider](config)
-    asking = Enricher(node.id, provider, config, output, secret=secret, outside=outside)
+    asking = Enricher(node.id, provider, config, output, secret=secret, providers=providers)
     asked = inputs.map_batches(asking, return_dtype=answer_dtype(output)).alias(_ANSWER)
     found = Step(scope.node, scope.path, f"ask for {label}", columns=(asked,), alone=True)
     return (found, _settled(node, scope, config, label)), None
@@ -111,13 +111,13 @@ def _input(scope: Scope, name: str, where: str) -> pl.Expr:
 
 
 def _why_not_asked(
-    node: EnrichNode, config: ProviderConfig | None, scope: Scope, outside: ProviderAccess | None
+    node: EnrichNode, config: ProviderConfig | None, scope: Scope, providers: ProviderAccess | None
 ) -> str | None:
     """Why the provider is not asked, as a remark; None where it is asked."""
     void = f"'{node.output_field}' is null"
     if config is None:
         return f"{node.id}: no provider is configured, {void}"
-    if outside is None:
+    if providers is None:
         return f"{node.id}: providers are not asked in previews, {void}"
     if config.api_key is not None and not (scope.secrets or {}).get(secret_name(config.api_key)):
         name = secret_name(config.api_key)

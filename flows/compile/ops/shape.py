@@ -101,8 +101,8 @@ def compile_explode(op: Explode, scope: Scope) -> tuple[Step, ...]:
     several = _exploded(op, scope, to, text=have in (pl.String, pl.Null) and op.separator is None)
     steps = [found, sized, several]
     if op.data_type is not None:
-        behind = several.output_schema(found.output_schema(scope.schema))
-        steps.append(_typed(op, scope, to, behind[to], on_fail))
+        schema_after = several.output_schema(found.output_schema(scope.schema))
+        steps.append(_typed(op, scope, to, schema_after[to], on_fail))
     return tuple(steps)
 
 

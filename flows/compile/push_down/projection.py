@@ -125,18 +125,18 @@ def _needed(node_chain: NodeChain, schema: pl.Schema, narrow: Mapping[str, Shuff
     schemas = [schema]
     for step in steps:
         schemas.append(step.output_schema(schemas[-1]))
-    behind = schemas.pop()
+    schema_after = schemas.pop()
     if isinstance(node_chain.sink, ShuffleWrite):
         needed = Names(narrow[node_chain.sink.exchange].sides[node_chain.sink.side].schema)
     elif isinstance(node_chain.sink, Audit):
-        needed = _read([value for measure in node_chain.sink.measures for value in measure.values], behind)
+        needed = _read([value for measure in node_chain.sink.measures for value in measure.values], schema_after)
     elif node_chain.sink is not None:
-        needed = Names(behind)
+        needed = Names(schema_after)
     else:
-        needed = Names([ROUTE]) & Names(behind)
+        needed = Names([ROUTE]) & Names(schema_after)
         for edge in node_chain.edges:
             hidden = set() if edge.route is None else {ROUTE}
-            needed |= _needed(edge.node_chain, _only(behind, set(behind) - hidden), narrow)
+            needed |= _needed(edge.node_chain, _only(schema_after, set(schema_after) - hidden), narrow)
     for step, before in zip(reversed(steps), reversed(schemas), strict=True):
         needed = _before(step, needed, before)
     return needed

@@ -54,7 +54,7 @@ class Builder:
         }
         self._senders: dict[tuple[str, int], Stage] = {}
         living = _leading(self._numbers, nodes)
-        self._held_back = _behind(
+        self._held_back = _downstream(
             {name for name, node in nodes.items() if node.audit is not None and node.audit.holds_back}, ir
         )
         self._readers: dict[str, list[tuple[str, int]]] = {}
@@ -254,7 +254,7 @@ def _leading(targets: Iterable[str], nodes: Mapping[str, LogicalNode]) -> set[st
     return found
 
 
-def _behind(nodes: Iterable[str], ir: PipelineIR) -> set[str]:
+def _downstream(nodes: Iterable[str], ir: PipelineIR) -> set[str]:
     """These nodes and all downstream of them."""
     found = set(nodes)
     grown = True

@@ -91,13 +91,13 @@ def _readable(value: pl.Expr, field: Field) -> pl.Expr:
         return value
     number = value.str.extract(f"({_WHOLE})").cast(pl.Int64, strict=False)
     if field.data_type == "date":
-        told = number.cast(pl.Int32, strict=False).cast(pl.Date).dt.to_string("%Y-%m-%d")
+        formatted = number.cast(pl.Int32, strict=False).cast(pl.Date).dt.to_string("%Y-%m-%d")
     else:
         size = number.abs()
         micros = pl.when(size < 10**14).then(number * 1000).when(size < 10**17).then(number).otherwise(number // 1000)
         zone = "Z" if field.data_type == "timestamptz" else ""
-        told = micros.cast(pl.Datetime("us")).dt.to_string(f"%Y-%m-%dT%H:%M:%S%.6f{zone}")
-    return pl.when(value.str.contains(_WHOLE)).then(told).otherwise(value)
+        formatted = micros.cast(pl.Datetime("us")).dt.to_string(f"%Y-%m-%dT%H:%M:%S%.6f{zone}")
+    return pl.when(value.str.contains(_WHOLE)).then(formatted).otherwise(value)
 
 
 def _step(

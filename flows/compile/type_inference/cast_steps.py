@@ -32,9 +32,9 @@ def cast_step(scope: Scope, wanted: Mapping[str, Field], *, keep: bool, judges: 
         check, read = readable("type", name, pl.String(), Field(name, field.data_type, field.precision, field.scale))
         checks += [check] if judges else []
         columns += [pl.col(name).alias(_raw(name)), read.alias(name)] if keep else [read.alias(name)]
-    told = ", ".join(f"{name} as {field.data_type}" for name, field in wanted.items())
+    casts = ", ".join(f"{name} as {field.data_type}" for name, field in wanted.items())
     same = frozenset(wanted)
-    return Step(scope.node, scope.path, f"read {told}", checks=tuple(checks), columns=tuple(columns), same=same)
+    return Step(scope.node, scope.path, f"read {casts}", checks=tuple(checks), columns=tuple(columns), same=same)
 
 
 def restore_step(scope: Scope, wanted: Mapping[str, Field], still: frozenset[str]) -> Step:

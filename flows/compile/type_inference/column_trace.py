@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from headrace.flows.compile.target.conform import pairs
 from headrace.flows.compile.target.schema_contract import TargetColumn
-from headrace.flows.compile.type_inference.column_uses import Uses, behind, uses_of_node, uses_of_op
+from headrace.flows.compile.type_inference.column_uses import Uses, cells_after, uses_of_node, uses_of_op
 from headrace.ir import PipelineIR
 from headrace.ir.nodes import ArchiveNode, JoinNode, SourceNode, TargetNode, TransformNode, producer
 from headrace.ir.schema import Field
@@ -118,7 +118,7 @@ def joined(
 def _through(node: TransformNode, cells: dict[str, Cell], found: Mapping[Origin, ColumnTrace]) -> dict[str, Cell]:
     for op in node.ops:
         _note(uses_of_op(op, cells), cells, found)
-        cells = behind(op, cells, Cell.changed)
+        cells = cells_after(op, cells, Cell.changed)
     return cells
 
 

@@ -180,7 +180,7 @@ def makes_other_rows(op: AnyOp) -> bool:
     return isinstance(op, _GATHERED)
 
 
-def behind(op: AnyOp, cells: Mapping[str, Cell], touched: Callable[[Cell], Cell]) -> dict[str, Cell]:
+def cells_after(op: AnyOp, cells: Mapping[str, Cell], touched: Callable[[Cell], Cell]) -> dict[str, Cell]:
     """The output columns of an op that still hold text cells; those that it changes without typing them are passed
     through `touched`."""
     kept = dict(cells)

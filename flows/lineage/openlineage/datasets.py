@@ -135,8 +135,8 @@ class Datasets:
         rows: list[column_lineage_dataset.InputField] = []
         for target in targets:
             for column in target.columns:
-                told = _text(column.steps)
-                inputs = [self._input(each.root, each.uses, told) for each in column.inputs]
+                description = _text(column.steps)
+                inputs = [self._input(each.root, each.uses, description) for each in column.inputs]
                 fields.setdefault(column.name, []).extend(inputs)
             rows += [self._input(row.root, [Use(row.subtype)], _text(row.steps)) for row in target.rows]
         if not fields:
@@ -144,10 +144,11 @@ class Datasets:
         made = {name: column_lineage_dataset.Fields(inputs) for name, inputs in fields.items()}
         return {"columnLineage": column_lineage_dataset.ColumnLineageDatasetFacet(made, rows)}
 
-    def _input(self, root: Root, uses: Iterable[Use], told: str | None) -> column_lineage_dataset.InputField:
+    def _input(self, root: Root, uses: Iterable[Use], description: str | None) -> column_lineage_dataset.InputField:
         name = self._names[root.node] if root.node is not None else table_name(root.table or "", self._job.database_url)
         transformations = [
-            column_lineage_dataset.Transformation(use.type, use.subtype.upper(), told, use.masking) for use in uses
+            column_lineage_dataset.Transformation(use.type, use.subtype.upper(), description, use.masking)
+            for use in uses
         ]
         return column_lineage_dataset.InputField(*name, root.column, transformations)
 

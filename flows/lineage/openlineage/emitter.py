@@ -56,7 +56,7 @@ class LineageEmitter:
         self._work.put(lambda events: events.end(status, at, run))
         self._work.put(None)
 
-    async def told(self) -> None:
+    async def delivered(self) -> None:
         """Waits until everything is sent, or a timeout."""
         if not self._configured:
             return

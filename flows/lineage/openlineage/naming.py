@@ -53,8 +53,8 @@ def run_uuid(run_id: str) -> str:
 
 
 def _unnamed(node: SourceNode, job: Job) -> DatasetName:
-    told = next(
+    name = next(
         (node.config[key] for key in ("path", "table", "topic", "streamName", "resource") if key in node.config),
         node.id,
     )
-    return DatasetName(node.connector, f"{job.pipeline.connection(node.connection).id}/{told}")
+    return DatasetName(node.connector, f"{job.pipeline.connection(node.connection).id}/{name}")

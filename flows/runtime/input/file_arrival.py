@@ -61,11 +61,11 @@ class Arrival:
             for name in left_out:
                 for sentence in arrivals.unreadable(owner, name):
                     self.recorder.log("extract", f"{node}: {sentence}")
-            told = arrivals.loaded(owner)
-            for sentence in told[:_MAX_NAMED_FILES]:
+            sentences = arrivals.loaded(owner)
+            for sentence in sentences[:_MAX_NAMED_FILES]:
                 self.recorder.log("extract", f"{node}: {sentence}")
-            if len(told) > _MAX_NAMED_FILES:
-                self.recorder.log("extract", f"{node}: and so on, {len(told):,} files in all")
+            if len(sentences) > _MAX_NAMED_FILES:
+                self.recorder.log("extract", f"{node}: and so on, {len(sentences):,} files in all")
 
     def failed(self, error: Exception) -> str:
         """The failure reason of the run. An unreadable file is moved, and the reason says where; other files stay."""
@@ -74,10 +74,10 @@ class Arrival:
         for node, arrivals in self.taken.items():
             if unreadable is not None and node in self.job.held and unreadable in self.job.held[node].places:
                 try:
-                    told = arrivals.unreadable(owner_of(self.job, node), unreadable)
+                    sentences = arrivals.unreadable(owner_of(self.job, node), unreadable)
                 except SourceError as trouble:  # reported after the first error
-                    told = (str(trouble),)
-                reason = " ".join([reason, *(f"{sentence.removesuffix('.')}." for sentence in told)])
+                    sentences = (str(trouble),)
+                reason = " ".join([reason, *(f"{sentence.removesuffix('.')}." for sentence in sentences)])
         return reason
 
 

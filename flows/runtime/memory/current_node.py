@@ -49,10 +49,10 @@ def node_at_work() -> str:
     return min(_by_thread.copy().values(), default=(0.0, ""))[1]
 
 
-def on_change(told: Callable[[str], None] | None) -> None:
+def on_change(callback: Callable[[str], None] | None) -> None:
     """Sets a callback that is called with the node on every change; None removes it."""
     global _on_change  # noqa: PLW0603
-    _on_change = told
+    _on_change = callback
 
 
 def publish_to(board: mmap.mmap) -> None:

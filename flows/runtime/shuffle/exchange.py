@@ -37,7 +37,7 @@ class Exchange:
         self._load_key = prepared.load_key
         self._files = StagingFiles(job.staging, self._load_key)
         folder = job.staging if isinstance(job.staging, Path) else None
-        means = QueryLimits(job.query_memory, folder=folder, stopped=prepared.outside.stopped)
+        means = QueryLimits(job.query_memory, folder=folder, stopped=prepared.providers.stopped)
         self._extracts = {stage.index for stage in prepared.plan.stages if is_extracted(prepared, stage)}
         self._gathered = {
             exchange.id: ExchangedBuckets(

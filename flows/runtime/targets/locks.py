@@ -25,7 +25,7 @@ class TargetLocks:
         for node in parsed(job).nodes:
             if isinstance(node, TargetNode):
                 # Two runs that restage at the same time would drop each other's staged rows.
-                shared = not (MODES[node.load_mode].exclusive or job.continues.anew)
+                shared = not (MODES[node.load_mode].exclusive or job.continues.reloads)
                 place = (key_of(databases.by_target[node.id]), node.table)
                 modes[place] = modes.get(place, True) and shared
         by_key = {key_of(each): each for each in databases.all}

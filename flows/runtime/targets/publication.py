@@ -41,9 +41,11 @@ def run_publication(work: Publication) -> Resume:
         rejects = published.rejects
         failed = rejects.select("partition", "row").n_unique() if rejects.height else 0
         for (partition,), cells in rejects.group_by("partition", maintain_order=True):
-            told = masked_cells(cells.drop("partition"), work.load.private)
-            told = work.row_origins.told(work.stage, told, copies=work.stage.trunk.copies_to(work.load.id))
-            work.recorder.rejected(work.load.stage, int(str(partition)), target, told, warning=False)
+            described = masked_cells(cells.drop("partition"), work.load.private)
+            described = work.row_origins.described(
+                work.stage, described, copies=work.stage.trunk.copies_to(work.load.id)
+            )
+            work.recorder.rejected(work.load.stage, int(str(partition)), target, described, warning=False)
         work.budget.record((work.number, work.index), failed, 0)
         if published.note is not None:
             work.recorder.log("load", f"{target}: {published.note}")

@@ -49,9 +49,11 @@ def log_unanswered(prepared: Prepared, recorder: RunRecorder, counted: RowCounts
     """Logs a line for each enrich node that left rows with null because a request had no answer."""
     for node, counters in counted.nodes.items():
         if count := counters.get(UNANSWERED, 0):
-            reason = prepared.outside.reasons.get(node)
-            told = f"; the last time, because {reason}" if reason else ""
-            recorder.log("transform", f"{node}: {count:,} rows have null, because there was no answer for them{told}")
+            reason = prepared.providers.reasons.get(node)
+            reason_text = f"; the last time, because {reason}" if reason else ""
+            recorder.log(
+                "transform", f"{node}: {count:,} rows have null, because there was no answer for them{reason_text}"
+            )
 
 
 def _loaded(load: Load, counted: RowCounts) -> LoadedRows:

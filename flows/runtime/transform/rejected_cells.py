@@ -49,13 +49,15 @@ class RowOrigins:
         self._stages, self._parents = prepared.plan.stages, parents
         self._files = {node: _files(found) for node, found in prepared.discoveries.items()}
 
-    def told(self, stage: Stage, cells: pl.DataFrame, *, copies: int = 1) -> pl.DataFrame:
+    def described(self, stage: Stage, cells: pl.DataFrame, *, copies: int = 1) -> pl.DataFrame:
         """Adds the column SOURCES to rejected cells of a stage. `copies` is the number of rows made of each row that
         the stage reads or gathers."""
         rows = cells.get_column("row").unique()
-        told = [self._shown(each, rows.len()) for each in self._coming(stage, (rows - 1) // copies + 1)]
-        frame = pl.DataFrame([rows, *(each.alias(f"{number}") for number, each in enumerate(told))])
-        joined = pl.concat_str([pl.col(f"{number}") for number in range(len(told))], separator=", ", ignore_nulls=True)
+        described = [self._shown(each, rows.len()) for each in self._coming(stage, (rows - 1) // copies + 1)]
+        frame = pl.DataFrame([rows, *(each.alias(f"{number}") for number, each in enumerate(described))])
+        joined = pl.concat_str(
+            [pl.col(f"{number}") for number in range(len(described))], separator=", ", ignore_nulls=True
+        )
         sources = frame.select("row", ("[" + joined + "]").alias(SOURCES))
         return cells.join(sources, on="row", how="left", maintain_order="left")
 

@@ -159,8 +159,8 @@ def _rejected_cells(
     for earlier in before:
         query = earlier.apply(query)
     # Selects only what the query itself computed: an unused expression may raise.
-    told = [_reject_struct(check).alias(f"{number}") for number, (check, _) in enumerate(hit)]
-    rows = query.select(ROW, *told).collect()
+    rejects = [_reject_struct(check).alias(f"{number}") for number, (check, _) in enumerate(hit)]
+    rows = query.select(ROW, *rejects).collect()
     failures = Rejects(step.node, no_rejects(), written=step.cells)
     warnings = Rejects(step.node, no_rejects(), warning=True, written=step.cells)
     for number, (check, bad) in enumerate(hit):

@@ -68,8 +68,8 @@ class CallReader(Reader):
                     if form not in _FORMS:
                         raise unreadable("The form of NORMALIZE is not known", "one of: NFC, NFD, NFKC, NFKD")
                 self._needs(")")
-                behind = f", {form})" if form else ")"
-                return self._node("call", "NORMALIZE", (value,), "NORMALIZE(", value, behind)
+                closing = f", {form})" if form else ")"
+                return self._node("call", "NORMALIZE", (value,), "NORMALIZE(", value, closing)
         return self._substring(key)
 
     def _part(self, token: Token) -> str:

@@ -287,12 +287,12 @@ class _Reading(CallReader):
         return self._node("moment", key, (), f"{key}{zone} {quoted_text(self._take().value)}")
 
 
-def _left_over(token: Token, behind: Token) -> Refused:
+def _left_over(token: Token, following: Token) -> Refused:
     if token.key == "AS":
         return unreadable("AS is not allowed in an expression", "the op names the column")
     if token.key in ("OVER", "FILTER", "WITHIN"):
         return not_row_local(f"'{token.key}' needs more than one row")
-    if token.key in ("ISNULL", "NOTNULL") or (token.key == "NOT" and behind.key == "NULL"):
+    if token.key in ("ISNULL", "NOTNULL") or (token.key == "NOT" and following.key == "NULL"):
         return unreadable(f"{shown(token)} is not allowed in an expression", "write IS NULL or IS NOT NULL")
     if token.key in ("SELECT", "UNION", "FROM"):
         return subquery()

@@ -145,14 +145,18 @@ def _check_tokens(text: str) -> None:
     tokens = sqlglot.tokenize(text, read=_Dialect)
     if any(token.comments for token in tokens):
         raise _refused("Comments are not allowed in a query", "take them out")
-    for token, behind in pairwise(tokens):
-        if token.token_type == TokenType.NUMBER and behind.start == token.end + 1 and text[behind.start].isalnum():
-            raise _refused(f"'{text[token.start : behind.end + 1][:40]}' is not a number", "write it in digits")
-    for before, token, behind in zip(tokens, tokens[1:], tokens[2:], strict=False):
+    for token, following in pairwise(tokens):
+        if (
+            token.token_type == TokenType.NUMBER
+            and following.start == token.end + 1
+            and text[following.start].isalnum()
+        ):
+            raise _refused(f"'{text[token.start : following.end + 1][:40]}' is not a number", "write it in digits")
+    for before, token, following in zip(tokens, tokens[1:], tokens[2:], strict=False):
         # DATE '2024-01-01'::VARCHAR: sqlglot casts the text, DuckDB the date
-        if token.token_type == TokenType.STRING and behind.token_type == TokenType.DCOLON and _is_type(before):
-            told = text[before.start : behind.end + 1]
-            raise _refused(f"'{told[:40]}' is read in two ways", "write CAST(DATE '2024-01-01' AS VARCHAR)")
+        if token.token_type == TokenType.STRING and following.token_type == TokenType.DCOLON and _is_type(before):
+            written = text[before.start : following.end + 1]
+            raise _refused(f"'{written[:40]}' is read in two ways", "write CAST(DATE '2024-01-01' AS VARCHAR)")
 
 
 def _is_type(token: Token) -> bool:

@@ -40,7 +40,7 @@ def test_viewers_do_not_write_and_nonsense_is_400(facade: Facade) -> None:
     error_of(facade.editor.put(SETS, params={"name": "x"}, json={"objects": [{"kind": "run", "id": "r"}]}), 400)
 
 
-def test_requests_that_need_what_could_not_be_tried_are_told_too(facade: Facade) -> None:
+def test_requests_that_need_what_could_not_be_tried_are_reported_too(facade: Facade) -> None:
     pipeline = {"name": "p", "irVersion": "1.0", "ir": IR}
     requests = [
         {"method": "POST", "path": "/connectors", "body": {"name": "c", "type": "local_fs"}, "knownAs": "new:0"},

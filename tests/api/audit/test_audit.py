@@ -37,7 +37,7 @@ def test_credentials_are_not_in_the_log(facade: Facade) -> None:
     assert "correct horse" not in facade.admin.get(LOGS).text
 
 
-def test_an_action_that_changes_no_object_is_told_all_the_same(facade: Facade) -> None:
+def test_an_action_that_changes_no_object_is_reported_all_the_same(facade: Facade) -> None:
     made = created(facade.editor, CONNECTORS, CONNECTOR)
     response = facade.editor.post(f"{CONNECTORS}/{made['id']}/test")
     assert response.status_code == 200
@@ -83,7 +83,7 @@ def test_the_log_cannot_be_written(facade: Facade, method: str) -> None:
     assert response.headers["Allow"] == "GET"
 
 
-def test_verify_proves_the_chain_and_finds_a_change_behind_our_back(facade: Facade) -> None:
+def test_verify_proves_the_chain_and_finds_an_unlogged_change(facade: Facade) -> None:
     created(facade.foreign, CONNECTORS, CONNECTOR)
     whole = facade.foreign.get(f"{LOGS}/verify").json()
     assert whole["intact"]

@@ -72,9 +72,9 @@ def test_an_unknown_name_is_404_with_the_nearest(looking: Facade, files: str) ->
     error = error_of(looking.editor.get(f"{files}/stream", params={"name": "order.csv"}), 404)
     assert error["details"][0]["code"] == "unknown_stream"
     assert "orders.csv" in error["details"][0]["hint"]
-    for outside in ("../secret.csv", "/etc/passwd"):
-        told = error_of(looking.editor.get(f"{files}/stream", params={"name": outside}), 422)
-        assert told["details"][0]["code"] == "path_outside_root"
+    for subprocesses in ("../secret.csv", "/etc/passwd"):
+        reported = error_of(looking.editor.get(f"{files}/stream", params={"name": subprocesses}), 422)
+        assert reported["details"][0]["code"] == "path_outside_root"
 
 
 def test_tables_are_found_and_errors_have_no_credential(looking: Facade, network_postgres: NetworkPostgres) -> None:

@@ -64,7 +64,7 @@ def test_the_same_again_is_no_change_and_another_is_asked_about(facade: Facade, 
     assert (replaced.status_code, replaced.json()["size"]) == (200, 5)
 
 
-def test_what_changed_behind_its_back_is_summed_up_anew(facade: Facade, path: str) -> None:
+def test_a_file_changed_on_disk_is_hashed_again(facade: Facade, path: str) -> None:
     send(facade.editor, path)
     (folder(facade, path) / "orders.csv").write_bytes(b"id\n9\n")
     (file,) = facade.viewer.get(path).json()["data"]

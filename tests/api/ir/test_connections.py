@@ -33,7 +33,7 @@ def test_it_is_named_by_id_or_name(facade: Facade, other: dict[str, Any], how: s
     assert save(facade, reading_through(other[how])).status_code == 201
 
 
-def test_one_that_does_not_exist_is_told_with_its_place(facade: Facade, other: dict[str, Any]) -> None:
+def test_one_that_does_not_exist_is_reported_with_its_place(facade: Facade, other: dict[str, Any]) -> None:
     (problem,) = error_of(save(facade, reading_through("inboxx")), 400)["details"]
     assert (problem["path"], problem["code"]) == ("nodes[0].connection", "unknown_connection")
     assert "inbox" in problem["hint"]

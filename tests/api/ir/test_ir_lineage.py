@@ -31,7 +31,7 @@ def typed() -> dict[str, Any]:
     return ir
 
 
-def test_each_column_is_told_with_its_inputs_and_steps(facade: Facade, path: str) -> None:
+def test_each_column_is_reported_with_its_inputs_and_steps(facade: Facade, path: str) -> None:
     created(facade.editor, path, {"ir": typed()})
     found = facade.viewer.get(f"{path}/lineage").json()
     assert found == {

@@ -62,7 +62,7 @@ def test_what_a_lookup_finds_has_the_type_of_the_schemas_field(facade: Facade, p
     assert types == {"amount": "integer", "who": "text", "limit": "decimal", "within": "boolean"}
 
 
-def test_a_table_or_column_that_is_not_there_is_told_with_the_nearest(facade: Facade, path: str) -> None:
+def test_a_table_or_column_that_is_not_there_is_reported_with_the_nearest(facade: Facade, path: str) -> None:
     created(facade.editor, f"{BASE_PATH}/schemas", CUSTOMERS)
     assert details(facade, path, looking_up(table="ds_customer"))[0] == (
         "nodes[1].ops[0].table",

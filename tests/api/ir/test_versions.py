@@ -169,7 +169,7 @@ class TestValidate:
         answer = facade.viewer.post(f"{BASE_PATH}/ir/validate", json=body).json()
         assert answer == {"valid": True, "issues": [], "nodes": {}}
 
-    def test_the_columns_behind_each_node_are_told_as_far_as_they_are_known(self, facade: Facade) -> None:
+    def test_the_columns_after_each_node_are_reported_as_far_as_they_are_known(self, facade: Facade) -> None:
         ir = copy.deepcopy(IR)
         ir["nodes"][0]["fields"] = [{"name": "a", "dataType": "integer"}, {"name": "b", "dataType": "text"}]
         clean = [{"type": "expression", "field": "c", "expression": "a * 1.5"}, {"type": "drop", "fields": ["b"]}]
@@ -199,7 +199,7 @@ class TestValidate:
             ({**IR, "\u0000": 1, "nodes": [{"config": {"\udfff": "\u0000"}, "id": "\u0000"}]}, ["", "nodes[0].config"]),
         ],
     )
-    def test_texts_that_cannot_be_stored_are_told_with_their_place(
+    def test_texts_that_cannot_be_stored_are_reported_with_their_place(
         self, facade: Facade, body: Any, places: list[str]
     ) -> None:
         response = facade.viewer.post(

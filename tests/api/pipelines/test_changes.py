@@ -192,8 +192,8 @@ class TestDelete:
         stopping = {"status": "running", "state_name": "Cancelling"}
         run = created(facade.editor, f"{PIPELINES}/{made['id']}/run", {})["id"]
         facade.orchestrator.states[run] = replace(facade.orchestrator.states[run], **stopping)
-        told = error_of(self.delete(facade, made), 409)["message"]
-        assert f"{run} is being cancelled: its worker has not confirmed yet that it stopped" in told
+        reported = error_of(self.delete(facade, made), 409)["message"]
+        assert f"{run} is being cancelled: its worker has not confirmed yet that it stopped" in reported
         facade.store.finished(run, status="failed", failure_reason="cancelled")
         assert self.delete(facade, made).status_code == 204
 

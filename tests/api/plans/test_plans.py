@@ -78,7 +78,7 @@ def nothing_is_written(facade: Facade, path: str) -> Iterator[None]:
 
 
 class TestPlan:
-    def test_it_tells_stages_rows_sql_and_ddl(self, facade: Facade, path: str) -> None:
+    def test_it_reports_stages_rows_sql_and_ddl(self, facade: Facade, path: str) -> None:
         plan = facade.viewer.post(f"{path}/plan", json={}).json()
         [stage] = plan.pop("stages")
         assert (stage["name"], stage["rows"], stage["table"]) == ("src → clean → check → tgt", 6, "public.ds_orders")
@@ -104,7 +104,7 @@ class TestPlan:
         with facade.engine.begin() as connection:
             connection.execute(text("ALTER TABLE public.ds_orders ADD COLUMN _headrace_load_id bigint"))
 
-    def test_what_stands_in_the_way_is_422_with_details(self, facade: Facade, path: str, files: Path) -> None:
+    def test_a_conflict_is_422_with_details(self, facade: Facade, path: str, files: Path) -> None:
         (files / "orders.csv").unlink()
         error = error_of(facade.viewer.post(f"{path}/plan"), 422)
         assert (error["details"][0]["code"], "orders.csv" in error["details"][0]["message"]) == ("file_not_found", True)
@@ -131,7 +131,7 @@ def test_the_sql_preview_is_the_sql_per_target(facade: Facade, path: str) -> Non
 
 
 class TestPreview:
-    def test_rows_and_errors_behind_each_node(self, facade: Facade, path: str) -> None:
+    def test_rows_and_errors_after_each_node(self, facade: Facade, path: str) -> None:
         answer = facade.editor.post(f"{path}/preview", json={}).json()
         nodes = {node["node"]: node for node in answer["nodes"]}
         assert list(nodes) == ["src", "clean", "check", "tgt"]

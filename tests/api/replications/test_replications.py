@@ -89,7 +89,7 @@ def test_the_plan_shows_the_ddl_of_each_table_and_changes_nothing(copying: Copyi
     assert other.keys() == {"sales.log"}
 
 
-def test_a_source_that_cannot_be_looked_at_is_told_without_its_password(copying: Copying) -> None:
+def test_a_source_that_cannot_be_looked_at_is_reported_without_its_password(copying: Copying) -> None:
     replication = copying.replication()
     wrong = {"username": "reader", "password": "another secret"}
     copying.editor.put(

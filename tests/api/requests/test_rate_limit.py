@@ -43,7 +43,7 @@ def test_a_burst_at_the_edge_of_a_minute_does_not_get_twice_the_limit() -> None:
     limit=st.integers(1, 50),
     steps=st.lists(st.tuples(st.floats(0, 90), st.integers(1, 80)), min_size=1, max_size=8),
 )
-def test_who_waits_as_told_is_admitted(limit: int, steps: list[tuple[float, int]]) -> None:
+def test_who_waits_as_reported_is_admitted(limit: int, steps: list[tuple[float, int]]) -> None:
     clock = Clock()
     limiter = RateLimiter(limit, 60, clock)
     for pause, requests in steps:

@@ -44,14 +44,14 @@ def prefect_state(api: Api, run_id: str) -> dict[str, Any]:
     return state
 
 
-def waiting(api: Api, run_id: str, behind: str) -> None:
+def waiting(api: Api, run_id: str, after: str) -> None:
     """Returns when the run's log says which run it waits for."""
-    reason = f"waits for {behind}, which loads into"
+    reason = f"waits for {after}, which loads into"
 
-    def told() -> bool | None:
+    def reported() -> bool | None:
         return any(line["message"].startswith(reason) for line in api.progress(run_id)["log"]) or None
 
-    eventually(told)
+    eventually(reported)
 
 
 def test_a_run_waits_for_the_one_that_has_its_table_and_says_so(make: Make) -> None:

@@ -46,7 +46,7 @@ def lines(rows: int, start: int = 0) -> str:
     return "amount,note\n" + "".join(f"{number},a note about {number}\n" for number in range(start, start + rows))
 
 
-def test_a_cancelled_run_is_continued_by_a_retry_behind_what_it_committed(make: Make) -> None:
+def test_a_cancelled_run_is_continued_by_a_retry_after_what_it_committed(make: Make) -> None:
     rows = 300_000
     api = make(lines(rows), execution={"parallelism": 2, "batchSize": 100})
     run_id = api.start()
@@ -207,7 +207,7 @@ def test_nothing_in_quarantine_says_why(make: Make) -> None:
     error_of(api.get(f"/pipelines/{api.pipeline}/runs/{run_id}/dlq", params={"node": "nope"}), 404)
 
 
-def test_the_stream_tells_progress_until_the_end(make: Make) -> None:
+def test_the_stream_reports_progress_until_the_end(make: Make) -> None:
     api = make(lines(200_000), execution={"parallelism": 1, "batchSize": 2_000})
     run_id = api.start()
     events: list[tuple[str, dict[str, Any]]] = []

@@ -114,8 +114,8 @@ class TestErrors:
             "File row",
             "Sources",
         ]
-        told = ["tgt", "23514", "failed", "2", "a.csv", "9", "l: a.csv row 9; r: =b.csv row 1"]
-        assert line == ["1", "", "", "Refused", *told]
+        reported = ["tgt", "23514", "failed", "2", "a.csv", "9", "l: a.csv row 9; r: =b.csv row 1"]
+        assert line == ["1", "", "", "Refused", *reported]
 
     def test_warnings_are_no_validation_errors_of_the_progress(self, facade: Facade, pipeline: str) -> None:
         run_id = begin(facade, pipeline)

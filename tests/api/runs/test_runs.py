@@ -259,7 +259,7 @@ class TestProgress:
         assert [(line["stage"], line["message"]) for line in progress["log"]] == [("run", "the process crashed")]
         assert facade.viewer.get(path(pipeline)).json()["lastRunStatus"] == "failed"
 
-    def test_while_prefect_is_away_what_is_known_is_still_told(self, facade: Facade, pipeline: str) -> None:
+    def test_while_prefect_is_away_what_is_known_is_still_reported(self, facade: Facade, pipeline: str) -> None:
         run_id = begin(facade, pipeline, (0, 0, 10))
         age(facade, run_id, 60)
         facade.orchestrator.away = True

@@ -83,7 +83,7 @@ def test_a_key_that_is_there_already_is_left_out_and_a_missing_column_gets_its_d
 
 
 @pytest.mark.parametrize(
-    ("rows", "where", "told"),
+    ("rows", "where", "reported"),
     [
         ([], "rows", "at least 1"),
         ([{"n": 1}, {"m": 1}], "rows[1].m", "no column 'm'"),
@@ -101,13 +101,13 @@ def test_a_key_that_is_there_already_is_left_out_and_a_missing_column_gets_its_d
     ],
 )
 def test_rows_that_do_not_fit_are_400_with_their_place_and_none_is_stored(
-    facade: Facade, rows: list[Any], where: str, told: str
+    facade: Facade, rows: list[Any], where: str, reported: str
 ) -> None:
     number = {"name": "n", "dataType": "integer", "isNullable": False}
     path = make(facade, number, {"name": "code", "dataType": "varchar", "length": 3})
     error = error_of(facade.editor.post(f"{path}/data", json={"rows": rows}), 400)
     assert error["details"][0]["path"] == where
-    assert told in error["details"][0]["message"]
+    assert reported in error["details"][0]["message"]
     assert facade.viewer.get(f"{path}/data").json()["total"] == 0
 
 

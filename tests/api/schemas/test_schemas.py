@@ -152,9 +152,13 @@ class TestDelete:
         target = {**IR["nodes"][1], "schema": "ds_loaded"}
         body = facade.references(pipeline["id"], {**IR, "nodes": [IR["nodes"][0], target]})
         created(facade.editor, f"{BASE_PATH}/pipelines", body)
-        for used, told in ((pipeline["schemaId"], "'orders'"), (linked["id"], "in use"), (loaded["id"], "'another'")):
+        for used, reported in (
+            (pipeline["schemaId"], "'orders'"),
+            (linked["id"], "in use"),
+            (loaded["id"], "'another'"),
+        ):
             response = facade.editor.delete(SCHEMAS, params={"id": used, "confirm": "true"})
-            assert told in error_of(response, 409)["message"]
+            assert reported in error_of(response, 409)["message"]
         assert {"ds_orders", "ds_customers", "ds_loaded"} <= set(tables(facade))
 
     def test_a_table_that_is_gone_already_is_no_hindrance(self, facade: Facade) -> None:

@@ -85,7 +85,7 @@ def test_one_is_set_before_any_run(facade: Facade, path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "told"),
+    ("body", "reported"),
     [
         ({}, "either a position or reset"),
         ({"source": "a", "position": 1, "reset": True}, "either a position or reset"),
@@ -96,8 +96,8 @@ def test_one_is_set_before_any_run(facade: Facade, path: str) -> None:
         ({"source": "one", "position": 1}, "no source 'one'"),
     ],
 )
-def test_what_there_is_not_is_told(facade: Facade, moved: str, body: dict[str, Any], told: str) -> None:
-    assert told in error_of(facade.editor.post(moved, json=body), 400)["message"]
+def test_what_there_is_not_is_reported(facade: Facade, moved: str, body: dict[str, Any], reported: str) -> None:
+    assert reported in error_of(facade.editor.post(moved, json=body), 400)["message"]
     assert len(positions(facade, moved)) == 3
 
 

@@ -42,10 +42,10 @@ def run(children: ForkClient, job: Callable[..., bytes], *arguments: Any, bounds
 
 
 def test_what_the_work_gives_comes_back(children: ForkClient) -> None:
-    assert run(children, work.told, "ä") == "ä".encode()
+    assert run(children, work.reported, "ä") == "ä".encode()
 
 
-def test_what_grows_is_killed_at_its_limit_and_its_node_is_told(children: ForkClient) -> None:
+def test_what_grows_is_killed_at_its_limit_and_its_node_is_reported(children: ForkClient) -> None:
     with pytest.raises(MemoryLimitExceeded) as refused:
         run(children, work.eat_slowly, "clean")
     verdict = refused.value.verdict
@@ -62,7 +62,7 @@ def test_what_asks_for_all_of_it_at_once_gets_nothing(children: ForkClient, job:
     assert refused.value.verdict.peak < MEMORY
 
 
-def test_native_code_that_dies_of_it_is_told_as_memory_too(children: ForkClient) -> None:
+def test_native_code_that_dies_of_it_is_reported_as_memory_too(children: ForkClient) -> None:
     with pytest.raises(MemoryLimitExceeded) as refused:
         run(children, work.eat_at_once, "pad")
     verdict = refused.value.verdict
@@ -103,7 +103,7 @@ def test_a_child_that_crashes_takes_nobody_along(children: ForkClient) -> None:
         run(children, work.die)
     assert ended.value.verdict is not None
     assert ended.value.verdict.code == -signal.SIGSEGV
-    assert run(children, work.told, "still here") == b"still here"
+    assert run(children, work.reported, "still here") == b"still here"
     assert children.pid == before
 
 
@@ -132,12 +132,12 @@ def test_when_the_process_that_forks_is_killed_its_children_die_and_the_next_job
         _until(lambda: not any(each.is_running() and each.status() != psutil.STATUS_ZOMBIE for each in orphans))
 
     asyncio.run(lose())
-    assert run(children, work.told, "another") == b"another"
+    assert run(children, work.reported, "another") == b"another"
 
 
 def test_many_at_once_do_not_mix(children: ForkClient) -> None:
     async def all_of_them() -> list[bytes]:
-        return await asyncio.gather(*(children.run(work.told, str(n), bounds=USUAL) for n in range(30)))
+        return await asyncio.gather(*(children.run(work.reported, str(n), bounds=USUAL) for n in range(30)))
 
     assert asyncio.run(all_of_them()) == [str(n).encode() for n in range(30)]
 

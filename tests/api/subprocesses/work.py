@@ -20,7 +20,7 @@ from headrace.ir.problems import Problem
 KEPT: list[object] = []
 
 
-def told(text: str) -> bytes:
+def reported(text: str) -> bytes:
     return text.encode()
 
 

@@ -49,7 +49,7 @@ def said(entry: AuditEntry) -> tuple[str, str, str | None]:
     return entry.action, entry.entity_type, entry.entity_name
 
 
-def test_creating_changing_and_deleting_are_told_with_before_and_after(mine: TenantCatalog) -> None:
+def test_creating_changing_and_deleting_are_reported_with_before_and_after(mine: TenantCatalog) -> None:
     connector = add_connector(mine)
     mine.session.commit()
     connector.description = "all our files"
@@ -85,17 +85,17 @@ def test_bookkeeping_is_no_entry_and_secrets_are_only_digests(engine: Engine, mi
     assert changed.before["auth_sealed"] != changed.after["auth_sealed"]
 
 
-def test_a_pipeline_tells_of_its_versions_and_runs_and_its_end_only_once(engine: Engine, mine: TenantCatalog) -> None:
+def test_a_pipeline_reports_of_its_versions_and_runs_and_its_end_only_once(engine: Engine, mine: TenantCatalog) -> None:
     pipeline = add_pipeline(mine)
     RunStore(engine).open(
         "run_1", tenant_id="default", pipeline_id=pipeline.id, ir_version=1, root_run_id="run_1", retry_of=None,
         load_strategy="append",
     )  # fmt: skip
     mine.session.delete(pipeline)
-    told = [said(entry) for entry in entries(mine)]
-    assert ("create", "pipeline_ir", "orders") in told
-    assert ("create", "pipeline_run", None) in told
-    assert told[-1] == ("delete", "pipeline", "orders")
+    reported = [said(entry) for entry in entries(mine)]
+    assert ("create", "pipeline_ir", "orders") in reported
+    assert ("create", "pipeline_run", None) in reported
+    assert reported[-1] == ("delete", "pipeline", "orders")
     [version] = entries(mine, entity_type="pipeline_ir")
     assert (version.entity_id, version.entity_version) == (pipeline.id, 1)
     assert version.after is not None
@@ -125,7 +125,7 @@ def test_what_is_rolled_back_or_only_read_is_not_recorded(engine: Engine, mine: 
     assert entries(mine, entity_type="connector") == []
 
 
-def test_an_action_that_no_table_shows_can_be_told(mine: TenantCatalog) -> None:
+def test_an_action_that_no_table_shows_can_be_reported(mine: TenantCatalog) -> None:
     mine.audit.append("cancel", "pipeline_run", "run_1", before={"status": "running"}, after={"status": "failed"})
     [entry] = entries(mine, entity_type="pipeline_run")
     assert (entry.action, entry.entity_id, entry.before) == ("cancel", "run_1", {"status": "running"})
@@ -180,7 +180,7 @@ def test_a_changed_entry_is_found(engine: Engine, chain: list[AuditEntry], chang
 
 
 @pytest.mark.parametrize("removed", [0, 2])
-def test_a_removed_entry_is_found_at_the_one_behind_it(engine: Engine, chain: list[AuditEntry], removed: int) -> None:
+def test_a_removed_entry_is_found_at_the_one_after_it(engine: Engine, chain: list[AuditEntry], removed: int) -> None:
     tamper(engine, "DELETE FROM headrace.audit_log WHERE id = :id", id=chain[removed].id)
     found = verified(engine)
     assert (found.intact, found.broken_at_id) == (False, chain[removed + 1].id)

@@ -190,7 +190,7 @@ def test_what_an_earlier_attempt_committed_is_no_progress_of_this_one(store: Run
     assert seen(store).partitions[0].base_rows == 4
 
 
-def test_finishing_sums_up_and_tells_the_pipeline(store: RunStore, pipeline: Pipeline, session: Session) -> None:
+def test_finishing_sums_up_and_reports_the_pipeline(store: RunStore, pipeline: Pipeline, session: Session) -> None:
     open_run(store, pipeline, status="running")
     start(store, (0, 0, 10))
     report(store, 0, "completed", 10, failed=2)

@@ -77,7 +77,7 @@ def named(schema: DataSchema, name: str) -> SchemaField:
 
 
 @pytest.mark.postgres
-def test_a_column_is_added_behind_the_others(mine: TenantCatalog, session: Session, orders: DataSchema) -> None:
+def test_a_column_is_added_after_the_others(mine: TenantCatalog, session: Session, orders: DataSchema) -> None:
     locked = mine.schemas.locked(orders.id)
     assert locked is not None
     wanted = field("price", "decimal", precision=8, scale=2, default_value="1.5", is_nullable=False, is_unique=False)
@@ -153,7 +153,7 @@ def test_a_default_of_the_old_type_does_not_stand_in_the_way(mine: TenantCatalog
 
 @pytest.mark.postgres
 @pytest.mark.parametrize(
-    ("name", "changes", "refusal", "told"),
+    ("name", "changes", "refusal", "reported"),
     [
         ("note", {"data_type": "integer"}, Conflict, "invalid input syntax"),
         ("amount", {"data_type": "uuid", "default_value": None}, Invalid, "cannot cast"),
@@ -171,10 +171,10 @@ def test_rows_that_do_not_fit_forbid_a_change_and_nothing_is_left_of_it(
     name: str,
     changes: dict[str, Any],
     refusal: type[Exception],
-    told: str,
+    reported: str,
 ) -> None:
     before = columns_of(session, "ds_orders")
-    with pytest.raises(refusal, match=told):
+    with pytest.raises(refusal, match=reported):
         change(mine, orders, name, description="changed", **changes)
     session.rollback()
     assert columns_of(session, "ds_orders") == before
@@ -203,10 +203,10 @@ def test_a_dropped_column_is_gone_and_its_name_free(mine: TenantCatalog, session
 def test_the_primary_key_and_what_a_view_needs_stay(mine: TenantCatalog, session: Session, orders: DataSchema) -> None:
     session.execute(text("CREATE VIEW amounts AS SELECT amount FROM ds_orders"))
     session.commit()
-    for name, told in (("id", "primary key"), ("amount", "view amounts depends")):
+    for name, reported in (("id", "primary key"), ("amount", "view amounts depends")):
         locked = mine.schemas.locked(orders.id)
         assert locked is not None
-        with pytest.raises(Conflict, match=told):
+        with pytest.raises(Conflict, match=reported):
             mine.schemas.drop_field(locked, named(locked, name))
         session.rollback()
     with pytest.raises(Conflict, match="view amounts depends"):

@@ -73,7 +73,7 @@ def test_the_first_key_seals_and_all_open() -> None:
 @pytest.mark.parametrize(
     "wrong", ["hunter2", OLD[:-4], f"{OLD},x", "é" * 43], ids=["a word", "short", "one of two", "no base64"]
 )
-def test_a_key_that_is_none_is_refused_without_being_told(wrong: str) -> None:
+def test_a_key_that_is_none_is_refused_without_being_reported(wrong: str) -> None:
     with pytest.raises(ValueError, match="32 random bytes") as refused:
         Settings(database_url="postgresql:///x", key_pepper="p" * 16, encryption_keys=wrong)  # type: ignore[arg-type]
     assert wrong not in str(refused.value)
@@ -88,8 +88,8 @@ def test_rotation_seals_every_tenants_credentials_with_the_first_key(
         connector.auth_sealed = Keyring.parse(OLD).seal({"of": connector.id}, connector_id=connector.id)
     add_connector(mine, "without credentials")
     mine.session.commit()
-    assert resealed(engine, f"{NEW},{OLD}") == Resealed(anew=3, current=0)
-    assert resealed(engine, NEW) == Resealed(anew=0, current=3)
+    assert resealed(engine, f"{NEW},{OLD}") == Resealed(resealed=3, current=0)
+    assert resealed(engine, NEW) == Resealed(resealed=0, current=3)
     with engine.connect() as connection:
         stored = connection.execute(text("SELECT id, auth_sealed FROM headrace.connectors WHERE auth_sealed NOTNULL"))
         for connector_id, sealed in stored:

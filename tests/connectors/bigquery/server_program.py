@@ -220,9 +220,9 @@ class Door:
             await self._inner(scope, again, send)
             return
         await self._inner(scope, again, keep)
-        told = json.loads(b"".join(each.get("body", b"") for each in held[1:]))
-        told["tableConstraints"] = {"primaryKey": {"columns": keys[name]}}
-        await JSONResponse(told)(scope, receive, send)
+        reported = json.loads(b"".join(each.get("body", b"") for each in held[1:]))
+        reported["tableConstraints"] = {"primaryKey": {"columns": keys[name]}}
+        await JSONResponse(reported)(scope, receive, send)
 
     @staticmethod
     def _refusal(request: Request, body: bytes) -> Response | None:

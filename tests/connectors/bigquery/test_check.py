@@ -74,7 +74,7 @@ def test_a_key_that_is_not_the_accounts(bigquery: Double) -> None:
         ("CreateReadSession", {"table": "t"}, "BigQuery Read Session User"),
     ],
 )
-def test_a_right_that_lacks_is_told_with_its_role(
+def test_a_right_that_lacks_is_reported_with_its_role(
     bigquery: Double, denied: str, settings: dict[str, Any], mend: str
 ) -> None:
     bigquery.make("CREATE TABLE t (id INT64)")
@@ -97,7 +97,7 @@ def test_a_right_that_lacks_is_told_with_its_role(
         ({"endpoint": "ftp://x"}, {}, "bad_option", "endpoint"),
     ],
 )
-def test_what_is_wrong_is_told_by_name(
+def test_what_is_wrong_is_reported_by_name(
     bigquery: Double, config: dict[str, Any], settings: dict[str, Any], code: str, said: str
 ) -> None:
     bigquery.make("CREATE TABLE customers (id INT64)")

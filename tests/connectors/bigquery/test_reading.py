@@ -50,7 +50,7 @@ def test_the_partitions_are_all_rows_once(table: Double, most: int) -> None:
 
 
 @pytest.mark.parametrize("batch_rows", [None, 64, 7])
-def test_reading_goes_on_behind_every_batch_with_the_same_rows(table: Double, batch_rows: int | None) -> None:
+def test_reading_continues_after_every_batch_with_the_same_rows(table: Double, batch_rows: int | None) -> None:
     source = table.source(table="t")
     found = source.discover(max_partitions=2)
     for partition in found.partitions:
@@ -159,7 +159,7 @@ class TestNarrowing:
         _, _ = self.narrowed(table, Wanted(frozenset(("id", "name", "price"))))
         assert len(table.sessions()) == 1
 
-    def test_rows_that_cannot_be_read_would_be_told_so_none_is_left_out(self, table: Double) -> None:
+    def test_rows_that_cannot_be_read_would_be_reported_so_none_is_left_out(self, table: Double) -> None:
         source = table.source((Field("id", "smallint"), Field("name", "integer")), table="t")
         wanted = Wanted(frozenset(("id", "name")), (Bound("id", "<", 5),))
         source.narrowed(source.discover(max_partitions=1), wanted)
@@ -245,7 +245,7 @@ class TestWhatBreaks:
         assert frame(read)["id"].sort().to_list() == list(range(1000))
         assert table.reads() == [("0", 0), ("0", 150), ("0", 300)]
 
-    def test_what_goes_on_failing_is_told(self, table: Double) -> None:
+    def test_what_goes_on_failing_is_reported(self, table: Double) -> None:
         source = table.source(table="t")
         found = source.discover(max_partitions=1)
         table.control(cuts=1000, cutAfter=0)

@@ -47,7 +47,7 @@ def runner(bigquery: Double, database_url: str) -> Runner:
 
 def test_columns_and_rows_that_no_node_uses_are_not_read(rows_of_t: Double, database_url: str) -> None:
     runs = runner(rows_of_t, database_url)
-    execution = Execution(prepare(runs.job(NODES)), runs.told)
+    execution = Execution(prepare(runs.job(NODES)), runs.recorder)
     [stage] = execution.prepared.plan.describe()["stages"]
     assert "id < 900" in str(stage)
     run_in_threads(execution)
@@ -61,7 +61,7 @@ def test_columns_and_rows_that_no_node_uses_are_not_read(rows_of_t: Double, data
 def test_a_retry_loads_what_is_left_exactly_once(rows_of_t: Double, database_url: str, *, expired: bool) -> None:
     runs = runner(rows_of_t, database_url)
     job = runs.job(NODES)
-    execution = Execution(prepare(job), runs.told)
+    execution = Execution(prepare(job), runs.recorder)
     source = execution.prepared.sources["src"]
     assert isinstance(source, BigQuerySource)
     source._pauses = ()
@@ -74,7 +74,7 @@ def test_a_retry_loads_what_is_left_exactly_once(rows_of_t: Double, database_url
     rows_of_t.control(cuts=0, expired=expired)
     rows_of_t.make("DELETE FROM t WHERE id >= 10")
     continues = Continuation(root_run_id=job.run_id, earlier_plan=stored_plan(execution.prepared))
-    again = Execution(prepare(replace(job, continues=continues)), runs.told)
+    again = Execution(prepare(replace(job, continues=continues)), runs.recorder)
     if expired:
         with pytest.raises((SourceError, RunFailed), match="keeps one for some hours"):
             run_in_threads(again)

@@ -81,7 +81,7 @@ def test_a_declared_format_replaces_iso() -> None:
     assert result.to_list() == [datetime(2024, 1, 2, 15, tzinfo=UTC)]
 
 
-def test_a_format_that_cannot_be_is_told() -> None:
+def test_a_format_that_cannot_be_is_reported() -> None:
     assert "%Y %H" in (format_problem(Field("d", "timestamp", format="%d.%m.%Y %H")) or "")
     assert format_problem(Field("d", "timestamp", format="%d.%m.%Y %H:%M")) is None
     assert format_problem(Field("d", "date", format="%d.%m.%y")) is None

@@ -69,7 +69,7 @@ def test_a_login_that_is_refused(databricks: Double, given: dict[str, Any], mend
         ({"url": "ftp://x"}, {}, "bad_option", "url"),
     ],
 )
-def test_what_is_wrong_is_told_by_name(
+def test_what_is_wrong_is_reported_by_name(
     databricks: Double, config: dict[str, Any], settings: dict[str, Any], code: str, said: str
 ) -> None:
     databricks.make("CREATE TABLE customers (id INT)")

@@ -62,7 +62,7 @@ def test_ranges_of_the_key_are_all_rows_once_of_one_version(table: Double) -> No
     assert all("VERSION AS OF 1 AS src" in text for text in reads(table))
 
 
-def test_reading_goes_on_behind_every_batch(table: Double) -> None:
+def test_reading_continues_after_every_batch(table: Double) -> None:
     source = table.source(**KEYED)
     found = source.discover(max_partitions=4)
     for partition in found.partitions[:2]:
@@ -79,7 +79,7 @@ def test_a_table_without_a_key_is_one_partition_that_begins_again(table: Double)
     assert (len(found.partitions), found.restart) == (1, Restart.NONE)
 
 
-def test_a_key_that_is_none_is_told(databricks: Double) -> None:
+def test_a_key_that_is_none_is_reported(databricks: Double) -> None:
     databricks.make("CREATE TABLE t AS SELECT 1 AS id FROM range(3)")
     with pytest.raises(SourceError) as refused:
         rows(databricks.source(table="t", key=["id"]))
@@ -102,7 +102,7 @@ def test_columns_and_rows_that_nobody_wants_are_not_read(table: Double, bound: B
     assert "`at`" not in text
 
 
-def test_a_row_that_cannot_be_read_is_told_though_it_is_not_wanted(databricks: Double) -> None:
+def test_a_row_that_cannot_be_read_is_reported_though_it_is_not_wanted(databricks: Double) -> None:
     databricks.make(
         "CREATE TABLE t (id INT, day DATE)",
         "INSERT INTO t VALUES (1, DATE '2024-01-01'), (2, DATE '10000-01-01'), (3, NULL)",
@@ -206,7 +206,7 @@ class TestWhatBreaks:
             range(1000)
         )
 
-    def test_what_goes_on_failing_is_told(self, table: Double) -> None:
+    def test_what_goes_on_failing_is_reported(self, table: Double) -> None:
         source = table.source(table="t", key=["id"])
         found = source.discover(max_partitions=1)
         table.failFetches = 1000

@@ -66,7 +66,7 @@ def test_a_pattern_with_a_slash_is_about_paths(root: Path, pattern: str, ids: li
     assert [each for each in read if each < 10] == ids
 
 
-def test_no_match_below_tells_what_is_there(root: Path) -> None:
+def test_no_match_below_reports_what_is_there(root: Path) -> None:
     with pytest.raises(SourceError, match=r"It holds: a\.csv, day=") as caught:
         everything(source(root, pattern="**/*.json"))
     assert caught.value.code == "file_not_found"
@@ -86,7 +86,7 @@ def test_folders_are_columns_typed_by_all_their_values(root: Path) -> None:
     assert rows[::2] == [(1, "2024-01-31", "eu"), (2, "2024-01-31", "n/a"), (3, None, "eu")]
 
 
-def test_folders_that_name_other_columns_or_values_of_another_type_are_told(root: Path) -> None:
+def test_folders_that_name_other_columns_or_values_of_another_type_are_reported(root: Path) -> None:
     with pytest.raises(SourceError, match="name other columns"):
         everything(source(root, pattern="**/*.csv", hivePartitioning=True))
     (root / "in/a.csv").unlink()

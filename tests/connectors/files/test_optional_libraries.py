@@ -14,7 +14,7 @@ LIBRARIES = {"avro": "fastavro", "xml": "lxml.etree", "xlsx": "python_calamine"}
 
 
 @pytest.mark.parametrize("suffix", ["xml", "xlsx"])
-def test_a_library_that_is_missing_is_told_with_what_installs_it(
+def test_a_library_that_is_missing_is_reported_with_what_installs_it(
     tmp_path: Path, suffix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, LIBRARIES[suffix], None)

@@ -54,7 +54,7 @@ def wire(model: Any) -> set[str]:
     return {field.alias for field in model.model_fields.values()}
 
 
-def test_every_setting_that_is_told_is_taken(tmp_path: Path) -> None:
+def test_every_setting_that_is_reported_is_taken(tmp_path: Path) -> None:
     assert set(EVERYTHING) == wire(FileSettings)
     others = {name for options in OF_OTHER_FORMATS.values() for name in options}
     assert set(EVERYTHING["options"]) | others == wire(FileOptions)
@@ -75,6 +75,6 @@ def test_the_choices_are_those_of_the_source() -> None:
 
 
 @pytest.mark.parametrize("setting", ["paths", "option", "wait"])
-def test_a_setting_that_is_not_told_is_not_taken(setting: str, tmp_path: Path) -> None:
+def test_a_setting_that_is_not_reported_is_not_taken(setting: str, tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="Unknown setting"):
         local_files({"path": "a.csv", setting: 1}, files_root=tmp_path)

@@ -60,7 +60,7 @@ def test_declared_fields_win(api: ApiServer) -> None:
     assert batch.frame["id"].to_list() == ["1", "2", "3"]
 
 
-def test_a_declared_field_that_no_record_has_is_told(api: ApiServer) -> None:
+def test_a_declared_field_that_no_record_has_is_reported(api: ApiServer) -> None:
     api.records["orders"] = numbered(3)
     found = source(api, paged("token"), fields=(Field("id", "integer"), Field("nmae", "text")))
     assert any("nmae" in note and "name" in note for note in found.discover(max_partitions=1).notes)

@@ -81,7 +81,7 @@ def test_a_lookback_reads_what_arrived_late(api: ApiServer) -> None:
     assert api.asked[-1].query["since"] == "2024-01-01T00:50:00Z"
 
 
-def test_the_first_run_begins_where_it_is_told(api: ApiServer) -> None:
+def test_the_first_run_begins_where_it_is_reported(api: ApiServer) -> None:
     api.records["orders"] = numbered(60)
     cursor = {**CURSOR, "cursor": {"field": "at", "initial": "2024-01-01T00:55:00Z"}}
     assert run(source(api, paged("token", **cursor)), None)[0] == [55, 56, 57, 58, 59, 60]
@@ -96,7 +96,7 @@ def test_a_record_without_the_cursors_value_is_an_error_row(api: ApiServer) -> N
     assert [row[1::3] for row in batch.rejects.rows()] == [("at", "cursor")]
 
 
-def test_a_position_that_is_no_value_is_told(api: ApiServer) -> None:
+def test_a_position_that_is_no_value_is_reported(api: ApiServer) -> None:
     api.records["orders"] = numbered(3)
     position = {"marks": {"": {"value": "yesterday", "ties": []}}}
     with pytest.raises(SourceError) as refused:
@@ -132,6 +132,6 @@ def test_a_record_that_moved_to_the_next_page_is_reported_where_a_key_is_given(a
     assert "page 2" in error
 
 
-def test_without_a_key_it_is_there_twice_for_the_target_to_tell_apart(api: ApiServer) -> None:
+def test_without_a_key_it_is_there_twice_for_the_target_to_deduplicate(api: ApiServer) -> None:
     ids = [each for batch in read_while_shifting(api) for each in batch.frame["id"].to_list()]
     assert len(ids) == 251

@@ -81,7 +81,7 @@ def test_an_api_that_gives_the_same_page_again_is_noticed(api: ApiServer, way: s
         (b'{"items": null}', None),
     ],
 )
-def test_a_page_that_is_none_is_told(api: ApiServer, body: bytes, code: str | None) -> None:
+def test_a_page_that_is_none_is_reported(api: ApiServer, body: bytes, code: str | None) -> None:
     api.pages["/x"] = lambda asked: (200, {}, body)
     found = source(api, {"path": "/x", "records": "items"})
     if code is None:

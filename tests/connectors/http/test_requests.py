@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from headrace.connectors.errors import SourceError
-from headrace.connectors.http.pace import Pace, told_wait
+from headrace.connectors.http.pace import Pace, requested_wait
 from tests.connectors.http.api_server import ApiServer, Failure, numbered, waited
 from tests.connectors.http.opening import paged, source
 from tests.connectors.reading import rows
@@ -89,7 +89,7 @@ def test_a_token_that_is_refused_when_it_is_new_is_not_fetched_for_ever(api: Api
     assert "something-else" not in str(refused.value)
 
 
-def test_a_storm_of_429_is_waited_for_as_told(api: ApiServer) -> None:
+def test_a_storm_of_429_is_waited_for_as_reported(api: ApiServer) -> None:
     api.records["orders"] = numbered(150)
     times, sleep = waited()
     storm = [Failure(429, {"Retry-After": "7"}), Failure(429, {"X-RateLimit-Reset": str(int(time()) + 30)})]
@@ -101,7 +101,7 @@ def test_a_storm_of_429_is_waited_for_as_told(api: ApiServer) -> None:
     assert len(times) == 4
 
 
-def test_a_wait_that_is_too_long_is_told(api: ApiServer) -> None:
+def test_a_wait_that_is_too_long_is_reported(api: ApiServer) -> None:
     times, sleep = waited()
     api.failures = [Failure(429, {"Retry-After": "3600"})]
     with pytest.raises(SourceError, match="3,600 s") as refused:
@@ -181,4 +181,4 @@ def test_requests_keep_their_pace() -> None:
     ],
 )
 def test_waits_are_read_however_they_are_written(headers: dict[str, str], seconds: float | None) -> None:
-    assert told_wait(headers, 1_700_000_000) == seconds
+    assert requested_wait(headers, 1_700_000_000) == seconds

@@ -78,7 +78,7 @@ def test_a_retry_goes_on_at_the_end_of_the_last_page(api: ApiServer, table: str,
     reads = nodes(paged(way), loadMode="append")
     reads[0]["fields"] = [{"name": "id", "dataType": "bigint"}]
     job = runs.job(reads)
-    execution = Execution(prepare(job), runs.told)
+    execution = Execution(prepare(job), runs.recorder)
     api.before_page = lambda asked: api.failures.append(Failure(400)) if len(api.asked) == 5 else None
     with pytest.raises((SourceError, RunFailed)):
         run_in_threads(execution)
@@ -86,7 +86,7 @@ def test_a_retry_goes_on_at_the_end_of_the_last_page(api: ApiServer, table: str,
     assert loaded in (200, 300)
     asked = len(api.asked)
     continues = Continuation(root_run_id=job.run_id, earlier_plan=stored_plan(execution.prepared))
-    run_in_threads(Execution(prepare(replace(job, continues=continues)), runs.told))
+    run_in_threads(Execution(prepare(replace(job, continues=continues)), runs.recorder))
     assert rows(table) == (550, 550)
     # one page for the columns, and those behind the loaded ones
     assert len(api.asked) - asked == 1 + -(-(550 - loaded) // 100) + (way == "page")

@@ -84,7 +84,7 @@ def test_a_source_without_parents_has_no_rows(api: ApiServer) -> None:
         ({"parent": {"path": "/x"}}, "config.parent"),
     ],
 )
-def test_what_cannot_be_is_told_when_it_is_saved(settings: dict[str, Any], path: str) -> None:
+def test_what_cannot_be_is_reported_when_it_is_saved(settings: dict[str, Any], path: str) -> None:
     assert path in [each.path for each in problems(settings)]
 
 

@@ -195,7 +195,7 @@ def test_what_comes_after_discovery_is_for_the_next_run(broker: Topics, topic: s
     assert read["id"].to_list() == [5]
 
 
-def test_a_topic_that_was_made_anew_is_not_taken_for_the_old_one(broker: Topics, topic: str) -> None:
+def test_a_topic_that_was_recreated_is_not_taken_for_the_old_one(broker: Topics, topic: str) -> None:
     fields = (Field("id", "integer"),)
     broker.make(topic)
     for number in range(3):
@@ -210,9 +210,9 @@ def test_a_topic_that_was_made_anew_is_not_taken_for_the_old_one(broker: Topics,
     broker.flush()
     source = KafkaSource(broker.context({"topic": topic}, fields=fields))
     source.begin_at(cursors)
-    with pytest.raises(SourceError, match="made anew") as told:
+    with pytest.raises(SourceError, match="made anew") as reported:
         source.discover(max_partitions=1)
-    assert told.value.code == "offsets_gone"
+    assert reported.value.code == "offsets_gone"
     source = KafkaSource(broker.context({"topic": topic, "onMissingOffsets": "earliest"}, fields=fields))
     source.begin_at(cursors)
     found = source.discover(max_partitions=1)
@@ -232,9 +232,9 @@ def test_messages_that_are_not_kept_any_more_are_missed(cluster: Topics) -> None
         cluster.put("t", b'{"id": %d, "padding": "%s"}' % (number, padding))
         cluster.flush()
     source.begin_at({**cursors, "t/0": {"offset": 1}})
-    with pytest.raises(SourceError, match="does not have offset 1 any more") as told:
+    with pytest.raises(SourceError, match="does not have offset 1 any more") as reported:
         source.discover(max_partitions=1)
-    assert told.value.code == "offsets_gone"
+    assert reported.value.code == "offsets_gone"
     partition = next(each for each in early.partitions if each.cursor == "t/0")
     with pytest.raises(SourceError, match="does not have offset 0 any more"):
         batches(source, early, partition)

@@ -196,7 +196,7 @@ def test_raw_payloads_are_texts_or_base64(values: list[bytes]) -> None:
         ({"key": {"columns": ["a", "b"]}}, "one column"),
     ],
 )
-def test_what_cannot_be_is_told_before_anything_is_read(given: dict[str, Any], said: str) -> None:
+def test_what_cannot_be_is_reported_before_anything_is_read(given: dict[str, Any], said: str) -> None:
     with pytest.raises(SourceError, match=said):
         check_options(MessageSettings.model_validate(given))
 

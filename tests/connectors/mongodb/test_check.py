@@ -65,7 +65,7 @@ def test_it_says_what_it_sees(mongo: Double) -> None:
     assert tried(mongo.context({"collection": "t"})).message.endswith("; t has 2 columns")
 
 
-def test_a_collection_that_is_not_there_is_told_with_the_nearest(mongo: Double) -> None:
+def test_a_collection_that_is_not_there_is_reported_with_the_nearest(mongo: Double) -> None:
     mongo.fill("customers", [{"_id": 1}])
     error = refused(mongo.context({"collection": "costumers"}))
     assert (error.code, error.hint) == ("missing_collection", "Did you mean 'customers'?")

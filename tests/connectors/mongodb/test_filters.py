@@ -151,7 +151,7 @@ class TestWhenItIsSaved:
             ({"collection": "a", "cursor": {"column": "at"}, "projection": {"at": 0}}, "config", "add it"),
         ],
     )
-    def test_what_is_wrong_is_told_with_its_place(self, config: dict[str, Any], path: str, hint: str) -> None:
+    def test_what_is_wrong_is_reported_with_its_place(self, config: dict[str, Any], path: str, hint: str) -> None:
         [found] = problems(config)
         assert (found.path, hint in found.hint) == (path, True), found
 

@@ -30,7 +30,7 @@ def run(source: MongoSource, position: Position | None = None, **how: Any) -> tu
     return values, read[-1].position if read else position
 
 
-def test_a_run_goes_on_behind_the_last_one(mongo: Double) -> None:
+def test_a_run_continues_after_the_last_one(mongo: Double) -> None:
     mongo.fill("t", [{"_id": 9 - n, "n": n, "at": DAY + timedelta(hours=n // 3)} for n in range(9)])
     source = mongo.source("t", N, cursor={"column": "at"})
     first, position = run(source, batch_rows=2)

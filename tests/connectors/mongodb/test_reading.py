@@ -96,7 +96,7 @@ class TestPartitions:
         assert len(source.discover(max_partitions=5).partitions) == 1
         assert sorted(rows(source, most=5)) == [(place,) for place in range(24)]
 
-    def test_go_on_behind_every_id(self, mongo: Double) -> None:
+    def test_continue_after_every_id(self, mongo: Double) -> None:
         mongo.fill("t", [{"_id": each, "n": place} for place, each in enumerate(IDS)])
         source = mongo.source("t", (Field("n", "integer"),))
         found = source.discover(max_partitions=1)
@@ -195,7 +195,7 @@ class TestWhatTheServerSends:
 
 
 class TestLostConnections:
-    def test_reading_goes_on_behind_the_last_batch(self, mongo: Double) -> None:
+    def test_reading_continues_after_the_last_batch(self, mongo: Double) -> None:
         mongo.fill("t", [{"_id": n, "a": n} for n in range(60)])
         proxy = FaultProxy("127.0.0.1", mongo.port).start()
         try:

@@ -39,7 +39,7 @@ def runner(mongo: Double, database_url: str) -> Runner:
     return Runner(Path("/nowhere"), database_url, mongo.credentials, type="mongodb", config=mongo.config)
 
 
-def test_every_value_arrives_or_is_told(mongo: Double, database_url: str) -> None:
+def test_every_value_arrives_or_is_reported(mongo: Double, database_url: str) -> None:
     with psycopg.connect(database_url) as connection:
         connection.execute(
             "CREATE TABLE public.ds_rows "
@@ -94,7 +94,7 @@ def test_a_retry_loads_what_is_left_exactly_once(mongo: Double, database_url: st
     runs = runner(mongo, database_url)
     job = runs.job(nodes())
     job = replace(job, pipeline=replace(job.pipeline, execution_config={"batchSize": 20}))
-    execution = Execution(prepare(job), runs.told)
+    execution = Execution(prepare(job), runs.recorder)
     source = execution.prepared.sources["src"]
     assert isinstance(source, MongoSource)
     source._pauses = ()
@@ -106,7 +106,7 @@ def test_a_retry_loads_what_is_left_exactly_once(mongo: Double, database_url: st
 
     mongo.steer("clear")
     continues = Continuation(root_run_id=job.run_id, earlier_plan=stored_plan(execution.prepared))
-    run_in_threads(Execution(prepare(replace(job, continues=continues)), runs.told))
+    run_in_threads(Execution(prepare(replace(job, continues=continues)), runs.recorder))
     assert rows(database_url) == (200, 200)
 
 

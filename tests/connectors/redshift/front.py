@@ -47,14 +47,14 @@ def _known_there(statement: str) -> str:
 @dataclass
 class Front:
     """Listens at `port`. `inner` is the libpq URL of the login that selects; `put` writes an object. `file_rows` are
-    the rows of a file, `told` the UNLOAD statements that came, `fail_unload` breaks the next after its first file."""
+    the rows of a file, `unloads` the UNLOAD statements it got, `fail_unload` breaks the next after its first file."""
 
     inner_port: int
     inner: str
     put: _PUT
     oids: dict[int, int]
     file_rows: int = 1000
-    told: list[str] = field(default_factory=list)
+    unloads: list[str] = field(default_factory=list)
     settings: list[str] = field(default_factory=list)
     fail_unload: bool = False
     short_manifest: bool = False
@@ -94,7 +94,7 @@ class Front:
 
     def unload(self, statement: str) -> tuple[int, str | None]:
         """Runs it; how many rows, or what the server says."""
-        self.told.append(statement)
+        self.unloads.append(statement)
         found = _UNLOAD.fullmatch(statement)
         if found is None:
             return 0, f"syntax error in: {statement[:200]}"
@@ -116,7 +116,7 @@ class Front:
             pq.write_table(pa.Table.from_arrays(arrays, schema=schema), file, row_group_size=300)
             url = f"{to}{number:04}_part_00.parquet"
             self.put(url, file.getvalue())
-            meta = {"content_length": file.tell(), "record_count": len(part)}
+            meta = {"content_length": file.report(), "record_count": len(part)}
             entries.append({"url": url, "meta": meta})
             if self.fail_unload:
                 self.fail_unload = False

@@ -46,19 +46,19 @@ def test_a_key_is_cut_into_ranges_that_are_all_rows(filled: Cluster) -> None:
 
 
 @pytest.mark.parametrize(("one", "other"), [("a", "a  "), ("7", "7")])
-def test_a_key_that_the_server_takes_for_the_same_is_told(small_cluster: Cluster, one: str, other: str) -> None:
+def test_a_key_that_the_server_takes_for_the_same_is_reported(small_cluster: Cluster, one: str, other: str) -> None:
     """Blanks at the end do not count there: `> 'a'` would pass over the second."""
     small_cluster.make("CREATE TABLE t (k varchar(9))", f"INSERT INTO t VALUES ('{one}'), ('{other}'), ('b')")
     with pytest.raises(SourceError, match="same key"):
         rows(small_cluster.source(table="t", key=["k"]))
 
 
-def test_texts_in_other_letters_are_other_keys_where_the_server_tells_them_apart(small_cluster: Cluster) -> None:
+def test_texts_in_other_letters_are_other_keys_where_the_server_reports_them_apart(small_cluster: Cluster) -> None:
     small_cluster.make('CREATE TABLE t (k varchar(9) COLLATE "C")', "INSERT INTO t VALUES ('A'), ('a'), ('7'), ('7a')")
     assert sorted(rows(small_cluster.source(table="t", key=["k"]))) == [("7",), ("7a",), ("A",), ("a",)]
 
 
-def test_names_in_capitals_are_taken_as_they_are_and_only_then_is_the_session_told(filled: Cluster) -> None:
+def test_names_in_capitals_are_taken_as_they_are_and_only_then_is_the_session_reported(filled: Cluster) -> None:
     rows(filled.source(table="t"))
     assert not [each for each in filled.front.settings if "case_sensitive" in each]
     filled.make('CREATE TABLE "Odd ""T" ("Id" int, "a.b" int)', 'INSERT INTO "Odd ""T" VALUES (1, 2)')
@@ -94,7 +94,7 @@ def test_a_cursor_goes_on_where_it_was(filled: Cluster) -> None:
     assert run(filled.source(table="t", cursor={"column": "id", "key": []}), position)[0] == list(range(5001, 5101))
 
 
-def test_a_cursor_of_times_stays_behind_the_present(small_cluster: Cluster) -> None:
+def test_a_cursor_of_times_lags_the_present(small_cluster: Cluster) -> None:
     small_cluster.make(
         "CREATE TABLE t (id int, at timestamp)",
         "INSERT INTO t SELECT i, (now() AT TIME ZONE 'UTC') - i * interval '1 hour' FROM generate_series(-2, 5) i",
@@ -103,7 +103,7 @@ def test_a_cursor_of_times_stays_behind_the_present(small_cluster: Cluster) -> N
     assert run(source, None)[0] == [5, 4, 3, 2]
 
 
-def test_a_lost_connection_is_made_again_behind_the_last_batch(filled: Cluster) -> None:
+def test_a_lost_connection_is_made_again_after_the_last_batch(filled: Cluster) -> None:
     source = filled.source(table="t", key=["id"])
     source._pauses = (0.0, 0.0)
     found = source.discover(max_partitions=1)
@@ -113,7 +113,7 @@ def test_a_lost_connection_is_made_again_behind_the_last_batch(filled: Cluster) 
     assert frame(read)["id"].to_list() == list(range(1, 5001))
 
 
-def test_what_is_there_is_listed_and_what_is_not_is_told(filled: Cluster) -> None:
+def test_what_is_there_is_listed_and_what_is_not_is_reported(filled: Cluster) -> None:
     filled.make("CREATE VIEW v AS SELECT id FROM t", "COMMENT ON TABLE t IS 'all of them'")
     from headrace.connectors.redshift.connector import REDSHIFT
 

@@ -42,10 +42,10 @@ def runs(cluster: Cluster, database_url: str) -> Runner:
     return Runner(Path("/nowhere"), database_url, cluster.credentials, type="redshift", config=cluster.config)
 
 
-def test_a_run_loads_all_and_leaves_nothing_behind(cluster: Cluster, runs: Runner, database_url: str) -> None:
+def test_a_run_loads_all_and_leaves_nothing(cluster: Cluster, runs: Runner, database_url: str) -> None:
     totals = runs.run(NODES)
     assert (totals.rows_in, totals.rows_out, totals.failed) == (5500, 5494, 6)
-    assert {cell[2:4] for cell in runs.told.cells} == {("day", "0044-03-15 BC")}
+    assert {cell[2:4] for cell in runs.recorder.cells} == {("day", "0044-03-15 BC")}
     assert rows(database_url) == (5494, 5494)
     assert cluster.objects() == []
 
@@ -56,7 +56,7 @@ def test_a_retry_loads_what_is_left_exactly_once_from_the_same_files(
     config = {"table": "t", "unload": "always", "partitioning": {"by": "none"}}
     job = runs.job([{**NODES[0], "config": config}, NODES[1]])
     job = replace(job, pipeline=replace(job.pipeline, execution_config={"batchSize": 300, "parallelism": 1}))
-    execution = Execution(prepare(job), runs.told)
+    execution = Execution(prepare(job), runs.recorder)
     keys = [each for each in cluster.objects() if each.endswith(".parquet")]
     assert len(keys) == 6
     cluster.make("DELETE FROM t")
@@ -70,19 +70,19 @@ def test_a_retry_loads_what_is_left_exactly_once_from_the_same_files(
     store.client.put_object(Bucket=BUCKET, Key=keys[3], Body=hidden)
     assert [each for each in cluster.objects() if each.endswith(".parquet")] == keys
     continues = Continuation(root_run_id=job.run_id, earlier_plan=stored_plan(execution.prepared))
-    run_in_threads(Execution(prepare(replace(job, continues=continues)), runs.told))
+    run_in_threads(Execution(prepare(replace(job, continues=continues)), runs.recorder))
     assert rows(database_url) == (5494, 5494)
-    assert len(cluster.front.told) == 1
+    assert len(cluster.front.unloads) == 1
     assert cluster.objects() == []
 
 
-def test_plans_and_previews_leave_nothing_behind(cluster: Cluster, runs: Runner) -> None:
+def test_plans_and_previews_leave_nothing(cluster: Cluster, runs: Runner) -> None:
     assert plan_run(runs.job(NODES)).estimated_rows == 5500
     assert preview(runs.job(NODES), rows=3)
     assert cluster.objects() == []
 
 
-def test_a_run_that_cannot_be_planned_leaves_nothing_behind(cluster: Cluster, runs: Runner) -> None:
+def test_a_run_that_cannot_be_planned_leaves_nothing(cluster: Cluster, runs: Runner) -> None:
     wrong = [NODES[0], {**NODES[1], "loadMode": "upsert", "upsertKey": ["nothing"]}]
     with pytest.raises(PlanFailed):
         prepare(runs.job(wrong))

@@ -65,7 +65,7 @@ def test_the_password_that_the_api_gives_is_what_logs_in(iam: Cluster, monkeypat
     assert all("shop" in given and "reader" in given for given in asked)
 
 
-def test_what_the_api_refuses_is_told_and_no_other_address_is_asked(iam: Cluster) -> None:
+def test_what_the_api_refuses_is_reported_and_no_other_address_is_asked(iam: Cluster) -> None:
     def denied(environ: dict[str, Any], start: Any) -> list[bytes]:
         environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
         start("403 Forbidden", [("Content-Type", "text/xml"), ("Content-Length", str(len(_DENIED)))])

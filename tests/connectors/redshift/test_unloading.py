@@ -43,7 +43,7 @@ def source_of(cluster: Cluster, **settings: Any) -> RedshiftSource:
 @pytest.mark.parametrize("kind", [kind for kind in VALUES if kind not in NOT_UNLOADED])
 def test_each_value_that_is_unloaded_arrives_exactly_or_as_an_error(cluster: Cluster, kind: str) -> None:
     read_as_expected(cluster, with_values(cluster, kind), unload="always")
-    assert len(cluster.front.told) == 1
+    assert len(cluster.front.unloads) == 1
 
 
 def test_anything_can_be_declared_text(cluster: Cluster) -> None:
@@ -84,17 +84,17 @@ def test_another_process_reads_them_and_only_the_columns_it_wants(filled: Cluste
 
 def test_it_is_done_by_itself_for_large_tables_alone(filled: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     rows(filled.source(table="t"))
-    assert filled.front.told == []
+    assert filled.front.unloads == []
     monkeypatch.setattr("headrace.connectors.redshift.source.UNLOAD_ROWS", 5000)
     rows(filled.source(table="t", unload="never"))
     rows(filled.source(table="t", cursor={"column": "id", "key": []}))
-    assert filled.front.told == []
+    assert filled.front.unloads == []
     assert len(rows(filled.source(table="t"))) == 5500
-    assert len(filled.front.told) == 1
+    assert len(filled.front.unloads) == 1
     filled.make("ALTER TABLE t ADD shape geometry")
     found = filled.source(table="t").discover(max_partitions=1)
     assert "'shape' is geometry, which is not unloaded" in found.notes[0]
-    assert len(filled.front.told) == 1
+    assert len(filled.front.unloads) == 1
     with pytest.raises(SourceError, match="'shape' is geometry"):
         source_of(filled).discover(max_partitions=1)
     assert len(rows(source_of(filled, columns=["id"]))) == 5500
@@ -133,7 +133,7 @@ def test_the_files_are_removed_and_old_ones_of_runs_that_died_too(filled: Cluste
     again = source_of(filled)
     again.keep(found.partitions)
     assert again.discover(max_partitions=8).partitions == found.partitions
-    assert len(filled.front.told) == 1
+    assert len(filled.front.unloads) == 1
     again.finish()
     assert filled.objects() == left
     with pytest.raises(SourceError) as gone:
@@ -141,7 +141,7 @@ def test_the_files_are_removed_and_old_ones_of_runs_that_died_too(filled: Cluste
     assert gone.value.code == "unload_gone"
 
 
-def test_what_is_not_whole_is_told_and_removed(filled: Cluster) -> None:
+def test_what_is_not_whole_is_reported_and_removed(filled: Cluster) -> None:
     filled.front.fail_unload = True
     with pytest.raises(SourceError, match="S3 Query Exception") as failed:
         source_of(filled).discover(max_partitions=1)
@@ -153,7 +153,7 @@ def test_what_is_not_whole_is_told_and_removed(filled: Cluster) -> None:
     assert filled.objects() == []
 
 
-def test_a_file_that_became_another_is_told(filled: Cluster) -> None:
+def test_a_file_that_became_another_is_reported(filled: Cluster) -> None:
     source = source_of(filled)
     found = source.discover(max_partitions=1)
     store = filled.store

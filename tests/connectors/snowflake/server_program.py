@@ -257,15 +257,15 @@ async def control(request: Request) -> Response:
         fakesnow.sessions.clear()
     for each in body.pop("canned", ()):
         canned.append((each["match"], each["rowtype"], [base64.b64decode(piece) for piece in each["pieces"]]))
-    told: list[Any] = []
+    reported: list[Any] = []
     for text in body.pop("sql", ()):
         connection = fakesnow.shared_fs.connect(DATABASE, "PUBLIC")
         try:
-            told.append(str(connection.cursor().execute(text).fetchall()))
+            reported.append(str(connection.cursor().execute(text).fetchall()))
         except Exception as error:  # noqa: BLE001
             return JSONResponse(f"{text}: {error}", status_code=400)
     settings.update(body)
-    return JSONResponse(told)
+    return JSONResponse(reported)
 
 
 async def info(request: Request) -> Response:

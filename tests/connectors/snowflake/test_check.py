@@ -100,7 +100,7 @@ def test_a_key_of_another_pair_or_with_another_passphrase(account: Double, pair:
         {"username": "anna", "password": {"a": 1}},
     ],
 )
-def test_a_login_that_is_none_is_told_before_anything_is_dialled(account: Double, given: dict[str, Any]) -> None:
+def test_a_login_that_is_none_is_reported_before_anything_is_dialled(account: Double, given: dict[str, Any]) -> None:
     assert refused(account.context({}, credentials=given)).code == "bad_credentials"
     assert account.info()["seen"] == []
 
@@ -114,7 +114,7 @@ def test_a_login_that_is_none_is_told_before_anything_is_dialled(account: Double
         ({"database": "NOTHING"}, "not_permitted", "'database'"),
     ],
 )
-def test_what_is_wrong_is_told_by_name(account: Double, config: dict[str, Any], code: str, said: str) -> None:
+def test_what_is_wrong_is_reported_by_name(account: Double, config: dict[str, Any], code: str, said: str) -> None:
     error = refused(account.context({}, **config))
     assert (error.code, said in str(error)) == (code, True), error
 
@@ -124,7 +124,7 @@ def test_a_host_that_does_not_answer(account: Double) -> None:
     assert error.code == "connection_failed"
 
 
-def test_a_table_that_is_not_there_is_told_with_the_nearest(account: Double) -> None:
+def test_a_table_that_is_not_there_is_reported_with_the_nearest(account: Double) -> None:
     account.make("CREATE TABLE customers (id INT)")
     error = refused(account.context({"table": "costumers"}))
     assert (error.code, "ANALYTICS.PUBLIC.CUSTOMERS" in error.hint) == ("missing_table", True)

@@ -48,7 +48,7 @@ def test_every_run_reads_what_is_new_and_nothing_twice(account: Double, batch_ro
     assert run(source, position)[0] == []
 
 
-def test_a_run_that_was_broken_off_goes_on_in_its_result_and_the_next_behind_it(account: Double) -> None:
+def test_a_run_that_was_broken_off_goes_on_in_its_result_and_the_next_after_it(account: Double) -> None:
     orders(account)
     settings = {"table": "t", "cursor": {"column": "moment", "key": ["id"]}}
     source = account.source(**settings)
@@ -111,13 +111,13 @@ def test_a_cursor_to_the_nanosecond_is_kept_to_it(account: Double) -> None:
     assert "> '2024-01-01 10:00:00.123456789'::TIMESTAMP_NTZ(9)" in account.info()["statements"][-1]
 
 
-def test_the_first_run_begins_where_it_is_told(account: Double) -> None:
+def test_the_first_run_begins_where_it_is_reported(account: Double) -> None:
     orders(account)
     source = account.source(table="t", cursor={"column": "id", "key": [], "initial": 90})
     assert run(source, None)[0] == list(range(90, 101))
 
 
-def test_a_key_that_does_not_tell_rows_apart_is_no_key(account: Double) -> None:
+def test_a_key_that_does_not_distinguish_rows_is_no_key(account: Double) -> None:
     """A primary key is not enforced by Snowflake."""
     account.make("CREATE TABLE t (id INT, moment DATE)", "INSERT INTO t VALUES (1, '2020-01-01'), (1, '2020-01-01')")
     with pytest.raises(SourceError, match="Several rows have the same key") as refused:

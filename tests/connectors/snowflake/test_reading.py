@@ -50,7 +50,7 @@ def test_the_partitions_are_all_rows_once_and_know_how_many_they_have(table: Dou
 
 
 @pytest.mark.parametrize("batch_rows", [None, 1000, 64, 7])
-def test_reading_goes_on_behind_every_batch_with_the_same_rows(table: Double, batch_rows: int | None) -> None:
+def test_reading_continues_after_every_batch_with_the_same_rows(table: Double, batch_rows: int | None) -> None:
     source = table.source(table="t")
     found = source.discover(max_partitions=2)
     for partition in found.partitions:
@@ -214,7 +214,7 @@ class TestWhatBreaks:
         table.control(cutChunks=1)
         assert sorted(frame(batches(source, found, found.partitions[0]))["ID"]) == list(range(1000))
 
-    def test_addresses_that_expired_are_asked_for_anew(self, table: Double) -> None:
+    def test_addresses_that_expired_are_asked_for_again(self, table: Double) -> None:
         source = table.source(table="t")
         found = source.discover(max_partitions=1)
         read, reading = [], source.read(found.partitions[0], found.schema)
@@ -240,7 +240,7 @@ class TestWhatBreaks:
         assert refused.value.code == "result_expired"
         assert "Start a new run" in refused.value.hint
 
-    def test_what_goes_on_failing_is_told(self, table: Double) -> None:
+    def test_what_goes_on_failing_is_reported(self, table: Double) -> None:
         source = table.source(table="t")
         found = source.discover(max_partitions=1)
         table.control(failChunks=10_000, failStatus=403)

@@ -37,7 +37,7 @@ def test_a_retry_loads_what_is_left_exactly_once(account: Double, database_url: 
     account.make("CREATE TABLE t AS SELECT seq4() AS id, 'r' || seq4() AS name FROM TABLE(GENERATOR(ROWCOUNT => 5000))")
     runs = Runner(Path("/nowhere"), database_url, CREDENTIALS, type="snowflake", config=account.config)
     job = runs.job(NODES)
-    execution = Execution(prepare(job), runs.told)
+    execution = Execution(prepare(job), runs.recorder)
     source = execution.prepared.sources["src"]
     assert isinstance(source, SnowflakeSource)
     source._pauses = ()
@@ -51,7 +51,7 @@ def test_a_retry_loads_what_is_left_exactly_once(account: Double, database_url: 
     if expired:
         account.control(expire=True)
     continues = Continuation(root_run_id=job.run_id, earlier_plan=stored_plan(execution.prepared))
-    again = Execution(prepare(replace(job, continues=continues)), runs.told)
+    again = Execution(prepare(replace(job, continues=continues)), runs.recorder)
     if expired:
         with pytest.raises((SourceError, RunFailed), match="keeps one for 24 hours"):
             run_in_threads(again)

@@ -76,7 +76,7 @@ def test_every_types_schemas_are_json_schemas(name: str) -> None:
         ("rest_api", {"url": "file:///etc/passwd"}, "config.url", ""),
     ],
 )
-def test_what_cannot_be_is_told_with_its_place(name: str, config: dict[str, Any], path: str, hint: str) -> None:
+def test_what_cannot_be_is_reported_with_its_place(name: str, config: dict[str, Any], path: str, hint: str) -> None:
     [problem] = CONNECTOR_TYPES[name].problems(config)
     assert (problem.path, problem.hint) == (path, hint)
 

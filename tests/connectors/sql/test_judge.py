@@ -79,7 +79,7 @@ def test_parameters_are_put_where_they_stand_and_nowhere_else() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "given", "told"),
+    ("text", "given", "reported"),
     [
         ("SELECT :a", [], "has no value"),
         ("SELECT 1", ["a"], "no parameter :a"),
@@ -88,8 +88,8 @@ def test_parameters_are_put_where_they_stand_and_nowhere_else() -> None:
         ("SELECT '\0'", [], "NUL"),
     ],
 )
-def test_a_parameter_that_is_not_given_or_not_used_is_told(text: str, given: list[str], told: str) -> None:
-    with pytest.raises(SourceError, match=told):
+def test_a_parameter_that_is_not_given_or_not_used_is_reported(text: str, given: list[str], reported: str) -> None:
+    with pytest.raises(SourceError, match=reported):
         judged(text, "postgres", given)
 
 

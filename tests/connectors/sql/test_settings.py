@@ -49,7 +49,7 @@ def test_what_can_be_is_no_problem(config: dict[str, Any]) -> None:
         ({"query": "SELECT '{{x}}'"}, "config.query", "bad_query"),
     ],
 )
-def test_what_cannot_be_is_told_with_its_place(config: dict[str, Any], path: str, code: str) -> None:
+def test_what_cannot_be_is_reported_with_its_place(config: dict[str, Any], path: str, code: str) -> None:
     assert [(each.path, each.code) for each in problems(config)] == [(path, code)]
 
 

@@ -102,14 +102,14 @@ def test_a_manifest_lists_files(web: WebServer, form: str) -> None:
 
 
 @pytest.mark.parametrize("body", ["{", '{"files": 1}', "[{}]", "[1]"])
-def test_what_is_no_manifest_is_told(web: WebServer, body: str) -> None:
+def test_what_is_no_manifest_is_reported(web: WebServer, body: str) -> None:
     web.files["/m"] = body.encode()
     with pytest.raises(SourceError) as refused:
         store(manifest=f"{web.url}/m").listing("")
     assert refused.value.code == "bad_manifest"
 
 
-def test_what_is_not_there_is_told(web: WebServer) -> None:
+def test_what_is_not_there_is_reported(web: WebServer) -> None:
     with pytest.raises(SourceError, match=r"/a.csv does not exist"):
         store(url=f"{web.url}/a.csv?sig=secret").listing("")
     web.files["/a.csv"] = b""

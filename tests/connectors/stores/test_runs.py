@@ -47,9 +47,9 @@ def nodes(place: Place, **config: Any) -> list[dict[str, Any]]:
 
 def whole(job: Job, runs: Runner) -> None:
     """As the flow does it."""
-    arrival = asyncio.run(arrive(job, runs.told))
+    arrival = asyncio.run(arrive(job, runs.recorder))
     try:
-        execution = Execution(prepare(arrival.job), runs.told)
+        execution = Execution(prepare(arrival.job), runs.recorder)
         run_in_threads(execution)
     except (SourceError, RunFailed) as error:
         raise RunFailed(arrival.failed(error)) from error

@@ -48,7 +48,7 @@ def refusal(place: SftpPlace, **credentials: Any) -> SourceError:
     return refused.value
 
 
-def test_what_does_not_open_it_is_told_without_it(place: SftpPlace) -> None:
+def test_what_does_not_open_it_is_reported_without_it(place: SftpPlace) -> None:
     other = text(asyncssh.generate_private_key("ssh-ed25519"))
     locked = text(place.server.login_key, "a passphrase")
     assert refusal(place, privateKey=other).code == "login_refused"
@@ -81,7 +81,7 @@ def test_a_connection_that_ended_is_made_again(place: SftpPlace) -> None:
     assert store.is_file("a.csv")
 
 
-def test_a_server_that_is_not_there_is_told(place: SftpPlace) -> None:
+def test_a_server_that_is_not_there_is_reported(place: SftpPlace) -> None:
     place.config["port"] = 9
     with pytest.raises(SourceError, match=r"127.0.0.1:9 cannot be connected to: Connection refused"):
         sees(place)

@@ -19,7 +19,7 @@ def names(files: list) -> list[str]:
     return sorted(file.name for file in files)
 
 
-def test_files_and_folders_are_told_apart(place: Place) -> None:
+def test_files_and_folders_are_reported_apart(place: Place) -> None:
     for name in ("in/a.csv", "in/b.csv", "in/deep/c.csv", "top.csv"):
         place.add(name, name.encode())
     store = place.store()
@@ -47,7 +47,7 @@ def test_strange_names_lead_to_their_files(place: Place, name: str) -> None:
     assert place.content(f"in/{name}") == b"id\n1\n"
 
 
-def test_what_is_not_there_is_told_with_what_is(place: Place) -> None:
+def test_what_is_not_there_is_reported_with_what_is(place: Place) -> None:
     place.add("orders/a.csv", b"x")
     store = place.store()
     with pytest.raises(SourceError, match=r"orders/.*Did you mean 'orders'") as refused:
@@ -200,7 +200,7 @@ class TestBuckets:
     def s3(self, request: pytest.FixtureRequest) -> Any:
         return made("s3", request)
 
-    def test_an_empty_object_that_stands_for_a_folder_is_no_file(self, s3: Any) -> None:
+    def test_an_empty_object_that_represents_a_folder_is_no_file(self, s3: Any) -> None:
         s3.add("in/", b"")
         s3.add("in/deep/", b"")
         s3.add("", b"")
@@ -212,13 +212,13 @@ class TestBuckets:
         assert store.is_folder("in/deep")
         assert names(store.listing("in/deep")) == []
 
-    def test_a_name_that_is_no_path_is_told(self, s3: Any) -> None:
+    def test_a_name_that_is_no_path_is_reported(self, s3: Any) -> None:
         s3.add("in//a.csv", b"x")
         with pytest.raises(SourceError, match=r"rename the object") as refused:
             s3.store().listing("in")
         assert refused.value.code == "bad_path"
 
-    def test_a_bucket_that_is_missing_is_told(self, s3: Any) -> None:
+    def test_a_bucket_that_is_missing_is_reported(self, s3: Any) -> None:
         connector = of_type("aws_s3")
         assert connector is not None
         with pytest.raises(SourceError, match=r"NoSuchBucket .* Create the bucket") as refused:

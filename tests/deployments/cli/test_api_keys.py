@@ -49,8 +49,8 @@ def test_a_key_is_printed_alone_listed_without_itself_and_revoked(keys: CliRunne
     assert keys.invoke(app, ["keys", "revoke", principal.key_id, "--reason", "lost"]).exit_code == 0
     with Session(engine) as session, session.begin():
         assert authenticate(session, key, PEPPER) is None
-        told, _ = TenantCatalog(session, "default").audit.newest(limit=9, entity_id=principal.key_id)
-        assert [(entry.action, entry.user_id) for entry in told] == [("update", "cli"), ("create", "cli")]
+        reported, _ = TenantCatalog(session, "default").audit.newest(limit=9, entity_id=principal.key_id)
+        assert [(entry.action, entry.user_id) for entry in reported] == [("update", "cli"), ("create", "cli")]
     engine.dispose()
     assert principal.key_id not in keys.invoke(app, ["keys", "list"]).stdout
 

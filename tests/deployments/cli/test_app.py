@@ -70,10 +70,10 @@ def answers() -> dict[str, tuple[str, int, set[str]]]:
         text=True,
         check=True,
     )
-    told = [json.loads(line) for line in done.stdout.splitlines()]
+    reported = [json.loads(line) for line in done.stdout.splitlines()]
     return {
         " ".join(each): (text, code, set(modules))
-        for each, (text, code, modules) in zip(QUICK + WRONG, told, strict=True)
+        for each, (text, code, modules) in zip(QUICK + WRONG, reported, strict=True)
     }
 
 

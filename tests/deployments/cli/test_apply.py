@@ -180,7 +180,7 @@ def test_pruning_deletes_what_files_brought_and_nothing_else(
     assert "nothing to do" in headrace("apply", "-f", all_file, "--prune").output
 
 
-def test_what_cannot_be_done_is_told_at_once_and_before_anything_is(
+def test_what_cannot_be_done_is_reported_at_once_and_before_anything_is(
     headrace: Terminal, facade: Facade, files: Files
 ) -> None:
     headrace("apply", "-f", files.folder)

@@ -95,15 +95,15 @@ def test_a_new_document_is_valid_and_nothing_is_overwritten(tmp_path: Path) -> N
 def test_problems_have_their_lines(tmp_path: Path) -> None:
     file = example(tmp_path)
     file.write_text(file.read_text().replace("type: bearer", "type: bear").replace("keys: [name]", "kees: [name]"))
-    told = headrace("connectors", "validate", file, code=1)
+    reported = headrace("connectors", "validate", file, code=1)
     lines = file.read_text().splitlines()
     for word in ("bear,", "kees"):
         line = next(number for number, text in enumerate(lines, 1) if word in text)
-        assert f"github.yaml:{line}: " in told.replace("\n", "")
+        assert f"github.yaml:{line}: " in reported.replace("\n", "")
     assert json.loads(headrace("connectors", "validate", file, "--json", code=1).partition("]\n")[0] + "]")
 
 
-def test_what_is_missing_is_told(tmp_path: Path) -> None:
+def test_what_is_missing_is_reported(tmp_path: Path) -> None:
     file = example(tmp_path)
     assert "'owner' has no value" in headrace("connectors", "build", file, code=1)
     assert "the variables are: base_url, owner" in headrace("connectors", "build", file, "--set", "onwer=x", code=1)

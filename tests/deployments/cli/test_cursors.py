@@ -23,7 +23,7 @@ def test_cursors_are_set_shown_and_reset(headrace: Terminal, facade: Facade) -> 
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "reported"),
     [
         (("--set", "src"), "not SOURCE=JSON"),
         (("--set", "src={"), "not SOURCE=JSON"),
@@ -32,6 +32,8 @@ def test_cursors_are_set_shown_and_reset(headrace: Terminal, facade: Facade) -> 
         (("--reset", "--source", "scr"), "no source 'scr'"),
     ],
 )
-def test_what_cannot_be_is_told(headrace: Terminal, facade: Facade, arguments: tuple[str, ...], told: str) -> None:
+def test_what_cannot_be_is_reported(
+    headrace: Terminal, facade: Facade, arguments: tuple[str, ...], reported: str
+) -> None:
     facade.pipeline("orders")
-    assert told in headrace.fails("cursors", "orders", *arguments)
+    assert reported in headrace.fails("cursors", "orders", *arguments)

@@ -82,7 +82,7 @@ def test_an_exported_text_is_expanded_to_itself(text: str) -> None:
     assert problems == []
 
 
-def test_every_fault_is_told_with_its_place(tmp_path: Path) -> None:
+def test_every_fault_is_reported_with_its_place(tmp_path: Path) -> None:
     (tmp_path / "other.yaml").write_text("kind: conector\nname: x\n---\n- 1\n---\nname: y\n")
     text = (
         "kind: connector\nname: files\ntype: local_f\n---\n"

@@ -43,9 +43,9 @@ def test_nothing_is_left_of_it(headrace: Terminal, facade: Facade, file: Path) -
     every = {"schedule": {"kind": "interval", "minutes": 5}}
     write(file, pipeline_document(active=False, **every), SCHEMA, CONNECTOR)
     before = state(facade)
-    told = headrace("apply", "-f", file, "--dry-run", code=EXIT_ATTENTION)
-    assert "3 to create" in told.output
-    assert "could not" not in told.output
+    reported = headrace("apply", "-f", file, "--dry-run", code=EXIT_ATTENTION)
+    assert "3 to create" in reported.output
+    assert "could not" not in reported.output
     assert state(facade) == before
     headrace("apply", "-f", file)
     more = SCHEMA | {
@@ -91,22 +91,22 @@ def test_what_main_would_refuse_fails_in_the_pull_request(
     headrace: Terminal, facade: Facade, file: Path, documents: list[dict[str, Any]], message: str
 ) -> None:
     before = state(facade)
-    told = headrace.fails("apply", "-f", write(file, *documents), "--dry-run")
-    assert message in told
-    assert f"{file}" in told
-    assert "nothing was changed" in told
+    reported = headrace.fails("apply", "-f", write(file, *documents), "--dry-run")
+    assert message in reported
+    assert f"{file}" in reported
+    assert "nothing was changed" in reported
     assert state(facade) == before
 
 
-def test_a_table_in_the_way_is_told_in_the_words_of_main(headrace: Terminal, facade: Facade, file: Path) -> None:
+def test_a_table_in_the_way_is_reported_in_the_words_of_main(headrace: Terminal, facade: Facade, file: Path) -> None:
     write(file, pipeline_document(), SCHEMA, CONNECTOR)
     with facade.engine.begin() as connection:
         connection.exec_driver_sql("CREATE TABLE public.ds_orders (x int)")
     try:
-        told = headrace.fails("apply", "-f", file, "--dry-run")
-        assert "create schema orders: The table public.ds_orders exists already" in told
-        assert "pipeline" not in told  # it was not tried
-        assert told.splitlines()[1].split(": ", 2)[-1].strip() in headrace.fails("apply", "-f", file)
+        reported = headrace.fails("apply", "-f", file, "--dry-run")
+        assert "create schema orders: The table public.ds_orders exists already" in reported
+        assert "pipeline" not in reported  # it was not tried
+        assert reported.splitlines()[1].split(": ", 2)[-1].strip() in headrace.fails("apply", "-f", file)
     finally:
         with facade.engine.begin() as connection:
             connection.exec_driver_sql("DROP TABLE public.ds_orders")
@@ -129,8 +129,8 @@ def test_a_table_in_use_is_not_waited_for(headrace: Terminal, facade: Facade, fi
     write(file, SCHEMA | {"fields": [*SCHEMA["fields"], {"name": "more", "dataType": "text"}]})
     with facade.engine.begin() as connection:
         connection.exec_driver_sql("LOCK TABLE public.ds_orders IN ROW EXCLUSIVE MODE")
-        told = headrace("apply", "-f", file, "--dry-run", code=EXIT_ATTENTION).output
-    assert "schema orders could not be tried" in " ".join(told.split())
+        reported = headrace("apply", "-f", file, "--dry-run", code=EXIT_ATTENTION).output
+    assert "schema orders could not be tried" in " ".join(reported.split())
 
 
 def test_credentials_that_would_go_elsewhere_are_asked_for_as_on_main(
@@ -162,11 +162,11 @@ def test_the_columns_last_found_are_those_of_a_source_that_declares_none(
     assert "needs id, which the data lack" in headrace.fails("apply", "-f", file, "--dry-run")
 
 
-def test_a_viewer_is_told_what_was_not_tried(headrace: Terminal, facade: Facade, file: Path) -> None:
+def test_a_viewer_is_reported_what_was_not_tried(headrace: Terminal, facade: Facade, file: Path) -> None:
     viewer = str(facade.viewer.headers["X-API-Key"])
     write(file, pipeline_document(), SCHEMA, CONNECTOR)
-    told = headrace("apply", "-f", file, "--dry-run", code=EXIT_ATTENTION, HEADRACE_API_KEY=viewer)
-    assert "not tried on the server" in told.output
+    reported = headrace("apply", "-f", file, "--dry-run", code=EXIT_ATTENTION, HEADRACE_API_KEY=viewer)
+    assert "not tried on the server" in reported.output
     error_of(facade.viewer.post(REHEARSAL, json={"requests": []}), 403)
 
 

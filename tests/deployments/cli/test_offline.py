@@ -32,7 +32,7 @@ def test_what_init_writes_can_be_applied(headrace: Terminal, tmp_path: Path) -> 
     assert "3 to create" in headrace("apply", "-f", tmp_path / "new").output
 
 
-def test_every_fault_is_told_with_its_line_and_secrets_need_not_be_there(tmp_path: Path) -> None:
+def test_every_fault_is_reported_with_its_line_and_secrets_need_not_be_there(tmp_path: Path) -> None:
     login = {"username": "u", "password": "${NOT_SET_ANYWHERE}"}
     shop = {
         "kind": "connector",
@@ -47,9 +47,9 @@ def test_every_fault_is_told_with_its_line_and_secrets_need_not_be_there(tmp_pat
     wrong["nodes"][1:1] = [step | {"ops": [{"type": "expression", "field": "x", "expression": "amuont + 1"}]}]
     wrong["nodes"][-1]["input"] = "more"
     (tmp_path / "all.yaml").write_text("---\n".join(write_yaml(each) for each in (CONNECTOR, SCHEMA, shop, wrong)))
-    told = headrace("validate", "-f", tmp_path, code=1)
-    assert "There is no column 'amuont' here" in told
-    assert "all.yaml:" in told
+    reported = headrace("validate", "-f", tmp_path, code=1)
+    assert "There is no column 'amuont' here" in reported
+    assert "all.yaml:" in reported
     (tmp_path / "all.yaml").write_text("---\n".join(write_yaml(each) for each in (CONNECTOR, SCHEMA, shop)))
     counted = {"connector": 2, "schema": 1, "pipeline": 0}
     assert json.loads(headrace("validate", "-f", tmp_path, "--json")) == {

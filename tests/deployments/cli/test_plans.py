@@ -24,7 +24,7 @@ def files_root(facade: Facade, tmp_path: Path) -> Iterator[Path]:
     facade.app.state.services = services
 
 
-def test_rows_that_are_only_measured_are_told_apart_from_those_that_go_on(
+def test_rows_that_are_only_measured_are_reported_apart_from_those_that_go_on(
     headrace: Terminal, facade: Facade, files_root: Path
 ) -> None:
     (files_root / "orders.csv").write_text("id\n1\n2\n")

@@ -42,8 +42,8 @@ def test_a_file_is_applied_changed_and_pruned(headrace: Terminal, copying: Copyi
     assert "+ replication shop\n    sales.* of shop db\n" in apply(headrace, copying, file)
     assert "nothing to do" in apply(headrace, copying, file)
     write(copying, tmp_path, parallelism=2, active=False)
-    told = apply(headrace, copying, file)
-    assert "~ replication shop\n    parallelism: null → 2\n    active: true → false\n" in told
+    reported = apply(headrace, copying, file)
+    assert "~ replication shop\n    parallelism: null → 2\n    active: true → false\n" in reported
     [stored] = copying.editor.get(REPLICATIONS).json()["data"]
     assert (stored["status"], stored["version"], stored["document"]["parallelism"]) == ("paused", 2, 2)
     file.write_text(file.read_text().partition("---")[0])
@@ -51,7 +51,7 @@ def test_a_file_is_applied_changed_and_pruned(headrace: Terminal, copying: Copyi
     assert copying.editor.get(REPLICATIONS).json()["data"] == []
 
 
-def test_faults_are_told_with_their_lines_before_anything_is_changed(
+def test_faults_are_reported_with_their_lines_before_anything_is_changed(
     headrace: Terminal, copying: Copying, tmp_path: Path
 ) -> None:
     file = write(copying, tmp_path, newTables="drop")

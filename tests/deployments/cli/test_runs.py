@@ -74,9 +74,9 @@ def test_a_watched_run_that_failed_says_what_helps(headrace: Terminal, facade: F
     assert isinstance(ended, HeadraceError)
     assert "no rows" in ended.message
     assert hint in ended.hint
-    told = headrace("errors", "orders").stderr
-    assert "the run failed: no rows" in told
-    assert "no row was rejected" in told
+    reported = headrace("errors", "orders").stderr
+    assert "the run failed: no rows" in reported
+    assert "no row was rejected" in reported
 
 
 def test_a_watched_run_that_somebody_cancelled_is_not_said_to_have_failed(headrace: Terminal, facade: Facade) -> None:

@@ -56,6 +56,6 @@ def test_it_serves_without_prefect_and_ends_on_sigterm(migrated: Roles, tmp_path
         assert httpx.get(f"http://127.0.0.1:{port}/readyz", timeout=30).status_code == 503
     finally:
         os.kill(process.pid, signal.SIGTERM)
-        told = process.communicate(timeout=90)[1]
+        reported = process.communicate(timeout=90)[1]
     assert process.returncode in (0, -signal.SIGTERM)
-    assert "does not answer" in told
+    assert "does not answer" in reported

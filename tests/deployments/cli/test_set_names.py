@@ -83,9 +83,9 @@ def there(facade: Facade) -> set[str]:
 def test_two_folders_do_not_prune_each_other(headrace: Terminal, facade: Facade, tmp_path: Path) -> None:
     one, two = folder(tmp_path / "one", "one"), folder(tmp_path / "two", "two")
     for each in (one, two, one, two):
-        told = headrace("apply", "-f", each, "--prune", "--confirm").output
-        assert "delete" not in told.replace("0 to delete", "")
-        assert "not in the files" not in told
+        reported = headrace("apply", "-f", each, "--prune", "--confirm").output
+        assert "delete" not in reported.replace("0 to delete", "")
+        assert "not in the files" not in reported
     assert there(facade) == {"one", "two"}
     (one / "all.yaml").write_text(write_yaml(CONNECTOR | {"name": "one"}))
     headrace("apply", "-f", one, "--prune", "--confirm")
@@ -107,14 +107,14 @@ def test_what_moves_to_another_folder_is_not_pruned_by_the_first(
 
 
 @pytest.mark.postgres
-def test_what_an_earlier_release_applied_without_a_set_is_kept_and_told(
+def test_what_an_earlier_release_applied_without_a_set_is_kept_and_reported(
     headrace: Terminal, facade: Facade, tmp_path: Path
 ) -> None:
     one, two = folder(tmp_path / "one", "one"), folder(tmp_path / "two", "two")
     for each in (one, two):
         headrace("apply", "-f", each, "--set", "default")
-    told = headrace("apply", "-f", one, "--prune").output
-    assert "kept: connector two, pipeline two, schema two" in told
+    reported = headrace("apply", "-f", one, "--prune").output
+    assert "kept: connector two, pipeline two, schema two" in reported
     assert there(facade) == {"one", "two"}
     headrace("apply", "-f", one, "--set", "default", "--prune", "--confirm")
     assert there(facade) == {"one"}

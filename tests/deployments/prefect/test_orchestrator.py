@@ -113,7 +113,7 @@ def test_a_run_that_waits_under_the_former_name_is_not_lost(
     assert orchestrator.unregister(pipeline.id)
 
 
-def test_what_prefect_has_is_told_by_pipeline(orchestrator: Orchestrator) -> None:
+def test_what_prefect_has_is_reported_by_pipeline(orchestrator: Orchestrator) -> None:
     pipeline = a_pipeline()
     orchestrator.register(pipeline)
     assert orchestrator.registered()[pipeline.id] == pipeline.standing

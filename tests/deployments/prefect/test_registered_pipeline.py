@@ -97,7 +97,7 @@ def test_another_pipelines_or_tenants_id_is_refused() -> None:
     ],
     ids=lambda change: next(iter(change)),
 )
-def test_whatever_prefect_is_told_changes_the_fingerprint(change: dict[str, object]) -> None:
+def test_whatever_prefect_is_reported_changes_the_fingerprint(change: dict[str, object]) -> None:
     changed = replace(ORDERS, **change)  # type: ignore[arg-type]
     assert changed.fingerprint() != ORDERS.fingerprint()
     assert changed.version != ORDERS.version

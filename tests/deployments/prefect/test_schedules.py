@@ -96,8 +96,8 @@ def test_prefect_fires_when_we_say(expression: str, zone: str) -> None:
     start = datetime(2026, 2, 1, tzinfo=UTC)
     made = to_prefect(schedule, active=True, since=SET)
     # in UTC: times that the clock repeats are equal to nothing in another zone
-    told = sorted(at.astimezone(UTC) for each in made for at in fires(each, 30, start + timedelta(seconds=1)))
-    assert told[:30] == next_fires(schedule, since=start, after=start, count=30)
+    reported = sorted(at.astimezone(UTC) for each in made for at in fires(each, 30, start + timedelta(seconds=1)))
+    assert reported[:30] == next_fires(schedule, since=start, after=start, count=30)
 
 
 @pytest.mark.parametrize(

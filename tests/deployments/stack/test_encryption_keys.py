@@ -94,9 +94,9 @@ def test_the_command_seals_everything_with_the_first_key_given(tmp_path: Path, c
         arguments = ["keys", "rotate-encryption", "--data-dir", str(tmp_path), "--database-url", catalog_url]
         return headrace_here(*arguments, HEADRACE_ENCRYPTION_KEYS=keys)
 
-    for wrong, told in ((new, "Nothing is changed"), ("hunter2", "32 random bytes")):
+    for wrong, reported in ((new, "Nothing is changed"), ("hunter2", "32 random bytes")):
         done = rotate(wrong)
-        assert (done.returncode, told in done.stderr, "Traceback" in done.stderr) == (1, True, False)
+        assert (done.returncode, reported in done.stderr, "Traceback" in done.stderr) == (1, True, False)
         assert "hunter2" not in done.stderr
     assert opens_with(catalog_url, old)
     done = rotate(f"{new},{old}")

@@ -28,7 +28,7 @@ def test_what_would_steer_prefect_is_left_out() -> None:
     assert not [name for name in base_environment() if name.startswith("PREFECT")]
 
 
-def test_what_a_stack_does_not_use_is_told_without_its_value(tmp_path: Path) -> None:
+def test_what_a_stack_does_not_use_is_reported_without_its_value(tmp_path: Path) -> None:
     given = {
         "HEADRACE_PREFECT_API_URL": "http://prefect.example:4200/api",
         "HEADRACE_WORK_POOL": "mine",
@@ -39,8 +39,8 @@ def test_what_a_stack_does_not_use_is_told_without_its_value(tmp_path: Path) -> 
     }
     result = CliRunner().invoke(app, ["up", "--data-dir", str(tmp_path / "data"), "--port", "0"], env=given)
     assert result.exit_code != 0  # there is no such database
-    told = [line for line in result.stderr.splitlines() if "is not used" in line]
-    assert told == [
+    reported = [line for line in result.stderr.splitlines() if "is not used" in line]
+    assert reported == [
         "HEADRACE_PREFECT_API_URL is not used: the stack starts a Prefect server of its own.",
         "HEADRACE_WORK_POOL is not used: the pool of the stack is 'headrace'.",
         "PREFECT_API_AUTH_STRING is not used: the stack's Prefect has settings of its own.",

@@ -86,7 +86,7 @@ def test_origins_are_the_uis() -> None:
 
 
 @pytest.mark.parametrize("ui", [{}, {"PREFECT_SERVER_UI_API_URL": "http://127.0.0.1:4200/api"}])
-def test_no_page_of_another_origin_is_ever_told_yes(ui: dict[str, str]) -> None:
+def test_no_page_of_another_origin_is_ever_reported_yes(ui: dict[str, str]) -> None:
     environment = {"PREFECT_SERVER_API_AUTH_STRING": AUTH, **ui}
     allow_own_pages_only(environment)
     assert "*" not in environment["PREFECT_SERVER_CORS_ALLOWED_ORIGINS"]

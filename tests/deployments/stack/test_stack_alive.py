@@ -22,7 +22,7 @@ def test_a_part_that_dies_is_started_again(stack: RunningStack) -> None:
     log = stack.data_dir.parent / "up.log"
     before = len(log.read_text())
 
-    def told() -> str:
+    def reported() -> str:
         return log.read_text()[before:]
 
     def kill(what: str) -> None:
@@ -39,11 +39,11 @@ def test_a_part_that_dies_is_started_again(stack: RunningStack) -> None:
         if what == "headrace.api.server":  # its second death must be seen soon: nobody may be waiting for Prefect then
             eventually(lambda: answers(f"{stack.prefect_api_url}/ready", {}) or None)
         kill(what)
-        eventually(lambda line=line: line in told() or None)
+        eventually(lambda line=line: line in reported() or None)
     kill("headrace.api.server")  # before it has lived for long
-    eventually(lambda: "SIGKILL (2 times in a row: see" in told() or None)
+    eventually(lambda: "SIGKILL (2 times in a row: see" in reported() or None)
     eventually(lambda: answers(f"{stack.api_url}/pipelines", headers) or None)
-    assert "Traceback" not in told()
+    assert "Traceback" not in reported()
 
 
 def answers(url: str, headers: dict[str, str]) -> bool:

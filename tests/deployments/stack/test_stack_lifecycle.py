@@ -86,7 +86,7 @@ def has_its_password(data: Path, state: StackState, connector: str) -> bool:
 
 
 @pytest.mark.timeout(400)
-def test_it_serves_and_leaves_nothing_behind_however_it_ends(data: Path) -> None:
+def test_it_serves_and_leaves_nothing_however_it_ends(data: Path) -> None:
     state = start(data)
     processes = processes_of(state)
     assert stat.S_IMODE((data / "stack.json").stat().st_mode) == 0o600

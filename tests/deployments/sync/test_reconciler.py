@@ -171,7 +171,7 @@ def test_more_at_once_than_there_are_connections_wait_their_turn(roles: Roles, e
     small.dispose()
 
 
-def test_a_save_while_prefect_is_being_told_is_told_next(engine: Engine, prefect: Prefect) -> None:
+def test_a_save_while_prefect_is_being_updated_is_reported_next(engine: Engine, prefect: Prefect) -> None:
     pipeline = save(engine)
 
     class Slow(Prefect):

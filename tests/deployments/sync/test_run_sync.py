@@ -135,7 +135,7 @@ def test_however_many_runs_ended_or_are_late_none_is_forgotten(
         assert {(status(store, run_id) or ("",))[0] for run_id in new} == {state}
 
 
-def test_a_run_that_crashed_ends_in_the_catalog_once_and_is_told_to_automations(
+def test_a_run_that_crashed_ends_in_the_catalog_once_and_is_reported_to_automations(
     engine: Engine, store: RunStore, prefect: Prefect, pipeline: str
 ) -> None:
     run_id = prefect.put("failed", pipeline, "sent no heartbeat for 90 s")

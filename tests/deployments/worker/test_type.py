@@ -25,7 +25,7 @@ def test_a_slot_that_becomes_free_is_filled_at_the_next_look(limited: bool, aske
     async def look() -> None:
         worker, run = HeadraceWorker("pool"), uuid4()
         worker._ask = ask  # type: ignore[method-assign]
-        worker._told, worker._asked_at = True, time.monotonic()
+        worker._notified, worker._asked_at = True, time.monotonic()
         if limited:
             worker._limiter = anyio.CapacityLimiter(1)
             worker._limiter.acquire_on_behalf_of_nowait(run)

@@ -171,7 +171,7 @@ def start_worker(stack: Any, tmp_path: Path) -> Iterator[Callable[[], Worker]]:
             worker.gate.close()
 
 
-def test_runs_are_forks_and_whatever_befalls_them_is_told(start_worker: Callable[[], Worker]) -> None:
+def test_runs_are_forks_and_whatever_befalls_them_is_reported(start_worker: Callable[[], Worker]) -> None:
     worker = start_worker()
 
     run_id, note = worker.start("report")
@@ -213,7 +213,7 @@ def test_a_prefect_that_goes_away_and_comes_back_is_no_reason_to_stop(start_work
     assert worker.ended(run_id).state_name == "Completed"
 
 
-def test_a_lost_zygote_is_replaced_and_its_runs_are_told_as_crashed(start_worker: Callable[[], Worker]) -> None:
+def test_a_lost_zygote_is_replaced_and_its_runs_are_reported_as_crashed(start_worker: Callable[[], Worker]) -> None:
     worker = start_worker()
     run_id, note = worker.start("endless")
     pid = until(lambda: note.exists() and note.read_text(), "the run is in its flow")
@@ -238,7 +238,7 @@ def test_a_stopped_worker_stops_its_runs_and_says_so(start_worker: Callable[[], 
     assert not psutil.pid_exists(fork_server)
 
 
-def test_a_killed_worker_leaves_no_process_behind(start_worker: Callable[[], Worker]) -> None:
+def test_a_killed_worker_leaves_no_process(start_worker: Callable[[], Worker]) -> None:
     worker = start_worker()
     _, note = worker.start("endless")
     pid = until(lambda: note.exists() and note.read_text(), "the run is in its flow")

@@ -147,7 +147,7 @@ def test_no_rows_at_all(rule: dict[str, Any], holds: bool) -> None:
     assert judged([rows(id=[])], **rule).holds is holds
 
 
-def test_not_a_number_is_told_and_lies_nowhere() -> None:
+def test_not_a_number_is_reported_and_lies_nowhere() -> None:
     frames = [rows(amount=[math.nan]), rows(amount=[1.0])]
     verdict = judged(frames, statistic={"field": "amount", "fn": "sum", "min": -1e9})
     assert verdict == Verdict(holds=False, found="nan")
@@ -206,7 +206,7 @@ def test_what_is_wanted_reads_well(rule: dict[str, Any], wants: str) -> None:
         ),
     ],
 )
-def test_what_does_not_fit_the_columns_is_told_at_its_place(rule: dict[str, Any], path: str, code: str) -> None:
+def test_what_does_not_fit_the_columns_is_reported_at_its_place(rule: dict[str, Any], path: str, code: str) -> None:
     _, problems = compiled(**rule)
     assert [(problem.path, problem.code) for problem in problems] == [(path, code)]
 

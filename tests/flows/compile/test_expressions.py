@@ -328,7 +328,7 @@ def typed(sql: str, **columns: pl.DataType) -> pl.DataType:
 
 
 @pytest.mark.parametrize("text", [text for text in CORPUS if not text.startswith("sum")])
-def test_the_type_that_is_told_is_the_one_that_comes(text: str) -> None:
+def test_the_type_that_is_reported_is_the_one_that_comes(text: str) -> None:
     made = outcome(pl.sql_expr(expression(text).sql), ROWS)
     if not isinstance(made, pl.Series):
         pytest.skip("its values cannot be computed for these rows")
@@ -354,7 +354,7 @@ def test_the_type_that_is_told_is_the_one_that_comes(text: str) -> None:
         ("lpad(t, 3, 'xy')", "single character"),
     ],
 )
-def test_what_an_expression_cannot_do_is_told_when_it_is_saved(sql: str, says: str) -> None:
-    with pytest.raises(PlanError) as told:
+def test_what_an_expression_cannot_do_is_reported_when_it_is_saved(sql: str, says: str) -> None:
+    with pytest.raises(PlanError) as reported:
         typed(sql)
-    assert says in told.value.problem.message
+    assert says in reported.value.problem.message

@@ -108,7 +108,7 @@ TO = target("t", "x")
         ([SRC, join("x", "src", "nowhere"), TO], ("nodes[1].inputs[1]", "unknown_input", "")),
     ],
 )
-def test_what_is_wrong_with_a_graph_is_told_with_its_place(
+def test_what_is_wrong_with_a_graph_is_reported_with_its_place(
     nodes: list[dict[str, Any]], expected: tuple[str, str, str]
 ) -> None:
     path, code, hint = expected
@@ -146,7 +146,7 @@ def test_what_is_wrong_with_a_graph_is_told_with_its_place(
         ({"type": "sql", "query": "SELECT FROM WHERE"}, ("query", "query_refused")),
     ],
 )
-def test_what_is_wrong_with_an_op_is_told_with_its_place(op: dict[str, Any], expected: tuple[str, str]) -> None:
+def test_what_is_wrong_with_an_op_is_reported_with_its_place(op: dict[str, Any], expected: tuple[str, str]) -> None:
     path, code = expected
     found = problems(SRC, transform("x", "src", op), TO)
     assert [(each[0], each[1]) for each in found] == [(f"nodes[1].ops[0].{path}", code)]

@@ -25,7 +25,7 @@ def private(ops: list[dict[str, Any]], **target: Any) -> dict[str, set[str]]:
 
 
 @pytest.mark.parametrize(
-    ("ops", "source", "behind"),
+    ("ops", "source", "after"),
     [
         ([HIDE], {"name"}, {"name"}),
         ([RENAME, {**HIDE, "field": "person"}], {"name"}, {"person"}),
@@ -53,10 +53,10 @@ def private(ops: list[dict[str, Any]], **target: Any) -> dict[str, set[str]]:
     ],
 )
 def test_private_columns_are_traced_to_their_source(
-    ops: list[dict[str, Any]], source: set[str], behind: set[str]
+    ops: list[dict[str, Any]], source: set[str], after: set[str]
 ) -> None:
     found = private(ops)
-    assert (found["src"], found["clean"], found["check"]) == (source, behind, behind)
+    assert (found["src"], found["clean"], found["check"]) == (source, after, after)
 
 
 def test_a_target_s_columns_are_private_under_its_own_names() -> None:
@@ -66,22 +66,22 @@ def test_a_target_s_columns_are_private_under_its_own_names() -> None:
 
 def test_a_step_that_does_not_say_where_its_columns_come_from_makes_all_of_them_private() -> None:
     hidden, plain = frozenset({("src", "a")}), frozenset({("src", "b")})
-    mixed = ColumnOrigins({"a": hidden, "b": plain}).behind(Step("n", "p", "pivot", reshape=lambda frame: frame))
+    mixed = ColumnOrigins({"a": hidden, "b": plain}).after(Step("n", "p", "pivot", reshape=lambda frame: frame))
     assert mixed.of("b") == mixed.of("new") == hidden | plain
 
 
-def test_checks_before_and_behind_the_op_tell_no_value() -> None:
+def test_checks_before_and_after_the_op_show_no_value() -> None:
     rules = [{"field": "name", "rule": "min_length:9"}, {"field": "amount", "rule": "min_length:9"}]
     ops = [{"type": "cast", "field": "name", "to": "integer"}, HIDE]
     plan = logical(ops, rules)
     row = pl.DataFrame({"name": ["Ann"], "amount": ["short"]})
-    told = {
+    reported = {
         (node, check.column): row.select(check.value).item()
         for node in ("clean", "check")
         for step in plan.nodes[node].steps
         for check in step.checks
     }
-    assert told == {("clean", "name"): MASK, ("check", "name"): MASK, ("check", "amount"): "short"}
+    assert reported == {("clean", "name"): MASK, ("check", "name"): MASK, ("check", "amount"): "short"}
 
 
 def test_without_such_an_op_nothing_is_private() -> None:

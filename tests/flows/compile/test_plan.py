@@ -17,7 +17,7 @@ OPS = [
 RULES = [{"field": "name", "rule": "not_empty"}, {"field": "total", "rule": "lte:1000", "onFail": "warn"}]
 
 
-def test_a_row_local_pipeline_is_one_stage_cut_only_behind_its_filter(snapshot: SnapshotAssertion) -> None:
+def test_a_row_local_pipeline_is_one_stage_cut_only_after_its_filter(snapshot: SnapshotAssertion) -> None:
     assert physical(OPS, RULES).describe() == snapshot
 
 
@@ -39,7 +39,7 @@ def test_tasks_are_named_by_nodes_and_partition() -> None:
     ]
 
 
-def test_types_are_known_behind_every_node() -> None:
+def test_types_are_known_after_every_node() -> None:
     plan = logical(OPS, RULES)
     assert {name: str(dtype) for name, dtype in plan.nodes["clean"].schema.items() if not name.startswith("__")} == {
         "id": "Int64",

@@ -47,7 +47,7 @@ def problems(*args: Any, **kwargs: Any) -> list[tuple[str, str]]:
         ({"type": "add_field", "field": "x", "value": "a", "dataType": "integer"}, "value", "invalid_value"),
     ],
 )
-def test_an_op_that_does_not_fit_is_told(op: dict[str, Any], where: str, code: str) -> None:
+def test_an_op_that_does_not_fit_is_reported(op: dict[str, Any], where: str, code: str) -> None:
     assert problems([op]) == [(f"nodes[1].ops[0].{where}", code)]
 
 
@@ -63,7 +63,7 @@ def test_an_op_that_does_not_fit_is_told(op: dict[str, Any], where: str, code: s
         ("name", "expr:id + 1", ("rule", "not_boolean")),
     ],
 )
-def test_a_rule_that_does_not_fit_is_told(field: str, rule: str, problem: tuple[str, str]) -> None:
+def test_a_rule_that_does_not_fit_is_reported(field: str, rule: str, problem: tuple[str, str]) -> None:
     where, code = problem
     assert problems(None, [{"field": field, "rule": rule}]) == [(f"nodes[1].rowLevel[0].{where}", code)]
 
@@ -79,7 +79,7 @@ def test_a_misspelt_column_is_answered_with_the_nearest() -> None:
     assert problem.hint == "did you mean 'amount'?"
 
 
-def test_one_mistake_is_told_once_and_later_ones_too() -> None:
+def test_one_mistake_is_reported_once_and_later_ones_too() -> None:
     ops = [
         {"type": "expression", "field": "x", "expression": "amont + 1"},
         {"type": "filter", "expression": "x > 1"},
@@ -91,16 +91,16 @@ def test_one_mistake_is_told_once_and_later_ones_too() -> None:
     ]
 
 
-def test_a_table_that_needs_what_the_data_lack_is_told() -> None:
+def test_a_table_that_needs_what_the_data_lack_is_reported() -> None:
     table = [TargetColumn(Field("id", "bigint")), TargetColumn(Field("region", "text"), required=True)]
     assert problems(table=table) == [("nodes[1].schema", "required_column")]
 
 
-def test_a_table_with_other_columns_altogether_is_told() -> None:
+def test_a_table_with_other_columns_altogether_is_reported() -> None:
     assert problems(table=[TargetColumn(Field("zzz", "text"))]) == [("nodes[1].schema", "no_common_column")]
 
 
-def test_a_mapping_of_what_is_not_there_is_told() -> None:
+def test_a_mapping_of_what_is_not_there_is_reported() -> None:
     assert problems(mapping={"nope": "id"}) == [("nodes[1].mapping.nope", "unknown_column")]
     assert problems(mapping={"id": "nope"}) == [("nodes[1].mapping.id", "unknown_column")]
 
@@ -112,11 +112,11 @@ def test_words_of_queries_inside_names_and_texts_are_no_queries(sql: str) -> Non
     assert problems([{"type": "filter", "expression": sql}]) == []
 
 
-def test_a_format_that_cannot_be_used_is_told() -> None:
+def test_a_format_that_cannot_be_used_is_reported() -> None:
     op = {"type": "cast", "field": "name", "to": "date", "format": "%H"}
     assert problems([op]) == [("nodes[1].ops[0].to", "impossible_cast")]
 
 
-def test_no_more_is_looked_for_than_is_told() -> None:
+def test_no_more_is_looked_for_than_is_reported() -> None:
     drops = [{"type": "drop", "fields": [f"q{number}"]} for number in range(1_000)]
     assert len(problems(ops=drops)) == MAX_PROBLEMS

@@ -111,7 +111,7 @@ def test_every_kind_of_join_meets_its_rows(shop: Runner, kind: str, rows: int) -
     assert ("rows that only the right side has are left out" in nodes["both"].notes) == (kind == "full")
 
 
-def test_what_was_not_looked_at_is_told(shop: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_was_not_looked_at_is_reported(shop: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("headrace.flows.dry_run.join_sample.MAX_MATCHING_ROWS", 0)
     monkeypatch.setattr(
         "headrace.connectors.files.formats.csv.Csv.__init__.__kwdefaults__",
@@ -121,7 +121,7 @@ def test_what_was_not_looked_at_is_told(shop: Runner, monkeypatch: pytest.Monkey
     assert "of 30,000 rows were looked at for the sample's keys" in nodes["customers"].notes[1]
 
 
-def test_cells_are_told_as_they_are_written(shop: Runner) -> None:
+def test_cells_are_reported_as_they_are_written(shop: Runner) -> None:
     (shop.files / "orders.csv").write_text("id,customer\n1,+7\n2,-1\n")
     check = {
         "id": "check",

@@ -32,14 +32,14 @@ def asking(
     provider: str = "http",
     *,
     secret: str | None = None,
-    outside: ProviderAccess | None = None,
+    providers: ProviderAccess | None = None,
     **config: Any,
 ) -> Enricher:
     base = {"url": f"{there.url}/v?q={{a}}", "pointer": "/v"} if provider == "http" else {"url": there.url}
     settings = CONFIGS[provider].model_validate(base | config)
     output = Field("out", settings.data_type)
-    outside = outside or ProviderAccess(LOOPBACK)
-    return Enricher("node", PROVIDERS[provider](settings), settings, output, secret=secret, outside=outside)
+    providers = providers or ProviderAccess(LOOPBACK)
+    return Enricher("node", PROVIDERS[provider](settings), settings, output, secret=secret, providers=providers)
 
 
 def said(asks: Enricher, *values: Any) -> list[tuple[Any, Any]]:
@@ -117,7 +117,7 @@ def test_retry_after_is_seconds_or_a_moment() -> None:
     assert [retry_after(text) for text in (None, "soon", "-1")] == [None, None, None]
 
 
-def test_what_fails_has_no_value_and_a_reason_and_only_what_may_pass_is_asked_for_anew() -> None:
+def test_what_fails_has_no_value_and_a_reason_and_only_what_may_pass_is_asked_for_again() -> None:
     def some(asked: Asked) -> Said:
         return {
             "gone": Said({"error": "no such thing"}, 404),
@@ -183,7 +183,7 @@ def test_the_key_goes_where_it_is_wanted() -> None:
 
 def test_addresses_inside_the_network_are_not_dialled_and_redirects_not_followed() -> None:
     with stranger(shout) as inside, pytest.raises(SourceError, match="address inside the server's network"):
-        said(asking(inside, outside=ProviderAccess()), "a")
+        said(asking(inside, providers=ProviderAccess()), "a")
     assert inside.asked == []
     with stranger(shout) as other:
         elsewhere = {"Location": f"{other.url}/v?q=a"}
@@ -205,17 +205,17 @@ def test_an_answer_too_long_or_too_slow_is_none(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_run_that_stops_waits_for_nothing() -> None:
-    outside = ProviderAccess(LOOPBACK)
+    providers = ProviderAccess(LOOPBACK)
 
     def stop(_: Asked) -> Said:
-        outside.stopped.set()
+        providers.stopped.set()
         return Said(status=503, headers={"Retry-After": "200"})
 
     with stranger(stop) as there, pytest.raises(Interrupted):
-        said(asking(there, outside=outside), "a", "b")
+        said(asking(there, providers=providers), "a", "b")
 
 
-def test_answers_are_read_as_their_type_and_told_where_they_are_not_of_it() -> None:
+def test_answers_are_read_as_their_type_and_reported_where_they_are_not_of_it() -> None:
     values = {"a": 7, "b": "8", "c": None, "d": "many", "e": {"x": 1}}
     with stranger(lambda asked: Said({"v": values[asked.query["q"]]})) as there:
         found = said(asking(there, dataType="integer"), *values)

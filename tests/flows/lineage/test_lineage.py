@@ -44,7 +44,7 @@ def compiled(*nodes: dict[str, Any], table: Sequence[TargetColumn] = WHATEVER) -
     return plan
 
 
-def told(target: TargetLineage) -> Said:
+def reported(target: TargetLineage) -> Said:
     """`{column: {"src.amount transformation masking"}}`; under `*` what decides about rows."""
     found = {column.name: {text for each in column.inputs for text in texts(each)} for column in target.columns}
     return found | {"*": {f"{where(row.root)} {row.subtype}" for row in target.rows}}
@@ -58,10 +58,10 @@ def where(root: Any) -> str:
     return f"{root.node or root.table}.{root.column}"
 
 
-def behind(*ops: dict[str, Any], **changes: Any) -> Said:
+def after(*ops: dict[str, Any], **changes: Any) -> Said:
     """What is told of a target behind some ops over ORDERS, without the columns that pass as they are."""
     plan = compiled(source("src", ORDERS), transform("x", "src", *ops), target("t", "x") | changes)
-    [found] = map(told, lineage_of(plan))
+    [found] = map(reported, lineage_of(plan))
     plain = {name: {f"src.{name} identity"} for name in ORDERS}
     return {name: said for name, said in found.items() if said != plain.get(name)}
 
@@ -161,7 +161,7 @@ EVERY = {f"src.{column} transformation" for column in ORDERS}
 def test_what_an_op_makes_of_which_columns(ops: list[dict[str, Any]], expected: Said) -> None:
     if ops[0]["type"] == "fill_null":
         ops = [{"type": "expression", "field": "made", "expression": "cast(id as varchar)"}, *ops]
-    found = behind(*ops)
+    found = after(*ops)
     assert found == NUMBERS | {"*": NOTHING} | expected
 
 
@@ -190,7 +190,7 @@ def test_what_an_op_makes_of_which_columns(ops: list[dict[str, Any]], expected: 
     ids=["aggregate", "pivot", "summarize", "sql"],
 )  # fmt: skip
 def test_what_groups_amount_to(op: dict[str, Any], expected: Said) -> None:
-    assert behind(op) == expected
+    assert after(op) == expected
 
 
 def test_the_steps_of_a_column_are_those_that_changed_it_and_stronger_uses_prevail() -> None:
@@ -203,7 +203,7 @@ def test_the_steps_of_a_column_are_those_that_changed_it_and_stronger_uses_preva
     plan = compiled(source("src", ORDERS), transform("x", "src", *ops), target("t", "x"))
     [found] = lineage_of(plan)
     total = next(column for column in found.columns if column.name == "total")
-    assert told(found)["total"] == {"src.amount aggregation"}
+    assert reported(found)["total"] == {"src.amount aggregation"}
     assert [(step.node, step.path) for step in total.steps] == [
         *(("x", f"nodes[1].ops[{position}]") for position in (1, 2, 3)),
         ("t", "nodes[2]"),
@@ -227,7 +227,7 @@ def test_a_graph_with_a_join_a_branch_and_an_aggregate() -> None:
         transform("counts", "by.noted", count),
         target("c", "counts"),
     )
-    big, counted = ({**told(found)} for found in lineage_of(plan))
+    big, counted = ({**reported(found)} for found in lineage_of(plan))
     checked = {"orders.id filter", "orders.note filter", "public.ds_countries.code filter"}
     joined = checked | {"orders.customer join", "customers.nr join"}
     assert big == {
@@ -255,14 +255,14 @@ def test_what_a_provider_answers_is_made_of_what_it_is_asked() -> None:
         "fields": ["note"],
         "outputField": "made",
     }
-    [found] = map(told, lineage_of(compiled(source("src", ORDERS), ask, target("t", "ask"))))
+    [found] = map(reported, lineage_of(compiled(source("src", ORDERS), ask, target("t", "ask"))))
     assert found["made"] == {"src.note transformation"}
 
 
-def test_change_events_are_told_by_what_they_hold() -> None:
+def test_change_events_are_reported_by_what_they_hold() -> None:
     event = {"op": "text", "before": "text", "after": "text"}
     found = compiled(source("src", event), target("t", "src") | {"loadMode": "cdc_mirror", "upsertKey": "id"})
-    [told_of] = map(told, lineage_of(found))
+    [told_of] = map(reported, lineage_of(found))
     images = {"src.before transformation", "src.after transformation", "src.op conditional"}
     assert told_of["note"] == images
     assert told_of["*"] == {"src.op conditional"}
@@ -271,7 +271,7 @@ def test_change_events_are_told_by_what_they_hold() -> None:
 def test_rows_that_a_schema_contract_skips_are_decided_by_the_columns_it_lacks() -> None:
     table = [TargetColumn(Field("note", "text"))]
     plan = compiled(source("src", ORDERS), target("t", "src") | {"schemaContract": "discard_row"}, table=table)
-    [found] = map(told, lineage_of(plan))
+    [found] = map(reported, lineage_of(plan))
     assert found == {"note": {"src.note identity"}, "*": {f"src.{name} filter" for name in ORDERS if name != "note"}}
 
 
@@ -283,7 +283,7 @@ def test_what_an_op_does_not_explain_may_come_from_every_column(monkeypatch: pyt
         return (replace(step, columns=(), reshape=lambda frame: frame.with_columns(made=pl.col("note"))),)
 
     monkeypatch.setitem(COMPILERS, Trim, silent)
-    found = behind({"type": "trim", "fields": ["note"]}, {"type": "expression", "field": "other", "expression": "made"})
+    found = after({"type": "trim", "fields": ["note"]}, {"type": "expression", "field": "other", "expression": "made"})
     assert found == dict.fromkeys([*ORDERS, "made", "other"], EVERY) | {"*": NOTHING}
 
 
@@ -322,4 +322,4 @@ def test_a_long_chain_is_followed_without_recursion() -> None:
     ops = [{"type": "expression", "field": "amount", "expression": "amount + 1"}] * 1500
     plan = compiled(source("src", ORDERS), transform("x", "src", *ops), target("t", "x"))
     [found] = lineage_of(plan)
-    assert told(found)["amount"] == {"src.amount transformation"}
+    assert reported(found)["amount"] == {"src.amount transformation"}

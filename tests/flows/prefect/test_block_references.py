@@ -61,7 +61,7 @@ def test_a_reference_becomes_the_value_of_its_block(given: dict[str, Any], expec
         ("prefect://aws-credentials/other", "block_not_allowed", "is not for this tenant"),
     ],
 )
-def test_what_cannot_be_resolved_is_told_without_any_value(reference: str, code: str, says: str) -> None:
+def test_what_cannot_be_resolved_is_reported_without_any_value(reference: str, code: str, says: str) -> None:
     with pytest.raises(SourceError) as caught:
         resolved({"password": reference}, read, ["secret/*", "aws-credentials/prod"])
     assert caught.value.code == code

@@ -38,7 +38,7 @@ async def held(self, state):
     if moment == "before":
         hold()
     answer = await agreed(self, state)
-    if moment == "behind":
+    if moment == "after":
         hold()
     return answer
 
@@ -125,11 +125,11 @@ def test_a_cancellation_before_the_end_is_agreed_on_counts(
         assert retried["metadata"]["resumeFromRow"] == 1
 
 
-def test_a_cancellation_behind_it_is_told_that_the_run_has_ended(
+def test_a_cancellation_after_it_is_reported_that_the_run_has_ended(
     stack: RunningStack, held: Callable[[Api, str], Held]
 ) -> None:
     with closing(Api(stack, "amount,note\n1,a\nx,b\n").create()) as api:
-        run = held(api, "behind")
+        run = held(api, "after")
         refused = api.post(f"/pipelines/{api.pipeline}/runs/{run.run_id}/cancel")
         assert refused.status_code == 422
         assert "ended already: it is completed_with_errors" in refused.json()["error"]["message"]
@@ -138,11 +138,11 @@ def test_a_cancellation_behind_it_is_told_that_the_run_has_ended(
         assert run.states()[-2:] == ["Running", "CompletedWithErrors"]  # told once, so that it fires automations once
 
 
-def test_a_run_that_is_stopped_behind_it_is_complete_for_both(
+def test_a_run_that_is_stopped_after_it_is_complete_for_both(
     stack: RunningStack, held: Callable[[Api, str], Held]
 ) -> None:
     with closing(Api(stack, "amount,note\n1,a\n").create()) as api:
-        run = held(api, "behind")
+        run = held(api, "after")
         run._process.terminate()
         assert run.goes_on()["type"] == "COMPLETED"
         assert api.finished(run.run_id)["status"] == "completed"

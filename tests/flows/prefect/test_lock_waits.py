@@ -26,11 +26,11 @@ def test_who_holds_the_lock_is_said_and_cancel_ends_the_wait(stack: RunningStack
         holder.execute(f"LOCK TABLE {api.table} IN ACCESS EXCLUSIVE MODE".encode())
         run_id = api.start()
 
-        def told() -> str | None:
+        def reported() -> str | None:
             lines = [line["message"] for line in api.progress(run_id)["log"]]
             return next((line for line in lines if "waits for a lock" in line), None)
 
-        line = eventually(told)
+        line = eventually(reported)
         assert f"on {api.table}" in line
         assert f"held by somebody at psql (pid {holder.info.backend_pid}" in line
 

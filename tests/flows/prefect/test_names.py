@@ -26,7 +26,7 @@ def test_what_people_call_a_run_is_kept(name: str) -> None:
     assert not is_random(name)
 
 
-def test_prefects_own_names_are_told() -> None:
+def test_prefects_own_names_are_reported() -> None:
     from prefect.utilities.names import generate_slug
 
     assert all(is_random(generate_slug(2)) for _ in range(200))

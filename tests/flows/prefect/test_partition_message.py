@@ -14,14 +14,14 @@ pytestmark = pytest.mark.postgres
 
 
 @pytest.mark.parametrize(
-    ("options", "behind"),
+    ("options", "after"),
     [
         ({}, "3 rows loaded, 0 failed, 0 skipped of 3"),
         ({"loadMode": "replace"}, "3 rows staged, 0 failed, 0 skipped of 3"),
     ],
 )
-def test_tasks_behind_a_join_count_its_rows(
-    tmp_path: Path, database_url: str, options: dict[str, Any], behind: str
+def test_tasks_after_a_join_count_its_rows(
+    tmp_path: Path, database_url: str, options: dict[str, Any], after: str
 ) -> None:
     mill = Mill(tmp_path, database_url)
     mill.write("orders.csv", "id,customer", [(1, 10), (2, 20), (3, 20), ("x", 20)])
@@ -40,13 +40,13 @@ def test_tasks_behind_a_join_count_its_rows(
     )
     execution.begin()
     held = [name for name, mode in execution.prepared.modes.items() if mode.publications()]
-    told = {
+    reported = {
         stage.root_node: partition_message(stage, execution.partition(stage, part.index), held)
         for stage in execution.prepared.plan.stages
         for part in stage.partitions
     }
-    assert told == {
+    assert reported == {
         "orders": "3 rows sent on, 3 loaded, 1 failed, 0 skipped of 4",
         "customers": "2 rows sent on, 0 failed, 0 skipped of 2",
-        "both": behind,
+        "both": after,
     }

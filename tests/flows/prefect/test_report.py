@@ -50,7 +50,7 @@ def snapshot(*errors: RejectedCell) -> RunSnapshot:
     )
 
 
-def test_it_tells_totals_nodes_and_first_errors() -> None:
+def test_it_reports_totals_nodes_and_first_errors() -> None:
     report = run_report("Orders", snapshot(RejectedCell(142, "email", "not-an-email", "Invalid email format")))
     assert "**1,199** rows loaded, **1** failed, **0** skipped of **1,200** read." in report
     assert "| src | 1,200 | 1,199 | 1 | 0 | 0 |" in report
@@ -67,7 +67,7 @@ def test_a_clean_run_has_no_errors_to_show() -> None:
     assert "First errors" not in run_report("Orders", snapshot())
 
 
-def test_a_note_stands_above_the_numbers_and_is_no_markup() -> None:
+def test_a_note_is_above_the_numbers_and_is_no_markup() -> None:
     report = run_report("orders", snapshot(), "Warning: a file that matches glob '*.csv' did not come")
     assert report.index("glob '\\*.csv' did not come") < report.index("rows loaded")
 
@@ -97,7 +97,7 @@ def test_what_a_dataset_rule_held_back_is_offered_to_a_retry_while_no_row_is_vis
     assert "/retry" not in seen
 
 
-def test_what_cannot_be_run_again_by_itself_says_which_node_stands_in_the_way() -> None:
+def test_what_cannot_be_run_again_by_itself_says_which_node_prevents_it() -> None:
     entangled = replace(snapshot(RejectedCell(1, "c", "x", "e")), plan={"whole": False, "entangling": "sums"})
     report = run_report("Orders", entangled)
     assert "node 'sums' brings rows together or makes several of one" in report

@@ -19,17 +19,17 @@ from tests.rest import Api
 pytestmark = pytest.mark.stack
 
 
-def test_a_run_tells_its_start_and_its_end_although_somebody_cannot_be_reached(
+def test_a_run_reports_its_start_and_its_end_although_somebody_cannot_be_reached(
     stack: RunningStack, tmp_path: Path
 ) -> None:
     with closing(Api(stack)) as api:
         api.create()
-        told = tmp_path / "openlineage.jsonl"
+        reported = tmp_path / "openlineage.jsonl"
         settings = {
             **run_settings(stack.data_dir, stack.database_url),
             "files_root": stack.files_root,
             "key_pepper": "a pepper for this test",
-            "openlineage_file": told,
+            "openlineage_file": reported,
             "openlineage_url": "http://127.0.0.1:9",
             "openlineage_namespace": "shop",
         }
@@ -44,7 +44,7 @@ def test_a_run_tells_its_start_and_its_end_although_somebody_cannot_be_reached(
         assert done.returncode == 0, done.stderr
         assert len(api.rows()) == 2
 
-        start, end = map(json.loads, told.read_text().splitlines())
+        start, end = map(json.loads, reported.read_text().splitlines())
         assert [(event["eventType"], event["job"]["namespace"]) for event in (start, end)] == [
             ("START", "shop"),
             ("COMPLETE", "shop"),

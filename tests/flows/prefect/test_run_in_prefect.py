@@ -85,7 +85,7 @@ def deployment_name(api: Api) -> str:
     return f"default: {api.name}/{api.name}"
 
 
-def test_a_run_with_errors_is_told_by_name_lines_artifacts_and_events(make: Make) -> None:
+def test_a_run_with_errors_is_reported_by_name_lines_artifacts_and_events(make: Make) -> None:
     api = make("amount,note\n" + "".join(f"{'x' if row % 3 == 0 else row},n\n" for row in range(1, 601)))
     run_id = api.start()
     assert api.finished(run_id)["status"] == "completed_with_errors"
@@ -104,11 +104,11 @@ def test_a_run_with_errors_is_told_by_name_lines_artifacts_and_events(make: Make
     assert table[0] == {"row": 3, "column": "amount", "value": "x", "error": "Expected integer", "node": "src"}
     assert shown["progress"]["data"] == 100.0
 
-    def told() -> list[tuple[int, str]] | None:
+    def reported() -> list[tuple[int, str]] | None:
         found = lines(api, run_id)
         return found if any("Finished in state Completed" in text for _, text in found) else None
 
-    log = eventually(told)
+    log = eventually(reported)
     assert (20, f"{api.name} ({api.pipeline}), IR version 1") in log
     assert (20, "append: 600 rows in 1 partition, up to 4 at a time") in log
     assert next(text for level, text in log if level == 30) == "src: row 3, column amount: Expected integer"
@@ -172,14 +172,14 @@ def test_partitions_that_stop_because_another_failed_are_no_crashes(make: Make) 
     # Prefect learns of tasks and their states from events, one after the other.
     assert eventually(lambda: states() == ["Cancelled", "Failed"] or None)
 
-    def told() -> list[str] | None:
+    def reported() -> list[str] | None:
         found = [text for _, text in lines(api, run_id)]
         return found if any("another part of the run failed" in text for text in found) else None
 
-    assert not [text for text in eventually(told) if "rash" in text]
+    assert not [text for text in eventually(reported) if "rash" in text]
 
 
-def test_progress_is_told_while_the_run_goes_and_a_cancelled_run_reports_where_it_stopped(make: Make) -> None:
+def test_progress_is_reported_while_the_run_goes_and_a_cancelled_run_reports_where_it_stopped(make: Make) -> None:
     rows = 1_000_000
     api = make(
         "amount,note\n" + "".join(f"{row},some note\n" for row in range(rows)),

@@ -26,6 +26,8 @@ def test_a_dataset_rule_that_does_not_hold_is_a_warning(facade: Facade, caplog: 
     ]
     with caplog.at_level(logging.INFO, "a run"):
         recorder.judged(judged)
-    told = [(record.levelname, "BROKEN" in record.getMessage()) for record in caplog.records if record.name == "a run"]
-    assert told == [("WARNING", True), ("INFO", False)]
+    reported = [
+        (record.levelname, "BROKEN" in record.getMessage()) for record in caplog.records if record.name == "a run"
+    ]
+    assert reported == [("WARNING", True), ("INFO", False)]
     assert facade.store.snapshot(run).rules == tuple(judged)

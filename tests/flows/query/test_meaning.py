@@ -163,7 +163,7 @@ def test_any_value_of_a_query_means_what_it_meant(engine: Any, value: str) -> No
 
 
 @pytest.mark.parametrize("typed", ["DATE '2024-01-01'", "TIMESTAMP '2024-01-01'", "TIMESTAMPTZ '2024-01-01'"])
-def test_a_cast_behind_a_typed_text_is_not_read_in_two_ways(typed: str) -> None:
+def test_a_cast_after_a_typed_text_is_not_read_in_two_ways(typed: str) -> None:
     with pytest.raises(Refused, match="read in two ways"):
         query(f"SELECT {typed}::VARCHAR AS v FROM input")
     assert query(f"SELECT CAST({typed} AS VARCHAR) AS v, {typed} AS w FROM input")

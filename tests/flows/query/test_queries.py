@@ -71,7 +71,7 @@ def test_sums_are_exact() -> None:
     assert found.schema == {"i": pl.Decimal(38, 0), "u": pl.Decimal(38, 0), "p": pl.Decimal(38, 9), "n": pl.Int64}
 
 
-def test_a_number_beyond_38_digits_is_told_and_not_rounded() -> None:
+def test_a_number_beyond_38_digits_is_reported_and_not_rounded() -> None:
     huge = "CAST(10000000000000000000 AS INT128)"
     assert given(f"SELECT {huge} * 1000000000000000000 AS v FROM input").height == 4
     with pytest.raises(QueryFailed, match=r"out of range|Could not cast"):
@@ -88,7 +88,7 @@ def test_what_has_no_column_here_comes_as_text_or_is_refused() -> None:
             result_columns(query(text), ROWS.schema)
 
 
-def test_infinite_dates_are_told() -> None:
+def test_infinite_dates_are_reported() -> None:
     for kind in ("DATE", "TIMESTAMP", "TIMESTAMPTZ"):
         for text in ("infinity", "-infinity"):
             with pytest.raises(QueryFailed, match="infinite"):
@@ -100,7 +100,7 @@ def test_infinite_dates_are_told() -> None:
                 given(f"SELECT list(CAST('{text}' AS {kind})) AS v FROM input")
 
 
-def test_times_finer_than_the_engine_has_are_told() -> None:
+def test_times_finer_than_the_engine_has_are_reported() -> None:
     frame = pl.DataFrame({"c": pl.Series([1], dtype=pl.Int64).cast(pl.Time)})
     exact = frame.select(pl.col("c").cast(pl.Int64).mul(1_000).cast(pl.Time).implode().implode())
     assert_frame_equal(given("SELECT c FROM input", exact), exact)
@@ -180,7 +180,7 @@ def test_names_may_hold_anything_but_differ_in_more_than_capitals() -> None:
         ("SELECT s FROM input GROUP BY b", "invalid_query", "GROUP BY"),
     ],
 )
-def test_what_is_wrong_is_told_without_running_it(text: str, code: str, says: str) -> None:
+def test_what_is_wrong_is_reported_without_running_it(text: str, code: str, says: str) -> None:
     with pytest.raises(Refused) as refused:
         result_columns(query(text), ROWS.schema)
     assert refused.value.code == code

@@ -139,7 +139,7 @@ def test_columns_that_come_are_added_and_wider_types_widened_without_loss() -> N
     ]
 
 
-def test_a_type_that_the_table_cannot_take_without_loss_stays_and_is_told() -> None:
+def test_a_type_that_the_table_cannot_take_without_loss_stays_and_is_reported() -> None:
     now = Now(tables={"sales.orders": known(ID, NOTE)})
     dated = FoundColumn(name="note", data_type="date", native="date")
     plan = one(table("orders", ID, dated), now=now)
@@ -152,8 +152,8 @@ def test_a_type_that_the_table_cannot_take_without_loss_stays_and_is_told() -> N
     ]
     stays = Now(tables={"sales.orders": known(ID, dated)})
     numbers = FoundColumn(name="note", data_type="integer", native="integer")
-    told = one(table("orders", ID, numbers), now=stays)
-    assert told.notes == (
+    reported = one(table("orders", ID, numbers), now=stays)
+    assert reported.notes == (
         "note: it is date in the table and integer in the source; a value that does not fit makes its row an error",
     )
 
@@ -178,7 +178,7 @@ def test_new_tables_are_followed_left_out_or_refused(new_tables: str, change: st
     assert first[0].runs
 
 
-def test_tables_that_vanish_are_told_and_kept_apart_from_those_left_out() -> None:
+def test_tables_that_vanish_are_reported_and_kept_apart_from_those_left_out() -> None:
     tables = {name: known() for name in ("sales.orders", "sales.gone", "other.t")}
     found = plans(table(), now=Now(tables=tables))
     assert {plan.name: plan.change for plan in found} == {

@@ -107,7 +107,7 @@ def test_a_replay_that_died_unplanned_is_begun_again_with_the_failed_rows_alone(
     assert found.open_rows == {("src", 0): OpenPartition([3, 8], {}, frozenset({"tgt"}))}
 
 
-def test_a_row_is_run_again_for_the_targets_behind_the_node_it_failed_at(runs: Runs) -> None:
+def test_a_row_is_run_again_for_the_targets_after_the_node_it_failed_at(runs: Runs) -> None:
     sinks = [{"path": ["src", name], "target": {"table": f"public.{name}"}} for name in ("a", "b")]
     ways = {"src": ["a", "b"], "a": ["a"], "b": ["b"]}
     plan = PLAN | {"stages": [{"source": {}, "nodes": ["src", "a", "b"], "sinks": sinks}], "ways": [ways]}

@@ -103,7 +103,7 @@ class Broken:
         job = replace(job, pipeline=replace(job.pipeline, execution_config={"parallelism": 2}))
         if continues is not None:
             job = replace(job, run_id=run_id, continues=continues)
-        return Execution(prepare(job), self.runner.told)
+        return Execution(prepare(job), self.runner.recorder)
 
     def again(self, run_id: str = "run_next") -> RunTotals:
         """The same run where a retry would begin it anew by itself, else a retry of it."""
@@ -123,7 +123,7 @@ class Broken:
         return found if found != (0, 0) else None
 
     def said(self, part: str) -> list[str]:
-        return [line for line in self.runner.told.lines if part in line]
+        return [line for line in self.runner.recorder.lines if part in line]
 
 
 @pytest.fixture(autouse=True)
@@ -147,16 +147,16 @@ def test_rows_that_are_gone_are_loaded_again(tmp_path: Path, database_url: str, 
     broken.sql(*LOST[lost])
     assert broken.again() == WHOLE
     assert broken.count == (ROWS, ROWS)
-    (told,) = broken.said("are there any more")
-    assert told.startswith("None of the ")
-    assert told.endswith("All its rows are loaded again")
+    (reported,) = broken.said("are there any more")
+    assert reported.startswith("None of the ")
+    assert reported.endswith("All its rows are loaded again")
     # and what was loaded again counts as any other
     assert broken.again("run_third") == WHOLE
     assert broken.count == (ROWS, ROWS)
 
 
 @pytest.mark.parametrize("lost", ["truncated", "deleted"])
-def test_rows_behind_a_watermark_that_are_gone_end_the_retry(tmp_path: Path, database_url: str, lost: str) -> None:
+def test_rows_after_a_watermark_that_are_gone_end_the_retry(tmp_path: Path, database_url: str, lost: str) -> None:
     broken = Broken(tmp_path, database_url, "incremental_watermark")
     broken.sql(*LOST[lost])
     with pytest.raises(
@@ -243,7 +243,7 @@ def test_rows_before_and_after_a_change_of_columns_are_not_mixed(
 
 
 @pytest.mark.parametrize(("mode", "said"), [*(("upsert", said) for said in CHANGED), ("scd2", "column op is new")])
-def test_a_table_with_other_columns_is_merged_into_anew(
+def test_a_table_with_other_columns_is_merged_into_again(
     tmp_path: Path, database_url: str, mode: str, said: str
 ) -> None:
     broken = Broken(tmp_path, database_url, mode)
@@ -315,7 +315,7 @@ def test_one_of_two_targets_begins_again_and_the_other_goes_on(tmp_path: Path, d
     nodes = [source | {"config": {"path": "orders.parquet", "format": "parquet"}}] + [
         {"id": name, "kind": "target", "input": "src", "schema": f"public.{name}"} for name in ("a", "b")
     ]
-    first = Execution(prepare(runner.job(nodes)), runner.told)
+    first = Execution(prepare(runner.job(nodes)), runner.recorder)
     first.begin()
     for index in (0, 1):
         first.partition(first.prepared.plan.stages[0], index)
@@ -324,14 +324,14 @@ def test_one_of_two_targets_begins_again_and_the_other_goes_on(tmp_path: Path, d
     died = first.prepared
     continues = Continuation(died.job.root_run_id, earlier_plan=stored_plan(died))
     job = replace(runner.job(nodes), run_id="run_next", continues=continues)
-    assert run_in_threads(Execution(prepare(job), runner.told)) == RunTotals(ROWS, 2 * ROWS, 0, 0)
+    assert run_in_threads(Execution(prepare(job), runner.recorder)) == RunTotals(ROWS, 2 * ROWS, 0, 0)
     with psycopg.connect(database_url) as connection:
         for name in ("a", "b"):
             query = f"SELECT count(*), count(DISTINCT id) FROM {name}"
             assert connection.execute(query).fetchone() == (ROWS, ROWS)  # type: ignore[arg-type]
 
 
-def test_whoever_asks_for_a_retry_is_told_beforehand(tmp_path: Path, database_url: str) -> None:
+def test_whoever_asks_for_a_retry_is_reported_beforehand(tmp_path: Path, database_url: str) -> None:
     broken = Broken(tmp_path, database_url, "append")
     died = broken.first.prepared
     continues = Continuation(died.job.root_run_id, earlier_plan=stored_plan(died))
@@ -341,6 +341,6 @@ def test_whoever_asks_for_a_retry_is_told_beforehand(tmp_path: Path, database_ur
     with pytest.raises(RunFailed, match="only 1,999 are there any more"):
         reload_reasons(continues, Ledgers.of(database_url))
     broken.sql("TRUNCATE t")
-    (told,) = reload_reasons(continues, Ledgers.of(database_url))
-    assert told.startswith("None of the 2,000 rows")
+    (reported,) = reload_reasons(continues, Ledgers.of(database_url))
+    assert reported.startswith("None of the 2,000 rows")
     assert broken.again() == WHOLE

@@ -104,7 +104,7 @@ def test_a_table_that_is_no_quarantine_is_not_written_to(shop: Shop) -> None:
         first(shop)
 
 
-def test_a_row_told_as_failed_before_its_batch_was_lost_is_told_anew(
+def test_a_row_reported_as_failed_before_its_batch_was_lost_is_reported_again(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     forgotten: list[UncommittedRows] = []

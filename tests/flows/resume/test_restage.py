@@ -174,9 +174,9 @@ def loading(mode: str = "append", *, without: int = 3, least: int = 0, ops: Node
     return [source, {"id": "ops", "kind": "transform", "input": "src", "ops": ops}, check | {"input": "ops"}, target]
 
 
-def also(nodes: Nodes, behind: str = "check") -> Nodes:
+def also(nodes: Nodes, after: str = "check") -> Nodes:
     """With a second target, `public.ds_other`."""
-    other = {"id": "other", "kind": "target", "input": behind, "schema": "public.ds_other", "loadMode": "append"}
+    other = {"id": "other", "kind": "target", "input": after, "schema": "public.ds_other", "loadMode": "append"}
     return [*nodes, other]
 
 
@@ -240,7 +240,7 @@ def test_what_was_not_mended_is_held_back_again_and_can_be_retried_again(chain: 
     assert chain.amounts() == LOADED
 
 
-def test_a_mended_file_is_read_anew(chain: Chain) -> None:
+def test_a_mended_file_is_read_again(chain: Chain) -> None:
     chain.save(loading(least=TOO_MANY))
     chain.attempt("run_1")
     chain.write(2 * ROWS)
@@ -248,7 +248,7 @@ def test_a_mended_file_is_read_anew(chain: Chain) -> None:
     assert (again.status, again.ir_version, again.rows_out) == ("completed", 1, 2 * PASSED)
 
 
-def test_rows_that_were_gathered_are_gathered_anew(chain: Chain) -> None:
+def test_rows_that_were_gathered_are_gathered_again(chain: Chain) -> None:
     once: Nodes = [{"type": "deduplicate", "keys": ["id"], "keep": "first"}]
     chain.save(loading(least=TOO_MANY, ops=once))
     assert chain.attempt("run_1", parallelism=1).aborted
@@ -257,7 +257,7 @@ def test_rows_that_were_gathered_are_gathered_anew(chain: Chain) -> None:
     assert (again.status, chain.amounts()) == ("completed", LOADED)
 
 
-def test_a_rule_that_held_before_is_judged_anew(chain: Chain) -> None:
+def test_a_rule_that_held_before_is_judged_again(chain: Chain) -> None:
     nodes = loading()
     nodes[1:2] = [nodes[1] | {"id": "sure"}, nodes[1] | {"input": "sure", "datasetLevel": {"rowCount": {"max": 1}}}]
     chain.save(nodes)
@@ -276,13 +276,13 @@ def test_where_rows_are_visible_a_retry_goes_on_as_the_run_began(chain: Chain, m
     assert chain.attempt("run_1").rows_out == ROWS
     chain.save(also(loading(mode), "src"))
     continues = chain.continues("run_2", "run_1")
-    assert (continues.visible, continues.anew, continues.committed) == (("public.ds_other",), False, ROWS)
+    assert (continues.visible, continues.reloads, continues.committed) == (("public.ds_other",), False, ROWS)
     again = chain.attempt("run_2", "run_1")
     assert (again.status, again.ir_version, again.aborted) == ("failed", 1, True)
     assert (chain.amounts(), sum(chain.amounts("ds_other").values())) == ({}, ROWS)
 
 
-def test_two_that_stage_anew_never_do_so_side_by_side(chain: Chain) -> None:
+def test_two_that_stage_again_never_do_so_side_by_side(chain: Chain) -> None:
     chain.save(loading(least=TOO_MANY))
     chain.attempt("run_1")
     one, two = (TargetLocks(chain.job(run, chain.continues(run, "run_1"))) for run in ("run_2", "run_3"))
@@ -294,10 +294,10 @@ def test_two_that_stage_anew_never_do_so_side_by_side(chain: Chain) -> None:
         two.release()
 
 
-def test_a_run_whose_retry_staged_anew_is_not_begun_again_itself(chain: Chain) -> None:
+def test_a_run_whose_retry_staged_again_is_not_begun_again_itself(chain: Chain) -> None:
     chain.save(loading(least=TOO_MANY))
     first = chain.attempt("run_1", parallelism=1)
-    assert not same_run_again(first, chain.store, Ledgers.of(chain.url)).anew  # the same run, by the same rules
+    assert not same_run_again(first, chain.store, Ledgers.of(chain.url)).reloads  # the same run, by the same rules
     chain.save(loading())
     chain.attempt("run_2", "run_1", dies="staging")
     with pytest.raises(RunFailed, match="run_2 has taken over what this run began"):

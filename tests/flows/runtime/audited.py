@@ -24,7 +24,7 @@ class Audited:
 
     def __init__(self, files: Path, url: str) -> None:
         self.runner, self.url = Runner(files, url), url
-        self.recorder = self.runner.told
+        self.recorder = self.runner.recorder
         orders = pl.DataFrame({"id": range(2, ROWS + 2)}).with_columns(
             amount=pl.col("id") % 10, name=pl.when(pl.col("id") % 4 > 0).then(pl.format("n{}", pl.col("id") % 100))
         )

@@ -22,7 +22,7 @@ from tests.flows.runtime.quiet import Quiet
 
 
 @dataclass
-class Told(Quiet):
+class Recording(Quiet):
     """A recorder that keeps the rejected cells as (node, row, column, value, error)."""
 
     cells: list[tuple[Any, ...]] = field(default_factory=list)
@@ -44,7 +44,7 @@ class Runner:
     files: Path
     url: str
     credentials: dict[str, Any] = field(default_factory=dict)
-    told: Told = field(default_factory=Told)
+    recorder: Recording = field(default_factory=Recording)
     type: str = "local_fs"
     config: dict[str, Any] = field(default_factory=dict)
     """The connector's, which may be on this machine."""
@@ -62,5 +62,5 @@ class Runner:
 
     def run(self, nodes: Iterable[dict[str, Any]]) -> RunTotals:
         """Runs it to its end."""
-        self.told.cells.clear()
-        return run_in_threads(Execution(prepare(self.job(nodes)), self.told))
+        self.recorder.cells.clear()
+        return run_in_threads(Execution(prepare(self.job(nodes)), self.recorder))

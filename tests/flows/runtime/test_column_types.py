@@ -99,7 +99,7 @@ def test_every_type_of_column_gives_back_what_the_file_said(runner: Runner, decl
     sql(runner, f"CREATE TABLE t ({columns})")
     write(runner, names, [value for value, _ in EVERY.values()], [""] * len(EVERY))
     fields = dict.fromkeys(names, "text") if declared else {}
-    assert runner.run([source("a.csv", **fields), target()]) == RunTotals(2, 2, 0, 0), runner.told.cells
+    assert runner.run([source("a.csv", **fields), target()]) == RunTotals(2, 2, 0, 0), runner.recorder.cells
     shown = ", ".join(f"{name}::text" for name in names)
     given, empty = sql(runner, f"SELECT {shown} FROM t ORDER BY c0 NULLS LAST")
     assert dict(zip(EVERY, given, strict=True)) == {ddl: back for ddl, (_, back) in EVERY.items()}
@@ -118,12 +118,12 @@ def test_a_bad_cell_of_any_type_fails_its_row_alone_and_is_named(runner: Runner)
     write(runner, header, *rows)
     fields = {"id": "integer", **dict.fromkeys(header[1:], "text")}
     assert runner.run([source("a.csv", **fields), target()]) == RunTotals(8, 1, 7, 0)
-    assert sorted((row, column, value) for _, row, column, value, _ in runner.told.cells) == [
+    assert sorted((row, column, value) for _, row, column, value, _ in runner.recorder.cells) == [
         # What a domain's check refuses in binary has no column in PostgreSQL's answer.
         (position + 2, None if name == "s" else name, None if name == "s" else value)
         for position, (name, value) in enumerate(zip(header[1:], bad, strict=True))
     ]
-    messages = {column: error for _, _, column, _, error in runner.told.cells}
+    messages = {column: error for _, _, column, _, error in runner.recorder.cells}
     assert messages["n"] == "Expected IP address, such as 10.0.0.1 or 10.0.0.0/8"
     assert messages["u"] == "Expected UUID"
     assert messages["d"] == "Expected decimal number"
@@ -138,7 +138,7 @@ def test_names_that_need_quotes_are_quoted(runner: Runner, table: str) -> None:
     write(runner, NAMES, ["10.0.0.1"] * len(NAMES), ["nowhere"] * len(NAMES))
     fields = dict.fromkeys(NAMES, "text")
     assert runner.run([source("a.csv", **fields), target(table)]) == RunTotals(2, 1, 1, 0)
-    assert {column for _, _, column, _, _ in runner.told.cells} == set(NAMES[1::2])
+    assert {column for _, _, column, _, _ in runner.recorder.cells} == set(NAMES[1::2])
     stored = sql(runner, f'SELECT {", ".join(f"{chr(34)}{name}{chr(34)}" for name in quoted)} FROM "{table[7:]}"')
     assert [str(value) for value in stored[0]] == ["10.0.0.1"] * len(NAMES)
 
@@ -187,7 +187,7 @@ def test_typed_columns_of_a_parquet_file_keep_their_values(runner: Runner) -> No
             "i": [[1, 2]],
         }
     ).write_parquet(runner.files / "a.parquet")
-    assert runner.run([source("a.parquet"), target()]) == RunTotals(1, 1, 0, 0), runner.told.cells
+    assert runner.run([source("a.parquet"), target()]) == RunTotals(1, 1, 0, 0), runner.recorder.cells
     (row,) = sql(runner, "SELECT a, b::text, c, d, e, f::text, g, h, i FROM t")
     assert row == (
         [1, None],
@@ -207,7 +207,7 @@ def test_digits_are_never_lost_in_silence(runner: Runner) -> None:
     write(runner, ["a", "b"], ["0.1234567890123456789", "1.12345678901"], ["12345678901234567.5", "1.123456789"])
     # b is declared as a decimal without a size: 9 digits behind the point, and what has more is told.
     assert runner.run([source("a.csv", a="text", b="decimal"), target()]).failed == 1
-    assert [(row, column) for _, row, column, _, _ in runner.told.cells] == [(1, "b")]
+    assert [(row, column) for _, row, column, _, _ in runner.recorder.cells] == [(1, "b")]
     assert sql(runner, "SELECT a FROM t") == [(Decimal("12345678901234567.5"),)]
     sql(runner, "TRUNCATE t")
     assert runner.run([source("a.csv"), target()]).failed == 0
@@ -217,16 +217,16 @@ def test_digits_are_never_lost_in_silence(runner: Runner) -> None:
     ]
 
 
-def test_dates_before_the_first_and_behind_the_year_9999_are_told_not_guessed(runner: Runner) -> None:
+def test_dates_before_the_first_and_after_the_year_9999_are_reported_not_guessed(runner: Runner) -> None:
     sql(runner, "CREATE TABLE t (a date)")
     values = ["0001-01-01", "9999-12-31", "1969-12-31", "10000-01-01", "0044-03-15 BC", "infinity", "01/02/2024"]
     write(runner, ["a"], *[[value] for value in values])
     assert runner.run([source("a.csv", a="text"), target()]).failed == 4
-    assert [value for *_, value, _ in runner.told.cells] == values[3:]
+    assert [value for *_, value, _ in runner.recorder.cells] == values[3:]
     assert sql(runner, "SELECT a FROM t ORDER BY a") == [(date(1, 1, 1),), (date(1969, 12, 31),), (date(9999, 12, 31),)]
 
 
-def test_a_preview_tells_what_the_server_would_not_read(runner: Runner) -> None:
+def test_a_preview_reports_what_the_server_would_not_read(runner: Runner) -> None:
     sql(runner, "CREATE TABLE t (a inet, b jsonb)")
     write(runner, ["a", "b"], ["::1", "{}"], ["nowhere", "{}"], ["::1", "{"])
     *_, last = preview(runner.job([source("a.csv", a="text", b="text"), target()]), rows=10)
@@ -246,7 +246,7 @@ def test_every_load_mode_takes_such_columns(runner: Runner, mode: str) -> None:
     node = {**target(), "loadMode": mode, **({"upsertKey": ["id"]} if mode == "upsert" else {})}
     fields = {"id": "integer", **dict.fromkeys(["host", "n", "tags", "span"], "text")}
     assert runner.run([source("a.csv", **fields), node]) == RunTotals(3, 2, 1, 0)
-    assert [(row, column, value) for _, row, column, value, _ in runner.told.cells] == [(2, "host", "nowhere")]
+    assert [(row, column, value) for _, row, column, value, _ in runner.recorder.cells] == [(2, "host", "nowhere")]
     assert sql(runner, "SELECT id, host::text, n::text, tags::text, span::text FROM t ORDER BY id") == [
         (1, "::1/128", "NaN", "{sad}", "1 day"),
         (3, None, f"0.{'0' * 29}1", "{}", "00:00:01"),

@@ -61,7 +61,7 @@ def test_rules_that_hold_let_every_row_through(audited: Audited, mode: str, kept
     assert len(audited.recorder.rules) == 10
 
 
-def test_a_warning_is_told_and_the_rows_are_loaded_straight(audited: Audited) -> None:
+def test_a_warning_is_reported_and_the_rows_are_loaded_straight(audited: Audited) -> None:
     execution = audited.execution(rowCount={"min": 10**6, "onFail": "warn"})
     assert run_in_threads(execution).rows_out == PASSED
     assert [(rule.holds, rule.found) for rule in audited.recorder.rules] == [(False, f"{PASSED:,} rows")]
@@ -145,7 +145,7 @@ def test_failed_rows_that_run_again_are_not_judged(audited: Audited) -> None:
     assert (audited.recorder.rules, audited.count) == ((), PASSED + 3)
 
 
-def test_a_value_that_is_masked_is_not_told(audited: Audited) -> None:
+def test_a_value_that_is_masked_is_not_reported(audited: Audited) -> None:
     rules = [{"field": "amount", "fn": fn, "max": 1, "onFail": "warn"} for fn in ("max", "count_distinct")]
     job = audited.job(statistic=rules)
     hashed = [{"type": "hash", "fields": ["amount"], "to": "secret"}]

@@ -28,7 +28,7 @@ def shop(tmp_path: Path, database_url: str) -> Shop:
     return Shop(tmp_path, database_url)
 
 
-def test_good_rows_land_and_bad_rows_are_told_with_their_source_row(shop: Shop) -> None:
+def test_good_rows_land_and_bad_rows_are_reported_with_their_source_row(shop: Shop) -> None:
     shop.write(ORDERS)
     rules = [
         {"id": "named", "field": "name", "rule": "not_empty"},
@@ -67,7 +67,7 @@ def test_every_loaded_row_knows_the_load_it_came_with(shop: Shop) -> None:
     assert shop.table(query) == [("run_1", "pipe_1", 1, "src")]
 
 
-def test_what_the_database_refuses_is_told_and_the_rest_lands(shop: Shop) -> None:
+def test_what_the_database_refuses_is_reported_and_the_rest_lands(shop: Shop) -> None:
     shop.write("id,name,amount,day\n1,a,1,2024-01-01\n1,b,2,2024-01-01\n3,c,13,2024-01-01\n4,d,4,2024-01-01\n")
     totals = shop.run()
     assert totals == RunTotals(rows_in=4, rows_out=2, failed=2, skipped=0)
@@ -109,7 +109,7 @@ def test_a_row_that_fails_at_the_target_counts_once_in_every_attempt(shop: Shop,
     assert totals == RunTotals(rows_in=100_000, rows_out=99_996, failed=4, skipped=0)
 
 
-def test_a_run_that_died_is_continued_behind_what_was_committed(shop: Shop) -> None:
+def test_a_run_that_died_is_continued_after_what_was_committed(shop: Shop) -> None:
     text = many(200_000)
     shop.write(text)
     execution = {"parallelism": 1, "batchSize": 10_000}
@@ -176,7 +176,7 @@ def test_ragged_lines_and_wrong_types_fail_alone(shop: Shop) -> None:
     ]
 
 
-def test_an_unknown_column_or_table_is_told_before_anything_is_read(shop: Shop) -> None:
+def test_an_unknown_column_or_table_is_reported_before_anything_is_read(shop: Shop) -> None:
     shop.write(ORDERS)
     with pytest.raises(PlanFailed, match=r"no column 'amont' here .did you mean 'amount'"):
         shop.run(ops=[{"type": "filter", "expression": "amont > '1'"}])

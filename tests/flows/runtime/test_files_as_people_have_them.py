@@ -53,7 +53,7 @@ class Case(Runner):
 
     @property
     def failed(self) -> list[tuple[int, str | None]]:
-        return sorted({(row, column) for _, row, column, _, _ in self.told.cells}, key=str)
+        return sorted({(row, column) for _, row, column, _, _ in self.recorder.cells}, key=str)
 
 
 @pytest.fixture
@@ -214,16 +214,16 @@ def test_a_header_is_matched_where_it_is_plain_what_is_meant(case: Case, header:
     case.put(f"{header}\n" + ",".join(values[name] for name in names) + "\n")
     case.load()
     assert case.rows() == [(1, "Ann", 5)]
-    assert any("named alike" in line or "the header's" in line for line in case.told.lines)
+    assert any("named alike" in line or "the header's" in line for line in case.recorder.lines)
 
 
-def test_columns_that_stay_empty_are_told(case: Case) -> None:
+def test_columns_that_stay_empty_are_reported(case: Case) -> None:
     case.table("id bigint PRIMARY KEY, name text, qty integer, at timestamptz DEFAULT now()")
     case.put("id,nme\n1,Ann\n")
     case.load()
-    assert "public.t: the data have nothing for name, qty: null in all rows that are loaded" in case.told.lines
-    assert "public.t: the data have nothing for at: the database fills them in" in case.told.lines
-    assert "public.t has no column for nme: not loaded" in case.told.lines
+    assert "public.t: the data have nothing for name, qty: null in all rows that are loaded" in case.recorder.lines
+    assert "public.t: the data have nothing for at: the database fills them in" in case.recorder.lines
+    assert "public.t has no column for nme: not loaded" in case.recorder.lines
 
 
 @pytest.mark.parametrize("end", ["\r", "\r\n", "\n"])
@@ -264,8 +264,8 @@ def test_files_may_lack_a_column_be_empty_and_have_another_order(case: Case) -> 
     ]
     case.run(nodes)
     assert case.rows() == [(1, "a1", None), (2, "a2", "b2")]
-    assert any("in/1.csv lacks b" in line for line in case.told.lines)
-    assert any("in/3.csv is empty" in line for line in case.told.lines)
+    assert any("in/1.csv lacks b" in line for line in case.recorder.lines)
+    assert any("in/3.csv is empty" in line for line in case.recorder.lines)
     nodes[0]["config"] = {**SEVERAL, "options": {"missingColumns": "fail"}}
     with pytest.raises(SourceError, match=r"Column 'b' is not in in/1\.csv"):
         prepare(case.job(nodes))
@@ -278,7 +278,7 @@ def test_a_byte_that_is_no_character_costs_its_row(case: Case) -> None:
     case.put(b"id,name\n" + b"\n".join(lines))
     case.load(config={"options": {"encoding": "cp1252"}})
     assert case.failed == [(1500, None)]
-    assert "Not valid cp1252: byte 0x81 at character 9 of the line" in case.told.cells[0][4]
+    assert "Not valid cp1252: byte 0x81 at character 9 of the line" in case.recorder.cells[0][4]
     assert case.rows("SELECT count(*), max(name) FROM t") == [(1999, "café")]
 
 
@@ -288,10 +288,10 @@ def test_a_column_that_begins_with_underscores_is_one_like_any_other(case: Case)
     with pytest.raises(PlanFailed, match="__deleted"):
         prepare(case.job(case.nodes(schemaContract="freeze")))
     case.load()
-    assert "public.t has no column for __deleted: not loaded" in case.told.lines
+    assert "public.t has no column for __deleted: not loaded" in case.recorder.lines
 
 
-def test_a_row_that_the_table_has_no_room_for_or_a_trigger_refuses_is_told(case: Case) -> None:
+def test_a_row_that_the_table_has_no_room_for_or_a_trigger_refuses_is_reported(case: Case) -> None:
     case.table(
         "k text PRIMARY KEY, n integer",
         """
@@ -304,4 +304,4 @@ def test_a_row_that_the_table_has_no_room_for_or_a_trigger_refuses_is_told(case:
     case.load()
     assert case.rows("SELECT n FROM t ORDER BY 1") == [(1,), (3,)]
     assert [row for row, _ in case.failed] == [2, 4]
-    assert any(row == 4 and "No fours" in error for _, row, _, _, error in case.told.cells)
+    assert any(row == 4 and "No fours" in error for _, row, _, _, error in case.recorder.cells)

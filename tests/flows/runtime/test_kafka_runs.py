@@ -23,7 +23,7 @@ from headrace.flows.runtime.stored_plan import stored_plan
 from tests.connectors.kafka.brokers import Topics
 from tests.connectors.kafka.conftest import broker, topic
 from tests.flows.runtime.dying import Bomb, Killed, armed
-from tests.flows.runtime.runs import Told
+from tests.flows.runtime.runs import Recording
 
 __all__ = ["broker", "topic"]
 pytestmark = pytest.mark.postgres
@@ -35,7 +35,7 @@ class Loads:
     """Runs of one pipeline that reads a topic."""
 
     def __init__(self, topics: Topics, url: str, config: Mapping[str, Any], target: Mapping[str, Any]) -> None:
-        self.url, self.told, self.pipeline = url, Told(), f"pipe_{uuid4().hex[:8]}"
+        self.url, self.recorder, self.pipeline = url, Recording(), f"pipe_{uuid4().hex[:8]}"
         place = {"bootstrapServers": topics.servers, "securityProtocol": "PLAINTEXT"}
         self.connector = ConnectorRecord("conn_1", "kafka", place, {})
         source = {"id": "src", "kind": "source", "connector": "kafka_consumer", "config": config, "fields": FIELDS}
@@ -51,13 +51,13 @@ class Loads:
         return Job(run_id, pipeline, self.url, Path("/nowhere"), continues, networks=(ip_network("127.0.0.0/8"),))
 
     def run(self, **execution: Any) -> RunTotals:
-        return run_in_threads(Execution(prepare(self.job(**execution)), self.told))
+        return run_in_threads(Execution(prepare(self.job(**execution)), self.recorder))
 
     def dies(self, bomb: Bomb) -> bool:
         """A run that dies at the bomb's step and is retried until it is through; whether it died."""
         job = self.job()
         with armed(bomb):
-            execution = Execution(prepare(job), self.told)
+            execution = Execution(prepare(job), self.recorder)
             try:
                 run_in_threads(execution)
             except (Killed, Exception):
@@ -66,7 +66,7 @@ class Loads:
         if not bomb.went_off:
             return False
         continues = Continuation(root_run_id=job.run_id, earlier_plan=stored_plan(execution.prepared))
-        run_in_threads(Execution(prepare(self.job(continues)), self.told))
+        run_in_threads(Execution(prepare(self.job(continues)), self.recorder))
         return True
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
@@ -155,7 +155,7 @@ def test_a_run_reads_no_more_than_it_may_and_the_next_goes_on(broker: Topics, to
     read = [loads.run(maxRows=40).rows_in for _ in range(4)]
     assert read == [40, 40, 20, 0]
     assert loads.rows("SELECT id, amount FROM public.bounded ORDER BY id") == good(range(100))
-    assert all(error.startswith(f"{topic}[") for *_, error in loads.told.cells)
+    assert all(error.startswith(f"{topic}[") for *_, error in loads.recorder.cells)
 
 
 def test_offsets_that_are_gone_fail_the_run_before_anything_is_loaded(

@@ -16,7 +16,7 @@ def test_rows_add_up_over_partitions() -> None:
         budget.record((0, 1), 5, 200)
 
 
-def test_a_batch_told_again_counts_once() -> None:
+def test_a_batch_reported_again_counts_once() -> None:
     budget = ErrorBudget(10, None)
     for _ in range(5):
         budget.record((0, 0), 10, 100)

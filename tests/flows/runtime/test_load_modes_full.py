@@ -221,8 +221,8 @@ def test_an_incremental_run_without_rows_is_a_good_one_and_says_where_the_mark_i
     shop.run()
     shop.write("id,name,amount,day\n")
     assert shop.run(run_id="run_2", root="run_2") == RunTotals(0, 0, 0, 0)
-    told = [line for _, line in shop.recorder.lines if "watermark" in line]
-    assert told == [
+    reported = [line for _, line in shop.recorder.lines if "watermark" in line]
+    assert reported == [
         f"tgt: the watermark of id moved from -1 to {ROWS}",
         f"tgt: the watermark of id stays at {ROWS}",
     ]

@@ -20,7 +20,7 @@ from headrace.flows.runtime.prepare import prepare
 from headrace.flows.runtime.scheduler import run_in_threads
 from headrace.flows.runtime.stored_plan import stored_plan
 from tests.databases import as_superuser
-from tests.flows.runtime.runs import Told
+from tests.flows.runtime.runs import Recording
 
 pytestmark = pytest.mark.postgres
 
@@ -29,7 +29,7 @@ class Merges:
     """A file `orders.csv` and the table `public.ds_orders` with its key `id`, and runs from the one into the other."""
 
     def __init__(self, root: Path, url: str) -> None:
-        self.root, self.url, self.told = root, url, Told()
+        self.root, self.url, self.recorder = root, url, Recording()
         self.table("CREATE TABLE public.ds_orders (id bigint PRIMARY KEY, name text, amount integer)")
 
     def write(self, text: str) -> None:
@@ -56,7 +56,7 @@ class Merges:
         tables = frozenset({"public.ds_orders"})
         pipeline = RunPipeline("pipe_1", "default", "Orders", ir, 1, connector, {}, tables)
         continues = Continuation(root_run_id=root or run_id, earlier_plan=earlier)
-        return Execution(prepare(Job(run_id, pipeline, self.url, self.root, continues)), self.told)
+        return Execution(prepare(Job(run_id, pipeline, self.url, self.root, continues)), self.recorder)
 
     def run(self, run_id: str = "run_1", **options: Any) -> RunTotals:
         return run_in_threads(self.execution(run_id, **options))
@@ -69,7 +69,7 @@ class Merges:
     @property
     def cells(self) -> list[tuple[int, str]]:
         """Rejected cells as (row, error)."""
-        return sorted((row, error) for _, row, _, _, error in self.told.cells)
+        return sorted((row, error) for _, row, _, _, error in self.recorder.cells)
 
 
 @pytest.fixture
@@ -201,7 +201,7 @@ def _json(value: Any) -> str:
         ({"loadMode": "cdc_mirror", "upsertKey": "id"}, "loadMode", "no_operation", "no column 'op'"),
     ],
 )
-def test_what_cannot_be_merged_is_told_when_it_is_planned(
+def test_what_cannot_be_merged_is_reported_when_it_is_planned(
     loads: Merges, options: dict[str, Any], path: str, code: str, says: str
 ) -> None:
     loads.numbers(3)

@@ -91,8 +91,8 @@ def test_errors_and_quarantined_rows_hide_the_columns_an_op_touches(runner: Runn
         {"id": "ours", "field": "mail", "rule": "starts_with:bob", "onFail": "warn"},
     ]
     runner.run(document(HIDE, rules, early))
-    told = {(node, row, column): value for node, row, column, value, _ in runner.told.cells}
-    assert told == {
+    reported = {(node, row, column): value for node, row, column, value, _ in runner.recorder.cells}
+    assert reported == {
         ("src", 3, None): "***",
         ("src", 4, "id"): "x",
         ("early", 2, "ssn"): "***",
@@ -114,7 +114,7 @@ def test_errors_and_quarantined_rows_hide_the_columns_an_op_touches(runner: Runn
         ("check", 5, {"id": 5, "ssn": "***", "mail": "***", "qty": -5}),
         ("check", 6, {"id": 6, "ssn": "***", "mail": "***", "qty": 6}),
     ]
-    assert not in_the_clear(runner.told.cells, runner.told.lines, kept)
+    assert not in_the_clear(runner.recorder.cells, runner.recorder.lines, kept)
 
 
 def test_a_value_that_fails_in_the_step_before_the_op_is_hidden_too(runner: Runner) -> None:
@@ -126,17 +126,17 @@ def test_a_value_that_fails_in_the_step_before_the_op_is_hidden_too(runner: Runn
         {"type": "mask_pii", "field": "ssn", "strategy": "null"},
     ]
     runner.run(document(ops))
-    assert {(node, row, value) for node, row, column, value, _ in runner.told.cells if column == "ssn"} == {
+    assert {(node, row, value) for node, row, column, value, _ in runner.recorder.cells if column == "ssn"} == {
         ("clean", row, "***") for row in (1, 2, 5, 6)
     }
     # An expression that cannot be computed: the engine's own words would repeat the value.
     execute(runner, "ALTER TABLE people ADD n int")
     runner.run(document([ops[1], *HIDE[2:]]))
-    assert {error for node, *_, error in runner.told.cells if node == "clean"} == {"Cannot be computed"}
-    assert not in_the_clear(runner.told.cells)
+    assert {error for node, *_, error in runner.recorder.cells if node == "clean"} == {"Cannot be computed"}
+    assert not in_the_clear(runner.recorder.cells)
 
 
-def test_what_the_database_refuses_is_told_without_values(runner: Runner) -> None:
+def test_what_the_database_refuses_is_reported_without_values(runner: Runner) -> None:
     execute(
         runner,
         "CREATE TABLE people (id int, tax text UNIQUE, mail text CHECK (mail NOT LIKE 'b%'), copy text, qty int)",
@@ -147,25 +147,27 @@ def test_what_the_database_refuses_is_told_without_values(runner: Runner) -> Non
     # The copy is made before the mask: the table has it in the clear, the errors do not.
     copy = {"type": "expression", "field": "copy", "expression": "mail || '!'"}
     runner.run(document([copy, *HIDE]))
-    told = {(row, column, value, error) for node, row, column, value, error in runner.told.cells if node == "tgt"}
-    assert told == {
+    reported = {
+        (row, column, value, error) for node, row, column, value, error in runner.recorder.cells if node == "tgt"
+    }
+    assert reported == {
         (2, "mail", "***", 'Value violates check constraint "people_mail_check"'),
         (6, "mail", "***", 'Value violates check constraint "people_mail_check"'),
         (1, None, None, "Refused by a trigger"),
         (5, "tax", "***", 'Duplicate value violates unique constraint "people_tax_key"'),
     }
-    assert not in_the_clear(runner.told.cells)
+    assert not in_the_clear(runner.recorder.cells)
 
 
-def test_the_reason_of_a_stopped_run_is_told_without_the_value(runner: Runner) -> None:
+def test_the_reason_of_a_stopped_run_is_reported_without_the_value(runner: Runner) -> None:
     execute(runner, "CREATE TABLE people (id int, tax text, mail text)")
     early = [{"id": "known", "field": "ssn", "rule": "starts_with:9", "onFail": "abort"}]
     with pytest.raises(RunFailed, match=r"row 1, ssn = '\*\*\*'") as stopped:
         runner.run(document(HIDE, early=early))
-    assert not in_the_clear(str(stopped.value), runner.told.cells)
+    assert not in_the_clear(str(stopped.value), runner.recorder.cells)
 
 
-def test_previews_tell_errors_as_a_run_would(runner: Runner) -> None:
+def test_previews_report_errors_as_a_run_would(runner: Runner) -> None:
     execute(runner, "CREATE TABLE people (id int, tax varchar(3), mail text)")
     early = [{"id": "known", "field": "ssn", "rule": "starts_with:9"}]
     rules = [{"id": "short", "field": "mail", "rule": "max_length:1", "onFail": "warn"}]
@@ -175,7 +177,7 @@ def test_previews_tell_errors_as_a_run_would(runner: Runner) -> None:
     assert not in_the_clear(sorted(map(str, errors)))
 
 
-def test_values_that_nobody_hides_are_told_in_the_clear(runner: Runner) -> None:
+def test_values_that_nobody_hides_are_reported_in_the_clear(runner: Runner) -> None:
     execute(runner, "CREATE TABLE people (id int, ssn int, mail text)")
     runner.run(document([{"type": "drop", "fields": ["qty"]}]))
-    assert {value for node, _, column, value, _ in runner.told.cells if column == "ssn"} == set(SECRETS[:3])
+    assert {value for node, _, column, value, _ in runner.recorder.cells if column == "ssn"} == set(SECRETS[:3])

@@ -175,7 +175,7 @@ def test_wherever_it_dies_rows_that_were_always_there_are_loaded_once(
     assert {n for n in range(1, 301) if n % 10} <= set(loaded), "no row lost"
 
 
-def test_the_next_run_reads_what_is_new_and_the_notes_are_told(fresh: Fed) -> None:
+def test_the_next_run_reads_what_is_new_and_the_notes_are_reported(fresh: Fed) -> None:
     market = fresh.market
     market.make(
         "CREATE TABLE t (id int PRIMARY KEY, at timestamp(6))",

@@ -59,7 +59,7 @@ def elsewhere(begun: Execution, runner: Runner) -> Callable[[], Execution]:
     def join() -> Execution:
         continues = Continuation(root_run_id=job.root_run_id, earlier_plan=plan)
         again = Job(job.run_id, job.pipeline, job.database_url, job.files_root, continues, held=job.held)
-        execution = Execution(prepare(again, under_way=True), runner.told, under_way=True)
+        execution = Execution(prepare(again, under_way=True), runner.recorder, under_way=True)
         execution.join()
         return execution
 
@@ -68,7 +68,7 @@ def elsewhere(begun: Execution, runner: Runner) -> Callable[[], Execution]:
 
 def run_elsewhere(runner: Runner, nodes: list[dict[str, Any]]) -> RunTotals:
     """The whole run; every partition and every publication has a process of its own."""
-    execution = Execution(prepare(runner.job(nodes)), runner.told)
+    execution = Execution(prepare(runner.job(nodes)), runner.recorder)
     execution.begin()
     joined = elsewhere(execution, runner)
     done: list[Resume] = []
@@ -102,7 +102,7 @@ def test_every_load_mode_works_in_processes_that_only_join(runner: Runner, optio
     assert found == (rows, rows, 3000 * 3001 // 2)
 
 
-def test_stages_behind_each_other_work_in_processes_that_only_join(runner: Runner) -> None:
+def test_stages_after_each_other_work_in_processes_that_only_join(runner: Runner) -> None:
     totals = run_elsewhere(runner, [SOURCE, AGGREGATE, TARGET | {"input": "sums"}])
     assert totals.rows_in == 3000
     with psycopg.connect(runner.url) as connection:
@@ -113,7 +113,7 @@ def test_stages_behind_each_other_work_in_processes_that_only_join(runner: Runne
 
 
 def test_a_source_that_changed_meanwhile_is_not_read(runner: Runner) -> None:
-    execution = Execution(prepare(runner.job([SOURCE, TARGET])), runner.told)
+    execution = Execution(prepare(runner.job([SOURCE, TARGET])), runner.recorder)
     execution.begin()
     (runner.files / "in" / "1.csv").write_text("id,v\n1,1\n")
     with pytest.raises(SourceChanged):
@@ -124,7 +124,7 @@ def test_only_who_began_the_run_judges_the_rate_of_failed_rows(runner: Runner) -
     (runner.files / "in" / "0.csv").write_text("id,v\n" + "".join(f"{row},x\n" for row in range(1, 1001)))
     job = runner.job([SOURCE | {"fields": [{"name": n, "dataType": "bigint"} for n in ("id", "v")]}, TARGET])
     ir = job.pipeline.ir | {"errorHandling": {"maxErrorRate": 0.4, "maxErrorRows": 5000}}
-    execution = Execution(prepare(replace(job, pipeline=replace(job.pipeline, ir=ir))), runner.told)
+    execution = Execution(prepare(replace(job, pipeline=replace(job.pipeline, ir=ir))), runner.recorder)
     execution.begin()
     there = elsewhere(execution, runner)()
     [stage] = there.prepared.plan.stages

@@ -77,7 +77,7 @@ def test_discard_row_skips_and_counts_by_column(loads: Loads, mode: str) -> None
     assert loads.recorder.said("has no column for colour, weight: rows with a value there are skipped")
 
 
-def test_discard_row_counts_on_behind_the_ledger(loads: Loads) -> None:
+def test_discard_row_counts_on_after_the_ledger(loads: Loads) -> None:
     loads.write(MORE)
     loads.run(schemaContract="discard_row")
     loads.run("run_2", root="run_1", schemaContract="discard_row")
@@ -134,7 +134,7 @@ def test_many_runs_that_want_the_same_column_at_once_get_it_once(loads: Loads) -
     assert loads.schema_fields()[3:] == [("colour", "text")]
 
 
-def test_the_same_column_of_another_type_is_told(loads: Loads) -> None:
+def test_the_same_column_of_another_type_is_reported(loads: Loads) -> None:
     evolve(loads.job(), "public.ds_orders", (Field("colour", "bigint"),))
     with pytest.raises(RunFailed, match="should be text and is bigint"):
         evolve(loads.job(), "public.ds_orders", (Field("colour", "text"),))

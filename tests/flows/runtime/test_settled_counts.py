@@ -80,15 +80,20 @@ def test_the_counts_of_a_killed_run_are_those_of_the_ledger(
 
     store.finished(job.run_id, status="failed", failure_reason="killed", only_if_unfinished=True)
 
-    told = _known(store, job.run_id)
+    reported = _known(store, job.run_id)
     failed = read // 4
-    assert (told.rows_in, told.rows_out, told.failed_rows, told.skipped_rows) == (read, read - failed, failed, 0)
+    assert (reported.rows_in, reported.rows_out, reported.failed_rows, reported.skipped_rows) == (
+        read,
+        read - failed,
+        failed,
+        0,
+    )
     with psycopg.connect(database_url) as connection:
-        assert connection.execute("SELECT count(*) FROM t").fetchone() == (told.rows_out,)
-    nodes = {node: (counters["rowsIn"], counters["rowsOut"]) for node, counters in told.nodes.items()}
-    assert nodes["tgt"][1] == told.rows_out
+        assert connection.execute("SELECT count(*) FROM t").fetchone() == (reported.rows_out,)
+    nodes = {node: (counters["rowsIn"], counters["rowsOut"]) for node, counters in reported.nodes.items()}
+    assert nodes["tgt"][1] == reported.rows_out
     assert nodes["src"][0] == read
-    published = [each.status for each in told.partitions if each.stage < 0]
+    published = [each.status for each in reported.partitions if each.stage < 0]
     assert set(published) == (set() if mode == "append" else {"completed"})
 
 

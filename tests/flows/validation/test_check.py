@@ -25,7 +25,7 @@ def found(fields: list[dict[str, str]] | None) -> list[tuple[str, str]]:
     return [(problem.path, problem.code) for problem in check_types(ir)]
 
 
-def test_a_misspelt_column_of_a_declared_source_is_told() -> None:
+def test_a_misspelt_column_of_a_declared_source_is_reported() -> None:
     assert found([{"name": "amount", "dataType": "integer"}]) == [("nodes[1].ops[0].expression", "unknown_column")]
     assert found([{"name": "amont", "dataType": "integer"}]) == []
 
@@ -76,7 +76,7 @@ def test_many_expressions_are_asked_for_together_and_once(queries: list[int]) ->
     assert len(queries) == first  # a document that is saved again
 
 
-def test_a_fault_among_many_is_told_at_its_place(queries: list[int]) -> None:
+def test_a_fault_among_many_is_reported_at_its_place(queries: list[int]) -> None:
     ops = [{"type": "expression", "field": f"e{number}", "expression": f"c0 + {number}"} for number in range(150)]
     ops[70]["expression"], ops[140]["expression"] = "c0 + missing", "upper(c0)"
     assert judged(transform(ops)) == ["unknown_column", "invalid_expression"]

@@ -162,17 +162,17 @@ def test_several_ops_of_one_node_stay_in_order() -> None:
         (node("n2", "validate", rules=[{"field": "a", "rule": "gt:"}]), [("nodes[1].config.rowLevel[0].rule", None)]),
     ],
 )
-def test_what_is_missing_is_told_where_the_request_lacks_it(
+def test_what_is_missing_is_reported_where_the_request_lacks_it(
     middle: dict[str, Any], expected: list[tuple[str, str | None]]
 ) -> None:
     edges = [{"source": "n1", "target": middle["id"]}, {"source": middle["id"], "target": "n3"}]
     found = lowered(node("n1", "source"), middle, node("n3", "target"), edges=edges)
-    told = [(each.path, each.code) for each in problems(found)]
-    assert [path for path, _ in told] == [path for path, _ in expected]
-    assert all(code in (None, have) for (_, have), (_, code) in zip(told, expected, strict=True))
+    reported = [(each.path, each.code) for each in problems(found)]
+    assert [path for path, _ in reported] == [path for path, _ in expected]
+    assert all(code in (None, have) for (_, have), (_, code) in zip(reported, expected, strict=True))
 
 
-def test_edges_that_are_missing_or_too_many_are_told_by_node() -> None:
+def test_edges_that_are_missing_or_too_many_are_reported_by_node() -> None:
     ends = (node("n1", "source"), node("n3", "target"))
     assert "no_input" in {each.code for each in problems(lowered(*ends, edges=[]))}
     twice = [{"source": "n1", "target": "n3"}, {"source": "n2", "target": "n3"}]
@@ -182,7 +182,7 @@ def test_edges_that_are_missing_or_too_many_are_told_by_node() -> None:
     ]
 
 
-def test_nothing_at_all_is_told_as_such() -> None:
+def test_nothing_at_all_is_reported_as_such() -> None:
     assert {each.code for each in problems(lowered(edges=[]))} >= {"no_source", "no_target"}
 
 

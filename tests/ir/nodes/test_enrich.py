@@ -84,7 +84,7 @@ def test_a_document_may_name_a_provider_and_nothing_else(config: Any) -> None:
         ),
     ],
 )
-def test_what_is_wrong_is_told_at_its_place_with_a_hint(
+def test_what_is_wrong_is_reported_at_its_place_with_a_hint(
     changes: dict[str, Any], path: str, code: str, hint: str | None
 ) -> None:
     (problem,) = parse_ir(document(**changes)).problems
@@ -93,7 +93,7 @@ def test_what_is_wrong_is_told_at_its_place_with_a_hint(
     assert "s3cret" not in problem.message
 
 
-def test_a_node_without_a_provider_is_told_to_name_one() -> None:
+def test_a_node_without_a_provider_is_reported_to_name_one() -> None:
     raw = document()
     del raw["nodes"][1]["provider"]
     assert [(p.path, p.code) for p in parse_ir(raw).problems] == [("nodes[1].provider", "missing_field")]

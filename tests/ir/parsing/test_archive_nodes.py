@@ -94,7 +94,7 @@ DROPS: Node = {"id": "drop", "kind": "transform", "input": "src", "ops": [{"type
         (document(archive("drop"), DROPS), ("nodes[2]", "unused_node")),
     ],
 )
-def test_what_cannot_be_folded_is_told(raw: Node, problem: tuple[str, str]) -> None:
+def test_what_cannot_be_folded_is_reported(raw: Node, problem: tuple[str, str]) -> None:
     assert [(each.path, each.code) for each in parse_ir(raw).problems] == [problem]
 
 
@@ -104,12 +104,12 @@ def test_rows_cannot_be_read_through_it_from_a_target() -> None:
     assert [(each.path, each.code) for each in parse_ir(raw).problems] == [("nodes[2].input", "reads_target")]
 
 
-def test_a_folder_that_cannot_be_is_told_where_it_was_written() -> None:
+def test_a_folder_that_cannot_be_is_reported_where_it_was_written() -> None:
     ir = folded(document(archive("tgt", config={"path": "/elsewhere/{DAY}"})))
     assert [(each.path, each.code) for each in check_types(ir)] == [("nodes[1].config.path", "bad_folder")]
 
 
 @pytest.mark.parametrize("connector", ["postgresql", "http_pull"])
-def test_what_has_no_files_to_put_away_is_told(connector: str) -> None:
+def test_what_has_no_files_to_put_away_is_reported(connector: str) -> None:
     ir = folded(document(archive("tgt", folder="done"), connector=connector))
     assert ("nodes[1].input", "no_files") in [(each.path, each.code) for each in check_types(ir)]

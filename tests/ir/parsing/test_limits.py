@@ -117,7 +117,7 @@ def test_what_is_just_not_too_large_is_read() -> None:
         assert parse_ir({**HEAD, "nodes": [target(1, input="clean"), SOURCE, full]}).problems == []
 
 
-def test_hints_are_looked_for_as_often_as_they_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hints_are_looked_for_as_often_as_they_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
     def counted(word: object, choices: Any) -> str:

@@ -96,7 +96,7 @@ def test_a_parsed_document_dumps_to_one_that_parses_to_the_same() -> None:
         ("errorHandling.retry.maxAttempts", 0, ("errorHandling.retry.maxAttempts", "greater_than_equal")),
     ],
 )
-def test_a_fault_is_told_at_its_place(path: str, value: Any, problem: tuple[str, str]) -> None:
+def test_a_fault_is_reported_at_its_place(path: str, value: Any, problem: tuple[str, str]) -> None:
     assert problem in problems(changed(path, value))
 
 
@@ -116,11 +116,11 @@ def test_one_column_may_stand_where_several_may() -> None:
     assert one.ir == several.ir
 
 
-def test_a_cycle_over_several_nodes_is_told() -> None:
+def test_a_cycle_over_several_nodes_is_reported() -> None:
     assert "cycle" in [code for _, code in problems(changed("nodes.1.input", "check"))]
 
 
-def test_every_fault_is_told_at_once_and_no_fault_twice() -> None:
+def test_every_fault_is_reported_at_once_and_no_fault_twice() -> None:
     document = changed("nodes.2.rowLevel.0.rule", "gtt:0")
     document["nodes"][1]["ops"][0]["type"] = "renam"
     document["nodes"][3]["input"] = "chek"
@@ -172,7 +172,7 @@ PLACES = """nodes nodes.0 nodes.1.ops nodes.1.ops.0 nodes.1.ops.0.to nodes.2.row
 places = st.sampled_from(PLACES.split())
 
 
-def test_texts_that_no_database_keeps_are_told_each_at_its_place() -> None:
+def test_texts_that_no_database_keeps_are_reported_each_at_its_place() -> None:
     document = changed("nodes.0.config.path", "a\u0000") | {"id": "\udfff", "\ud800": 1}
     found = parse_ir(document)
     assert found.ir is None

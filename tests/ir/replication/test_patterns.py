@@ -31,7 +31,7 @@ def test_many_stars_take_no_longer_than_the_product_of_both_lengths() -> None:
     assert matches("*a" * 100 + "*", "a" * 2000)
 
 
-def test_names_are_told_apart_by_case() -> None:
+def test_names_are_reported_apart_by_case() -> None:
     assert not matches("Sales.*", "sales.orders")
     assert any_matches(("x", "sales.*"), "sales.orders")
     assert not any_matches((), "sales.orders")

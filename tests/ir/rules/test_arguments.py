@@ -36,7 +36,7 @@ def test_bounds_may_hold_anything_when_quoted(low: str, high: str) -> None:
 
 
 @given(value)
-def test_a_single_argument_is_all_that_stands_behind_the_colon(text: str) -> None:
+def test_a_single_argument_is_all_that_is_after_the_colon(text: str) -> None:
     assert parse_rule("regex:" + text) == Matches(text)
     assert parse_rule("expr:" + text) == SqlCondition(text)
     assert parse_rule("starts_with:" + text) == Affix(prefix=text)
@@ -70,7 +70,7 @@ def test_arguments_with_commas_colons_and_quotes(text: str, rule: object) -> Non
 
 
 @given(st.sampled_from(sorted(RULES)), st.text(max_size=30))
-def test_any_text_behind_any_name_is_a_rule_or_a_fault(name: str, text: str) -> None:
+def test_any_text_after_any_name_is_a_rule_or_a_fault(name: str, text: str) -> None:
     # Anything but a fault would fail the test, and the request with a 500.
     with suppress(PydanticCustomError):
         parse_rule(f"{name}:{text}")

@@ -54,7 +54,7 @@ def judged(text: str) -> AdminStatement | None:
         ("REFRESH MATERIALIZED VIEW CONCURRENTLY mv", 'REFRESH MATERIALIZED VIEW "public"."mv"', set()),
     ],
 )
-def test_what_is_on_the_list_is_written_anew(text: str, sent: str, tables: set[str]) -> None:
+def test_what_is_on_the_list_is_written_again(text: str, sent: str, tables: set[str]) -> None:
     statement = admin_statement(text)
     assert (statement.render(LOADED), statement.tables) == (sent, tables)
 
@@ -196,7 +196,7 @@ def document(**target: Any) -> dict[str, Any]:
         ({"type": "sql", "statment": "SELECT 1", "statement": "SELECT 1"}, "preHook.statment", "unknown_field"),
     ],
 )  # fmt: skip
-def test_what_is_wrong_with_a_hook_is_told_at_its_place(hooks: Any, path: str, code: str) -> None:
+def test_what_is_wrong_with_a_hook_is_reported_at_its_place(hooks: Any, path: str, code: str) -> None:
     problems = parse_ir(document(preHook=hooks)).problems
     assert [(problem.path, problem.code) for problem in problems] == [(f"nodes[1].{path}", code)]
     assert problems[0].hint

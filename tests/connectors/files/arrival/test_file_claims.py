@@ -166,12 +166,12 @@ def test_a_name_that_comes_every_day_is_numbered_through(root: Path) -> None:
     assert {path.name: path.read_text() for path in (root / "in" / "done").iterdir()} == expected
 
 
-def test_a_file_that_somebody_moved_out_of_staging_is_told_and_stops_nothing(root: Path) -> None:
+def test_a_file_that_somebody_moved_out_of_staging_is_reported_and_stops_nothing(root: Path) -> None:
     of = claims(root)
     claim(of)
     (root / "in" / ".processing" / "run_1" / "src" / "c.csv").unlink()
-    [told] = of.loaded("run_1/src")
-    assert "is not there any more: somebody has moved it" in told
+    [reported] = of.loaded("run_1/src")
+    assert "is not there any more: somebody has moved it" in reported
 
 
 def test_a_file_that_cannot_be_read_is_put_aside_alone(root: Path) -> None:
@@ -183,9 +183,11 @@ def test_a_file_that_cannot_be_read_is_put_aside_alone(root: Path) -> None:
     assert rest is not None
     assert list(rest.places) == ["in/a.csv", "in/c.csv"]
     assert "left out: 'in/b.csv' is in 'in/.failed/b.csv'" in rest.notes[0]
-    with pytest.raises(SourceError, match=r"'in/b.csv' is in 'in/.failed/b.csv', because it could not be read") as told:
+    with pytest.raises(
+        SourceError, match=r"'in/b.csv' is in 'in/.failed/b.csv', because it could not be read"
+    ) as reported:
         of.located("run_1/src", whole=True)
-    assert told.value.code == "file_failed"
+    assert reported.value.code == "file_failed"
 
 
 def test_a_mended_file_that_was_put_back_is_taken_again_by_the_same_run(root: Path) -> None:
@@ -217,7 +219,7 @@ def test_released_files_are_back_where_they_were(root: Path) -> None:
     assert of.located("run_1/src", whole=False) is None
 
 
-def test_who_finds_nothing_is_told_which_run_has_such_files(root: Path) -> None:
+def test_who_finds_nothing_is_reported_which_run_has_such_files(root: Path) -> None:
     of = claims(root, ordering="process_all")
     put(root / "in" / "notes.txt")
     assert claim(of, "run_1/src") == ["a.csv", "b.csv", "c.csv"]
@@ -311,7 +313,7 @@ def test_a_move_the_system_refuses_says_why(root: Path, monkeypatch: pytest.Monk
         claim(claims(root))
 
 
-def test_a_file_where_a_folder_should_be_is_told(root: Path) -> None:
+def test_a_file_where_a_folder_should_be_is_reported(root: Path) -> None:
     (root / "in" / ".archive").write_text("")
     of = claims(root)
     claim(of)

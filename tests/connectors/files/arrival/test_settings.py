@@ -36,7 +36,9 @@ from tests.flows.pipelines import document
         ({"settleSeconds": -1}, "settleSeconds", "greater than or equal to 0"),
     ],
 )
-def test_what_cannot_be_is_told_when_it_is_saved_and_when_it_runs(config: dict[str, Any], path: str, says: str) -> None:
+def test_what_cannot_be_is_reported_when_it_is_saved_and_when_it_runs(
+    config: dict[str, Any], path: str, says: str
+) -> None:
     raw = document()
     raw["nodes"][0]["config"] = {"path": "orders/", **config}
     ir = parse_ir(raw).ir

@@ -111,7 +111,7 @@ def test_an_unknown_compression_names_those_that_are_known(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_cut_of_a_small_file_is_told(tmp_path: Path, kind: str) -> None:
+def test_every_cut_of_a_small_file_is_reported(tmp_path: Path, kind: str) -> None:
     suffix, packed = KINDS[kind]
     whole = packed(b"id,name\n1,x\n")
     for end in range(len(whole)):

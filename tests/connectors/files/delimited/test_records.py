@@ -45,8 +45,8 @@ def record(text: bytes, begin: int) -> tuple[int, bool]:
             if place >= len(text):
                 return line_end, False  # nothing closes it: its line alone is lost
             place += 1
-            behind = text[place : place + 2]
-            ends = behind[:1] in (b"", b",", b"\n") or behind in (b"\r\n", b"\r")
+            end_offset = text[place : place + 2]
+            ends = end_offset[:1] in (b"", b",", b"\n") or end_offset in (b"\r\n", b"\r")
             if not ends:
                 if b"\n" in text[opened:place]:
                     return line_end, False  # where it ends no field may: its first line alone is lost

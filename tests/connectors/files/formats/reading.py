@@ -72,10 +72,10 @@ def refused(files: FileSource) -> SourceError:
 
 def never_panics(path: Path, *fields: Field, **config: Any) -> None:
     """Whatever is in the file, there are rows, rejects, or an error for people that names the file."""
-    told = ""
+    reported = ""
     try:
         files = source(path, *fields, **config)
         everything(files, files.discover(max_partitions=2))
     except SourceError as error:
-        told = str(error)
-    assert not told or path.name in told
+        reported = str(error)
+    assert not reported or path.name in reported

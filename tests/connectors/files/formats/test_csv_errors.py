@@ -29,7 +29,7 @@ def load(files: FileSource, partitions: int = 1) -> tuple[pl.DataFrame, pl.DataF
 
 
 @pytest.mark.parametrize(
-    ("content", "options", "code", "told"),
+    ("content", "options", "code", "reported"),
     [
         (b"", {}, "empty_file", "data.csv is empty"),
         (b"\n\r\n", {}, "empty_file", "data.csv is empty"),
@@ -50,7 +50,7 @@ def load(files: FileSource, partitions: int = 1) -> tuple[pl.DataFrame, pl.DataF
     ],
 )
 def test_a_file_that_cannot_be_read_says_why(
-    tmp_path: Path, content: bytes, options: dict[str, Any], code: str, told: str
+    tmp_path: Path, content: bytes, options: dict[str, Any], code: str, reported: str
 ) -> None:
     files = discover(tmp_path, content, **options)
     if not code:
@@ -59,7 +59,7 @@ def test_a_file_that_cannot_be_read_says_why(
     with pytest.raises(SourceError) as caught:
         files.discover(max_partitions=2)
     assert caught.value.code == code
-    assert told in str(caught.value)
+    assert reported in str(caught.value)
 
 
 def test_a_declared_field_must_be_in_the_header(tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ def test_every_line_with_an_invalid_byte_is_rejected_whatever_ends_lines(tmp_pat
 
 
 @pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
-def test_a_long_file_in_a_wrong_encoding_is_told_whatever_ends_lines(tmp_path: Path, end: bytes) -> None:
+def test_a_long_file_in_a_wrong_encoding_is_reported_whatever_ends_lines(tmp_path: Path, end: bytes) -> None:
     files = discover(tmp_path, b"a" + end + (b"M\xfcller" + end) * 200_000, (Field("a", "text"),))
     with pytest.raises(SourceError, match=r"byte 0xFC at offset .*row 1"):
         files.discover(max_partitions=1)

@@ -89,7 +89,7 @@ def test_types_of_such_numbers_are_guessed(tmp_path: Path) -> None:
     assert rows(files) == [(1234, 0.5, "1,2,3"), (5, 1000.25, "x")]
 
 
-def test_columns_without_a_name_of_their_own_get_one_and_it_is_told(tmp_path: Path) -> None:
+def test_columns_without_a_name_of_their_own_get_one_and_it_is_reported(tmp_path: Path) -> None:
     files = source(written(tmp_path, "a,,a,a_2,\n1,2,3,4,5\n"))
     found = files.discover(max_partitions=1)
     assert [field.name for field in found.schema] == ["a", "column_2", "a_3", "a_2", "column_5"]
@@ -115,7 +115,7 @@ def test_how_names_of_the_header_match(tmp_path: Path, matching: str | None, rea
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "reported"),
     [
         ({"escape": "ab"}, "options.escape"),
         ({"comment": "é"}, "options.comment"),
@@ -127,9 +127,9 @@ def test_how_names_of_the_header_match(tmp_path: Path, matching: str | None, rea
         ({"headerMatching": "exactly"}, "Did you mean 'exact'"),
     ],
 )
-def test_options_that_cannot_be(tmp_path: Path, options: dict[str, Any], told: str) -> None:
+def test_options_that_cannot_be(tmp_path: Path, options: dict[str, Any], reported: str) -> None:
     error = refused(source(written(tmp_path, "a\n1\n"), options=options))
-    assert (error.code, told in str(error)) == ("bad_option", True)
+    assert (error.code, reported in str(error)) == ("bad_option", True)
 
 
 CELL = st.text(alphabet=st.sampled_from('ab#",\n\\ é'), max_size=5)

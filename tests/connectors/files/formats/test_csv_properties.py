@@ -135,7 +135,7 @@ def test_the_scan_does_not_depend_on_its_blocks(
 
 @settings(max_examples=examples(150))
 @given(documents(), st.integers(1, 3), st.integers(1, 80), st.data())
-def test_a_read_resumes_behind_any_row(
+def test_a_read_resumes_after_any_row(
     document: tuple[bytes, list[list[str]]], partitions: int, chunk_bytes: int, data: st.DataObject
 ) -> None:
     content, _ = document

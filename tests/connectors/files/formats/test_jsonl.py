@@ -81,7 +81,7 @@ def test_what_does_not_fit_is_an_error_of_its_row(tmp_path: Path, form: str, val
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize(
-    ("record", "told"),
+    ("record", "reported"),
     [
         ("{'v': 1}", "character 2"),
         ('{"v": NaN}', "NaN is no number of JSON"),
@@ -92,7 +92,7 @@ def test_what_does_not_fit_is_an_error_of_its_row(tmp_path: Path, form: str, val
         ('{"v":' + "[" * 5000 + "]" * 5000 + "}", "nested too deeply"),
     ],
 )
-def test_a_bad_record_is_one_error_row(tmp_path: Path, form: str, record: str, told: str) -> None:
+def test_a_bad_record_is_one_error_row(tmp_path: Path, form: str, record: str, reported: str) -> None:
     sound = [f'{{"v":{n}}}' for n in range(100)]
     path = written(tmp_path, form, [*sound[:50], record, *sound[50:]])
     files = source(path, Field("v", "integer"))
@@ -100,7 +100,7 @@ def test_a_bad_record_is_one_error_row(tmp_path: Path, form: str, record: str, t
     assert frame["v"].to_list() == list(range(100))
     assert frame[ROW].to_list() == [*range(1, 51), *range(52, 102)]
     assert rejects["row"].to_list() == [51]
-    assert told in rejects["error"][0]
+    assert reported in rejects["error"][0]
 
 
 def test_columns_are_those_of_all_rows_and_typed_by_what_they_hold(tmp_path: Path) -> None:
@@ -134,7 +134,7 @@ def test_keys_with_any_characters_are_columns(tmp_path: Path) -> None:
     assert rows(source(path)) == [(1, 2, 3, 4, 5)]
 
 
-def test_names_that_no_row_has_are_told(tmp_path: Path) -> None:
+def test_names_that_no_row_has_are_reported(tmp_path: Path) -> None:
     path = written(tmp_path, "jsonl", ['{"amount":1}'])
     found = source(path, *texts("amount", "amuont")).discover(max_partitions=1)
     assert "no row of data.jsonl has amuont (Did you mean 'amount'?): null in all" in found.notes
@@ -158,7 +158,7 @@ def test_the_array_is_found_by_its_path(tmp_path: Path, path: str, content: str)
 
 
 @pytest.mark.parametrize(
-    ("content", "path", "code", "told"),
+    ("content", "path", "code", "reported"),
     [
         ('{"data":[{"v":1}]}', "", "no_array", "options.path to the array whose elements are the rows: data"),
         ('{"v":1}\n{"v":2}\n', "", "no_array", "set format to jsonl"),
@@ -171,12 +171,12 @@ def test_the_array_is_found_by_its_path(tmp_path: Path, path: str, content: str)
     ],
 )
 def test_documents_without_a_sound_array_are_refused(
-    tmp_path: Path, content: str, path: str, code: str, told: str
+    tmp_path: Path, content: str, path: str, code: str, reported: str
 ) -> None:
     (tmp_path / "data.json").write_text(content)
     error = refused(source(tmp_path / "data.json", options={"path": path}))
     assert (error.code, "data.json" in str(error)) == (code, True)
-    assert told in str(error)
+    assert reported in str(error)
 
 
 KEYS = st.sampled_from(["a", "b", " c", "é", "d.e"])

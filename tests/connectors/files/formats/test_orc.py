@@ -47,7 +47,7 @@ def test_every_type_comes_through(tmp_path: Path, kind: Any, value: Any, data_ty
     assert rows(files) == [(expected,), (None,)]
 
 
-def test_a_timestamp_that_would_wrap_around_is_told(tmp_path: Path) -> None:
+def test_a_timestamp_that_would_wrap_around_is_reported(tmp_path: Path) -> None:
     error = refused(source(written(tmp_path, pa.array([datetime(1600, 1, 1)], pa.timestamp("us")))))
     assert (error.code, "from 1677 to 2262" in str(error)) == ("bad_orc", True)
 

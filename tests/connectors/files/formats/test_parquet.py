@@ -36,7 +36,7 @@ def test_row_groups_make_the_partitions(files: FileSource, partitions: int) -> N
     assert read[ROW].to_list() == list(range(1, 1001))
 
 
-def test_a_read_resumes_behind_any_row(files: FileSource) -> None:
+def test_a_read_resumes_after_any_row(files: FileSource) -> None:
     found = files.discover(max_partitions=2)
     part = found.partitions[1]
     for done in (0, 1, 63, 64, 65, 89, 90, 91, 200, part.rows - 1, part.rows):
@@ -129,7 +129,7 @@ def test_maps_become_json_objects_and_long_decimals_text(tmp_path: Path) -> None
     assert batch.frame["d"].to_list() == [digits[0], "-1.5000000000", None]
 
 
-def test_int96_keeps_the_years_that_nanoseconds_cannot_tell(tmp_path: Path) -> None:
+def test_int96_keeps_the_years_that_nanoseconds_cannot_hold(tmp_path: Path) -> None:
     stamps = [datetime(9999, 12, 31), datetime(2024, 1, 2, 3, 4, 5, 678901), datetime(1, 1, 1)]
     table = pa.table({"t": pa.array(stamps, pa.timestamp("us"))})
     pq.write_table(table, tmp_path / "data.parquet", use_deprecated_int96_timestamps=True)
@@ -139,13 +139,13 @@ def test_int96_keeps_the_years_that_nanoseconds_cannot_tell(tmp_path: Path) -> N
     assert batch.frame["t"].to_list() == stamps
 
 
-def test_a_type_that_cannot_be_read_is_told_with_its_column() -> None:
+def test_a_type_that_cannot_be_read_is_reported_with_its_column() -> None:
     span = pa.array([pa.MonthDayNano([1, 2, 3])], pa.month_day_nano_interval())
     with pytest.raises(SourceError, match=r"Column 'span' of data\.parquet has the type month_day_nano_interval"):
         as_frame(pa.table({"n": [1], "span": span}), "data.parquet")
 
 
-def test_damage_inside_a_file_is_told(tmp_path: Path) -> None:
+def test_damage_inside_a_file_is_reported(tmp_path: Path) -> None:
     pq.write_table(pa.table({"n": list(range(5000))}), tmp_path / "data.parquet", compression="zstd")
     content = bytearray((tmp_path / "data.parquet").read_bytes())
     content[4:40] = b"\xff" * 36

@@ -42,7 +42,7 @@ def test_attributes_and_children_are_columns(tmp_path: Path) -> None:
     assert {field.name: field.data_type for field in found.schema}["item"] == "json"
 
 
-def test_a_row_may_be_told_by_the_end_of_its_path(tmp_path: Path) -> None:
+def test_a_row_may_be_reported_by_the_end_of_its_path(tmp_path: Path) -> None:
     path = written(tmp_path, "<r><a><o><v>1</v></o></a><b><o><v>2</v></o></b></r>")
     assert rows(source(path, Field("v", "integer"), options={"row": "b/o"})) == [(2,)]
 
@@ -56,7 +56,7 @@ def test_a_read_goes_on_from_anywhere_also_in_compressed_files(tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    ("text", "row", "code", "told"),
+    ("text", "row", "code", "reported"),
     [
         ("", "o", "empty_file", "empty"),
         ("<r><o><v>1</v></o>", "o", "bad_xml", "not XML"),
@@ -65,9 +65,9 @@ def test_a_read_goes_on_from_anywhere_also_in_compressed_files(tmp_path: Path) -
         ("id,v\n1,2\n", "o", "bad_xml", "not XML"),
     ],
 )
-def test_documents_that_cannot_be_read(tmp_path: Path, text: str, row: str, code: str, told: str) -> None:
+def test_documents_that_cannot_be_read(tmp_path: Path, text: str, row: str, code: str, reported: str) -> None:
     error = refused(source(written(tmp_path, text), options={"row": row}))
-    assert (error.code, told in str(error), "data.xml" in str(error)) == (code, True, True)
+    assert (error.code, reported in str(error), "data.xml" in str(error)) == (code, True, True)
 
 
 def test_the_row_has_to_be_named(tmp_path: Path) -> None:

@@ -99,7 +99,7 @@ def test_links_out_of_the_folder_are_not_listed(root: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("config", "told"),
+    ("config", "reported"),
     [
         ({"path": "orders/orders_aa.csv"}, "Folder 'orders' holds: notes.txt, orders_a.csv"),
         ({"path": "orders/orders_aa.csv"}, "Did you mean 'orders_a.csv'"),
@@ -107,11 +107,11 @@ def test_links_out_of_the_folder_are_not_listed(root: Path) -> None:
         ({"path": "orders", "pattern": {"type": "glob", "value": "sales_*.csv"}}, "It holds: notes.txt, orders_a.csv"),
     ],
 )
-def test_a_missing_file_tells_what_is_there(root: Path, config: dict[str, Any], told: str) -> None:
+def test_a_missing_file_reports_what_is_there(root: Path, config: dict[str, Any], reported: str) -> None:
     with pytest.raises(SourceError) as caught:
         read(root, **config)
     assert caught.value.code == "file_not_found"
-    assert told in str(caught.value)
+    assert reported in str(caught.value)
 
 
 @pytest.mark.parametrize(

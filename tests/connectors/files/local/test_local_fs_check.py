@@ -42,7 +42,7 @@ def test_a_folder_outside_is_refused(tmp_path: Path, path: str) -> None:
     assert refused.value.code == "path_outside_root"
 
 
-def test_a_files_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
+def test_a_files_folder_that_is_not_there_is_reported(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="HEADRACE_FILES_ROOT"):
         probe({}, {}, Surroundings(tmp_path / "none"))
 

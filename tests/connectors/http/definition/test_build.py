@@ -114,11 +114,11 @@ def test_the_documented_example_becomes_a_record() -> None:
         ({"endpoints__0__headers": {"X": "a\r\nY: b"}}, "connector.endpoints.0.headers.X", "string_pattern_mismatch"),
     ],
 )
-def test_what_is_wrong_is_told_with_its_place(changes: dict[str, Any], path: str, code: str) -> None:
+def test_what_is_wrong_is_reported_with_its_place(changes: dict[str, Any], path: str, code: str) -> None:
     assert (path, code) in [(each.path, each.code) for each in document_problems(changed(**changes))]
 
 
-def test_every_problem_is_told_at_once() -> None:
+def test_every_problem_is_reported_at_once() -> None:
     shape = changed(version="2.0", displayName=None, endpoints__0__id="Q", auth__0__type="jwt")
     assert len(document_problems(shape)) == 4
     said = changed(

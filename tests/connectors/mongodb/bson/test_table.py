@@ -58,7 +58,7 @@ def test_many_keys_at_one_step() -> None:
     assert len(table.found[b"last"].row) == 500
 
 
-def test_a_key_that_is_there_twice_is_told() -> None:
+def test_a_key_that_is_there_twice_is_reported() -> None:
     twice = with_element(bson.encode({"a": 1, "b": 2}), b"\x10a\0\x03\0\0\0")
     table = Table.of(bson.encode({"a": 5}) + twice, [b"a", b"b"])
     assert table.found[b"a"].repeated.tolist() == [1]

@@ -47,7 +47,7 @@ def counted(published: Published) -> Resume:
 
 
 @pytest.mark.parametrize("name", ["upsert", "replace"])
-def test_a_partition_does_not_go_on_behind_rows_that_are_gone(
+def test_a_partition_does_not_continue_after_rows_that_are_gone(
     database_url: str, connection: psycopg.Connection[Any], name: str
 ) -> None:
     mode = MODES[name](spec(database_url))

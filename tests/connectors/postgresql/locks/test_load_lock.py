@@ -34,7 +34,7 @@ def forget(database_url: str, run_id: str) -> None:
         assert connection.execute(kill, (f"headrace {run_id}",)).fetchall() == [(True,)]
 
 
-def test_one_run_has_the_table_and_the_next_is_told_which(lock: Lock) -> None:
+def test_one_run_has_the_table_and_the_next_is_reported_which(lock: Lock) -> None:
     one, two, elsewhere = lock("run_1"), lock("run_2", "t"), lock("run_3", "public.u")
     assert (one.acquire(), elsewhere.acquire()) == (None, None)
     assert two.acquire() == "run_1"
@@ -74,7 +74,7 @@ def test_a_lock_that_the_server_forgot_is_taken_again_unless_somebody_has_it(dat
     assert not one.held()
 
 
-def test_a_server_that_is_away_is_told(database_url: str) -> None:
+def test_a_server_that_is_away_is_reported(database_url: str) -> None:
     with pytest.raises(TargetError, match="cannot be reached"):
         TargetLock(database_url.replace("host=/", "host=/nowhere/"), "t", "run_1", shared=True).acquire()
 

@@ -86,7 +86,7 @@ def test_rows_and_ledger_are_committed_together(database_url: str, run: Execute)
     ) == [("run_1", 3, "src")]
 
 
-def test_a_second_loader_continues_behind_the_ledger(database_url: str, run: Execute) -> None:
+def test_a_second_loader_continues_after_the_ledger(database_url: str, run: Execute) -> None:
     run("CREATE TABLE t (a int)")
     load(spec(database_url, "a"), rows(a=[1, 2]))
     with MODES["append"](spec(database_url, "a", run_id="run_2")).loader(0, 0, "src") as again:
@@ -219,7 +219,7 @@ def test_a_connection_lost_before_the_commit_loads_the_batch_again(database_url:
     assert run("SELECT rows_done, rows_loaded FROM _headrace.ledger") == [(2, 2)]
 
 
-def test_a_connection_lost_behind_the_commit_does_not_load_twice(
+def test_a_connection_lost_after_the_commit_does_not_load_twice(
     database_url: str, run: Execute, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run("CREATE TABLE t (a int)")
@@ -277,7 +277,7 @@ def test_a_database_that_stays_away_ends_in_a_clear_error(database_url: str, run
 
 
 @pytest.mark.parametrize(
-    ("ddl", "columns", "code", "told"),
+    ("ddl", "columns", "code", "reported"),
     [
         ("CREATE TABLE other (a int)", ("a",), "table_not_found", "public.t does not exist"),
         ("CREATE TABLE t (a int, b int NOT NULL)", ("a",), "missing_required_column", "'b'"),
@@ -287,13 +287,13 @@ def test_a_database_that_stays_away_ends_in_a_clear_error(database_url: str, run
     ],
 )
 def test_a_target_that_cannot_take_the_load_is_refused_before_the_first_byte(
-    database_url: str, run: Execute, ddl: str, columns: tuple[str, ...], code: str, told: str
+    database_url: str, run: Execute, ddl: str, columns: tuple[str, ...], code: str, reported: str
 ) -> None:
     run(ddl)
     with pytest.raises(TargetError) as caught:
         MODES["append"](spec(database_url, *columns)).begin()
     assert caught.value.code == code
-    assert told in str(caught.value)
+    assert reported in str(caught.value)
 
 
 def test_text_does_not_go_into_a_number_column(database_url: str, run: Execute) -> None:

@@ -53,7 +53,7 @@ def test_the_last_event_of_a_key_decides(database_url: str, sql: Table) -> None:
     ]
 
 
-def test_a_change_that_does_not_fit_is_told_and_the_one_before_it_stands(database_url: str, sql: Table) -> None:
+def test_a_change_that_does_not_fit_is_reported_and_the_one_before_it_is_kept(database_url: str, sql: Table) -> None:
     sql("CREATE TABLE t (id int PRIMARY KEY, name text NOT NULL, n int CHECK (n > 0), code text UNIQUE)")
     sql("INSERT INTO t VALUES (1, 'old', 1, 'a'), (2, 'old', 1, 'b')")
     loading = mirror(database_url, "id", "name", "n", "code")
@@ -76,7 +76,7 @@ def test_a_change_that_does_not_fit_is_told_and_the_one_before_it_stands(databas
     assert sql("SELECT id, name, code FROM t ORDER BY id") == [(1, "old", "a"), (3, "three", "c"), (4, "four", "b")]
 
 
-def test_a_delete_that_others_refer_to_is_told(database_url: str, sql: Table) -> None:
+def test_a_delete_that_others_refer_to_is_reported(database_url: str, sql: Table) -> None:
     sql("CREATE TABLE t (id int PRIMARY KEY, name text)")
     sql("CREATE TABLE child (id int REFERENCES t)")
     sql("INSERT INTO t VALUES (1, 'a'), (2, 'b'); INSERT INTO child VALUES (1)")
@@ -94,8 +94,8 @@ def test_the_key_must_be_unique_here_too(database_url: str, sql: Table) -> None:
 
 
 def test_the_preview_shows_what_becomes_of_deletes() -> None:
-    told = MODES["cdc_mirror"](spec("postgresql://nowhere/x", ["id", "name"], upsert_key=("id",))).preview()
-    assert """WHEN MATCHED AND s."__headrace_op" = 'd' THEN DELETE""" in told
+    reported = MODES["cdc_mirror"](spec("postgresql://nowhere/x", ["id", "name"], upsert_key=("id",))).preview()
+    assert """WHEN MATCHED AND s."__headrace_op" = 'd' THEN DELETE""" in reported
 
 
 def test_events_of_many_buckets_are_applied_whatever_comes_first(database_url: str, sql: Table) -> None:

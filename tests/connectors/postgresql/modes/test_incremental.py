@@ -53,7 +53,7 @@ def test_only_rows_above_the_mark_come_in_and_the_mark_follows_them(database_url
     assert mark(sql) == [("10", "run_2")]
 
 
-def test_without_a_mark_it_begins_behind_what_the_table_has(database_url: str, sql: Table) -> None:
+def test_without_a_mark_it_begins_after_what_the_table_has(database_url: str, sql: Table) -> None:
     sql("CREATE TABLE t (w int, v text); INSERT INTO t VALUES (5, 'there')")
     load(MODE, by("w", database_url), rows(w=[5, 6], v=["a", "b"]))
     assert sql("SELECT w, v FROM t ORDER BY w") == [(5, "there"), (6, "b")]
@@ -99,7 +99,7 @@ def test_values_are_compared_as_what_they_are(
     assert sql("SELECT v FROM t ORDER BY v") == [("a",), ("b",)]
 
 
-def test_a_new_run_instead_of_a_retry_is_exact_and_so_is_the_retry_behind_it(database_url: str, sql: Table) -> None:
+def test_a_new_run_instead_of_a_retry_is_exact_and_so_is_the_retry_after_it(database_url: str, sql: Table) -> None:
     sql("CREATE TABLE t (w int, v text)")
     failed = Load(MODE, by("w", database_url)).begin()
     failed.write(rows(w=[1, 2], v=["a", "b"]))
@@ -160,7 +160,7 @@ def test_values_without_an_end_do_not_become_the_mark(database_url: str, sql: Ta
         ("b", "type boolean, which cannot be a watermark"),
     ],
 )
-def test_a_column_that_cannot_order_rows_is_told(database_url: str, sql: Table, column: Any, says: str) -> None:
+def test_a_column_that_cannot_order_rows_is_reported(database_url: str, sql: Table, column: Any, says: str) -> None:
     sql("CREATE TABLE t (w int, v text, b boolean)")
     with pytest.raises(TargetError, match=says):
         Load(MODE, by(column, database_url, columns=("w", "v", "b"))).begin()

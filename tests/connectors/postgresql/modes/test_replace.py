@@ -63,7 +63,9 @@ def test_a_source_without_rows_empties_the_table_where_the_target_allows_it(
 
 
 @BOTH
-def test_rows_the_table_refuses_are_told_and_the_others_replace_it(database_url: str, sql: Table, mode: str) -> None:
+def test_rows_the_table_refuses_are_reported_and_the_others_replace_it(
+    database_url: str, sql: Table, mode: str
+) -> None:
     sql("CREATE TABLE parent (id int PRIMARY KEY); INSERT INTO parent VALUES (1)")
     sql("CREATE TABLE t (a int PRIMARY KEY, p int REFERENCES parent, EXCLUDE (abs(a) WITH =))")
     sql("INSERT INTO t VALUES (9, 1)")

@@ -110,7 +110,7 @@ def test_a_version_the_table_refuses_leaves_the_current_one_open(database_url: s
         (f"id int PRIMARY KEY, name text, {HISTORY}", "history_key_unique", "WHERE is_current"),
     ],
 )
-def test_a_table_that_cannot_keep_a_history_is_told(
+def test_a_table_that_cannot_keep_a_history_is_reported(
     database_url: str, sql: Table, table: str, code: str, says: str
 ) -> None:
     sql(f"CREATE TABLE t ({table})")
@@ -120,8 +120,9 @@ def test_a_table_that_cannot_keep_a_history_is_told(
 
 
 def test_the_preview_shows_both_steps() -> None:
-    told = MODES["scd2"](spec("postgresql://nowhere/x", ["id", "name"], upsert_key=("id",))).preview()
-    assert 'UPDATE "public"."t" AS t SET "valid_to" = now(), "is_current" = false' in told
+    reported = MODES["scd2"](spec("postgresql://nowhere/x", ["id", "name"], upsert_key=("id",))).preview()
+    assert 'UPDATE "public"."t" AS t SET "valid_to" = now(), "is_current" = false' in reported
     assert (
-        'INSERT INTO "public"."t" ("id", "name", "_headrace_load_id", "valid_from", "valid_to", "is_current")' in told
+        'INSERT INTO "public"."t" ("id", "name", "_headrace_load_id", "valid_from", "valid_to", "is_current")'
+        in reported
     )

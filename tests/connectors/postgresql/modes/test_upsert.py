@@ -88,7 +88,9 @@ def test_nulls_are_a_key_where_the_constraint_says_so(database_url: str, run: Ex
         ("id int, name text, UNIQUE (id) DEFERRABLE", 'ALTER TABLE "public"."t" ADD UNIQUE \\("id"\\)'),
     ],
 )
-def test_a_key_that_does_not_tell_rows_apart_is_refused(database_url: str, run: Execute, table: str, says: str) -> None:
+def test_a_key_that_does_not_distinguish_rows_is_refused(
+    database_url: str, run: Execute, table: str, says: str
+) -> None:
     run(f"CREATE TABLE t ({table})")
     run("CREATE UNIQUE INDEX ON t (id) WHERE id > 0")
     run("CREATE UNIQUE INDEX ON t ((id + 1))")
@@ -114,7 +116,7 @@ def test_a_plain_unique_index_will_do(database_url: str, run: Execute) -> None:
         (("id", "name"), ("nr",), "upsert_key_column"),
     ],
 )
-def test_a_key_that_cannot_be_used_is_told(
+def test_a_key_that_cannot_be_used_is_reported(
     database_url: str, run: Execute, columns: tuple[str, ...], key: tuple[str, ...], code: str
 ) -> None:
     run("CREATE TABLE t (id int UNIQUE, name text)")
@@ -123,7 +125,9 @@ def test_a_key_that_cannot_be_used_is_told(
     assert error.value.code == code
 
 
-def test_rows_the_table_refuses_are_told_and_the_row_before_takes_their_place(database_url: str, run: Execute) -> None:
+def test_rows_the_table_refuses_are_reported_and_the_row_before_takes_their_place(
+    database_url: str, run: Execute
+) -> None:
     run("CREATE TABLE parent (id int PRIMARY KEY)")
     run("INSERT INTO parent VALUES (1)")
     run("CREATE TABLE t (id int PRIMARY KEY, parent int REFERENCES parent, note text)")
@@ -206,10 +210,10 @@ def test_another_attempt_keeps_to_the_buckets_of_the_first(database_url: str, ru
 
 
 def test_the_preview_asks_the_database_nothing() -> None:
-    told = MODES["upsert"](spec("postgresql://nowhere/x", ["id", "name"], upsert_key=("id",))).preview()
-    assert told.startswith('COPY "_headrace"."stage_')
-    assert 'MERGE INTO "public"."t" AS t USING (SELECT DISTINCT ON ("id")' in told
-    assert '"name" = s."name"' in told
+    reported = MODES["upsert"](spec("postgresql://nowhere/x", ["id", "name"], upsert_key=("id",))).preview()
+    assert reported.startswith('COPY "_headrace"."stage_')
+    assert 'MERGE INTO "public"."t" AS t USING (SELECT DISTINCT ON ("id")' in reported
+    assert '"name" = s."name"' in reported
 
 
 def test_the_whole_load_helper_counts_upserts(database_url: str, run: Execute) -> None:
@@ -228,7 +232,7 @@ def test_a_replay_settles_what_it_loads_and_what_is_superseded_in_it(database_ur
     assert run(settled) == [([5, 6, 7], "run_2")]
 
 
-def test_a_parent_may_come_behind_its_child(database_url: str, run: Execute) -> None:
+def test_a_parent_may_come_after_its_child(database_url: str, run: Execute) -> None:
     run("CREATE TABLE t (id int PRIMARY KEY, boss int REFERENCES t, n int UNIQUE)")
     loading = upsert(database_url, "id", "boss", "n", planned_rows=1_000_000)
     assert loading.mode.publications() == 1

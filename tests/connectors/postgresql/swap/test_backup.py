@@ -54,7 +54,7 @@ def test_the_newest_three_are_kept_and_nobody_elses_table_goes(
     assert tables(connection) == kept
 
 
-def test_a_taken_name_is_told_and_left_alone(database_url: str, connection: psycopg.Connection[Any]) -> None:
+def test_a_taken_name_is_reported_and_left_alone(database_url: str, connection: psycopg.Connection[Any]) -> None:
     connection.execute("CREATE TABLE t__backup_1 (a int)")
     with pytest.raises(TargetError) as caught:
         back_up(database_url, "public.t", "run_1")

@@ -144,7 +144,7 @@ def test_what_is_being_published_meanwhile_is_not_dropped(database_url: str, sql
     assert sql("SELECT count(*) FROM _headrace.staging_ledger") == [(1,)]
 
 
-def test_a_table_that_is_being_filled_is_not_made_anew_for_other_columns(database_url: str, sql: Table) -> None:
+def test_a_table_that_is_being_filled_is_not_recreated_for_other_columns(database_url: str, sql: Table) -> None:
     Load("incremental_watermark", spec(database_url, ["a"], watermark_column="a")).begin()
     [staged] = left(sql)
     sql("ALTER TABLE t ADD b int")

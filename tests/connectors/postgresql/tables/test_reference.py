@@ -99,7 +99,7 @@ def test_a_value_that_the_engine_cannot_hold_is_named(database_url: str) -> None
     assert read(database_url, "i").height == 1
 
 
-def test_a_table_that_is_gone_is_told(database_url: str) -> None:
+def test_a_table_that_is_gone_is_reported(database_url: str) -> None:
     with psycopg.connect(database_url) as connection:
         connection.execute("CREATE TABLE public.ds_things (i int)")
     table = describe_table(database_url, "public.ds_things")

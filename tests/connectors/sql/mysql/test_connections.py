@@ -135,7 +135,7 @@ def test_a_killed_connection_is_made_again_while_reading(market: Market) -> None
     assert frame(read)["id"].to_list() == list(range(1, 60_001))
 
 
-def test_without_a_position_a_lost_connection_is_told(market: Market) -> None:
+def test_without_a_position_a_lost_connection_is_reported(market: Market) -> None:
     filled(market, key=False, rows=60_000)
     source = market.source(table="t")
     found = source.discover(max_partitions=1)

@@ -82,7 +82,7 @@ def test_a_first_run_begins_at_the_initial_value_in_utc(market: Market) -> None:
         run(market.source(table="t", cursor={"column": "id", "initial": "1 OR 1"}), None)
 
 
-def test_rows_without_a_cursor_are_told_and_not_read(market: Market) -> None:
+def test_rows_without_a_cursor_are_reported_and_not_read(market: Market) -> None:
     orders(market)
     market.make("UPDATE t SET at = NULL WHERE id <= 3")
     source = market.source(table="t", cursor={"column": "at"})

@@ -216,7 +216,7 @@ def test_a_query_is_one_partition_and_a_key_lets_it_be_read_on(market: Market) -
 
 
 @pytest.mark.parametrize(
-    ("query", "told"),
+    ("query", "reported"),
     [
         ("SELECT 1 AS a, 2 AS a", "twice"),
         ("SELECT f() AS a", "writes|READ ONLY|read"),
@@ -228,21 +228,24 @@ def test_a_query_is_one_partition_and_a_key_lets_it_be_read_on(market: Market) -
         ("SELECT 1 AS a /*! UNION SELECT 2 */", "executed"),
     ],
 )
-def test_queries_that_cannot_be_read_say_why(market: Market, query: str, told: str) -> None:
+def test_queries_that_cannot_be_read_say_why(market: Market, query: str, reported: str) -> None:
     market.make(
         "CREATE TABLE t (id int)",
         "CREATE FUNCTION f() RETURNS int BEGIN INSERT INTO t VALUES (1); RETURN 1; END",
         "GRANT EXECUTE ON shop.* TO reader@'%'",
     )
-    with pytest.raises(SourceError, match=told):
+    with pytest.raises(SourceError, match=reported):
         rows(market.source(query=query))
     assert market.rows("SELECT * FROM t") == []
 
 
 @pytest.mark.parametrize(
-    ("key", "told"), [("city", "same key"), ("n", "null in some rows"), ("accent", "same key"), ("padded", "same key")]
+    ("key", "reported"),
+    [("city", "same key"), ("n", "null in some rows"), ("accent", "same key"), ("padded", "same key")],
 )
-def test_a_key_that_is_none_to_the_server_is_told_before_anything_is_lost(market: Market, key: str, told: str) -> None:
+def test_a_key_that_is_none_to_the_server_is_reported_before_anything_is_lost(
+    market: Market, key: str, reported: str
+) -> None:
     market.make(
         "CREATE TABLE base AS SELECT seq AS i, NULLIF(seq, 50) AS n, CONCAT('c', seq % 10) AS city, "
         "CONCAT(ELT(1 + seq % 2, 'e', 'É'), seq DIV 2) AS accent, CONCAT('c', seq DIV 2, IF(seq % 2, ' ', '')) "
@@ -251,7 +254,7 @@ def test_a_key_that_is_none_to_the_server_is_told_before_anything_is_lost(market
         "CREATE VIEW v AS SELECT * FROM base",
     )
     source = market.source(table="v", key=[key])
-    with pytest.raises(SourceError, match=told) as refused:
+    with pytest.raises(SourceError, match=reported) as refused:
         rows(source, batch_rows=7)
     assert refused.value.code == "bad_key"
 
@@ -289,7 +292,7 @@ def test_wide_rows_come_in_small_frames(market: Market) -> None:
     assert frame(read)["x"].str.len_bytes().sum() == 300 * 200_000
 
 
-def test_bounds_are_pushed_down_and_rows_that_cannot_be_read_are_told_all_the_same(market: Market) -> None:
+def test_bounds_are_pushed_down_and_rows_that_cannot_be_read_are_reported_all_the_same(market: Market) -> None:
     market.make(
         "CREATE TABLE t (id int PRIMARY KEY, d date NULL, at timestamp NULL, a varchar(9), x time)",
         "INSERT INTO t SELECT seq, DATE '2024-01-01' + INTERVAL seq DAY, FROM_UNIXTIME(seq * 86400), "
@@ -308,9 +311,9 @@ def test_bounds_are_pushed_down_and_rows_that_cannot_be_read_are_told_all_the_sa
         bad = pl.concat([batch.rejects for batch in got])["value"].to_list()
         return [n for batch in got for n in batch.frame["id"]], bad
 
-    told = ["0000-00-00", "2023-02-31", "-25:00:00"]
-    assert read(Bound("id", "<=", 2)) == ([1, 2], told)
-    assert read(Bound("a", "=", "A1"), Bound("id", "<", 6)) == ([1, 3, 5], told)
+    reported = ["0000-00-00", "2023-02-31", "-25:00:00"]
+    assert read(Bound("id", "<=", 2)) == ([1, 2], reported)
+    assert read(Bound("a", "=", "A1"), Bound("id", "<", 6)) == ([1, 3, 5], reported)
     assert read(Bound("id", "<=", 2), columns=frozenset(("id",))) == ([1, 2], [])
     counted = source.read(found.partitions[0], found.schema, wanted=Wanted(frozenset()))
     assert sum(batch.rows for batch in counted) == 100
@@ -318,8 +321,8 @@ def test_bounds_are_pushed_down_and_rows_that_cannot_be_read_are_told_all_the_sa
     found_query = query.discover(max_partitions=1)
     read_query = list(query.read(found_query.partitions[0], found_query.schema, wanted=Wanted(frozenset())))
     assert [(batch.rows, batch.frame.columns) for batch in read_query] == [(100, [ROW])]
-    assert read(Bound("d", "<", date(2024, 1, 4))) == ([1, 2], told)
-    assert read(Bound("at", "<=", datetime(1970, 1, 3, tzinfo=UTC))) == ([1, 2], told)
+    assert read(Bound("d", "<", date(2024, 1, 4))) == ([1, 2], reported)
+    assert read(Bound("at", "<=", datetime(1970, 1, 3, tzinfo=UTC))) == ([1, 2], reported)
 
 
 @given(

@@ -50,7 +50,7 @@ def test_tables_and_views_that_may_be_read_are_listed(stocked: Market) -> None:
     assert MYSQL.stream(stocked.context({"table": "other.half"})).fields == (Field("id", "integer"),)
 
 
-def test_one_of_them_is_told_with_its_columns(stocked: Market) -> None:
+def test_one_of_them_is_reported_with_its_columns(stocked: Market) -> None:
     assert MYSQL.stream is not None
     found = MYSQL.stream(stocked.context({"table": "shop.orders"}))
     assert found.fields == (Field("id", "integer"), Field("amount", "decimal", 8, 2), Field("doc", "json"))
@@ -60,7 +60,7 @@ def test_one_of_them_is_told_with_its_columns(stocked: Market) -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "config", "credentials", "code", "told"),
+    ("settings", "config", "credentials", "code", "reported"),
     [
         ({"table": "shop.order"}, {}, {}, "missing_table", "Did you mean 'shop.orders'"),
         ({"table": "a.shop.orders"}, {}, {}, "bad_table", "database.table"),
@@ -82,13 +82,13 @@ def test_a_check_says_what_is_wrong_and_the_mend(
     config: dict[str, Any],
     credentials: dict[str, Any],
     code: str,
-    told: str,
+    reported: str,
 ) -> None:
     asked = stocked.logged_in_as(**stocked.credentials | credentials).context(settings, **config)
     with pytest.raises(SourceError) as refused:
         MYSQL.tried(asked)
     assert refused.value.code == code
-    assert any(each in str(refused.value) for each in told.split("|"))
+    assert any(each in str(refused.value) for each in reported.split("|"))
     assert PASSWORD not in str(refused.value)
 
 
@@ -107,7 +107,7 @@ def test_an_address_inside_is_not_dialled(market: Market) -> None:
     assert refused.value.code == "address_refused"
 
 
-def test_what_is_no_mysql_is_told(market: Market) -> None:
+def test_what_is_no_mysql_is_reported(market: Market) -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as listening:
         answers = [b"SSH-2.0-x\r\n", b"", b"\x05\x00\x00\x00\x0aabcd", b"HTTP/1.1 400 Bad\r\n\r\n" * 20]
 

@@ -35,7 +35,7 @@ def test_it_logs_in_and_shows_the_tables_that_login_may_read(network_postgres: N
 
 @pytest.mark.postgres
 @pytest.mark.parametrize(
-    ("config", "credentials", "told"),
+    ("config", "credentials", "reported"),
     [
         ({}, {"password": "wrong"}, "password authentication failed"),
         ({}, {"password": ""}, "no password supplied"),
@@ -48,10 +48,10 @@ def test_a_refusal_says_why_and_not_the_password(
     monkeypatch: pytest.MonkeyPatch,
     config: dict[str, Any],
     credentials: dict[str, Any],
-    told: str,
+    reported: str,
 ) -> None:
     monkeypatch.setenv("PGPASSWORD", "hunter2")  # the server's own, not to be lent
-    with pytest.raises(SourceError, match=told) as refused:
+    with pytest.raises(SourceError, match=reported) as refused:
         probe(network_postgres.config | config, network_postgres.credentials | credentials, LOOPBACK)
     assert refused.value.code == "connection_failed"
     assert "hunter2" not in str(refused.value)

@@ -142,7 +142,7 @@ def test_a_server_that_is_away_for_a_moment_is_asked_again(shop: Shop, front: Fr
     assert frame([first, *rest])["id"].to_list() == list(range(1, 20001))
 
 
-def test_one_that_stays_away_is_told(shop: Shop, front: Front) -> None:
+def test_one_that_stays_away_is_reported(shop: Shop, front: Front) -> None:
     filled(shop)
     source = through(shop, front)
     found = source.discover(max_partitions=1)
@@ -155,7 +155,7 @@ def test_one_that_stays_away_is_told(shop: Shop, front: Front) -> None:
     assert lost.value.code == "connection_failed"
 
 
-def test_without_a_position_a_lost_connection_is_told(shop: Shop, front: Front) -> None:
+def test_without_a_position_a_lost_connection_is_reported(shop: Shop, front: Front) -> None:
     filled(shop, key=False)
     source = through(shop, front)
     found = source.discover(max_partitions=1)

@@ -78,7 +78,7 @@ def test_a_first_run_begins_at_the_initial_value(shop: Shop) -> None:
     assert run(shop.source(table="shop.t", cursor={"column": "at", "initial": "2000-01-01"}), position)[0] == []
 
 
-def test_rows_without_a_cursor_are_told_and_not_read(shop: Shop) -> None:
+def test_rows_without_a_cursor_are_reported_and_not_read(shop: Shop) -> None:
     orders(shop)
     shop.make("UPDATE t SET at = NULL WHERE id <= 3")
     source = shop.source(table="shop.t", cursor={"column": "at"})
@@ -91,7 +91,7 @@ def test_an_empty_table_has_no_partition(shop: Shop) -> None:
     assert run(shop.source(table="shop.t", cursor={"column": "id"}), None) == ([], None)
 
 
-def test_a_view_and_a_query_need_a_key_that_tells_ties_apart(shop: Shop) -> None:
+def test_a_view_and_a_query_need_a_key_that_reports_ties_apart(shop: Shop) -> None:
     orders(shop)
     shop.make("CREATE VIEW v AS SELECT * FROM t")
     with pytest.raises(SourceError, match=r"cursor\.key"):
@@ -109,7 +109,7 @@ def test_a_view_and_a_query_need_a_key_that_tells_ties_apart(shop: Shop) -> None
         run(shop.source(table="shop.v", cursor={"column": "at", "key": []}), None, batch_rows=9)
 
 
-def test_another_cursor_than_the_one_before_is_told(shop: Shop) -> None:
+def test_another_cursor_than_the_one_before_is_reported(shop: Shop) -> None:
     orders(shop)
     _, position = run(shop.source(table="shop.t", cursor={"column": "at"}), None)
     other = shop.source(table="shop.t", cursor={"column": "id"})
@@ -120,7 +120,7 @@ def test_another_cursor_than_the_one_before_is_told(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize(("column", "lag"), [("id", "PT5M"), ("name", 5)])
-def test_a_lag_that_does_not_fit_is_told(shop: Shop, column: str, lag: Any) -> None:
+def test_a_lag_that_does_not_fit_is_reported(shop: Shop, column: str, lag: Any) -> None:
     shop.make("CREATE TABLE t (id int PRIMARY KEY, name text)")
     with pytest.raises(SourceError, match=r"cursor\.lag"):
         shop.source(table="shop.t", cursor={"column": column, "lag": lag}).discover(max_partitions=1)

@@ -66,14 +66,14 @@ def test_rows_are_counted_where_no_column_is_wanted(shop: Shop) -> None:
     assert (batch.rows, batch.frame.columns, batch.frame.height) == (50, ["__row"], 50)
 
 
-def test_a_row_that_cannot_be_read_is_told_though_it_is_not_wanted(table: Shop) -> None:
+def test_a_row_that_cannot_be_read_is_reported_though_it_is_not_wanted(table: Shop) -> None:
     table.make("UPDATE t SET at = 'infinity' WHERE id = 3", "UPDATE t SET day = '10000-01-01' WHERE id = 4")
     ids, rejects, _ = read(table, Wanted(ALL, (Bound("id", ">", 48),)))
     assert ids == [49, 50]
     assert [(column, value) for _, column, value, *_ in rejects] == [("at", "infinity"), ("day", "10000-01-01")]
 
 
-def test_nothing_is_pushed_where_the_server_cannot_tell_what_is_readable(table: Shop) -> None:
+def test_nothing_is_pushed_where_the_server_does_not_know_what_is_readable(table: Shop) -> None:
     table.make("ALTER TABLE t ADD n numeric", "UPDATE t SET n = 1e-30 WHERE id = 3")
     ids, rejects, _ = read(table, Wanted(ALL | {"n"}, (Bound("id", ">", 48),)))
     assert len(ids) == 49

@@ -171,7 +171,7 @@ def test_a_query_is_one_partition_and_a_key_lets_it_be_read_on(shop: Shop) -> No
 
 
 @pytest.mark.parametrize(
-    ("query", "told"),
+    ("query", "reported"),
     [
         ("SELECT 1, 2", "no name"),
         ("SELECT 1 AS a, 2 AS a", "twice"),
@@ -181,20 +181,20 @@ def test_a_query_is_one_partition_and_a_key_lets_it_be_read_on(shop: Shop) -> No
         ("SELECT id / 0 AS a FROM shop.t", "division by zero"),
     ],
 )
-def test_queries_that_cannot_be_read_say_why(shop: Shop, query: str, told: str) -> None:
+def test_queries_that_cannot_be_read_say_why(shop: Shop, query: str, reported: str) -> None:
     shop.make("CREATE SEQUENCE s", "GRANT USAGE ON SEQUENCE s TO reader", "CREATE TABLE t AS SELECT 1 AS id")
-    with pytest.raises(SourceError, match=told):
+    with pytest.raises(SourceError, match=reported):
         rows(shop.source(query=query))
 
 
-@pytest.mark.parametrize(("key", "told"), [("city", "same key"), ("n", "null in some rows")])
-def test_a_key_that_is_none_is_told_before_anything_is_lost(shop: Shop, key: str, told: str) -> None:
+@pytest.mark.parametrize(("key", "reported"), [("city", "same key"), ("n", "null in some rows")])
+def test_a_key_that_is_none_is_reported_before_anything_is_lost(shop: Shop, key: str, reported: str) -> None:
     shop.make(
         "CREATE TABLE base AS SELECT i, nullif(i, 50) AS n, 'c' || i % 10 AS city FROM generate_series(1, 100) i",
         "CREATE VIEW v AS SELECT * FROM base",
     )
     source = shop.source(table="shop.v", key=[key])
-    with pytest.raises(SourceError, match=told) as refused:
+    with pytest.raises(SourceError, match=reported) as refused:
         rows(source, batch_rows=7)
     assert refused.value.code == "bad_key"
 

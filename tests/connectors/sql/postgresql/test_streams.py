@@ -47,7 +47,7 @@ def test_tables_and_views_that_may_be_read_are_listed(stocked: Shop) -> None:
         assert POSTGRESQL.stream(stocked.context(each.settings)).name == each.name
 
 
-def test_one_of_them_is_told_with_its_columns(stocked: Shop) -> None:
+def test_one_of_them_is_reported_with_its_columns(stocked: Shop) -> None:
     assert POSTGRESQL.stream is not None
     found = POSTGRESQL.stream(stocked.context({"table": "shop.orders"}))
     assert found.fields == (Field("id", "integer"), Field("amount", "decimal", 8, 2))
@@ -57,7 +57,7 @@ def test_one_of_them_is_told_with_its_columns(stocked: Shop) -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "config", "credentials", "code", "told"),
+    ("settings", "config", "credentials", "code", "reported"),
     [
         ({"table": "shop.order"}, {}, {}, "missing_table", "Did you mean 'shop.orders'"),
         ({"table": "orders"}, {}, {}, "missing_table", "There is no table or view"),
@@ -77,13 +77,13 @@ def test_a_check_says_what_is_wrong_and_the_mend(
     config: dict[str, Any],
     credentials: dict[str, Any],
     code: str,
-    told: str,
+    reported: str,
 ) -> None:
     asked = stocked.logged_in_as(**stocked.credentials | credentials).context(settings, **config)
     with pytest.raises(SourceError) as refused:
         POSTGRESQL.tried(asked)
     assert refused.value.code == code
-    assert told in str(refused.value)
+    assert reported in str(refused.value)
     assert "hunter2" not in str(refused.value)
 
 

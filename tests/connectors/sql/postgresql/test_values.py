@@ -142,7 +142,7 @@ def test_what_lands_in_the_target_is_what_the_source_has(typed: Shop, database_u
             {"id": "out", "kind": "target", "input": "src", "schema": "public.ds_every"},
         ]
     )
-    assert runs.told.cells == []
+    assert runs.recorder.cells == []
     written = ", ".join(f"{name}::text" for name in names)
     there = [f"SELECT n, {written} FROM {table} ORDER BY n" for table in ("shop.every", "public.ds_every")]
     found = []

@@ -24,7 +24,7 @@ def planned(raw: dict[str, Any], **given: Any) -> LogicalPlan:
     return logical_plan(ir, {"src": SCHEMA}, {}, **given)
 
 
-def behind(*ops: dict[str, Any], config: Any = HTTP, **node: Any) -> dict[str, Any]:
+def after(*ops: dict[str, Any], config: Any = HTTP, **node: Any) -> dict[str, Any]:
     raw = document("http", config, **node)
     raw["nodes"].insert(2, {"id": "after", "kind": "transform", "input": "ask", "ops": list(ops)})
     raw["nodes"][-1]["input"] = "after"
@@ -32,7 +32,7 @@ def behind(*ops: dict[str, Any], config: Any = HTTP, **node: Any) -> dict[str, A
 
 
 def test_the_question_is_a_query_of_its_own() -> None:
-    plan = planned(behind({"type": "trim", "fields": ["c"]}), secrets={}, outside=ProviderAccess())
+    plan = planned(after({"type": "trim", "fields": ["c"]}), secrets={}, providers=ProviderAccess())
     steps = (*plan.nodes["ask"].steps, *plan.nodes["after"].steps)
     assert [[step.label for step in segment.steps] for segment in fuse(steps)] == [
         ["ask for b = http of a"],
@@ -41,11 +41,11 @@ def test_the_question_is_a_query_of_its_own() -> None:
 
 
 @pytest.mark.parametrize("outside", [None, ProviderAccess()])
-def test_its_column_has_the_type_of_the_answers_asked_or_not(outside: ProviderAccess | None) -> None:
+def test_its_column_has_the_type_of_the_answers_asked_or_not(providers: ProviderAccess | None) -> None:
     add = {"type": "expression", "field": "d", "expression": "b + 1"}
-    plan = planned(behind(add), secrets={}, outside=outside)
+    plan = planned(after(add), secrets={}, providers=providers)
     assert (plan.problems, str(plan.nodes["after"].schema["d"])) == ((), "Int64")
-    assert plan.nodes["ask"].notes == (() if outside else ("ask: providers are not asked in previews, 'b' is null",))
+    assert plan.nodes["ask"].notes == (() if providers else ("ask: providers are not asked in previews, 'b' is null",))
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_columns_are_checked(node: dict[str, Any], problem: tuple[str, str] | No
 
 
 def test_a_document_is_checked_when_it_is_saved() -> None:
-    raw = behind({"type": "drop", "fields": ["bb"]})
+    raw = after({"type": "drop", "fields": ["bb"]})
     raw["nodes"][0]["fields"] = [{"name": "a", "dataType": "text"}]
     ir = parse_ir(raw).ir
     assert ir is not None
@@ -70,7 +70,7 @@ def test_a_document_is_checked_when_it_is_saved() -> None:
 
 
 @pytest.mark.parametrize("outside", [None, ProviderAccess()])
-def test_answers_about_private_values_are_private(outside: ProviderAccess | None) -> None:
+def test_answers_about_private_values_are_private(providers: ProviderAccess | None) -> None:
     hide = {"type": "mask_pii", "field": "a", "strategy": "redact"}
-    plan = planned(behind(hide), secrets={}, outside=outside)
+    plan = planned(after(hide), secrets={}, providers=providers)
     assert plan.nodes["ask"].private == {"a", "b"}

@@ -48,8 +48,8 @@ def test_what_is_no_list_and_what_is_too_long_is_an_error_row() -> None:
     texts = ["[1]", "{}", "7", '"[a"', "[1,", json.dumps([*range(11)])]
     made, cells, counters = passed(planned(LIST), frame(text=texts))
     assert made.get_column("text").to_list() == ["1"]
-    told = [(row, error) for row, _, _, error, _ in cells]
-    assert told == [
+    reported = [(row, error) for row, _, _, error, _ in cells]
+    assert reported == [
         *((row, "Expected a JSON list") for row in (2, 3, 4, 5)),
         (6, "More than 10 elements (maxElements)"),
     ]
@@ -112,7 +112,7 @@ def test_two_of_them_number_their_rows_apart_or_stop_the_run() -> None:
         ({**LIST, "to": "x", "positionTo": "x"}, ("ops[0].positionTo", "column_exists")),
     ],
 )
-def test_what_is_wrong_is_told_where_it_stands(op: Op, problem: tuple[str, str]) -> None:
+def test_what_is_wrong_is_reported_at_its_place(op: Op, problem: tuple[str, str]) -> None:
     assert problems(op) == [problem]
 
 

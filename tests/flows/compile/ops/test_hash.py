@@ -55,7 +55,7 @@ def test_sha256_is_the_default_and_numbers_and_dates_are_hashed_as_text() -> Non
     assert out["d"].item() == hashlib.sha256(b"2024-02-29").hexdigest()
 
 
-def test_several_fields_together_are_told_apart_by_where_one_ends() -> None:
+def test_several_fields_together_are_reported_apart_by_where_one_ends() -> None:
     t = pl.Series(["ab", "a", None, "", None], dtype=pl.String)
     u = pl.Series(["c", "bc", "", None, None], dtype=pl.String)
     out = hashed({"fields": ["t", "u"], "to": "key"}, t=t, u=u)

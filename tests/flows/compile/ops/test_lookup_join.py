@@ -28,7 +28,7 @@ def test_columns_come_from_the_row_with_the_same_key() -> None:
     assert not cells
 
 
-def test_rows_without_a_match_are_skipped_or_told() -> None:
+def test_rows_without_a_match_are_skipped_or_reported() -> None:
     batch = frame(text=["a", "b", None])
     made, cells, counters = passed(planned(lookup(onMiss="drop"), tables=Shelf().tables), batch)
     assert (made.height, cells, counters["skipped"]) == (1, [], 2)
@@ -62,7 +62,7 @@ def test_a_value_is_compared_in_the_type_of_the_key(field: str, key: str, given:
     assert [cell[0] for cell in cells] == [number for number, hit in enumerate(hits, 1) if not hit]
 
 
-def test_several_keys_must_match_together_and_each_is_told() -> None:
+def test_several_keys_must_match_together_and_each_is_reported() -> None:
     op = lookup(onMiss="quarantine", on=[{"field": "text", "key": "code"}, {"field": "id", "key": "number"}])
     _, cells, counters = passed(planned(op, tables=Shelf().tables), frame(text=["a", "a"], id=[1, 2]))
     assert [cell[:3] for cell in cells] == [(2, "text", "a"), (2, "id", "2")]
@@ -102,7 +102,7 @@ def test_a_key_that_several_rows_have_is_a_fault_and_not_a_choice() -> None:
         (lookup(select=["name", "id"]), ("ops[0].select[1]", "column_exists")),
     ],
 )
-def test_what_cannot_be_looked_up_is_told_when_the_pipeline_is_saved(op: Op, problem: tuple[str, str]) -> None:
+def test_what_cannot_be_looked_up_is_reported_when_the_pipeline_is_saved(op: Op, problem: tuple[str, str]) -> None:
     assert problems(op, tables=Shelf().tables) == [problem]
 
 
@@ -110,14 +110,14 @@ def test_what_cannot_be_looked_up_is_told_when_the_pipeline_is_saved(op: Op, pro
     ("rule", "code"),
     [("exists:ds_thing.code", "unknown_table"), ("exists:ds_things.cod", "unknown_column")],
 )
-def test_a_rule_that_names_what_is_not_there_is_told(rule: str, code: str) -> None:
+def test_a_rule_that_names_what_is_not_there_is_reported(rule: str, code: str) -> None:
     rules = [{"field": "text", "rule": rule}]
     plan = planned({"type": "trim", "fields": ["text"]}, tables=Shelf().tables, rules=rules)
     assert [(each.path, each.code) for each in plan.problems] == [("nodes[2].rowLevel[0].rule", code)]
     assert plan.problems[0].hint.startswith("did you mean")
 
 
-def test_without_the_tables_a_lookup_and_what_is_behind_it_is_not_judged() -> None:
+def test_without_the_tables_a_lookup_and_what_is_after_it_is_not_judged() -> None:
     plan = planned(lookup("txt"), {"type": "drop", "fields": ["nonsense"]})
     assert not plan.problems
     assert "clean" not in plan.nodes

@@ -24,7 +24,7 @@ def test_texts_alike_in_meaning_have_vectors_alike() -> None:
     assert nothing == [None, None]
 
 
-def test_a_text_is_told_by_its_beginning() -> None:
+def test_a_text_is_reported_by_its_beginning() -> None:
     text = "A tale of rivers and mills. " * 400
     assert len(text) > MAX_CHARACTERS
     whole, begun = values(EMBED, "vector", text=[text, text[:MAX_CHARACTERS]])
@@ -85,7 +85,7 @@ def test_a_place_is_the_nearest_city_and_a_coordinate_that_cannot_be_is_an_error
         ({**PLACE, "to": {"city": "id"}}, ("ops[0].to.city", "column_exists")),
     ],
 )
-def test_what_cannot_be_is_told_when_the_pipeline_is_saved(op: Op, problem: tuple[str, str]) -> None:
+def test_what_cannot_be_is_reported_when_the_pipeline_is_saved(op: Op, problem: tuple[str, str]) -> None:
     assert problems(op) == [problem]
 
 
@@ -93,7 +93,9 @@ def test_what_cannot_be_is_told_when_the_pipeline_is_saved(op: Op, problem: tupl
     ("op", "library"),
     [(EMBED, "wordllama"), (FEEL, "vaderSentiment"), (SPEAK, "py3langid"), (PLACE, "reverse_geocode")],
 )
-def test_a_missing_library_is_told_with_what_to_install(op: Op, library: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_library_is_reported_with_what_to_install(
+    op: Op, library: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     class Without(importlib.machinery.PathFinder):
         """The installed packages as they are without the extra."""
 

@@ -95,7 +95,7 @@ def test_values_are_read_from_json_in_their_types() -> None:
     assert not cells
 
 
-def test_what_is_not_there_is_null_and_what_is_wrong_is_told() -> None:
+def test_what_is_not_there_is_null_and_what_is_wrong_is_reported() -> None:
     texts = ["{}", "[]", "5", "null", '{"count": null}', "", " ", None, "{", '{"count": "x"}', '{"dates": ["1.2.24"]}']
     made, cells, counters = passed(planned(JSON), frame(text=texts))
     assert made.get_column("__row").to_list() == list(range(1, 9))
@@ -137,7 +137,7 @@ def test_a_value_taken_as_json_is_the_json_it_was(value: Any) -> None:
         ({**JSON, "into": [{"field": "x", "path": "$["}]}, ("ops[0].into[0].path", "invalid_path")),
     ],
 )
-def test_what_cannot_be_is_told_when_the_pipeline_is_saved(op: Op, problem: tuple[str, str]) -> None:
+def test_what_cannot_be_is_reported_when_the_pipeline_is_saved(op: Op, problem: tuple[str, str]) -> None:
     assert problems(op) == [problem]
 
 

@@ -75,11 +75,11 @@ def test_keys_and_values_are_read_as_the_column_has_them(
         ({"type": "trim", "fields": ["text", "id"]}, ("ops[0].fields[1]", "wrong_type")),
     ],
 )
-def test_what_cannot_be_is_told_when_the_pipeline_is_saved(op: Op, problem: tuple[str, str]) -> None:
+def test_what_cannot_be_is_reported_when_the_pipeline_is_saved(op: Op, problem: tuple[str, str]) -> None:
     assert problems(op) == [problem]
 
 
-def test_a_mistake_is_told_once_although_later_ops_use_the_column() -> None:
+def test_a_mistake_is_reported_once_although_later_ops_use_the_column() -> None:
     later = {"type": "filter", "expression": "named = 'x'"}
     assert problems(mapped("txt", {"a": "b"}, to="named"), later) == [("ops[0].field", "unknown_column")]
 

@@ -113,7 +113,7 @@ def test_what_dataset_rules_measure_is_read() -> None:
     assert unread(unique) == []
 
 
-def test_a_quarantine_behind_a_join_needs_what_the_join_gives() -> None:
+def test_a_quarantine_after_a_join_needs_what_the_join_gives() -> None:
     check = rules("dlq.kept") | {"input": "both"}
     nodes = SRC, source("customers", CUSTOMERS), join("both", "src", "customers", "semi"), check, target("t", "check")
     orders, customers, both = plan(*nodes).stages
@@ -170,7 +170,7 @@ def test_no_more_columns_are_sent_than_are_used(op: dict[str, Any], sent: list[s
         (["id > 5 OR id < 3"], []),
     ],
 )
-def test_a_source_is_told_what_the_first_filter_wants(ops: list[Any], where: list[str]) -> None:
+def test_a_source_is_reported_what_the_first_filter_wants(ops: list[Any], where: list[str]) -> None:
     listed = [{"type": "filter", "expression": op} if isinstance(op, str) else op for op in ops]
     rename = {"type": "rename", "from": "number", "to": "id"}
     nodes = [SRC, transform("x", "src", *listed, *([rename] if "number" in str(listed) else [])), target("t", "x")]
@@ -179,7 +179,7 @@ def test_a_source_is_told_what_the_first_filter_wants(ops: list[Any], where: lis
     assert stage.bounded_by == ("x" if where else "")
 
 
-def test_a_filter_behind_a_fork_binds_nobody() -> None:
+def test_a_filter_after_a_fork_binds_nobody() -> None:
     nodes = [
         SRC,
         transform("x", "src", {"type": "filter", "expression": "id > 5"}),

@@ -63,7 +63,7 @@ def test_an_ip_address_is_what_python_takes_for_one(texts: list[str]) -> None:
         ("date:%b %d, %Y", ["Feb 29, 2024"], ["29 Feb 2024"]),
     ],
 )
-def test_good_is_told_from_bad_and_null_passes(rule: str, good: list[str], bad: list[str]) -> None:
+def test_good_is_reported_from_bad_and_null_passes(rule: str, good: list[str], bad: list[str]) -> None:
     assert failing("text", rule, [*good, *bad, None]) == bad
 
 
@@ -84,7 +84,7 @@ def test_a_column_of_dates_is_all_dates() -> None:
         ("txt", "unique", "unknown_column"),
     ],
 )
-def test_what_cannot_be_judged_is_told_when_the_pipeline_is_saved(field: str, rule: str, code: str) -> None:
+def test_what_cannot_be_judged_is_reported_when_the_pipeline_is_saved(field: str, rule: str, code: str) -> None:
     plan = planned(TRIM, rules=[{"field": field, "rule": rule}])
     assert [each.code for each in plan.problems] == [code]
     assert plan.problems[0].hint

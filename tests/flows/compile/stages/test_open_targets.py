@@ -28,7 +28,7 @@ def test_a_row_is_open_where_its_node_leads_and_on_the_routes_it_did_not_take() 
     assert found.entangling is None
 
 
-def test_where_rows_have_one_way_there_is_nothing_to_tell() -> None:
+def test_where_rows_have_one_way_there_is_nothing_to_report() -> None:
     found = plan(
         source("src", ORDERS),
         branch("by", "src", "late", rich="amount > 100", late="id > 3"),

@@ -49,12 +49,12 @@ def test_events_have_an_operation() -> None:
 
 
 def test_a_key_must_be_in_the_table_and_leave_something_to_update() -> None:
-    def told(**target: Any) -> list[tuple[str, str]]:
+    def reported(**target: Any) -> list[tuple[str, str]]:
         return [(each.path, each.code) for each in logical(loadMode="upsert", table=TABLE, **target).problems]
 
-    assert told(upsertKey=["price"]) == [("nodes[1].upsertKey", "unknown_column")]
-    assert told(upsertKey=["id", "name"]) == [("nodes[1].upsertKey", "nothing_to_update")]
-    assert told(upsertKey=["id"]) == []
+    assert reported(upsertKey=["price"]) == [("nodes[1].upsertKey", "unknown_column")]
+    assert reported(upsertKey=["id", "name"]) == [("nodes[1].upsertKey", "nothing_to_update")]
+    assert reported(upsertKey=["id"]) == []
 
 
 def test_an_envelope_is_read_into_the_tables_columns_or_those_of_the_mapping(snapshot: SnapshotAssertion) -> None:

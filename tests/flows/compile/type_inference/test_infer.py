@@ -224,17 +224,17 @@ def test_the_right_keys_of_a_join_take_the_type_of_the_left_ones(tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    ("header", "table", "loaded", "told"),
+    ("header", "table", "loaded", "reported"),
     [
         (" Id , NAME", ("id", "name"), ["id", "name"], "takes the column 'NAME'"),
         ("id,NAME,Name", ("id", "name"), ["id"], "nothing for name"),
         ("id,name", ("id", "name", "qty"), ["id", "name"], "the data have nothing for qty: null"),
     ],
 )
-def test_names_that_are_alike_are_matched_and_what_stays_empty_is_told(
-    tmp_path: Path, header: str, table: Sequence[str], loaded: list[str], told: str
+def test_names_that_are_alike_are_matched_and_what_stays_empty_is_reported(
+    tmp_path: Path, header: str, table: Sequence[str], loaded: list[str], reported: str
 ) -> None:
     cells = ",".join(str(place) for place in range(header.count(",") + 1))
     plan = src(table=tuple(Field(name, "text") for name in table), text=f"{header}\n{cells}\n", folder=tmp_path)
     assert list(plan.plan.nodes["tgt"].written) == loaded
-    assert told in " ".join(plan.plan.nodes["tgt"].notes)
+    assert reported in " ".join(plan.plan.nodes["tgt"].notes)

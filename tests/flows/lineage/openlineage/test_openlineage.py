@@ -124,21 +124,21 @@ def ended(
     return RunSnapshot(**known)
 
 
-def tell(job: RunJob, chosen: Settings, status: str, reason: str | None = None, *, runs: bool = False) -> list[str]:
+def warn(job: RunJob, chosen: Settings, status: str, reason: str | None = None, *, runs: bool = False) -> list[str]:
     """Everything that is told of a run; gives the warnings."""
     warnings: list[str] = []
-    telling = LineageEmitter(job, chosen, warnings.append)
-    telling.begins()
+    emitter = LineageEmitter(job, chosen, warnings.append)
+    emitter.begins()
     nodes = None
     if runs:
         prepared = prepare(job)
-        telling.planned(prepared)
-        totals = run_in_threads(Execution(prepared, Runner(job.files_root, job.database_url).told))
+        emitter.planned(prepared)
+        totals = run_in_threads(Execution(prepared, Runner(job.files_root, job.database_url).reported))
         nodes = {"src": {"rowsIn": totals.rows_in}, "tgt": {"rowsOut": totals.rows_out}}
 
     async def to_the_end() -> None:
-        telling.ends(status, ended(job, status, reason, nodes))
-        await telling.told()
+        emitter.ends(status, ended(job, status, reason, nodes))
+        await emitter.delivered()
 
     asyncio.run(to_the_end())
     return warnings
@@ -202,12 +202,12 @@ def rebuilt(event: dict[str, Any]) -> RunEvent:
 
 
 @pytest.mark.postgres
-def test_a_run_is_told_to_a_server_and_into_a_file_with_rows_and_column_lineage(
+def test_a_run_is_reported_to_a_server_and_into_a_file_with_rows_and_column_lineage(
     runner: Runner, catcher: Catcher, tmp_path: Path
 ) -> None:
     job, path = runner.job(NODES), tmp_path / "events" / "openlineage.jsonl"
     chosen = settings(openlineage_url=catcher.url, openlineage_api_key="key-1", openlineage_file=str(path))
-    assert tell(job, chosen, "completed", runs=True) == []
+    assert warn(job, chosen, "completed", runs=True) == []
 
     assert [(where, key) for where, key, _ in catcher.got] == [("/api/v1/lineage", "Bearer key-1")] * 2
     written = events(path)
@@ -254,39 +254,41 @@ def test_a_run_is_told_to_a_server_and_into_a_file_with_rows_and_column_lineage(
     assert rows["transformations"] == [filtered]
 
 
-@pytest.mark.parametrize(("status", "told"), [("failed", "FAIL"), ("cancelled", "ABORT")])
-def test_a_run_that_fails_or_is_cancelled_says_so_without_credentials(tmp_path: Path, status: str, told: str) -> None:
+@pytest.mark.parametrize(("status", "reported"), [("failed", "FAIL"), ("cancelled", "ABORT")])
+def test_a_run_that_fails_or_is_cancelled_says_so_without_credentials(
+    tmp_path: Path, status: str, reported: str
+) -> None:
     path, url = tmp_path / "events.jsonl", "postgresql://ann:hunter2-x@db:5433/shop"
     job = Runner(tmp_path, url, {"password": "swordfish-9"}).job(NODES)
     reason = f"cannot connect to {url} with swordfish-9"
-    assert tell(job, settings(openlineage_file=str(path)), status, reason) == []
+    assert warn(job, settings(openlineage_file=str(path)), status, reason) == []
     start, end = events(path)
-    assert (start["eventType"], end["eventType"]) == ("START", told)
+    assert (start["eventType"], end["eventType"]) == ("START", reported)
     assert end["outputs"][0]["namespace"] == "postgres://db:5433"
     assert end["outputs"][0]["name"] == "shop.public.ds_orders"
     assert not any(secret in path.read_text() for secret in ("hunter2-x", "swordfish-9"))
     error = end["run"]["facets"].get("errorMessage", {})
     assert error.get("message") == (
-        "cannot connect to postgresql://ann:***@db:5433/shop with ***" if told == "FAIL" else None
+        "cannot connect to postgresql://ann:***@db:5433/shop with ***" if reported == "FAIL" else None
     )
 
 
-def test_who_cannot_be_told_costs_one_warning_and_the_others_are_told(tmp_path: Path, catcher: Catcher) -> None:
+def test_who_cannot_be_reported_costs_one_warning_and_the_others_are_reported(tmp_path: Path, catcher: Catcher) -> None:
     path, job = tmp_path / "events.jsonl", Runner(tmp_path, "postgresql:///x").job(NODES)
     catcher.status = 503
-    told = tell(job, settings(openlineage_url=catcher.url, openlineage_file=str(path)), "completed")
+    reported = warn(job, settings(openlineage_url=catcher.url, openlineage_file=str(path)), "completed")
     host = catcher.url.removeprefix("http://")
-    assert told == [f"OpenLineage did not receive all events of this run: {host} answered 503"]
+    assert reported == [f"OpenLineage did not receive all events of this run: {host} answered 503"]
     assert len(events(path)) == len(catcher.got) == 2
 
 
 def test_nobody_at_the_url_and_an_invalid_document_are_no_reason_to_fail(tmp_path: Path) -> None:
     job = Runner(tmp_path, "postgresql:///x").job([{"id": "src", "kind": "source", "connector": "local_fs"}])
     path = tmp_path / "events.jsonl"
-    [told] = tell(
+    [reported] = warn(
         job, settings(openlineage_url="http://127.0.0.1:9", openlineage_file=str(path)), "failed", "no target"
     )
-    assert "127.0.0.1:9 cannot be reached (ConnectionError)" in told
+    assert "127.0.0.1:9 cannot be reached (ConnectionError)" in reported
     assert [(event["eventType"], event["inputs"]) for event in events(path)] == [("START", []), ("FAIL", [])]
 
 
@@ -295,15 +297,15 @@ def test_a_server_that_does_not_answer_is_given_up(tmp_path: Path, monkeypatch: 
     silent = HTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler)  # listens, and never accepts
     try:
         job = Runner(tmp_path, "postgresql:///x").job(NODES)
-        [told] = tell(job, settings(openlineage_url=f"http://127.0.0.1:{silent.server_port}"), "completed")
-        assert told.endswith("it took more than 0.05 s")
+        [reported] = warn(job, settings(openlineage_url=f"http://127.0.0.1:{silent.server_port}"), "completed")
+        assert reported.endswith("it took more than 0.05 s")
     finally:
         silent.server_close()
 
 
 def test_nothing_happens_unless_it_is_configured(tmp_path: Path) -> None:
     before = {*threading.enumerate()}
-    assert tell(Runner(tmp_path, "postgresql:///x").job(NODES), settings(), "completed") == []
+    assert warn(Runner(tmp_path, "postgresql:///x").job(NODES), settings(), "completed") == []
     assert {*threading.enumerate()} <= before
 
 

@@ -123,16 +123,16 @@ def failure(mill: Mill) -> str:
     return str(failed.value)
 
 
-def test_what_is_wrong_is_told_with_the_mend(mill: Mill, second: SecondDatabase) -> None:
+def test_what_is_wrong_is_reported_with_the_mend(mill: Mill, second: SecondDatabase) -> None:
     mill.write("orders.csv", "id,name,amount", [(1, "Ann", 3)])
     assert "public.orders" in failure(mill)
     second.alter(f"CREATE TABLE public.orders ({PLAIN})")
 
     mill.named = {"shop": second.connector("conn_2", password="wrong")}
-    told = failure(mill)
-    assert "password authentication failed" in told
-    assert "Check 'username' and 'password' in authConfig." in told
-    assert "wrong" not in told.replace("wrong_", "")
+    reported = failure(mill)
+    assert "password authentication failed" in reported
+    assert "Check 'username' and 'password' in authConfig." in reported
+    assert "wrong" not in reported.replace("wrong_", "")
 
     def elsewhere(**config: Any) -> str:
         record = second.connector("conn_2")
@@ -149,7 +149,7 @@ def test_what_is_wrong_is_told_with_the_mend(mill: Mill, second: SecondDatabase)
     assert "which does not exist" in failure(mill)
 
 
-def test_missing_rights_are_told_before_anything_is_loaded(mill: Mill, second: SecondDatabase) -> None:
+def test_missing_rights_are_reported_before_anything_is_loaded(mill: Mill, second: SecondDatabase) -> None:
     second.alter(f"CREATE TABLE public.orders ({PLAIN})")
     with psycopg.connect(second.superuser, autocommit=True) as connection:
         connection.execute("CREATE ROLE guest LOGIN PASSWORD 'guest'")
@@ -157,8 +157,8 @@ def test_missing_rights_are_told_before_anything_is_loaded(mill: Mill, second: S
             connection.execute("GRANT ALL ON public.orders TO guest")
             mill.named = {"shop": second.connector("conn_2", username="guest", password="guest")}
             mill.write("orders.csv", "id,name,amount", [(1, "Ann", 3)])
-            told = failure(mill)
-            assert f"GRANT CREATE ON DATABASE {second.name} TO guest" in told
+            reported = failure(mill)
+            assert f"GRANT CREATE ON DATABASE {second.name} TO guest" in reported
             assert second.rows("SELECT count(*) FROM public.orders") == [(0,)]
         finally:
             connection.execute("DROP OWNED BY guest; DROP ROLE guest")

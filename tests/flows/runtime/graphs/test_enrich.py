@@ -108,7 +108,7 @@ def test_every_city_is_asked_for_once_whatever_fails_around_it_and_whoever_reads
     assert town.rows("b") == expected
     assert town.rows("a") == [row for row in expected if row[0] > 3 and row[0] not in (5, 7)]
     assert (totals.rows_in, totals.failed) == (2000, 5)
-    (line,) = [line for line in town.told.lines if line.startswith("ask:")]
+    (line,) = [line for line in town.recorder.lines if line.startswith("ask:")]
     assert line == (
         "ask: 400 rows have null, because there was no answer for them; the last time, because 127.0.0.1 answered 404"
     )
@@ -120,25 +120,25 @@ def test_rows_without_an_answer_may_be_error_rows(town: Town) -> None:
     assert town.run(nodes).failed == 2
     assert town.rows("a") == [(1, "Ulm", "Ulm's")]
     error = 'No answer: 127.0.0.1 answered 404: {"error": "Atlantis sank"}'
-    assert sorted(town.told.cells) == [("ask", row, "city", "Atlantis", error) for row in (2, 3)]
+    assert sorted(town.recorder.cells) == [("ask", row, "city", "Atlantis", error) for row in (2, 3)]
     # What the provider says may repeat what must not be seen.
     hide = transform("hide", "ask", {"type": "mask_pii", "field": "city", "strategy": "redact"})
     town.run([source("in.csv", FIELDS), town.enrich(onError="quarantine"), hide, target("tgt", "hide", "a")])
-    assert sorted(town.told.cells) == [("ask", row, "city", "***", "No answer") for row in (2, 3)]
+    assert sorted(town.recorder.cells) == [("ask", row, "city", "***", "No answer") for row in (2, 3)]
 
 
 def test_a_run_that_ends_for_want_of_an_answer_goes_on_where_it_was(town: Town) -> None:
     town.write(["Ulm", "Bonn", "Atlantis", "Köln"])
     nodes = [source("in.csv", FIELDS), town.enrich(onError="abort"), target("tgt", "ask", "a")]
     job = replace(town.job(nodes), pipeline=replace(town.job(nodes).pipeline, execution_config={"batchSize": 1}))
-    first = Execution(prepare(job), town.told)
+    first = Execution(prepare(job), town.recorder)
     plan = stored_plan(first.prepared)
     with pytest.raises(RunFailed, match=r"No answer: .* answered 404"):
         run_in_threads(first)
     done = len(town.rows("a"))
     town.there.answer = lambda asked: Said({"mayor": f"{asked.query['city']}'s"})
     again = replace(job, run_id="run_again", continues=Continuation(job.run_id, earlier_plan=plan))
-    totals = run_in_threads(Execution(prepare(again), town.told))
+    totals = run_in_threads(Execution(prepare(again), town.recorder))
     assert [row[2] for row in town.rows("a")] == ["Ulm's", "Bonn's", "Atlantis's", "Köln's"]
     assert (done, totals.rows_out, totals.failed) == (2, 4, 0)
 
@@ -165,7 +165,7 @@ def test_without_credentials_rows_pass_and_the_log_says_it_once(
     totals = town.run([source("in.csv", FIELDS), node, target("tgt", "ask", "a")])
     assert town.rows("a") == [(1, "Ulm", None), (2, "Bonn", None)]
     assert (totals.rows_out, town.there.asked) == (2, [])
-    assert [line for line in town.told.lines if line.startswith("ask")] == [note]
+    assert [line for line in town.recorder.lines if line.startswith("ask")] == [note]
 
 
 def test_a_preview_asks_nobody_and_says_so(town: Town) -> None:

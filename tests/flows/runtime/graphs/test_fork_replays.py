@@ -243,9 +243,9 @@ def test_a_run_and_its_replays_come_to_what_one_run_of_the_mended_version_gives(
             assert forest.loaded(mill) == forest.made_from_scratch(mill, nodes, f"scratch{step}"), forest.nodes
             left, fresh = kept(mill, forest.name), kept(mill, f"{forest.name}_scratch{step}")
             assert fresh <= left
-            behind = {node: reached(forest, node) for node, _ in left}
+            after = {node: reached(forest, node) for node, _ in left}
             loaded = forest.loaded(mill)
-            assert not [(node, row) for node, row in left for end in behind[node] if row in loaded[end]]
+            assert not [(node, row) for node, row in left for end in after[node] if row in loaded[end]]
             before = run_id
     assert failed == 3
     assert died
@@ -384,14 +384,14 @@ def test_rows_of_a_source_that_is_gone_are_not_forgotten(shop: Mill) -> None:
     assert (ids(shop, "one"), ids(shop, "two")) == (Counter([2, 4]), Counter([1, 4]))
 
 
-def test_rows_without_a_way_in_the_live_version_are_told_and_the_books_balance(shop: Mill) -> None:
+def test_rows_without_a_way_in_the_live_version_are_reported_and_the_books_balance(shop: Mill) -> None:
     chain = Chain(shop, "run_1")
     chain.first(forked())
     alone = [source("rows.csv", FIELDS), target("second", "src", "two")]
     run_in_threads(chain.replay("run_2", "run_1", alone))
     assert ids(shop, "two") == Counter([1, 2, 3, 4])
-    told = "1 failed row not run again: the targets they were on their way to are not in the pipeline any more"
-    assert ("extract", told) in shop.recorder.lines
+    reported = "1 failed row not run again: the targets they were on their way to are not in the pipeline any more"
+    assert ("extract", reported) in shop.recorder.lines
     routes = [{"name": "u", "when": "id < 3"}]
     parted = [
         source("rows.csv", FIELDS),

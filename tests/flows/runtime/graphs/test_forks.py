@@ -118,7 +118,7 @@ def test_targets_of_one_stage_may_have_different_load_modes(shop: Mill) -> None:
 
 
 @pytest.mark.parametrize("lost", ["all", "some", "both"])
-def test_a_target_that_is_behind_catches_up_without_doubling_the_other(shop: Mill, lost: str) -> None:
+def test_a_target_that_is_after_catches_up_without_doubling_the_other(shop: Mill, lost: str) -> None:
     rows = [(number, "abc"[number % 3], str(number % 50 + 10)) for number in range(1, 1001)]
     shop.write("orders.csv", "id,kind,amount", rows)
     first = shop.execution(fanned(), batch=100)

@@ -44,7 +44,7 @@ def test_windows_and_exact_sums_arrive_in_the_table(mill: Mill) -> None:
     assert mill.flow("q") == {"q": (30, 3, 0, 0)}
 
 
-def test_rows_of_a_query_are_numbered_anew(mill: Mill) -> None:
+def test_rows_of_a_query_are_numbered_again(mill: Mill) -> None:
     write(mill, 10)
     mill.table("kinds", "id bigint NOT NULL")
     checked = {

@@ -15,18 +15,18 @@ from tests.flows.runtime.shop import Notebook
 pytestmark = pytest.mark.postgres
 
 
-class Told(Notebook):
+class Recording(Notebook):
     """Keeps (node, column, value, sources)."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.told: list[tuple[str, str | None, str | None, Any]] = []
+        self.rejected: list[tuple[str, str | None, str | None, Any]] = []
         self._mine = threading.Lock()
 
     def rejected(self, stage: int, partition: int, node: str, cells: pl.DataFrame, *, warning: bool) -> None:
         with self._mine:
             for column, value, sources in cells.select("column", "value", "sources").rows():
-                self.told.append((node, column, value, [*map(_place, json.loads(sources))]))
+                self.rejected.append((node, column, value, [*map(_place, json.loads(sources))]))
 
 
 def _place(each: dict[str, Any]) -> tuple[Any, ...]:
@@ -41,7 +41,7 @@ def shop(mill: Mill, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyP
     mill.write("customers.csv", "nr,name", [(3, "Cy"), (2, ""), (1, "Ann"), (7, "Nobody")])
     mill.write("regions.csv", "who,region", [("Ann", "north"), ("Cy", "south")])
     mill.table("t", "id bigint, customer bigint, name text, region text")
-    mill.recorder = Told()
+    mill.recorder = Recording()
     return mill
 
 
@@ -63,15 +63,15 @@ def check(before: str, field: str, rule: str, **more: Any) -> Node:
     }
 
 
-def told(mill: Mill, *nodes: Node) -> list[tuple[str, str | None, str | None, Any]]:
+def rejected_cells(mill: Mill, *nodes: Node) -> list[tuple[str, str | None, str | None, Any]]:
     mill.run([*nodes, target("tgt", "check", "t")])
-    assert isinstance(mill.recorder, Told)
-    return sorted(mill.recorder.told, key=repr)
+    assert isinstance(mill.recorder, Recording)
+    return sorted(mill.recorder.rejected, key=repr)
 
 
 def test_rows_of_a_join_come_from_a_row_of_each_side(shop: Mill) -> None:
     both = join("left", "orders", "customers", ("customer", "nr"))
-    assert told(shop, ORDERS, CUSTOMERS, both, check("both", "name", "not_empty")) == [
+    assert rejected_cells(shop, ORDERS, CUSTOMERS, both, check("both", "name", "not_empty")) == [
         ("check", "name", None, [("orders", "orders.csv", 2), ("customers", "customers.csv", 2)]),
         ("check", "name", None, [("orders", "orders.csv", 4)]),
         ("check", "name", None, [("orders", "orders.csv", 6), ("customers", "customers.csv", 2)]),
@@ -81,7 +81,7 @@ def test_rows_of_a_join_come_from_a_row_of_each_side(shop: Mill) -> None:
 
 def test_rows_that_only_the_right_side_has_come_from_there(shop: Mill) -> None:
     both = join("full", "orders", "customers", ("customer", "nr"))
-    found = told(shop, ORDERS, CUSTOMERS, both, check("both", "name", "ne:Nobody"))
+    found = rejected_cells(shop, ORDERS, CUSTOMERS, both, check("both", "name", "ne:Nobody"))
     assert found == [("check", "name", "Nobody", [("customers", "customers.csv", 4)])]
 
 
@@ -91,7 +91,7 @@ def test_rows_of_a_join_of_joins_come_from_all_of_them(shop: Mill) -> None:
     second = join("inner", "first", "regions", ("name", "who"))
     kept = {"type": "deduplicate", "keys": ["id"]}
     once = transform("once", "both", kept)
-    found = told(shop, ORDERS, CUSTOMERS, regions, first, second, once, check("once", "id", "gt:3"))
+    found = rejected_cells(shop, ORDERS, CUSTOMERS, regions, first, second, once, check("once", "id", "gt:3"))
     assert found == [
         (
             "check",
@@ -110,14 +110,14 @@ def test_rows_of_a_join_of_joins_come_from_all_of_them(shop: Mill) -> None:
 
 def test_a_row_made_of_many_says_the_source_alone(shop: Mill) -> None:
     sums = {"type": "aggregate", "groupBy": ["customer"], "aggregations": [{"fn": "count", "as": "id"}]}
-    found = told(shop, ORDERS, transform("sums", "orders", sums), check("sums", "customer", "gt:1"))
+    found = rejected_cells(shop, ORDERS, transform("sums", "orders", sums), check("sums", "customer", "gt:1"))
     assert found == [("check", "customer", value, [("orders", None, None)]) for value in ("0", "1")]
 
 
-def test_what_the_database_refuses_of_a_join_is_told_so_too(shop: Mill) -> None:
+def test_what_the_database_refuses_of_a_join_is_reported_so_too(shop: Mill) -> None:
     shop.alter("ALTER TABLE public.t ADD CHECK (name <> 'Ann')")
     both = join("inner", "orders", "customers", ("customer", "nr"))
-    found = told(shop, ORDERS, CUSTOMERS, both, check("both", "id", "gt:1"))
+    found = rejected_cells(shop, ORDERS, CUSTOMERS, both, check("both", "id", "gt:1"))
     places = [(node, sources) for node, _, _, sources in found]
     assert places == [
         ("check", [("orders", "orders.csv", 1), ("customers", "customers.csv", 3)]),
@@ -129,10 +129,10 @@ def test_rows_are_counted_in_their_own_file(mill: Mill) -> None:
     for name, ids in (("a.csv", (1, 2)), ("b.csv", (3, 0)), ("c.csv", (5, "x"))):
         mill.write(name, "id", [(each,) for each in ids])
     mill.table("t", "id bigint")
-    mill.recorder = Told()
+    mill.recorder = Recording()
     several = source("./", {"id": "bigint"})
     several["config"] |= {"pattern": {"type": "glob", "value": "*.csv"}, "ordering": "process_all"}
-    assert told(mill, several, check("src", "id", "gt:0")) == [
+    assert rejected_cells(mill, several, check("src", "id", "gt:0")) == [
         ("check", "id", "0", [("src", "b.csv", 2)]),
         ("src", "id", "x", [("src", "c.csv", 2)]),
     ]
@@ -154,36 +154,36 @@ def undeclared(*ops: dict[str, Any]) -> list[Node]:
     ],
     ids=["as it comes", "renamed", "cast", "computed"],
 )
-def test_a_rejected_cell_is_told_as_it_is_written(
+def test_a_rejected_cell_is_reported_as_it_is_written(
     mill: Mill, ops: list[dict[str, Any]], field: str, value: str | None, fields: dict[str, str] | None
 ) -> None:
     mill.write("amounts.csv", "id,amount", [(1, "10.50"), (2, "-1"), (3, "+7")])
     mill.table("t", "id bigint, amount numeric(12, 2), sum numeric(12, 2)")
-    mill.recorder = Told()
+    mill.recorder = Recording()
     nodes = undeclared(*ops)
     if fields is not None:
         more = {"amount": {"precision": 12, "scale": 2}}
         nodes[0]["fields"] = [{"name": name, "dataType": kind, **more.get(name, {})} for name, kind in fields.items()]
-    found = told(mill, *nodes, check(nodes[-1]["id"], field, "gt:0"))
+    found = rejected_cells(mill, *nodes, check(nodes[-1]["id"], field, "gt:0"))
     if value is None:  # what was computed is told as it was computed
         assert sorted(float(str(cell)) for _, _, cell, _ in found) == [-10.5, -7.0, -1.0]
     else:
         assert [(cell, row) for _, _, cell, row in found] == [(value, [("src", "amounts.csv", 2)])]
 
 
-def test_the_database_s_refusal_tells_the_cell_as_it_is_written(mill: Mill) -> None:
+def test_the_database_s_refusal_reports_the_cell_as_it_is_written(mill: Mill) -> None:
     mill.write("amounts.csv", "id,amount", [(1, "10.50"), (2, "+7")])
     mill.table("t", "id bigint, amount numeric(12, 2), CHECK (amount > 8)")
-    mill.recorder = Told()
+    mill.recorder = Recording()
     mill.run([*undeclared(), target("tgt", "src", "t")])
-    [(_, column, value, _)] = mill.recorder.told
+    [(_, column, value, _)] = mill.recorder.rejected
     assert (column, value) in {("amount", "+7"), (None, None)} or (value is not None and "+7" in value)
 
 
 def test_a_masked_cell_stays_masked(mill: Mill) -> None:
     mill.write("amounts.csv", "id,amount", [(1, "10.50"), (2, "-1")])
     mill.table("t", "id bigint, amount text")
-    mill.recorder = Told()
+    mill.recorder = Recording()
     hidden = {"type": "mask_pii", "field": "amount", "strategy": "redact"}
     nodes = [
         undeclared()[0],
@@ -191,10 +191,10 @@ def test_a_masked_cell_stays_masked(mill: Mill) -> None:
         transform("m", "check", hidden),
     ]
     mill.run([*nodes, target("tgt", "m", "t")])
-    assert [(column, value) for _, column, value, _ in mill.recorder.told] == [("amount", "***")]
+    assert [(column, value) for _, column, value, _ in mill.recorder.rejected] == [("amount", "***")]
 
 
-def test_an_abort_tells_the_cell_as_it_is_written(mill: Mill) -> None:
+def test_an_abort_reports_the_cell_as_it_is_written(mill: Mill) -> None:
     mill.write("amounts.csv", "id,amount", [(1, "10.50"), (2, "-1")])
     mill.table("t", "id bigint, amount numeric(12, 2)")
     nodes = [*undeclared(), check("src", "amount", "gt:0", onFail="abort"), target("tgt", "check", "t")]

@@ -117,7 +117,7 @@ def test_one_row_of_each_key_is_kept_and_the_others_are_counted(
     assert mill.flow("make") == {"make": (6, 4, 0, 2)}
 
 
-def test_errors_behind_a_deduplicate_have_the_rows_of_the_source(mill: Mill) -> None:
+def test_errors_after_a_deduplicate_have_the_rows_of_the_source(mill: Mill) -> None:
     mill.table("out", "id bigint CHECK (id <> 4), kind text")
     ops = {"type": "deduplicate", "keys": ["kind"]}, {"type": "cast", "field": "kind", "to": "integer"}
     nodes = [source("orders.csv", FIELDS), transform("make", "src", *ops), target("tgt", "make", "out")]
@@ -265,7 +265,7 @@ def test_a_server_that_forgets_what_is_held_back_is_noticed(mill: Mill) -> None:
     run._exchange.finish()
 
 
-def test_masked_values_stay_masked_behind_a_gathering(mill: Mill) -> None:
+def test_masked_values_stay_masked_after_a_shuffle(mill: Mill) -> None:
     mill.table("out", "id bigint, most text CHECK (most <> 'b')")
     ops = (
         {"type": "aggregate", "groupBy": ["id"], "aggregations": [{"field": "kind", "fn": "max", "as": "most"}]},
@@ -292,7 +292,7 @@ def test_a_staging_folder_that_cannot_be_used_is_named(mill: Mill) -> None:
     run.prepared.job.staging.unlink()
 
 
-def test_rows_that_fail_before_and_behind_a_gathering_are_kept_as_their_stage_got_them(mill: Mill) -> None:
+def test_rows_that_fail_before_and_after_a_gathering_are_kept_as_their_stage_got_them(mill: Mill) -> None:
     mill.table("out", "kind text, n bigint")
     count = {"type": "aggregate", "groupBy": ["kind"], "aggregations": [{"fn": "count", "as": "n"}]}
     quarantine = {"quarantine": {"table": "dlq.orders"}}
@@ -307,20 +307,20 @@ def test_rows_that_fail_before_and_behind_a_gathering_are_kept_as_their_stage_go
         },
         transform("make", "before", count),
         {
-            "id": "behind",
+            "id": "after",
             "kind": "validate",
             "input": "make",
             "rowLevel": [{"id": "several", "field": "n", "rule": "gt:1"}],
             **quarantine,
         },
-        target("tgt", "behind", "out"),
+        target("tgt", "after", "out"),
     ]
     mill.run(nodes)
     kept = "SELECT node_id, row ->> 'id', row ->> 'kind', row ->> 'n' FROM dlq.orders ORDER BY 1"
-    assert mill.rows(kept) == [("before", "4", None, None), ("behind", None, "c", "1")]
+    assert mill.rows(kept) == [("before", "4", None, None), ("after", None, "c", "1")]
     assert mill.rows("SELECT kind, n FROM out ORDER BY kind") == [("a", 2), ("b", 2)]
-    assert mill.flow("before", "make", "behind") == {
+    assert mill.flow("before", "make", "after") == {
         "before": (6, 5, 1, 0),
         "make": (5, 3, 0, 0),
-        "behind": (3, 2, 1, 0),
+        "after": (3, 2, 1, 0),
     }

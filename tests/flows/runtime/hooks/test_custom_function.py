@@ -56,12 +56,12 @@ def function(name: str, **more: object) -> dict[str, object]:
 
 
 @pytest.mark.postgres
-def test_a_function_is_told_what_happened(loads: Loads, installed: None) -> None:
+def test_a_function_is_reported_what_happened(loads: Loads, installed: None) -> None:
     loads.numbers(3)
     loads.run(preHook=function("note"), postHook=function("note"))
-    before, behind = sys.modules["shop_hooks"].calls
+    before, after = sys.modules["shop_hooks"].calls
     assert (before.event, before.rows, before.table, before.run_id) == ("pre_load", None, "public.ds_orders", "run_1")
-    assert (behind.event, behind.rows.loaded, behind.loading) == ("post_load", 3, "public.ds_orders")
+    assert (after.event, after.rows.loaded, after.loading) == ("post_load", 3, "public.ds_orders")
     assert [line.split(": ")[1] for line in loads.recorder.said("Hook")] == ["noted pre_load", "noted post_load"]
 
 
@@ -80,7 +80,7 @@ def test_a_function_can_keep_a_blue_green_load_from_being_swapped_in(loads: Load
     ("name", "says"),
     [("sleep", "did not end within 1 s"), ("number", "is not a function"), ("gone", "cannot be imported")],
 )
-def test_a_function_that_does_not_do_is_told(loads: Loads, installed: None, name: str, says: str) -> None:
+def test_a_function_that_does_not_do_is_reported(loads: Loads, installed: None, name: str, says: str) -> None:
     loads.numbers(1)
     with pytest.raises(HookFailed, match=says):
         loads.run(preHook=function(name, timeoutSeconds=1))
@@ -88,7 +88,7 @@ def test_a_function_that_does_not_do_is_told(loads: Loads, installed: None, name
 
 
 @pytest.mark.postgres
-def test_a_name_that_is_not_installed_is_told_with_those_that_are(loads: Loads, installed: None) -> None:
+def test_a_name_that_is_not_installed_is_reported_with_those_that_are(loads: Loads, installed: None) -> None:
     loads.numbers(1)
     job = loads.job(preHook=function("noted"))
     parsed = parse_ir(job.pipeline.ir)

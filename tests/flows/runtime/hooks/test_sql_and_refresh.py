@@ -15,7 +15,7 @@ def sql(statement: str, **more: object) -> dict[str, object]:
     return {"type": "sql", "statement": statement, **more}
 
 
-def test_hooks_run_before_and_behind_the_load_and_are_told(loads: Loads) -> None:
+def test_hooks_run_before_and_after_the_load_and_are_reported(loads: Loads) -> None:
     loads.numbers(50)
     pre = [sql("CREATE INDEX IF NOT EXISTS by_name ON {table} (name)"), sql("VACUUM {table}")]
     loads.run(preHook=pre, postHook=sql("ANALYZE {table} (id, name)"))
@@ -23,8 +23,8 @@ def test_hooks_run_before_and_behind_the_load_and_are_told(loads: Loads) -> None
         ("CREATE INDEX by_name ON public.ds_orders USING btree (name)",)
     ]
     assert loads.table("SELECT n_distinct FROM pg_stats WHERE tablename = 'ds_orders' AND attname = 'id'") == [(-1,)]
-    told = [line.split(":")[0] for line in loads.recorder.said("Hook")]
-    assert told == ["preHook 1 of tgt (sql)", "preHook 2 of tgt (sql)", "postHook 1 of tgt (sql)"]
+    reported = [line.split(":")[0] for line in loads.recorder.said("Hook")]
+    assert reported == ["preHook 1 of tgt (sql)", "preHook 2 of tgt (sql)", "postHook 1 of tgt (sql)"]
     loaded = next(number for number, line in enumerate(loads.recorder.lines) if "50 rows loaded" in line)
     assert loads.recorder.lines.index(loads.recorder.said("postHook 1")[0]) > loaded
 
@@ -93,10 +93,10 @@ def test_a_materialized_view_is_refreshed_while_it_is_read_where_that_can_be(loa
 
 
 def test_a_view_of_somebody_elses_tables_is_not_there(loads: Loads) -> None:
-    loads.table("CREATE TABLE public.secret (a int); CREATE VIEW public.behind AS SELECT a FROM public.secret")
-    loads.table("CREATE MATERIALIZED VIEW public.theirs AS SELECT a FROM public.behind, public.ds_orders")
+    loads.table("CREATE TABLE public.secret (a int); CREATE VIEW public.hidden AS SELECT a FROM public.secret")
+    loads.table("CREATE MATERIALIZED VIEW public.theirs AS SELECT a FROM public.hidden, public.ds_orders")
     loads.numbers(1)
-    for number, view in enumerate(("theirs", "nowhere", "behind", "ds_orders")):
+    for number, view in enumerate(("theirs", "nowhere", "hidden", "ds_orders")):
         with pytest.raises(HookFailed, match=f"There is no materialized view public.{view} of yours"):
             loads.run(f"run_{number}", root="run_0", postHook={"type": "refresh", "view": view})
     with pytest.raises(HookFailed, match=r"There is no materialized view public\.theirs of yours"):
@@ -119,7 +119,7 @@ def test_other_peoples_tables_stop_the_run_before_it_begins(loads: Loads) -> Non
     assert (problem.path, problem.code) == ("nodes[1].postHook.statement", "foreign_table")
 
 
-def test_a_query_cannot_write_whatever_is_behind_the_name_of_a_table(loads: Loads) -> None:
+def test_a_query_cannot_write_whatever_is_after_the_name_of_a_table(loads: Loads) -> None:
     loads.numbers(3)
     loads.run()
     loads.schema("trap", "id bigint")

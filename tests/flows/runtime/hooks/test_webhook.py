@@ -70,7 +70,7 @@ def test_a_server_in_trouble_is_asked_again_with_the_same_key_and_bytes(receiver
 
 
 @pytest.mark.parametrize(("status", "asked"), [(500, 3), (400, 1), (404, 1), (302, 1)])
-def test_what_does_not_go_well_in_the_end_is_told(receiver: Receiver, status: int, asked: int) -> None:
+def test_what_does_not_go_well_in_the_end_is_reported(receiver: Receiver, status: int, asked: int) -> None:
     receiver.answers, receiver.location = [status], "http://169.254.169.254/latest/meta-data"
     with pytest.raises(HookError, match=f"127.0.0.1 answered {status}"):
         post(WebhookHook(type="webhook", url=receiver.url))
@@ -89,7 +89,7 @@ def test_it_does_not_reach_into_the_servers_network(receiver: Receiver, url: str
     assert receiver.got == []
 
 
-def test_nobody_there_is_told(receiver: Receiver) -> None:
+def test_nobody_there_is_reported(receiver: Receiver) -> None:
     hook = WebhookHook(type="webhook", url="http://127.0.0.1:1/")
     with pytest.raises(HookError, match="ConnectError"):
         post(hook)
@@ -141,10 +141,10 @@ def test_a_webhook_says_what_was_loaded_and_only_once_it_is_visible(loads: Loads
     loads.write("id,name,amount\n1,a,1\n2,b,two\n3,c,3\n")
     hook = {"type": "webhook", "url": receiver.url, "secretRef": "webhookSecret"}
     loads.run(loadMode="blue_green", preHook=hook, postHook=[hook, {"type": "sql", "statement": "ANALYZE {table}"}])
-    before, behind = (json.loads(body) for _, body in receiver.got)
+    before, after = (json.loads(body) for _, body in receiver.got)
     assert (before["event"], before["rows"]) == ("pre_load", None)
-    assert (behind["event"], behind["rows"]) == ("post_load", {"read": 3, "loaded": 2, "failed": 1, "skipped": 0})
-    assert before["idempotencyKey"] != behind["idempotencyKey"]
+    assert (after["event"], after["rows"]) == ("post_load", {"read": 3, "loaded": 2, "failed": 1, "skipped": 0})
+    assert before["idempotencyKey"] != after["idempotencyKey"]
     order = [line.split(" (")[0] for line in loads.recorder.lines if "Hook" in line or "rows loaded" in line]
     assert order == ["preHook 1 of tgt", "postHook 2 of tgt", order[2], "postHook 1 of tgt"]
 

@@ -77,7 +77,7 @@ def tree(shop: Shop) -> list[str]:
     return sorted(path.relative_to(shop.root / "in").as_posix().replace(today, "TODAY") for path in files)
 
 
-def told(shop: Shop) -> str:
+def reported(shop: Shop) -> str:
     return "\n".join(message for _, message in shop.recorder.lines)
 
 
@@ -86,8 +86,8 @@ def test_a_loaded_file_goes_to_the_archive(shop: Shop) -> None:
     totals, execution = load(shop, job(shop))
     assert totals.rows_out == 4
     assert tree(shop) == [".archive/TODAY/a.csv"]
-    assert "'in/a.csv' taken into 'in/.processing/run_1/src'" in told(shop)
-    assert "'in/a.csv' moved to 'in/.archive/" in told(shop)
+    assert "'in/a.csv' taken into 'in/.processing/run_1/src'" in reported(shop)
+    assert "'in/a.csv' moved to 'in/.archive/" in reported(shop)
     [piece] = stored_plan(execution.prepared)["partitions"]["src"][0][2]["pieces"]
     assert piece["path"] == "in/a.csv"
 
@@ -137,7 +137,7 @@ def test_a_bad_file_is_put_aside_and_the_others_are_loaded_when_that_is_asked_fo
     totals, execution = load(shop, job(shop, config={"ordering": "process_all", "onBadFile": "skip"}))
     assert totals.rows_out == 2
     assert tree(shop) == [".archive/TODAY/a.csv", ".archive/TODAY/c.csv", ".failed/b.csv"]
-    assert any("in/b.csv was left out" in remark for remark in execution.prepared.plan.notes) or "left out" in told(
+    assert any("in/b.csv was left out" in remark for remark in execution.prepared.plan.notes) or "left out" in reported(
         shop
     )
 
@@ -152,7 +152,7 @@ def test_the_other_files_of_the_claim_are_loaded_by_the_retry(shop: Shop) -> Non
     put(shop, "later.csv")
     totals, _ = load(shop, job(shop, "run_2", Continuation("run_1", retry_of="run_1"), config=config))
     assert totals.rows_out == 2
-    assert "left out: 'in/b.csv' is in 'in/.failed/b.csv'" in told(shop)
+    assert "left out: 'in/b.csv' is in 'in/.failed/b.csv'" in reported(shop)
     assert tree(shop) == [".archive/TODAY/a.csv", ".archive/TODAY/c.csv", ".failed/b.csv", "later.csv"]
 
 
@@ -260,7 +260,7 @@ def test_it_waits_until_the_file_is_there_and_says_so(shop: Shop) -> None:
     config = waiting("fail", 5, pattern={"type": "glob", "value": "*.csv"})
     arrival = asyncio.run(arrive(job(shop, config=config), shop.recorder, clock))
     assert arrival.job.held["src"].places == {"in/a.csv": "in/.processing/run_1/src/a.csv"}
-    assert [sentence in told(shop) for sentence in clock.said] == [True, True]
+    assert [sentence in reported(shop) for sentence in clock.said] == [True, True]
     assert clock.said[1] == (
         "src: waiting for a file that matches glob '*.csv' in 'in': No file in 'in' matches glob '*.csv'. "
         "It holds: b.txt. Next look in 0.03 s (2 of 5)."

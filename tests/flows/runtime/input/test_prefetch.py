@@ -14,7 +14,7 @@ def test_items_arrive_in_order() -> None:
     assert list(prefetch(range(1000), depth=3)) == list(range(1000))
 
 
-def test_what_the_producer_raises_is_raised_behind_the_items_before_it() -> None:
+def test_what_the_producer_raises_is_raised_after_the_items_before_it() -> None:
     def failing() -> Iterator[int]:
         yield from (1, 2)
         raise ValueError("broken")
@@ -44,5 +44,5 @@ def test_a_consumer_that_leaves_stops_the_producer_and_lets_it_clean_up() -> Non
     assert len(made) <= 8
 
 
-def test_one_may_be_put_behind_another() -> None:
+def test_one_may_be_put_after_another() -> None:
     assert list(prefetch(item * 2 for item in prefetch(range(50)))) == [item * 2 for item in range(50)]

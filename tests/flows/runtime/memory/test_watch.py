@@ -32,7 +32,7 @@ def python(code: str, limit: str = "300MB") -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
 
 
-def test_what_grows_is_seen_and_told_with_its_node() -> None:
+def test_what_grows_is_seen_and_reported_with_its_node() -> None:
     done = python(
         """
         with watch_memory(over), working_on("totals"):
@@ -46,7 +46,7 @@ def test_what_grows_is_seen_and_told_with_its_node() -> None:
     assert "HEADRACE_RUN_MEMORY_LIMIT" in done.stdout
 
 
-def test_one_allocation_beyond_all_bounds_is_refused_and_told_with_its_node() -> None:
+def test_one_allocation_beyond_all_bounds_is_refused_and_reported_with_its_node() -> None:
     done = python(
         """
         try:
@@ -73,14 +73,14 @@ def test_native_code_gets_no_more_either() -> None:
     assert "had it all" not in done.stdout
 
 
-def test_a_run_within_its_limit_hears_nothing_and_leaves_no_limit_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_within_its_limit_hears_nothing_and_leaves_no_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HEADRACE_RUN_MEMORY_LIMIT", "4GB")
     before = resource.getrlimit(resource.RLIMIT_DATA)
-    told: list[OutOfMemory] = []
-    with watch_memory(told.append):
+    reported: list[OutOfMemory] = []
+    with watch_memory(reported.append):
         assert resource.getrlimit(resource.RLIMIT_DATA) != before
     assert resource.getrlimit(resource.RLIMIT_DATA) == before
-    assert told == []
+    assert reported == []
 
 
 def test_what_is_worked_on_is_known_by_the_innermost_name(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -49,7 +49,7 @@ def test_what_fails_for_a_moment_is_repeated(store: ObjectStore) -> None:
         ("301 Moved", "PermanentRedirect", "incorrectly configured region", "Set AWS_REGION to the bucket's region"),
     ],
 )
-def test_what_is_refused_for_good_is_told_with_what_helps(
+def test_what_is_refused_for_good_is_reported_with_what_helps(
     store: ObjectStore, status: str, code: str, reason: str, mend: str
 ) -> None:
     url = store.url()
@@ -86,14 +86,14 @@ def test_rows_are_counted_by_the_end_of_the_file_only(store: ObjectStore, monkey
         gone.height("a/0000", "p.parquet")
 
 
-def test_a_file_that_is_gone_is_told(store: ObjectStore) -> None:
+def test_a_file_that_is_gone_is_reported(store: ObjectStore) -> None:
     files = StagingFiles(store.url(), "run_1")
     reading = files.reading("a/0000", ["p.parquet"], FRAME.schema)
     with pytest.raises(StagingFailed, match="NoSuchKey"), reading:
         pass
 
 
-def test_an_endpoint_that_is_away_is_told_when_it_stays_away(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_endpoint_that_is_away_is_reported_when_it_stays_away(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     with pytest.raises(StagingFailed, match=r"error sending request\. See that the object store answers and that AWS_"):
         probe(f"s3://{BUCKET}/x")
@@ -112,7 +112,7 @@ def test_what_is_not_ours_is_left_alone(store: ObjectStore, monkeypatch: pytest.
     assert store.names(url) == ["photos/cat.jpg", "run_1-1.rows/.begun"]
 
 
-def test_no_room_for_files_on_their_way_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_no_room_for_files_on_their_way_is_reported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(objects, "scratch_folder", lambda: tmp_path / "gone")
     with pytest.raises(
         StagingFailed, match=r"No such file .* in the folder for temporary files\. Make room there or set T"

@@ -91,7 +91,7 @@ def test_blank_text_becomes_null_in_columns_that_are_not_text() -> None:
     assert not rejects
 
 
-def test_every_rule_a_row_breaks_is_told_and_the_row_counts_once() -> None:
+def test_every_rule_a_row_breaks_is_reported_and_the_row_counts_once() -> None:
     rules = [{"field": "id", "rule": "gt:0"}, {"field": "name", "rule": "not_null"}]
     frame, row_counts, rejects = run(rows(id=[-1, 5], name=[None, "ok"]), None, rules)
     assert frame.get_column("id").to_list() == [5]
@@ -151,7 +151,7 @@ def test_an_expression_that_raises_fails_only_the_rows_to_blame() -> None:
     assert row_counts.nodes["clean"]["failed"] == 2
 
 
-def test_the_value_told_is_the_one_the_rule_saw() -> None:
+def test_the_value_reported_is_the_one_the_rule_saw() -> None:
     ops = [
         {"type": "rename", "from": "price", "to": "cost"},
         {"type": "expression", "field": "cost", "expression": "cost * 2"},
@@ -188,7 +188,7 @@ def test_the_value_told_is_the_one_the_rule_saw() -> None:
         ("id", "expr:id % 2 = 0", [2, None], [1]),
     ],
 )  # fmt: skip
-def test_a_rule_tells_good_from_bad(field: str, rule: str, good: list[Any], bad: list[Any]) -> None:
+def test_a_rule_reports_good_from_bad(field: str, rule: str, good: list[Any], bad: list[Any]) -> None:
     values = good + bad
     if field == "day":
         values = [date.fromisoformat(value) for value in values]
