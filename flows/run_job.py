@@ -32,7 +32,7 @@ class RunRequest(NamedTuple):
 
 
 Opened = Callable[[RunPipeline], RunPipeline]
-"""Replaces the references in the credentials of a pipeline's connectors by what they stand for."""
+"""Resolves the references in the credentials of a pipeline's connectors."""
 
 
 def _as_it_is(pipeline: RunPipeline) -> RunPipeline:

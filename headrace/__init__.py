@@ -1,4 +1,4 @@
-"""A typed pipeline document, compiled into a Prefect 3 flow, loaded exactly once into PostgreSQL, behind a REST API.
+"""A typed pipeline document, compiled into a Prefect 3 flow, loaded exactly once into PostgreSQL, with a REST API.
 
 The public API: `Pipeline` runs a document in this process, `Client` calls the REST API, `headrace.prefect` runs
 pipelines in Prefect flows, `headrace.testing` tests pipelines, `headrace.hooks` has the types for hook functions. The

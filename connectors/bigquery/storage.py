@@ -1,7 +1,7 @@
 """The Storage Read API over gRPC: sessions, and the record batches of their streams.
 
 The channel dials addresses that were checked, and nothing else: no proxy of the environment, no resolver, no service
-configuration. Its threads do not survive a fork; a forked process must open a new channel (`after_fork`).
+configuration. Its threads do not survive a fork; a forked process must open a new channel.
 """
 
 from __future__ import annotations
@@ -88,8 +88,8 @@ class Storage:
         )
 
     def batches(self, stream: str, offset: int, what: str, expires: float) -> Iterator[Any]:
-        """The pyarrow RecordBatches of a stream after the first `offset` rows. Raises SourceError: `session_expired`, and
-        `connection_lost` where it can be read on from an offset."""
+        """The pyarrow RecordBatches of a stream after the first `offset` rows. Raises SourceError: `session_expired`,
+        and `connection_lost` where it can be read on from an offset."""
         import pyarrow as pa
         from google.cloud.bigquery_storage_v1 import types
 

@@ -19,7 +19,8 @@ _LONGEST_PAUSE = 60.0
 
 @dataclass(slots=True)
 class Pace:
-    """Shared by all threads that ask one API. `per_second` bounds requests; a limit that the API reports is kept too."""
+    """Shared by all threads that ask one API. `per_second` bounds requests; a limit that the API reports is kept
+    too."""
 
     per_second: float | None = None
     clock: Callable[[], float] = time.time

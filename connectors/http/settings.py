@@ -207,8 +207,8 @@ class RestSettings(Request):
     cursor: Cursor | None = None
     """Only what is new since the last run; `{cursor}` is its value."""
     key: list[Name] = []
-    """The fields that identify a record. One that came before on an earlier page, because records moved while they were read, is
-    then an error row; leave it out where the target has a key, which takes the newest."""
+    """The fields that identify a record. One that came before on an earlier page, because records moved while they were
+    read, is then an error row; leave it out where the target has a key, which takes the newest."""
     new_keys: Literal["fail", "ignore"] = "fail"
     """What is done about a key that no record had when columns were looked for, where no `fields` are declared."""
 

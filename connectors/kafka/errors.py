@@ -16,8 +16,8 @@ GONE = ("OFFSET_OUT_OF_RANGE", "_AUTO_OFFSET_RESET")
 
 
 def failed(error: Any, what: str, secrets: Sequence[str], heard: Sequence[Any] = ()) -> SourceError:
-    """Of a KafkaError; `what` is what was asked or read. `heard` are errors that the client reported in its callbacks: of
-    these the reason is taken where the error itself only says that no broker could be asked."""
+    """Of a KafkaError; `what` is what was asked or read. `heard` are errors that the client reported in its callbacks:
+    of these the reason is taken where the error itself only says that no broker could be asked."""
     worse = [each for each in heard if each.name() in (*_LOGIN, "_SSL", "_RESOLVE")]
     error = worse[-1] if worse else error
     said = redact(str(error.str()), list(secrets))[:300].rstrip(". ")
@@ -50,7 +50,7 @@ def offsets_gone(where: str, offset: int, low: int | None, high: int | None) -> 
     return SourceError(
         "offsets_gone",
         f"{where} does not have offset {offset:,} any more, where reading has to go on.{kept}",
-        "Messages were deleted before they were read, or the topic was deleted and created again. Set onMissingOffsets to earliest "
+        "Messages were deleted before they were read, or the topic was recreated. Set onMissingOffsets to earliest "
         "to go on with the oldest, or set the cursor: `headrace cursors`.",
     )
 
@@ -59,6 +59,6 @@ def topic_recreated(topic: str) -> SourceError:
     """Of a topic that has another id than the one that was read."""
     return SourceError(
         "offsets_gone",
-        f"The topic '{topic}' was deleted and created again since it was read: its offsets are not comparable.",
+        f"The topic '{topic}' was recreated since it was read: its offsets are not comparable.",
         "Set onMissingOffsets to earliest to read the new one from its beginning, or reset the cursors.",
     )

@@ -306,7 +306,7 @@ class KafkaSource:
         if before and topic_id and before != topic_id:
             if not goes_on:
                 raise topic_recreated(each.topic)
-            self._notes.append(f"the topic {each.topic} was deleted and created again: read from its oldest message")
+            self._notes.append(f"the topic {each.topic} was recreated: read from its oldest message")
             return low
         if low <= offset <= high:
             return offset

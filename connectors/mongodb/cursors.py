@@ -54,7 +54,7 @@ def present(session: Session, name: str, cursor: MongoCursor, only: Mapping[str,
     if newest.kind not in _BRACKETS:
         raise SourceError(
             "bad_option",
-            f"cursor.column: '{column}' has a value of the type {ALIASES[Kind(newest.kind)]}, which cannot be compared.",
+            f"cursor.column: '{column}' has a value of the type {ALIASES[Kind(newest.kind)]}, which has no order.",
             "Use a field of dates, numbers, texts or ObjectIds.",
         )
     others = {"$or": [{column: {"$not": {"$type": list(_BRACKETS[newest.kind])}}}, {column: {"$type": "array"}}]}

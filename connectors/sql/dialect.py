@@ -81,8 +81,8 @@ class Dialect(Protocol):
         be pushed down."""
 
     def unreadable(self, column: Column) -> str | None:
-        """The condition for values of a column that is not `sure` that cannot be read: such rows are reported, wanted or
-        not. None where the server cannot check it; then nothing is pushed down."""
+        """The condition for values of a column that is not `sure` that cannot be read: such rows are reported, wanted
+        or not. None where the server cannot check it; then nothing is pushed down."""
 
     # --- rows
 

@@ -44,7 +44,8 @@ ALIAS = "src"
 
 @dataclass(frozen=True, slots=True)
 class Relation:
-    """The table, view or query to read. `sql` is the FROM item: a quoted name, or a query in brackets, with the alias ALIAS.
+    """The table, view or query to read. `sql` is the FROM item: a quoted name, or a query in brackets, with the alias
+    ALIAS.
 
     `key` are the columns that identify its rows, none of which is ever null: the primary key, or a unique index; none
     where the server knows of none. `rows` is about how many it has. `own` is what the dialect has to remember besides.

@@ -73,7 +73,7 @@ def preview(
     data_dir: DataDir = DEFAULT_DATA_DIR,
     as_json: Json = False,
 ) -> None:
-    """Show the rows and errors behind each node, on the first records of the sources. Nothing is written."""
+    """Show the rows and errors after each node, for the first records of the sources. Nothing is written."""
     body = _body(ir_version) | {"limit": limit} | ({"node": node} if node is not None else {})
     with connect(url, api_key, data_dir) as rest:
         found = rest.post(f"/pipelines/{find_pipeline(rest, pipeline)['id']}/preview", body)

@@ -53,7 +53,7 @@ class StackState:
 
     @classmethod
     def read(cls, path: Path) -> StackState | None:
-        """The state in `path`; None when there is none. It may be stale: only the lock tells whether a stack runs."""
+        """The state in `path`; None when there is none. It may be stale: only the lock shows whether a stack runs."""
         document = read_json(path)
         if document is None:
             return None

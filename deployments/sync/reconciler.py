@@ -89,8 +89,8 @@ class Reconciler:
     def bring(self, pipeline_id: str, *, force: bool = False) -> str | None:
         """Applies a pipeline's change now; returns the deployment's id, None when the pipeline needs none.
 
-        Sends no request when Prefect is up to date, unless `anew`. Raises OrchestratorAway and OrchestratorRefused; the
-        change then stays recorded, and a later sweep tries again.
+        Sends no request when Prefect is up to date, unless `force`. Raises OrchestratorAway and OrchestratorRefused;
+        the change then stays recorded, and a later sweep tries again.
         """
         pipeline = self._changes.look(pipeline_id)
         if pipeline is not None and pipeline.change is None and pipeline.deployment_id and not force:

@@ -167,7 +167,7 @@ class ForkClient:
             if future is not None and not future.done():
                 future.set_result(run)
             else:
-                os.kill(run.pid, signal.SIGKILL)  # too late: Prefect was told that the run did not start
+                os.kill(run.pid, signal.SIGKILL)  # too late: the run was reported to Prefect as not started
         elif "refused" in message:
             future = self._forking.get(message["refused"])
             if future is not None and not future.done():

@@ -1,4 +1,4 @@
-"""What a run would do, told before it does: its stages, the SQL of its loads, what it would change in the database.
+"""What a run would do: its stages, the SQL of its loads, what it would change in the database.
 
 Nothing is written here, and no row is loaded; sources are looked at as a run would look at them before it begins.
 """
@@ -36,7 +36,7 @@ from headrace.ir.schema import Schema
 __all__ = ["PlanFailed", "RunPlan", "TargetPlan", "known_columns", "plan_run", "planned", "preview_job"]
 
 _PLAN_RUN_ID = "run_planned"
-"""Stands where a run's id would; nothing is ever stored under it."""
+"""A placeholder for a run's id; nothing is ever stored under it."""
 
 _ENGINE_TABLES = ("_headrace.ledger", "_headrace.staging_ledger", "_headrace.loads")
 
@@ -53,7 +53,7 @@ class TableChange:
 
 @dataclass(frozen=True, slots=True)
 class TargetPlan:
-    """How one target is loaded; `sql` is for people: the steps as comments, then what the database is told (nothing
+    """How one target is loaded; `sql` is for people: the steps as comments, then the statements (nothing
     without a database)."""
 
     node: str
@@ -135,7 +135,7 @@ def known_columns(
     tables: Mapping[str, ReferenceTable] | None = None,
     found: Mapping[str, Schema] | None = None,
 ) -> dict[str, Schema]:
-    """The columns behind every node of which they can be said without looking at any data. `found` are those of sources
+    """The columns after every node where they are known without reading data. `found` are those of sources
     that declare no `fields`, by node."""
     sources = [node for node in ir.nodes if isinstance(node, SourceNode)]
     declared = {node.id: found[node.id] for node in sources if found is not None and node.id in found}

@@ -29,7 +29,8 @@ _ATTEMPTS, _LONGEST_PAUSE_S = 8, 10.0
 
 def retrying_engine(url: str, run_id: str | None, warn: Callable[[str], None]) -> Engine:
     """An engine for a run's access to the catalog. Also makes all connections of this process wait for a database that
-    refuses them; `tell` is called with a text when one waits. `run_id` becomes the application name of its sessions."""
+    refuses them; `warn` is called with a message when one waits. `run_id` becomes the application name of its
+    sessions."""
     wait_for_connections(warn=warn, run_id=run_id)
     return make_engine(url, pool_size=_POOL, pool_timeout_s=CONNECT_WAIT_S, opened=connect)
 

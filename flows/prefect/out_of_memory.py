@@ -26,7 +26,7 @@ _RECORDED, _NOT_RECORDED = 0, 1
 
 
 class MemoryGuard:
-    """Watches the memory of one run in this process. `telling` is set when the run's pipeline is known."""
+    """Watches the memory of one run in this process. `reporter` is set when the run's pipeline is known."""
 
     def __init__(self, flow_run_id: UUID, run_id: str, store: RunStore, logger: RunLogger) -> None:
         self._flow_run_id, self._run_id, self._store, self._logger = flow_run_id, run_id, store, logger

@@ -144,7 +144,7 @@ class RunReporter:
             async with asyncio.timeout(_STOPPING_S):
                 await self.ended(status, logger)
         except Exception as error:  # noqa: BLE001 (the reason for the stop matters more)
-            logger.warning("Prefect was not told how the run ended: %r", error)
+            logger.warning("Prefect did not get the run's final state: %r", error)
 
     def _name(self) -> str:
         original = self._job.continues.retry_of

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from prefect.client.schemas.objects import FlowRun
 
 CHECKED_BY_WORKER = "HEADRACE_RUN_MAY_START"
-"""The environment variable that tells a run that its worker has already applied `catchup`."""
+"""The environment variable that is set when the worker has already applied `catchup`."""
 
 _OPEN = ["SCHEDULED", "PENDING", "RUNNING", "CANCELLING"]
 _SOON = timedelta(minutes=1)

@@ -1,6 +1,6 @@
 """The queries of the op `sql`, in DuckDB: typed without running them, and run within limits.
 
-Queries were validated and written anew from their tree by `ir.sql.queries.query`. DuckDB is locked down as well: no
+Queries are validated and written again from their tree by `ir.sql.queries.query`. DuckDB is locked down as well: no
 files, no network, no extensions, no settings, no access to Python variables, and limits for memory, threads and disk
 space.
 """

@@ -33,7 +33,7 @@ class QueryStopped(Exception):
 
 
 def run(query: Query, sql: str, rows: pl.LazyFrame, made: Mapping[str, pl.DataType]) -> pl.LazyFrame:
-    """The result of `sql` (from `columns_behind`) over `rows`, which have the columns that the query reads; `made` is
+    """The result of `sql` over `rows`, which have the columns that the query reads; `made` is
     its schema. The rows are loaded now; the query runs when the result is collected. Both raise QueryFailed and
     QueryStopped."""
     means = QUERY_LIMITS.get() or QueryLimits()

@@ -195,7 +195,7 @@ def _key_problems(
     unique = {field.name for field in existing if field.is_unique}
     if key != own and not (len(key) == 1 and key <= unique):
         has = f"({', '.join(sorted(own))})" if own else "none"
-        message = f"Rows are told apart by ({', '.join(sorted(key))}), and the key of {table} is {has}"
+        message = f"Rows are identified by ({', '.join(sorted(key))}), and the key of {table} is {has}"
         yield Problem("key", "key_differs", message, "load it into another target, or delete the schema first")
 
 
@@ -222,7 +222,7 @@ def _type_text(field: FieldDefinition) -> str:
 
 
 def _of_table(problem: Problem) -> Problem:
-    """A problem of a table's definition, with where it is mended."""
+    """A problem of a table's definition, with the place to correct."""
     if problem.path == "name":
         return replace(problem, path="target", hint="name a shorter one in an override's target")
     return problem

@@ -48,7 +48,7 @@ def loading_of(settled: Settled, table: FoundTable, columns: Sequence[FoundColum
         key = ()
     key = key or tuple(name for name in table.key if name in there)
     if len(key) < len(table.key) and not settings.key:
-        key = ()  # a part of a key tells nothing apart
+        key = ()  # a part of a key does not identify a row
     mode = settings.load_mode
     cursor = settings.cursor
     supported = _has(connector, "cursor")
@@ -87,7 +87,7 @@ def _no_cursor(
         message = f"With {mode} only the new rows would be left in the table"
         return Problem("cursor", "cursor_replaces", message, "use auto, upsert or append, or set the cursor to null")
     if not key and cursor.key is None:
-        message = f"No key tells rows with the same {cursor.column} apart"
+        message = f"No key distinguishes rows with the same {cursor.column}"
         hint = "name one in cursor.key, or write [] if no two rows have the same value"
         return Problem("cursor.key", "no_key", message, hint)
     return None

@@ -244,7 +244,7 @@ def _cause(error: BaseException) -> str:
     if isinstance(error, asyncio.CancelledError | TerminationSignal):
         if get_intent() == "cancel":
             return CANCELLED
-        return "The run's process was told to stop, as when its worker shuts down; a retry copies the other tables"
+        return "The run's process got a signal to stop, as when its worker shuts down; a retry copies the other tables"
     if isinstance(error, psycopg.Error | SQLAlchemyError):
         return f"The database failed: {error_message(error)}"
     return f"{type(error).__name__}: {error}"

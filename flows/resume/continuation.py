@@ -1,4 +1,4 @@
-"""How a run goes on from an earlier one: continued behind its ledger, or its failed rows run again."""
+"""How a run continues an earlier one: after its ledger, or by running its failed rows again."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ from headrace.flows.runtime.errors import RunFailed
 def not_replayed(node: str | None) -> str:
     """Why failed rows cannot be run again by themselves: the node that brings them together with others, or makes
     several of one (None: of a run of an earlier version of Headrace)."""
-    cause = f"node '{node}' brings rows together or makes several of one" if node else "their ways are not known"
+    cause = (
+        f"node '{node}' brings rows together or makes several of one" if node else "the path of its rows is not known"
+    )
     return (
         f"Failed rows of this pipeline cannot be run again by themselves: {cause}. "
         "Mend what they failed on and start a new run."
@@ -26,7 +28,7 @@ def not_replayed(node: str | None) -> str:
 
 
 class RunHistory(Protocol):
-    """The runs that are known, by id: what a run that goes on has to be told of those before it."""
+    """The known runs by id: what a continuing run needs to know of earlier ones."""
 
     def snapshot(self, run_id: str) -> RunSnapshot | None: ...
 
@@ -135,7 +137,7 @@ def _retried(original: RunSnapshot, store: RunHistory, run_id: str, ledgers: Led
 
 def reload_reasons(continues: Continuation, ledgers: Ledgers) -> list[str]:
     """Why a retry will load all rows of targets once more, because what was loaded is not there any more; for people,
-    beforehand: the run looks for itself, and longer. Raises RunFailed where it could not go on."""
+    in advance: the run itself looks again, and longer. Raises RunFailed where it could not go on."""
     if continues.earlier_plan is None or continues.open_rows is not None:
         return []
     try:
@@ -179,7 +181,7 @@ def _after_committed_rows(
     *,
     same: bool = False,
 ) -> Continuation:
-    """Behind what the chain has committed; when that is nothing there is nothing to be true to, neither partitions nor
+    """Continues after what the chain has committed; if that is nothing, nothing has to match, neither partitions nor
     the state of the source nor (unless it is the `same` run) the version. No more is there when all of it is staged,
     nobody has seen it, and a dataset rule says that nobody should."""
     aborted = earlier.aborted and not same

@@ -64,7 +64,7 @@ class Replay:
         rows_done: int = 0,
         position: Position | None = None,
     ) -> Iterator[Batch]:
-        """The open rows behind the first `rows_done` of them, whatever their values; a batch of the wrapped source
+        """The open rows after the first `rows_done` of them, whatever their values; a batch of the wrapped source
         without any is left out."""
         unbound = wanted and replace(wanted, bounds=())
         still_open = pl.Series("open", partition.location["open"][rows_done:], dtype=pl.Int64)

@@ -36,7 +36,7 @@ def check_loaded_rows(prepared: Prepared, recorder: RunRecorder) -> None:
                         # What the table refused of them is found again, if it still refuses it.
                         recorder.forget(UncommittedRows(load.stage, partition.index, (target.id,), -1))
     except psycopg.errors.InsufficientPrivilege as error:
-        text = f"The database refused to tell what is left of earlier attempts: {first_line(error)}"
+        text = f"The database refused the query for what is left of earlier attempts: {first_line(error)}"
         raise TargetError("not_permitted", text, "The database user must be able to read the table.") from error
     except psycopg.Error as error:
         text = f"The database failed when it was asked what is left of earlier attempts: {first_line(error)}"
@@ -44,7 +44,7 @@ def check_loaded_rows(prepared: Prepared, recorder: RunRecorder) -> None:
 
 
 def drop_refused_rows(job: Job, recorder: RunRecorder) -> None:
-    """Drops the rows that earlier attempts staged if the run restages them (`Continuation.anew`); otherwise does
+    """Drops the rows that earlier attempts staged if the run restages them (`Continuation.reloads`); otherwise does
     nothing.
 
     Must be called after planning and before the plan is stored: a stored plan is taken to describe the staged rows, and

@@ -36,7 +36,7 @@ def begin_at_cursors(job: Job, ir: PipelineIR, sources: Mapping[str, Source]) ->
     targets = {node.id for node in ir.nodes if isinstance(node, TargetNode)}
     for node, source in incremental.items():
         mine = [each for each in moved if each.source_node == node and each.target_node in targets]
-        # A run that goes on behind its ledger has its partitions already: where targets are is settled by that.
+        # A run that continues after its ledger has its partitions already: they determine the targets' positions.
         source.begin_at(_positions(mine, check=job.continues.earlier_plan is None))
 
 

@@ -156,4 +156,4 @@ def _refusal(broken: Sequence[DatasetRuleOutcome]) -> str:
     """The failure reason for violated rules."""
     nodes = ", ".join(f"'{name}'" for name in dict.fromkeys(rule.node for rule in broken))
     details = "; ".join(f"{rule.wants} wanted, found: {rule.found} ({rule.path})" for rule in broken)
-    return f"A dataset rule does not hold, so nothing behind {nodes} was made visible: {details}"
+    return f"A dataset rule does not hold, so no rows after {nodes} were published: {details}"

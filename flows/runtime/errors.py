@@ -15,7 +15,7 @@ class RunFailed(PicklableError):
 
 
 class PlanFailed(RunFailed):
-    """The pipeline cannot be planned; `problems` says everything that stands in the way."""
+    """The pipeline cannot be planned; `problems` lists all reasons."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = tuple(islice(problems, MAX_PROBLEMS))

@@ -103,7 +103,7 @@ class Execution:
                 prepare_database(database)
 
     def _announce(self) -> None:
-        """What is to be published behind the partitions: how far the run is can only be told by all it has to do."""
+        """The publications after the partitions; the run's progress is measured against all of its work."""
         for load in self.prepared.plan.loads:
             for index in range(self._mode(load).publications()):
                 self.recorder.progress(-1 - load.number, index, "pending", Resume())
@@ -145,7 +145,7 @@ class Execution:
                 self.recorder.log("run", f"Dropped what earlier runs left: {', '.join(dropped)}")
 
     def partition(self, stage: Stage, index: int) -> Resume:
-        """Runs one partition, from where it stands."""
+        """Runs one partition, from its committed progress."""
         work = Work(
             stage=stage,
             partition=stage.partitions[index],
@@ -197,7 +197,7 @@ class Execution:
         return self._exchange.loader(sink, index)
 
     def publications(self) -> list[tuple[Load, int, str]]:
-        """What is to be published behind the last partition: the targets whose load mode held rows back, which of its
+        """The publications after the last partition: the targets whose load mode held rows back, which of its
         publications, and ` [1/8]` for people. They are independent of each other. What judges the rows comes first,
         dataset rules and hooks: raises RunFailed, HookFailed, TargetError."""
         self._audits.judge(self._rows)

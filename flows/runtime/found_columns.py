@@ -24,7 +24,7 @@ def seen_columns(pipeline: RunPipeline, discoveries: Mapping[str, Discovery]) ->
 
 
 class RunSources:
-    """Remembers what the sources of a run are, and tells when they have changed since the last one."""
+    """Remembers what the sources of a run are, and logs when they have changed since the last one."""
 
     def __init__(self, store: FoundColumnStore, job: Job, log: Callable[[str], None]) -> None:
         self._store, self._job, self._log = store, job, log

@@ -62,7 +62,7 @@ class Originals:
 
     def keep(self, batch: Batch, rejects: Iterable[Rejects], part: int = 0) -> None:
         """Keeps the messages of a batch that no row could be made of, and its rows that these cells are of; `part`
-        tells those of a sink (from 1) from those that failed before. Raises TargetError."""
+        distinguishes those of a sink (from 1) from those that failed before. Raises TargetError."""
         if not self._database:
             return
         if batch.dead is not None and not part:

@@ -22,7 +22,7 @@ class DeclaredField(Doc):
     precision: int | None = Field(default=None, ge=1, le=38)
     """Digits of a decimal in all."""
     scale: int | None = Field(default=None, ge=0, le=38)
-    """Digits behind its point."""
+    """Digits after the decimal point."""
     format: str | None = None
     """For dates and times: `%d.%m.%Y`."""
 

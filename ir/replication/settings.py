@@ -56,9 +56,9 @@ class Cursor(Doc):
     initial: str | int | float | bool | None = None
     """The value from which the first run reads; all there is without it."""
     lag: str | int | float | None = None
-    """How far a run stays behind the present: a duration (`PT5M`) or seconds for times, a number for numbers."""
+    """How far a run lags behind the present: a duration (`PT5M`) or seconds for times, a number for numbers."""
     key: tuple[ColumnText, ...] | None = None
-    """Columns that tell rows of the same value apart, for a table without a key; `[]` says that no two rows have the
+    """Columns that distinguish rows of the same value, for a table without a key; `[]` says that no two rows have the
     same value."""
 
 

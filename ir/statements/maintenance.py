@@ -70,7 +70,7 @@ def _matched(pattern: re.Pattern[str], text: str, form: str) -> re.Match[str]:
 
 def _table(match: re.Match[str]) -> str:
     if match["name"] == LOADED_TABLE and match["schema"] is not None:
-        raise fault("forbidden_table", f"{LOADED_TABLE} stands for schema and table", f"write {LOADED_TABLE} alone")
+        raise fault("forbidden_table", f"{LOADED_TABLE} means schema and table", f"write {LOADED_TABLE} alone")
     return table_reference(folded(match["schema"]) if match["schema"] else None, folded(match["name"]))
 
 

@@ -133,9 +133,7 @@ def _own_tables(tree: exp.Expr, named: set[str]) -> Iterator[str]:
             continue
         if table.name == _MARK:
             if table.db:
-                raise fault(
-                    "forbidden_table", f"{LOADED_TABLE} stands for schema and table", f"write {LOADED_TABLE} alone"
-                )
+                raise fault("forbidden_table", f"{LOADED_TABLE} means schema and table", f"write {LOADED_TABLE} alone")
             yield LOADED_TABLE
             continue
         reference = table_reference(table.db or None, table.name)

@@ -65,8 +65,8 @@ def test_a_document_that_uses_anchors_as_they_are_meant_is_read() -> None:
 
 
 AT = [
-    ("a: 1\nx: &a [*a]", 2, "stands inside what it names"),
-    ("a: 1\nx: &a {b: *a}", 2, "stands inside what it names"),
+    ("a: 1\nx: &a [*a]", 2, "is inside the value it refers to"),
+    ("a: 1\nx: &a {b: *a}", 2, "is inside the value it refers to"),
     ("a: 1\nb: *nope", 2, "undefined alias"),
     ("a: 1\nb: !!python/object/apply:os.system [ls]", 2, "tag"),
     ("a: 1\nb: !!python/name:os.system", 2, "tag"),

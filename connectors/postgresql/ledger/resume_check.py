@@ -94,8 +94,8 @@ class LoadStart:
 
 @dataclass(frozen=True, slots=True)
 class ResumeCheck:
-    """The result of a check: `reload_reason` says why all rows are loaded again (empty: the load continues), `note` what
-    is to be said besides."""
+    """The result of a check: `reload_reason` says why all rows are loaded again (empty: the load continues), `note`
+    what is to be said besides."""
 
     reload_reason: str = ""
     note: str = ""

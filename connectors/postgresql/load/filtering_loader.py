@@ -13,8 +13,8 @@ Frames = Callable[[pl.DataFrame], pl.DataFrame]
 
 
 class FilteringLoader:
-    """Passes the rows that `keep` returns on to `loader`; the others count as skipped. `rewrite_rejects` rewrites the rejects
-    (REJECT_SCHEMA)."""
+    """Passes the rows that `keep` returns on to `loader`; the others count as skipped. `rewrite_rejects` rewrites the
+    rejects (REJECT_SCHEMA)."""
 
     def __init__(self, loader: PartitionLoader, *, rewrite_rejects: Frames, keep: Frames | None = None) -> None:
         self._loader, self._rewrite_rejects, self._keep = loader, rewrite_rejects, keep

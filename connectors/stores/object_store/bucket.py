@@ -239,8 +239,8 @@ class Bucket:
 
     def refused(self, path: str, said: str, code: str) -> SourceError:
         """The error for an answer of the server or an error of the client."""
-        found, told = (_element(said, tag) for tag in ("Code", "Message"))
-        reason = f"{found} ({told})" if told and found else found or told or _client_message(said)
+        found, detail = (_element(said, tag) for tag in ("Code", "Message"))
+        reason = f"{found} ({detail})" if detail and found else found or detail or _client_message(said)
         for signs, (own, mend) in _HINTS.items():
             if any(sign in said for sign in signs):
                 code, hint = own or code, mend
@@ -273,7 +273,7 @@ def retry_config() -> RetryConfig:
 
 def client_options(relay: EgressProxy, *, plain: bool, excludes: str = "") -> ClientConfig:
     """Options for a client that reaches its one host only, whatever the environment says."""
-    told: ClientConfig = {
+    options: ClientConfig = {
         "proxy_url": relay.url,
         "allow_http": plain,
         "allow_invalid_certificates": False,
@@ -282,8 +282,8 @@ def client_options(relay: EgressProxy, *, plain: bool, excludes: str = "") -> Cl
         "timeout": "1h",  # a large file may take long, while data arrive
     }
     if excludes:
-        told["proxy_excludes"] = excludes
-    return told
+        options["proxy_excludes"] = excludes
+    return options
 
 
 def _object_info(meta: Any) -> ObjectInfo:

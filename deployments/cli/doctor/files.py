@@ -35,7 +35,12 @@ def files(root: Path | None, database_url: str | None = None) -> Iterator[Findin
             yield _folder_of_files(place, f"{has}: {place}", mend)
     folders = {f"that of '{tenant}'": roots.of(tenant) for tenant in [DEFAULT_TENANT, *others]}
     for problem in overlaps(folders):
-        yield Finding("files folder", "failed", problem, "Give each tenant a place of its own, behind links too.")
+        yield Finding(
+            "files folder",
+            "failed",
+            problem,
+            "Give each tenant a folder of its own; links must not lead to the same one.",
+        )
 
 
 def _folder_of_files(place: Path, label: str, make: str) -> Finding:

@@ -58,7 +58,7 @@ def check_limits(events: Iterator[yaml.Event]) -> None:
             done = open_parts.pop()
         elif isinstance(event, yaml.AliasEvent):
             if any(part.anchor == event.anchor for part in open_parts):
-                raise ParseFault(f"'*{event.anchor}' stands inside what it names", line, "write it out")
+                raise ParseFault(f"'*{event.anchor}' is inside the value it refers to", line, "write it out")
             if event.anchor not in named:
                 continue  # reported by the composer
             done = _Extent(None, *_size(named[event.anchor]))

@@ -109,7 +109,7 @@ def _taken(node: JoinNode, left: Scope, right: Scope) -> dict[str, str]:
             continue
         output = f"{name}{node.suffix}" if name in left.schema else name
         if output in left.schema or output in taken.values():
-            message = f"Two columns behind the join would be named '{output}'"
+            message = f"Two columns after the join would be named '{output}'"
             raise left.fault("suffix", "column_exists", message, "choose another suffix, or rename one before")
         taken[name] = output
     if len(left.schema) + len(taken) > MAX_COLUMNS:

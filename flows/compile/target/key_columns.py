@@ -19,7 +19,7 @@ def missing_keys(ir: PipelineIR) -> Iterator[Problem]:
                 f"nodes[{position}].upsertKey",
                 "missing_field",
                 f"loadMode {node.load_mode} needs an 'upsertKey'",
-                "name the column or columns that tell the table's rows apart",
+                "name the column or columns that identify a row of the table",
             )
 
 

@@ -68,7 +68,7 @@ class LineageEmitter:
             self._doubt(f"it took more than {patience:g} s")
 
     def _run(self) -> None:
-        self._sent.set_running_or_notify_cancel()  # from here on a timeout of `told` does not cancel it
+        self._sent.set_running_or_notify_cancel()  # from here on a timeout of `delivered` does not cancel it
         try:
             self._tell()
         finally:

@@ -33,7 +33,7 @@ class ApiTransport:
         self._host = urlsplit(url).netloc.rpartition("@")[2]
 
     def send(self, event: RunEvent) -> None:
-        """Raises NotTold."""
+        """Raises NotSent."""
         try:
             self._client.emit(event)
         except Exception as error:
@@ -50,7 +50,7 @@ class LogFileTransport:
         self._client = OpenLineageClient(transport=FileTransport(FileConfig(str(path), append=True)))
 
     def send(self, event: RunEvent) -> None:
-        """Raises NotTold."""
+        """Raises NotSent."""
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             with self._path.open("a") as held:  # a long line may be written in several pieces

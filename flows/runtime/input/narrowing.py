@@ -1,4 +1,4 @@
-"""Sources whose partitions depend on what is read are told it before their partitions are read."""
+"""Tells sources whose partitions depend on it which columns and rows are read, before they are partitioned."""
 
 from __future__ import annotations
 

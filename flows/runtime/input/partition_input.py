@@ -22,7 +22,7 @@ def cut_batch(batch: Batch, first_row: int, size: int | None) -> Iterator[Batch]
     size is given.
 
     `first_row` is the source row number of the partition's first row. Only the last piece keeps the short cut to its
-    position: a resume behind another one finds its place by counting rows.
+    position: a resume after another batch finds its place by counting rows.
     """
     if size is None or batch.rows <= size or batch.unread:
         yield batch
@@ -54,7 +54,7 @@ def cut_batch_at(batch: Batch, marks: Iterable[int]) -> Iterator[Batch]:
         yield batch
         return
     numbers = pl.concat([batch.frame.get_column(ROW), batch.rejects.get_column("row").unique().alias(ROW)])
-    # What was rejected stands between the others by its number; without rejects the rows may be in any order.
+    # Rejected rows are placed among the others by their numbers; without rejects the rows may be in any order.
     numbers = numbers.sort() if batch.rejects.height else numbers
     for start, end in pairwise([before, *ends, batch.rows_done]):
         inside = numbers[start - before : end - before].implode()

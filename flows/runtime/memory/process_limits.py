@@ -2,7 +2,7 @@
 
 Measured with polars, Arrow and DuckDB (docs/limits.md): RLIMIT_AS counts what allocators only reserve, gigabytes of
 it, and so is no limit of memory; RLIMIT_DATA counts what may be written to, and is within 300 MB of what is used once
-Arrow's allocator is told not to claim a gigabyte at once. An allocation beyond it fails at once, however large.
+Arrow's allocator is configured not to reserve a gigabyte at once. An allocation beyond it fails at once, however large.
 """
 
 from __future__ import annotations

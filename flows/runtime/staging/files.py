@@ -91,7 +91,7 @@ class StagingFiles:
 
 
 def probe(root: Path | str) -> None:
-    """Checks that files can be stored in `root`, and leaves none behind. Raises StagingFailed."""
+    """Checks that files can be stored in `root`, and leaves no files. Raises StagingFailed."""
     _storage(root, "probe", probing=True).probe()
 
 

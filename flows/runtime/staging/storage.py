@@ -58,7 +58,7 @@ class StagingStorage(Protocol):
         """Removes all files of the run."""
 
     def probe(self) -> None:
-        """Checks that the storage can be used, and leaves no files behind."""
+        """Checks that the storage can be used, and leaves no files."""
 
 
 def map_in_threads(work: Callable[[Item], Result], items: Sequence[Item], at_once: int) -> list[Result]:

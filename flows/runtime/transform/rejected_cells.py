@@ -111,7 +111,7 @@ class RowOrigins:
             frame = pl.DataFrame([files.names.gather(place).alias("file"), rows, files.firsts.gather(place).alias("f")])
             shown = pl.struct(node, pl.col("file"), (pl.col("row") - pl.col("f") + 1).alias("row"))
         encoded = pl.when(pl.col("row").is_not_null()).then(shown.struct.json_encode())
-        return frame.select(encoded.alias("told")).to_series()
+        return frame.select(encoded.alias("reported")).to_series()
 
 
 def _files(found: Discovery) -> _Files | None:

@@ -98,7 +98,7 @@ class _StageRun:
         return going
 
     def _settled(self, edge: Edge) -> pl.Expr | None:
-        """Whether a row is settled at all sinks behind the edge; None where none is."""
+        """Whether a row is settled at all sinks downstream of the edge; None where none is."""
         found = [self.settled.get(sink.id) for sink in edge.node_chain.sinks]
         shut = [pl.col(ROW).is_in(rows.implode()) for rows in found if rows is not None]
         return pl.all_horizontal(shut) if shut and len(shut) == len(found) else None

@@ -164,7 +164,7 @@ def test_a_run_that_a_dataset_rule_ended_is_retried_by_the_mended_rule(make: Mak
     assert api.post(f"/pipelines/{api.pipeline}/ir", json={"ir": api.body["ir"]}).is_success
     run_id = api.start()
     assert api.finished(run_id)["status"] == "failed"
-    assert "nothing behind 'check' was made visible" in api.detail(run_id)["failureReason"]
+    assert "no rows after 'check' were published" in api.detail(run_id)["failureReason"]
     assert (api.rows(), api.file.exists()) == ([], False)
 
     mended = json.loads(json.dumps(api.body["ir"]).replace('"min": 120', '"min": 100'))

@@ -210,13 +210,13 @@ def test_a_topic_that_was_recreated_is_not_taken_for_the_old_one(broker: Topics,
     broker.flush()
     source = KafkaSource(broker.context({"topic": topic}, fields=fields))
     source.begin_at(cursors)
-    with pytest.raises(SourceError, match="made anew") as reported:
+    with pytest.raises(SourceError, match="recreated") as reported:
         source.discover(max_partitions=1)
     assert reported.value.code == "offsets_gone"
     source = KafkaSource(broker.context({"topic": topic, "onMissingOffsets": "earliest"}, fields=fields))
     source.begin_at(cursors)
     found = source.discover(max_partitions=1)
-    assert [note for note in found.notes if "made anew" in note]
+    assert [note for note in found.notes if "recreated" in note]
     assert cursors_after(source, found)[0]["id"].to_list() == list(range(100, 110))
 
 

@@ -169,6 +169,6 @@ def test_offsets_that_are_gone_fail_the_run_before_anything_is_loaded(
     broker.drop(topic)
     broker.make(topic, 2)
     fill(broker, topic, range(100, 120))
-    with pytest.raises(SourceError, match="made anew"):
+    with pytest.raises(SourceError, match="recreated"):
         loads.run()
     assert loads.rows("SELECT count(*) FROM public.gone") == [(5,)]
