@@ -1,4 +1,4 @@
-"""What endpoints work with: the caller, the catalog of the caller's tenant, the orchestrator and shared services."""
+"""The context of endpoints: the caller, the catalog of the caller's tenant, the orchestrator and shared services."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Questions to the databases of a pipeline's targets.
+"""Queries of the databases of a pipeline's targets.
 
-The warehouse is asked here. The databases of connectors belong to others: they are asked in child processes, like
+The warehouse is queried here. The databases of connectors belong to others: they are queried in child processes, like
 connection tests, so that a server that does not respond, or never stops sending, blocks nothing else.
 """
 

@@ -1,1 +1,1 @@
-"""What the promises in `docs/performance.md` are measured with: real stacks, ratios within one run."""
+"""Benchmarks of the figures in `docs/performance.md`: real stacks, ratios within one run."""

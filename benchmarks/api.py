@@ -2,10 +2,10 @@
 
     python -m benchmarks.api [--pipelines 10000] [--rate 100] [--seconds 30]
 
-Starts a PostgreSQL and a facade of its own (no Prefect: nothing asked here needs it), fills the catalog, and asks at a
-fixed rate from an open loop: a request is sent when it is due, whether or not the one before it was answered, so that a
-stall is seen by every request it delays. Prints p50, p95, p99 and the slowest, in milliseconds, per kind of request.
-"""
+Starts a PostgreSQL and a facade of its own (no Prefect: no request here needs it), fills the catalog, and sends
+requests at a fixed rate from an open loop: a request is sent when it is due, whether or not the one before it was
+answered, so that a stall is seen by every request it delays. Prints p50, p95, p99 and the slowest, in milliseconds, per
+kind of request."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""What decoding MongoDB's documents costs: CPU seconds, ours by columns, and the driver's decoder with a column of each
-field made from its dicts.
+"""The cost of decoding MongoDB's documents: CPU seconds, ours by columns, and the driver's decoder with a column of
+each field made from its dicts.
 
     python -m benchmarks.bson_columns [DOCUMENTS]
 

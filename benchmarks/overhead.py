@@ -1,4 +1,4 @@
-"""What a run, a task and a partition cost before any row: through the worker, in threads and on Dask.
+"""The cost of a run, a task and a partition before any row: through the worker, in threads and on Dask.
 
     python -m benchmarks.overhead [--rounds 5] [--partitions 1 8 32] [--on threads dask]
 

@@ -1,4 +1,5 @@
-"""What reading a table of PostgreSQL costs: CPU seconds of the client, ours and psql's, and the memory that ours needs.
+"""The cost of reading a table of PostgreSQL: CPU seconds of the client, ours and psql's, and the memory that ours
+needs.
 
     python -m benchmarks.postgresql_source [ROWS]
 

@@ -1,4 +1,4 @@
-"""How much more a run costs when its file lies elsewhere: CPU seconds of the run's process, local, S3 and SFTP.
+"""The additional cost of a run whose file is not local: CPU seconds of the run's process, local, S3 and SFTP.
 
     python -m benchmarks.stores [ROWS]
 

@@ -1,4 +1,4 @@
-"""Connectors: where rows come from, and the PostgreSQL that they go to.
+"""Connectors: the sources of rows, and the PostgreSQL target.
 
 For authors of connectors these names are public, and `headrace.testing.SourceConformance` tests what they write. They
 are imported when they are used: the document and the command line do without polars.

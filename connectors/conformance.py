@@ -1,4 +1,4 @@
-"""Tests that every source connector passes, whatever it reads. They are in the wheel for authors of connectors.
+"""Conformance tests that every source connector passes. They are in the wheel for authors of connectors.
 
     from headrace.testing import SourceConformance
 

@@ -1,4 +1,4 @@
-"""What a connector is: one object that everything else about it is read from.
+"""The interface of a connector: one object that holds everything about it.
 
 A new system is one module or folder with a `Connector` in it and one name in `connectors.registry.BUILT_IN`; a third
 party's is found by the entry-point group `headrace.connectors`. Its functions import the system's library when they are

@@ -1,4 +1,4 @@
-"""The errors of sources and targets that are meant for people: what is wrong, where, and the mend."""
+"""The errors of sources and targets that are meant for people: what is wrong, where, and how to correct it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a source is: the contract between a connector and the run.
+"""The interface of a source: the contract between a connector and the run.
 
 Everything that crosses a process boundary (`Partition`, `Discovery`) is plain JSON data; everything that carries rows
 (`Batch`, rejects) is a polars frame and stays inside one partition task.

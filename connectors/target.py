@@ -1,4 +1,4 @@
-"""What a target is: the contract between a load mode and the run."""
+"""The interface of a target: the contract between a load mode and the run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Connectors that are registered but cannot read yet."""
+"""Connectors that are registered but not implemented yet."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is known of each load mode without a database: one line per mode. How it loads is in
+"""Properties of each load mode, without a database: one line per mode. How it loads is in
 `connectors.postgresql.modes`."""
 
 from __future__ import annotations

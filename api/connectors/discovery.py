@@ -1,6 +1,6 @@
-"""What a connector can be read for: tables, files, topics, and the columns of one of them.
+"""Discovery: the tables, files or topics of a connector, and the columns of one of them.
 
-It is looked at in a child process, as connection tests are: with the same networks, login and limits.
+It runs in a child process, like connection tests: with the same networks, login and limits.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Response models of what a connection can be read for."""
+"""Response models of discovery."""
 
 from __future__ import annotations
 

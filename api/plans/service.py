@@ -1,4 +1,4 @@
-"""Plans and previews of runs, made in child processes (`api.outside`)."""
+"""Plans and previews of runs, made in child processes (`api.subprocesses`)."""
 
 from __future__ import annotations
 

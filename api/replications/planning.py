@@ -1,4 +1,4 @@
-"""The plan of a replication: its source is looked at in a child process, the catalog's part is read here."""
+"""The plan of a replication: its source is inspected in a child process, the catalog's part is read here."""
 
 from __future__ import annotations
 

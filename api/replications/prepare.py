@@ -1,7 +1,7 @@
 """Makes the schemas and pipelines that runs of replications wait for.
 
-A run itself looks at the source, and may not change schemas and pipelines: its database role has no rights for that.
-What it found is in the catalog; this reads it there.
+A run itself inspects the source, and may not change schemas and pipelines: its database role has no rights for that.
+Its findings are in the catalog; this module reads them.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""What every request passes before its endpoint: middleware, authentication, limits, checks of the body."""
+"""The processing of every request before its endpoint: middleware, authentication, limits, checks of the body."""

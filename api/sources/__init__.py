@@ -1,1 +1,1 @@
-"""What the sources of pipelines are: the columns last found in them, and how far they were read."""
+"""The sources of pipelines: the columns last found in them, and how far they were read."""

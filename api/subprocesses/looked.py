@@ -1,4 +1,4 @@
-"""What a plan or a preview found in the sources, passed back with its answer, also when it fails.
+"""The columns that a plan or a preview found in the sources, returned with its answer, also when it fails.
 
 The answer of the child is a line of JSON, `{"seen": […], "problems": […]}`, and the body of the response.
 """

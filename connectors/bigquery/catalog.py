@@ -1,4 +1,4 @@
-"""What BigQuery says of tables, views and queries."""
+"""Metadata of tables, views and queries in BigQuery."""
 
 from __future__ import annotations
 

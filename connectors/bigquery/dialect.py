@@ -1,4 +1,4 @@
-"""BigQuery, as the shared layer over databases sees it: names, literals, cursors."""
+"""The BigQuery dialect of `SqlSource`: names, literals, cursors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a refusal of BigQuery means, and the mend."""
+"""Turns errors of BigQuery into SourceErrors with a code and a hint."""
 
 from __future__ import annotations
 

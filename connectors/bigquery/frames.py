@@ -1,4 +1,4 @@
-"""Record batches of the Storage Read API into frames, value by value exact."""
+"""Converts record batches of the Storage Read API to frames without changing a value."""
 
 from __future__ import annotations
 

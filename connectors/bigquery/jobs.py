@@ -1,4 +1,4 @@
-"""Queries: what they would give, and their results, which BigQuery keeps in a table of its own for a day."""
+"""Query jobs: dry runs, and results, which BigQuery keeps in a temporary table for a day."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where BigQuery is, and the service account that is let in."""
+"""The project and endpoint of BigQuery, and the credentials of a service account."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""BigQuery's identifiers: `project.dataset.table`, each part taken as it is written."""
+"""BigQuery's identifiers: `project.dataset.table`, each part taken literally."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Arrow's values of the types that polars has no place for: as text, or as JSON, with every digit.
+"""Converts Arrow types that polars does not have to text or JSON, with every digit.
 
 JSON is written as BigQuery's TO_JSON_STRING does, but that every number is a JSON number whatever its size, because
 PostgreSQL's jsonb keeps its digits. A range is text as PostgreSQL's range types read it, an interval as BigQuery writes

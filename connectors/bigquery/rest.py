@@ -1,4 +1,4 @@
-"""The REST API: every request dials a checked address, with a token of the service account."""
+"""The REST API: every request goes to a checked address, with a token of the service account."""
 
 from __future__ import annotations
 

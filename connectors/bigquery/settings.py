@@ -1,4 +1,4 @@
-"""What the `config` of a source node may hold: as for every database, and how many bytes a query may bill."""
+"""The `config` of a source node: that of every database, and the limit of bytes that a query may bill."""
 
 from __future__ import annotations
 

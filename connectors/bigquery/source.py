@@ -1,4 +1,4 @@
-"""A table or a query of BigQuery as a source: one session, whose streams are read from any row on."""
+"""A table or a query of BigQuery as a source: one session, whose streams can be read from any row."""
 
 from __future__ import annotations
 

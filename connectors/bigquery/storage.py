@@ -1,6 +1,6 @@
 """The Storage Read API over gRPC: sessions, and the record batches of their streams.
 
-The channel dials addresses that were checked, and nothing else: no proxy of the environment, no resolver, no service
+The channel connects to checked addresses only: no proxy of the environment, no resolver, no service
 configuration. Its threads do not survive a fork; a forked process must open a new channel.
 """
 

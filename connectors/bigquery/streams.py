@@ -1,4 +1,4 @@
-"""Sessions as partitions: each is a stream, with all that another process needs to read it."""
+"""Partitions of a session: each is a stream, with all that another process needs to read it."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Text and native values to the data types of the IR."""
+"""Casts of text and native values to the data types of the IR."""

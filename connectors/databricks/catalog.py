@@ -1,4 +1,4 @@
-"""What Databricks says of tables, views and queries."""
+"""Metadata of tables, views and queries in Databricks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Databricks, as `SqlSource` reads it."""
+"""The Databricks dialect of `SqlSource`."""
 
 from __future__ import annotations
 

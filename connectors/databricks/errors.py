@@ -1,4 +1,4 @@
-"""What a refusal of Databricks or of its client means, and the mend."""
+"""Turns errors of Databricks and its client into SourceErrors with a code and a hint."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The client's Arrow tables into frames, value by value exact."""
+"""Converts the client's Arrow tables to frames without changing a value."""
 
 from __future__ import annotations
 

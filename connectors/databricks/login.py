@@ -1,4 +1,5 @@
-"""Where a workspace is, and how one gets in: a personal access token, or a service principal's client id and secret."""
+"""The address of a workspace and its credentials: a personal access token, or a service principal's client id and
+secret."""
 
 from __future__ import annotations
 

@@ -1,9 +1,8 @@
 """The client: one session of a warehouse, whose rows come as Arrow in its own answers.
 
-The client (databricks-sql-connector) is used from its Thrift layer up. What it does besides is left out, because it
-dials by itself: telemetry, flags of features, an exchange of tokens, results in the cloud's store, proxies of the
-environment. What remains dials the workspace alone, at a checked address.
-"""
+The client (databricks-sql-connector) is used from its Thrift layer up. Its other parts are not used, because they open
+connections themselves: telemetry, feature flags, token exchange, results in the cloud's store, proxies of the
+environment. The rest connects to the workspace alone, at a checked address."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a connection test shows of a place that holds files."""
+"""The result of a connection test of a file store."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What a place that holds files can be read for: files and folders, and the columns of one of them.
+"""Lists the files and folders of a file store, and the columns of one of them.
 
-A folder is listed at a time. A text with a `/` looks into a folder: `2024/ord` are the files and folders in `2024` with
-`ord` in their names, and `2024/` is the folder itself with all that is in it.
+One folder is listed at a time. A search text with a `/` searches in a folder: `2024/ord` are the files and folders in
+`2024` with `ord` in their names, and `2024/` is the folder itself with all that is in it.
 """
 
 from __future__ import annotations

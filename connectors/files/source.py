@@ -1,4 +1,4 @@
-"""Files of a store as a source: one, or several of one folder, whatever the store and the format."""
+"""Files of a store as a source: one, or several of one folder, of any store and format."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an API answered: its records as they are written, and the values that lead to the next page."""
+"""Responses of an API: the records as JSON text, and the values needed to request the next page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a request says of who asks: API keys, bearer tokens, passwords, OAuth 2.0 tokens that are fetched."""
+"""Authentication of requests: API keys, bearer tokens, passwords, fetched OAuth 2.0 tokens."""
 
 from __future__ import annotations
 

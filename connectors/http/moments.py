@@ -1,4 +1,4 @@
-"""Moments and durations as settings and APIs write them."""
+"""Parses and formats the timestamps and durations of settings and APIs."""
 
 from __future__ import annotations
 

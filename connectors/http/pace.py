@@ -1,4 +1,4 @@
-"""How fast an API may be asked, and how long to wait when it says that this was too fast."""
+"""Rate limit of requests, and the wait after a 429 or 503."""
 
 from __future__ import annotations
 

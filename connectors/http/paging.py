@@ -1,4 +1,4 @@
-"""From one page to the next: where reading is, as JSON, and what that adds to a request."""
+"""Pagination: the position as JSON, and the parameters that it adds to a request."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a source node of an HTTP API may say in its `config`: one endpoint, and how it is read to its end."""
+"""The `config` of a source node of an HTTP API: one endpoint, and how all of it is read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The slices of an endpoint: each parent, each window of time; and how they are shared out among partitions."""
+"""The slices of an endpoint: one per parent or time window; and their assignment to partitions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Places in a request that each slice fills in: `{parent.id}`, `{window.start}`, `{window.end}`, `{cursor}`."""
+"""Placeholders in a request that each slice fills in: `{parent.id}`, `{window.start}`, `{window.end}`, `{cursor}`."""
 
 from __future__ import annotations
 

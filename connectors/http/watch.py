@@ -1,4 +1,4 @@
-"""What is watched from page to page: the cursor's newest value, records that came before, keys that are new."""
+"""State across pages: the cursor's newest value, duplicate records, new keys."""
 
 from __future__ import annotations
 

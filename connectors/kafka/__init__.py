@@ -1,1 +1,1 @@
-"""Topics of Kafka clusters, from offsets of our own."""
+"""Topics of Kafka clusters, read from offsets that Headrace stores."""

@@ -1,4 +1,4 @@
-"""A cluster: its topics, their offsets, and consumers. No client dials an address that was not checked (`dialling`)."""
+"""A cluster: its topics, their offsets, and consumers. Clients connect to checked addresses only (`dialling`)."""
 
 from __future__ import annotations
 

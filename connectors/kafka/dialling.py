@@ -1,4 +1,4 @@
-"""Which addresses the client dials: each is checked at the moment of the connection.
+"""Checks each address that the client connects to, at the moment of the connection.
 
 librdkafka connects by itself to every broker that a cluster announces, and resolves their names by itself. It has a
 callback for connecting that its Python package does not hand through: it is set here on the client's own configuration,

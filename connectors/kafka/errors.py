@@ -1,4 +1,4 @@
-"""What an error of the client means, and the mend."""
+"""Turns errors of the client into SourceErrors with a code and a hint."""
 
 from __future__ import annotations
 

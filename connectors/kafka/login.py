@@ -1,4 +1,4 @@
-"""Where a cluster is, and how one gets in: the client's options, of which none is written by a user."""
+"""The address of a cluster and its credentials, as options of the client. Users cannot set options directly."""
 
 from __future__ import annotations
 

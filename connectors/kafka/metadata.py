@@ -1,4 +1,4 @@
-"""What a message has besides its value, as columns."""
+"""The metadata of messages as columns."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A schema registry (Confluent's API), asked over HTTP with the egress rules; each answer is asked for once."""
+"""A schema registry (Confluent's API), requested over HTTP under the egress rules; responses are cached."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the `config` of a source node that reads topics may hold."""
+"""The `config` of a source node that reads topics."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Topics as a source: each topic-partition is a partition, from an offset of our own to the end that discovery saw."""
+"""Topics as a source: each topic-partition is a partition, from a stored offset to the end offset at discovery."""
 
 from __future__ import annotations
 

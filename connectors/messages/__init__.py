@@ -1,1 +1,1 @@
-"""What connectors of streams share: payloads decoded into rows, metadata as columns, tombstones as deletes."""
+"""Shared by connectors of streams: payloads decoded into rows, metadata as columns, tombstones as deletes."""

@@ -1,6 +1,6 @@
 """Payloads that are Avro records without a file's header, of one schema or of the schema that each names by its id.
 
-Many are decoded at once, as one block of a file. So that a damaged one cannot take bytes of the next for its own, two
+Many are decoded at once, as one block of a file. So that a damaged one cannot read bytes of the next unnoticed, two
 random numbers are written after each as further fields: where both do not come out again, halves are tried until the
 damaged ones are found.
 """

@@ -1,4 +1,4 @@
-"""From a node's settings: the columns that its messages have, and what decodes them."""
+"""Chooses the columns and the decoder of messages from a node's settings."""
 
 from __future__ import annotations
 

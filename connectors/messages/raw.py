@@ -1,4 +1,4 @@
-"""Payloads that are one text each, or bytes that are shown as one."""
+"""Payloads that are one text each, or bytes encoded as text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Messages of one partition as batches: decoded, cast, with metadata, and what is at fault kept as it came."""
+"""Converts messages of one partition to batches: decoded, cast, with metadata; bad messages are kept unchanged."""
 
 from __future__ import annotations
 

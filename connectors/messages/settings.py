@@ -1,4 +1,4 @@
-"""The settings of a source node that say how messages become rows, of every stream alike."""
+"""The settings of a source node for decoding messages, the same for every stream."""
 
 from __future__ import annotations
 

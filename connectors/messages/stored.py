@@ -1,4 +1,4 @@
-"""A layout as JSON, in a partition's location: the process that reads does not look at samples again."""
+"""A message layout as JSON in a partition's location, so that reading processes do not sample again."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Where a deployment is: a host, or a connection string whose options are all known.
+"""The address of a deployment: a host, or a connection string whose options are all known.
 
-What a string could say that reads files of this server, weakens TLS, or sends requests elsewhere (cloud roles, proxies)
-is refused by name.
+Options that read files of this server, weaken TLS, or send requests elsewhere (cloud roles, proxies)
+are refused by name.
 """
 
 from __future__ import annotations

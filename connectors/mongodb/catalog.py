@@ -1,4 +1,4 @@
-"""What the server says of collections: which there are, and which keys of which types their documents have."""
+"""The collections of a database, and the keys and types of their documents."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The values of one key as a column of a field's type: exactly, or as cells that a row is rejected for."""
+"""The values of one key as a column of a field's type: exact values, or rejected cells."""
 
 from __future__ import annotations
 

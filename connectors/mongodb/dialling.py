@@ -1,10 +1,9 @@
 """The driver's connections, made to checked addresses only.
 
-The driver dials by itself: the hosts that it is given, those that an SRV record names, and the members that a replica
-set says it has. Each connection comes from its pool, so the pool's own way to dial is replaced: a name is resolved
-once, all its addresses are checked, one of them is dialled, and TLS is made for the name. A driver that does not dial
-where this one does is not used.
-"""
+The driver opens connections itself: the hosts that it is given, those that an SRV record names, and the members that a
+replica set says it has. Each connection comes from its pool, so the pool's connect function is replaced: a name is
+resolved once, all its addresses are checked, one of them is connected to, and TLS is made for the name. A driver
+without that function is refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a refusal of the server or of its driver means, and the mend."""
+"""Turns errors of the server and its driver into SourceErrors with a code and a hint."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a deployment is reached and how one gets in: checked addresses, TLS, a password or a certificate."""
+"""Connects to a deployment and authenticates: checked addresses, TLS, a password or a certificate."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Values of BSON as bytes: questions are asked with the very values that documents came with."""
+"""BSON values as bytes: filters contain exactly the bytes of values that documents had."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One client of a source in this process: it asks, and says in plain words what went wrong."""
+"""One client of a source in this process: sends commands and translates errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the `config` of a source that reads a collection may hold."""
+"""The `config` of a source node that reads a collection."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which field carries the values of a key, by all the types that they have."""
+"""Chooses the field of a key from all types of its values."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""PostgreSQL as a target: what a table is, how rows are encoded and copied, what has been committed."""
+"""PostgreSQL as a target: table definitions, encoding and copying of rows, the ledger."""

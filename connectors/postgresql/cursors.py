@@ -1,4 +1,4 @@
-"""How far a pipeline has read its sources: what outlives a run, so that the next one reads only what is new.
+"""Cursors: how far a pipeline has read its sources, so that the next run reads only what is new.
 
 A cursor is kept for each target. It moves in the transaction that commits or publishes the rows it has passed, so that
 rows and cursor agree whatever happens in between.

@@ -1,6 +1,6 @@
-"""`_headrace.dead_letters`: messages of a stream that no row could be made of, as they came.
+"""`_headrace.dead_letters`: messages of a stream that could not be decoded, unchanged.
 
-A stream forgets: what was rejected of it can be looked at, and sent again, only from here.
+A stream deletes old messages: rejected ones can be read and sent again from here only.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The database of a connector record as a target's, dialled as the source `postgresql` dials it; never a catalog."""
+"""The database of a connector record as a target, connected to like the source `postgresql`; never a catalog."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`_headrace.originals`: rows that failed, as their source gave them, where it cannot give them again."""
+"""`_headrace.originals`: failed rows as read, for sources that cannot read the same rows again."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What is asked of the databases of targets outside of loads, each question over a connection of its own.
+"""Queries of targets' databases outside of loads, each over its own connection.
 
-Answers are JSON, so that they can be asked for in another process, where that is safer.
+Results are JSON, so that a query can run in another process, where that is safer.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What Redshift says of tables, views and queries: columns as a statement is described, which is not run."""
+"""Metadata of tables, views and queries in Redshift. A query is described, not executed."""
 
 from __future__ import annotations
 

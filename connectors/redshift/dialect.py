@@ -1,4 +1,4 @@
-"""Redshift, as the shared layer over databases sees it: names, literals, ranges, cursors."""
+"""The Redshift dialect of `SqlSource`: names, literals, ranges, cursors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Values as Redshift writes them, selected or unloaded, as frames that `Rows` makes batches of."""
+"""Converts selected or unloaded rows of Redshift to frames for `Rows`."""
 
 from __future__ import annotations
 

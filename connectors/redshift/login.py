@@ -1,4 +1,4 @@
-"""How a cluster or a workgroup is dialled, as a PostgreSQL is, and the bucket that it unloads to."""
+"""Connects to a cluster or a workgroup like to a PostgreSQL, and opens the bucket that it unloads to."""
 
 from __future__ import annotations
 

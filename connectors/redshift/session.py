@@ -1,6 +1,6 @@
 """One connection in one transaction, with the settings under which every value is written exactly.
 
-Redshift speaks PostgreSQL's protocol, so PostgreSQL's client and session serve; it has neither COPY TO STDOUT nor
+Redshift speaks PostgreSQL's protocol, so PostgreSQL's client and session are used; it has neither COPY TO STDOUT nor
 snapshots that connections share.
 """
 

@@ -1,4 +1,4 @@
-"""What the `config` of a source node may hold: as for every database, and whether rows are unloaded."""
+"""The `config` of a source node: that of every database, and whether rows are unloaded."""
 
 from __future__ import annotations
 

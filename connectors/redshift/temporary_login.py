@@ -1,6 +1,6 @@
 """Logins with IAM: an access key is changed for a database password that lasts a quarter of an hour.
 
-The question goes to Redshift's API at a checked address, with the key of the connector and none of the machine's.
+The request goes to Redshift's API at a checked address, with the connector's key and never the machine's.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Rows unloaded to S3 as Parquet: the statement, the files that its manifest names, and their removal.
+"""UNLOAD to S3 as Parquet: the statement, the files that its manifest names, and their removal.
 
-Each unloading has a folder of its own. Its files count only if the manifest, each file's size and the server's count
+Each UNLOAD has its own folder. Its files count only if the manifest, each file's size and the server's count
 agree. UNLOAD takes nothing but a SELECT, and functions of Redshift's cannot write; it runs outside of a read-only
 transaction, of which AWS does not say that it may be in one.
 """

@@ -1,4 +1,4 @@
-"""What Snowflake says of tables, views and queries."""
+"""Metadata of tables, views and queries in Snowflake."""
 
 from __future__ import annotations
 

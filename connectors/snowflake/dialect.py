@@ -1,4 +1,4 @@
-"""Snowflake, as the shared layer over databases sees it: names, literals, cursors."""
+"""The Snowflake dialect of `SqlSource`: names, literals, cursors."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""A result's rows in Snowflake's own Arrow form into frames, value by value exact.
+"""Converts rows in Snowflake's own Arrow format to frames without changing a value.
 
 That form (what the driver's own converters read): a NUMBER is its digits as an integer, or a decimal128, with the scale
 in the column's metadata; a timestamp is an integer in units of its scale, or a struct of seconds (`epoch`) and
 nanoseconds (`fraction`); a time is an integer in units of its scale. The driver turns such numbers into doubles and
-fails on moments that do not fit nanoseconds in 64 bits, so its converters are passed over.
+fails on moments that do not fit nanoseconds in 64 bits, so its converters are not used.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""Where an account is, and how one gets in: a password, a key pair, an OAuth token or a programmatic access token."""
+"""The address of an account and its credentials: a password, a key pair, an OAuth token or a programmatic access
+token."""
 
 from __future__ import annotations
 

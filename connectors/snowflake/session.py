@@ -1,11 +1,10 @@
-"""The driver: one session of one source in this process, which dials checked addresses only.
+"""The driver: one session of one source in this process, which connects to checked addresses only.
 
-The driver (Rust, with threads of its own) dials by itself: the account's host, and the hosts of the cloud's store that
-the account names for pieces of results. All of it goes through a proxy of ours that checks each. What it would do
-besides is switched off: telemetry, the question to the cloud's metadata service where it runs, proxies of the
-environment, profiles of the user, kept tokens. It asks no revocation service (its default): certificates are checked
-against the system's authorities.
-"""
+The driver (Rust, with its own threads) opens connections itself: the account's host, and the hosts of the cloud's store
+that the account names for pieces of results. All of them go through a local proxy that checks each. Its other requests
+are switched off: telemetry, the request to the cloud's metadata service, proxies of the environment, profiles of the
+user, kept tokens. It asks no revocation service (its default): certificates are checked against the system's
+authorities."""
 
 from __future__ import annotations
 

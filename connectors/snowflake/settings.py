@@ -1,4 +1,4 @@
-"""What the `config` of a source node may hold: as for every database; Snowflake itself splits a result."""
+"""The `config` of a source node: that of every database, without splits: Snowflake itself splits a result."""
 
 from __future__ import annotations
 

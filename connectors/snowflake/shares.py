@@ -1,4 +1,4 @@
-"""How the batches of a result are shared out among partitions, and where in them reading goes on."""
+"""Assigns the batches of a result to partitions, and finds the position to continue from."""
 
 from __future__ import annotations
 

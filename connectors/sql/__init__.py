@@ -1,4 +1,4 @@
-"""What databases have in common as sources: tables and queries, split by keys, read on from a cursor.
+"""Shared by databases as sources: tables and queries, split by keys, read incrementally by a cursor.
 
 A system is a `dialect.Dialect`; `source.SqlSource` over it is its `Source`.
 """

@@ -1,4 +1,4 @@
-"""Which columns of a relation are read, as what, and how frames of the server's values become batches."""
+"""Chooses the columns of a relation and their types, and converts frames of the server's values to batches."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""What a system has to say and do, so that `SqlSource` can read it.
+"""The interface that a database system implements for `SqlSource`.
 
-A dialect holds the connections of one source. Its reads may go on in several threads at the same time, and in a process
-that was forked from the one that discovered. It is made from a `Context` without dialling;
-whatever cannot be done is a `SourceError` in plain words: `connection_failed`, `connection_lost` (reading can be tried
+A dialect holds the connections of one source. Its reads may run in several threads at the same time, and in a process
+that was forked from the one that discovered. It is created from a `Context` without connecting;
+whatever cannot be done is a `SourceError`: `connection_failed`, `connection_lost` (reading can be tried
 again), `missing_table`, `not_permitted`, `timed_out`, `query_failed`.
 """
 

@@ -1,6 +1,6 @@
 """Validates queries: one statement that only reads. Finds the places of its parameters.
 
-The query runs with a login that the user gave, on the user's own database; this keeps it to reading. It is the first of
+The query runs with the user's login on the user's database; this restricts it to reading. It is the first of
 three: the server plans the text as one statement of its own before it is run, and runs it in a transaction that cannot
 write. The text that runs is the author's, not one that was written from the tree.
 """

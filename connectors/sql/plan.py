@@ -1,4 +1,4 @@
-"""How a relation is shared out among partitions, and what each of them says of itself."""
+"""Splits a relation into partitions and describes each of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A key cut into half-open ranges of about the same number of rows, by what the server knows of its values."""
+"""Splits a key into half-open ranges of about the same number of rows, by the server's statistics."""
 
 from __future__ import annotations
 

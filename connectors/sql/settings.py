@@ -1,4 +1,4 @@
-"""What the `config` of a source that reads a database may hold."""
+"""The `config` of a source node that reads a database."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Moments as databases write them (`2024-01-31 10:00:00.5`), read many times faster than a parser of any format does.
+"""Parses timestamps as databases write them (`2024-01-31 10:00:00.5`), much faster than a general parser.
 
 A column with any other value stays text: each bad value is then reported by itself.
 """

@@ -1,4 +1,4 @@
-"""What remote stores share: names that stay below their root, and local copies of files."""
+"""Shared by remote stores: names that stay below their root, and local copies of files."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What a run would do and show, without loading a row: plan and preview."""
+"""Plans and previews of runs. No row is loaded."""

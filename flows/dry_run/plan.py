@@ -1,6 +1,6 @@
 """What a run would do: its stages, the SQL of its loads, what it would change in the database.
 
-Nothing is written here, and no row is loaded; sources are looked at as a run would look at them before it begins.
+Nothing is written, and no row is loaded; sources are inspected as a run inspects them before it begins.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""What a run shows to people who work in Prefect: names, log lines, artifacts, events. No row depends on any of it."""
+"""What a run shows in Prefect: names, log lines, artifacts, events. No row depends on them."""

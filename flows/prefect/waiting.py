@@ -1,4 +1,4 @@
-"""What a run waits for before it reads: files that arrive, and tables that other runs use. Meanwhile it is `pending` in
+"""Waits before a run reads: for files that arrive, and for tables that other runs use. Meanwhile it is `pending` in
 the catalog, and in Prefect its state is named Waiting."""
 
 from __future__ import annotations

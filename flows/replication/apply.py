@@ -1,4 +1,4 @@
-"""Makes what a plan says of one table: its schema, its pipeline, and what is remembered of it."""
+"""Applies the plan of one table: its schema, its pipeline, and its record."""
 
 from __future__ import annotations
 

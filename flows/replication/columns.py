@@ -1,4 +1,4 @@
-"""The columns of a table that is loaded, from those of the table that is read: types, keys, comments, and what a table
+"""The columns of a target table, from those of the source table: types, keys, comments, and what a target table
 cannot have as its source has it."""
 
 from __future__ import annotations

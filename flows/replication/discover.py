@@ -1,4 +1,4 @@
-"""Looks at the source of a replication: which of its tables the document names, and what each of them is."""
+"""Inspects the source of a replication: the tables that match the document, and the definition of each."""
 
 from __future__ import annotations
 

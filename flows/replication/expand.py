@@ -1,4 +1,4 @@
-"""Expands a replication: from the tables that were found and what the catalog has, a plan for each table."""
+"""Expands a replication: from the found tables and the catalog's records, makes a plan for each table."""
 
 from __future__ import annotations
 

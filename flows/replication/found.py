@@ -1,4 +1,4 @@
-"""Tables as they were found in a source, as JSON: what a run finds, the catalog keeps until its pipelines are made."""
+"""The tables found in a source, as JSON: the catalog keeps them until their pipelines are made."""
 
 from __future__ import annotations
 

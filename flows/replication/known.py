@@ -1,4 +1,4 @@
-"""What the catalog has of a replication, as its expansion needs it."""
+"""The catalog's records of a replication, as the expansion needs them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How one table is loaded: its mode, its key and its cursor, from the settings and what the table is."""
+"""Chooses how one table is loaded: its mode, its key and its cursor, from the settings and the table's definition."""
 
 from __future__ import annotations
 

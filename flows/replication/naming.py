@@ -1,4 +1,4 @@
-"""The names of what is loaded: the schema of a table, and the columns of its table."""
+"""The names of targets: the schema of a table, and the columns of its table."""
 
 from __future__ import annotations
 

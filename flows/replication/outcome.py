@@ -1,4 +1,4 @@
-"""What became of a run of a replication, in sentences."""
+"""The result of a run of a replication, as sentences."""
 
 from __future__ import annotations
 

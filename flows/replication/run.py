@@ -1,4 +1,4 @@
-"""The flow of a replication: it looks at the source, waits for the pipelines of its tables, and runs them."""
+"""The flow of a replication: it inspects the source, waits for the pipelines of its tables, and runs them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a replication makes of one table, and what the catalog knew of it before."""
+"""The plan of one table of a replication, and the catalog's earlier record of it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tables of one run: starts their runs, a few at a time, and notes how each of them ends."""
+"""The tables of one run: starts their runs, a few at a time, and records how each ends."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Reading again only the rows that failed: a source that wraps another and leaves out all others.
+"""Reads only the failed rows again: a source that wraps another and skips all other rows.
 
 A partition of a replay is one of the original run with the numbers of its failed rows: `location` is `{"inner": {...},
 "open": [row, ...], "settled": {target: [table, [row, ...]]}}`, and `rows` counts the open ones. Row numbers stay those
-of the source. `settled` is not there where all rows may go wherever the pipeline sends them.
+of the source. Without `settled`, all rows may go wherever the pipeline sends them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a run does about the rows of earlier attempts: drops staged rows that a dataset rule refused, and checks that
+"""Handles the rows of earlier attempts: drops staged rows that a dataset rule refused, and checks that
 loaded rows are still there."""
 
 from __future__ import annotations

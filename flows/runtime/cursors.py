@@ -1,4 +1,4 @@
-"""Where a run begins to read sources that go on where the run before ended."""
+"""Start positions of sources that continue where the previous run ended."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""The parts of a run in their order: begin, partitions, publications, finish. Whoever orchestrates (Prefect, a thread
-pool) calls these; none of them knows by whom it is called."""
+"""The parts of a run in their order: begin, partitions, publications, finish. The orchestrator (Prefect, a thread
+pool) calls these; none of them knows its caller."""
 
 from __future__ import annotations
 

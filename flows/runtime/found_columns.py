@@ -1,4 +1,4 @@
-"""What a run, a plan or a preview finds in its sources, to be remembered."""
+"""Records the columns that a run, a plan or a preview finds in its sources."""
 
 from __future__ import annotations
 

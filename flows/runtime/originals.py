@@ -1,10 +1,9 @@
-"""The rows that failed, as they were read from a source that cannot give them a second time.
+"""Stores failed rows as read, for sources that cannot read the same rows a second time.
 
 Where a source restarts exactly, a run of the failed rows reads them again. Rows of a live table, a query or an API may
 be others by then: of those, the failed ones are kept in `_headrace.originals` of a target's database, before the batch
-that they were in is committed. One row of that table is what failed of one batch, as an Arrow IPC stream. Messages of
-a stream that no row could be made of are kept as they came, in `_headrace.dead_letters`.
-"""
+that they were in is committed. One row of that table holds the failed rows of one batch, as an Arrow IPC stream.
+Messages of a stream that could not be decoded are stored unchanged in `_headrace.dead_letters`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Planning a run: parse the pinned IR, look at the sources and the tables, compile. Reads no rows."""
+"""Planning a run: parse the pinned IR, inspect the sources and the tables, compile. Reads no rows."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Seals of audit chains, with a key that is not in the database.
 
-What is there stays as it is: the first seal of a chain vouches for all of it, once its links have been walked.
+Existing entries are not changed: the first seal of a chain covers all of it, after its links have been verified.
 """
 
 from __future__ import annotations

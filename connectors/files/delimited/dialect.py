@@ -1,4 +1,4 @@
-"""How a delimited file is written: its options, its header, and its columns."""
+"""The dialect of a delimited file: its options, its header, and its columns."""
 
 from __future__ import annotations
 

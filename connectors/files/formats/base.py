@@ -1,4 +1,4 @@
-"""What a file format gives a file store: inspect one file, read one piece of it."""
+"""The interface of a file format: inspect one file, read one piece of it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What formats share whose records are JSON objects, or can be written as such."""
+"""The base of formats whose records are JSON objects, or can be converted to them."""
 
 from __future__ import annotations
 

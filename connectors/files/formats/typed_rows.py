@@ -1,4 +1,4 @@
-"""What formats share whose columns have types (Parquet, ORC, Avro)."""
+"""The base of formats whose columns have types (Parquet, ORC, Avro)."""
 
 from __future__ import annotations
 

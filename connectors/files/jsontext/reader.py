@@ -1,4 +1,4 @@
-"""Blocks of JSON records as typed rows, and what was wrong with the others."""
+"""Reads blocks of JSON records into typed rows and rejects."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a connector's document to a connector record of the type `rest_api`, and what is wrong on the way."""
+"""Builds a connector record of the type `rest_api` from a connector's document, or lists its problems."""
 
 from __future__ import annotations
 

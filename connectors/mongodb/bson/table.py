@@ -1,4 +1,4 @@
-"""Columns of many documents: the elements that each key has, gathered from what the walk finds."""
+"""Columns of many documents: the elements that each key has, collected from the result of `walk`."""
 
 from __future__ import annotations
 

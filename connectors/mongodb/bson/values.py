@@ -1,4 +1,4 @@
-"""Values of one type as a column, each in the form that loses nothing: numbers as numbers, the rest as text."""
+"""Values of one type as a column, without loss: numbers as numbers, the rest as text."""
 
 from __future__ import annotations
 

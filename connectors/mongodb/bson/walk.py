@@ -1,6 +1,6 @@
-"""The elements of many documents, found in step: the first of each, then the second of each, and so on.
+"""Finds the elements of many documents in parallel: the first of each, then the second of each, and so on.
 
-In step, documents of one collection mostly have the same key in the same place, so that keys are compared with the few
+Documents of one collection mostly have the same key in the same place, so that keys are compared with the few
 that were seen rather than looked up.
 """
 

@@ -1,4 +1,4 @@
-"""What upsert, cdc_mirror and scd2 share: rows staged in buckets of keys, each published in its own transaction."""
+"""Shared by upsert, cdc_mirror and scd2: rows staged in buckets of keys, each published in its own transaction."""
 
 from __future__ import annotations
 

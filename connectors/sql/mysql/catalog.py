@@ -1,4 +1,4 @@
-"""What the server's information schema says of a table or a view, and the protocol of a query."""
+"""Metadata of a table or view from the information schema, and of a query from the protocol."""
 
 from __future__ import annotations
 

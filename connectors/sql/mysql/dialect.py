@@ -1,4 +1,4 @@
-"""MySQL and MariaDB, as `SqlSource` reads them."""
+"""The MySQL and MariaDB dialect of `SqlSource`."""
 
 from __future__ import annotations
 

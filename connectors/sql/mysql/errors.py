@@ -1,4 +1,4 @@
-"""What a server's refusal means, and the mend."""
+"""Turns errors of the server into SourceErrors with a code and a hint."""
 
 from __future__ import annotations
 

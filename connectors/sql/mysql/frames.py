@@ -1,4 +1,4 @@
-"""Rows as the server writes them, as frames: what is surely of its type is read at once, the rest is text.
+"""Converts rows of text to frames: columns whose texts surely fit their type are parsed, the rest stay text.
 
 Rows become columns a few at a time, while they are in the processor's cache, which takes a third of the time that a
 whole frame's take at once; types are read of the whole.

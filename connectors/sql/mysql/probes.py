@@ -1,7 +1,7 @@
-"""Values between two others, by which a server is asked what it has there.
+"""Values between two others, used to ask a server which values it has there.
 
 They only have to be values of the column's type: the server says which of its own values come next, and in which order
-they are. A probe that lies elsewhere finds nothing.
+they are. A probe outside the range finds nothing.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Where to cut a table: by what its index says of ranges (index dives), finer where more rows are.
+"""Chooses where to split a table: by estimates of its index for ranges (index dives), finer where more rows are.
 
-Everything is asked of the index and compared by the server, so that a range of texts is one of its own collation.
+All values come from the index and are compared by the server, so that ranges of texts follow its collation.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """MySQL's types: the field that carries each, whether it carries every value, and how values are written in SQL.
 
-What has no place of its own arrives as text as the server writes it (sets, enums, addresses), or as bytes (bits,
+Other types arrive as the server's text (sets, enums, addresses), or as bytes (bits,
 blobs, and geometries in the server's own format: the SRID, and WKB).
 """
 

@@ -1,9 +1,8 @@
-"""One connection, over asyncmy, for one thread that waits: its event loop runs only while something is asked.
+"""One connection, over asyncmy, for one thread that waits: its event loop runs only during a request.
 
 asyncmy gives every value as text as the server writes it (`conv={}`) and parses rows in C; its loop is private to the
-connection, so that no thread and no other loop is concerned. What it allows and is not wanted here is taken from it:
-several statements in one, files of this machine, passwords in the clear where nobody encrypts.
-"""
+connection, so that no thread and no other loop is concerned. Unwanted features are switched off: several statements in
+one, files of this machine, clear-text passwords without TLS."""
 
 from __future__ import annotations
 

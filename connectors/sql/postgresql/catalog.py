@@ -1,4 +1,4 @@
-"""What the server's catalogs say of a table, a view or a query."""
+"""Metadata of a table, a view or a query from the server's catalogs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""PostgreSQL, as `SqlSource` reads it."""
+"""The PostgreSQL dialect of `SqlSource`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Text of COPY as frames: what polars reads as strictly as the server writes it is read at once, the rest is text.
+"""Converts text of COPY to frames: types that polars parses exactly are parsed, the rest stay text.
 
 In COPY's text format no row has a line's end or a tab in a value: they are escaped, as is the backslash, and null is
 `\\N`. So nothing has to be quoted, and an empty text is not null.

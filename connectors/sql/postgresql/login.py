@@ -1,4 +1,4 @@
-"""How a PostgreSQL that belongs to somebody else is dialled: checked addresses, TLS, a password or a certificate."""
+"""Connects to a user's PostgreSQL server: checked addresses, TLS, a password or a certificate."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Where to cut a table: by the histogram that ANALYZE made, or a sample of its pages; and by the pages themselves."""
+"""Chooses where to split a table: by the histogram that ANALYZE made, or a sample of its pages; and by the pages
+themselves."""
 
 from __future__ import annotations
 

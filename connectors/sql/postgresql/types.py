@@ -1,6 +1,6 @@
 """PostgreSQL's types: the field that carries each, whether it carries every value, and how it is selected.
 
-What has no place of its own is text as the server writes it, which a column of the same type reads back: arrays,
+Other types are the server's text, which a column of the same type reads back: arrays,
 ranges, intervals, bits, addresses, composites.
 """
 

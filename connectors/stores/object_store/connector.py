@@ -1,4 +1,4 @@
-"""What the connectors of all object stores share."""
+"""Shared by the connectors of all object stores."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What the nodes that are not made of ops compile to."""
+"""The compilers of nodes that do not consist of ops."""

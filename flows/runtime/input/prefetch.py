@@ -1,4 +1,4 @@
-"""Overlap: let the next item be made while this one is used."""
+"""Prefetching: the next item is made while this one is used."""
 
 from __future__ import annotations
 

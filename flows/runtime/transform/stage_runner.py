@@ -1,4 +1,4 @@
-"""A batch on its way through a stage: to every sink with what was found out about it."""
+"""Runs a batch through a stage: to every sink, with its rejected cells and counts."""
 
 from __future__ import annotations
 
