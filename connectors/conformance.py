@@ -29,17 +29,17 @@ _BATCH_ROWS = 100
 
 
 class SourceConformance:
-    """Set `connector` and `context`; the rest is optional. The source should have some hundred rows, so that several
-    partitions and batches come of it."""
+    """Set `connector` and `context`; the rest is optional. The source should have some hundred rows, enough for several
+    partitions and batches."""
 
     connector: ClassVar[Connector]
     numbers: ClassVar[str | None] = None
-    """A column of whole numbers, to try bounds with."""
+    """A column of whole numbers for tests of bounds."""
     rows: ClassVar[int | None] = None
-    """How many rows there are, where none of them is rejected."""
+    """The number of rows, if none of them is rejected."""
 
     def context(self) -> Context:
-        """What the source is opened with."""
+        """The context that the source is opened with."""
         raise NotImplementedError
 
     def broken(self) -> Sequence[Context]:
@@ -47,7 +47,7 @@ class SourceConformance:
         return ()
 
     def change(self) -> bool:
-        """Changes what the source has, so that a source with a fingerprint has another one. False: cannot be done."""
+        """Changes the source's data, so that its fingerprint changes. Returns False if that is not possible."""
         return False
 
     # --- the tests
@@ -179,7 +179,7 @@ class SourceConformance:
         assert streams
         json.dumps([dict(each.settings) for each in streams])
 
-    # --- how they look
+    # --- helpers
 
     def _failure(self, context: Context) -> SourceError | None:
         source: Source | None = None

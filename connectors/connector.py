@@ -23,21 +23,21 @@ from headrace.ir.schema import Schema
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What belongs to the server and the tenant rather than to a connector."""
+    """Settings of the server and the tenant that connectors use."""
 
     files_root: FilesRoot
     """The tenant's files folder."""
     networks: Sequence[Network] = ()
-    """Those besides the public internet that may be dialled."""
+    """Networks that may be connected to besides the public internet."""
     role_buckets: Sequence[str] = ()
-    """The buckets for which the server's own role in its cloud is lent."""
+    """The buckets that connectors may access with the server's own cloud role."""
     scratch: Path | None = None
-    """The folder for copies of what lies elsewhere; the system's own for temporary files unless given."""
+    """The folder for copies of remote files; by default the system's folder for temporary files."""
 
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """A connector's record. `credentials` are in the clear, and only those that connecting is for."""
+    """A connector's record. `credentials` are decrypted, and only those for the connection."""
 
     id: str
     type: str
@@ -47,8 +47,8 @@ class Connection:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What a source is opened with. `settings` is the node's config, with the run's parameters filled in; `fields` are
-    the columns that it declares."""
+    """The input for opening a source. `settings` is the node's config, with the run's parameters filled in; `fields`
+    are its declared columns."""
 
     connection: Connection
     surroundings: Surroundings
@@ -58,59 +58,59 @@ class Context:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a connection test saw: a sentence, and some of what is there as JSON."""
+    """The result of a connection test: a sentence, and some of the found objects as JSON."""
 
     message: str
     sample: Mapping[str, Any]
 
 
 class DatasetName(NamedTuple):
-    """A dataset by OpenLineage's rules: the namespace is the system it is in. Neither holds a credential."""
+    """A dataset's name by OpenLineage's rules: the namespace is its system. Neither contains a credential."""
 
     namespace: str
     name: str
 
 
 def no_problems(settings: Mapping[str, Any]) -> list[Problem]:
-    """Nothing can be said before anything is looked at."""
+    """No problems: the config is checked when the source is opened."""
     del settings
     return []
 
 
 @dataclass(frozen=True, slots=True)
 class Connector:
-    """One system that rows come from."""
+    """A source system."""
 
     name: str
-    """What a source node calls it: `s3`."""
+    """Its name in source nodes: `s3`."""
     types: tuple[str, ...]
-    """The types of connector records that it reads through: `aws_s3`."""
+    """The types of its connector records: `aws_s3`."""
     check: Callable[[Context], Found]
-    """Connects as a run would, looks and changes nothing; `settings` are none. Raises SourceError."""
+    """Tests a connection: connects as a run does and changes nothing; `settings` is empty. Raises SourceError."""
     open: Callable[[Context], Source] | None = None
-    """The source of a node; raises SourceError. None: it can be tried, and does not read yet."""
+    """Opens the source of a node; raises SourceError. None: the connector can be tested, but not read yet."""
     settings: type[Config] | None = None
-    """What a source node's `config` may hold, for editors and the reference."""
+    """The model of a source node's `config`, for editors and the reference."""
     problems: Callable[[Mapping[str, Any]], list[Problem]] = no_problems
-    """What is wrong with a config, as far as that shows when it is saved; paths begin with `config`."""
+    """The problems of a config that can be found when it is saved; paths begin with `config`."""
     dataset: Callable[[Context], DatasetName] | None = None
-    """What lineage calls it; by the record's id and what is read of it unless given."""
+    """The dataset's name in lineage; by default from the record's id and the settings."""
     streams: Callable[[Context, str], Sequence[StreamFound]] | None = None
-    """What the connection can be read for, those whose name contains a text (all for an empty one), without columns;
-    raises SourceError."""
+    """Lists the streams of a connection whose name contains a text (all for an empty text), without columns; raises
+    SourceError."""
     stream: Callable[[Context], StreamFound] | None = None
-    """One of them, by `settings`, with its columns; by opening the source unless given. Raises SourceError."""
+    """Describes one stream, by `settings`, with its columns; by default by opening the source. Raises SourceError."""
     stream_setting: str | None = None
-    """The setting of a source node that names one of them: `table`."""
+    """The setting of a source node that names a stream: `table`."""
     files: bool = False
-    """Its sources are files, which a run can take and put away."""
+    """Whether its sources are files, which a run can claim and archive."""
     any_type: bool = False
-    """It does without a record of its own type."""
+    """Whether it accepts connector records of any type."""
     extra: str | None = None
-    """What has to be installed besides: `pip install 'headrace[s3]'`."""
+    """The extra that it needs: `pip install 'headrace[s3]'`."""
 
     def source(self, context: Context) -> Source:
-        """The source of a node. Raises SourceError: `wrong_connection`, `not_installed`, and others."""
+        """Opens the source of a node. Raises SourceError: `wrong_connection`, `not_installed`, and others."""
         assert self.open is not None
         found = context.connection
         if found.type not in self.types and not self.any_type:
@@ -124,13 +124,12 @@ class Connector:
             return self.open(context)
 
     def tried(self, context: Context) -> Found:
-        """What a connection test finds. Raises SourceError."""
+        """Runs a connection test. Raises SourceError."""
         with self.installed():
             return self.check(context)
 
     def listed(self, context: Context, text: str = "") -> list[StreamFound]:
-        """What the connection can be read for, by name: `streams`. Raises SourceError, `not_listed` where the connector
-        has no list."""
+        """The streams of a connection, by name. Raises SourceError, `not_listed` if the connector has no list."""
         if self.streams is None:
             raise SourceError(
                 "not_listed",
@@ -169,7 +168,7 @@ class Connector:
                 source.close()
 
     def installed(self) -> _Installed:
-        """Says which extra is missing, where a library is."""
+        """Turns a missing library into an error that names the extra."""
         return _Installed(self)
 
 

@@ -6,13 +6,13 @@ from headrace._picklable import PicklableError
 
 
 class SourceError(PicklableError):
-    """The source cannot be read at all (missing, empty, undecodable, changed). The text is meant for a person.
+    """The source cannot be read (missing, empty, undecodable, changed). The message is for people.
 
-    `code` is stable (`file_not_found`, `empty_file`, `bad_encoding`, `source_changed`, ...), `hint` says the mend.
+    `code` is stable (`file_not_found`, `empty_file`, `bad_encoding`, `source_changed`, ...), `hint` says what to do.
     """
 
     file: str | None = None
-    """The one file that cannot be read, by the name it arrived under, where it is a file's fault."""
+    """The file that cannot be read, by its name on arrival, if a file is the cause."""
 
     def __init__(self, code: str, message: str, hint: str = "") -> None:
         super().__init__(f"{message} {hint}".strip())

@@ -56,7 +56,8 @@ BUILT_IN: tuple[Connector, ...] = (
 
 @cache
 def connectors() -> Mapping[str, Connector]:
-    """Every connector by the name that source nodes use. A third party's cannot take the name of a built-in one."""
+    """All connectors by their names in source nodes. A third party's connector cannot use the name of a built-in
+    one."""
     found = {each.name: each for each in BUILT_IN}
     for point in entry_points(group=GROUP):
         loaded = point.load()
@@ -66,27 +67,27 @@ def connectors() -> Mapping[str, Connector]:
 
 
 def readable() -> Mapping[str, Connector]:
-    """The connectors that read."""
+    """The connectors that can read."""
     return {name: each for name, each in connectors().items() if each.open is not None}
 
 
 def source_names() -> frozenset[str]:
-    """Everything that a source node may name: what is registered and does not read yet says so when it is run."""
+    """All names that a source node may use, including connectors that cannot read yet."""
     return SOURCE_NAMES | connectors().keys()
 
 
 def of_type(type_name: str) -> Connector | None:
-    """The connector that reads, or tries, connections of a type."""
+    """The connector for connections of a type."""
     return next((each for each in connectors().values() if type_name in each.types), None)
 
 
 def _named(name: str) -> Connector | None:
-    """The connector that a source node names, by its own name or by a type of the records it reads through."""
+    """The connector of a source node, by its name or by a type of its records."""
     return connectors().get(name) or of_type(name)
 
 
 def config_problems(name: str, config: Mapping[str, Any]) -> list[Problem]:
-    """What is wrong with a source's config, as far as that shows when it is saved; paths begin with `config`."""
+    """The problems of a source's config that can be found when it is saved; paths begin with `config`."""
     found = _named(name)
     return found.problems(config) if found is not None and found.open is not None else []
 
@@ -103,15 +104,14 @@ def source_for(name: str, context: Context) -> Source:
 
 
 def check(type_name: str, context: Context, *, seconds: float) -> Found:
-    """Tries a connection, to its end within so many seconds. Raises SourceError with a text for a person; `no_answer`
-    leaves a thread running."""
+    """Tests a connection with a deadline in seconds. Raises SourceError; `no_answer` leaves a thread running."""
     found = of_type(type_name)
     assert found is not None, "whoever asks has looked whether the type can be tried"
     return run_within(seconds, lambda: found.tried(context))
 
 
 def listed(type_name: str, context: Context, text: str, *, seconds: float) -> list[StreamFound]:
-    """What a connection can be read for, those whose name contains a text, by name; `check`'s deadline and errors."""
+    """The streams of a connection whose name contains a text, by name; deadline and errors as in `check`."""
     found = of_type(type_name)
     assert found is not None, "whoever asks has looked whether the type can be tried"
     return run_within(seconds, lambda: found.listed(context, text))

@@ -27,8 +27,8 @@ _INTERNAL = re.compile(
 
 
 def reserved(name: str) -> bool:
-    """Whether a column of this name is the engine's own, which no data may have. Other names that begin with two
-    underscores are columns like any other."""
+    """Whether the name is reserved for the engine, so that data may not have it. Other names with two leading
+    underscores are ordinary columns."""
     return _INTERNAL.fullmatch(name) is not None
 
 
@@ -36,22 +36,22 @@ REJECT_SCHEMA = {"row": pl.Int64, "column": pl.String, "value": pl.String, "erro
 """Shape of every frame of rejected cells: `value` the offending text, `rule` a short stable id (`type`, `ragged`)."""
 
 DEAD_SCHEMA = {"row": pl.Int64, "place": pl.String, "key": pl.Binary, "value": pl.Binary}
-"""Shape of every frame of messages that were rejected, as they came: `place` says where, for people."""
+"""Shape of every frame of rejected messages, unchanged: `place` describes the position."""
 
 Position = Any
-"""A place in a partition where reading can begin: a JSON value that the source makes and only the source reads."""
+"""A position in a partition where reading can begin: a JSON value that only the source interprets."""
 
 
 class Restart(StrEnum):
-    """What reading a partition a second time gives."""
+    """The guarantee when a partition is read a second time."""
 
     EXACT = "exact"
     """The same rows in the same order, from any position: files, shards, a stored result."""
     BOUNDARY = "boundary"
-    """Reading can begin at any position that a batch came with; the rows after it are read as they are now. Key ranges
-    of a live table, pages of an API."""
+    """Reading can begin at any batch's position; the rows after it are read in their current state. Key ranges of a
+    live table, pages of an API."""
     NONE = "none"
-    """Reading can only begin at the start, and may give other rows: a query without a key. Such a partition is read to
+    """Reading can only begin at the start and may return other rows: a query without a key. Such a partition is read to
     its end into the staging folder before any of its rows is loaded."""
 
 
@@ -70,18 +70,18 @@ class Partition:
     location: Mapping[str, Any]
     counted: bool = True
     cursor: str | None = None
-    """The cursor that moves to each batch's position when the batch is committed, and from which the next run of the
-    pipeline goes on: `default`, a shard, a topic's partition."""
+    """The name of the cursor that moves to each committed batch's position, from which the pipeline's next run
+    continues: `default`, a shard, a topic's partition."""
     label: str = ""
-    """Its name for people, where it is not made of files: `public.orders [2/8]`."""
+    """Its displayed name, if it does not consist of files: `public.orders [2/8]`."""
 
 
 NUMBERS = 40
-"""Bits of a row number that count within a partition, where the rows of the partitions before are not known."""
+"""Bits of a row number for the row within a partition, if the rows of earlier partitions are not known."""
 
 
 def numbered_from(index: int) -> int:
-    """The number of the first row of a partition, where not all partitions know how many rows they have."""
+    """The number of the first row of a partition, if not all partitions know their number of rows."""
     return (index << NUMBERS) + 1
 
 
@@ -97,14 +97,14 @@ class Discovery:
     schema: Schema
     partitions: Sequence[Partition]
     total_rows: int
-    """About so many where a partition is not `counted`."""
+    """An estimate if a partition is not `counted`."""
     fingerprint: str | None
     sure: frozenset[str] = frozenset()
     guessed: frozenset[str] = frozenset()
-    """Columns of text that nothing declares: the schema has the type that samples of them look like, and any other may
-    be chosen for reading."""
+    """Undeclared text columns: the schema has the type inferred from samples, and another type may be chosen for
+    reading."""
     notes: tuple[str, ...] = ()
-    """Remarks for people: what was made of names, what some files lack."""
+    """Notes for the log: changed names, columns that some files lack."""
     restart: Restart = Restart.EXACT
 
     @property
@@ -115,8 +115,8 @@ class Discovery:
 
 @dataclass(frozen=True, slots=True)
 class Fitting:
-    """The narrowest type of the most values of a column, the share of those that are of it, and whether some of them
-    begin with zeros, as codes do."""
+    """The narrowest type that fits most values of a column, the share of values that fit, and whether some begin with
+    zeros, as codes do."""
 
     data_type: DataType
     share: float
@@ -151,7 +151,7 @@ class Wanted:
     columns: frozenset[str]
     bounds: tuple[Bound, ...] = ()
     batch_rows: int | None = None
-    """Rows of a batch at most, for a source that restarts at boundaries: nobody else can cut its batches."""
+    """The most rows of a batch, for a source that restarts at boundaries: its batches cannot be cut elsewhere."""
 
 
 def no_rejects() -> pl.DataFrame:
@@ -176,41 +176,42 @@ class Batch:
     rejects: pl.DataFrame = field(default_factory=no_rejects)
     position: Position | None = None
     gone: int = 0
-    """Rows that are left out for good before this batch, and counted with it: those a `deduplicate` does not keep."""
+    """Rows removed for good before this batch, and counted with it: those a `deduplicate` does not keep."""
     unread: bool = False
-    """None of its rows was read, because `Wanted.bounds` are true of none; frame and rejects are empty."""
+    """No row was read, because no row satisfies `Wanted.bounds`; frame and rejects are empty."""
     cells: Callable[[Collection[str]], pl.DataFrame] | None = None
-    """Gives columns as they are written in the source, with ROW, where a source knows more than `frame` has."""
+    """Returns columns as texts of the source, with ROW, if the source has more detail than `frame`."""
     last: bool = False
-    """The partition ends with it. Given by the runtime, of partitions that do not know how many rows they have."""
+    """Whether the partition ends with it. Set by the runtime, for partitions that do not know their number of rows."""
     locate: Callable[[pl.Series], pl.Series] | None = None
-    """Gives for row numbers (Int64) of the batch where the row is in the source, for people: `id=42`, an offset."""
+    """Returns the source position of row numbers (Int64) of the batch, for messages: `id=42`, an offset."""
     dead: pl.DataFrame | None = None
-    """The messages that `rejects` are of, as they came (DEAD_SCHEMA), of a stream: it may not have them any more when
-    somebody looks. They are kept in `_headrace.dead_letters` before the batch is committed."""
+    """The messages of `rejects`, unchanged (DEAD_SCHEMA), for streams, which delete old messages. They are stored in
+    `_headrace.dead_letters` before the batch is committed."""
 
 
 class Source(Protocol):
-    """A place rows come from. Instances are built per run from a source node's config and its connector record.
+    """A source of rows. Instances are built per run from a source node's config and its connector record.
 
     A `Discovery` without columns means that they cannot be known: what depends on them is left out of the run.
     """
 
     @property
     def note(self) -> str | None:
-        """A remark for the run's log, if there is one."""
+        """A note for the run's log, if any."""
 
     def discover(self, *, max_partitions: int) -> Discovery:
-        """Looks at the source; raises SourceError. Splits into at most `max_partitions`, fewer for small sources."""
+        """Inspects the source and splits it into at most `max_partitions`, fewer for small sources. Raises
+        SourceError."""
 
     def fingerprint(self) -> str | None:
-        """What `discover` would give as the fingerprint now, found without reading the rows. Raises SourceError."""
+        """The current fingerprint, as in `discover`, without reading the rows. Raises SourceError."""
 
     def types_of(self, columns: Collection[str]) -> Mapping[str, Fitting]:
-        """What all values of columns whose types were guessed look like; reads all of them. Raises SourceError."""
+        """The types that fit all values of columns with inferred types; reads all values. Raises SourceError."""
 
     def sample(self, rows: int) -> pl.DataFrame:
-        """The first rows, typed as `discover` would; for previews and type checks."""
+        """The first rows, typed like `discover`; for previews and type checks."""
 
     def read(
         self,
@@ -228,46 +229,47 @@ class Source(Protocol):
 
 @runtime_checkable
 class Incremental(Protocol):
-    """What a source has besides when the next run goes on where the last one ended."""
+    """Implemented by sources whose next run continues where the last one ended."""
 
     def begin_at(self, cursors: Mapping[str, Position]) -> None:
-        """Called before `discover`: the positions up to which rows were loaded, by `Partition.cursor`; none at first,
-        or when all is to be read again."""
+        """Called before `discover` with the positions up to which rows were loaded, by `Partition.cursor`; empty at
+        first, or to read everything again."""
 
 
 @runtime_checkable
 class Narrowing(Protocol):
-    """What a source has besides when its server fixes the partitions for the columns and rows that are asked for."""
+    """Implemented by sources whose server determines the partitions by the requested columns and rows."""
 
     def narrowed(self, found: Discovery, wanted: Wanted) -> Discovery:
-        """The discovery of this source, with partitions that have what is wanted, or more; they are read for that or
-        less. Called at most once, after `discover`, when the columns that the plan needs are known. Raises
+        """The discovery with partitions that have the wanted columns and rows, or more; they are read for these or
+        fewer. Called at most once, after `discover`, when the columns that the plan needs are known. Raises
         SourceError."""
 
 
 @runtime_checkable
 class Closing(Protocol):
-    """What a source has besides when it holds connections: called once, when the run is over in this process."""
+    """Implemented by sources that hold connections: called once, when the run is over in this process."""
 
     def close(self) -> None: ...
 
 
 @runtime_checkable
 class Copying(Protocol):
-    """What a source has besides when `discover` makes copies of the rows outside of this machine, for the run."""
+    """Implemented by sources whose `discover` copies rows outside this machine for the run."""
 
     def keep(self, partitions: Sequence[Partition]) -> None:
-        """Called before `discover` of a run that goes on with these partitions: no copies are made, theirs are used."""
+        """Called before `discover` of a run that continues with these partitions: their copies are used, and no new
+        ones are made."""
 
     def finish(self) -> None:
-        """Removes the copies: the run is over and needs none any more. What cannot be removed is left for the next run;
-        nothing is raised."""
+        """Removes the copies at the end of the run. Copies that cannot be removed are left for the next run; nothing is
+        raised."""
 
 
 @dataclass(frozen=True, slots=True)
 class ColumnDetail:
-    """What a server says of a column besides its field. `native` is its type as the server writes it; `sure`: every
-    value that the column can have can be read as its field."""
+    """A server's metadata of a column besides its field. `native` is the server's type name; `sure`: every possible
+    value can be read as its field."""
 
     native: str
     sure: bool = True
@@ -277,9 +279,9 @@ class ColumnDetail:
 
 @dataclass(frozen=True, slots=True)
 class StreamFound:
-    """One thing that a connection can be read for: a table, a topic, a file, a folder of files. `settings` is the
-    config of a source node that reads it; `fields` are its columns, where they were looked at; `rows` is about how many
-    it has; `size` is its bytes and `format` how it is written, of a file."""
+    """A stream of a connection: a table, a topic, a file, a folder of files. `settings` is the config of a source node
+    that reads it; `fields` are its columns, if inspected; `rows` is an estimate; `size` (bytes) and `format` are those
+    of a file."""
 
     name: str
     settings: Mapping[str, Any]

@@ -22,7 +22,7 @@ class Resume:
     position: Position | None = None
     counters: Mapping[str, Any] = field(default_factory=dict)
     version: int = field(default=0, compare=False)
-    """How often the ledger row was moved; set by those that write it."""
+    """How often the ledger row was moved; set by its writers."""
     finished: bool = False
     """The partition was read to its end."""
 
@@ -54,7 +54,7 @@ class Published:
     rejects: pl.DataFrame = field(default_factory=lambda: no_rejects().with_columns(partition=pl.lit(0, pl.Int32)))
     settled: Sequence[int] = ()
     note: str | None = None
-    """What else became of the table, for the run's log."""
+    """Other changes of the table, for the run's log."""
 
 
 class PublishCallback(Protocol):
@@ -65,7 +65,7 @@ class PublishCallback(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Quarantined:
-    """Rows that a validate node keeps aside in `table`: `row_number` (Int64), `rule`, `error`, `row` (JSON text)."""
+    """Rows that a validate node quarantines in `table`: `row_number` (Int64), `rule`, `error`, `row` (JSON text)."""
 
     table: str
     node: str
@@ -94,8 +94,8 @@ class PartitionLoader(Protocol):
     def __exit__(self, *exc: object) -> None: ...
 
     def write(self, frame: pl.DataFrame, on_commit: CommitCallback, quarantined: Sequence[Quarantined] = ()) -> Written:
-        """Loads one batch, keeps `quarantined` rows aside and moves the ledger row, in one transaction.
+        """Loads one batch, stores `quarantined` rows and moves the ledger row, in one transaction.
 
         `frame` holds exactly the columns of the target's conformed schema plus ROW (which is not loaded). An empty
-        frame still moves the ledger. Retries transient database errors itself; raises TargetError when it cannot go on.
-        """
+        frame still moves the ledger. Retries transient database errors itself; raises TargetError when it cannot
+        continue."""

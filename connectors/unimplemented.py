@@ -26,7 +26,7 @@ class UnimplementedSource:
 
     @property
     def note(self) -> str:
-        """A remark for the run's log."""
+        """A note for the run's log."""
         return f"The connector '{self._connector}' is coming soon: it reads nothing yet, so this run has zero rows."
 
     def discover(self, *, max_partitions: int) -> Discovery:
@@ -43,7 +43,8 @@ class UnimplementedSource:
         return {}
 
     def fingerprint(self) -> str:
-        """Differs from any real source's, so that a run is not resumed once the connector can read."""
+        """A fingerprint that differs from any real source's, so that a run is not resumed once the connector can
+        read."""
         return f"coming soon: {self._connector}"
 
     def sample(self, rows: int) -> pl.DataFrame:

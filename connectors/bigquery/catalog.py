@@ -21,7 +21,7 @@ _KINDS["MATERIALIZED_VIEW"] = "materialized view"
 _STORED = ("table", "snapshot")
 _LISTED = 10_000
 _COUNTED = 200
-"""Tables whose rows are asked for in a list: each is a request."""
+"""The number of listed tables whose rows are requested, one request each."""
 _AT_ONCE = 8
 
 
@@ -31,7 +31,7 @@ def described(relation: Relation) -> dict[str, Described]:
 
 
 def stored(relation: Relation) -> str | None:
-    """The path of a table whose rows are stored; None for what only a query can read."""
+    """The path of a stored table; None if only a query can read it."""
     path = relation.own.get("path")
     return None if path is None else str(path)
 
@@ -87,7 +87,7 @@ def _query(statement: Statement, fields: list[Described]) -> Relation:
 
 
 def streams(rest: Rest, project: str, dataset: str, text: str) -> Sequence[StreamFound]:
-    """The tables and views of a dataset whose name contains the text; with the rows of the first of them."""
+    """The tables and views of a dataset whose name contains the text; the first ones with their number of rows."""
     with understood(f"the dataset {dataset}"):
         return _streams(rest, project, dataset, text)
 
@@ -116,7 +116,7 @@ def _counted(rest: Rest, project: str, dataset: str, listed: Any) -> tuple[str, 
     try:
         rows = rest.ask("GET", _table(project, dataset, name), name).get("numRows")
     except SourceError:
-        return name, None  # dropped meanwhile, or it may not be seen
+        return name, None  # dropped meanwhile, or not permitted
     return name, None if rows is None else int(rows)
 
 

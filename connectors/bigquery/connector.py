@@ -19,8 +19,8 @@ def _open(context: Context) -> BigQuerySource:
 
 
 def _check(context: Context) -> Found:
-    """Logs in as a run would, lists some of the dataset's tables, and makes a session of one of them, which reads
-    nothing; looks at the table or the query, if there is one in the settings."""
+    """Logs in as a run does, lists some of the dataset's tables, creates a session of one of them without reading, and
+    inspects the table or query in the settings, if any."""
     dialect = BigQueryDialect.of(context)
     place = dialect.place
     try:
@@ -42,7 +42,7 @@ def _check(context: Context) -> Found:
 
 
 def _dataset(context: Context) -> DatasetName:
-    """By OpenLineage's rules: bigquery, {project}.{dataset}.{table}."""
+    """The dataset's name by OpenLineage's rules: bigquery, {project}.{dataset}.{table}."""
     config = context.connection.config
     where = (str(config.get("project")), str(config.get("dataset")))
     name = parts(str(context.settings.get("table") or "")) or ("query",)

@@ -29,7 +29,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class BigQueryDialect:
-    """Nothing is split by keys: the streams of a session are the partitions."""
+    """Not split by keys: the streams of a session are the partitions."""
 
     title = "BigQuery"
     parser = "bigquery"
@@ -45,7 +45,7 @@ class BigQueryDialect:
 
     @classmethod
     def of(cls, context: Context) -> BigQueryDialect:
-        """Of a source's context. Raises SourceError."""
+        """Creates the dialect of a source's context. Raises SourceError."""
         seconds, most = context.settings.get("timeoutSeconds"), context.settings.get("maximumBytesBilled")
         return cls(
             door(context),
@@ -54,21 +54,21 @@ class BigQueryDialect:
         )
 
     def table(self, name: TableName) -> Relation:
-        """By its name, as far as it is given."""
+        """The table's full name, completed from the connection."""
         whole = (*(self.place.project, self.place.dataset)[: 3 - len(name)], *name)
         return catalog.table(self.rest, whole)
 
     def query(self, query: Query, parameters: dict[str, Scalar]) -> Relation:
-        """Its parameters are bound by the server: `:name` becomes `@name`."""
+        """The query with parameters that the server binds: `:name` becomes `@name`."""
         self._bound = {name: parameters[name] for name in query.names}
         return catalog.query(self.jobs, Statement(_with_names(query), self._bound))
 
     def streams(self, text: str) -> Sequence[StreamFound]:
-        """Those of the connection's dataset."""
+        """The tables and views of the connection's dataset."""
         return catalog.streams(self.rest, self.place.project, self.place.dataset, text)
 
     def statement(self, select: Select) -> Statement:
-        """A statement, with the values that are bound to the query in it."""
+        """A statement with the bound values of its query."""
         return Statement(rendered(select, self), self._bound)
 
     def estimate(self, select: Select) -> int | None:
@@ -77,17 +77,17 @@ class BigQueryDialect:
         return None
 
     def cuts(self, relation: Relation, column: Column, parts: int) -> Sequence[Scalar]:
-        """There are none."""
+        """Empty: the system has none."""
         del relation, column, parts
         return ()
 
     def own_ranges(self, relation: Relation, parts: int) -> Sequence[Any]:
-        """There are none."""
+        """Empty: the system has none."""
         del relation, parts
         return ()
 
     def newest(self, relation: Relation, column: Column, lag: float | str | None) -> Scalar:
-        """The present is the server's; DATETIME and DATE are taken as those of UTC."""
+        """The current time is the server's; DATETIME and DATE are interpreted as UTC."""
         if column.kind not in ORDERED:
             raise unordered(column)
         lag_value = _lag(column, lag)
@@ -115,15 +115,15 @@ class BigQueryDialect:
         return literal(column, value)
 
     def expression(self, asked: Asked) -> str:
-        """Values come in the server's own binary form, whatever they are declared as."""
+        """The expression of a column, whatever its declared type: values arrive in the server's binary format."""
         return quoted(asked.column.name)
 
     def within(self, own: Any) -> str:
-        """There are none."""
+        """Raises SourceError: the system has no own ranges."""
         raise SourceError("bad_position", "BigQuery has no ranges of its own.")
 
     def bound(self, column: Column, bound: Bound) -> str | None:
-        """Texts are compared by their bytes there as here, unless the column has a collation."""
+        """Texts are pushed down unless the column has a collation: both sides compare bytes."""
         value = bound.value
         if column.kind in ("INT64", "NUMERIC") and isinstance(value, int | Decimal):
             said = f"{value:d}" if isinstance(value, int) else f"{value:f}"
@@ -138,16 +138,16 @@ class BigQueryDialect:
         return None
 
     def unreadable(self, column: Column) -> str | None:
-        """Every value of a column that is sure can be read; others are not pushed down."""
+        """None: conditions on columns that are not `sure` are not pushed down."""
         del column
         return None
 
     def hold_snapshot(self) -> str | None:
-        """A session sees one moment anyway."""
+        """None: a session reads one snapshot anyway."""
         return None
 
     def read(self, select: Select, *, rows: int, snapshot: str | None) -> Iterator[pl.DataFrame]:
-        """Executes the statement and gives its rows at once, for previews."""
+        """Executes the statement and returns its rows at once, for previews."""
         del snapshot
         what = select.relation.name
         columns, described = [asked.column for asked in select.asked], catalog.described(select.relation)

@@ -28,7 +28,7 @@ _BEYOND = frozenset(("quotaexceeded", "resourcesexceeded", "responsetoolarge", "
 
 
 def said(text: object) -> str:
-    """In one line, without addresses and ids of requests."""
+    """The message in one line, without addresses and request ids."""
     line = re.sub(r"\s+", " ", str(text)).strip()
     line = re.sub(r"\bhttps?://\S+", "its address", line)
     line = re.sub(r"\s*\(?(?:Job ID|Request ID|requestId|reference)[:=] ?[\w.:-]+\)?", "", line, flags=re.IGNORECASE)
@@ -36,7 +36,7 @@ def said(text: object) -> str:
 
 
 def of_rest(status: int, answer: Mapping[str, Any], what: str) -> SourceError:
-    """Of an answer of the REST API: `{"error": {"message", "errors": [{"reason"}]}}`."""
+    """The error of a REST response: `{"error": {"message", "errors": [{"reason"}]}}`."""
     error = answer.get("error")
     error = error if isinstance(error, Mapping) else {}
     listed = error.get("errors")
@@ -46,7 +46,7 @@ def of_rest(status: int, answer: Mapping[str, Any], what: str) -> SourceError:
 
 
 def of_reason(reason: str, message: str, what: str, status: int = 0) -> SourceError:
-    """Of a job, or of an answer with a status: by BigQuery's own word for it."""
+    """The error of a job or a response, by BigQuery's reason."""
     text, word = said(message), reason.lower()
     if word in _AGAIN or status in (429, 502, 503, 504) or status == 500:
         return SourceError("connection_lost", f"BigQuery failed while {what} was read: {text}.", "Try it again.")
@@ -76,7 +76,7 @@ def of_reason(reason: str, message: str, what: str, status: int = 0) -> SourceEr
 
 
 def of_stream(code: str, details: object, what: str, expires: float | None = None) -> SourceError:
-    """Of the Storage Read API, by the name of gRPC's status; `expires`: when the session of a stream does."""
+    """The error of the Storage Read API, by the name of gRPC's status; `expires` is the end of the stream's session."""
     text = said(details)
     if code == "UNAUTHENTICATED":
         return _not_let_in(text)
@@ -104,7 +104,7 @@ def of_stream(code: str, details: object, what: str, expires: float | None = Non
 
 
 def not_permitted(text: str, what: str) -> SourceError:
-    """With the role that lacks."""
+    """The error with the missing role."""
     mend = next((mend for sign, mend in _RIGHTS if sign in text.lower()), _ROLES)
     return SourceError("not_permitted", f"{what} may not be read: {text}.", mend)
 

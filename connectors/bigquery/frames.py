@@ -47,6 +47,6 @@ def _values(array: Any, column: Column, described: Described) -> pl.Series:
     if column.kind in _AS_TEXT:
         return as_text(array, described)
     series = pl.Series(pl.from_arrow(array))
-    if column.kind == "NUMERIC":  # comes as NUMERIC(38, 9) whatever its own size
+    if column.kind == "NUMERIC":  # arrives as NUMERIC(38, 9) with any declared size
         return series.cast(polars_dtype(column.field))
     return series

@@ -18,7 +18,7 @@ from headrace.connectors.specs.databases import BigQuery
 from headrace.connectors.sql.relation import Scalar
 
 SECONDS = 6 * 3600.0
-"""How long a query may take unless the settings say otherwise."""
+"""The default time limit of a query, in seconds."""
 _WAIT_MS = 10_000
 _LEEWAY_S = 60
 _FEW = 1000
@@ -27,7 +27,7 @@ _TYPES = {bool: "BOOL", int: "INT64", float: "FLOAT64", str: "STRING"}
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """A text with `@name` in it, and the values that are bound to them."""
+    """A text with `@name` parameters, and their bound values."""
 
     text: str
     values: Mapping[str, Scalar] = field(default_factory=dict)
@@ -35,21 +35,21 @@ class Statement:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A query's result: the path of the table that keeps it, and its rows."""
+    """A query's result: the path of the table that stores it, and its number of rows."""
 
     path: str
     rows: int
 
 
 class Jobs:
-    """Queries of one source. Errors are SourceErrors about `what`."""
+    """Executes queries of one source. Errors are SourceErrors about `what`."""
 
     def __init__(self, rest: Rest, place: BigQuery, *, seconds: float, most_bytes: int | None) -> None:
         self._rest, self._place, self._seconds, self._most_bytes = rest, place, seconds, most_bytes
 
     def columns(self, statement: Statement, what: str) -> list[Described]:
-        """Of a query that only reads, and is not executed. Raises SourceError, `bad_query` where BigQuery says that it
-        is another statement."""
+        """Dry-runs a query without executing it. Raises SourceError, `bad_query` if BigQuery classifies it as another
+        kind of statement."""
         job = self._rest.ask("POST", self._path("jobs"), what, body=self._job(statement, dry=True))
         _raise_for(job, what)
         found = job.get("statistics", {}).get("query", {})
@@ -69,7 +69,7 @@ class Jobs:
             return Result(table_path(place["projectId"], place["datasetId"], place["tableId"]), rows)
 
     def rows(self, statement: Statement, what: str) -> list[list[Any]]:
-        """The rows of a query that gives few, each value as text. Raises SourceError."""
+        """The rows of a small result, each value as text. Raises SourceError."""
         with understood(what):
             job, _ = self._ended(statement, what)
             reference = job["jobReference"]
@@ -100,7 +100,7 @@ class Jobs:
         return job, int(found.get("totalRows") or 0)
 
     def _cancel(self, reference: Mapping[str, Any]) -> None:
-        """Asks for the job's end; one that has ended, or cannot be reached, is left."""
+        """Cancels the job; errors are ignored, because it may have ended."""
         path = self._path(f"jobs/{reference['jobId']}/cancel")
         with suppress(SourceError):  # the reason for cancelling is reported, not this
             self._rest.ask("POST", path, "the query", query=_where(reference))
@@ -134,7 +134,7 @@ class Jobs:
 
 
 def table_path(project: object, dataset: object, table: object) -> str:
-    """As the Storage Read API names a table."""
+    """A table's path in the Storage Read API."""
     return f"projects/{project}/datasets/{dataset}/tables/{table}"
 
 

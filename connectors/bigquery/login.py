@@ -18,7 +18,7 @@ _STORAGE = "https://bigquerystorage.googleapis.com"
 
 @dataclass(frozen=True, slots=True)
 class Door:
-    """The addresses of the two APIs, and the account. Nothing of it that is secret is in its `repr`."""
+    """The addresses of the two APIs, and the account. Its `repr` contains no secret."""
 
     place: BigQuery
     rest: WebAddress
@@ -28,7 +28,7 @@ class Door:
 
 
 def door(context: Context) -> Door:
-    """The door of a connection. Raises SourceError(`bad_credentials`, `bad_option`, `bad_url`)."""
+    """The login of a connection. Raises SourceError(`bad_credentials`, `bad_option`, `bad_url`)."""
     config = dict(context.connection.config)
     if found := problems_of(BigQuery, config):
         raise SourceError("bad_option", f"{found[0].path}: {found[0].message}.", found[0].hint)

@@ -16,8 +16,7 @@ _ESCAPES = {"\\": "\\\\", "'": "\\'", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
 def parts(text: str) -> TableName | None:
-    """Of a name of one to three parts; None for what is no name. Backticks around it, or around its parts, are left
-    out."""
+    """Parses a name of one to three parts, with or without backticks around it or its parts; None if it is invalid."""
     text = text.strip()
     if re.fullmatch(r"`[^`]+`", text):
         text = text[1:-1]
@@ -41,7 +40,7 @@ def quoted(name: str) -> str:
 
 
 def written(name: Sequence[str]) -> str:
-    """As a person writes it: a part in quotes only where it has to be."""
+    """The displayed name: parts are quoted only where needed."""
     return ".".join(part if _PLAIN.fullmatch(part) else f'"{part}"' for part in name)
 
 

@@ -97,7 +97,7 @@ def _quoted(texts: pl.Series) -> pl.Series:
 
 
 def _digits(array: Any) -> pl.Series:
-    """A decimal of up to 77 digits: all of them, without zeros at the end."""
+    """Decimals of up to 77 digits, without trailing zeros."""
     import pyarrow as pa
 
     scale = array.type.scale

@@ -15,7 +15,7 @@ from headrace.connectors.bigquery.login import Door
 from headrace.connectors.errors import SourceError
 
 PAUSES = (1.0, 2.0, 4.0)
-"""Seconds before a request that failed for a while is sent again."""
+"""Seconds before each retry of a request after a transient failure."""
 _ANSWER_BYTES = 64 << 20
 _SECONDS = 60.0
 _CONFLICT = 409
@@ -23,7 +23,7 @@ _CONFLICT = 409
 
 @contextmanager
 def understood(what: str) -> Iterator[None]:
-    """Answers of another shape than BigQuery's are a SourceError(`bad_answer`)."""
+    """Turns responses of an unexpected shape into SourceError(`bad_answer`)."""
     try:
         yield
     except (AttributeError, KeyError, IndexError, TypeError, ValueError):
@@ -48,8 +48,8 @@ class Rest:
         body: Mapping[str, Any] | None = None,
         query: Mapping[str, str] | None = None,
     ) -> dict[str, Any]:
-        """The answer, which is none where what is asked to be made is there already. Such requests can be sent again:
-        all that is made has a name. Raises SourceError about `what`."""
+        """The response; None if the object to create exists already. Requests can be repeated, because every created
+        object has a name. Raises SourceError about `what`."""
         tries = 0
         while True:
             try:
@@ -97,7 +97,7 @@ class Rest:
             ) from None
         except httpx.HTTPError as error:
             raise SourceError("connection_lost", f"{there.host}: {_text(error)}.", "Try it again.") from None
-        content = content.replace(token.encode(), b"***")  # a server may repeat what it was sent
+        content = content.replace(token.encode(), b"***")  # a server may echo the request, with its credentials
         try:
             found = json.loads(bytes(content) or b"{}")
         except ValueError:

@@ -20,7 +20,7 @@ _NAME_MEND = "write project.dataset.table, dataset.table or table; read several 
 
 
 class BigQuerySettings(SqlSettings):
-    """What is read of BigQuery."""
+    """The source config of BigQuery."""
 
     model_config = ConfigDict(use_attribute_docstrings=True)
 
@@ -29,7 +29,7 @@ class BigQuerySettings(SqlSettings):
 
 
 def problems(config: Mapping[str, Any]) -> list[Problem]:
-    """What is wrong with a config when it is saved."""
+    """The problems of a config, checked when it is saved."""
     found = sql_problems("bigquery", BigQuerySettings)(config)
     table, split = config.get("table"), config.get("partitioning")
     if not found and isinstance(table, str) and not PARAMETER.search(table) and parts(table) is None:
@@ -51,7 +51,7 @@ def read_settings(config: Mapping[str, Any]) -> BigQuerySettings:
 
 
 def table_of(settings: SqlSettings) -> TableName:
-    """The table's name, as far as it is given. Raises SourceError(`bad_table`)."""
+    """The parts of the table's name. Raises SourceError(`bad_table`)."""
     name = parts(settings.table or "")
     if name is None:
         mend = f"{_NAME_MEND[0].upper()}{_NAME_MEND[1:]}."

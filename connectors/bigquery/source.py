@@ -29,14 +29,14 @@ from headrace.connectors.sql.stamps import cast_exact
 from headrace.ir.schema import Schema
 
 BATCH_ROWS = 65_536
-"""Rows of a batch at most."""
+"""The most rows of a batch."""
 PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0)
-"""Seconds before a stream that was lost is asked for again."""
+"""Seconds before each request for a lost stream."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Read:
-    """What a session is made of: a table by its path, its columns, what its rows are ordered by, how many streams."""
+    """The definition of a session: a table's path, its columns, the order of its rows, the number of streams."""
 
     path: str
     columns: Sequence[Chosen]
@@ -45,10 +45,10 @@ class _Read:
 
 
 class BigQuerySource:
-    """A `Source`, `Incremental`, `Narrowing` and `Closing`. Looks at nothing before it is asked."""
+    """A `Source`, `Incremental`, `Narrowing` and `Closing`. Connects at the first call only."""
 
     def __init__(self, context: Context, dialect: BigQueryDialect, *, pauses: tuple[float, ...] = PAUSES) -> None:
-        """Raises SourceError for settings that cannot be."""
+        """Raises SourceError for invalid settings."""
         self._settings = read_settings(context.settings)
         self._declared = context.fields
         self._dialect = dialect
@@ -68,11 +68,11 @@ class BigQuerySource:
         self._cursors = cursors
 
     def close(self) -> None:
-        """Sessions stay where they are."""
+        """Does nothing: sessions expire on the server."""
         self._dialect.close()
 
     def discover(self, *, max_partitions: int) -> Discovery:
-        """Makes a session, of a table itself or of a query's result: a query is executed."""
+        """Creates a session of a table or of a query's result; a query is executed."""
         relation = self._relation()
         columns = chosen(relation, self._settings.columns, self._declared)
         asked = self._settings.partitions
@@ -81,7 +81,7 @@ class BigQuerySource:
         path = catalog.stored(relation) if self._settings.cursor is None else None
         if path is None and select is not None:
             path = self._dialect.jobs.run(self._dialect.statement(select), relation.name).path
-        # the one stream of a result that was ordered gives its rows in that order
+        # the single stream of an ordered result returns rows in that order
         self._made = None if path is None else _Read(path, columns, order, 1 if order else max(1, most))
         found = Discovery(
             tuple(each.field for each in columns),
@@ -95,7 +95,7 @@ class BigQuerySource:
         return found if self._made is None else self._opened(found, self._made, [each.column for each in columns], "")
 
     def narrowed(self, found: Discovery, wanted: Wanted) -> Discovery:
-        """Another session, that has only the columns and rows that are wanted, of the same table."""
+        """Another session of the same table with only the wanted columns and rows."""
         if self._made is None:
             return found
         columns = [each.column for each in self._made.columns if each.field.name in wanted.columns]
@@ -105,22 +105,22 @@ class BigQuerySource:
         return self._opened(found, self._made, columns, where)
 
     def found(self) -> StreamFound:
-        """What is read, for people who choose: its columns, its key, how many rows. Raises SourceError."""
+        """Describes the relation for discovery: its columns, its key, the number of rows. Raises SourceError."""
         relation = self._relation()
         fields = tuple(each.field for each in chosen(relation, self._settings.columns, self._declared))
         given = self._settings.model_dump(include={"table", "query", "parameters"}, exclude_defaults=True)
         return StreamFound(relation.name, given, relation.kind, fields, relation.rows, relation.key, relation.comment)
 
     def fingerprint(self) -> None:
-        """A table is live; a session does not change."""
+        """Does nothing: a session does not change."""
 
     def types_of(self, columns: Collection[str]) -> Mapping[str, Fitting]:
-        """No type is guessed."""
+        """Empty: no type is inferred."""
         del columns
         return {}
 
     def sample(self, rows: int) -> pl.DataFrame:
-        """Of a table the first rows of a stream, for which no query is billed; a query is executed."""
+        """The first rows of a table's stream, without a billed query; a query is executed."""
         relation = self._relation()
         columns = chosen(relation, self._settings.columns, self._declared)
         reader = Rows(columns, (), 1, checked=False, cast=cast_exact)
@@ -141,7 +141,7 @@ class BigQuerySource:
         position: Position | None = None,
     ) -> Iterator[Batch]:
         """Requests a lost stream again, from the row after the last batch."""
-        del position  # the row says it
+        del position  # the column is in the row
         tries = 0
         while True:
             try:
@@ -173,7 +173,7 @@ class BigQuerySource:
     def _kept(
         self, stream: Stream, what: str, schema: Schema, wanted: Wanted | None
     ) -> tuple[list[Chosen], list[Column]]:
-        """The columns that a batch has, and those that its rows are ordered by."""
+        """The columns of a batch, and those that its rows are ordered by."""
         relation = Relation(what, "", stream.columns)
         names = [field.name for field in schema if wanted is None or field.name in wanted.columns]
         try:
@@ -210,7 +210,7 @@ class BigQuerySource:
         return " AND ".join(each for each in said if each is not None)
 
     def _plan(self, relation: Relation, columns: Sequence[Chosen]) -> tuple[list[Column], Select | None, Sequence[str]]:
-        """What the rows are ordered by, the statement (None: there is nothing new), and remarks for people."""
+        """The order of the rows, the statement (None if there is nothing new), and notes."""
         if self._settings.cursor is None:
             return [], Select(relation, Rows(columns, (), 1, checked=False).asked), ()
         settings = named_as_there(self._settings, relation)
@@ -257,11 +257,11 @@ class BigQuerySource:
 
 
 def _with(columns: Sequence[Column], order: Sequence[Column]) -> list[Column]:
-    """And those that the rows are ordered by, each once."""
+    """The columns and those that the rows are ordered by, without duplicates."""
     return list({column.name: column for column in (*columns, *order)}.values())
 
 
 def _least(columns: Sequence[Column]) -> Column:
-    """A column that costs little, where rows are to be counted alone."""
+    """A cheap column, for counting rows only."""
     cheap = ("BOOL", "INT64", "DATE", "TIME", "DATETIME", "TIMESTAMP", "FLOAT64", "NUMERIC")
     return min(columns, key=lambda column: cheap.index(column.kind) if column.kind in cheap else len(cheap))

@@ -31,13 +31,13 @@ _OPTIONS = (
     ("grpc.enable_retries", 0),
 )
 _process: int | None = None
-"""The process that gRPC was used in."""
+"""The id of the process that has used gRPC."""
 _loading = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
 class ReadSession:
-    """What is read of a table at one moment. `expires`: until when its streams can be read, in seconds since 1970."""
+    """A snapshot of a table. `expires`: the end of its streams, in seconds since 1970."""
 
     name: str
     streams: tuple[str, ...]
@@ -46,7 +46,7 @@ class ReadSession:
 
 
 class Storage:
-    """Sessions and streams of one source; each process dials when it first asks. May be used from several threads."""
+    """Sessions and streams of one source; each process connects at its first request. Thread-safe."""
 
     def __init__(self, door: Door) -> None:
         self._door = door
@@ -58,7 +58,7 @@ class Storage:
     def session(
         self, table: str, what: str, columns: Sequence[Column], *, streams: int, where: str = ""
     ) -> ReadSession:
-        """Of a table by its path: these columns, the rows of which `where` (SQL) is true, in at most so many streams.
+        """Creates a session of a table: these columns, rows that satisfy `where` (SQL), at most `streams` streams.
         Raises SourceError."""
         from google.cloud.bigquery_storage_v1 import types
 
@@ -109,7 +109,7 @@ class Storage:
                         piece = pa.py_buffer(answer.arrow_record_batch.serialized_record_batch)
                         records = pa.ipc.read_record_batch(piece, schema)
                         if self._door.place.storage_endpoint is not None:
-                            records.validate(full=True)  # whose offsets are believed otherwise
+                            records.validate(full=True)  # otherwise its offsets are not validated
                         yield records
             except (pa.ArrowException, OSError) as error:
                 raise SourceError(
@@ -126,7 +126,7 @@ class Storage:
                 channel.close()
 
     def close(self) -> None:
-        """Hangs up."""
+        """Closes the channel."""
         self.again()
 
     def _connected(self) -> Any:
@@ -160,12 +160,15 @@ class Storage:
         try:
             yield
         except grpc.RpcError as error:
-            details = str(error.details()).replace(self._token or "\0", "***")  # a server may repeat what it was sent
+            details = str(error.details()).replace(
+                self._token or "\0", "***"
+            )  # a server may echo the request, with its credentials
             raise of_stream(error.code().name, details, what, expires) from None
 
 
 def _library() -> Any:
-    """gRPC. Raises ModuleNotFoundError; SourceError in a fork of a process that has used it, where it could hang."""
+    """Imports gRPC. Raises ModuleNotFoundError; SourceError in a fork of a process that has used it, where it could
+    hang."""
     global _process  # noqa: PLW0603
     with _loading:
         if _process not in (None, os.getpid()):

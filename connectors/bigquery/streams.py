@@ -13,7 +13,7 @@ from headrace.connectors.source import Partition, numbered_from
 from headrace.connectors.sql.relation import Column
 
 BYTES = 16 << 20
-"""Of a batch, about."""
+"""The approximate size of a batch in bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,14 +27,14 @@ class Stream:
 
     @property
     def columns(self) -> tuple[Column, ...]:
-        """Those that the stream has, not in its own order."""
+        """The columns of the stream, in another order than the stream's."""
         return tuple(map(column, self.described.values()))
 
 
 def partitions(
     session: ReadSession, described: Sequence[Described], *, order: Sequence[str], label: str, cursor: str | None
 ) -> list[Partition]:
-    """As the runtime takes them."""
+    """The partitions for the runtime."""
     count = len(session.streams)
     more = {"expires": session.expires, "fields": [dict(each) for each in described], "order": [*order]}
     return [
@@ -52,7 +52,7 @@ def partitions(
 
 
 def stream_of(partition: Partition) -> Stream:
-    """Of a partition's location. Raises SourceError for what is none: it comes from JSON."""
+    """Parses a partition's location, which comes from JSON. Raises SourceError for an invalid one."""
     place = partition.location
     name, fields, order = place.get("stream"), place.get("fields"), place.get("order")
     if not isinstance(name, str) or not isinstance(fields, list) or not isinstance(order, list):
@@ -61,8 +61,8 @@ def stream_of(partition: Partition) -> Stream:
 
 
 def gathered(batches: Iterable[Any], rows: int) -> Iterator[Any]:
-    """Record batches of a stream, which are small, as such of at most so many rows and about `BYTES`. What came before
-    the stream was lost is given first."""
+    """Combines the small record batches of a stream into batches of at most `rows` rows and about `BYTES`. Rows
+    received before the stream was lost are returned first."""
     held: list[Any] = []
     try:
         for each in batches:

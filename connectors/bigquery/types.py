@@ -16,7 +16,7 @@ Described = Mapping[str, Any]
 """A column as the REST API describes it (TableFieldSchema): name, type, mode, fields, precision, …"""
 
 _STANDARD = {"INTEGER": "INT64", "FLOAT": "FLOAT64", "BOOLEAN": "BOOL", "RECORD": "STRUCT", "DECIMAL": "NUMERIC"}
-"""The REST API has older names."""
+"""Standard names of types, by the REST API's older names."""
 _FIELDS: dict[str, DataType] = {
     **{"INT64": "bigint", "FLOAT64": "double", "BOOL": "boolean", "DATE": "date", "TIME": "time"},
     **{"DATETIME": "timestamp", "TIMESTAMP": "timestamptz", "TIMESTAMP_PICOS": "timestamptz"},
@@ -29,7 +29,7 @@ _PICOS = 12
 NUMBERS = frozenset(("INT64", "FLOAT64", "NUMERIC", "BIGNUMERIC"))
 TIMES = frozenset(("DATE", "DATETIME", "TIMESTAMP"))
 ORDERED = NUMBERS | TIMES | {"STRING"}
-"""Types of columns by which rows can be read on."""
+"""Types of columns that can be positions."""
 _KNOWN = frozenset(_FIELDS) | NUMBERS | {"STRING", "STRING_COLLATED", "BYTES", "GEOGRAPHY", "INTERVAL", "RANGE"}
 _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]+)?")
 _FLOATS = {"nan": "NaN", "inf": "inf", "infinity": "inf", "-inf": "-inf", "-infinity": "-inf"}
@@ -57,7 +57,7 @@ def column(described: Described) -> Column:
 
 
 def native(described: Described) -> str:
-    """As BigQuery writes the type."""
+    """The type in BigQuery's notation."""
     kind = kind_of(described)
     if kind == "ARRAY":
         return f"ARRAY<{native({**described, 'mode': 'NULLABLE'})}>"
@@ -94,7 +94,7 @@ def _size(described: Described, name: str) -> int | None:
 
 
 def literal(column: Column, value: Scalar) -> str:
-    """A value of a column as SQL, of its very type. Raises SourceError(`bad_option`)."""
+    """A value of a column as a SQL literal of the same type. Raises SourceError(`bad_option`)."""
     if value is None:
         return "NULL"
     text = str(value)
@@ -119,7 +119,7 @@ def literal(column: Column, value: Scalar) -> str:
 
 
 def unordered(column: Column) -> SourceError:
-    """Of a column by which rows cannot be read on."""
+    """The error for a column that cannot be a position."""
     return SourceError(
         "bad_option",
         f"'{column.name}' is {column.native}, which rows cannot be read on by.",

@@ -44,7 +44,7 @@ def cast_text(text: pl.Series, field: Field) -> tuple[pl.Series, pl.Series | Non
         return result, None
     stripped = text.str.strip_chars()
     if field.format is None or field.data_type not in _FORMATTED:
-        # Only cells that failed are tried again, without the blanks around them.
+        # Only failed cells are tried again, without surrounding blanks.
         again = result.is_null() & text.is_not_null() & (stripped != text)
         if again.any():
             result = refill(result, again, _CASTS.get(field.data_type, _plain)(stripped.filter(again), field))

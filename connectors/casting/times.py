@@ -26,14 +26,14 @@ _STAMPS = [f"%Y-%m-%d{gap}{clock}{zone}" for zone in _ZONES for gap in "T " for 
 
 
 def cast_date(text: pl.Series, field: Field) -> pl.Series:
-    """The column as dates; null where a cell is none."""
+    """The column as dates; null where a cell is not a date."""
     if field.format:
         return text.str.to_date(field.format, strict=False)
     return _plausible(text, text.str.to_date("%Y-%m-%d", strict=False))
 
 
 def cast_time(text: pl.Series, field: Field) -> pl.Series:
-    """The column as times of day in microseconds; null where a cell is none."""
+    """The column as times of day in microseconds; null where a cell is not a time."""
     if field.format:
         return _in_micros(text.str.to_time(field.format, strict=False))
     if _may_be_finer(text, "10:00:00"):
@@ -74,7 +74,7 @@ def _rounded_seconds(text: pl.Series) -> tuple[pl.Series, pl.Series | None]:
 
 
 def cast_timestamp(text: pl.Series, field: Field) -> pl.Series:
-    """The column as timestamps in microseconds (timestamptz in UTC); null where a cell is none."""
+    """The column as timestamps in microseconds (timestamptz in UTC); null where a cell is not a timestamp."""
     aware = field.data_type == "timestamptz"
 
     def parse(part: pl.Series, form: str) -> pl.Series:
@@ -113,8 +113,8 @@ def _written_alike(text: pl.Series) -> bool:
 
 
 def _in_parts(text: pl.Series, *, aware: bool) -> pl.Series:
-    """Timestamps with fractions and zones of any length, all at once: the seconds, the fraction and the offset are read
-    for themselves. Null where a cell is written otherwise."""
+    """Timestamps with fractions and zones of any length: seconds, fraction and offset are parsed separately. Null where
+    a cell has another form."""
     cells = text.set(~text.str.contains(_IN_PARTS), None)
     seconds = cells.str.head(_TO_SECONDS)
     gap = "T" if "T" in (_first(cells) or "T") else " "

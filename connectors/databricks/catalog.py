@@ -20,7 +20,7 @@ _KINDS = {"VIEW": "view", "MATERIALIZED_VIEW": "materialized view", "METRIC_VIEW
 
 
 def full_name(asked: Session, name: TableName) -> TableName:
-    """With the catalog and the schema that it lacks: those of the session."""
+    """The name completed with the session's catalog and schema."""
     if len(name) == 3:
         return name
     where = asked.rows("SELECT current_catalog() AS c, current_schema() AS s", "the session")[0]
@@ -44,7 +44,7 @@ def table(asked: Session, name: TableName) -> Relation:
 
 
 def query(asked: Session, text: str) -> Relation:
-    """A query, which is not run. Raises SourceError."""
+    """A query, which is described and not run. Raises SourceError."""
     columns = _columns(asked, text, "the query")
     names = [each.name.lower() for each in columns]
     for each in names:
@@ -70,7 +70,7 @@ def streams(asked: Session, text: str) -> Sequence[StreamFound]:
 
 
 def version(asked: Session, relation: Relation) -> int | None:
-    """The newest version of a Delta table; None of anything else."""
+    """The newest version of a Delta table; None for other tables."""
     sql = relation.own.get("delta")
     if sql is None:
         return None
@@ -78,7 +78,7 @@ def version(asked: Session, relation: Relation) -> int | None:
 
 
 def _columns(asked: Session, text: str, what: str) -> tuple[Column, ...]:
-    """Of a query, which is planned and not run."""
+    """The columns of a query; the server plans it and does not run it."""
     found = asked.rows(f"DESCRIBE QUERY {text}", what)
     if not found:
         raise SourceError("bad_query", f"{what} has no columns.", "Select at least one.")
@@ -86,7 +86,7 @@ def _columns(asked: Session, text: str, what: str) -> tuple[Column, ...]:
 
 
 def _described(asked: Session, name: TableName) -> tuple[str, str, str]:
-    """Kind, format and comment; a table of which the catalog says nothing is one."""
+    """Kind, format and comment; `table` if the catalog has no entry."""
     more = f" AND table_schema = {text_literal(name[1])} AND table_name = {text_literal(name[2])}"
     try:
         found = asked.rows(_TABLES.format(catalog=quoted(name[0]), more=more), written(name))

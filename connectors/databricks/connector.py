@@ -20,8 +20,8 @@ def _open(context: Context) -> SqlSource:
 
 
 def _check(context: Context) -> Found:
-    """Logs in as a run would, sees who it is, and lists some of the tables; looks at the table or the query, if there
-    is one in the settings."""
+    """Logs in as a run does, reads the current user, lists some of the tables, and inspects the table or query in the
+    settings, if any."""
     dialect = DatabricksDialect.of(context)
     with dialect.session() as asked:
         user, where, schema = asked.rows(

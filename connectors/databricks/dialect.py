@@ -40,7 +40,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class DatabricksDialect:
-    """Each question and each read has a session of its own. Partitions of a Delta table read one version of it."""
+    """Each query has its own session. Partitions of a Delta table read the same version."""
 
     title = "Databricks"
     parser = "databricks"
@@ -54,7 +54,7 @@ class DatabricksDialect:
 
     @classmethod
     def of(cls, context: Context) -> DatabricksDialect:
-        """Of a source's context. Raises SourceError."""
+        """Creates the dialect of a source's context. Raises SourceError."""
         given = context.settings.get("timeoutSeconds")
         return cls(door(context), seconds=float(given) if isinstance(given, int | float) else SECONDS)
 
@@ -74,12 +74,12 @@ class DatabricksDialect:
             return catalog.streams(asked, text)
 
     def estimate(self, select: Select) -> int | None:
-        """The planner's are not to be had."""
+        """None: the planner's estimates are not available."""
         del select
         return None
 
     def cuts(self, relation: Relation, column: Column, parts: int) -> Sequence[Scalar]:
-        """From percentiles, for which the warehouse reads the one column."""
+        """Cuts from percentiles, for which the warehouse reads the column."""
         if column.kind not in INTEGERS | {"decimal"}:
             return ()
         shares = ", ".join(f"{place / parts!r}D" for place in range(1, parts))
@@ -93,12 +93,12 @@ class DatabricksDialect:
         return [str(each) for each in sorted({Decimal(str(value)) for value in values if value is not None})]
 
     def own_ranges(self, relation: Relation, parts: int) -> Sequence[Any]:
-        """There are none."""
+        """Empty: the system has none."""
         del relation, parts
         return ()
 
     def newest(self, relation: Relation, column: Column, lag: float | str | None) -> Scalar:
-        """The present is the server's; times without a zone are taken as UTC's."""
+        """The current time is the server's; times without a zone are interpreted as UTC."""
         if column.kind not in ORDERED:
             raise unordered(column)
         lag_value = _lag(column, lag)
@@ -126,15 +126,15 @@ class DatabricksDialect:
         return literal(column, value)
 
     def expression(self, asked: Asked) -> str:
-        """Values come in Arrow's form, whatever they are declared as."""
+        """The expression of a column, whatever its declared type: values arrive as Arrow."""
         return expression(asked.column)
 
     def within(self, own: Any) -> str:
-        """There are none."""
+        """Raises SourceError: the system has no own ranges."""
         raise SourceError("bad_position", "Databricks has no ranges of its own.")
 
     def bound(self, column: Column, bound: Bound) -> str | None:
-        """Texts are compared by their bytes, there as here."""
+        """Texts are pushed down: both sides compare bytes."""
         name, value = quoted(column.name), bound.value
         if isinstance(value, bool):
             return None
@@ -153,7 +153,7 @@ class DatabricksDialect:
         return None
 
     def unreadable(self, column: Column) -> str | None:
-        """Of years that have not four digits."""
+        """The condition for years that do not have four digits."""
         if column.kind not in TIMES:
             return None
         last = "9999-12-31" if column.kind == "date" else "9999-12-31 23:59:59.999999"
@@ -161,7 +161,7 @@ class DatabricksDialect:
         return f"{quoted(column.name)} < {first} OR {quoted(column.name)} > {last}"
 
     def hold_snapshot(self) -> str | None:
-        """The version of a Delta table, which it keeps for some days."""
+        """The version of a Delta table, which is kept for some days."""
         if self._known is None:
             return None
         try:
@@ -174,7 +174,7 @@ class DatabricksDialect:
         return None if found is None else str(found)
 
     def read(self, select: Select, *, rows: int, snapshot: str | None) -> Iterator[pl.DataFrame]:
-        """Of the version, if the partition has one."""
+        """The relation at the partition's version, if it has one."""
         table = select.relation.own.get("delta")
         if snapshot is not None and table is not None:
             sql = f"{table} VERSION AS OF {int(snapshot)} AS {ALIAS}"
@@ -187,15 +187,15 @@ class DatabricksDialect:
                 yield frame(found, select.asked)
 
     def session(self) -> AbstractContextManager[Session]:
-        """A session of its own."""
+        """Opens a session."""
         return session(self._door, seconds=self._seconds)
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Does nothing: no connection is kept open."""
 
 
 def _plain(value: Scalar) -> str:
-    """A parameter of a query."""
+    """A parameter of a query as a literal."""
     match value:
         case None:
             return "NULL"

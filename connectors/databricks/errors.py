@@ -13,7 +13,7 @@ _HTTP = re.compile(r"\b(?:HTTP|http-code|status)\D{0,20}(\d{3})\b|'(\d{3}) ")
 
 
 def said(error: BaseException) -> str:
-    """What the client says, in one line, without addresses and stack traces."""
+    """The client's message in one line, without addresses and stack traces."""
     text = str(getattr(error, "message", None) or error)
     line = re.sub(r"\s+", " ", text.partition("\n\tat ")[0]).strip()
     line = re.sub(r"\bhttps?://\S+", "its address", line)
@@ -21,7 +21,7 @@ def said(error: BaseException) -> str:
 
 
 def status_of(error: BaseException) -> int:
-    """The HTTP status in it; 0 where there is none."""
+    """The HTTP status of an error; 0 without one."""
     context = getattr(error, "context", None)
     code = context.get("http-code") if isinstance(context, dict) else None
     if isinstance(code, int) and code >= 300:
@@ -31,7 +31,7 @@ def status_of(error: BaseException) -> int:
 
 
 def refused(error: BaseException, host: str) -> SourceError:
-    """Of a session that could not be opened."""
+    """The error of a session that could not be opened."""
     status, text = status_of(error), said(error)
     found = _CLASS.search(text)
     if found and found[1] in _MISSING | _RIGHTS:
@@ -56,8 +56,7 @@ def refused(error: BaseException, host: str) -> SourceError:
 
 
 def failed(error: BaseException, what: str, *, server: bool) -> SourceError:
-    """Of a statement or of its rows; `server`: it is the server that says so. `connection_lost`: it can be tried
-    again."""
+    """The error of a statement or of its rows; `server`: the server reported it. `connection_lost` can be retried."""
     text, status = said(error), status_of(error)
     found = _CLASS.search(text)
     word = found[1] if found else ""

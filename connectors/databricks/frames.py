@@ -15,8 +15,8 @@ _FIRST, _LAST = date(1, 1, 1), date(9999, 12, 31)
 
 
 def frame(table: Any, asked: Sequence[Asked]) -> pl.DataFrame:
-    """The rows of a pyarrow Table, whose columns are these in this order (after a constant). A column with a date of
-    no year that has four digits is text. Raises SourceError(`unsupported_type`)."""
+    """The rows of a pyarrow Table with these columns in this order (after a constant). A column with a date whose year
+    does not have four digits becomes text. Raises SourceError(`unsupported_type`)."""
     import pyarrow as pa
 
     values = []

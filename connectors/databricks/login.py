@@ -25,7 +25,7 @@ _HOW = "Give 'token' (a personal access token), or 'clientId' and 'clientSecret'
 
 @dataclass(slots=True)
 class Door:
-    """A workspace and a login. Nothing of it that is secret is in its `repr`."""
+    """A workspace and its credentials. Its `repr` contains no secret."""
 
     place: Databricks
     address: WebAddress
@@ -39,15 +39,15 @@ class Door:
 
     @property
     def plain(self) -> bool:
-        """Without TLS, as only addresses within the operator's networks may be reached."""
+        """Whether TLS is off, which is allowed only within the operator's networks."""
         return self.address.url.scheme == "http"
 
     def checked(self) -> str:
-        """An address of the host that may be dialled. Raises SourceError."""
+        """A checked address of the host. Raises SourceError."""
         return self.address.dialled(self.networks)[0]
 
     def token(self) -> str:
-        """For requests; that of a principal is renewed before it expires. Raises SourceError."""
+        """The token for requests; a service principal's is renewed before it expires. Raises SourceError."""
         if self.client is None:
             return self.secret
         with self._alone:
@@ -56,7 +56,7 @@ class Door:
             return self._held[0]
 
     def _given(self) -> tuple[str, float]:
-        """By OAuth's client credentials, from the workspace itself."""
+        """Fetches a token by OAuth's client credentials from the workspace."""
         there, host = WebAddress(self.address.url.copy_with(path="/oidc/v1/token", query=None)), self.address.host
         form = {"grant_type": "client_credentials", "scope": "all-apis"}
         try:
@@ -92,7 +92,7 @@ class Door:
 
 
 def door(context: Context) -> Door:
-    """The door of a connection. Raises SourceError(`bad_credentials`, `bad_option`, `bad_url`)."""
+    """The login of a connection. Raises SourceError(`bad_credentials`, `bad_option`, `bad_url`)."""
     config = dict(context.connection.config)
     if found := problems_of(Databricks, config):
         raise SourceError("bad_option", f"{found[0].path}: {found[0].message}.", found[0].hint)

@@ -12,7 +12,7 @@ _WHOLE = re.compile(r"`[^`]+`(?:\.`[^`]+`){0,2}")
 
 
 def parts(text: str) -> TableName | None:
-    """Of a name of one to three parts, with or without backticks; None for what is no name."""
+    """Parses a name of one to three parts, with or without backticks; None if it is invalid."""
     text = text.strip()
     if _WHOLE.fullmatch(text):
         return tuple(re.findall(r"`([^`]+)`", text))
@@ -26,7 +26,7 @@ def quoted(name: str) -> str:
 
 
 def written(name: Sequence[str]) -> str:
-    """As a person writes it: a part in quotes only where it has to be."""
+    """The displayed name: parts are quoted only where needed."""
     return ".".join(part if _PLAIN.fullmatch(part) else f'"{part}"' for part in name)
 
 

@@ -18,9 +18,9 @@ from headrace.connectors.errors import SourceError
 from headrace.connectors.network.egress_proxy import CheckedProxy
 
 SECONDS = 6 * 3600.0
-"""How long a statement may take unless the settings say otherwise."""
+"""The default time limit of a statement, in seconds."""
 _BYTES = 16 << 20
-"""Of an answer with rows, about."""
+"""The approximate size of a response with rows, in bytes."""
 _ROWS = 65_536
 _RETRIES = {
     "_retry_stop_after_attempts_count": 2,
@@ -34,7 +34,7 @@ _SILENT_S = 900.0
 
 @dataclass(slots=True)
 class _Cursor:
-    """What the client's layer wants to know of the layer above, which is not used."""
+    """The attributes that the client's Thrift layer needs of the connection object, which is not used."""
 
     open: bool = True
     http_client: None = None
@@ -50,7 +50,7 @@ class _Cursor:
 
 
 class _Token:
-    """The login of each request."""
+    """Adds the credentials to each request."""
 
     def __init__(self, door: Door) -> None:
         self._door = door
@@ -60,17 +60,17 @@ class _Token:
 
 
 class Session:
-    """Statements, one after the other. Errors are SourceErrors about `what`."""
+    """Executes statements, one after the other. Errors are SourceErrors about `what`."""
 
     def __init__(self, client: Any, opened: Any, door: Door) -> None:
         self._client, self._opened, self._door = client, opened, door
 
     def rows(self, statement: str, what: str) -> list[tuple[Any, ...]]:
-        """All rows of a statement that gives few. Raises SourceError."""
+        """All rows of a statement with a small result. Raises SourceError."""
         return [row for table in self.tables(statement, what) for row in zip(*table.to_pydict().values(), strict=True)]
 
     def tables(self, statement: str, what: str, rows: int = _ROWS) -> Iterator[Any]:
-        """The rows of a statement as pyarrow Tables of at most so many. Raises SourceError."""
+        """The rows of a statement as pyarrow Tables of at most `rows` rows. Raises SourceError."""
         with _translating_errors(what, self._door):
             cursor = _Cursor()
             result = self._client.execute_command(
@@ -80,8 +80,10 @@ class Session:
                 while True:
                     table = result.results.next_n_rows(rows)
                     if table.num_rows:
-                        table.validate(full=True)  # offsets are believed otherwise, wherever they lead
-                        result._next_row_index += table.num_rows  # by which it notices answers that were lost
+                        table.validate(
+                            full=True
+                        )  # otherwise offsets are not validated and may point outside the buffers
+                        result._next_row_index += table.num_rows  # by which lost responses are detected
                         yield table
                     elif result.has_more_rows and not result.has_been_closed_server_side:
                         result._fill_results_buffer()
@@ -94,8 +96,8 @@ class Session:
 
 @contextmanager
 def session(door: Door, *, seconds: float = SECONDS) -> Iterator[Session]:
-    """A session, whose times are UTC and whose statements end after so many seconds. Raises SourceError."""
-    door.token()  # raises what the client would wrap
+    """Opens a session in UTC with a statement timeout in seconds. Raises SourceError."""
+    door.token()  # raises the original exceptions
     proxy = CheckedProxy(door.networks)
     client = _client(door, proxy)
     try:
@@ -166,7 +168,7 @@ def _translating_errors(what: str, door: Door) -> Iterator[None]:
 
 
 def _redacted(error: BaseException, door: Door) -> BaseException:
-    """Without the login, which a server may repeat."""
+    """The text without the credentials, which a server may echo."""
     text = str(getattr(error, "message", None) or error)
     secrets = [each for each in (door.secret, door._held[0] if door._held else "") if each]
     for secret in secrets:
@@ -177,7 +179,7 @@ def _redacted(error: BaseException, door: Door) -> BaseException:
 
 
 def _errors() -> tuple[type[BaseException], ...]:
-    """What the client raises: its own, those of Thrift, HTTP and Arrow, and what unexpected answers lead to."""
+    """The exceptions of the client: its own, those of Thrift, HTTP and Arrow, and those of malformed responses."""
     import pyarrow as pa
     from databricks.sql.exc import Error
     from thrift.Thrift import TException

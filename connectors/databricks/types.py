@@ -16,7 +16,7 @@ NUMBERS = INTEGERS | {"float", "double", "decimal"}
 TIMES = frozenset(("date", "timestamp", "timestamp_ntz"))
 TEXTS = frozenset(("string", "varchar", "char"))
 ORDERED = NUMBERS | TIMES | TEXTS
-"""Types of columns by which rows can be read on."""
+"""Types of columns that can be positions."""
 NESTED = frozenset(("array", "map", "struct"))
 
 _FIELDS: dict[str, DataType] = {
@@ -35,7 +35,7 @@ _MAX_TEXT = 10_485_760
 
 
 def column(name: str, native: str, *, comment: str = "") -> Column:
-    """A column by its type as `DESCRIBE QUERY` writes it. Primary keys and NOT NULL are not looked at."""
+    """A column by its type in `DESCRIBE QUERY`. Primary keys and NOT NULL are ignored."""
     text = native.strip().lower()
     word = _WORD.match(text)
     kind = _SYNONYMS.get(word[0], word[0]) if word else text
@@ -56,7 +56,7 @@ def _field(name: str, kind: str, text: str) -> Field:
 
 
 def expression(column: Column) -> str:
-    """How a column is selected: nested values as JSON, what has no form of its own in Arrow as text."""
+    """The expression that selects a column: nested values as JSON, types without an Arrow equivalent as text."""
     name = quoted(column.name)
     if column.kind in NESTED:
         return f"to_json({name}, map('ignoreNullFields', 'false'))"
@@ -66,7 +66,7 @@ def expression(column: Column) -> str:
 
 
 def literal(column: Column, value: Scalar) -> str:
-    """A value of a column as SQL, of its very type. Raises SourceError(`bad_option`)."""
+    """A value of a column as a SQL literal of the same type. Raises SourceError(`bad_option`)."""
     if value is None:
         return "NULL"
     text = str(value)
@@ -89,7 +89,7 @@ def literal(column: Column, value: Scalar) -> str:
 
 
 def unordered(column: Column) -> SourceError:
-    """Of a column by which rows cannot be read on."""
+    """The error for a column that cannot be a position."""
     return SourceError(
         "bad_option",
         f"'{column.name}' is {column.native}, which rows cannot be read on by.",

@@ -25,7 +25,8 @@ _NOTHING = (b"null", b"false", b"0", b'""', b"[]", b"{}")
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A whole answer. `what` names the request for people, without its query; `headers` are by lower-case name."""
+    """A complete response. `what` names the request in messages, without its query; `headers` are by lower-case
+    name."""
 
     what: str
     url: str
@@ -34,8 +35,8 @@ class Answer:
 
 
 def records_of(answer: Answer, request: Request) -> list[bytes]:
-    """The records as JSON texts, without changing a character of a value. Raises SourceError: `bad_page` for what is
-    not written as agreed, `drift` where the records are not at their path."""
+    """The records as JSON texts; values are not changed. Raises SourceError: `bad_page` for an unexpected format,
+    `drift` if the records are not at their path."""
     body = answer.body.removeprefix(BOM)
     if request.format == "csv":
         return _of_csv(answer, body)
@@ -91,7 +92,8 @@ def value_at(answer: Answer, path: str) -> bytes | None:
 
 
 def text_at(answer: Answer, path: str) -> str | None:
-    """The value at a path as text, a number as it is written; None for null, an empty text, and where there is none."""
+    """The value at a path as text, a number in its original notation; None for null, an empty text, and a missing
+    value."""
     found = value_at(answer, path)
     return None if found is None else as_text(found)
 
@@ -104,13 +106,13 @@ def as_text(value: bytes) -> str | None:
 
 
 def says_yes(answer: Answer, path: str) -> bool:
-    """Whether the value at a path is there and not false, 0, empty or null."""
+    """Whether the value at a path exists and is not false, 0, empty or null."""
     found = value_at(answer, path)
     return found is not None and found not in _NOTHING and found.lower() not in (b'"false"', b'"0"', b'"no"')
 
 
 def block_of(records: list[bytes]) -> Block:
-    """Records as the reader of JSON files takes them."""
+    """Records as a block for the reader of JSON files."""
     text = b",".join(records)
     lengths = np.fromiter(map(len, records), dtype=np.int64, count=len(records))
     return Block(0, text, np.cumsum(lengths + 1) - 1, lines=False)

@@ -33,14 +33,14 @@ _TOKEN_BYTES = 1 << 20
 _GZIP = b"\x1f\x8b\x08"
 _SAID = 300
 _TRIES = 12
-"""Of a request, where the API asks for no time to wait between them."""
+"""Attempts of a request without a wait requested by the API."""
 _TOLD_TRIES = 100
-"""Where it does, and may say 0 seconds for ever."""
+"""Attempts with requested waits, which could be 0 seconds each time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """One request. `url` is whole; `query` is added to it."""
+    """One request. `url` is complete; `query` is added to it."""
 
     method: str
     url: str
@@ -48,11 +48,11 @@ class Sent:
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes | None = None
     label: str = ""
-    """What it is for people."""
+    """Its name in messages."""
 
 
 class Api:
-    """One API. Safe for several threads; `close` ends its connections."""
+    """A client of one API. Thread-safe; `close` closes its connections."""
 
     def __init__(self, context: Context, *, sleep: Callable[[float], None] = time.sleep) -> None:
         """Raises SourceError: `bad_option`, `bad_url`, `bad_credentials`, `insecure`."""
@@ -76,7 +76,7 @@ class Api:
                 )
 
     def close(self) -> None:
-        """Ends all connections."""
+        """Closes all connections."""
         with self._lock:
             for transport in self._transports.values():
                 transport.close()
@@ -89,8 +89,8 @@ class Api:
         return f"{base.scheme}://{base.netloc.decode()}{whole}" + (f"?{base.query.decode()}" if base.query else "")
 
     def asked(self, sent: Sent) -> Answer:
-        """The answer to a request, which is sent again while the API asks to wait, fails or cannot be reached, and
-        once with another token if it refuses one. Raises SourceError."""
+        """The response to a request. Retries while the API asks to wait, fails or cannot be reached, and once with a
+        new token after a 401. Raises SourceError."""
         waited, tries, renewed = 0.0, 0, False
         while True:
             login, number = self.login.headers()
@@ -128,7 +128,7 @@ class Api:
             self._sleep(wait)
 
     def shown(self, url: str) -> str:
-        """An address for messages: without its query."""
+        """A URL for messages, without its query."""
         return redact(url.partition("?")[0].partition("#")[0], self.login.secrets)
 
     def _once(self, sent: Sent, login: Mapping[str, str], query: Mapping[str, str], most: int) -> tuple[int, Answer]:
@@ -179,8 +179,8 @@ class Api:
         return _origin(there) == _origin(self.base)
 
     def _transport(self, there: WebAddress) -> httpx.HTTPTransport:
-        """One for each origin: connections to an address are never shared between host names. (A transport, unlike a
-        client, writes no addresses with their queries into the log.)"""
+        """The transport of an origin: connections to an address are never shared between host names. (Unlike a client,
+        a transport logs no URLs with queries.)"""
         with self._lock:
             key = _origin(there)
             if key not in self._transports:
@@ -218,8 +218,8 @@ class Api:
         )
 
     def _fetch_token(self, url: str, form: Mapping[str, str], headers: Mapping[str, str]) -> bytes:
-        """The address of tokens has its own origin, and gets no login but the form's and these headers. A short
-        failure is passed over; a refusal is not."""
+        """Posts the form of a token request to its own origin, without other credentials than the form and these
+        headers. Retries transient failures, not refusals."""
         sent = Sent(
             "POST",
             url,
@@ -263,7 +263,7 @@ class Api:
         return SourceError(code, f"{what}: the API answered {status}{self._said(answer)}.", hint)
 
     def _said(self, answer: Answer) -> str:
-        """What the API says of it, without secrets, on one line."""
+        """The API's error message, without secrets, on one line."""
         text = answer.body[: 4 * _SAID].decode("utf-8", "replace")
         try:
             found = msgspec.json.decode(answer.body[: 1 << 16], type=dict[str, Any])
@@ -289,12 +289,12 @@ def _origin(there: WebAddress) -> tuple[str, str, int]:
 
 
 def _none_left(headers: Mapping[str, str]) -> bool:
-    """GitHub and others answer 403 where nothing is left of a limit."""
+    """Whether a 403 means that the rate limit is used up, as at GitHub and others."""
     return any(headers.get(name, "").strip() == "0" for name in ("x-ratelimit-remaining", "ratelimit-remaining"))
 
 
 def config_of(config: Mapping[str, Any]) -> RestApi:
-    """A connector's config. Raises SourceError(`bad_option`)."""
+    """Parses a connector's config. Raises SourceError(`bad_option`)."""
     try:
         return RestApi.model_validate(dict(config))
     except ValidationError:

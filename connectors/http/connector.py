@@ -23,7 +23,7 @@ def _open(context: Context) -> RestSource:
 
 
 def _check(context: Context) -> Found:
-    """Asks for one page as a run would: of the settings, of what the connection says, or of its address."""
+    """Requests one page as a run does: of the settings, of the connection's test endpoint, or of its address."""
     config = config_of(context.connection.config)
     first = next(iter(config.endpoints), None)
     settings = context.settings or config.test or ({} if first is None else {"endpoint": first})
@@ -72,7 +72,8 @@ def _dataset(context: Context) -> DatasetName:
 
 
 def _streams(context: Context, text: str) -> Sequence[StreamFound]:
-    """The endpoints that the connection names; its address where it names none: an API does not say what it has."""
+    """The endpoints in the connection's config; without any, its address, because an API does not list its
+    endpoints."""
     config = config_of(context.connection.config)
     named = dict(config.endpoints) or {WebAddress.of(config.url).url.path: dict(config.test)}
     of = {name: {"endpoint": name} if config.endpoints else settings for name, settings in named.items()}

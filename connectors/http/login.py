@@ -21,11 +21,11 @@ _EARLY_S = 30.0
 """Seconds before its expiry at which a token is renewed."""
 
 Fetch = Callable[[str, Mapping[str, str], Mapping[str, str]], bytes]
-"""Posts a form (address, form, headers), and gives the body of a successful answer."""
+"""Posts a form (URL, form, headers) and returns the body of a successful response."""
 
 
 class Login:
-    """`headers` and `query` go to the API's own origin only. Safe for several threads."""
+    """Credentials of requests: `headers` and `query`, sent to the API's own origin only. Thread-safe."""
 
     def __init__(self, config: RestApi, credentials: Mapping[str, Any], fetch: Fetch) -> None:
         """Raises SourceError(`bad_credentials`)."""
@@ -61,11 +61,11 @@ class Login:
 
     @property
     def any(self) -> bool:
-        """Whether there is something that others must not see."""
+        """Whether there are secrets."""
         return bool(self._always or self.query or self._auth.type == "oauth2")
 
     def headers(self) -> tuple[dict[str, str], int]:
-        """The headers, and a number for `refused`."""
+        """The headers, and the token's number for `refused`."""
         if self._auth.type != "oauth2":
             return dict(self._always), 0
         with self._lock:
@@ -74,7 +74,8 @@ class Login:
             return {**self._always, "Authorization": f"{self._auth.prefix or 'Bearer '}{self._token}"}, self._fetched
 
     def refused(self, number: int) -> bool:
-        """Called after a 401: whether another token was fetched since, or now, with which to ask once more."""
+        """Called after a 401: fetches another token unless that was done already; returns whether to retry the
+        request."""
         if self._auth.type != "oauth2":
             return False
         with self._lock:

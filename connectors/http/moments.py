@@ -13,7 +13,7 @@ _ZERO = timedelta(0)
 
 
 def moment_of(text: str) -> datetime | None:
-    """A date or an ISO 8601 moment, in UTC where it has no offset; None for anything else."""
+    """Parses a date or an ISO 8601 timestamp, as UTC without an offset; None for anything else."""
     try:
         found = datetime.fromisoformat(text.strip().replace("Z", "+00:00"))
     except ValueError:
@@ -22,7 +22,7 @@ def moment_of(text: str) -> datetime | None:
 
 
 def duration_of(text: str | int) -> timedelta | None:
-    """A duration such as `P30D` or `PT6H`; None for anything else."""
+    """Parses a duration such as `P30D` or `PT6H`; None for anything else."""
     try:
         found = lag_of(text)
     except (ValueError, OverflowError):
@@ -31,7 +31,7 @@ def duration_of(text: str | int) -> timedelta | None:
 
 
 def number_of(text: str | int) -> Decimal | None:
-    """A number that is not negative; None for anything else."""
+    """Parses a non-negative number; None for anything else."""
     try:
         found = lag_of(text)
     except (ValueError, OverflowError):
@@ -40,7 +40,7 @@ def number_of(text: str | int) -> Decimal | None:
 
 
 def written(moment: datetime, form: str) -> str:
-    """A moment as an API wants it: `iso`, `date`, `epoch`, `epoch_ms`, or by the signs of strftime."""
+    """Formats a timestamp for an API: `iso`, `date`, `epoch`, `epoch_ms`, or a strftime format."""
     match form:
         case "iso":
             fraction = f".{moment.microsecond:06}" if moment.microsecond else ""
@@ -55,7 +55,7 @@ def written(moment: datetime, form: str) -> str:
 
 
 def windows(start: str, end: str, step: str, now: datetime) -> Iterator[tuple[datetime, datetime]]:
-    """Half-open ranges that follow each other without a gap. Raises SourceError(`bad_option`)."""
+    """Consecutive half-open time ranges without gaps. Raises SourceError(`bad_option`)."""
     begin = moment_of(start)
     until = now if end == "now" else moment_of(end)
     length = duration_of(step)

@@ -19,8 +19,8 @@ _LONGEST_PAUSE = 60.0
 
 @dataclass(slots=True)
 class Pace:
-    """Shared by all threads that ask one API. `per_second` bounds requests; a limit that the API reports is kept
-    too."""
+    """The rate limit shared by all threads of one API. `per_second` bounds requests; a limit that the API reports is
+    kept too."""
 
     per_second: float | None = None
     clock: Callable[[], float] = time.time
@@ -38,7 +38,7 @@ class Pace:
             self.sleep(begin - now)
 
     def after(self, headers: Mapping[str, str], *, longest: float) -> None:
-        """Looks at what is left of the API's own limit: with nothing left, the next request waits for its reset."""
+        """Reads the rate-limit headers: with no requests left, the next request waits for the reset."""
         left = next((headers[name] for name in _LEFT if name in headers), None)
         if left is not None and left.strip() == "0":
             wait = _reset(headers, self.clock())
@@ -48,7 +48,7 @@ class Pace:
 
 
 def requested_wait(headers: Mapping[str, str], now: float) -> float | None:
-    """The seconds that an answer asks to wait, by Retry-After or a reset header; None if it does not."""
+    """The seconds to wait by Retry-After or a reset header; None without either."""
     given = headers.get("retry-after", "").strip()
     if given:
         try:
@@ -67,7 +67,7 @@ def pause(tries: int) -> float:
 
 
 def _reset(headers: Mapping[str, str], now: float) -> float | None:
-    """A reset header has seconds, or a moment in seconds or milliseconds since 1970."""
+    """Parses a reset header: seconds, or a timestamp in seconds or milliseconds since 1970."""
     for name in _RESETS:
         try:
             number = float(headers[name])

@@ -21,7 +21,7 @@ from headrace.connectors.network.web_address import WebAddress
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """`here` is where it is, `after` where the next one is, None after the last."""
+    """One page: `here` is its position, `after` the position of the next page, None after the last."""
 
     here: Place
     after: Place | None
@@ -30,8 +30,8 @@ class Page:
 
 
 def pages(api: Api, request: Request, values: Values, begin: Place | None = None, label: str = "") -> Iterator[Page]:
-    """Asks for pages one by one, from a place on. Raises SourceError; `page_repeated` where two pages in a row are the
-    same, as they are where an API does not know the parameter of pages."""
+    """Requests pages one by one from a position on. Raises SourceError; `page_repeated` if two consecutive pages are
+    the same, as from an API that ignores the page parameter."""
     place = begin if begin is not None else first(request.pagination)
     before: list[bytes] | None = None
     while True:
@@ -85,7 +85,7 @@ def _is_number(kind: str, name: str, size: str | None) -> bool:
 
 
 def _known(given: Mapping[str, Any], values: Values) -> dict[str, Any]:
-    """Without those that are for the cursor, before there is one."""
+    """The parameters, without those of the cursor before it has a value."""
     if "cursor" in values:
         return dict(given)
     return {name: value for name, value in given.items() if "cursor" not in places_of(value)}
@@ -108,7 +108,7 @@ def _header(name: str, value: str) -> str:
 
 
 def _without_login(api: Api, request: Request, place: Place | None) -> Place | None:
-    """An address of the next page without the key that the API repeats in it: places are stored."""
+    """The URL of the next page without the API key in it, because positions are stored."""
     if place is None or place.token is None or request.pagination.type not in ("link", "next_url"):
         return place
     url = httpx.URL(place.token)
@@ -119,7 +119,7 @@ def _without_login(api: Api, request: Request, place: Place | None) -> Place | N
 
 
 def _own(api: Api, url: str, what: str) -> str:
-    """The address of the next page, which is the API's own. Raises SourceError(`foreign_page`)."""
+    """The URL of the next page, checked to have the API's origin. Raises SourceError(`foreign_page`)."""
     there, base = WebAddress.of(url), api.base
     if (there.url.scheme, there.host, there.port) != (base.url.scheme, base.host, base.port):
         raise SourceError(

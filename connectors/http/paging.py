@@ -16,7 +16,7 @@ from headrace.connectors.network.web_address import WebAddress
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where the next page is. `token` is a token or an address; `pages` and `records` are how many came before."""
+    """The position of the next page. `token` is a token or a URL; `pages` and `records` count what was read before."""
 
     number: int | None = None
     token: str | None = None
@@ -24,18 +24,18 @@ class Place:
     records: int = 0
 
     def as_json(self) -> dict[str, Any]:
-        """Without what is not set."""
+        """The position as JSON, without unset fields."""
         found = {"number": self.number, "token": self.token, "pages": self.pages, "records": self.records}
         return {name: value for name, value in found.items() if value is not None}
 
     @classmethod
     def of(cls, found: Mapping[str, Any]) -> Place:
-        """From `as_json`."""
+        """The inverse of `as_json`."""
         return cls(found.get("number"), found.get("token"), int(found["pages"]), int(found["records"]))
 
 
 def first(pagination: Pagination) -> Place:
-    """The first page."""
+    """The position of the first page."""
     if pagination.type in ("page", "offset"):
         start = pagination.start
         return Place(start if start is not None else int(pagination.type == "page"))
@@ -43,7 +43,7 @@ def first(pagination: Pagination) -> Place:
 
 
 def added(pagination: Pagination, place: Place) -> dict[str, str]:
-    """The parameters that ask for a page."""
+    """The request parameters of a page."""
     found: dict[str, str] = {}
     if pagination.size_param is not None:
         found[pagination.size_param] = str(pagination.page_size)

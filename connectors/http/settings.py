@@ -22,7 +22,7 @@ HeaderValue = Annotated[str, StringConstraints(pattern=r"^[\x20-\x7e]*$", max_le
 
 MOST_PAGES = 100_000
 OWN_HEADERS = ("host", "content-length", "transfer-encoding", "connection", "accept-encoding")
-"""What the client sets itself."""
+"""Headers that the client sets itself."""
 
 
 class Pagination(ClosedConfig):
@@ -31,31 +31,31 @@ class Pagination(ClosedConfig):
     model_config = ConfigDict(use_attribute_docstrings=True)
 
     type: Literal["none", "page", "offset", "cursor", "link", "next_url"] = "none"
-    """`page`: a page number. `offset`: how many records to skip. `cursor`: a token from the answer. `link`: the header
-    `Link` with rel="next". `next_url`: an address in the answer."""
+    """`page`: a page number. `offset`: the number of records to skip. `cursor`: a token from the response. `link`: the
+    header `Link` with rel="next". `next_url`: a URL in the response."""
     param: Name | None = None
-    """Where the number, offset or token is sent: `page`, `offset`, `starting_after`."""
+    """The parameter for the number, offset or token: `page`, `offset`, `starting_after`."""
     into: Literal["query", "body", "header"] = "query"
-    """What `param` and `sizeParam` are parts of."""
+    """Where `param` and `sizeParam` are sent."""
     start: int | None = Field(default=None, ge=0)
-    """The first number: 1 for pages and 0 for offsets without it."""
+    """The first number; by default 1 for pages and 0 for offsets."""
     page_size: int | None = Field(default=None, ge=1, le=100_000)
-    """How many records are asked for at once."""
+    """The number of records per page."""
     size_param: Name | None = None
-    """Where `pageSize` is sent: `per_page`, `limit`."""
+    """The parameter for `pageSize`: `per_page`, `limit`."""
     next: Path | None = None
-    """The path of the next token, or of the next address, in the answer: `meta.next`."""
+    """The path of the next token or URL in the response: `meta.next`."""
     next_header: Header | None = None
-    """The header of the answer that has the token instead."""
+    """The response header with the token, instead of a path."""
     next_from_record: Name | None = None
-    """The key of the page's last record that is the token instead: `id`."""
+    """The key of the page's last record whose value is the token, instead of a path: `id`."""
     has_more: Path | None = None
-    """The path of a value in the answer that is false, 0, null or missing on the last page."""
+    """The path of a value in the response that is false, 0, null or missing on the last page."""
     total: Path | None = None
-    """The path of the number of all records in the answer; reading ends when so many came."""
+    """The path of the total number of records in the response; reading ends after that many."""
     stop: Literal["empty_page", "short_page"] = "empty_page"
-    """How pages and offsets end where neither `hasMore` nor `total` says so: with a page without records, or with one
-    of fewer than `pageSize`, which saves a request where the API never gives short pages in between."""
+    """The last page without `hasMore` and `total`: an empty page, or one with fewer records than `pageSize`, which
+    saves a request if the API never returns short pages in between."""
 
     @model_validator(mode="after")
     def _whole(self) -> Pagination:
@@ -72,33 +72,33 @@ class Pagination(ClosedConfig):
 
 
 class Request(ClosedConfig):
-    """One request, and the records of its answer."""
+    """One request, and the records of its response."""
 
     model_config = ConfigDict(use_attribute_docstrings=True)
 
     path: Path = ""
     """The path below the connector's `url`: `/v1/orders`. `{parent.id}` in it is filled in."""
     method: Literal["GET", "POST"] = "GET"
-    """How it is sent. A POST must only read: it is sent again when it fails."""
+    """The HTTP method. A POST must only read, because it is retried after failures."""
     params: dict[Name, Scalar | list[Scalar]] = {}
     """Parameters of the query."""
     headers: dict[Header, HeaderValue] = {}
-    """Headers besides the login."""
+    """Headers, besides the authentication."""
     body: dict[str, Any] | None = None
     """A JSON body, for POST."""
     form: dict[Name, Scalar] | None = None
-    """A form instead."""
+    """A form body, for POST."""
     format: Literal["json", "jsonl", "csv"] = "json"
-    """How answers are written. Gzip is recognised."""
+    """The format of responses. Gzip is recognised."""
     records: Path = ""
-    """The path of the records in a JSON answer: `data.items`; the answer itself without it. A single object is one
+    """The path of the records in a JSON response: `data.items`; by default the whole response. A single object is one
     record."""
     scalars: Name | None = None
-    """The column of records that are bare values: `["a", "b"]`."""
+    """The column for records that are plain values: `["a", "b"]`."""
     pagination: Pagination = Pagination()
     """How one page leads to the next."""
     max_pages: int = Field(default=MOST_PAGES, ge=1, le=10_000_000)
-    """The most pages of one slice. More are an error: nothing is left out in silence."""
+    """The most pages of one slice. More are an error."""
 
     @model_validator(mode="after")
     def _sendable(self) -> Request:
@@ -123,16 +123,16 @@ class Request(ClosedConfig):
 
 
 class Parent(Request):
-    """The requests or values for each of which the endpoint is read."""
+    """The parent requests or values; the endpoint is read once for each."""
 
     model_config = ConfigDict(use_attribute_docstrings=True)
 
     values: list[Scalar] | None = None
     """A list instead of a request: each value is `{parent.value}`."""
     keys: list[Name] = []
-    """The keys of each record of the parent that places take: `["id"]` for `{parent.id}`."""
+    """The keys of parent records for placeholders: `["id"]` for `{parent.id}`."""
     include: dict[Name, Name] = {}
-    """Columns of every record with a key of its parent: `{"campaign_id": "id"}`."""
+    """Columns with a key of the parent record: `{"campaign_id": "id"}`."""
 
     @model_validator(mode="after")
     def _named(self) -> Parent:
@@ -147,20 +147,20 @@ class Parent(Request):
 
 
 class Window(ClosedConfig):
-    """Ranges of time that are asked for one after the other."""
+    """Time ranges that are requested one after the other."""
 
     model_config = ConfigDict(use_attribute_docstrings=True)
 
     start: str
-    """The first moment: `2024-01-01` or `2024-01-01T00:00:00Z`."""
+    """The start: `2024-01-01` or `2024-01-01T00:00:00Z`."""
     end: str = "now"
-    """The moment before which it ends: `now`, or one as `start`."""
+    """The end (exclusive): `now`, or a time like `start`."""
     step: str = "P30D"
     """The length of a window: `P1D`, `PT6H`."""
     format: str = "iso"
-    """How moments are sent: `iso`, `date`, `epoch`, `epoch_ms`, or by signs such as `%Y/%m/%d`."""
+    """The format of times: `iso`, `date`, `epoch`, `epoch_ms`, or a strftime format such as `%Y/%m/%d`."""
     overlap: str | None = None
-    """What is taken from the end of a window, where the API includes it: `P1D` for days, `PT1S` for seconds."""
+    """Subtracted from the end of a window, if the API includes the end: `P1D` for days, `PT1S` for seconds."""
 
     @model_validator(mode="after")
     def _readable(self) -> Window:
@@ -176,46 +176,46 @@ class Window(ClosedConfig):
 
 
 class Cursor(ClosedConfig):
-    """What a run remembers, so that the next one reads what is new."""
+    """The cursor: a value that a run stores, so that the next one reads only what is new."""
 
     model_config = ConfigDict(use_attribute_docstrings=True)
 
     field: Name
-    """The key of a record that grows: `updated_at`, `id`. A record without it is an error row."""
+    """The key of a growing value in records: `updated_at`, `id`. A record without it is an error row."""
     kind: Literal["time", "number", "text"] = "time"
-    """What it is: times are ISO 8601, or with `number` seconds and the like."""
+    """Its type: times in ISO 8601, or `number`, such as seconds."""
     initial: str | int | None = None
-    """What `{cursor}` is in the first run. Without it, parameters with `{cursor}` are left out then."""
+    """The value of `{cursor}` in the first run. Without it, the first run omits parameters with `{cursor}`."""
     lookback: str | int | None = None
-    """How far back a run begins, for records that arrive late: a duration, or a number. These come again: for targets
-    with a key."""
+    """How far before the cursor a run begins, for late records: a duration, or a number. Records in between are read
+    again: for targets with a key."""
     format: str | None = None
-    """How a time is sent, as in `window.format`; as the API wrote it without it."""
+    """The format of times, as in `window.format`; by default the API's own text."""
 
 
 class RestSettings(Request):
-    """What is read of an HTTP API."""
+    """The source config of an HTTP API."""
 
     model_config = ConfigDict(use_attribute_docstrings=True)
 
     endpoint: Name | None = None
-    """One of the `endpoints` that the connector's config names; settings here go before its own."""
+    """One of the `endpoints` of the connector's config; settings here override its settings."""
     parent: Parent | None = None
-    """For each record of another request, or each value of a list."""
+    """Reads the endpoint once for each record of another request, or each value of a list."""
     window: Window | None = None
-    """For each range of time."""
+    """Reads the endpoint once for each time range."""
     cursor: Cursor | None = None
-    """Only what is new since the last run; `{cursor}` is its value."""
+    """Reads only what is new since the last run; `{cursor}` is the stored value."""
     key: list[Name] = []
-    """The fields that identify a record. One that came before on an earlier page, because records moved while they were
-    read, is then an error row; leave it out where the target has a key, which takes the newest."""
+    """The fields that identify a record. A record that was on an earlier page, because records moved during reading, is
+    then an error row. Not needed if the target has a key, which keeps the newest."""
     new_keys: Literal["fail", "ignore"] = "fail"
-    """What is done about a key that no record had when columns were looked for, where no `fields` are declared."""
+    """The policy for keys that no record had when columns were inferred, if no `fields` are declared."""
 
     @model_validator(mode="after")
     def _placed(self) -> RestSettings:
         if self.endpoint is not None:
-            return self  # judged with the endpoint's own settings
+            return self  # validated with the endpoint's settings
         known = {f"parent.{key}" for key in (self.parent.keys if self.parent else ())}
         known |= {"window.start", "window.end"} if self.window else set()
         known |= {"cursor"} if self.cursor else set()
@@ -252,7 +252,7 @@ def settings_of(config: Mapping[str, Any], endpoints: Mapping[str, Mapping[str, 
 
 
 def problems(config: Mapping[str, Any]) -> list[Problem]:
-    """What is wrong with a config when it is saved; a run parameter may replace any value."""
+    """The problems of a config, checked when it is saved; a run parameter may replace any value."""
     return [each for each in problems_of(RestSettings, dict(config)) if not _open(config, each)]
 
 

@@ -20,7 +20,7 @@ MOST_CURSORS = 1_000
 
 
 def slices_of(api: Api, settings: RestSettings) -> list[dict[str, str]]:
-    """The values of each slice, by the names of their places. Raises SourceError."""
+    """The values of each slice, by the names of their placeholders. Raises SourceError."""
     parents = list(_parents(api, settings.parent)) if settings.parent is not None else [{}]
     ranges = list(_windows(settings.window)) if settings.window is not None else [{}]
     if len(parents) * len(ranges) > MOST_SLICES:
@@ -39,13 +39,13 @@ def slices_of(api: Api, settings: RestSettings) -> list[dict[str, str]]:
 
 
 def label_of(values: Mapping[str, str]) -> str:
-    """A slice for people: ` [id=42, 2024-01-01…]`; nothing where there is one."""
+    """The displayed name of a slice: ` [id=42, 2024-01-01…]`; empty if there is only one."""
     shown = [f"{name.removeprefix('parent.')}={value[:40]}" for name, value in values.items() if name != "window.end"]
     return f" [{', '.join(shown)}]" if shown else ""
 
 
 def shared_out(count: int, most: int) -> Iterator[tuple[int, int]]:
-    """So many slices in at most `most` runs of about equal length: (first, end)."""
+    """Splits the slices into at most `most` consecutive groups of about equal length: (first, end)."""
     parts = max(1, min(count, most))
     for part in range(parts):
         yield part * count // parts, (part + 1) * count // parts
@@ -86,7 +86,7 @@ def _windows(window: Window) -> Iterator[dict[str, str]]:
 
 
 def beginning_with(slices: Sequence[Mapping[str, str]], first: Mapping[str, str] | None) -> list[dict[str, str]]:
-    """With one of them first, if it is there."""
+    """The slices with one of them moved to the front, if it exists."""
     found = [dict(each) for each in slices]
     if first is not None and dict(first) in found:
         found.remove(dict(first))

@@ -43,7 +43,7 @@ from headrace.ir.schema import Field, Schema
 CURSOR = "default"
 BATCH_ROWS = 65_536
 _LOOKED_AT = 1_000
-"""Records that are looked at for columns, if that many come in `_LOOKED_PAGES` pages."""
+"""The number of sampled records, at most those of `_LOOKED_PAGES` pages."""
 _LOOKED_PAGES = 5
 
 
@@ -58,12 +58,12 @@ class _Columns:
 
 
 class RestSource:
-    """A `Source`, `Incremental` and `Closing`. Asks for nothing before it is used."""
+    """A `Source`, `Incremental` and `Closing`. Sends no request before its first use."""
 
     note: str | None = None
 
     def __init__(self, context: Context, *, sleep: Callable[[float], None] = time.sleep) -> None:
-        """Raises SourceError for settings that cannot be."""
+        """Raises SourceError for invalid settings."""
         self._settings = settings_of(context.settings, config_of(context.connection.config).endpoints)
         self._declared = context.fields
         self._api = Api(context, sleep=sleep)
@@ -79,10 +79,10 @@ class RestSource:
         self._api.close()
 
     def fingerprint(self) -> None:
-        """An API is live."""
+        """Does nothing: an API has no version to check."""
 
     def discover(self, *, max_partitions: int) -> Discovery:
-        """Asks for the parents, and, where no fields are declared, for the first pages."""
+        """Requests the parents, and without declared fields the first pages."""
         slices = self._all_slices()
         found = self._columns(slices)
         keys = dict(found.keys)
@@ -107,13 +107,13 @@ class RestSource:
         ]
         sure = frozenset(each.name for each in found.schema if each.data_type in ALWAYS_READABLE)
         if self._settings.key or self._settings.cursor is not None:
-            sure = frozenset()  # records are rejected for what they are, not only for a type
+            sure = frozenset()  # records may be rejected for other reasons than a type
         return Discovery(
             found.schema, partitions, 0, None, sure, found.guessed, notes=found.notes, restart=Restart.BOUNDARY
         )
 
     def types_of(self, columns: Collection[str]) -> Mapping[str, Fitting]:
-        """What the records look like that were seen for the columns: no others are asked for."""
+        """The types of the sampled records; sends no further request."""
         found = self._columns(self._all_slices())
         wanted = [name for name in columns if name in found.keys]
         seen = TypeStatistics(tuple(Field(name, "text") for name in wanted))
@@ -135,7 +135,7 @@ class RestSource:
         return pl.concat(frames).head(rows)
 
     def first_page(self) -> tuple[Page, str] | None:
-        """The first page of the first slice, and what it is of; None where there are no parents. Raises SourceError."""
+        """The first page of the first slice, and the slice; None without parents. Raises SourceError."""
         for values in self._all_slices():
             label = label_of(values)
             return next(pages(self._api, self._settings, self._values(values, None), None, label)), label
@@ -150,7 +150,8 @@ class RestSource:
         rows_done: int = 0,
         position: Position | None = None,
     ) -> Iterator[Batch]:
-        """A position is `{"open": where reading goes on}`, without it at the end, and has the marks of cursors."""
+        """A position is `{"open": position of the next page}`, without `open` at the end, and contains the cursors'
+        values."""
         reading = _Reading(self, partition, schema, wanted, rows_done)
         held: Batch | None = None
         for batch in reading.batches(position):
@@ -161,7 +162,7 @@ class RestSource:
             held.position = reading.ended()
             yield held
 
-    # --- what the parts share
+    # --- helpers
 
     def _all_slices(self) -> list[dict[str, str]]:
         if self._slices is None:
@@ -182,7 +183,7 @@ class RestSource:
         return self._settings.parent.include if self._settings.parent is not None else {}
 
     def _declared_columns(self, slices: Sequence[Mapping[str, str]]) -> _Columns:
-        """Looks at the first records for the keys of declared columns."""
+        """Searches the first records for the keys of declared columns."""
         own = tuple(each for each in self._declared if each.name not in self._included())
         rows = Objects().rows(block_of(self._first_records(slices, 1)))
         keys = list(dict.fromkeys(key for row in rows.sound for key in row))
@@ -191,7 +192,7 @@ class RestSource:
         return _Columns(self._declared, keys_of(own, keys), frozenset(), Survey(), notes)
 
     def _first_records(self, slices: Sequence[Mapping[str, str]], most: int) -> list[bytes]:
-        """At least so many records, if that many come in a few pages."""
+        """At least `count` records, if a few pages have that many."""
         records: list[bytes] = []
         asked = 0
         for values in slices:
@@ -241,7 +242,7 @@ class RestSource:
 
 
 class _Reading:
-    """One partition on its way."""
+    """Reads one partition."""
 
     def __init__(
         self, source: RestSource, partition: Partition, schema: Schema, wanted: Wanted | None, rows_done: int
@@ -279,7 +280,7 @@ class _Reading:
                     raise SourceError(
                         "bad_position", "The position is in no slice of this partition.", "Start a new run."
                     )
-                going_on = {}  # its parent is gone since the last run
+                going_on = {}  # its parent was deleted since the last run
             else:
                 begin = slices.index(going_on["slice"])
         for index in range(begin, len(slices)):
@@ -362,7 +363,7 @@ class _Reading:
 
 
 def _rejected(batch: Batch, which: pl.Series, first: int, column: str | None, rule: str, error: str) -> Batch:
-    """With more rows rejected; one that already is keeps its reason."""
+    """The batch with more rejected rows; already rejected rows keep their reason."""
     if not which.any():
         return batch
     numbers = pl.Series(range(first, first + which.len()), dtype=pl.Int64).filter(which)
@@ -384,5 +385,5 @@ def _rejected(batch: Batch, which: pl.Series, first: int, column: str | None, ru
 
 
 def _key(values: Mapping[str, str]) -> str:
-    """The name of a slice's mark: its parent's values."""
+    """The name of a slice's cursor: its parent's values."""
     return "/".join(f"{name}={value}" for name, value in values.items())

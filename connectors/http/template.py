@@ -13,11 +13,11 @@ _PLACE = re.compile(r"\{(parent\.[A-Za-z_][A-Za-z0-9_]{0,99}|window\.start|windo
 _DOTS = (".", "..")
 
 Values = Mapping[str, str]
-"""What is filled in, by the name of its place: `parent.id`."""
+"""The values by placeholder: `parent.id`."""
 
 
 def places_of(value: Any) -> Iterator[str]:
-    """The names of all places in a text, or in the texts of a JSON value."""
+    """The names of all placeholders in a text, or in the texts of a JSON value."""
     match value:
         case str(text):
             yield from (found[1] for found in _PLACE.finditer(text))
@@ -30,7 +30,7 @@ def places_of(value: Any) -> Iterator[str]:
 
 
 def filled(value: Any, values: Values) -> Any:
-    """A JSON value with the places in its texts filled in. What is filled in is text, and is not looked at again."""
+    """A JSON value with the placeholders in its texts filled in. Values are text and are not expanded again."""
     match value:
         case str(text):
             return _PLACE.sub(lambda found: _of(values, found[1]), text)
@@ -42,8 +42,8 @@ def filled(value: Any, values: Values) -> Any:
 
 
 def filled_path(path: str, values: Values) -> str:
-    """A URL's path whose places are filled in percent-encoded, so that a value stays one part of it. Raises
-    SourceError(`bad_value`) for a value that would name another folder."""
+    """A URL's path with percent-encoded values, so that each value is one path segment. Raises SourceError(`bad_value`)
+    for values such as `..`."""
 
     def encoded(found: re.Match[str]) -> str:
         value = _of(values, found[1])

@@ -29,7 +29,7 @@ _TYPES: dict[str, DataType] = {"time": "timestamptz", "number": "decimal", "text
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """The newest value of a cursor that was loaded, as the API wrote it, and which records had it."""
+    """The newest loaded value of a cursor, as the API's text, and the records that had it."""
 
     value: str
     ties: tuple[str, ...] = ()
@@ -43,7 +43,7 @@ class Mark:
 
 
 def texts(records: list[bytes], keys: Sequence[str]) -> list[pl.Series]:
-    """The values of keys as text, one for each record; null where it is missing or the record is none."""
+    """The values of keys as text, one for each record; null if missing or if the record is not an object."""
     columns = Columns(keys)
     rows = columns.rows(block_of(records))
     found = [cells(key, columns.values(rows.sound, place)).text for place, key in enumerate(keys)]
@@ -56,7 +56,7 @@ def texts(records: list[bytes], keys: Sequence[str]) -> list[pl.Series]:
 
 class CursorWatch:
     """Follows a cursor through the pages of one slice; `since` is where the last run ended. Without a lookback, records
-    below it are taken for loaded, and so are those at it that the last run saw, whatever the API gives."""
+    below it, and records at it that the last run saw, are treated as loaded."""
 
     def __init__(self, cursor: Cursor, since: Mark | None, newest: Mark | None = None) -> None:
         self._cursor, self._since = cursor, since
@@ -67,16 +67,16 @@ class CursorWatch:
 
     @property
     def newest(self) -> Mark | None:
-        """What the next run begins at."""
+        """The start of the next run."""
         return self._newest or self._since
 
     @property
     def so_far(self) -> Mark | None:
-        """What was seen in this run."""
+        """The values seen in this run."""
         return self._newest
 
     def kept(self, records: list[bytes]) -> tuple[list[bytes], pl.Series]:
-        """The records that were not loaded before, and which of them have no value of the cursor."""
+        """The records that were not loaded before, and which of them lack the cursor's value."""
         cursor = self._cursor
         [text] = texts(records, [cursor.field])
         order, bad = cast_text(text, Field(cursor.field, _TYPES[cursor.kind]))
@@ -130,7 +130,7 @@ class CursorWatch:
 
 
 def sent_value(cursor: Cursor, since: Mark | None) -> str | None:
-    """What `{cursor}` is: where the last run ended, less the lookback. Raises SourceError."""
+    """The value of `{cursor}`: the end of the last run, less the lookback. Raises SourceError."""
     value = since.value if since is not None else None if cursor.initial is None else str(cursor.initial)
     if value is None:
         return None
@@ -158,7 +158,7 @@ class RepeatWatch:
     _seen: pl.Series = field(default_factory=lambda: pl.Series([], dtype=pl.UInt64))
 
     def repeated(self, records: list[bytes]) -> pl.Series:
-        """Which records came before, on an earlier page or this one."""
+        """Which records are duplicates of earlier ones, on an earlier page or this one."""
         if not self.keys or not records:
             return pl.Series([False] * len(records), dtype=pl.Boolean)
         columns = texts(records, self.keys)
@@ -173,7 +173,7 @@ class RepeatWatch:
         return [str(each) for each in self._seen.tail(_IN_POSITION)]
 
     def load(self, found: Sequence[str]) -> None:
-        """From `as_json`."""
+        """The inverse of `as_json`."""
         self._seen = pl.Series([int(each) for each in found], dtype=pl.UInt64)
 
 

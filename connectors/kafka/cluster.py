@@ -16,12 +16,12 @@ from headrace.connectors.kafka.errors import failed
 from headrace.connectors.kafka.login import Door
 
 ASK_SECONDS = 15.0
-"""How long the cluster may take to answer a question."""
+"""Seconds that a request to the cluster may take."""
 
 IDS_SECONDS = 5.0
 """Seconds to wait for the ids of topics, which not every cluster reports."""
 CHECK_CRCS = True
-"""Whether a message that was damaged on its way is noticed."""
+"""Whether checksums of messages are verified."""
 
 _TURN_S = 2.0
 _HEARD = 20
@@ -30,7 +30,7 @@ _QUIET = logging.Logger("headrace.kafka", logging.CRITICAL + 1)
 
 @dataclass(frozen=True, slots=True, order=True)
 class TopicPartition:
-    """One log of a topic."""
+    """One partition of a topic."""
 
     topic: str
     partition: int
@@ -51,7 +51,7 @@ class Cluster:
         self._problem = KafkaException
         self._tells_ids = True
         self.brokers = 0
-        """How many the list of topics named."""
+        """The number of brokers in the metadata."""
         self._options = door.options()
         try:
             self._admin = AdminClient({**self._options, **self._ears(self._heard)}, logger=_QUIET)
@@ -60,7 +60,7 @@ class Cluster:
             raise self._bad_option(error) from None
 
     def topics(self) -> Mapping[str, int]:
-        """The partitions of every topic that may be seen, without the cluster's own."""
+        """The partitions of every visible topic, without internal topics."""
         found = self._listed()
         for broker in found.brokers.values():  # reported at once, not only when one of them is connected to
             self._door.checked(str(broker.host), broker.port)
@@ -72,8 +72,8 @@ class Cluster:
         }
 
     def _listed(self) -> Any:
-        """The cluster's metadata. The client tries a refused login again and again: it is asked in short turns, so that
-        a refusal is raised at once."""
+        """The cluster's metadata. The client retries a refused login forever, so it is polled in short intervals and a
+        refusal is raised at once."""
         begun = monotonic()
         while True:
             try:
@@ -86,7 +86,7 @@ class Cluster:
                     raise failure from None
 
     def ids(self, topics: Sequence[str]) -> Mapping[str, str]:
-        """The id that each topic got when it was made, of clusters that report it."""
+        """The id of each topic, from clusters that report ids."""
         from confluent_kafka import TopicCollection
 
         found: dict[str, str] = {}
@@ -100,26 +100,26 @@ class Cluster:
         return found
 
     def earliest(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
-        """The first offset that is kept of each."""
+        """The first available offset of each partition."""
         return self._offsets(partitions, -2, committed=False)
 
     def latest(self, partitions: Sequence[TopicPartition], *, committed: bool) -> Mapping[TopicPartition, int]:
-        """The offset after the last message of each; with `committed`, after which no transaction is open."""
+        """The offset after the last message of each partition; with `committed`, the last stable offset."""
         return self._offsets(partitions, -1, committed=committed)
 
     def since(self, partitions: Sequence[TopicPartition], ms: int) -> Mapping[TopicPartition, int]:
-        """The offset of the first message from a time on (ms since 1970), -1 where there is none."""
+        """The offset of the first message from a time on (ms since 1970); -1 if there is none."""
         return self._offsets(partitions, ms, committed=False)
 
     def consumer(self, *, committed: bool) -> Reader:
-        """A client that reads one partition, to be closed."""
+        """A client that reads one partition; the caller closes it."""
         from confluent_kafka import Consumer
 
         heard: deque[Any] = deque(maxlen=_HEARD)
         options = {
             **self._options,
             **self._ears(heard),
-            "group.id": "headrace",  # of the client's form only: nothing is committed to it
+            "group.id": "headrace",  # required by the client; no offset is committed
             "enable.auto.commit": False,
             "enable.auto.offset.store": False,
             "enable.partition.eof": True,
@@ -141,11 +141,12 @@ class Cluster:
     def _offsets(
         self, partitions: Sequence[TopicPartition], when: int, *, committed: bool
     ) -> Mapping[TopicPartition, int]:
-        """Of the first message from a time on (ms since 1970), or -1: after the last, -2: the first."""
+        """The offset for a time: that of the first message from then on (ms since 1970), or -1: after the last, -2: the
+        first."""
         import confluent_kafka as ck
         import confluent_kafka.admin as asking
 
-        specs: Any = vars(asking)["OffsetSpec"]  # which the module has, and does not export by name
+        specs: Any = vars(asking)["OffsetSpec"]  # present in the module, but not exported by name
         spec = {-1: specs.latest, -2: specs.earliest}[when]() if when < 0 else specs.for_timestamp(when)
         if not partitions:
             return {}
@@ -188,13 +189,13 @@ class Reader:
         self._consumer, self._heard, self._door, self._dialling = consumer, heard, door, dialling
 
     def begin(self, at: TopicPartition, offset: int) -> None:
-        """Reads on from an offset."""
+        """Continues reading from an offset."""
         import confluent_kafka as ck
 
         self._consumer.assign([ck.TopicPartition(at.topic, at.partition, offset)])
 
     def some(self, most: int, seconds: float) -> list[Any]:
-        """At most so many messages and events, once they are there or the time is over."""
+        """At most `count` messages and events, as soon as they are there or the time is over."""
         return self._consumer.consume(most, timeout=seconds)  # type: ignore[no-any-return]
 
     def failure(self, error: Any, what: str) -> SourceError:
@@ -217,5 +218,5 @@ class Reader:
         )
 
     def close(self) -> None:
-        """Ends it."""
+        """Closes the client."""
         self._consumer.close()

@@ -17,7 +17,7 @@ _CHECK_SECONDS = 8.0
 
 
 def _check(context: Context) -> Found:
-    """Asks for the topics as a run would; looks at the topics of the settings, if there are any."""
+    """Lists the topics as a run does, and inspects the topics in the settings, if any."""
     way = door(context)
     cluster = Cluster(way, seconds=_CHECK_SECONDS)
     topics = cluster.topics()
@@ -34,11 +34,11 @@ def _count(number: int, what: str) -> str:
 
 
 def _dataset(context: Context) -> DatasetName:
-    """By OpenLineage's rules: kafka://{bootstrap host}:{port}, {topic}."""
+    """The dataset's name by OpenLineage's rules: kafka://{bootstrap host}:{port}, {topic}."""
     servers, settings = str(context.connection.config.get("bootstrapServers") or ""), context.settings
     try:
         host, port = brokers(servers)[0]
-    except SourceError:  # a record that cannot be connected to has a name all the same
+    except SourceError:  # a record with an invalid address has a name, too
         host, port = servers.partition(",")[0] or context.connection.id, 9092
     name = settings.get("topic") or settings.get("topicPattern") or ",".join(settings.get("topics") or ())
     return DatasetName(f"kafka://{host}:{port}", str(name))

@@ -26,17 +26,17 @@ _CONNECT = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int, ctypes.c_void_p, ctypes.
 _HEAD = object.__basicsize__
 """Bytes of every Python object before its own fields; the first field of a client is the handle."""
 _FAMILY, _V4, _V6 = 2, slice(4, 8), slice(8, 24)
-"""Where a `sockaddr` has its family, and the address of IPv4 and IPv6."""
+"""Offsets in a `sockaddr`: the family, and the address of IPv4 and IPv6."""
 
 
 class Dialling:
-    """The check of one client's connections; keep it for as long as the client."""
+    """Checks one client's connections; must live as long as the client."""
 
     def __init__(self, client: Any, networks: Sequence[Network], *, encrypted: bool, servers: str) -> None:
-        """Sets the callback, then names the servers to a client that was made without any. Raises
+        """Sets the callback, then adds the brokers to a client that was created without any. Raises
         SourceError(`not_installed`)."""
         self.refused: deque[str] = deque(maxlen=8)
-        """Addresses that were not dialled."""
+        """Refused addresses."""
         library, libc, networks = _library(), ctypes.CDLL(None, use_errno=True), tuple(networks)
 
         def connect(handle: int, address: int, size: int, broker: bytes, opaque: int | None) -> int:
@@ -58,7 +58,7 @@ class Dialling:
         library.rd_kafka_brokers_add(handle, servers.encode())
 
     def refusal(self) -> SourceError | None:
-        """The error for the address that was refused last, if one was."""
+        """The error for the last refused address, if any."""
         if not self.refused:
             return None
         address = self.refused[-1]
@@ -80,7 +80,7 @@ def _address(data: bytes) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
 
 @cache
 def _library() -> Any:
-    """librdkafka, as the package has loaded it. Raises SourceError(`not_installed`) where it cannot be watched."""
+    """The loaded librdkafka library. Raises SourceError(`not_installed`) if its callback cannot be set."""
     import confluent_kafka
 
     places = Path(confluent_kafka.__file__).parent.parent.glob("confluent_kafka.libs/librdkafka*.so*")

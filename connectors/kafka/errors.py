@@ -12,7 +12,7 @@ _DENIED = ("TOPIC_AUTHORIZATION_FAILED", "CLUSTER_AUTHORIZATION_FAILED", "GROUP_
 _LOGIN = ("_AUTHENTICATION", "SASL_AUTHENTICATION_FAILED", "ILLEGAL_SASL_STATE", "UNSUPPORTED_SASL_MECHANISM")
 _UNKNOWN = ("UNKNOWN_TOPIC_OR_PART", "_UNKNOWN_TOPIC", "_UNKNOWN_PARTITION", "UNKNOWN_TOPIC_ID")
 GONE = ("OFFSET_OUT_OF_RANGE", "_AUTO_OFFSET_RESET")
-"""Names of errors of an offset that is not kept."""
+"""Names of errors for an offset that is no longer available."""
 
 
 def failed(error: Any, what: str, secrets: Sequence[str], heard: Sequence[Any] = ()) -> SourceError:
@@ -44,7 +44,7 @@ def failed(error: Any, what: str, secrets: Sequence[str], heard: Sequence[Any] =
 
 
 def offsets_gone(where: str, offset: int, low: int | None, high: int | None) -> SourceError:
-    """Of messages that a run has to read and that are not kept any more."""
+    """The error for messages that a run has to read and that no longer exist."""
     until = "" if high is None else f" to {high:,}"
     kept = "" if low is None else f" It has those from {low:,}{until} now."
     return SourceError(
@@ -56,7 +56,7 @@ def offsets_gone(where: str, offset: int, low: int | None, high: int | None) -> 
 
 
 def topic_recreated(topic: str) -> SourceError:
-    """Of a topic that has another id than the one that was read."""
+    """The error for a topic whose id has changed."""
     return SourceError(
         "offsets_gone",
         f"The topic '{topic}' was recreated since it was read: its offsets are not comparable.",

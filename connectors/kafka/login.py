@@ -22,7 +22,7 @@ _MAX_PORT = 65535
 
 @dataclass(frozen=True, slots=True)
 class Door:
-    """A cluster and a login. Nothing of it that is secret is in its `repr`."""
+    """A cluster and its credentials. Its `repr` contains no secret."""
 
     place: Kafka
     login: KafkaLogin
@@ -32,16 +32,16 @@ class Door:
 
     @property
     def encrypted(self) -> bool:
-        """Whether brokers have to show a certificate of the host that they are asked as."""
+        """Whether brokers must present a certificate for their host name."""
         return self.protocol.endswith("SSL")
 
     def options(self) -> dict[str, Any]:
-        """The client's options, without servers: it learns of those in `watched`."""
+        """The client's options, without brokers, which `watched` adds."""
         options: dict[str, Any] = {
             "client.id": "headrace",
             "security.protocol": self.protocol,
             "socket.connection.setup.timeout.ms": 5000,
-            # so that a refused login is not tried until the user is locked
+            # so that a refused login is not repeated until the user is locked
             "reconnect.backoff.ms": 1000,
             "reconnect.backoff.max.ms": 10_000,
             "allow.auto.create.topics": False,
@@ -64,8 +64,8 @@ class Door:
         return options
 
     def watched(self, client: Any) -> Dialling:
-        """Names the servers to a client, which dials only what it may from then on. Raises SourceError: `bad_option`,
-        `not_installed`, and those of the egress rules."""
+        """Adds the brokers to a client and restricts its connections to checked addresses. Raises SourceError:
+        `bad_option`, `not_installed`, and those of the egress rules."""
         servers = ",".join(self._bootstrap())
         return Dialling(client, self.networks, encrypted=self.encrypted, servers=servers)
 
@@ -76,7 +76,7 @@ class Door:
         return found[0]
 
     def allowed(self, host: str, port: int, *, encrypted: bool) -> list[str]:
-        """The addresses of a host that may be connected to, as above."""
+        """The checked addresses of a host."""
         found = allowed_addresses(host, port, self.networks)
         if not encrypted and any(is_allowed(ipaddress.ip_address(each), ()) for each in found):
             raise SourceError(
@@ -95,7 +95,7 @@ class Door:
 
 
 def brokers(text: str) -> list[tuple[str, int]]:
-    """Hosts and ports of `host:port,host:port`. Raises SourceError(`bad_option`)."""
+    """Parses `host:port,host:port`. Raises SourceError(`bad_option`)."""
     found = []
     for each in text.split(","):
         host, colon, port = each.strip().rpartition(":")
@@ -112,7 +112,7 @@ def brokers(text: str) -> list[tuple[str, int]]:
 
 
 def door(context: Context) -> Door:
-    """The door of a connection. Raises SourceError(`bad_credentials`, `bad_option`)."""
+    """The login of a connection. Raises SourceError(`bad_credentials`, `bad_option`)."""
     config = dict(context.connection.config)
     if found := problems_of(Kafka, config):
         raise SourceError("bad_option", f"{found[0].path}: {found[0].message}.", found[0].hint)

@@ -23,13 +23,13 @@ _TYPES: Mapping[str, DataType] = {
 
 
 def columns_of(metadata: Mapping[str, str]) -> Mapping[str, Field]:
-    """The column of each by its name in the settings."""
+    """The metadata fields by their names in the settings."""
     return {name: Field(column, _TYPES[name]) for name, column in metadata.items()}
 
 
 def metadata_of(name: str, messages: Sequence[Any], at: TopicPartition) -> pl.Series:
-    """One of them of all messages. A key or a header that is no UTF-8 is written in Base64; the timestamp is null where
-    a message has none; headers are pairs, because a name may come twice."""
+    """One metadata column of all messages. A key or a header that is not UTF-8 becomes Base64; a missing timestamp is
+    null; headers are pairs, because names may repeat."""
     match name:
         case "topic":
             return pl.Series(name, [at.topic], dtype=pl.String).new_from_index(0, len(messages))

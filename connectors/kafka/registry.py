@@ -38,7 +38,7 @@ class SchemaRegistry:
         return self._schema(f"/schemas/ids/{number}", f"the schema {number}")
 
     def latest(self, topic: str) -> Any:
-        """The newest schema of a topic's values (subject `topic-value`). Raises SourceError."""
+        """The latest schema of a topic's values (subject `topic-value`). Raises SourceError."""
         return self._schema(
             f"/subjects/{quote(topic, safe='')}-value/versions/latest", f"the schema of the topic '{topic}'"
         )

@@ -16,11 +16,11 @@ from headrace.ir.problems import Problem, fault
 
 TopicName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,249}$")]
 METADATA = ("key", "topic", "partition", "offset", "timestamp", "headers")
-"""What of a message can become a column."""
+"""The metadata of a message that can become columns."""
 
 
 class KafkaSettings(MessageSettings):
-    """A topic, several, or all whose names match a pattern."""
+    """The source config of topics: one, several, or all whose names match a pattern."""
 
     model_config = ConfigDict(use_attribute_docstrings=True)
 
@@ -29,13 +29,13 @@ class KafkaSettings(MessageSettings):
     topics: Annotated[list[TopicName], Field(min_length=1, max_length=500)] | None = None
     """Several topics by their names."""
     topic_pattern: Annotated[str, Field(min_length=1, max_length=1000)] | None = None
-    """A pattern of names, `orders-*`; topics that are new are found by each run."""
+    """A pattern of names, `orders-*`; each run finds new topics."""
     start_at: str = "earliest"
     """Where the first run begins: `earliest`, `latest`, or the first message from a time on, `2024-01-31T00:00:00Z`."""
     on_missing_offsets: Literal["fail", "earliest"] = "fail"
-    """What a run does when messages that it has to read are not kept any more: fails, or goes on with the oldest."""
+    """What a run does if messages that it has to read were deleted: fail, or continue with the oldest."""
     isolation: Literal["read_committed", "read_uncommitted"] = "read_committed"
-    """Whether messages of transactions that were not committed are left out."""
+    """Whether messages of uncommitted transactions are skipped."""
 
     @model_validator(mode="after")
     def _one(self) -> KafkaSettings:
@@ -56,7 +56,7 @@ class KafkaSettings(MessageSettings):
 
     @property
     def start_ms(self) -> int | None:
-        """The time of `startAt`, in milliseconds since 1970; None where it is none."""
+        """The time of `startAt`, in milliseconds since 1970; None if it is not a time."""
         return None if self.start_at in ("earliest", "latest") else int(_instant(self.start_at).timestamp() * 1000)
 
 
@@ -77,13 +77,13 @@ def settings_of(config: Mapping[str, Any]) -> KafkaSettings:
 
 
 def problems(config: Mapping[str, Any]) -> list[Problem]:
-    """What is wrong with a config when it is saved."""
+    """The problems of a config, checked when it is saved."""
     if found := problems_of(KafkaSettings, dict(config)):
         return found
     try:
         check_options(KafkaSettings.model_validate(dict(config)))
     except SourceError as error:
         return [Problem("config.options", error.code, error.message.rstrip("."), error.hint)]
-    except ValidationError:  # pragma: no cover - judged above
+    except ValidationError:  # pragma: no cover - validated above
         raise
     return []

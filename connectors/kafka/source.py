@@ -39,11 +39,11 @@ from headrace.connectors.source import (
 from headrace.ir.schema import Field, Schema
 
 BATCH_ROWS = 50_000
-"""Messages of a batch at most."""
+"""The most messages of a batch."""
 BATCH_BYTES = 32 << 20
 """Bytes of payloads after which a batch ends."""
 SILENT_SECONDS = 60.0
-"""Seconds without a message before the end after which a broker is taken for gone."""
+"""Seconds without a message, before the end offset, after which a broker is considered lost."""
 
 _SAMPLED = 1_000
 _SAMPLED_PARTITIONS = 8
@@ -52,8 +52,8 @@ _WAIT_S = 0.25
 
 
 class KafkaSource:
-    """Implements `Source`, `Incremental` and `Closing`. It restarts at boundaries, not exactly: a compacted topic has
-    fewer messages between two offsets later."""
+    """Implements `Source`, `Incremental` and `Closing`. It restarts at boundaries, not exactly: compaction removes
+    messages between two offsets."""
 
     def __init__(self, context: Context) -> None:
         self._settings = settings_of(context.settings)
@@ -68,7 +68,7 @@ class KafkaSource:
 
     @property
     def note(self) -> str | None:
-        """None: what there is to say is in `Discovery.notes`."""
+        """None: notes are in `Discovery.notes`."""
         return None
 
     def begin_at(self, cursors: Mapping[str, Position]) -> None:
@@ -76,15 +76,15 @@ class KafkaSource:
         self._cursors = cursors
 
     def fingerprint(self) -> str | None:
-        """None: it is live."""
+        """None: a topic has no version to check."""
         return None
 
     def close(self) -> None:
-        """Lets the client go."""
+        """Closes the client."""
         self._known = None
 
     def discover(self, *, max_partitions: int) -> Discovery:
-        """A partition for each topic-partition with news, however many those are: each has a cursor of its own."""
+        """One partition for each topic partition with new messages, in any number: each has its own cursor."""
         del max_partitions
         self._notes = []
         everyone = self._partitions()
@@ -128,7 +128,7 @@ class KafkaSource:
         )
 
     def types_of(self, columns: Collection[str]) -> Mapping[str, Fitting]:
-        """Reads all that is new once more."""
+        """The types of the columns in all new messages, which are read for this."""
         found = self.discover(max_partitions=1)
         names = {*columns}
         seen = TypeStatistics(tuple(Field(name, "text") for name in sorted(names)))
@@ -140,7 +140,7 @@ class KafkaSource:
         return seen.found
 
     def sample(self, rows: int) -> pl.DataFrame:
-        """The first of what is new, else of the newest that there is."""
+        """The first new messages, else the newest messages."""
         found = self.discover(max_partitions=1)
         frames = [pl.DataFrame(schema=_dtypes(found.schema))]
         left = rows
@@ -153,7 +153,7 @@ class KafkaSource:
         return pl.concat(frames).head(rows)
 
     def found(self) -> StreamFound:
-        """The topic of the settings, with its columns."""
+        """Describes the topic in the settings, with its columns."""
         seen = self.discover(max_partitions=1)
         name = self._settings.topic or ",".join(sorted({each.topic for each in self._partitions()}))
         return StreamFound(name, {"topic": name}, "topic", seen.schema, guessed=seen.guessed)
@@ -190,8 +190,8 @@ class KafkaSource:
                     rows_done, complete = batch.rows_done, next_offset >= end
                     yield batch
         if not complete:
-            # Where the last offsets have no message (a transaction's marks, compaction), and where there is nothing
-            # yet to read: the cursor has to know all the same that it is here.
+            # If the last offsets have no message (transaction markers, compaction), or if there is nothing
+            # to read yet, the cursor must be stored nevertheless.
             empty = Messages([], pl.Series("place", [], dtype=pl.String), [])
             nothing = self._with_metadata(empty, [], at)
             yield rows.batch(nothing, partition.first_row, rows_done, position_at(max(offset, end)))
@@ -201,7 +201,7 @@ class KafkaSource:
     def _read(
         self, reader: Reader, at: TopicPartition, offset: int, end: int, most: int
     ) -> Iterator[tuple[list[Any], int]]:
-        """Messages below `end` in groups, each with the offset to go on at."""
+        """Messages below `end` in groups, each with the offset to continue at."""
         reader.begin(at, offset)
         group: list[Any] = []
         size, next_offset, heard = 0, offset, monotonic()
@@ -234,7 +234,7 @@ class KafkaSource:
                 raise reader.silent(f"Reading {at}", self.silent_seconds)
 
     def _resumed(self, reader: Reader, at: TopicPartition, offset: int, end: int) -> int:
-        """The oldest offset that is kept, where that is what the settings want of messages that are gone."""
+        """The oldest available offset, if the settings allow to continue there after lost messages."""
         low = self._cluster.earliest([at])[at]
         if self._settings.on_missing_offsets != "earliest":
             raise offsets_gone(str(at), offset, low, None)
@@ -253,7 +253,7 @@ class KafkaSource:
         found_of = {name: metadata_of(name, messages, at) for name in self._settings.metadata}
         return Messages(found.values, found.places, found.keys, found_of)
 
-    # --- what there is
+    # --- discovery
 
     @property
     def _cluster(self) -> Cluster:
@@ -287,7 +287,8 @@ class KafkaSource:
     def _first(
         self, everyone: Sequence[TopicPartition], low: Mapping[TopicPartition, int], high: Mapping[TopicPartition, int]
     ) -> Mapping[TopicPartition, int]:
-        """Where each begins without a cursor; those that came after the first run, with their first message."""
+        """The start offset of partitions without a cursor; partitions created after the first run start at their first
+        message."""
         new = [each for each in everyone if f"{each.topic}/{each.partition}" not in self._cursors]
         if self._cursors or self._settings.start_at == "earliest":
             return low
@@ -332,7 +333,7 @@ class KafkaSource:
         return layout(self._settings, self._own(self._declared), sample, self._registry, topic)
 
     def _newest(self, low: Mapping[TopicPartition, int], high: Mapping[TopicPartition, int]) -> list[bytes]:
-        """Values of the newest messages of some partitions, whether they are read already or not."""
+        """Values of the newest messages of some partitions, already read or not."""
         filled = sorted((each for each in low if high[each] > low[each]), key=lambda each: low[each] - high[each])
         some = filled[:_SAMPLED_PARTITIONS]
         values: list[bytes] = []
@@ -344,7 +345,7 @@ class KafkaSource:
         return values
 
     def _own(self, declared: Schema) -> Schema:
-        """The declared columns that payloads have."""
+        """The declared columns of payloads."""
         besides = {*self._settings.metadata.values()} | (
             {OPERATION} if self._settings.tombstones == "delete" else set()
         )
@@ -354,7 +355,7 @@ class KafkaSource:
         return columns_of(self._settings.metadata)
 
     def _columns(self, found: Layout) -> Schema:
-        """The columns of payloads and those besides; a declared one has the type that is declared."""
+        """The columns of payloads and of metadata; declared columns have their declared type."""
         own = [*found.fields, *self._metadata().values()]
         if self._settings.tombstones == "delete":
             own.append(Field(OPERATION, "text"))
@@ -378,7 +379,7 @@ class KafkaSource:
 
 
 class _Closing:
-    """Closes a reader, however its reading ends."""
+    """Closes a reader at the end of reading or after an error."""
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
@@ -391,7 +392,7 @@ class _Closing:
 
 
 def _typed(found: Layout, schema: Schema) -> Layout:
-    """The layout with the types that the run reads its columns in."""
+    """The layout with the column types of the run."""
     types = {field.name: field for field in schema}
     fields = tuple(types.get(field.name, field) for field in found.fields)
     return Layout(fields, found.keys, found.closed, found.schema, found.guessed, found.sure)

@@ -26,11 +26,11 @@ from headrace.ir.schema import Schema
 
 _GUARDS = ("headrace_guard_1", "headrace_guard_2")
 _MAGIC = 5
-"""Bytes before a record that names its schema: a zero and the id (Confluent's wire format)."""
+"""The size of the prefix with a record's schema: a zero and the id (Confluent's wire format)."""
 
 
 def avro_schema(text: Any) -> Mapping[str, Any]:
-    """A record's schema, from its JSON text or its JSON. Raises SourceError(`bad_option`)."""
+    """Parses a record's schema from JSON or its text. Raises SourceError(`bad_option`)."""
     try:
         found = json.loads(text) if isinstance(text, str) else text
     except (ValueError, RecursionError):
@@ -43,7 +43,7 @@ def avro_schema(text: Any) -> Mapping[str, Any]:
 
 
 class _Records:
-    """Decodes records of one schema, with their guards."""
+    """Decodes records of one schema, with guard fields."""
 
     def __init__(self, schema: Mapping[str, Any]) -> None:
         guarded = {**schema, "fields": [*schema["fields"], *({"name": each, "type": "long"} for each in _GUARDS)]}
@@ -52,7 +52,7 @@ class _Records:
         self._defaults = {str(each["name"]): each["default"] for each in schema["fields"] if "default" in each}
 
     def decode(self, values: Sequence[bytes]) -> tuple[pl.DataFrame, Places, list[Fault]]:
-        """The frame of the sound records, their indexes, and the others."""
+        """The frame of the valid records, their indexes, and the invalid records."""
         guards = (secrets.randbits(62), secrets.randbits(62))
         tail = b"".join(map(written, guards))
         sound: list[pl.DataFrame] = []
@@ -85,13 +85,13 @@ class _Records:
         return frame.drop(_GUARDS), ""
 
     def lacking(self, name: str) -> Any:
-        """What a column is that a writer of records does not know: the schema's default."""
+        """The value of a column that the writer's schema does not have: the reader schema's default."""
         return self._defaults.get(name)
 
 
 class AvroPayloads:
-    """Reads `schema` of records. `reader` is the schema that the columns are of; with `registered` each payload names
-    the schema it was written with, which is looked up by its id."""
+    """Decodes records into `schema`. `reader` is the schema of the columns; with `registered` each payload begins with
+    the id of its writer schema."""
 
     def __init__(
         self,
@@ -144,8 +144,8 @@ class AvroPayloads:
         return self._known[number]
 
     def _as_columns(self, frame: pl.DataFrame) -> pl.DataFrame:
-        """The columns of the schema: those that the record does not have by the reader's default; one that cannot be
-        cast whole stays as it is, for the cells of it to be judged one by one."""
+        """The columns of the schema: missing ones with the reader's default; a column that cannot be cast as a whole
+        stays unchanged, and its cells are cast one by one."""
         made = []
         for field in self._schema:
             dtype = polars_dtype(field)
@@ -163,6 +163,6 @@ class AvroPayloads:
 
 
 def _together(frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
-    """One frame; a column that has its type in some of them only becomes text."""
+    """Concatenates frames; a column of different types becomes text."""
     mixed = [name for name in frames[0].columns if len({frame.schema[name] for frame in frames}) > 1]
     return pl.concat([frame.with_columns(pl.col(name).cast(pl.String) for name in mixed) for frame in frames])

@@ -17,7 +17,7 @@ from headrace.ir.schema import Field, Schema
 
 
 class CsvPayloads:
-    """Reads `schema` of records with the columns `names`. A record is a line: a quoted line end is at fault."""
+    """Decodes records with the columns `names` into `schema`. A record is a line: a quoted line end is an error."""
 
     def __init__(self, schema: Schema, names: tuple[str, ...], dialect: Dialect) -> None:
         self._dialect, self._schema = dialect, schema
@@ -25,14 +25,14 @@ class CsvPayloads:
         self._parser = ChunkParser(dialect, names, tuple(Field(field.name, "text") for field in schema))
 
     def decode(self, values: Sequence[bytes]) -> Decoded:
-        """The records of payloads."""
+        """Decodes payloads into records."""
         lines, of = lines_of(values)
         quote = self._dialect.quote
         faults: list[Fault] = []
         there: Places = np.arange(len(lines), dtype=np.int64)
         bad = {place: ("An empty record", "ragged") for place, line in enumerate(lines) if not line.strip()}
         if quote is not None and any(quote.encode() in line for line in lines):
-            # one that opens a quote and does not close it would take the next record for its own
+            # an unclosed quote would swallow the next record
             odd = [place for place, line in enumerate(lines) if line.count(quote.encode()) % 2]
             bad |= dict.fromkeys(odd, ("A quote is not closed", "quote"))
         if bad:

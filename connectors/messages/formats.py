@@ -36,7 +36,7 @@ class Payloads(Protocol):
     """Decodes payloads of one format."""
 
     def decode(self, values: Sequence[bytes]) -> Decoded:
-        """Their records."""
+        """Decodes payloads into records."""
 
 
 class Registry(Protocol):
@@ -46,14 +46,14 @@ class Registry(Protocol):
         """The schema with that id, as JSON. Raises SourceError."""
 
     def latest(self, topic: str) -> Any:
-        """The newest schema of a topic's values. Raises SourceError."""
+        """The latest schema of a topic's values. Raises SourceError."""
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The columns that payloads have. `keys` are the JSON keys of columns that have other names; `closed`: nothing
-    declares them, so that a record with more of them is at fault. `schema` is Avro's. JSON values only, so that it can
-    be part of a partition's location."""
+    """The columns of payloads. `keys` are the JSON keys of columns with other names; `closed`: the columns are
+    inferred, so that a record with other keys is rejected. `schema` is the Avro schema. Contains JSON values only,
+    because it is part of a partition's location."""
 
     fields: Schema
     keys: Mapping[str, str] = field(default_factory=dict)
@@ -64,7 +64,7 @@ class Layout:
 
 
 def check_options(settings: MessageSettings) -> None:
-    """Raises SourceError(`bad_option`) for options that the format does not have, and for invalid ones."""
+    """Validates options. Raises SourceError(`bad_option`) for unknown and invalid ones."""
     form, options = settings.format, settings.options
     for name in options:
         if name not in _OPTIONS[form]:
@@ -98,8 +98,8 @@ def layout(
     registry: Registry | None,
     topic: str,
 ) -> Layout | None:
-    """The columns of payloads: those declared, else those of the schema or of a `sample`; None where nothing says it.
-    Raises SourceError."""
+    """The columns of payloads: declared, else from the schema or from a `sample`; None if unknown. Raises
+    SourceError."""
     options = settings.options
     match settings.format:
         case "raw":
@@ -129,7 +129,7 @@ def layout(
 
 
 def payloads(settings: MessageSettings, found: Layout, fields: Schema, registry: Registry | None) -> Payloads:
-    """What decodes these fields of the layout."""
+    """The decoder of these fields of the layout."""
     options, nulls = settings.options, null_values_of(settings.options)
     match settings.format:
         case "raw":
@@ -142,7 +142,7 @@ def payloads(settings: MessageSettings, found: Layout, fields: Schema, registry:
             by_id = (lambda number: avro_schema(_of(registry).schema(number))) if options.get("registry") else None
             return AvroPayloads(fields, found.schema, by_id, closed=found.closed)
         case _:
-            # A closed object shows all its keys, whatever is wanted of them.
+            # A closed object is checked for other keys, so all its keys are read.
             fields = found.fields if found.closed else fields
             keys = {each.name: found.keys.get(each.name, each.name) for each in fields}
             lines, registered = settings.format == "jsonl", bool(options.get("registry"))
@@ -176,7 +176,7 @@ def _of_json(settings: MessageSettings, declared: Schema, sample: Callable[[], S
 
 
 def _sound(values: Sequence[bytes]) -> Sequence[bytes]:
-    """Those that are objects; all of them where none is, which is an error that says what they are."""
+    """The payloads that are objects; all if none is, so that the error describes them."""
     faulty = {each.index for each in Objects().rows(block_of(values)).faulty} if values else set()
     return [value for place, value in enumerate(values) if place not in faulty] or values
 

@@ -15,14 +15,14 @@ from headrace.connectors.messages.messages import Decoded, Fault, Places
 from headrace.ir.schema import Schema
 
 _MAGIC = 5
-"""Bytes before a payload that names its schema: a zero and the id (Confluent's wire format)."""
+"""The size of the prefix with a payload's schema: a zero and the id (Confluent's wire format)."""
 _EMPTY = "Nothing where an object should be"
 _FOREIGN = "It does not begin with the id of a schema (Confluent's wire format)"
 
 
 class JsonPayloads:
-    """Reads `schema` from objects. With `closed` an object with another key is at fault: the columns were found in a
-    sample, and a key that this had not would be lost."""
+    """Decodes objects into `schema`. With `closed` an object with another key is rejected: the columns come from a
+    sample, and other keys would be lost."""
 
     def __init__(
         self,
@@ -39,7 +39,7 @@ class JsonPayloads:
         self._columns = Columns([keys[field.name] for field in schema], closed=closed)
 
     def decode(self, values: Sequence[bytes]) -> Decoded:
-        """The records of payloads."""
+        """Decodes payloads into records."""
         of: Places = np.arange(len(values), dtype=np.int64)
         foreign: list[int] = []
         if self._registered:
@@ -79,5 +79,5 @@ class JsonPayloads:
 
 
 def declared_keys(schema: Schema, keys: Sequence[str]) -> dict[str, str]:
-    """The key of each column: that of the objects which matches its name, else the name."""
+    """The key of each column: the objects' key that matches its name, else the name."""
     return keys_of(schema, keys)

@@ -14,8 +14,9 @@ Places = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Messages:
-    """`values` are the payloads, None for a tombstone; `keys` are as long, or empty where nobody wants them. `places`
-    says for people where each message is: `orders[3] offset 4711`. `metadata` are further columns of that length."""
+    """`values` are the payloads, None for a tombstone; `keys` have the same length, or are empty if not needed.
+    `places` describes the position of each message: `orders[3] offset 4711`. `metadata` are further columns of that
+    length."""
 
     values: Sequence[bytes | None]
     places: pl.Series
@@ -25,8 +26,8 @@ class Messages:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A record that cannot be decoded. `row` is its place among the decoded records, `error` for a person, `rule` a
-    short stable id."""
+    """A record that cannot be decoded. `row` is its index among the records, `error` a message, `rule` a short stable
+    id."""
 
     row: int
     text: bytes
@@ -36,9 +37,8 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """The records of some payloads. `of` is for each record, sound or not, the index of the payload it is in; `sound`
-    are the indexes of the sound ones among all. `raw` has a row for each sound one: texts, or values with their
-    types."""
+    """The records of some payloads. `of` is for each record, valid or not, the index of its payload; `sound` are the
+    indexes of the valid records. `raw` has a row for each valid record: texts, or typed values."""
 
     raw: pl.DataFrame
     of: Places
@@ -47,5 +47,5 @@ class Decoded:
 
 
 def all_sound(raw: pl.DataFrame, of: Places) -> Decoded:
-    """Records of which none is at fault."""
+    """Records without errors."""
     return Decoded(raw, of, np.arange(len(of), dtype=np.int64))

@@ -19,14 +19,14 @@ from headrace.connectors.source import DEAD_SCHEMA, REJECT_SCHEMA, ROW, Batch, P
 from headrace.ir.schema import Field, Schema
 
 OPERATION = "op"
-"""The column with `u` and `d`, where tombstones are deletes: `cdc_mirror` reads it."""
+"""The column with `u` and `d` if tombstones are deletes, as `cdc_mirror` reads it."""
 
 _KEYS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _NO_VALUE = "A tombstone: it has no value; set `tombstones` to delete or null"
 
 
 class MessageRows:
-    """Makes the batches of one partition. `columns` are those of the batches, in their order."""
+    """Makes the batches of one partition. `columns` are the columns of the batches, in order."""
 
     def __init__(
         self,
@@ -36,7 +36,7 @@ class MessageRows:
         metadata: Mapping[str, Field],
         registry: Registry | None,
     ) -> None:
-        """`metadata` are the columns of what a message has besides, by their names in Messages."""
+        """`metadata` are the columns of metadata, by their names in Messages."""
         self._settings, self._columns = settings, columns
         names = {field.name for field in columns}
         self._fields = tuple(field for field in found.fields if field.name in names)
@@ -74,7 +74,7 @@ class MessageRows:
         )
 
     def _decoded(self, messages: Messages) -> Decoded:
-        """The records of all messages, in their order: those with a value, and tombstones."""
+        """The records of all messages in order: those with a value, and tombstones."""
         values = messages.values
         nothing = [place for place, value in enumerate(values) if value is None]
         if not nothing:
@@ -82,7 +82,7 @@ class MessageRows:
         there = np.delete(np.arange(len(values), dtype=np.int64), nothing)
         some = self._payloads.decode([value for value in values if value is not None])
         gone = self._tombstones(nothing, messages)
-        # Each record by the message it is of; within one message they stay in their order.
+        # Records are sorted by message; those of one message keep their order.
         of = np.concatenate([there[some.of], gone.of])
         order = np.argsort(of, kind="stable")
         rank = np.empty(len(order), dtype=np.int64)
@@ -96,7 +96,7 @@ class MessageRows:
         return Decoded(raw, of[order], sound[by_row], faults)
 
     def _tombstones(self, at: Sequence[int], messages: Messages) -> Decoded:
-        """A row for each message without a value: with its key, where deletes are wanted."""
+        """A row for each tombstone, with its key if deletes are wanted."""
         of: Places = np.array(at, dtype=np.int64)
         everyone = np.arange(len(at), dtype=np.int64)
         if self._settings.tombstones == "error":
@@ -129,7 +129,7 @@ class MessageRows:
 
 
 def _key_of(key: bytes | None, settings: MessageSettings) -> dict[str, str | None] | str:
-    """The key's columns, or what is wrong with it."""
+    """The key's columns, or its errors."""
     assert settings.key is not None
     if key is None:
         return "A delete without a key"
@@ -146,7 +146,7 @@ def _key_of(key: bytes | None, settings: MessageSettings) -> dict[str, str | Non
 
 
 def _text(value: Any) -> str | None:
-    """A JSON value as a cell: a string without its quotes, anything else as it is written."""
+    """A JSON value as a cell: a string without its quotes, anything else unchanged."""
     written = bytes(value)
     if written == b"null":
         return None
@@ -154,7 +154,7 @@ def _text(value: Any) -> str | None:
 
 
 def _stacked(one: pl.DataFrame, other: pl.DataFrame) -> pl.DataFrame:
-    """Rows of payloads, then rows of tombstones, which are texts: values with types become texts where they meet."""
+    """Rows of payloads, then rows of tombstones, which are texts: typed values become texts if there are both."""
     mixed = [
         pl.col(name).cast(pl.String)
         for name in one.columns
@@ -165,7 +165,7 @@ def _stacked(one: pl.DataFrame, other: pl.DataFrame) -> pl.DataFrame:
 
 
 def _rejected(faults: Sequence[Fault], begin: int, places: pl.Series, of: Places) -> pl.DataFrame:
-    """A line for each record at fault, which says where it is."""
+    """A reject for each invalid record, with its position."""
     where = places.gather(pl.Series([int(of[each.row]) for each in faults], dtype=pl.Int64)).to_list()
     return pl.DataFrame(
         {
@@ -180,7 +180,7 @@ def _rejected(faults: Sequence[Fault], begin: int, places: pl.Series, of: Places
 
 
 def _dead(rejects: pl.DataFrame, begin: int, of: Places, messages: Messages) -> pl.DataFrame:
-    """The messages of rejected rows, as they came."""
+    """The messages of rejected rows, unchanged."""
     rows = rejects.get_column("row").unique().sort()
     at = [int(each) for each in of[rows.to_numpy() - begin]]
     return pl.DataFrame(

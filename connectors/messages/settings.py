@@ -14,18 +14,18 @@ ColumnName = Annotated[str, StringConstraints(min_length=1, max_length=63)]
 
 
 class MessageKey(ClosedConfig):
-    """How a message's key is read, for the rows of tombstones."""
+    """The format of message keys, for tombstones."""
 
     model_config = ConfigDict(use_attribute_docstrings=True)
 
     format: Literal["text", "json"] = "text"
     """`text`: the whole key is the value of one column; `json`: an object with the key's columns."""
     columns: Annotated[list[ColumnName], Field(min_length=1, max_length=32)]
-    """The columns that the key has; one for `text`."""
+    """The columns of the key; one for `text`."""
 
 
 class MessageSettings(ClosedConfig):
-    """How messages become rows."""
+    """The payload format."""
 
     model_config = ConfigDict(use_attribute_docstrings=True)
 
@@ -36,14 +36,14 @@ class MessageSettings(ClosedConfig):
     """`nullValues` (json, jsonl, csv); `columns`, `delimiter`, `quote` (csv); `schema` (avro); `encoding`: `utf-8` or
     `base64` (raw); `registry`: payloads begin with the id of a schema in the registry (json, avro)."""
     metadata: dict[str, ColumnName] = Field(default_factory=dict)
-    """What of a message besides its payload becomes a column, and the column's name."""
+    """Metadata columns: the kind of metadata, and the column's name."""
     key: MessageKey | None = None
-    """How the key of a message is read; needed for `tombstones: delete`."""
+    """The format of message keys; required for `tombstones: delete`."""
     tombstones: Literal["error", "delete", "null"] = "error"
-    """What a message without a value is: a row that fails; a delete of its key (a column `op` with `u` and `d`, as
-    `cdc_mirror` takes it); a row without values."""
+    """The meaning of a message without a value: an error row; a delete of its key (a column `op` with `u` and `d`, for
+    `cdc_mirror`); a row of nulls."""
 
 
 def plain_options(options: Mapping[str, Any], *names: str) -> dict[str, Any]:
-    """Those of the options that a format's reader knows by these names."""
+    """The options by a format reader's names."""
     return {name: options[name] for name in names if name in options}

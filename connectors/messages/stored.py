@@ -10,7 +10,7 @@ from headrace.ir.schema import Field
 
 
 def layout_to(found: Layout) -> dict[str, Any]:
-    """Its JSON."""
+    """The layout as JSON."""
     return {
         "fields": [[each.name, each.data_type, each.precision, each.scale, each.format] for each in found.fields],
         "keys": dict(found.keys),
@@ -20,7 +20,7 @@ def layout_to(found: Layout) -> dict[str, Any]:
 
 
 def layout_from(stored: Mapping[str, Any]) -> Layout:
-    """The layout of a JSON."""
+    """The layout from JSON."""
     fields = tuple(
         Field(name, data_type, precision, scale, form) for name, data_type, precision, scale, form in stored["fields"]
     )

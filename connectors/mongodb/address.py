@@ -25,11 +25,11 @@ _IGNORED = frozenset(
         *("uuidrepresentation", "servermonitoringmode", "maxconnecting", "srvmaxhosts"),
     )
 )
-"""Options that have no part in what is read: this connector has its own."""
+"""Options of a connection string that are ignored: this connector sets them itself."""
 
 
 class BadAddress(ValueError):
-    """What is wrong with a connection string, without a text of it that could be secret; `hint` is the mend."""
+    """An invalid connection string. The message contains no secret part of it; `hint` says how to correct it."""
 
     def __init__(self, text: str, hint: str = "") -> None:
         super().__init__(text)
@@ -38,8 +38,8 @@ class BadAddress(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """`hosts` are one or more; of `srv`, the one name that the system's resolver is asked for. `tls` is None where
-    nothing says whether. Options have the driver's names."""
+    """`hosts` has one or more; with `srv`, one name for the SRV lookup. `tls` is None if not set. Options have the
+    driver's names."""
 
     hosts: tuple[tuple[str, int], ...]
     srv: bool = False
@@ -51,7 +51,7 @@ class Address:
 
 
 def address_of(text: str) -> Address:
-    """Of a connection string: `mongodb://a:27017,b:27017/shop?replicaSet=rs`. Raises BadAddress."""
+    """Parses a connection string: `mongodb://a:27017,b:27017/shop?replicaSet=rs`. Raises BadAddress."""
     found = _STRING.fullmatch(text.strip())
     if found is None:
         raise BadAddress(
@@ -76,7 +76,7 @@ def address_of(text: str) -> Address:
 
 
 def host_of(text: str, port: int = PORT) -> tuple[str, int]:
-    """`db.example.org`, `db.example.org:27018`, `[::1]:27017`. Raises BadAddress."""
+    """Parses a host: `db.example.org`, `db.example.org:27018`, `[::1]:27017`. Raises BadAddress."""
     found = _HOST.fullmatch(text.strip())
     number = int(found["port"]) if found is not None and found["port"] else port
     if found is None or not 0 < number < 65536 or found["host"].endswith(".sock"):

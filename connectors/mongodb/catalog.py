@@ -20,7 +20,7 @@ MOST_COLUMNS = 1600
 """The most columns of a PostgreSQL table."""
 _SAMPLED = 200
 _COUNTED = 200
-"""So many collections of a list are asked how many documents they have."""
+"""The number of listed collections whose documents are counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Collection:
 
     @property
     def keyed(self) -> bool:
-        """Of a view or a time series it is not known."""
+        """The estimated number of documents; None for a view or a time series."""
         return self.kind == "collection"
 
 
@@ -52,7 +52,7 @@ def collection(session: Session, name: str) -> Collection:
 
 
 def streams(session: Session, text: str) -> Sequence[StreamFound]:
-    """The collections and views whose name contains the text; about how many documents the first ones have."""
+    """The collections and views whose name contains the text; the first ones with an estimated number of documents."""
     found = [
         each
         for each in session.collections()
@@ -68,7 +68,7 @@ def streams(session: Session, text: str) -> Sequence[StreamFound]:
 
 
 def all_types(session: Session, name: str, stages: Sequence[Mapping[str, Any]]) -> dict[str, set[str]]:
-    """The keys of all documents that come out of the stages, with the types of their values: the server looks at every
+    """The keys of all documents that the stages return, with the types of their values: the server reads every
     document. Raises SourceError(`too_many_columns`)."""
     pairs = {"$map": {"input": {"$objectToArray": "$$ROOT"}, "as": "e", "in": {"k": "$$e.k", "t": {"$type": "$$e.v"}}}}
     found: dict[str, set[str]] = {}
@@ -91,7 +91,7 @@ def all_types(session: Session, name: str, stages: Sequence[Mapping[str, Any]]) 
 
 
 def sampled_types(session: Session, name: str, stages: Sequence[Mapping[str, Any]]) -> tuple[dict[str, set[str]], int]:
-    """The same of a few documents, in the order in which they have their keys, and how many there were."""
+    """The keys of a sample of documents, in their order, and the number of sampled documents."""
     text = session.sampled(name, [*stages, {"$limit": _SAMPLED}])
     buffer = Buffer.of(text)
     starts, names = documents(buffer), Names()
@@ -105,6 +105,6 @@ def sampled_types(session: Session, name: str, stages: Sequence[Mapping[str, Any
 
 
 def ordered(types: Mapping[str, set[str]], first: Mapping[str, set[str]]) -> dict[str, set[str]]:
-    """The keys in the order of the documents that were looked at, then the others by name."""
+    """The keys in the order of the sampled documents, then the others by name."""
     names = [name for name in first if name in types]
     return {name: types[name] for name in (*names, *sorted(types.keys() - first.keys()))}

@@ -24,10 +24,10 @@ _NUMBERS = (Kind.DOUBLE, Kind.INT32, Kind.INT64)
 _WHOLE = ("smallint", "integer", "bigint")
 _TIMES = ("date", "time", "timestamp", "timestamptz")
 _EXACT_DIGITS = 15
-"""So many decimal digits are the same again after they were a double."""
+"""Decimal digits that a double keeps exactly."""
 
 Converted = tuple[pl.Series, pl.Series | None]
-"""Values in a field's type, and a mask of those that are not of it (they are null)."""
+"""Values in a field's type, and a mask of the values that do not fit it (they are null)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,8 @@ def column(buffer: Buffer, found: Elements, field: Field, rows: int) -> Column:
 
 
 def plain(buffer: Buffer, kind: int, at: Places, size: Places) -> pl.Series:
-    """As text: a string as it is, what is no text as people write it, and documents and types of BSON's own as JSON."""
+    """Values as text: strings unchanged, scalars in their usual notation, documents and BSON's special types as
+    JSON."""
     if kind in _WRITTEN:
         return values.text(buffer, at, size)
     if kind == Kind.OBJECT_ID:
@@ -93,7 +94,7 @@ def _converted(buffer: Buffer, kind: int, at: Places, size: Places, field: Field
 
 
 def _integer(buffer: Buffer, kind: int, at: Places, size: Places, field: Field) -> Converted:
-    """A double or a decimal if it is whole."""
+    """Doubles or decimals that are whole numbers, as integers."""
     if kind in _NUMBERS:
         return cast_native(values.number(buffer, kind, at), field)
     if kind == Kind.DECIMAL:
@@ -102,7 +103,7 @@ def _integer(buffer: Buffer, kind: int, at: Places, size: Places, field: Field) 
 
 
 def _decimal(buffer: Buffer, kind: int, at: Places, size: Places, field: Field) -> Converted:
-    """A double as the shortest text that is the same double."""
+    """Doubles as the shortest text that parses to the same double."""
     if kind in (Kind.INT32, Kind.INT64):
         return cast_native(values.number(buffer, kind, at), field)
     if kind in (Kind.DOUBLE, Kind.DECIMAL):
@@ -113,7 +114,7 @@ def _decimal(buffer: Buffer, kind: int, at: Places, size: Places, field: Field) 
 
 
 def _double(buffer: Buffer, kind: int, at: Places, size: Places, field: Field) -> Converted:
-    """A long if it is the same number as a double; a decimal of up to 15 digits."""
+    """Longs that a double represents exactly, and decimals of up to 15 digits."""
     if kind == Kind.INT64:
         whole = values.number(buffer, kind, at)
         inexact = (whole.cast(pl.Float64).cast(pl.Int64, strict=False) != whole).fill_null(value=True)
@@ -139,7 +140,7 @@ def _boolean(buffer: Buffer, kind: int, at: Places, size: Places, field: Field) 
 
 
 def _time(buffer: Buffer, kind: int, at: Places, size: Places, field: Field) -> Converted:
-    """A date of BSON is a moment in UTC; as a day only at midnight."""
+    """Dates at midnight UTC as days; other times do not fit."""
     if kind != Kind.DATE or field.data_type == "time":
         return _none(buffer, kind, at, size, field)
     millis = values.milliseconds(buffer, at)
@@ -159,7 +160,7 @@ def _uuid(buffer: Buffer, kind: int, at: Places, size: Places, field: Field) -> 
 
 
 def _none(buffer: Buffer, kind: int, at: Places, size: Places, field: Field) -> Converted:
-    """No value of the type is one of the field's."""
+    """No value of the type fits the field."""
     del buffer, kind, size
     return pl.Series([None], dtype=polars_dtype(field)).new_from_index(0, len(at)), pl.Series([True]).new_from_index(
         0, len(at)
@@ -177,7 +178,7 @@ _OF: dict[str, Callable[[Buffer, int, Places, Places, Field], Converted]] = {
 
 
 def _or_bad(text: pl.Series) -> Converted:
-    """Every value has a text but those that are not UTF-8."""
+    """Every value has a text, except invalid UTF-8."""
     return text, text.is_null() if text.null_count() else None
 
 
@@ -186,7 +187,7 @@ def _either(one: pl.Series | None, other: pl.Series) -> pl.Series:
 
 
 def _rejected(buffer: Buffer, kind: int, bad: Elements, field: Field) -> pl.DataFrame:
-    """What is wrong with cells: of faulty text the row as a whole, whatever is read of it."""
+    """The rejects of cells. Invalid text rejects the row as a whole."""
     text = plain(buffer, kind, bad.at, bad.size)
     rows = pl.Series(bad.row)
     broken = text.is_null()
@@ -217,7 +218,7 @@ def _lines(rows: pl.Series, text: pl.Series | None, error: str, rule: str) -> pl
 
 
 def _placed(parts: list[pl.Series], order: list[Places], field: Field, rows: int) -> pl.Series:
-    """The parts at their rows; null in the others."""
+    """One column with the parts at their rows; other rows are null."""
     dtype = polars_dtype(field)
     if not parts:
         return pl.Series(field.name, [None], dtype=dtype).new_from_index(0, rows)

@@ -21,8 +21,8 @@ def _open(context: Context) -> MongoSource:
 
 
 def _check(context: Context) -> Found:
-    """Logs in as a run would and lists some of the collections it may read; looks at the collection, if there is one in
-    the settings."""
+    """Logs in as a run does, lists some of the readable collections, and inspects the collection in the settings, if
+    any."""
     session = Session(door(context), seconds=CONNECT_MS / 1000)
     try:
         names = sorted(each["name"] for each in session.collections() if not str(each["name"]).startswith("system."))
@@ -48,7 +48,7 @@ def _version(session: Session) -> str:
 
 
 def _dataset(context: Context) -> DatasetName:
-    """By OpenLineage's rules: mongodb://{host}:{port}, {database}.{collection}."""
+    """The dataset's name by OpenLineage's rules: mongodb://{host}:{port}, {database}.{collection}."""
     way = door(context)
     host, port = way.address.hosts[0]
     return DatasetName(f"mongodb://{host}:{port}", f"{way.database}.{context.settings.get('collection')}")

@@ -30,19 +30,19 @@ _BRACKETS: dict[int, tuple[str, ...]] = {
     Kind.OBJECT_ID: ("objectId",),
     Kind.DATE: ("date",),
 }
-"""The types that values of a type are compared with."""
+"""For each type, the types that it is comparable with."""
 
 
 @dataclass(frozen=True, slots=True)
 class Present:
-    """Up to which value a run reads, that included, and how many documents have none that it is compared with."""
+    """The greatest value to read (inclusive), and the number of documents without a comparable value."""
 
     upto: Value
     others: int
 
 
 def present(session: Session, name: str, cursor: MongoCursor, only: Mapping[str, Any]) -> Present | None:
-    """None: there is nothing to read. Raises SourceError(`bad_option`)."""
+    """The end of reading; None if there is nothing to read. Raises SourceError(`bad_option`)."""
     column = cursor.column
     there = {"$and": [only, {column: {"$ne": None}}, {column: {"$not": {"$type": "array"}}}]}
     projection = {"_id": 1, column: 1}
@@ -63,13 +63,13 @@ def present(session: Session, name: str, cursor: MongoCursor, only: Mapping[str,
 
 
 def conditions(column: str, upto: Value, since: Value | None) -> list[Mapping[str, Any]]:
-    """Of the documents from `since` (included) to `upto` (included), for `$and`."""
+    """The filter for documents from `since` to `upto`, both inclusive, for `$and`."""
     bounds = [("$lte", upto)] if since is None else [("$gte", since), ("$lte", upto)]
     return [{column: sendable(bounds)}, {column: {"$type": list(_BRACKETS[upto.kind]), "$not": {"$type": "array"}}}]
 
 
 def comparable(one: Value, other: Value) -> bool:
-    """Whether the server compares them in a filter."""
+    """Whether the server compares the two types in a filter."""
     return _BRACKETS.get(one.kind) is not None and _BRACKETS.get(one.kind) == _BRACKETS.get(other.kind)
 
 
@@ -121,6 +121,6 @@ def _upto(session: Session, newest: Value, cursor: MongoCursor) -> Value:
 
 
 def _now(session: Session) -> datetime:
-    """The server's."""
+    """The server's current time."""
     answer = session.command("the server's time", "hello", database="admin").get("localTime")
     return answer.replace(tzinfo=UTC) if isinstance(answer, datetime) else datetime.now(UTC)

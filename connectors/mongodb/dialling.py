@@ -23,15 +23,16 @@ _MOST = 2
 
 
 class Dialler:
-    """Checks and dials for one client. `refusals` are why hosts were not dialled, the newest last."""
+    """Checks addresses and opens connections for one client. `refusals` are the reasons for refused hosts, the newest
+    last."""
 
     def __init__(self, networks: Sequence[Network], *, tls: bool) -> None:
         self._networks, self._tls = networks, tls
         self.refusals: deque[SourceError] = deque(maxlen=8)
 
     def addresses(self, host: str, port: int) -> list[str]:
-        """Those of a host, all of them allowed. Raises SourceError: of the egress rules, and `insecure` for one outside
-        of the operator's networks without TLS."""
+        """The addresses of a host, all of them allowed. Raises SourceError: of the egress rules, and `insecure` for one
+        outside the operator's networks without TLS."""
         found = allowed_addresses(host, port, self._networks)
         if not self._tls and any(is_allowed(ipaddress.ip_address(each), ()) for each in found):
             raise SourceError(
@@ -58,7 +59,7 @@ class Dialler:
         return type("CheckedPool", (pool.Pool,), {"connect": connect})
 
     def _dial(self, address: tuple[str, int | None], options: Any, sessions: Any = None) -> Any:
-        """In the stead of the driver's own. Raises OSError, which the driver takes for a host that is not there."""
+        """Replaces the driver's function. Raises OSError, which the driver treats as an unreachable host."""
         from pymongo.network_layer import NetworkingInterface
         from pymongo.pool_shared import _create_connection, _wrap_socket_tls
 

@@ -34,7 +34,7 @@ _MISSING = frozenset((26, 73))
 
 
 def said(error: BaseException) -> str:
-    """What the driver says, in one line, without its own settings and ids."""
+    """The driver's message in one line, without its settings and ids."""
     text = str(error)
     text = re.split(r", full error:|, Timeout: |, Topology Description:", text)[0]
     text = re.sub(r" ?\(configured timeouts:[^)]*\)", "", text)
@@ -42,7 +42,7 @@ def said(error: BaseException) -> str:
 
 
 def refused(error: BaseException, name: str) -> SourceError:
-    """Of a deployment that was not reached."""
+    """The error for an unreachable deployment."""
     text = said(error)
     if isinstance(error, ModuleNotFoundError):
         raise error
@@ -51,7 +51,7 @@ def refused(error: BaseException, name: str) -> SourceError:
 
 
 def failed(error: Any, what: str, name: str) -> SourceError:
-    """Of a question; `what` is what was read: `shop.orders`. `connection_lost`: it can be tried again."""
+    """The error of a command; `what` is the collection: `shop.orders`. `connection_lost` can be retried."""
     from pymongo import errors
 
     if isinstance(error, errors.ServerSelectionTimeoutError):

@@ -16,24 +16,24 @@ _INT64 = 1 << 63
 
 
 class NoValue(ValueError):
-    """A text that is not valid Extended JSON. The message says what is expected."""
+    """The value is not valid Extended JSON. The message says what is expected."""
 
 
 def value_of(wrapper: Mapping[str, Any]) -> Any:
-    """Of an object with one of these names, as the driver has it. Raises NoValue."""
+    """The driver's value of an object with one of these keys. Raises NoValue."""
     [(name, given)] = wrapper.items()
     return WRAPPERS[name](given)
 
 
 def plain_number(value: int) -> Any:
-    """A whole number of JSON. Raises NoValue where it has more than 64 bits."""
+    """A whole number of JSON as Int64. Raises NoValue if it has more than 64 bits."""
     if not -_INT64 <= value < _INT64:
         raise NoValue("a whole number of 64 bits; write others as $numberDecimal")
     return value
 
 
 def date_of(text: str) -> datetime:
-    """Of ISO 8601, in UTC where no offset is given. Raises NoValue."""
+    """Parses ISO 8601, as UTC without an offset. Raises NoValue."""
     try:
         found = datetime.fromisoformat(text.strip())
     except ValueError:

@@ -23,7 +23,7 @@ _TYPES = frozenset(
     )
 )
 OPERATORS = _LOGIC | _COMPARISONS | _LISTS | {"$exists", "$type", "$size", "$mod", "$regex", "$not", "$elemMatch"}
-"""All that a filter may have, besides values."""
+"""The operators that a filter may contain."""
 _FLAGS = frozenset("imsx")
 _DEEPEST = 20
 _MOST = 2000
@@ -31,7 +31,7 @@ _LONGEST_PATTERN = 1000
 
 
 class Refused(ValueError):
-    """A filter or a projection that is not sent; its text says what is wrong, `hint` the mend."""
+    """An invalid filter or projection, which is not sent; `hint` says how to correct it."""
 
     def __init__(self, text: str, hint: str = "") -> None:
         super().__init__(text)
@@ -39,14 +39,14 @@ class Refused(ValueError):
 
 
 def judged_filter(given: Mapping[str, Any]) -> dict[str, Any]:
-    """The filter, with values as the driver has them. Needs the driver only for values that JSON has no type for.
-    Raises Refused."""
+    """The filter with the driver's values. Needs the driver only for values that JSON has no type for. Raises
+    Refused."""
     return _Judge().conditions(given, 0)
 
 
 def judged_projection(given: Mapping[str, Any]) -> dict[str, int]:
-    """The projection: names or paths, all of them with 1 (these alone) or all with 0 (all but these). `_id` is always
-    read. Raises Refused."""
+    """The projection: names or paths, all with 1 (only these) or all with 0 (all except these). `_id` is always read.
+    Raises Refused."""
     if not given:
         raise Refused("The projection names no field", 'write {"name": 1}, or leave it out')
     found: dict[str, int] = {}
@@ -68,7 +68,7 @@ def _is_path(name: str) -> bool:
 
 
 class _Judge:
-    """Of one filter: it counts what it has seen."""
+    """Validates one filter and counts its nodes."""
 
     def __init__(self) -> None:
         self._seen = 0
@@ -91,7 +91,7 @@ class _Judge:
         return found
 
     def _condition(self, given: object, depth: int) -> Any:
-        """What a field is compared with: a value, or operators."""
+        """The condition of a field: a value, or operators."""
         if not isinstance(given, Mapping) or _is_value(given):
             return self._value(given, depth)
         if not any(str(name).startswith("$") for name in given):
@@ -147,7 +147,7 @@ class _Judge:
                 return [self._value(each, depth + 1) for each in given]
             case Mapping() if _is_value(given):
                 if PARAMETER.search(str(given)):
-                    return given  # of a run that is yet to come
+                    return given  # a parameter that a run fills in
                 return self._checked_value(value_of, given)
             case Mapping():
                 for name in given:

@@ -21,14 +21,15 @@ ID = "_id"
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """A field, and the key that it is read from; None: the whole document."""
+    """A field and its key; None for the whole document."""
 
     field: Field
     key: str | None
 
 
 class Rows:
-    """Batches of one read into frames. `order` are the keys that the documents come in the order of; none of a view."""
+    """Converts the batches of one read to frames. `order` are the keys that documents are sorted by; empty for a
+    view."""
 
     def __init__(self, chosen: Sequence[Chosen], order: Sequence[str], first_row: int, what: str) -> None:
         self._chosen, self._order, self._first, self._what = tuple(chosen), tuple(order), first_row, what
@@ -91,8 +92,8 @@ class Rows:
 
 
 def projection(chosen: Sequence[Chosen], order: Sequence[str], own: Mapping[str, int] | None) -> dict[str, int] | None:
-    """What the server is asked to send: what the settings say, else the keys that are read; None: all, where a key has
-    a name that no projection can have."""
+    """The projection: that of the settings, else the keys that are read; None (all) if a key's name is not possible in
+    a projection."""
     if own is not None:
         return dict(own)
     keys = {each.key for each in chosen} | {*order}
@@ -105,5 +106,5 @@ def projection(chosen: Sequence[Chosen], order: Sequence[str], own: Mapping[str,
 
 
 def fields(chosen: Sequence[Chosen]) -> Schema:
-    """Of columns."""
+    """The fields of the columns."""
     return tuple(each.field for each in chosen)

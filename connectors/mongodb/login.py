@@ -20,14 +20,14 @@ from headrace.connectors.specs.databases import MongoDB, MongoLogin
 from headrace.connectors.sql.secret_file import secret_file
 
 ANSWER_MS = 5_000
-"""How long a member has to be found that can be read from."""
+"""Milliseconds to find a readable member."""
 CONNECT_MS = 3_000
 _KNOWN = {"username", "password", "sslCert", "sslKey"}
 
 
 @dataclass(frozen=True, slots=True)
 class Door:
-    """A deployment and a login. Nothing of it that is secret is in its `repr`."""
+    """A deployment and its credentials. Its `repr` contains no secret."""
 
     address: Address
     database: str
@@ -38,12 +38,12 @@ class Door:
 
     @property
     def name(self) -> str:
-        """The hosts, for people."""
+        """The hosts, for messages."""
         hosts = [host if port == 27017 or self.address.srv else f"{host}:{port}" for host, port in self.address.hosts]
         return ",".join(hosts)
 
     def client(self, *, seconds: float) -> tuple[Any, Dialler]:
-        """A client of the driver that dials checked addresses only, and has not dialled. Raises SourceError."""
+        """A client of the driver, not yet connected, that connects to checked addresses only. Raises SourceError."""
         import pymongo
         from bson.codec_options import DatetimeConversion
         from pymongo.errors import PyMongoError
@@ -92,7 +92,7 @@ class Door:
 
 
 def door(context: Context) -> Door:
-    """The door of a connection. Raises SourceError(`bad_credentials`, `bad_option`)."""
+    """The login of a connection. Raises SourceError(`bad_credentials`, `bad_option`)."""
     connection = context.connection
     secret = connection.credentials.get("connectionString")
     config = {**connection.config, **({} if secret is None else {"connectionString": secret})}

@@ -18,13 +18,14 @@ from headrace.connectors.mongodb.session import Session
 _EACH = 40
 """Documents that are sampled for each partition."""
 _SHARE = 25
-"""A sample is at most one document of so many: from there on the server would read all of them."""
+"""A sample has at most one document in this many: for a larger sample the server would read all of them."""
 _LEAST = 8
 """Documents that are sampled for each partition of a small collection."""
 
 
 def cuts(session: Session, name: str, rows: int, parts: int) -> list[Value]:
-    """Values of `_id`, ascending, that cut a collection into at most so many parts of about as many documents."""
+    """Ascending values of `_id` that split a collection into at most `parts` parts of about the same number of
+    documents."""
     size = min(parts * _EACH, max(parts * _LEAST, rows // _SHARE))
     pipeline = [{"$sample": {"size": size}}, {"$project": {"_id": 1}}, {"$sort": {"_id": 1}}]
     table = Table.of(session.sampled(name, pipeline), [b"_id"])
@@ -39,8 +40,8 @@ def cuts(session: Session, name: str, rows: int, parts: int) -> list[Value]:
 
 
 def _ascend(session: Session, name: str, points: Sequence[Value]) -> bool:
-    """Whether the values ascend as the ranges are compared: a server that sorts otherwise would give documents twice.
-    MongoDB does not; some that speak its protocol do, of values of several types."""
+    """Whether the values ascend in the order in which ranges are compared. A server that sorts otherwise would return
+    documents twice: MongoDB does not, some compatible servers do for values of several types."""
     pairs = [{"$lt": [literal(low), literal(high)]} for low, high in pairwise(points)]
     if not pairs:
         return True
@@ -69,6 +70,6 @@ def documents_after(order: Sequence[str], after: Sequence[Value]) -> Mapping[str
 
 
 def last(table: Table, keys: Sequence[bytes]) -> list[Value] | None:
-    """The values of the last document; None where it lacks one."""
+    """The values of the last document; None if one is missing."""
     found = [table.element(key, table.rows - 1) for key in keys]
     return None if None in found else [Value(*each) for each in found if each is not None]

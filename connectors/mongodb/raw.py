@@ -14,7 +14,7 @@ from headrace.connectors.mongodb.bson.table import Table
 
 
 class Value(NamedTuple):
-    """A type and the bytes of a value of it."""
+    """A BSON value: its type and bytes."""
 
     kind: int
     content: bytes
@@ -27,7 +27,7 @@ def document(items: Sequence[tuple[str, Value]]) -> bytes:
 
 
 def sendable(items: Sequence[tuple[str, Value]]) -> Any:
-    """The same for the driver, which sends the bytes as they are."""
+    """The document for the driver, which sends the bytes unchanged."""
     from bson.raw_bson import RawBSONDocument
 
     return RawBSONDocument(document(items))
@@ -39,7 +39,7 @@ def literal(value: Value) -> Any:
 
 
 def value_of(given: Any) -> Value:
-    """Of a value as the driver has it."""
+    """Encodes a value of the driver."""
     import bson
 
     found = Table.of(bson.encode({"v": given}), [b"v"]).element(b"v", 0)
@@ -48,7 +48,7 @@ def value_of(given: Any) -> Value:
 
 
 def python_value(value: Value) -> Any:
-    """As the driver has it: dates as DatetimeMS."""
+    """Decodes to a value of the driver: dates as DatetimeMS."""
     import bson
     from bson.codec_options import CodecOptions, DatetimeConversion
 
@@ -62,7 +62,7 @@ def packed(values: Sequence[Value]) -> str:
 
 
 def unpacked(text: object, count: int) -> list[Value]:
-    """What `packed` gave. Raises SourceError(`bad_position`)."""
+    """The inverse of `packed`. Raises SourceError(`bad_position`)."""
     try:
         table = Table.of(base64.b64decode(str(text), validate=True), [str(place).encode() for place in range(count)])
         found = [table.element(str(place).encode(), 0) for place in range(count)]

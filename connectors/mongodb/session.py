@@ -15,12 +15,12 @@ from headrace.connectors.mongodb.errors import failed
 from headrace.connectors.mongodb.login import Door
 
 SECONDS = 6 * 3600.0
-"""How long the server may work on one question unless the settings say otherwise."""
+"""The default time limit of one command, in seconds."""
 
 
 class Session:
-    """Questions to one database. Its client is made when it is first asked, and again in a process that was forked; it
-    may be used from several threads. Errors are SourceErrors about `what`."""
+    """Commands to one database. The client is created at the first command, and again in a forked process; it is
+    thread-safe. Errors are SourceErrors about `what`."""
 
     def __init__(self, door: Door, *, seconds: float = SECONDS) -> None:
         self._door, self._seconds = door, seconds
@@ -31,7 +31,7 @@ class Session:
 
     @property
     def database(self) -> str:
-        """Its name."""
+        """The database's name."""
         return self._door.database
 
     @property
@@ -41,11 +41,11 @@ class Session:
 
     @property
     def place(self) -> str:
-        """The hosts, for people."""
+        """The hosts, for messages."""
         return self._door.name
 
     def command(self, what: str, name: str, *, database: str | None = None, **more: Any) -> dict[str, Any]:
-        """The answer to a command that only looks. Raises SourceError."""
+        """The response to a read-only command. Raises SourceError."""
         with self.translating_errors(what):
             return dict(self._connected()[database or self.database].command(name, **more))
 
@@ -59,12 +59,12 @@ class Session:
             return [dict(each) for each in found]
 
     def estimate(self, collection: str) -> int:
-        """About how many documents a collection has. Raises SourceError."""
+        """The estimated number of documents of a collection. Raises SourceError."""
         with self.translating_errors(self._called(collection)):
             return int(self._of(collection).estimated_document_count(maxTimeMS=self._millis))
 
     def aggregated(self, collection: str, pipeline: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        """The few documents that a pipeline of ours gives. Raises SourceError."""
+        """The few documents that an internal aggregation returns. Raises SourceError."""
         with self.translating_errors(self._called(collection)):
             return list(self._of(collection).aggregate(list(pipeline), allowDiskUse=True, maxTimeMS=self._millis))
 
@@ -78,7 +78,7 @@ class Session:
         rows: int = 0,
         limit: int = 0,
     ) -> Iterator[bytes]:
-        """Batches of documents as the server sends them, of at most so many. Raises SourceError."""
+        """Raw batches of at most `size` documents. Raises SourceError."""
         with self.translating_errors(self._called(collection)):
             cursor = self._of(collection).find_raw_batches(
                 filter_,
@@ -98,7 +98,7 @@ class Session:
                     cursor.close()
 
     def sampled(self, collection: str, pipeline: Sequence[Mapping[str, Any]]) -> bytes:
-        """The few documents that a pipeline of ours gives, as the server sends them. Raises SourceError."""
+        """The few documents that an internal aggregation returns, as raw bytes. Raises SourceError."""
         from bson.codec_options import CodecOptions
         from bson.raw_bson import RawBSONDocument
 
@@ -109,7 +109,7 @@ class Session:
             return b"".join(each.raw for each in found)
 
     def again(self) -> None:
-        """Forgets the client: the next question makes another."""
+        """Drops the client; the next command creates another."""
         with self._lock:
             client, self._client = self._client, None
             mine = self._process == os.getpid()
@@ -120,7 +120,7 @@ class Session:
 
     @contextmanager
     def translating_errors(self, what: str) -> Iterator[None]:
-        """The driver's errors in plain words."""
+        """Translates the driver's errors to SourceErrors."""
         from bson.errors import BSONError
         from pymongo.errors import PyMongoError
 
@@ -131,7 +131,7 @@ class Session:
                 raise self._dialler.refusals.pop() from None
             raise failed(error, what, self.place) from None
         except (BSONError, struct.error, ValueError, LookupError, TypeError, AttributeError, AssertionError) as error:
-            # of an answer that is none: the driver trusts a server that speaks its protocol
+            # malformed responses: the driver assumes a correct server
             text = f"{what} cannot be read: what answers at {self.place} is no MongoDB ({type(error).__name__})."
             raise SourceError("bad_data", text, "Check 'host' and 'port'.") from None
 
@@ -148,7 +148,7 @@ class Session:
     def _connected(self) -> Any:
         with self._lock:
             if self._client is None or self._process != os.getpid():
-                # the threads of a client are not in a fork of its process
+                # a client's threads do not survive a fork
                 self._client, self._dialler = self._door.client(seconds=self._seconds)
                 self._process = os.getpid()
             return self._client

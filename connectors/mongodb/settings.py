@@ -20,7 +20,7 @@ def _filter(given: dict[str, Any]) -> dict[str, Any]:
         judged_filter(given)
     except Refused as error:
         raise fault("bad_filter", str(error), error.hint) from None
-    except ModuleNotFoundError:  # judged where the source is opened
+    except ModuleNotFoundError:  # validated when the source is opened
         pass
     return given
 
@@ -40,33 +40,33 @@ def _collection(text: str) -> str:
 
 
 class MongoCursor(ClosedConfig):
-    """The field by which a run goes on where the last one ended. `_id` distinguishes documents of the same value."""
+    """The field by which a run continues where the last one ended. `_id` distinguishes documents of the same value."""
 
     model_config = ConfigDict(use_attribute_docstrings=True)
 
     column: Name
-    """A field of the documents that grows with every one that is added or changed: `updatedAt`, `_id`. Documents in
-    which it is missing, null, a list or of another type than in the newest are not read."""
+    """A field that grows with every added or changed document: `updatedAt`, `_id`. Documents in which it is missing,
+    null, a list or of another type than in the newest are not read."""
     initial: Value = None
-    """The value from which the first run reads; all there is without it."""
+    """The value from which the first run reads; by default all rows are read."""
     lag: Annotated[str | int | float | None, AfterValidator(checked_lag)] = None
     """How far a run lags behind the present: a duration (`PT5M`) or seconds for dates and ObjectIds, a number for
     numbers."""
 
 
 class MongoPartitioning(ClosedConfig):
-    """How documents are shared out among partitions."""
+    """How documents are split into partitions."""
 
     model_config = ConfigDict(use_attribute_docstrings=True)
 
     by: Literal["auto", "key", "none"] = "auto"
     """`key`: ranges of `_id`, from a sample. `auto`: the same, for a collection; one partition for a view."""
     partitions: int | None = Field(default=None, ge=1, le=1000)
-    """At most so many; by the run's parallelism and the collection's size without it."""
+    """The most partitions; by default chosen by the run's parallelism and the collection's size."""
 
 
 class MongoSettings(ClosedConfig):
-    """What is read of a MongoDB database."""
+    """The source config of a MongoDB database."""
 
     model_config = ConfigDict(use_attribute_docstrings=True)
 
@@ -77,15 +77,16 @@ class MongoSettings(ClosedConfig):
     `$elemMatch` …; dates and ObjectIds in Extended JSON: `{"at": {"$gte": {"$date": "2024-01-01T00:00:00Z"}}}`. Nothing
     that runs code."""
     projection: Annotated[dict[str, Any], AfterValidator(_projection)] | None = None
-    """What the server sends of each document: `{"name": 1, "address.city": 1}`, or all but some: `{"photo": 0}`."""
+    """The fields to read: `{"name": 1, "address.city": 1}`, or all except some: `{"photo": 0}`."""
     document: Name | None = None
-    """A column for the whole document, as JSON. Without declared fields there are only this one and `_id`."""
+    """The name of a column for the whole document, as JSON. Without declared fields, it and `_id` are the only
+    columns."""
     cursor: MongoCursor | None = None
-    """Only what is new since the last run."""
+    """Reads only what is new since the last run."""
     partitioning: MongoPartitioning | None = None
-    """How it is split; by itself without it."""
+    """How it is split; automatic by default."""
     timeout_seconds: float | None = Field(default=None, gt=0, le=604_800)
-    """How long the server works on one question at most; six hours without it."""
+    """The time limit of one command on the server; six hours by default."""
 
     @model_validator(mode="after")
     def _together(self) -> MongoSettings:
@@ -98,7 +99,7 @@ class MongoSettings(ClosedConfig):
 
     @property
     def partitions(self) -> MongoPartitioning:
-        """How it is split."""
+        """The split settings, with defaults."""
         return self.partitioning or MongoPartitioning()
 
 
@@ -112,5 +113,5 @@ def settings_of(config: Mapping[str, Any]) -> MongoSettings:
 
 
 def problems(config: Mapping[str, Any]) -> list[Problem]:
-    """What is wrong with a config when it is saved."""
+    """The problems of a config, checked when it is saved."""
     return [each for each in problems_of(MongoSettings, config) if not PARAMETER.search(each.message)]

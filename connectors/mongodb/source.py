@@ -43,15 +43,15 @@ from headrace.connectors.sql.source import PAUSES
 from headrace.ir.schema import Field, Schema
 
 BATCH_ROWS = 65_536
-"""Documents of a batch at most; the server sends 16 MiB of them at most."""
+"""The most documents of a batch; the server sends at most 16 MiB."""
 _ALWAYS_READ = frozenset(("text", "varchar", "json"))
 
 
 class MongoSource:
-    """A `Source`, `Incremental` and `Closing` over a collection or a view. Looks at nothing before it is asked."""
+    """A `Source`, `Incremental` and `Closing` over a collection or a view. Connects at the first call only."""
 
     def __init__(self, context: Context, *, pauses: tuple[float, ...] = PAUSES) -> None:
-        """Raises SourceError for settings that cannot be."""
+        """Raises SourceError for invalid settings."""
         self._settings = settings_of(context.settings)
         self._declared = context.fields
         self._pauses = pauses
@@ -68,7 +68,7 @@ class MongoSource:
 
     @property
     def note(self) -> str | None:
-        """None: what there is to say is said when it is discovered."""
+        """None: problems are reported at discovery."""
         return None
 
     def begin_at(self, cursors: Mapping[str, Position]) -> None:
@@ -78,7 +78,7 @@ class MongoSource:
         self.session.close()
 
     def discover(self, *, max_partitions: int) -> Discovery:
-        """Without declared fields, the server looks at every document for its keys and their types."""
+        """Without declared fields, the server reads every document to find keys and types."""
         found = self._collection()
         if self._settings.cursor is not None:
             locations, notes = self._since(found)
@@ -114,7 +114,7 @@ class MongoSource:
         )
 
     def found(self) -> StreamFound:
-        """What is read, for people who choose: its columns as in a sample of documents. Raises SourceError."""
+        """Describes the collection for discovery: its columns in a sample of documents. Raises SourceError."""
         found = self._collection()
         comment = ""
         if self._declared or self._settings.document is not None:
@@ -129,15 +129,15 @@ class MongoSource:
         return StreamFound(found.name, given, found.kind, fields(chosen), found.rows, key, comment)
 
     def fingerprint(self) -> None:
-        """A database is live."""
+        """Does nothing: a database has no version to check."""
 
     def types_of(self, columns: Names[str]) -> Mapping[str, Fitting]:
-        """No type is guessed."""
+        """Empty: no type is inferred."""
         del columns
         return {}
 
     def sample(self, rows: int) -> pl.DataFrame:
-        """The first documents that come; without declared fields, with the keys and types that those have."""
+        """The first documents; without declared fields, with the keys and types of those documents."""
         found = self._collection()
         if self._declared or self._settings.document is not None:
             chosen: Sequence[Chosen] = self._declared_columns()
@@ -207,7 +207,7 @@ class MongoSource:
         return self.session.raw(name, _all([self._filter, *only]), projection=sent, **how)
 
     def _stages(self, only: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-        """The documents that are read, for a pipeline."""
+        """The aggregation stages that select the documents."""
         matched = _all([self._filter, *only])
         stages: list[Mapping[str, Any]] = [{"$match": matched}] if matched else []
         return stages if self._projection is None else [*stages, {"$project": self._projection}]
@@ -288,7 +288,7 @@ class MongoSource:
         return chosen
 
     def _missing(self, found: Collection, chosen: Sequence[Chosen]) -> list[str]:
-        """A remark for fields that no document of a few has: a misspelt one would be null in all."""
+        """A note about fields that no sampled document has: a misspelt one would be null in all rows."""
         types, seen = sampled_types(self.session, found.name, self._stages([]))
         said = []
         for each in chosen:

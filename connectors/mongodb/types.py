@@ -12,7 +12,7 @@ _ALONE: dict[str, DataType] = {
     **{"int": "integer", "long": "bigint", "double": "double", "decimal": "decimal", "bool": "boolean"},
     **{"string": "text", "symbol": "text", "objectId": "text", "binData": "text", "date": "timestamptz"},
 }
-"""All others are json."""
+"""The field type of each BSON type; all others are json."""
 
 
 def field_for(name: str, types: Collection[str]) -> Field:
@@ -31,7 +31,7 @@ def field_for(name: str, types: Collection[str]) -> Field:
 
 
 def note_for(name: str, types: Collection[str], field: Field) -> str | None:
-    """A remark where values of different types become one: numbers and texts that were not the same."""
+    """A note where values of different types get one type."""
     there = sorted(frozenset(types) - MISSING)
     if len(there) < 2 or frozenset(there) <= NUMBERS:
         return None

@@ -35,8 +35,8 @@ METADATA: frozenset[Address] = frozenset(
         ),
     )
 )
-"""Where clouds hand out credentials. A network of the operator does not include them, unless it is exactly that
-address."""
+"""Cloud metadata addresses that hand out credentials. An operator's network does not include them, unless it is exactly
+that address."""
 
 _SPECIAL: tuple[Network, ...] = tuple(
     map(
@@ -57,7 +57,7 @@ _MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")
 _TRANSLATED = ipaddress.IPv6Network("::ffff:0:0:0/96")
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 _LOCAL_NAT64 = ipaddress.IPv6Network("64:ff9b:1::/48")
-"""The position of the IPv4 address in it depends on the network (RFC 8215), so it cannot be checked."""
+"""In this prefix the position of the IPv4 address depends on the network (RFC 8215), so it cannot be checked."""
 _ISATAP = (0x00005EFE, 0x02005EFE)
 
 

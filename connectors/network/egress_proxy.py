@@ -39,51 +39,51 @@ class EgressProxy:
 
 
 class CheckedProxy:
-    """A proxy to any host that may be dialled, for a client whose server names hosts: each name is resolved once for
-    each connection, checked, and the checked address is dialled. Over plain http only within the operator's networks.
+    """A proxy to any allowed host, for a client whose server names hosts: each name is resolved once per connection and
+    checked, and the connection goes to the checked address. Plain http is allowed only within the operator's networks.
     It closes when it is garbage collected."""
 
     def __init__(self, networks: Sequence[Network]) -> None:
         places = _CheckedHosts(tuple(networks))
         listener = _Listener(places)
         self.refusals = places.refusals
-        """Why hosts were not dialled, the newest last: what the client makes of it does not say so."""
+        """The reasons for refused hosts, the newest last, which the client's errors do not contain."""
         self.password, self.port = listener.password, listener.port
-        """With the user name `headrace`, at 127.0.0.1."""
+        """The proxy URL with the user name `headrace`, at 127.0.0.1."""
         self.close = weakref.finalize(self, listener.close)
         """Stops listening."""
 
 
 class _Places(Protocol):
-    """Which addresses a proxy dials for `host:port` as a client wrote it; `tunnel`: the client means to use TLS."""
+    """Chooses the addresses that a proxy connects to for a client's `host:port`; `tunnel`: the client will use TLS."""
 
     def addresses(self, asked: bytes, *, tunnel: bool) -> tuple[tuple[str, ...], int] | None:
-        """The addresses and the port; None: not dialled."""
+        """The addresses and the port; None if refused."""
 
 
 @dataclass(frozen=True, slots=True)
 class _OneHost:
-    """The host that a proxy is for."""
+    """Allows one host only."""
 
     authority: bytes
     port: int
     known: tuple[str, ...]
 
     def addresses(self, asked: bytes, *, tunnel: bool) -> tuple[tuple[str, ...], int] | None:
-        """See _Places."""
+        """Implements `_Places`."""
         del tunnel
         return (self.known, self.port) if asked in (self.authority, self.authority.removesuffix(b":80")) else None
 
 
 class _CheckedHosts:
-    """Every host that may be dialled."""
+    """Allows every host that the egress rules allow."""
 
     def __init__(self, networks: tuple[Network, ...]) -> None:
         self._networks = networks
         self.refusals: deque[SourceError] = deque(maxlen=8)
 
     def addresses(self, asked: bytes, *, tunnel: bool) -> tuple[tuple[str, ...], int] | None:
-        """See _Places."""
+        """Implements `_Places`."""
         try:
             address = WebAddress.of(f"{'https' if tunnel else 'http'}://{asked.decode('ascii', 'replace')}/")
             found = tuple(allowed_addresses(address.host, address.port, self._networks))
@@ -96,7 +96,7 @@ class _CheckedHosts:
 
 
 class _Listener:
-    """A port of this machine and the password of those who may use it."""
+    """A local port and the password for its use."""
 
     def __init__(self, places: _Places) -> None:
         self.password = secrets.token_urlsafe(16)
@@ -108,7 +108,7 @@ class _Listener:
 
     @property
     def url(self) -> str:
-        """With the password."""
+        """The proxy URL, with the password."""
         return f"http://headrace:{self.password}@127.0.0.1:{self.port}"
 
     def close(self) -> None:

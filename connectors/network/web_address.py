@@ -45,7 +45,7 @@ class WebAddress:
         return cls(url)
 
     def onward(self, text: str) -> WebAddress:
-        """Where a link or a redirect leads from here. Raises SourceError(`bad_url`)."""
+        """Resolves a link or a redirect relative to this URL. Raises SourceError(`bad_url`)."""
         try:
             joined = str(self.url.join(text))
         except (ValueError, TypeError, httpx.InvalidURL):

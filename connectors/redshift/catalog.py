@@ -22,7 +22,7 @@ _ROWS = re.compile(r" rows=([0-9]+) ")
 
 
 def full_name(name: TableName, database: str, schema: str) -> TableName:
-    """Schema and name. Raises SourceError(`missing_table`) for another database's."""
+    """Splits a name into schema and table. Raises SourceError(`missing_table`) for another database."""
     if len(name) == 3 and name[0] != database:
         raise SourceError(
             "missing_table", f"{'.'.join(name)} is in another database than {database}.", "Make a connector for that."
@@ -31,12 +31,12 @@ def full_name(name: TableName, database: str, schema: str) -> TableName:
 
 
 def cased(name: TableName) -> bool:
-    """Whether quotes alone do not keep a name as it is."""
+    """Whether a name contains upper-case letters, which quotes alone do not preserve."""
     return any(part != part.lower() for part in name)
 
 
 def table(session: RedshiftSession, name: TableName) -> Relation:
-    """A table or a view, by the very name: schema and table. Raises SourceError: `missing_table`, `not_permitted`."""
+    """A table or a view by its exact schema and name. Raises SourceError: `missing_table`, `not_permitted`."""
     schema, own = name
     where = f" WHERE table_schema = {text_literal(schema)} AND table_name = {text_literal(own)}"
     of_table = f" FROM svv_tables{where}"
@@ -66,7 +66,7 @@ def table(session: RedshiftSession, name: TableName) -> Relation:
 
 
 def query(session: RedshiftSession, text: str) -> Relation:
-    """A query with its values in it; it is planned and not run. Raises SourceError."""
+    """A query with its values; the server plans it and does not run it. Raises SourceError."""
     found = session.planned(text)
     names = [name for name, _, _ in found]
     for name in names:
@@ -81,7 +81,7 @@ def query(session: RedshiftSession, text: str) -> Relation:
 
 
 def planned_rows(session: RedshiftSession, tail: str) -> int | None:
-    """About how many rows there are, as the planner thinks; `tail` is a statement's from FROM on."""
+    """The planner's estimate of the rows; `tail` is the statement from FROM on."""
     plan = session.of(f"EXPLAIN SELECT 1{tail}")
     found = _ROWS.search(str(plan[0][0])) if plan else None
     return int(found[1]) if found is not None else None

@@ -22,7 +22,7 @@ def _open(context: Context) -> RedshiftSource:
 
 
 def _check(context: Context) -> Found:
-    """Logs in as a run would and lists some of the tables; looks at the table or the query, if there is one."""
+    """Logs in as a run does, lists some of the tables, and inspects the table or query in the settings, if any."""
     dialect = RedshiftDialect.of(context)
     place = dialect.door.place
     with session(dialect.door, "the list of tables", seconds=CONNECT_SECONDS) as asked:
@@ -39,7 +39,7 @@ def _check(context: Context) -> Found:
 
 
 def _dataset(context: Context) -> DatasetName:
-    """By OpenLineage's rules: redshift://{cluster}.{region}:{port}, {database}.{schema}.{table}."""
+    """The dataset's name by OpenLineage's rules: redshift://{cluster}.{region}:{port}, {database}.{schema}.{table}."""
     config = context.connection.config
     cluster, region = [*str(config.get("host")).split("."), "", "", ""][0:3:2]
     at = f"{cluster}.{region}" if "redshift" in str(config.get("host")) and region else str(config.get("host"))

@@ -41,7 +41,7 @@ _DIGITS = 38
 
 
 class RedshiftDialect:
-    """Each question and each read has a connection of its own. No snapshot is shared, and no key is enforced."""
+    """Each query has its own connection. No snapshot is shared, and no key is enforced."""
 
     title = "Redshift"
     parser = "redshift"
@@ -53,7 +53,7 @@ class RedshiftDialect:
 
     @classmethod
     def of(cls, context: Context) -> RedshiftDialect:
-        """Of a source's context. Raises SourceError."""
+        """Creates the dialect of a source's context. Raises SourceError."""
         given = context.settings.get("timeoutSeconds")
         return cls(door(context), seconds=float(given) if isinstance(given, int | float) else SECONDS)
 
@@ -76,7 +76,7 @@ class RedshiftDialect:
             return catalog.planned_rows(asked, tail(select, self))
 
     def cuts(self, relation: Relation, column: Column, parts: int) -> Sequence[Scalar]:
-        """Ranges of as many numbers each, for whole numbers: the least and the greatest are in the zone maps."""
+        """Equal-width ranges of whole numbers: the least and the greatest are in the zone maps."""
         if column.kind not in WHOLE:
             return ()
         name = quoted(column.name)
@@ -90,12 +90,12 @@ class RedshiftDialect:
         return [each for each in dict.fromkeys(points) if each > first]
 
     def own_ranges(self, relation: Relation, parts: int) -> Sequence[Any]:
-        """There are none."""
+        """Empty: the system has none."""
         del relation, parts
         return ()
 
     def newest(self, relation: Relation, column: Column, lag: float | str | None) -> Scalar:
-        """Times without a zone are taken as UTC, which is the zone of a cluster unless it is set otherwise."""
+        """Times without a zone are interpreted as UTC, the default time zone of a cluster."""
         lag_value = _lag(column, lag)
         with self._session(relation) as asked:
             if column.kind in TIMES:
@@ -130,7 +130,7 @@ class RedshiftDialect:
         return selected(quoted(of), asked.column.kind, as_declared=asked.as_declared)
 
     def weight(self, relation: Relation, column: Column) -> Column | None:
-        """Blanks at the end of a text do not count, nor under some collations the case of letters."""
+        """Trailing blanks are ignored in comparisons, and letter case under some collations."""
         if column.kind not in TEXTS:
             literal(column, "0" if column.kind in NUMBERS else "")
             return None
@@ -141,11 +141,12 @@ class RedshiftDialect:
         return Column(Field(name, "text"), "varchar", f"{WEIGHT}{column.name}", sure=True)
 
     def within(self, own: Any) -> str:
-        """There are none."""
+        """Raises SourceError: the system has no own ranges."""
         raise SourceError("bad_position", "Redshift has no ranges of its own.")
 
     def bound(self, column: Column, bound: Bound) -> str | None:
-        """Texts only where they are equal: the server takes more of them for equal than the engine, never fewer."""
+        """Texts are pushed down for equality only: the server treats more texts as equal than the engine, never
+        fewer."""
         name, value = quoted(column.name), bound.value
         match value:
             case bool():
@@ -169,11 +170,11 @@ class RedshiftDialect:
         return f"{name} = '24:00:00'::time" if column.kind == "time" else None
 
     def hold_snapshot(self) -> str | None:
-        """There is none that connections share."""
+        """None: connections cannot share a snapshot."""
         return None
 
     def read(self, select: Select, *, rows: int, snapshot: str | None) -> Iterator[pl.DataFrame]:
-        """The rows as they come."""
+        """The rows of a SELECT."""
         del snapshot
         asked = tuple(select.asked)
         pieces: list[pl.DataFrame] = []
@@ -193,14 +194,14 @@ class RedshiftDialect:
             yield frame(pl.concat(pieces), asked)
 
     def close(self) -> None:
-        """No connection is held."""
+        """Does nothing: no connection is kept open."""
 
     def _session(self, relation: Relation) -> AbstractContextManager[RedshiftSession]:
         return session(self.door, relation.name, seconds=self.seconds, cased=bool(relation.own.get("cased")))
 
 
 def _written(value: int | Decimal) -> str | None:
-    """A number as SQL; None where it has more digits than Redshift compares."""
+    """A number as a SQL literal; None if it has more digits than Redshift compares."""
     number = Decimal(value)
     if not number.is_finite():
         return None
@@ -209,7 +210,7 @@ def _written(value: int | Decimal) -> str | None:
 
 
 def _parameter(value: Scalar) -> str:
-    """A parameter of a query: a number as it is, a text whose type the server finds out."""
+    """A parameter of a query as a literal: a number, or a text whose type the server infers."""
     match value:
         case None:
             return "NULL"

@@ -10,13 +10,13 @@ from headrace.connectors.sql.select import Asked
 from headrace.connectors.sql.stamps import read_dates, read_stamps
 
 PIECE_BYTES = 16 * 1024 * 1024
-"""A frame has about so many bytes at most."""
+"""The size limit of a frame in bytes."""
 
 
 def frame(raw: pl.DataFrame, asked: Sequence[Asked]) -> pl.DataFrame:
-    """The columns asked for, in that order, under their names. Texts of times are read where all of a column are
-    times; other text columns stay text; their bad values are rejected one by one."""
-    if not asked:  # how many rows there are is all that is wanted
+    """The selected columns in order, under their names. A column is parsed as times if all its texts are times; other
+    text columns stay text, and their bad values are rejected one by one."""
+    if not asked:  # only the number of rows is needed
         return raw
     return pl.DataFrame([_finished(raw[:, place].alias(each.column.name), each) for place, each in enumerate(asked)])
 

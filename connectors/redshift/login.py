@@ -27,7 +27,7 @@ def place_of(connection: Connection) -> Redshift:
 
 
 def door(context: Context) -> Door:
-    """The door of a connection; nothing is dialled yet. Raises SourceError(`bad_credentials`, `bad_option`)."""
+    """The login of a connection; does not connect. Raises SourceError(`bad_credentials`, `bad_option`)."""
     networks: tuple[Network, ...] = (*context.surroundings.networks,)
     place, given = place_of(context.connection), _given(context.connection.credentials)
     login = Login(username=given.username, password=given.password, ssl_cert=given.ssl_cert, ssl_key=given.ssl_key)
@@ -44,7 +44,7 @@ def door(context: Context) -> Door:
 
 
 def bucket_context(context: Context, place: Redshift) -> Context:
-    """A context of the connector `s3` for the folder that is unloaded to, with the access key of the login."""
+    """A context of the connector `s3` for the UNLOAD folder, with the login's access key."""
     assert place.unload_to is not None
     bucket, _, prefix = place.unload_to.removeprefix("s3://").partition("/")
     config = {"bucket": bucket, "region": place.region, "prefix": prefix.strip("/"), "endpoint": place.s3_endpoint}

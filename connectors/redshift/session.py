@@ -23,7 +23,7 @@ from headrace.connectors.sql.postgresql.session import SECONDS, Session
 
 CHUNK_ROWS = 2048
 _CHUNKED = 170_000
-"""libpq gives several rows at a time from this version on."""
+"""The first version of libpq that returns several rows at a time."""
 
 _SETTINGS = (
     "SET timezone TO 'UTC'",
@@ -34,7 +34,7 @@ _SETTINGS = (
 
 
 class RedshiftSession(Session):
-    """Statements of one transaction. Errors of the server are SourceErrors about `what`."""
+    """Executes statements in one transaction. Server errors become SourceErrors about `what`."""
 
     def __init__(self, connection: psycopg.Connection[Any], what: str) -> None:
         super().__init__(connection, what, live=False, own_zone="UTC")
@@ -42,13 +42,13 @@ class RedshiftSession(Session):
             connection.adapters.register_loader(oid, TextLoader)
 
     def run(self, statement: str) -> None:
-        """A statement of ours that gives no rows. Raises SourceError."""
+        """Executes an internal statement without rows. Raises SourceError."""
         with self.translating_errors():
             self._connection.execute(statement.encode())
 
     def texts(self, statement: str) -> Iterator[pl.DataFrame]:
-        """The rows of a statement as they come, as text, in frames of at most CHUNK_ROWS rows; its columns are named by
-        their places. Raises SourceError."""
+        """The rows of a statement as text, in frames of at most CHUNK_ROWS rows; columns are named by their positions.
+        Raises SourceError."""
         rows: list[tuple[Any, ...]] = []
         with self.translating_errors():
             self.pgconn.send_query(statement.encode())
@@ -94,7 +94,7 @@ def _begun(
             connection.execute(statement.encode())
         connection.execute(f"SET statement_timeout TO {seconds * 1000:.0f}".encode())
         if cased:
-            # only where it is needed: with row-level security a session must leave it as it is
+            # only if needed: with row-level security a session must not change it
             connection.execute("SET enable_case_sensitive_identifier TO true")
         if read_only:
             connection.execute("BEGIN READ ONLY")

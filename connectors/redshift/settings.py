@@ -12,7 +12,7 @@ from headrace.ir.problems import Problem, fault
 
 
 class RedshiftSettings(SqlSettings):
-    """What is read of Redshift, and how."""
+    """The source config of Redshift."""
 
     model_config = ConfigDict(use_attribute_docstrings=True)
 
@@ -28,5 +28,5 @@ class RedshiftSettings(SqlSettings):
 
 
 def problems(config: Mapping[str, Any]) -> list[Problem]:
-    """What is wrong with a config when it is saved."""
+    """The problems of a config, checked when it is saved."""
     return sql_problems("redshift", RedshiftSettings)(config)

@@ -30,7 +30,7 @@ from headrace.connectors.stores.object_store.s3 import s3_bucket
 from headrace.ir.schema import Field, Schema
 
 UNLOAD_ROWS = 100_000
-"""From about so many rows on they are unloaded, unless the settings say otherwise."""
+"""The default least number of rows for UNLOAD."""
 
 
 class RedshiftSource(SqlSource):
@@ -41,7 +41,7 @@ class RedshiftSource(SqlSource):
     """
 
     def __init__(self, context: Context, dialect: RedshiftDialect) -> None:
-        """Raises SourceError for settings that cannot be."""
+        """Raises SourceError for invalid settings."""
         settings = settings_as(RedshiftSettings, context.settings)
         super().__init__(context, dialect, settings=settings)
         self._context, self._redshift = context, dialect
@@ -67,7 +67,7 @@ class RedshiftSource(SqlSource):
         self._folders.clear()
 
     def discover(self, *, max_partitions: int) -> Discovery:
-        """Unloads the rows, where that is what is done."""
+        """Unloads the rows, if the settings or their number require it."""
         relation = self._relation()
         if self._kept is not None:
             return (
@@ -203,7 +203,7 @@ class RedshiftSource(SqlSource):
 def _partitions(
     folder: str, files: Sequence[Unloaded], columns: list[dict[str, Any]], most: int, label: str
 ) -> list[Partition]:
-    """Runs of files of about as many rows."""
+    """Groups of consecutive files of about the same number of rows."""
     total, done = sum(each.rows for each in files), 0
     groups: list[list[Unloaded]] = []
     for file in files:
@@ -226,7 +226,7 @@ def _partitions(
 
 
 def _stored(asked: Asked) -> dict[str, Any]:
-    """A column for a partition's location: it was unloaded so, whatever becomes of the table."""
+    """A column as JSON for a partition's location: the definition at UNLOAD, even if the table changes."""
     column, field = asked.column, asked.column.field
     return {
         "name": field.name,

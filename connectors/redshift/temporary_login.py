@@ -23,13 +23,13 @@ _NOTHING_OF_THE_MACHINES = {
     **dict.fromkeys(("profile", "ca_bundle"), (None, None, None, None)),
     **dict.fromkeys(("config_file", "credentials_file"), (None, None, os.devnull, None)),
 }
-"""Instead of what the variables AWS_PROFILE, AWS_CA_BUNDLE and those of its files say."""
+"""Overrides AWS_PROFILE, AWS_CA_BUNDLE and the shared config files."""
 
 
 @dataclass(frozen=True, slots=True)
 class TemporaryDoor(Door):
-    """A door whose password is asked for at each connection. `cluster` is its identifier, `api` where Redshift's API
-    is."""
+    """A login whose password is requested for each connection. `cluster` is its identifier, `api` the address of
+    Redshift's API."""
 
     key: RedshiftLogin
     cluster: str
@@ -37,7 +37,7 @@ class TemporaryDoor(Door):
     api: str
 
     def connect(self) -> psycopg.Connection[Any]:
-        """A connection of its own. Raises SourceError, `not_permitted` where the key may not log in."""
+        """Opens a connection. Raises SourceError, `not_permitted` if the key may not log in."""
         return Door(self.place, self._login(), self.networks).connect()
 
     def _login(self) -> Login:
@@ -82,7 +82,7 @@ class TemporaryDoor(Door):
 
 
 def api_of(region: str, endpoint: str | None) -> str:
-    """Where Redshift's API is. Raises SourceError(`bad_option`)."""
+    """The address of Redshift's API. Raises SourceError(`bad_option`)."""
     if not _REGION.fullmatch(region):
         raise SourceError("bad_option", f"config.region: '{region[:100]}' is not a region.", "Write it as AWS does.")
     domain = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"

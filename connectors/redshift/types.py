@@ -20,7 +20,7 @@ KINDS = {
     **{1186: "interval", 1188: "interval year to month", 1190: "interval day to second"},
     **{4000: "super", 6551: "varbyte", 3000: "geometry", 3001: "geography", 3999: "geometryhex"},
 }
-"""By the oid in a row's description, as AWS's own driver knows them. What is none of them is text as it is written."""
+"""Types by the oid in a row's description, as in AWS's driver. Others are read as text."""
 OTHER = "other"
 
 WHOLE: dict[str, DataType] = {"int2": "smallint", "int4": "integer", "int8": "bigint", "oid": "bigint"}
@@ -28,9 +28,9 @@ NUMBERS = frozenset((*WHOLE, "numeric", "float4", "float8"))
 TIMES = frozenset(("date", "timestamp", "timestamptz"))
 TEXTS = frozenset(("varchar", "text", "bpchar", "name", "char", "unknown"))
 NOT_UNLOADED = frozenset((OTHER, "geometry", "geography", "geometryhex"))
-"""Kinds that have no place in Parquet: HLLSKETCH, and shapes."""
+"""Types that Parquet cannot store: HLLSKETCH, and shapes."""
 WEIGHT = "weight of "
-"""How the kind of a column begins that is what the server compares in the stead of a text."""
+"""The prefix of the type of a column that the server compares instead of a text."""
 
 _FIELDS: dict[str, DataType] = {
     **WHOLE,
@@ -54,11 +54,11 @@ class Typed:
 
     @property
     def kind(self) -> str:
-        """Its name."""
+        """The type's name."""
         return KINDS.get(self.oid, OTHER)
 
     def column(self, name: str, *, nullable: bool = True, comment: str = "") -> Column:
-        """A column of it."""
+        """A column of this type."""
         field = self._field(name)
         sure = self.kind not in _UNSURE and (self.kind != "numeric" or field.precision is not None)
         return Column(field, self._native, self.kind, sure, nullable, comment)
@@ -78,24 +78,24 @@ class Typed:
         if self.kind == "numeric":
             return Field(name, "decimal", *(self._size if self.modifier >= 4 else ()))
         if self.kind == "varchar" and self.modifier > 4:
-            # its length is in bytes: as many characters at most
+            # its length in bytes is an upper bound of its characters
             return Field(name, "varchar", self.modifier - 4)
         return Field(name, _FIELDS.get(self.kind, "text"))
 
 
 def selected(name: str, kind: str, *, as_declared: bool) -> str:
-    """How a column (its quoted name) is selected, so that its text is exact."""
+    """The expression that selects a column (its quoted name), so that its text is exact."""
     if kind.startswith(WEIGHT):
         return _weight(name)
     if kind == "float4" and not as_declared:
-        return f"{name}::float8"  # its very number: a float4 is written with 8 digits, which are not enough
+        return f"{name}::float8"  # the exact number: a float4 is written with 8 digits, which are not enough
     if kind == "bpchar":
-        return f"{name}::{_LONGEST}"  # without the blanks that fill it up, as Parquet has it
+        return f"{name}::{_LONGEST}"  # without padding, as in Parquet
     return f"JSON_SERIALIZE({name})" if kind == "super" else name
 
 
 def unloaded(name: str, kind: str, *, as_declared: bool) -> str:
-    """How a column is unloaded: numbers as Parquet has them, the rest as the text that is selected."""
+    """The expression that unloads a column: numbers as Parquet types, the rest as the selected text."""
     if as_declared and kind == "bool":
         return f"CASE WHEN {name} THEN 't' WHEN NOT {name} THEN 'f' END"
     if as_declared and kind in NUMBERS:
@@ -108,13 +108,13 @@ def unloaded(name: str, kind: str, *, as_declared: bool) -> str:
 
 
 def _weight(name: str) -> str:
-    """What is equal where the server takes texts for equal: blanks at the end do not count, and under a collation that
-    is not case sensitive an upper-case letter is its lower-case one."""
+    """A value that is equal where the server treats texts as equal: without trailing blanks, and in lower case under a
+    case-insensitive collation."""
     return f"CASE WHEN UPPER({name}) = LOWER({name}) THEN LOWER(RTRIM({name})) ELSE RTRIM({name}) END"
 
 
 def literal(column: Column, value: Scalar) -> str:
-    """A value of a column as SQL. Raises SourceError(`bad_option`)."""
+    """A value of a column as a SQL literal. Raises SourceError(`bad_option`)."""
     if value is None:
         return "NULL"
     text, kind = str(value), column.kind

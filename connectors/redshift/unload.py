@@ -24,14 +24,14 @@ from headrace.connectors.specs.databases import Redshift
 from headrace.connectors.stores.object_store.bucket import Bucket
 
 LEFT_SECONDS = 72 * 3600
-"""What a run that died has left is removed by a later one when it is so old; until then a retry may need it."""
+"""The age in seconds at which folders of dead runs are removed; until then a retry may need them."""
 _FILE_MB = 256
 _FOLDER = re.compile(r"headrace-([0-9]{9,12})-[0-9a-f]{12}")
 
 
 @dataclass(frozen=True, slots=True)
 class Unloaded:
-    """One file: its name below the folder, its rows, its bytes."""
+    """One file: its name below the folder, its number of rows, its size in bytes."""
 
     name: str
     rows: int
@@ -39,7 +39,7 @@ class Unloaded:
 
 
 def unload_statement(select: str, place: Redshift, folder: str) -> str:
-    """The statement whose files go below a folder; the SELECT is a literal in it."""
+    """The UNLOAD statement for a folder, with the SELECT as a literal."""
     assert place.unload_to is not None
     role = "DEFAULT" if place.unload_role == "default" else text_literal(str(place.unload_role))
     to = text_literal(f"{place.unload_to.rstrip('/')}/{folder}/")
@@ -52,8 +52,8 @@ def unload_statement(select: str, place: Redshift, folder: str) -> str:
 def unload(
     door: Door, place: Redshift, bucket: Bucket, select: str, what: str, *, seconds: float, cased: bool
 ) -> tuple[str, list[Unloaded]]:
-    """Unloads the rows of a SELECT; the folder and its files, in their order. Raises SourceError, after it has removed
-    what there was."""
+    """Unloads the rows of a SELECT; returns the folder and its files in order. Raises SourceError after removing the
+    files."""
     folder = f"headrace-{int(time.time())}-{uuid4().hex[:12]}"
     try:
         with session(door, what, seconds=seconds, cased=cased, writes_files=True) as unloading:
@@ -104,7 +104,7 @@ def _checked(entry: Mapping[str, Any], place: Redshift, folder: str, what: str, 
 
 
 def remove(bucket: Bucket, folder: str) -> None:
-    """Removes a folder of ours; what cannot be removed is left for `sweep`."""
+    """Removes an UNLOAD folder; files that cannot be removed are left for `sweep`."""
     if not _FOLDER.fullmatch(folder):
         return
     with suppress(SourceError):
@@ -113,7 +113,7 @@ def remove(bucket: Bucket, folder: str) -> None:
 
 
 def sweep(bucket: Bucket) -> None:
-    """Removes what runs that died have left."""
+    """Removes the folders of dead runs."""
     with suppress(SourceError):
         for folder in bucket.listing("")[1]:
             found = _FOLDER.fullmatch(folder)

@@ -22,7 +22,7 @@ _KINDS = {"BASE TABLE": "table", "VIEW": "view", "MATERIALIZED VIEW": "materiali
 
 
 def full_name(name: TableName, database: str, schema: str) -> TableName:
-    """With the database and the schema that it lacks."""
+    """The name completed with the database and the schema."""
     return (*(database, schema)[: 3 - len(name)], *name)
 
 
@@ -52,7 +52,7 @@ def table(session: Session, name: TableName) -> Relation:
 
 
 def query(session: Session, statement: Statement) -> Relation:
-    """A query, which is not run; its question marks stay in its `sql`. Raises SourceError."""
+    """A query, which is described and not run; its question marks stay in its `sql`. Raises SourceError."""
     columns = session.columns(statement, "the query")
     names = [column.name for column in columns]
     for name in names:
@@ -93,7 +93,7 @@ def _nearest(session: Session, name: TableName) -> str:
 
 
 def _key(session: Session, name: TableName) -> tuple[str, ...]:
-    """The primary key, which Snowflake does not enforce."""
+    """The primary key; Snowflake does not enforce it."""
     shown = f"SHOW PRIMARY KEYS IN TABLE {'.'.join(quoted(part) for part in name)}"
     try:
         rows = session.rows(Statement(shown), written(name))

@@ -23,8 +23,8 @@ def _open(context: Context) -> SnowflakeSource:
 
 
 def _check(context: Context) -> Found:
-    """Logs in as a run would, sees which role, warehouse and database it has, and lists some of the tables; looks at
-    the table or the query, if there is one in the settings."""
+    """Logs in as a run does, reads the current role, warehouse and database, lists some of the tables, and inspects the
+    table or query in the settings, if any."""
     dialect = SnowflakeDialect.of(context)
     place = dialect.place
     try:
@@ -47,7 +47,7 @@ def _check(context: Context) -> Found:
 
 
 def _is_there(what: str, given: str, current: object) -> None:
-    """A login is let in without what does not exist, or what it may not use."""
+    """Checks role, warehouse and database: a login succeeds even if one does not exist or may not be used."""
     if current is None or str(current) != folded(given):
         grant = f"GRANT USAGE ON {what.upper()} {given} TO the role"
         if what == "role":
@@ -60,7 +60,7 @@ def _is_there(what: str, given: str, current: object) -> None:
 
 
 def _dataset(context: Context) -> DatasetName:
-    """By OpenLineage's rules: snowflake://{account}, {database}.{schema}.{table}."""
+    """The dataset's name by OpenLineage's rules: snowflake://{account}, {database}.{schema}.{table}."""
     config = context.connection.config
     account = str(config.get("account")).lower().partition(".snowflakecomputing.")[0]
     name = parts(str(context.settings.get("table") or "")) or ("query",)

@@ -28,7 +28,7 @@ PUBLIC = "PUBLIC"
 
 
 class SnowflakeDialect:
-    """Nothing is split by keys: the batches of a result are its partitions."""
+    """Not split by keys: the batches of a result are the partitions."""
 
     title = "Snowflake"
     parser = "snowflake"
@@ -42,30 +42,30 @@ class SnowflakeDialect:
 
     @classmethod
     def of(cls, context: Context) -> SnowflakeDialect:
-        """Of a source's context. Raises SourceError."""
+        """Creates the dialect of a source's context. Raises SourceError."""
         given = context.settings.get("timeoutSeconds")
         return cls(door(context), seconds=float(given) if isinstance(given, int | float) else SECONDS)
 
     @property
     def database(self) -> str:
-        """The connection's, as it is stored."""
+        """The connection's schema, as its stored name."""
         return folded(self.place.database)
 
     def table(self, name: TableName) -> Relation:
-        """The name as it is stored."""
+        """The stored name."""
         return catalog.table(self.session, catalog.full_name(name, self.database, folded(self.place.schema_ or PUBLIC)))
 
     def query(self, query: Query, parameters: dict[str, Scalar]) -> Relation:
-        """Its parameters are bound by the server."""
+        """The query with parameters that the server binds."""
         self._bound = tuple(parameters[name] for name in query.names)
         return catalog.query(self.session, Statement(query.bound(parameters, lambda _: "?"), self._bound))
 
     def streams(self, text: str) -> Sequence[StreamFound]:
-        """Those of the connection's database."""
+        """The tables and views of the connection's database."""
         return catalog.streams(self.session, self.database, text)
 
     def statement(self, select: Select) -> Statement:
-        """A statement, with the values that are bound to the query in it."""
+        """A statement with the bound values of its query."""
         return Statement(rendered(select, self), self._bound)
 
     def estimate(self, select: Select) -> int | None:
@@ -74,17 +74,17 @@ class SnowflakeDialect:
         return None
 
     def cuts(self, relation: Relation, column: Column, parts: int) -> Sequence[Scalar]:
-        """There are none."""
+        """Empty: the system has none."""
         del relation, column, parts
         return ()
 
     def own_ranges(self, relation: Relation, parts: int) -> Sequence[Any]:
-        """There are none."""
+        """Empty: the system has none."""
         del relation, parts
         return ()
 
     def newest(self, relation: Relation, column: Column, lag: float | str | None) -> Scalar:
-        """Times without a zone are taken as those of the session's zone: the user's, or the account's."""
+        """Times without a zone are interpreted in the session's time zone: the user's, or the account's."""
         lag_value = _lag(column, lag)
         name = quoted(column.name)
         if column.kind in TIMES:
@@ -112,15 +112,15 @@ class SnowflakeDialect:
         return literal(column, value)
 
     def expression(self, asked: Asked) -> str:
-        """Values come in the server's own binary form, whatever they are declared as."""
+        """The expression of a column, whatever its declared type: values arrive in the server's binary format."""
         return expression(asked.column)
 
     def within(self, own: Any) -> str:
-        """There are none."""
+        """Raises SourceError: the system has no own ranges."""
         raise SourceError("bad_position", "Snowflake has no ranges of its own.")
 
     def bound(self, column: Column, bound: Bound) -> str | None:
-        """The query runs before anybody asks for some of its rows."""
+        """The query runs before rows are selected."""
         del column, bound
         return None
 
@@ -129,11 +129,11 @@ class SnowflakeDialect:
         return None
 
     def hold_snapshot(self) -> str | None:
-        """A query sees one moment anyway."""
+        """None: a query reads one snapshot anyway."""
         return None
 
     def read(self, select: Select, *, rows: int, snapshot: str | None) -> Iterator[pl.DataFrame]:
-        """Runs the statement and gives its rows at once, for previews."""
+        """Executes the statement and returns its rows at once, for previews."""
         del snapshot
         what, columns = select.relation.name, tuple(asked.column for asked in select.asked)
         result = self.session.run(self.statement(select), what)

@@ -35,10 +35,10 @@ _LOGIN = (
 )
 
 _FIRST_NUMBER = 100
-"""Those below are the driver's own."""
+"""Numbers below this are the driver's."""
 _SESSION_GONE = frozenset((390104, 390110, 390111, 390112, 390114, 390115, 390195))
 _EXPIRED = frozenset((705, 707, 709, 710))
-"""A query's result is not there any more."""
+"""The error numbers of an expired query result."""
 _GONE = re.compile(r"not found|no longer available|expired|does not exist|no information returned", re.IGNORECASE)
 _CANCELLED, _TIMED_OUT, _NO_WAREHOUSE = 604, frozenset((630, 627)), 606
 _MISSING = frozenset((2003, 2043))
@@ -46,7 +46,7 @@ _SUSPENDED = frozenset((607, 608, 609, 612, 90064, 90073))
 
 
 def said(error: BaseException) -> str:
-    """What the driver says, in one line, without ids of requests."""
+    """The driver's message in one line, without request ids."""
     text = str(getattr(error, "raw_msg", None) or error).strip()
     line = re.sub(r"\s+", " ", text)
     line = re.sub(r"^(?:\d{6}(?: \([0-9A-Z]{5}\))?: )+", "", line)
@@ -56,7 +56,7 @@ def said(error: BaseException) -> str:
 
 
 def number(error: BaseException) -> int:
-    """Snowflake's number of the error; 0 where there is none."""
+    """Snowflake's error number; 0 without one."""
     found = getattr(error, "errno", None)
     if not isinstance(found, int) or found < _FIRST_NUMBER:
         written = re.search(r"\b(\d{6})\b", str(error))
@@ -65,7 +65,7 @@ def number(error: BaseException) -> int:
 
 
 def refused(error: BaseException, account: str, *, key_pair: bool) -> SourceError:
-    """Of a login, with a key pair or something else."""
+    """The error of a login, with a key pair or other credentials."""
     text = said(error)
     for pattern, code, mend in _LOGIN:
         if re.search(pattern, text, re.I):
@@ -85,8 +85,8 @@ def refused(error: BaseException, account: str, *, key_pair: bool) -> SourceErro
 
 
 def failed(error: BaseException, what: str) -> SourceError:
-    """Of a statement or a download; `what` is what was read: `SALES.PUBLIC.ORDERS`. `connection_lost`: it can be tried
-    again, with a new session."""
+    """The error of a statement or a download; `what` is the relation: `SALES.PUBLIC.ORDERS`. `connection_lost` can be
+    retried with a new session."""
     code, text = number(error), said(error)
     state = getattr(error, "sqlstate", None)
     if code in _SESSION_GONE:
@@ -135,12 +135,12 @@ def failed(error: BaseException, what: str) -> SourceError:
 
 
 def result_gone(error: BaseException) -> bool:
-    """Whether an error means that the result of a query is not kept any more."""
+    """Whether an error means that the result of a query has expired."""
     return number(error) in _EXPIRED or bool(_GONE.search(said(error)))
 
 
 def expired(query_id: str, hours: float | None) -> SourceError:
-    """The result is gone."""
+    """The error of an expired result."""
     age = "" if hours is None else f", {hours:.0f} hours after the query ran"
     return SourceError(
         "result_expired",

@@ -22,9 +22,8 @@ _NANOS = 9
 
 
 def frame(records: Any, columns: Sequence[Column], needed: Collection[str] | None = None) -> pl.DataFrame:
-    """The rows of a pyarrow RecordBatch, whose columns are these in this order; those that are `needed` (all without
-    it). A column of times in which one has digits below a microsecond is text with all of them. Raises SourceError for
-    a form that is not known."""
+    """The rows of a pyarrow RecordBatch with these columns in this order; only those in `needed` if given. A column of
+    times with digits below a microsecond becomes text with all digits. Raises SourceError for an unknown format."""
     if records.num_columns != len(columns):
         raise SourceError(
             "result_changed",
@@ -71,7 +70,7 @@ def _number(array: Any, scale: int, column: Column) -> pl.Series:
         array = array.cast(pa.int64()).cast(pa.decimal128(19, 0))
     elif not pa.types.is_decimal(array.type):
         raise SourceError("unsupported_type", f"'{column.name}' comes as {array.type}, where a NUMBER was described.")
-    # the same digits with the point where it belongs
+    # the same digits with the decimal point
     digits = pa.decimal128(MAX_PRECISION, scale)
     return pl.Series(pl.from_arrow(pa.Array.from_buffers(digits, len(array), array.buffers(), -1, array.offset)))
 
@@ -106,7 +105,7 @@ def _time(values: pl.Series, scale: int) -> pl.Series:
 
 
 def _micros(values: pl.Series, scale: int) -> tuple[pl.Series, pl.Series]:
-    """Microseconds, and the nanoseconds that are left."""
+    """Microseconds, and the remaining nanoseconds."""
     if scale <= _NANOS - 3:
         return values * 10 ** (_NANOS - 3 - scale), values * 0
     unit = 10 ** (scale - _NANOS + 3)

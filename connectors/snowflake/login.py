@@ -22,20 +22,20 @@ _SUFFIX = ".snowflakecomputing."
 
 @dataclass(frozen=True, slots=True)
 class Door:
-    """An account and a login. Nothing of it that is secret is in its `repr`."""
+    """An account and its credentials. Its `repr` contains no secret."""
 
     place: Snowflake
     host: str
     port: int
     plain: bool
-    """Whether it is reached without TLS, as only addresses within the operator's networks may be."""
+    """Whether TLS is off, which is allowed only within the operator's networks."""
     networks: tuple[Network, ...]
     secrets: Mapping[str, str] = field(repr=False)
     """The driver's own parameters of the login."""
 
 
 def door(context: Context) -> Door:
-    """The door of a connection. Raises SourceError(`bad_credentials`, `bad_option`, `bad_url`)."""
+    """The login of a connection. Raises SourceError(`bad_credentials`, `bad_option`, `bad_url`)."""
     config = dict(context.connection.config)
     if found := problems_of(Snowflake, config):
         raise SourceError("bad_option", f"{found[0].path}: {found[0].message}.", found[0].hint)

@@ -13,7 +13,7 @@ _PLAIN = re.compile(r"[A-Z_][A-Z0-9_$]*")
 
 
 def folded(text: str) -> str:
-    """The object that one identifier names: `customers` is CUSTOMERS, and `"customers"` in quotes is customers."""
+    """The stored name of an identifier: `customers` is CUSTOMERS, and `"customers"` in quotes is customers."""
     text = text.strip()
     if len(text) > 2 and text.startswith('"') and text.endswith('"'):
         return text[1:-1].replace('""', '"')
@@ -21,19 +21,19 @@ def folded(text: str) -> str:
 
 
 def parts(text: str) -> TableName | None:
-    """Of a name of one to three parts, each as it is stored; None for what is no name."""
+    """Parses a name of one to three parts into stored names; None if it is invalid."""
     if not _NAME.fullmatch(text):
         return None
     return tuple(folded(part) for part in re.findall(_PART, text.strip()))
 
 
 def quoted(name: str) -> str:
-    """A stored name in quotes: it is then taken as it is."""
+    """A stored name in quotes, which keeps it unchanged."""
     return '"' + name.replace('"', '""') + '"'
 
 
 def written(name: Sequence[str]) -> str:
-    """Stored names as a person writes them: in quotes only where they have to be."""
+    """The displayed form of stored names: quoted only where needed."""
     return ".".join(part if _PLAIN.fullmatch(part) else quoted(part) for part in name)
 
 

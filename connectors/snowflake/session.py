@@ -25,20 +25,20 @@ from headrace.connectors.snowflake.types import Typed
 from headrace.connectors.sql.relation import Column, Scalar
 
 SECONDS = 6 * 3600.0
-"""How long a statement may take unless the settings say otherwise."""
+"""The default time limit of a statement, in seconds."""
 CHUNK_MB = 48
-"""What a piece of a result has at most: the server's own default is 160."""
+"""The size limit of a result chunk in MB; the server's default is 160."""
 _LOGIN_SECONDS = 20
 _ATTEMPTS = 3
 _ENVIRONMENT = {"SNOWFLAKE_DISABLE_PLATFORM_DETECTION": "true"}
 _process: int | None = None
-"""The process that the driver was loaded in: its threads are not in a fork of it."""
+"""The id of the process that loaded the driver: its threads do not survive a fork."""
 _loading = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """A text with question marks, and the values that are bound to them."""
+    """A text with question marks as parameters, and their bound values."""
 
     text: str
     values: tuple[Scalar, ...] = ()
@@ -53,8 +53,8 @@ class Result:
 
 
 class Session:
-    """Statements of one session, which is made when it is first asked and again when it is lost. May be used from
-    several threads. Errors are SourceErrors about `what`."""
+    """Executes statements in one session, opened at first use and again when lost. Thread-safe. Errors are SourceErrors
+    about `what`."""
 
     def __init__(self, door: Door, *, seconds: float = SECONDS) -> None:
         self._door, self._seconds = door, seconds
@@ -62,16 +62,16 @@ class Session:
         self._connection: Any = None
         self._proxy: CheckedProxy | None = None
         self.made = 0
-        """How many sessions there have been."""
+        """The number of sessions opened so far."""
 
     def rows(self, statement: Statement, what: str) -> list[tuple[Any, ...]]:
-        """All rows of a statement that gives few. Raises SourceError."""
+        """All rows of a statement with a small result. Raises SourceError."""
         with self._cursor(what) as cursor:
             cursor.execute(statement.text, statement.values or None)
             return [tuple(row) for row in cursor.fetchall()]
 
     def columns(self, statement: Statement, what: str) -> list[Column]:
-        """The columns of a query, which is not run. Raises SourceError."""
+        """The columns of a query, which is described and not run. Raises SourceError."""
         with self._cursor(what) as cursor:
             return [
                 Typed.of(each.type_code, each.precision, each.scale, each.internal_size).column(
@@ -81,15 +81,15 @@ class Session:
             ]
 
     def run(self, statement: Statement, what: str) -> Result:
-        """Runs a query, of which the server keeps the result. Raises SourceError."""
+        """Runs a query; the server stores the result. Raises SourceError."""
         with self._cursor(what) as cursor:
             cursor.execute(statement.text, statement.values or None)
             batches = cursor.get_result_batches()
             return Result(str(cursor.sfqid), tuple(int(each.rowcount) for each in batches or ()))
 
     def batches(self, query_id: str, what: str, hours: float | None = None) -> list[Any]:
-        """The batches of a stored result, with fresh addresses. Raises SourceError(`result_expired`), where it was kept
-        for so many hours."""
+        """The batches of a stored result, with fresh URLs. Raises SourceError(`result_expired`), which names the
+        retention in hours."""
         try:
             with self._cursor(what, raw=True) as cursor:
                 cursor.query_result(query_id)
@@ -100,21 +100,21 @@ class Session:
             raise self._failed(error, what) from None
 
     def records(self, batch: Any, what: str) -> Iterator[Any]:
-        """The pyarrow RecordBatches of a batch, in the server's own form. Raises SourceError."""
+        """The pyarrow RecordBatches of a batch, in the server's format. Raises SourceError."""
         import pyarrow as pa
 
         try:
-            # The form before the driver's converters, which lose digits: no public name of 5.2 gives it.
+            # The format before the driver's converters, which lose digits: 5.2 has no public API for it.
             reader = pa.RecordBatchReader._import_from_c(batch._take_arrow_stream_ptr(self._connection))
             for records in reader:
-                records.validate(full=True)  # offsets are believed otherwise, wherever they lead
+                records.validate(full=True)  # otherwise offsets are not validated and may point outside the buffers
                 yield records
         except (*self._errors(), pa.ArrowException, OSError) as error:
             raise self._failed(error, what) from None
 
     def again(self, lost: int) -> None:
-        """Forgets the session of that number, which was lost, unless another thread has done so: the next question
-        makes another."""
+        """Drops the lost session of that number, unless another thread has done so; the next statement opens
+        another."""
         with self._lock:
             if lost != self.made:
                 return
@@ -122,7 +122,7 @@ class Session:
         _close(connection)
 
     def close(self) -> None:
-        """Ends the session of this process."""
+        """Closes the session of this process."""
         if _process in (None, os.getpid()):
             self.again(self.made)
         self._proxy = None
@@ -203,8 +203,8 @@ class Session:
 
 
 def _driver() -> Any:
-    """The library. Raises ModuleNotFoundError; SourceError in a fork of a process that has used it, where it would
-    hang."""
+    """Imports the driver. Raises ModuleNotFoundError; SourceError in a fork of a process that has used it, where it
+    would hang."""
     global _process  # noqa: PLW0603
     with _loading:
         if _process not in (None, os.getpid()):

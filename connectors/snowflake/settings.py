@@ -16,7 +16,7 @@ _MEND = "leave 'by' and 'column' out; 'partitions' says how many at most"
 
 
 def problems(config: Mapping[str, Any]) -> list[Problem]:
-    """What is wrong with a config when it is saved."""
+    """The problems of a config, checked when it is saved."""
     found = sql_problems("snowflake")(config)
     split = config.get("partitioning")
     if not found and isinstance(split, Mapping):
@@ -36,7 +36,7 @@ def read_settings(config: Mapping[str, Any]) -> SqlSettings:
 
 
 def table_of(settings: SqlSettings) -> TableName:
-    """The table's stored name, as far as it is given. Raises SourceError(`bad_table`)."""
+    """The parts of the table's stored name. Raises SourceError(`bad_table`)."""
     name = parts(settings.table or "")
     if name is None:
         raise SourceError("bad_table", f"'{settings.table}' is no table's name.", "Write database.schema.table.")

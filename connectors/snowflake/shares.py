@@ -18,8 +18,8 @@ class Share:
     rows: tuple[int, ...]
 
     def after(self, rows_done: int) -> tuple[int, int]:
-        """The batch and its row that follow so many rows: (index among all batches, row in it). Raises SourceError
-        where there are not so many."""
+        """The batch and its row after `rows` rows: (index among all batches, row in it). Raises SourceError if there
+        are fewer rows."""
         left = rows_done
         for place, rows in enumerate(self.rows):
             if left < rows:
@@ -31,7 +31,8 @@ class Share:
 
 
 def shares(rows: Sequence[int], most: int) -> list[Share]:
-    """At most `most` shares of about as many rows; batches without rows go with the one before, and none is empty."""
+    """At most `most` shares of about the same number of rows; empty batches join the one before, and no share is
+    empty."""
     total, found = sum(rows), list[Share]()
     first = taken = 0
     for place, count in enumerate(rows):
@@ -53,7 +54,7 @@ def partitions(
     label: str,
     cursor: str | None,
 ) -> list[Partition]:
-    """As the runtime takes them; `more` is what each of them remembers besides."""
+    """The partitions for the runtime; `more` is added to each location."""
     found, next_row = [], 1
     for index, share in enumerate(given):
         count = sum(share.rows)
@@ -65,7 +66,7 @@ def partitions(
 
 
 def share_of(partition: Partition) -> Share:
-    """Of a partition's location. Raises SourceError for what is none: it comes from JSON."""
+    """Parses a partition's location, which comes from JSON. Raises SourceError for an invalid one."""
     first, rows = partition.location.get("first"), partition.location.get("rows")
     if not isinstance(first, int) or not isinstance(rows, list) or not all(isinstance(each, int) for each in rows):
         raise SourceError("bad_position", "The partition does not say which batches it has.", "Start a new run.")
@@ -73,7 +74,7 @@ def share_of(partition: Partition) -> Share:
 
 
 def place_of(position: Position) -> tuple[int, int] | None:
-    """The batch and the row of a position; None where it has none."""
+    """The batch and the row of a position; None without one."""
     if not isinstance(position, dict):
         return None
     batch, row = position.get("batch"), position.get("row")

@@ -26,16 +26,16 @@ from headrace.connectors.sql.stamps import cast_exact
 from headrace.ir.schema import Field, Schema
 
 BATCH_ROWS = 65_536
-"""Rows of a batch at most."""
+"""The most rows of a batch."""
 PAUSES = (1.0, 2.0, 4.0, 8.0)
-"""Seconds before a lost session is made again."""
+"""Seconds before each attempt to reopen a lost session."""
 
 
 class SnowflakeSource:
-    """A `Source`, `Incremental` and `Closing`. Looks at nothing before it is asked."""
+    """A `Source`, `Incremental` and `Closing`. Connects at the first call only."""
 
     def __init__(self, context: Context, dialect: SnowflakeDialect, *, pauses: tuple[float, ...] = PAUSES) -> None:
-        """Raises SourceError for settings that cannot be."""
+        """Raises SourceError for invalid settings."""
         self._settings = read_settings(context.settings)
         self._declared = context.fields
         self._dialect = dialect
@@ -54,7 +54,7 @@ class SnowflakeSource:
         self._cursors = cursors
 
     def close(self) -> None:
-        """The result stays where it is."""
+        """Does nothing: the result is stored on the server."""
         self._dialect.close()
 
     def discover(self, *, max_partitions: int) -> Discovery:
@@ -85,7 +85,8 @@ class SnowflakeSource:
         )
 
     def found(self) -> StreamFound:
-        """What is read, for people who choose: its columns, its key, about how many rows. Raises SourceError."""
+        """Describes the relation for discovery: its columns, its key, the estimated number of rows. Raises
+        SourceError."""
         relation = self._relation()
         columns = self._columns(relation)
         return StreamFound(
@@ -100,15 +101,15 @@ class SnowflakeSource:
         )
 
     def fingerprint(self) -> None:
-        """A database is live; a result does not change."""
+        """Does nothing: a stored result does not change."""
 
     def types_of(self, columns: Collection[str]) -> Mapping[str, Fitting]:
-        """No type is guessed."""
+        """Empty: no type is inferred."""
         del columns
         return {}
 
     def sample(self, rows: int) -> pl.DataFrame:
-        """Runs a query for so many rows."""
+        """Runs the query for the first rows."""
         relation = self._relation()
         columns = self._columns(relation)
         reader = Rows(columns, (), 1, checked=False, cast=cast_exact)
@@ -194,7 +195,7 @@ class SnowflakeSource:
             row = 0
 
     def _plan(self, relation: Relation, columns: Sequence[Chosen]) -> tuple[list[Column], Select | None, Sequence[str]]:
-        """What the rows are ordered by, the statement (None: there is nothing new), and remarks for people."""
+        """The order of the rows, the statement (None if there is nothing new), and notes."""
         if self._settings.cursor is None:
             return [], Select(relation, Rows(columns, (), 1, checked=False).asked), ()
         settings = named_as_there(self._settings, relation)
@@ -228,7 +229,7 @@ class SnowflakeSource:
 
 
 def _begin(share: Share, rows_done: int, position: Position | None) -> tuple[int, int]:
-    """Where reading begins: at a position if that is where so many rows are done, else counted."""
+    """The start of reading: the position if it matches the number of rows done, else found by counting."""
     counted = share.after(rows_done)
     given = place_of(position)
     if given is not None and given != counted and share.after(rows_done) != _next(share, given):
@@ -237,7 +238,7 @@ def _begin(share: Share, rows_done: int, position: Position | None) -> tuple[int
 
 
 def _next(share: Share, place: tuple[int, int]) -> tuple[int, int]:
-    """The same place where a batch has ended, at the beginning of the next that has rows."""
+    """Moves a position at the end of a batch to the beginning of the next batch with rows."""
     batch, row = place
     before = sum(share.rows[: batch - share.first]) if batch >= share.first else -1
     return share.after(before + row) if 0 <= before + row <= sum(share.rows) else (-1, -1)
@@ -249,7 +250,7 @@ def _selected(columns: Sequence[Chosen], order: Sequence[Column]) -> list[Column
 
 
 def _stored(column: Column) -> dict[str, Any]:
-    """A column for a partition's location: the result was selected so, whatever becomes of the table."""
+    """A column as JSON for a partition's location: the definition in the result, even if the table changes."""
     field = column.field
     return {
         "name": field.name,

@@ -16,7 +16,7 @@ KINDS = (
     *("object", "array", "binary", "time", "boolean", "geography", "geometry", "vector", "map", "file"),
     *("interval", "interval"),
 )
-"""By the driver's code of the type (PEP 249's `type_code`)."""
+"""Types by the driver's `type_code` (PEP 249)."""
 
 STAMPS = frozenset(("timestamp", "timestamp_ntz", "timestamp_ltz", "timestamp_tz"))
 TIMES = STAMPS | {"date"}
@@ -29,7 +29,7 @@ _FIELDS: dict[str, DataType] = {
     **dict.fromkeys(("variant", "object", "array", "vector", "map"), "json"),
 }
 _AS_TEXT = frozenset(("interval", "decfloat"))
-"""Selected as the text that Snowflake writes."""
+"""Types that are selected as text."""
 _MICROS = 6
 _MAX_TEXT = 10_485_760
 """PostgreSQL's longest varchar; a VARCHAR without a length is longer."""
@@ -38,7 +38,7 @@ _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]+)?")
 
 @dataclass(frozen=True, slots=True)
 class Typed:
-    """A type as the driver describes it."""
+    """A type in the driver's description."""
 
     kind: str
     precision: int | None
@@ -47,12 +47,12 @@ class Typed:
 
     @classmethod
     def of(cls, code: int, precision: int | None, scale: int | None, length: int | None) -> Typed:
-        """By the driver's code. A number without a precision is a DECFLOAT."""
+        """The type by the driver's code. A number without a precision is a DECFLOAT."""
         kind = KINDS[code] if 0 <= code < len(KINDS) else "text"
         return cls("decfloat" if kind == "number" and not precision else kind, precision, scale, length)
 
     def column(self, name: str, *, nullable: bool, comment: str = "") -> Column:
-        """A column of it."""
+        """A column of this type."""
         return Column(self._field(name), self._native, self.kind, self._sure, nullable, comment)
 
     def _field(self, name: str) -> Field:
@@ -76,18 +76,18 @@ class Typed:
 
     @property
     def _sure(self) -> bool:
-        """Whether every value has a place in its field: nanoseconds have none."""
+        """Whether its field can hold every value: nanoseconds cannot be held."""
         return self.kind not in STAMPS | {"time"} or (self.scale is not None and self.scale <= _MICROS)
 
 
 def expression(column: Column) -> str:
-    """How a column is selected. Every other value comes in Snowflake's own binary form."""
+    """The expression that selects a column; most values arrive in Snowflake's binary format."""
     name = quoted(column.name)
     return f"{name}::VARCHAR" if column.kind in _AS_TEXT else name
 
 
 def literal(column: Column, value: Scalar) -> str:
-    """A value of a column as SQL, of its very type. Raises SourceError(`bad_option`)."""
+    """A value of a column as a SQL literal of the same type. Raises SourceError(`bad_option`)."""
     if value is None:
         return "NULL"
     text = str(value)
@@ -105,7 +105,7 @@ def literal(column: Column, value: Scalar) -> str:
 
 
 def cast_name(column: Column) -> str:
-    """The type's name in a cast, that cuts nothing."""
+    """The type's name in a cast that truncates nothing."""
     if column.kind in STAMPS:
         return {"timestamp": "TIMESTAMP_NTZ"}.get(column.kind, column.kind.upper()) + "(9)"
     if column.kind == "time":

@@ -12,6 +12,7 @@ CONNECTOR_TYPES: dict[str, ConnectorType] = {each.name: each for each in (*FILES
 SOURCE_NAMES: frozenset[str] = frozenset(
     name for each in CONNECTOR_TYPES.values() for name in (each.name, each.source) if name is not None
 )
-"""What a source node may call its connector: the type's name, or the IR's own where they differ (`aws_s3`, `s3`)."""
+"""The connector names allowed in a source node: the type's name, or the IR's name where they differ (`aws_s3`,
+`s3`)."""
 
 __all__ = ["CONNECTOR_TYPES", "SOURCE_NAMES", "ConnectorType"]

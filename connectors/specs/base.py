@@ -23,7 +23,7 @@ Url = Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"^https?:
 _ADDRESS = "x-address"
 HARMLESS: dict[str, JsonValue] = {_ADDRESS: False}
 """For a field's `json_schema_extra`: the setting does not influence where, or how safely, credentials are sent. All
-other settings are assumed to: whoever changes one has to give the credentials again."""
+other settings are assumed to: changing one requires to enter the credentials again."""
 
 
 class Config(BaseModel):

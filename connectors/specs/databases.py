@@ -27,8 +27,7 @@ class PostgreSQL(Database):
         Field(alias="sslmode"),
     ] = "prefer"
     ssl_root_cert: Annotated[str, Field(max_length=100_000)] | None = None
-    """The authority that signed the server's certificate, as PEM text; with `verify-full` the system's own without it.
-    """
+    """The CA certificate of the server, as PEM text; with `verify-full` by default the system's CAs."""
     schema_: Annotated[Text | None, Field(alias="schema", json_schema_extra=HARMLESS)] = None
 
 
@@ -40,8 +39,7 @@ class MySQL(Database):
         Field(alias="sslmode"),
     ] = "prefer"
     ssl_root_cert: Annotated[str, Field(max_length=100_000)] | None = None
-    """The authority that signed the server's certificate, as PEM text; with `verify-full` the system's own without it.
-    """
+    """The CA certificate of the server, as PEM text; with `verify-full` by default the system's CAs."""
 
 
 class Login(ClosedConfig):
@@ -66,12 +64,12 @@ class Snowflake(Config):
     warehouse: Annotated[Text, Field(json_schema_extra=HARMLESS)]
     database: Text
     schema_: Annotated[Text | None, Field(alias="schema", json_schema_extra=HARMLESS)] = None
-    """Where tables without a schema in their name are; PUBLIC without it."""
+    """The schema of unqualified tables; PUBLIC by default."""
     role: Text | None = None
-    """The user's default role without it."""
+    """The role; by default the user's default role."""
     url: Url | None = None
-    """Where the account is reached, if not at its own host under snowflakecomputing.com: over a private link. With http
-    only within the operator's networks."""
+    """The URL of the account, if not its host under snowflakecomputing.com, for example a private link. Plain http is
+    allowed only within the operator's networks."""
 
 
 class SnowflakeLogin(ClosedConfig):
@@ -80,7 +78,7 @@ class SnowflakeLogin(ClosedConfig):
     model_config = ConfigDict(use_attribute_docstrings=True)
 
     username: Text | None = None
-    """Needed for all but an OAuth token."""
+    """The user; required except for an OAuth token."""
     password: Secret | None = None
     private_key: Secret | None = None
     """The private key of the pair, as PEM text (PKCS#8)."""
@@ -100,11 +98,11 @@ class Redshift(PostgreSQL):
         Field(alias="sslmode"),
     ] = "require"
     region: Text | None = None
-    """The AWS region of the bucket that is unloaded to, and of the cluster for an IAM login."""
+    """The AWS region of the UNLOAD bucket, and of the cluster for an IAM login."""
     cluster_identifier: Text | None = None
-    """The cluster's identifier, for logins with IAM: the access key is changed for the user's password."""
+    """The cluster's identifier, for IAM logins: the access key is exchanged for a temporary password."""
     api_endpoint: Url | None = None
-    """Where Redshift's API is reached for that, if not at Amazon's own: over a private link."""
+    """The URL of Redshift's API, if not Amazon's default, for example a private link."""
     unload_to: Annotated[
         Annotated[
             str, StringConstraints(pattern=r"^s3://[A-Za-z0-9][A-Za-z0-9.-]{1,61}[A-Za-z0-9](/[A-Za-z0-9._/=-]*)?$")
@@ -112,14 +110,15 @@ class Redshift(PostgreSQL):
         | None,
         Field(max_length=1000),
     ] = None
-    """Where large tables are unloaded to, to be read from there: `s3://bucket/folder`. They are selected without it."""
+    """The UNLOAD folder for large tables: `s3://bucket/folder`. Without it, tables are read by SELECT."""
     unload_role: (
         Annotated[
             str, StringConstraints(pattern=r"^(default|arn:aws[a-z-]*:iam::[0-9]{12}:role/[A-Za-z0-9+=,.@_/-]+)$")
         ]
         | None
     ) = None
-    """The role with which the cluster writes there: its ARN, or `default` for the cluster's default role."""
+    """The role with which the cluster writes to the UNLOAD folder: its ARN, or `default` for the cluster's default
+    role."""
     s3_endpoint: Url | None = None
     """A server with the API of S3 that the cluster writes to. Default: Amazon's own."""
 
@@ -140,26 +139,26 @@ class RedshiftLogin(ClosedConfig):
     ssl_key: Secret | None = None
     """Its key, as PEM text, not encrypted."""
     access_key_id: Text | None = None
-    """Of an access key that may list, read and delete what was unloaded; the server's own role without it, for the
-    buckets that the operator lends it for. Without a password it is the login too, with `clusterIdentifier`."""
+    """The id of an access key that may list, read and delete the unloaded files; by default the server's role, for
+    buckets that the operator allows. Without a password it is also the login, with `clusterIdentifier`."""
     secret_access_key: Secret | None = None
     session_token: Secret | None = None
-    """For temporary keys."""
+    """The session token of temporary keys."""
 
 
 class Databricks(Config):
     model_config = ConfigDict(use_attribute_docstrings=True)
 
     host: Text
-    """The workspace: `dbc-a1b2c3d4-e5f6.cloud.databricks.com`."""
+    """The host of the workspace: `dbc-a1b2c3d4-e5f6.cloud.databricks.com`."""
     http_path: Text
-    """Of the SQL warehouse, from its connection details: `/sql/1.0/warehouses/…`."""
+    """The HTTP path of the SQL warehouse, from its connection details: `/sql/1.0/warehouses/…`."""
     catalog: Annotated[Text | None, Field(json_schema_extra=HARMLESS)] = None
-    """Where tables without a catalog in their name are, and which is listed; the workspace's default without it."""
+    """The catalog of unqualified tables and of listings; by default the workspace's default."""
     schema_: Annotated[Text | None, Field(alias="schema", json_schema_extra=HARMLESS)] = None
-    """Where tables without a schema in their name are; `default` without it."""
+    """The schema of unqualified tables; `default` by default."""
     url: Url | None = None
-    """Where the workspace is reached, if not at https://host. With http only within the operator's networks."""
+    """The URL of the workspace, if not https://host. Plain http is allowed only within the operator's networks."""
 
 
 class DatabricksLogin(ClosedConfig):
@@ -179,16 +178,16 @@ class BigQuery(Config):
     model_config = ConfigDict(use_attribute_docstrings=True)
 
     project: Text
-    """The project that queries and reads are billed to, and in which tables without a project in their name are."""
+    """The project that is billed for queries and reads, and the project of unqualified tables."""
     dataset: Annotated[Text, Field(json_schema_extra=HARMLESS)]
-    """Where tables without a dataset in their name are, and which is listed."""
+    """The dataset of unqualified tables and of listings."""
     location: Annotated[Text | None, Field(json_schema_extra=HARMLESS)] = None
-    """Where queries run, such as EU or europe-west3; where the tables are that they read, without it."""
+    """The location of queries, such as EU or europe-west3; by default that of their tables."""
     endpoint: Url | None = None
-    """Where the REST API is reached, if not at bigquery.googleapis.com. With http only within the operator's networks.
-    """
+    """The URL of the REST API, if not bigquery.googleapis.com. Plain http is allowed only within the operator's
+    networks."""
     storage_endpoint: Url | None = None
-    """Where the Storage Read API (gRPC) is reached, if not at bigquerystorage.googleapis.com."""
+    """The address of the Storage Read API (gRPC), if not bigquerystorage.googleapis.com."""
 
 
 class MongoDB(Config):
@@ -197,26 +196,27 @@ class MongoDB(Config):
     host: Text | None = None
     """One host, or the seeds of a replica set: `a.example.org,b.example.org:27018`."""
     port: Port | None = None
-    """Of hosts without one of their own; 27017 without it."""
+    """The port of hosts without a port; 27017 by default."""
     connection_string: Text | None = None
-    """Instead of a host: `mongodb://…` or `mongodb+srv://…`. With a password in it, it is kept as a credential is."""
+    """Instead of a host: `mongodb://…` or `mongodb+srv://…`. With a password in it, it is stored like a credential."""
     database: Text | None = None
-    """The one in the connection string without it."""
+    """The database; by default that of the connection string."""
     tls: bool | None = None
-    """As the connection string says without it, and on for a host. Off only within the operator's networks."""
+    """Whether TLS is used; by default as in the connection string, and on for a host. Off is allowed only within the
+    operator's networks."""
     ssl_root_cert: Annotated[str, Field(max_length=100_000)] | None = None
-    """The authority that signed the server's certificate, as PEM text; the system's own without it."""
+    """The CA certificate of the server, as PEM text; by default the system's CAs."""
     replica_set: Text | None = None
-    """Its name: the members are then found by the seeds."""
+    """The replica set's name: its members are then found through the seeds."""
     auth_source: Text | None = None
-    """The database that the user is of; `admin` without it, or what the SRV record says."""
+    """The authentication database; by default `admin`, or that of the SRV record."""
     auth_mechanism: Literal["SCRAM-SHA-1", "SCRAM-SHA-256", "MONGODB-X509"] | None = None
-    """What the server offers without it."""
+    """The authentication mechanism; by default one that the server offers."""
     read_preference: Annotated[
         Literal["primary", "primaryPreferred", "secondary", "secondaryPreferred", "nearest"] | None,
         Field(json_schema_extra=HARMLESS),
     ] = None
-    """Which members are read from; the primary without it."""
+    """The members that are read from; by default the primary."""
 
     @model_validator(mode="after")
     def _somewhere(self) -> MongoDB:
@@ -226,7 +226,7 @@ class MongoDB(Config):
 
 
 class MongoLogin(ClosedConfig):
-    """A user and a password, a client certificate, or neither where the server asks for none."""
+    """A user and a password, a client certificate, or neither if the server needs none."""
 
     model_config = ConfigDict(use_attribute_docstrings=True)
 

@@ -12,7 +12,7 @@ from headrace.ir.problems import fault
 
 class LocalFolder(ClosedConfig):
     base_path: Text | None = None
-    """A folder under the files folder that the paths of pipelines are relative to."""
+    """A folder under the files folder, to which pipelines' paths are relative."""
 
 
 class S3(Config):
@@ -21,7 +21,7 @@ class S3(Config):
     bucket: Text
     region: Text
     prefix: Text | None = None
-    """The folder of the bucket that the paths of pipelines are relative to."""
+    """The folder of the bucket to which pipelines' paths are relative."""
     endpoint: Url | None = None
     """A server with the API of S3 (MinIO, Ceph, ...). Default: Amazon's own."""
 
@@ -32,7 +32,7 @@ class AccessKey(Config):
     access_key_id: Text
     secret_access_key: Annotated[SecretStr, Field(json_schema_extra={"writeOnly": True})]
     session_token: Annotated[SecretStr, Field(json_schema_extra={"writeOnly": True})] | None = None
-    """For temporary keys."""
+    """The session token of temporary keys."""
 
 
 class Gcs(Config):
@@ -41,7 +41,7 @@ class Gcs(Config):
     bucket: Text
     project: Text
     prefix: Text | None = None
-    """The folder of the bucket that the paths of pipelines are relative to."""
+    """The folder of the bucket to which pipelines' paths are relative."""
     endpoint: Url | None = None
     """A server with the API of Google Cloud Storage, such as an emulator. Default: Google's own."""
 
@@ -59,7 +59,7 @@ class AzureBlob(Config):
     container: Text
     storage_account: Text
     prefix: Text | None = None
-    """The folder of the container that the paths of pipelines are relative to."""
+    """The folder of the container to which pipelines' paths are relative."""
     endpoint: Url | None = None
     """Another endpoint of the account (of another cloud, of an emulator). Default:
     `https://ACCOUNT.blob.core.windows.net`."""
@@ -82,7 +82,7 @@ class Sftp(Config):
     """The server's public key (`ssh-ed25519 AAAA…`) or its fingerprint (`SHA256:…`). Required to log in; a connection
     test reports the key that the server shows."""
     base_path: Text | None = None
-    """The folder that the paths of pipelines are relative to. Default: the login folder."""
+    """The folder to which pipelines' paths are relative. Default: the login folder."""
 
 
 class SshLogin(Config):
@@ -106,7 +106,7 @@ class HttpPull(Config):
     manifest: Url | None = None
     """The URL of a file that lists files: a JSON array of URLs, `{"files": [{"url": "…"}]}`, or one URL per line."""
     insecure_login: bool = False
-    """Send the login over http too, in a trusted network."""
+    """Send the credentials over http too, in a trusted network."""
 
     @model_validator(mode="after")
     def _somehow(self) -> HttpPull:

@@ -18,13 +18,13 @@ class Kafka(Config):
     model_config = ConfigDict(use_attribute_docstrings=True)
 
     bootstrap_servers: Text
-    """Brokers to ask for the others: `host:port,host:port`."""
+    """The bootstrap brokers: `host:port,host:port`."""
     security_protocol: SecurityProtocol | None = None
     """Default: with TLS, and SASL where there is a user; `confluent_kafka` always has both. Without TLS only within the
     operator's networks."""
     sasl_mechanism: SaslMechanism = "PLAIN"
     ssl_root_cert: Annotated[str, Field(max_length=100_000)] | None = None
-    """The authority that signed the brokers' certificates, as PEM text; the system's own without it."""
+    """The CA certificate of the brokers, as PEM text; by default the system's CAs."""
     schema_registry_url: Url | None = None
 
 
@@ -32,7 +32,7 @@ class KafkaLogin(ClosedConfig):
     model_config = ConfigDict(use_attribute_docstrings=True)
 
     username: Text | None = None
-    """Of SASL; for Confluent Cloud an API key, with its secret as the password."""
+    """The SASL user; for Confluent Cloud an API key, with its secret as the password."""
     password: Secret | None = None
     ssl_cert: Secret | None = None
     """A client certificate, as PEM text."""
@@ -40,7 +40,7 @@ class KafkaLogin(ClosedConfig):
     """Its key, as PEM text, not encrypted."""
     registry_username: Text | None = None
     registry_password: Secret | None = None
-    """Of the schema registry."""
+    """The user of the schema registry."""
 
 
 class Kinesis(Config):
@@ -60,47 +60,48 @@ class RestAuth(ClosedConfig):
     model_config = ConfigDict(use_attribute_docstrings=True)
 
     type: Literal["none", "api_key", "bearer", "basic", "oauth2"] = "none"
-    """How a request says who asks."""
+    """The authentication of requests."""
     header: _HeaderName | None = None
-    """The header of an API key; `X-Api-Key` without it."""
+    """The header of an API key; `X-Api-Key` by default."""
     query: Text | None = None
-    """The parameter of the query that an API key is sent in instead."""
+    """The query parameter of an API key, instead of a header."""
     prefix: Annotated[str, StringConstraints(max_length=50)] | None = None
-    """The prefix of the key or token in its header; `Bearer ` for tokens without it."""
+    """The prefix of the key or token in its header; `Bearer ` for tokens by default."""
     oauth_url: Url | None = None
-    """Where OAuth 2.0 tokens are fetched."""
+    """The token URL of OAuth 2.0."""
     scopes: list[Text] = []
-    """The scopes that are asked for."""
+    """The requested scopes."""
     audience: Text | None = None
-    """The audience that is asked for."""
+    """The requested audience."""
     client: Literal["header", "body"] = "body"
-    """Where clientId and clientSecret are sent."""
+    """How clientId and clientSecret are sent."""
 
 
 class RestApi(Config):
     model_config = ConfigDict(use_attribute_docstrings=True)
 
     url: Url
-    """The address before every path: `https://api.example.com/v2`."""
+    """The base URL: `https://api.example.com/v2`."""
     auth: RestAuth | None = None
-    """How requests say who asks; found from the credentials without it."""
+    """The authentication of requests; by default chosen by the credentials."""
     requests_per_second: float | None = Field(default=None, gt=0, le=10_000, json_schema_extra=HARMLESS)
-    """How fast a process of a run may ask at most."""
+    """The most requests per second of a run's process."""
     max_wait_seconds: float = Field(default=900, ge=0, le=86_400, json_schema_extra=HARMLESS)
-    """How long a request waits at most, in all, when the API asks to wait or does not answer."""
+    """The longest total wait of a request, in seconds, when the API asks to wait or does not respond."""
     max_page_bytes: int = Field(default=64 << 20, ge=1024, le=1 << 30, json_schema_extra=HARMLESS)
-    """The largest answer, unpacked."""
+    """The largest response in bytes, decompressed."""
     insecure_login: bool = False
-    """Send the login over http too, in a trusted network."""
+    """Send the credentials over http too, in a trusted network."""
     endpoints: dict[Text, dict[str, JsonValue]] = Field(default={}, json_schema_extra=HARMLESS)
-    """What discovery lists: settings of source nodes by name, such as `{"orders": {"path": "/orders"}}`."""
+    """The endpoints that discovery lists: settings of source nodes by name, such as
+    `{"orders": {"path": "/orders"}}`."""
     test: dict[str, JsonValue] = Field(default={}, json_schema_extra=HARMLESS)
-    """What a connection test asks for: settings of a source node. The first of `endpoints`, or the address itself,
-    without it."""
+    """The endpoint that a connection test requests: settings of a source node. By default the first of `endpoints`, or
+    the base URL."""
 
     @model_validator(mode="after")
     def _readable(self) -> RestApi:
-        from headrace.connectors.http.settings import problems  # which is about sources, and knows this module's base
+        from headrace.connectors.http.settings import problems  # imported here because it imports this module's base
 
         for name, settings in [*self.endpoints.items(), *([("test", self.test)] if self.test else [])]:
             for found in problems(settings):

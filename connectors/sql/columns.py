@@ -33,7 +33,7 @@ class Chosen:
 
     @property
     def as_declared(self) -> bool:
-        """Whether the field is another type than the server's."""
+        """Whether the field's type differs from the server's."""
         own = replace(self.column.field, name=self.field.name)
         return self.field != own and not {self.field.data_type, own.data_type} <= {"text", "varchar"}
 
@@ -44,13 +44,13 @@ class Chosen:
 
     @property
     def asked(self) -> Asked:
-        """As it is read."""
+        """The column to select."""
         return Asked(self.column, self.as_declared, self.sure)
 
 
 def chosen(relation: Relation, names: Sequence[str] | None, declared: Schema) -> tuple[Chosen, ...]:
-    """The columns that are named, else those that are declared, else all; as declared where they are. Raises
-    SourceError (`missing_column`, `bad_format`)."""
+    """The configured columns, else the declared ones, else all; with declared types where given. Raises SourceError
+    (`missing_column`, `bad_format`)."""
     fields = {field.name: field for field in declared}
     columns = {column.name: column for column in relation.columns}
     wanted = list(names) if names is not None else list(fields) or list(columns)
@@ -69,7 +69,7 @@ def chosen(relation: Relation, names: Sequence[str] | None, declared: Schema) ->
 
 
 def details(columns: Sequence[Chosen]) -> dict[str, ColumnDetail]:
-    """What the server says of columns, by the names of their fields."""
+    """The server's metadata of columns, by the names of their fields."""
     return {
         each.field.name: ColumnDetail(each.column.native, each.sure, each.column.nullable, each.column.comment)
         for each in columns
@@ -77,8 +77,8 @@ def details(columns: Sequence[Chosen]) -> dict[str, ColumnDetail]:
 
 
 class Rows:
-    """Frames of one read into batches, numbered on. `order` are the columns that the rows are ordered by; where it was
-    the user who named them, they are held against what comes: `checked`."""
+    """Converts the frames of one read to numbered batches. `order` are the columns that the rows are ordered by; with
+    `checked` (declared by the user) the order is verified."""
 
     def __init__(
         self,
@@ -91,15 +91,15 @@ class Rows:
         explain: Explain | None = None,
         cast: Cast = cast_native,
     ) -> None:
-        """`first_row` is the number of the partition's first row; `weights` are, by the names of ordered columns, what
-        the server compares in their stead; `explain` says more of rejected cells; `cast` converts columns."""
+        """`first_row` is the number of the partition's first row; `weights` are, by the names of ordered columns, the
+        values that the server compares instead; `explain` adds reasons to rejected cells; `cast` converts columns."""
         self._weights = dict(weights or {}) if checked else {}
         self._explain = explain
         self._kept, self._ordered, self._first, self._checked = kept, tuple(order), first_row, checked
         self._cast = cast
         self._order = tuple(column.name for column in order)
         self._fields = tuple(
-            # what the server has checked is not looked at again
+            # not checked again if the server enforces it
             Field(each.field.name, "text") if each.field.data_type in ("json", "uuid") and each.sure else each.field
             for each in kept
         )
@@ -174,7 +174,7 @@ def values_of_position(position: Position, order: Sequence[str]) -> list[Scalar]
 
 
 def scalar(value: Any) -> Scalar:
-    """As JSON has it, without losing anything."""
+    """A value for JSON, without loss."""
     match value:
         case datetime():
             return value.isoformat(" ")
@@ -189,7 +189,7 @@ def scalar(value: Any) -> Scalar:
 
 
 def empty(fields: Schema) -> pl.DataFrame:
-    """No row of these fields."""
+    """An empty frame of these fields."""
     return pl.DataFrame(schema={field.name: polars_dtype(field) for field in fields} | {ROW: pl.Int64})
 
 

@@ -20,96 +20,96 @@ from headrace.connectors.sql.select import Asked, Select
 
 
 class Dialect(Protocol):
-    """One system, at one address, for one source."""
+    """One database system at one address, for one source."""
 
     title: str
-    """For people: `PostgreSQL`."""
+    """The displayed name: `PostgreSQL`."""
     parser: str
     """sqlglot's name of its SQL: `postgres`."""
     compares_rows: bool
-    """Whether `(a, b) > (1, 2)` uses an index there."""
+    """Whether `(a, b) > (1, 2)` uses an index."""
     note: str | None
-    """A remark for the run's log about what could not be had: a snapshot that is gone."""
+    """A note for the run's log, for example about a snapshot that no longer exists."""
 
-    # --- what is there
+    # --- metadata
 
     def table(self, name: TableName) -> Relation:
-        """A table or a view with its columns, its key and about how many rows it has. Raises SourceError: with the
-        nearest names where there is none."""
+        """A table or a view with its columns, its key and its estimated number of rows. Raises SourceError, with the
+        nearest names if there is none."""
 
     def query(self, query: Query, parameters: dict[str, Scalar]) -> Relation:
-        """A query with its columns; it is planned by the server, not run. Raises SourceError."""
+        """A query with its columns; the server plans it and does not run it. Raises SourceError."""
 
     def streams(self, text: str) -> Sequence[StreamFound]:
         """The tables and views that may be read and whose name contains a text, without columns."""
 
     def estimate(self, select: Select) -> int | None:
-        """About how many rows a statement gives, as its planner thinks; None where that is not known."""
+        """The planner's estimate of a statement's rows; None if unknown."""
 
     def cuts(self, relation: Relation, column: Column, parts: int) -> Sequence[Scalar]:
-        """Values that cut a column into that many parts of about the same number of rows, or fewer: ascending by the
-        server's own order, none twice, none null. None where nothing is known."""
+        """Values that split a column into at most that many parts of about the same number of rows: ascending in the
+        server's order, distinct, not null. None without statistics."""
 
     def own_ranges(self, relation: Relation, parts: int) -> Sequence[Any]:
-        """Ranges of another kind than a key's (pages), as JSON: together all rows, each in one. None where there are
+        """Ranges of another kind than a key's (pages), as JSON: disjoint, and together all rows. None if the system has
         none."""
 
     def newest(self, relation: Relation, column: Column, lag: float | str | None) -> Scalar:
-        """Up to where a cursor is read now: the server's present less the lag for times, else the greatest value that
-        is there less the lag. None: there is nothing to read. Raises SourceError(`bad_option`) for a lag that does not
-        fit the column."""
+        """The upper bound of a cursor: the server's current time less the lag for times, else the greatest value less
+        the lag. None if there is nothing to read. Raises SourceError(`bad_option`) for a lag that does not fit the
+        column."""
 
     def without(self, relation: Relation, columns: Sequence[Column]) -> int:
-        """How many rows have null in one of the columns."""
+        """The number of rows with null in one of the columns."""
 
     # --- SQL
 
     def quote(self, name: str) -> str:
-        """A column's or a table's name, whatever is in it."""
+        """A quoted name of a column or a table."""
 
     def literal(self, column: Column, value: Scalar) -> str:
-        """A value of a column, of its very type."""
+        """A value of a column as a literal of the same type."""
 
     def expression(self, asked: Asked) -> str:
-        """How a column is selected."""
+        """The expression that selects a column."""
 
     def within(self, own: Any) -> str:
-        """The condition for one of the `own_ranges`. Raises SourceError for what is none: it comes from JSON."""
+        """The condition for one of the `own_ranges`, which comes from JSON. Raises SourceError for an invalid one."""
 
     def bound(self, column: Column, bound: Bound) -> str | None:
-        """A comparison that is true at the server of every row of which it is true in the engine; None where it cannot
-        be pushed down."""
+        """A condition that is true on the server for every row for which it is true in the engine; None if it cannot be
+        pushed down."""
 
     def unreadable(self, column: Column) -> str | None:
-        """The condition for values of a column that is not `sure` that cannot be read: such rows are reported, wanted
-        or not. None where the server cannot check it; then nothing is pushed down."""
+        """The condition for unreadable values of a column that is not `sure`: such rows are reported, even if filtered.
+        None if the server cannot check it; then nothing is pushed down."""
 
     # --- rows
 
     def hold_snapshot(self) -> str | None:
-        """The name of a snapshot that other connections can read, held until `close`; None where there is none."""
+        """The name of a snapshot that other connections can read, held until `close`; None if the system has none."""
 
     def read(self, select: Select, *, rows: int, snapshot: str | None) -> Iterator[pl.DataFrame]:
-        """The rows in frames of at most `rows` rows and with bounded memory. The columns are those asked for, in that
-        order: text as the server writes it (pl.String), or a type that holds every value exactly; as text where
-        `as_declared`. Without the snapshot, if it is gone, and then `note` says so."""
+        """The rows in frames of at most `rows` rows, with bounded memory. Columns are in the selected order: the
+        server's text (pl.String), or a type that holds every value exactly; text where `as_declared`. If the snapshot
+        no longer exists, reads without it and sets `note`."""
 
     def close(self) -> None:
-        """Ends the connections of this process."""
+        """Closes the connections of this process."""
 
 
 @runtime_checkable
 class Weighing(Protocol):
-    """What a dialect has besides where values that differ may be the same to the server: a text in small letters."""
+    """Implemented by dialects whose server treats different values as equal, such as texts that differ in case."""
 
     def weight(self, relation: Relation, column: Column) -> Column | None:
-        """What the server compares in the stead of a column, as a column to be selected; None where it is the value.
-        Raises SourceError for a column that rows cannot be read on from."""
+        """The value that the server compares instead of a column's, as a column to select; None if it is the value
+        itself. Raises SourceError for a column that cannot be a position."""
 
 
 @runtime_checkable
 class Explaining(Protocol):
-    """What a dialect has besides where it knows why a value cannot be read, and the mend."""
+    """Implemented by dialects that know why a value cannot be read."""
 
     def explain(self, rejects: pl.DataFrame, columns: Mapping[str, Column]) -> pl.DataFrame:
-        """Rejected cells (REJECT_SCHEMA) with what is known of them; `columns` by the names of the source's fields."""
+        """Rejected cells (REJECT_SCHEMA) with reasons added; `columns` by the names of the source's fields."""

@@ -20,19 +20,19 @@ from headrace.ir.problems import nearest
 _ALLOWED = "Write one SELECT, WITH, VALUES or TABLE statement."
 _TEMPLATE = re.compile(r"\{\{[^{}]*\}\}")
 _EXECUTED = ("!", "M!")
-"""How comments begin that MySQL and MariaDB execute."""
+"""The start of comments that MySQL and MariaDB execute."""
 _CLOSES = (")", "]", "}", '"', "'", "`")
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A query that reads. `pieces` are the texts between its parameters, `names` the parameters, one fewer."""
+    """A validated query. `pieces` are the texts between its parameters, `names` the parameters, one fewer."""
 
     pieces: tuple[str, ...]
     names: tuple[str, ...]
 
     def bound(self, values: Mapping[str, Scalar], literal: Callable[[Scalar], str]) -> str:
-        """The text with the values in their places, as `literal` writes them."""
+        """The text with the values of `literal` in place of the parameters."""
         text = [self.pieces[0]]
         for name, piece in zip(self.names, self.pieces[1:], strict=True):
             text += [literal(values[name]), piece]
@@ -40,8 +40,8 @@ class Query:
 
 
 def judged(text: str, dialect: str, parameters: Sequence[str] = ()) -> Query:
-    """The query, if it is one statement that only reads, and its parameters are all given and used. `dialect` is
-    sqlglot's name of the system. Raises SourceError(`bad_query`)."""
+    """Validates that a query is one statement that only reads, and that its parameters are all given and used.
+    `dialect` is sqlglot's name of the system. Raises SourceError(`bad_query`)."""
     import sqlglot
     from sqlglot import exp
     from sqlglot.errors import SqlglotError
@@ -115,7 +115,7 @@ def _check_parameters(query: Query, in_tree: set[str], given: Sequence[str]) -> 
 
 
 def _first(error: Exception) -> str:
-    """Its first sentence, without the colours of a terminal."""
+    """The first sentence of an error, without terminal colours."""
     return re.sub(r"\x1b\[[0-9;]*m", "", str(error)).splitlines()[0].rstrip(". ")[:300]
 
 

@@ -16,12 +16,12 @@ from headrace.connectors.sql.select import Select
 from headrace.connectors.sql.settings import CursorSettings, SqlSettings
 
 CURSOR = "default"
-"""The name of the cursor of a source that has one."""
+"""The cursor's name, for sources with a single cursor."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The locations of the partitions, about how many rows they have together, and remarks for people."""
+    """The locations of the partitions, their estimated number of rows, and notes."""
 
     locations: Sequence[Mapping[str, Any]]
     rows: int
@@ -30,7 +30,7 @@ class Plan:
     cursor: str | None = None
 
     def partitions(self, name: str) -> list[Partition]:
-        """As the runtime takes them."""
+        """The partitions for the runtime."""
         count = len(self.locations)
         return [
             Partition(
@@ -52,7 +52,7 @@ def key_of(relation: Relation, settings: SqlSettings) -> tuple[Column, ...]:
 
 
 def full(relation: Relation, settings: SqlSettings, dialect: Dialect, most: int) -> Plan:
-    """All rows, in at most so many partitions. Raises SourceError."""
+    """Plans to read all rows in at most `most` partitions. Raises SourceError."""
     asked = settings.partitions
     key = key_of(relation, settings)
     split = relation.column(asked.column, "partitioning.column") if asked.column else (key[0] if key else None)
@@ -105,7 +105,7 @@ def _snapshot(locations: Sequence[dict[str, Any]], dialect: Dialect) -> tuple[st
 
 
 def since(relation: Relation, settings: SqlSettings, dialect: Dialect, position: Position | None) -> Plan:
-    """What is new since a position, up to now less the lag, in one partition. Raises SourceError."""
+    """Plans to read what is new since a position, up to now less the lag, in one partition. Raises SourceError."""
     cursor = settings.cursor
     assert cursor is not None
     column = relation.column(cursor.column, "cursor.column")

@@ -11,7 +11,7 @@ from headrace.connectors.sql.relation import Scalar
 T = TypeVar("T")
 
 ROWS_EACH = 50_000
-"""A partition is worth its connection from so many rows on."""
+"""The least number of rows for which a partition is worth its connection."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +24,12 @@ class KeyRange:
     nulls: bool = True
 
     def as_json(self) -> dict[str, Scalar]:
-        """For a partition's location."""
+        """The range as JSON, for a partition's location."""
         return {"low": self.low, "high": self.high, "nulls": self.nulls}
 
 
 def partitions_for(rows: int | None, asked: int, most: int) -> int:
-    """How many partitions a relation of about so many rows has: `asked` if that is given, at most `most`."""
+    """The number of partitions for a relation of about `rows` rows: `asked` if given, at most `most`."""
     if asked:
         return min(asked, max(1, most))
     return 1 if rows is None else max(1, min(most, -(-rows // ROWS_EACH)))
@@ -58,12 +58,13 @@ def cuts(values: Sequence[T], weights: Sequence[float], parts: int) -> list[T]:
 
 
 def of_histogram(bounds: Sequence[T], parts: int) -> list[T]:
-    """The same of an equi-depth histogram: as many rows are between any bound and the next; ascending, none twice."""
+    """The cuts of an equi-depth histogram, which has the same number of rows between consecutive bounds; ascending,
+    distinct."""
     return cuts(bounds, [1.0] * (len(bounds) - 1) + [0.0], parts) if len(bounds) > 1 else []
 
 
 def ranges(points: Sequence[Scalar]) -> list[KeyRange]:
-    """The ranges between cuts (ascending, none twice), which together are all values; nulls are in the first alone."""
+    """The ranges between cuts (ascending, distinct), which together contain all values; nulls are in the first only."""
     return list(_ranges(points))
 
 

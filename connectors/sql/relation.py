@@ -33,7 +33,7 @@ class Column:
 
     @property
     def name(self) -> str:
-        """As the server has it."""
+        """The server's column."""
         return self.field.name
 
 
@@ -61,7 +61,7 @@ class Relation:
     own: Mapping[str, Any] = field(default_factory=dict)
 
     def column(self, name: str, setting: str = "column") -> Column:
-        """By its very name. Raises SourceError(`missing_column`)."""
+        """The column by its exact name. Raises SourceError(`missing_column`)."""
         for each in self.columns:
             if each.name == name:
                 return each
@@ -73,14 +73,14 @@ class Relation:
 
 
 TableName = tuple[str, ...]
-"""A table's name in its parts: `("public", "orders")`, `("orders",)`, `("SALES", "PUBLIC", "ORDERS")`."""
+"""The parts of a table's name: `("public", "orders")`, `("orders",)`, `("SALES", "PUBLIC", "ORDERS")`."""
 
 _PART = r'"(?:[^"\0]|"")+"|[^".\0]+'
 _NAME = re.compile(rf"(?:{_PART})(?:\.(?:{_PART})){{0,2}}")
 
 
 def table_name(text: str) -> TableName | None:
-    """A name of one to three parts; one with a point in it is quoted: `public."a.b"`. None for what is no name."""
+    """Parses a name of one to three parts; a part with a dot is quoted: `public."a.b"`. None if it is invalid."""
     if not _NAME.fullmatch(text):
         return None
     return tuple(

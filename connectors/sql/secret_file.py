@@ -14,7 +14,7 @@ def secret_file(text: str) -> Iterator[str]:
     """The path of a file with the text, readable by this user only; it is deleted after the block."""
     content = text.strip().encode() + b"\n"
     if hasattr(os, "memfd_create") and Path("/proc/self/fd").is_dir():
-        # in memory: whatever becomes of the process, nothing stays
+        # in memory: no file remains after the process
         handle = os.memfd_create("headrace-tls")
         try:
             os.fchmod(handle, 0o600)

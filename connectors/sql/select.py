@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A column as it is read: what the server has, and the field that is wanted of it."""
+    """A column to read: the server's column, and the wanted field."""
 
     column: Column
     as_declared: bool = False
-    """Whether its values are wanted as another type than the server's, so that they are to come as text."""
+    """Whether the wanted type differs from the server's, so that values are read as text."""
     sure: bool = True
     """Whether every value can be read."""
 
@@ -99,7 +99,8 @@ def _pushed(select: Select, dialect: Dialect) -> Iterator[str]:
 
 
 def _within(column: Column, part: KeyRange, dialect: Dialect) -> Iterator[str]:
-    """The ranges of a column are together all of its rows, each in one: nulls where the range has them."""
+    """The condition of a range. The ranges of a column are disjoint and together contain all rows; nulls are in one of
+    them."""
     name = dialect.quote(column.name)
     said = []
     if part.low is not None:
@@ -115,7 +116,7 @@ def _within(column: Column, part: KeyRange, dialect: Dialect) -> Iterator[str]:
 
 
 def _rows_after(order: Sequence[Column], after: Sequence[Scalar], dialect: Dialect) -> str:
-    """`(a, b) > (1, 2)`, written out where the system does not use an index for that."""
+    """`(a, b) > (1, 2)`, expanded if the system does not use an index for row comparisons."""
     names = [dialect.quote(column.name) for column in order]
     values = [dialect.literal(column, value) for column, value in zip(order, after, strict=True)]
     if len(names) == 1:

@@ -28,7 +28,7 @@ _ISO = re.compile(
 
 
 def lag_of(text: str | int | float) -> Decimal | timedelta:
-    """A lag as it is written: an ISO 8601 duration without years and months (`PT5M`, `P1DT2H`), or a number. Raises
+    """Parses a lag: an ISO 8601 duration without years and months (`PT5M`, `P1DT2H`), or a number. Raises
     ValueError."""
     written = str(text).strip()
     found = _ISO.fullmatch(written)
@@ -62,14 +62,14 @@ def _table(text: str) -> str:
 
 
 class CursorSettings(ClosedConfig):
-    """The column by which a run goes on where the last one ended."""
+    """The column by which a run continues where the last one ended."""
 
     model_config = ConfigDict(use_attribute_docstrings=True)
 
     column: Name
-    """It grows with every row that is added or changed: `updated_at`, `id`. Rows in which it is null are not read."""
+    """It grows with every added or changed row: `updated_at`, `id`. Rows in which it is null are not read."""
     initial: Value = None
-    """The value from which the first run reads; all there is without it."""
+    """The value from which the first run reads; by default all rows are read."""
     lag: Annotated[str | int | float | None, AfterValidator(checked_lag)] = None
     """How far a run lags behind the present, so that transactions that are still open are not passed over: a duration
     (`PT5M`) or seconds for times, a number for numbers."""
@@ -79,7 +79,7 @@ class CursorSettings(ClosedConfig):
 
 
 class PartitioningSettings(ClosedConfig):
-    """How rows are shared out among partitions."""
+    """How rows are split into partitions."""
 
     model_config = ConfigDict(use_attribute_docstrings=True)
 
@@ -87,34 +87,34 @@ class PartitioningSettings(ClosedConfig):
     """`key`: ranges of a column, from the server's statistics. `ctid`: ranges of pages, PostgreSQL only. `auto`: the
     key if there is one, else pages if the system has them, else one partition."""
     column: Name | None = None
-    """The column whose ranges are read; the first of the key without it."""
+    """The column that is split into ranges; by default the first of the key."""
     partitions: int | None = Field(default=None, ge=1, le=1000)
-    """At most so many; by the run's parallelism and the table's size without it."""
+    """The most partitions; by default chosen by the run's parallelism and the table's size."""
 
 
 class SqlSettings(ClosedConfig):
-    """What is read of a database."""
+    """The source config of a database."""
 
     model_config = ConfigDict(use_attribute_docstrings=True)
 
     table: Annotated[str, StringConstraints(min_length=1, max_length=400), AfterValidator(_table)] | None = None
     """A table or a view: `schema.table`."""
     query: Annotated[str, StringConstraints(min_length=1, max_length=100_000)] | None = None
-    """One SELECT, WITH, VALUES or TABLE statement instead, read in a transaction that cannot write."""
+    """Instead of a table: one SELECT, WITH, VALUES or TABLE statement, executed in a read-only transaction."""
     parameters: dict[Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")], Value] = {}
-    """Values for the query, where it has `:name`. They are bound, never pasted in; a run's parameters go here:
+    """Values for the query's parameters (`:name`). They are bound, never inserted as text; run parameters go here:
     `{"since": "{{since}}"}`."""
     columns: list[Name] | None = None
-    """The columns that are read, in this order; all without it."""
+    """The columns to read, in this order; by default all."""
     key: list[Name] | None = None
-    """The columns that identify a row and are never null, for a view or a query: it can then be read on from where
-    reading broke off. The primary key without it."""
+    """The columns that identify a row and are never null, for a view or a query: interrupted reading can then continue.
+    By default the primary key."""
     cursor: CursorSettings | None = None
-    """Only what is new since the last run."""
+    """Reads only what is new since the last run."""
     partitioning: PartitioningSettings | None = None
-    """How it is split; by itself without it."""
+    """How it is split; automatic by default."""
     timeout_seconds: float | None = Field(default=None, gt=0, le=604_800)
-    """How long the server works on one statement at most; six hours without it."""
+    """The time limit of one statement on the server; six hours by default."""
 
     @model_validator(mode="after")
     def _one(self) -> SqlSettings:
@@ -129,7 +129,7 @@ class SqlSettings(ClosedConfig):
 
     @property
     def partitions(self) -> PartitioningSettings:
-        """How it is split."""
+        """The split settings, with defaults."""
         return self.partitioning or PartitioningSettings()
 
 
@@ -142,7 +142,7 @@ def settings_of(config: Mapping[str, Any]) -> SqlSettings:
 
 
 def settings_as(model: type[S], config: Mapping[str, Any]) -> S:
-    """The same for a system that has more settings."""
+    """The same for a system with additional settings."""
     try:
         return model.model_validate(dict(config))
     except ValidationError:
@@ -152,8 +152,8 @@ def settings_as(model: type[S], config: Mapping[str, Any]) -> S:
 
 
 def named_as_there(settings: S, relation: Relation) -> S:
-    """With the cursor's and the key's columns named as the relation has them: `id` is ID where nothing is `id`. What is
-    none of its columns stays as it is."""
+    """The settings with the relation's spelling of the cursor's and the key's columns: `id` becomes ID if there is no
+    `id`. Unknown names stay unchanged."""
 
     def there(names: Sequence[str] | None) -> list[str] | None:
         if names is None:
@@ -170,7 +170,7 @@ def named_as_there(settings: S, relation: Relation) -> S:
 
 
 def sql_problems(dialect: str, model: type[SqlSettings] = SqlSettings) -> Callable[[Mapping[str, Any]], list[Problem]]:
-    """What is wrong with a config when it is saved; `dialect` is sqlglot's name of the system."""
+    """The problems of a config, checked when it is saved; `dialect` is sqlglot's name of the system."""
 
     def problems(config: Mapping[str, Any]) -> list[Problem]:
         found = [each for each in problems_of(model, _judgeable(config)) if not PARAMETER.search(each.message)]

@@ -22,14 +22,14 @@ from headrace.connectors.sql.settings import SqlSettings, settings_of
 from headrace.ir.schema import Schema
 
 BATCH_ROWS = 65_536
-"""Rows of a batch at most."""
+"""The most rows of a batch."""
 
 PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
-"""Seconds before a lost connection is made again, where reading can go on."""
+"""Seconds before each attempt to reconnect, where reading can continue."""
 
 
 class SqlSource:
-    """A `Source`, `Incremental` and `Closing` over a dialect. Looks at nothing before it is asked."""
+    """A `Source`, `Incremental` and `Closing` over a dialect. Connects at the first call only."""
 
     def __init__(
         self,
@@ -39,7 +39,7 @@ class SqlSource:
         pauses: tuple[float, ...] = PAUSES,
         settings: SqlSettings | None = None,
     ) -> None:
-        """`settings` are those of a system that has more to be set. Raises SourceError for settings that cannot be."""
+        """`settings` are those of a system with additional settings. Raises SourceError for invalid settings."""
         self._settings = settings if settings is not None else settings_of(context.settings)
         self._declared = context.fields
         self._dialect = dialect
@@ -77,7 +77,8 @@ class SqlSource:
         )
 
     def found(self) -> StreamFound:
-        """What is read, for people who choose: its columns, its key, about how many rows. Raises SourceError."""
+        """Describes the relation for discovery: its columns, its key, the estimated number of rows. Raises
+        SourceError."""
         relation = self._relation()
         columns = self._columns(relation)
         return StreamFound(
@@ -92,10 +93,10 @@ class SqlSource:
         )
 
     def fingerprint(self) -> None:
-        """A database is live."""
+        """Does nothing: a database has no version to check."""
 
     def types_of(self, columns: Collection[str]) -> Mapping[str, Fitting]:
-        """No type is guessed."""
+        """Empty: no type is inferred."""
         del columns
         return {}
 
@@ -128,7 +129,7 @@ class SqlSource:
                     rows_done, position = batch.rows_done, batch.position
                     yield batch
             except SourceError as error:
-                # one that was lost may be refused for a while: a server that starts again, one that takes over
+                # connections may be refused for a while during a restart or a failover
                 passing = error.code == "connection_lost" or (error.code == "connection_failed" and tries > 0)
                 if not passing or tries == len(self._pauses) or (begun and not can_go_on):
                     raise

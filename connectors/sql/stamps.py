@@ -13,18 +13,18 @@ from headrace.ir.schema import Field
 _DAY_US, _HOUR_US, _MINUTE_US = 86_400_000_000, 3_600_000_000, 60_000_000
 _FIRST_DAY = pl.date(1, 1, 1)
 _BELOW_MICROS = r"\.\d{6}\d*[1-9]\d*(?:Z|[+-]\d\d(?::?\d\d)?)?$"
-"""How a moment ends that has digits below a microsecond."""
+"""The end of a timestamp with digits below a microsecond."""
 _MOMENTS = ("time", "timestamp", "timestamptz")
 
 
 def read_dates(values: pl.Series) -> pl.Series:
-    """Text as dates of the years 1 to 9999; the text itself where one is none."""
+    """Text as dates of the years 1 to 9999; the text itself if a value is not one."""
     read = values.to_frame().select(_day(pl.col(values.name))).to_series()
     return read if read.null_count() == values.null_count() else values
 
 
 def read_stamps(values: pl.Series, *, aware: bool) -> pl.Series:
-    """Text as moments of the years 1 to 9999, without a zone or in UTC; the text itself where one is none."""
+    """Text as timestamps of the years 1 to 9999, without a zone or in UTC; the text itself if a value is not one."""
     text = pl.col(values.name)
     parts = (
         _day(text.str.head(10)).cast(pl.Int64) * _DAY_US
@@ -42,7 +42,7 @@ def _day(text: pl.Expr) -> pl.Expr:
 
 
 def cast_exact(values: pl.Series, field: Field) -> tuple[pl.Series, pl.Series | None]:
-    """As `cast_native`, but a moment with digits below a microsecond is in the mask: they would be cut."""
+    """Like `cast_native`, but a timestamp with digits below a microsecond is in the mask: they would be lost."""
     if values.dtype != pl.String or field.data_type not in _MOMENTS or field.format is not None:
         return cast_native(values, field)
     finer = values.str.contains(_BELOW_MICROS).fill_null(value=False)

@@ -15,7 +15,7 @@ from headrace.connectors.errors import SourceError
 from headrace.connectors.files.local.safe_open import path_of_fd
 
 KEPT_BYTES = 4 << 30
-"""The most bytes of copies that nobody is reading."""
+"""The most bytes of copies that are not in use."""
 
 
 def unnamed_file(folder: Path | None) -> int:

@@ -30,7 +30,7 @@ _NOT_SETTINGS = {"id", "description", "url", "response_rows_path", "rate_limit",
 
 @dataclass(slots=True)
 class Built:
-    """A connector record. `secrets` has for each credential the name of the secret that it is."""
+    """A connector record. `secrets` maps each credential to the name of its secret."""
 
     name: str
     config: dict[str, Any]
@@ -40,8 +40,7 @@ class Built:
 
 
 def document_problems(document: Mapping[str, Any]) -> list[Problem]:
-    """Everything that is wrong with a document: first its shape, and if that is right, what it says. Variables that
-    only a user of it knows may stay open."""
+    """All problems of a document: first of its shape, then of its content. Variables without a value are allowed."""
     found = problems_of(ConnectorDocument, _without_schema(document), path="connector")
     if found:
         return found
@@ -56,7 +55,7 @@ def document_problems(document: Mapping[str, Any]) -> list[Problem]:
 
 
 def variables_of(document: Mapping[str, Any]) -> dict[str, str | None]:
-    """The variables that a document uses, with their defaults. It must be of the right shape."""
+    """The variables of a document, with their defaults. Its shape must be valid."""
     read = ConnectorDocument.model_validate(_without_schema(document))
     names = dict.fromkeys(read.variables)
     for text in _texts(document):
@@ -68,8 +67,8 @@ def variables_of(document: Mapping[str, Any]) -> dict[str, str | None]:
 
 
 def build(document: Mapping[str, Any], given: Mapping[str, str]) -> Built:
-    """The record, with `given` values of variables. The document must be of the right shape; `problems` has what else
-    is wrong, and the record is of no use where there are some."""
+    """The record, with the `given` values of variables. The document's shape must be valid; other errors are added to
+    `problems`, and the record must not be used then."""
     read = ConnectorDocument.model_validate(_without_schema(document))
     build = _Build(read, {**_defaults(read), **given})
     return build.made()
@@ -194,8 +193,8 @@ class _Build:
         return value
 
     def _filled(self, text: str, path: str) -> str:
-        """With variables filled in, and the places of slices as the settings of sources write them. What is filled in
-        is not looked at again."""
+        """A text with variables filled in, and placeholders of slices in the notation of source settings. Filled-in
+        values are not expanded again."""
 
         def one(found: re.Match[str]) -> str:
             name = found[1].removeprefix("config.")
@@ -223,7 +222,7 @@ class _Build:
 
 
 def _as_settings(paging: dict[str, Any], given: dict[str, Any]) -> None:
-    """`cursorField`, `cursorParam` and `maxPages` as the settings of a source say them."""
+    """Converts `cursorField`, `cursorParam` and `maxPages` to the settings of a source."""
     if (most := paging.pop("maxPages", None)) is not None:
         given["maxPages"] = most
     field_path, param = paging.pop("cursorField", None), paging.pop("cursorParam", None)

@@ -14,16 +14,16 @@ Template = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1,
 
 
 class Auth(ClosedConfig):
-    """How requests say who asks. A secret is named, never written: `"{{secrets.apiKey}}"`."""
+    """The authentication of requests. Secrets are referenced by name: `"{{secrets.apiKey}}"`."""
 
     model_config = ConfigDict(use_attribute_docstrings=True)
 
     type: Literal["none", "api_key", "bearer", "basic", "oauth2"]
-    """The kind of login."""
+    """The authentication method."""
     header: Name | None = None
     """The header of an API key."""
     query: Name | None = None
-    """The parameter of an API key instead."""
+    """The query parameter of an API key, instead of a header."""
     prefix: Annotated[str, StringConstraints(max_length=50)] | None = None
     """The prefix of the key or token in its header."""
     key_ref: Template | None = None
@@ -35,15 +35,15 @@ class Auth(ClosedConfig):
     password_ref: Template | None = None
     """The password."""
     authorize_url: Template | None = None
-    """Where a person would consent; it is not asked."""
+    """The authorization URL for users; not used."""
     token_url: Template | None = None
-    """Where OAuth 2.0 tokens are fetched."""
+    """The token URL of OAuth 2.0."""
     scopes: list[Text] = []
-    """The scopes that are asked for."""
+    """The requested scopes."""
     audience: Text | None = None
-    """The audience that is asked for."""
+    """The requested audience."""
     client: Literal["header", "body"] = "body"
-    """Where the client's id and secret are sent."""
+    """How the client's id and secret are sent."""
     client_id_ref: Template | None = None
     """The client's id: `{{secrets.clientId}}`."""
     client_secret_ref: Template | None = None
@@ -53,35 +53,35 @@ class Auth(ClosedConfig):
 
 
 class RateLimit(ClosedConfig):
-    """How fast the API may be asked."""
+    """The rate limit of the API."""
 
     model_config = ConfigDict(use_attribute_docstrings=True)
 
     requests_per_second: float = Field(gt=0, le=10_000)
-    """Requests a second at most; the lowest of all endpoints holds for the connector."""
+    """The most requests per second; the lowest of all endpoints applies to the connector."""
     burst_size: int | None = Field(default=None, ge=1)
-    """Accepted, and not used."""
+    """Accepted, but not used."""
 
 
 class DocumentPagination(Pagination):
-    """As in a source's settings, and as `cursorField` says it."""
+    """Pagination as in a source's settings, or by `cursorField`."""
 
     model_config = ConfigDict(use_attribute_docstrings=True)
 
     cursor_field: Path | None = None
-    """The path of the next token, sent in `cursorParam`; without that, of the next address."""
+    """The path of the next token, sent in `cursorParam`; without `cursorParam`, the path of the next URL."""
     cursor_param: Name | None = None
-    """Where the token is sent."""
+    """The parameter for the token."""
     max_pages: int | None = Field(default=None, ge=1, le=10_000_000)
-    """As the endpoint's `maxPages`."""
+    """Like the endpoint's `maxPages`."""
 
     @model_validator(mode="after")
     def _whole(self) -> DocumentPagination:
-        return self  # judged as the source's settings that it becomes
+        return self  # validated as source settings
 
 
 class DocumentParent(Parent):
-    """A request or a list for each of which an endpoint is read."""
+    """The parent of an endpoint: a request or a list; the endpoint is read once for each of its records or values."""
 
     @model_validator(mode="after")
     def _sendable(self) -> DocumentParent:
@@ -89,23 +89,23 @@ class DocumentParent(Parent):
 
 
 class Endpoint(RestSettings):
-    """One endpoint: the settings of a source, by a name."""
+    """One endpoint: named settings of a source."""
 
     model_config = ConfigDict(use_attribute_docstrings=True)
 
     id: Id
-    """What a source node calls it."""
+    """Its name in source nodes."""
     description: Annotated[str, StringConstraints(max_length=2000)] = ""
-    """What it gives, for people."""
+    """A description of its records."""
     url: Template | None = None
-    """The whole address, instead of `path`: `{{instance_url}}/v1/orders`."""
+    """The complete URL, instead of `path`: `{{instance_url}}/v1/orders`."""
     response_rows_path: Path | None = None
     """The same as `records`."""
     rate_limit: RateLimit | None = None
-    """How fast it may be asked."""
+    """Its rate limit."""
     pagination: DocumentPagination = DocumentPagination()
     parent: DocumentParent | None = None
-    """For each record of another request, or each value of a list."""
+    """Reads the endpoint once for each record of another request, or each value of a list."""
     max_pages: int = Field(default=MOST_PAGES, ge=1, le=10_000_000)
     """The most pages of one slice; more are an error."""
 
@@ -119,25 +119,25 @@ class Endpoint(RestSettings):
 
 
 class Read(ClosedConfig):
-    """What is read first."""
+    """The parent of the endpoint."""
 
     model_config = ConfigDict(use_attribute_docstrings=True)
 
     primary: Id
-    """The endpoint that a connection test asks."""
+    """The endpoint that a connection test requests."""
     resource_types: list[Text] = []
-    """Names of what the API has, for people."""
+    """Displayed names of the API's objects."""
 
 
 class Variable(ClosedConfig):
-    """A setting of the connector that is no secret: `{{instance_url}}`."""
+    """A non-secret setting of the connector: `{{instance_url}}`."""
 
     model_config = ConfigDict(use_attribute_docstrings=True)
 
     description: Annotated[str, StringConstraints(max_length=2000)] = ""
-    """What it is, for people."""
+    """A description."""
     default: str | int | None = None
-    """What it is where nobody says otherwise."""
+    """The default value."""
 
 
 class ConnectorDocument(ClosedConfig):
@@ -146,27 +146,27 @@ class ConnectorDocument(ClosedConfig):
     model_config = ConfigDict(use_attribute_docstrings=True)
 
     kind: Literal["connector"]
-    """What the document is."""
+    """The kind of document."""
     version: Literal["1.0"]
     """The version of this format."""
     id: Id
-    """Its name for programs."""
+    """Its identifier."""
     display_name: Text
-    """Its name for people."""
+    """Its displayed name."""
     description: Annotated[str, StringConstraints(max_length=2000)] = ""
-    """What it is, for people."""
+    """A description."""
     category: Category = "web"
     """The kind of system."""
     url: Template | None = None
-    """The address before every `path`; found from the endpoints' `url` without it."""
+    """The base URL of every `path`; by default derived from the endpoints' `url`."""
     variables: dict[Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,62}$")], Variable] = {}
-    """Settings that differ from account to account."""
+    """Settings that differ between accounts."""
     auth: list[Auth] = Field(default=[], max_length=1)
-    """The login."""
+    """The authentication."""
     endpoints: list[Endpoint] = Field(min_length=1, max_length=500)
-    """What can be read."""
+    """The endpoints."""
     read: Read | None = None
-    """What is read first."""
+    """The parent of the endpoint."""
 
 
 def json_schema() -> dict[str, Any]:

@@ -15,11 +15,11 @@ _BIAS = 6176
 _DIGITS = 34
 _GROUP = 10**9
 _SMALLEST = -6
-"""The exponent of the first digit from which on a number is written without E."""
+"""The smallest exponent of the first digit of a number that is written without E."""
 
 
 def decimal_text(buffer: Buffer, at: Places) -> pl.Series:
-    """The numbers at these places as text."""
+    """The numbers at these byte positions as text."""
     low = buffer.read("<u8", at).astype(np.uint64)
     high = buffer.read("<u8", at + 8).astype(np.uint64)
     negative = (high >> np.uint64(63)).astype(bool)
@@ -52,7 +52,7 @@ def _digits(
             words[place], rest = value // np.uint64(_GROUP), value % np.uint64(_GROUP)
         groups.append(rest)
     parts = [pl.Series(str(place), group).cast(pl.String).str.zfill(9) for place, group in enumerate(reversed(groups))]
-    # what is left after four groups of nine digits is more than 34 digits anyway
+    # four groups of nine digits hold 36; more is invalid
     above = pl.Series("above", words[-1] | words[-2] | words[-3] | words[-4]) > 0
     whole = pl.DataFrame(parts).select(pl.concat_str(pl.all()).str.strip_chars_start("0").alias("digits")).to_series()
     return whole.set(whole == "", "0").set(above, "9" * (_DIGITS + 1))

@@ -15,7 +15,7 @@ from headrace.connectors.mongodb.bson.walk import Names, walk, zeros_after
 
 _ESCAPED = r'["\\\x00-\x1f]'
 _DEEPEST = 200
-"""Levels of documents in one another; the server itself takes 100."""
+"""The most levels of nested documents; the server itself allows 100."""
 
 
 def json_text(buffer: Buffer, kind: int, at: Places, size: Places, depth: int = 0) -> pl.Series:
@@ -73,7 +73,7 @@ def json_text(buffer: Buffer, kind: int, at: Places, size: Places, depth: int = 
 
 
 def quoted(texts: pl.Series) -> pl.Series:
-    """Texts in quotes, escaped where they have to be; null for null."""
+    """Texts in quotes, escaped where needed; null stays null."""
     frame = texts.to_frame("v")
     plain = pl.concat_str(pl.lit('"'), pl.col("v"), pl.lit('"'))
     if not texts.str.contains(_ESCAPED).any():
@@ -84,7 +84,7 @@ def quoted(texts: pl.Series) -> pl.Series:
 
 
 def _nested(buffer: Buffer, at: Places, *, array: bool, depth: int) -> pl.Series:
-    """Documents or arrays: their elements as JSON, put together again."""
+    """Documents or arrays as JSON, joined from the JSON of their elements."""
     names = Names()
     runs = list(walk(buffer, at, names))
     opening, closing = ("[", "]") if array else ("{", "}")
@@ -118,7 +118,7 @@ def _nested(buffer: Buffer, at: Places, *, array: bool, depth: int) -> pl.Series
 
 
 def _mixed(buffer: Buffer, kinds: np.ndarray, at: Places, size: Places, depth: int) -> pl.Series:
-    """Values of several types, in their order."""
+    """Values of several types as JSON, in their order."""
     parts, order = [], []
     for kind in np.unique(kinds):
         which = np.flatnonzero(kinds == kind)
@@ -168,7 +168,7 @@ def _repeated(text: str, count: int) -> pl.Series:
 
 
 def _formatted(form: str, *parts: pl.Series) -> pl.Series:
-    """The form with the parts where it has `{}`; null where one of them is."""
+    """The template with the parts in place of `{}`; null where a part is null."""
     pieces = form.split("{}")
     frame = pl.DataFrame([part.alias(str(place)) for place, part in enumerate(parts)])
     said: list[pl.Expr] = [pl.lit(pieces[0])]

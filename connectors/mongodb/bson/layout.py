@@ -17,7 +17,7 @@ Places = npt.NDArray[np.int64]
 MARGIN = 32
 """Zeros after the bytes of the documents, so that a read of a few bytes never ends outside of them."""
 _INLINE = 12
-"""Bytes that a view of Arrow holds itself."""
+"""Bytes that an Arrow string view stores inline."""
 
 
 class Kind(IntEnum):
@@ -54,29 +54,29 @@ ALIASES = {
     **{Kind.INT32: "int", Kind.TIMESTAMP: "timestamp", Kind.INT64: "long", Kind.DECIMAL: "decimal"},
     **{Kind.MIN_KEY: "minKey", Kind.MAX_KEY: "maxKey"},
 }
-"""What the server's `$type` calls them."""
+"""The names that the server's `$type` uses."""
 
 
 class Malformed(Exception):
-    """Bytes that are no BSON."""
+    """The bytes are not valid BSON."""
 
 
 @dataclass(frozen=True, slots=True)
 class Buffer:
-    """Bytes with a margin of zeros after them, and the places that numbers can be read from."""
+    """Bytes with a margin of zeros after them, and views that read numbers at any position."""
 
     data: Bytes
 
     @classmethod
     def of(cls, text: bytes) -> Buffer:
-        """A copy."""
+        """A copy of the bytes with a margin."""
         data = np.zeros(len(text) + MARGIN, dtype=np.uint8)
         data[: len(text)] = np.frombuffer(text, dtype=np.uint8)
         return cls(data)
 
     @property
     def size(self) -> int:
-        """Without the margin."""
+        """The number of bytes without the margin."""
         return len(self.data) - MARGIN
 
     def read(self, dtype: str, at: Places) -> npt.NDArray[np.generic]:
@@ -88,7 +88,7 @@ class Buffer:
         return found
 
     def int32(self, at: Places) -> Places:
-        """As 64-bit numbers."""
+        """The numbers at these positions as 64-bit integers."""
         return self.read("<i4", at).astype(np.int64)
 
     def binary(self, at: Places, size: Places) -> pl.Series:
@@ -116,7 +116,7 @@ _MASKS = np.array([0, 0xFF, 0xFFFF, 0xFFFFFF, 0xFFFFFFFF], dtype=np.uint32)
 
 
 def utf8(values: pl.Series) -> pl.Series:
-    """pl.Binary as text; null where it is not UTF-8, which is found by halves: there are few such values."""
+    """pl.Binary as text; null where it is not UTF-8. Such values are few and found by bisection."""
     try:
         return values.cast(pl.String)
     except PolarsError:

@@ -28,19 +28,19 @@ class Elements:
         return np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
 
     def some(self, which: npt.NDArray[np.bool_] | Places) -> Elements:
-        """Some of them."""
+        """A subset of the elements."""
         return Elements(self.row[which], self.kind[which], self.at[which], self.size[which])
 
     def present(self) -> Elements:
-        """Without null and undefined."""
+        """The elements without null and undefined."""
         missing = (self.kind == Kind.NULL) | (self.kind == Kind.UNDEFINED)
         return self.some(~missing) if missing.any() else self
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Documents that follow one another, and the elements of some of their keys. `starts` has one place more than there
-    are documents."""
+    """Consecutive documents, and the elements of some of their keys. `starts` has one position more than there are
+    documents."""
 
     buffer: Buffer
     starts: Places
@@ -48,7 +48,7 @@ class Table:
 
     @classmethod
     def of(cls, text: bytes, keys: Sequence[bytes]) -> Table:
-        """Raises Malformed."""
+        """Decodes the documents. Raises Malformed."""
         buffer = Buffer.of(text)
         starts = documents(buffer)
         names = Names()
@@ -67,7 +67,7 @@ class Table:
 
     @property
     def rows(self) -> int:
-        """How many documents there are."""
+        """The number of documents."""
         return len(self.starts) - 1
 
     def element(self, key: bytes, row: int) -> tuple[int, bytes] | None:
@@ -80,7 +80,7 @@ class Table:
         return int(found.kind[places[0]]), self.buffer.data[at : at + size].tobytes()
 
     def whole(self) -> Elements:
-        """The documents themselves."""
+        """The documents as elements."""
         rows = np.arange(self.rows, dtype=np.int64)
         kinds = np.full(self.rows, Kind.DOCUMENT, dtype=np.uint8)
         return Elements(rows, kinds, self.starts[:-1], np.diff(self.starts))

@@ -16,35 +16,35 @@ FIRST_MS, LAST_MS = -62_135_596_800_000, 253_402_300_799_999
 
 
 def number(buffer: Buffer, kind: int, at: Places) -> pl.Series:
-    """Of a double, an int or a long."""
+    """The values of doubles, ints or longs."""
     dtype = {Kind.DOUBLE: "<f8", Kind.INT32: "<i4", Kind.INT64: "<i8"}[Kind(kind)]
     return pl.Series(np.ascontiguousarray(buffer.read(dtype, at)))
 
 
 def boolean(buffer: Buffer, at: Places) -> pl.Series:
-    """Of a bool."""
+    """The values of bools."""
     return pl.Series(buffer.data[at] != 0)
 
 
 def text(buffer: Buffer, at: Places, size: Places) -> pl.Series:
-    """Of a string, a symbol or code; null where it is not UTF-8."""
+    """The texts of strings, symbols or code; null where not UTF-8."""
     return utf8(buffer.binary(at + 4, size - 5))
 
 
 def milliseconds(buffer: Buffer, at: Places) -> pl.Series:
-    """Of a date: since 1970, UTC."""
+    """The milliseconds since 1970 (UTC) of dates."""
     return number(buffer, Kind.INT64, at)
 
 
 def moments(millis: pl.Series) -> pl.Series:
-    """Milliseconds as moments in UTC; null outside of the years 1 to 9999."""
+    """Milliseconds as timestamps in UTC; null outside the years 1 to 9999."""
     inside = millis.is_between(FIRST_MS, LAST_MS)
     known = millis if inside.all() else millis.set(~inside, None)
     return (known * 1000).cast(pl.Datetime("us", "UTC"))
 
 
 def iso(millis: pl.Series) -> pl.Series:
-    """Milliseconds as `2024-01-31T10:00:00.5Z`, without a fraction if it is none; null outside of those years."""
+    """Milliseconds as `2024-01-31T10:00:00.5Z`, without a zero fraction; null outside those years."""
     written = moments(millis).dt.strftime("%Y-%m-%dT%H:%M:%S%.3f")
     frame = pl.DataFrame({"text": written, "whole": millis % 1000 == 0})
     short = pl.when("whole").then(pl.col("text").str.head(-4)).otherwise(pl.col("text"))
@@ -52,17 +52,17 @@ def iso(millis: pl.Series) -> pl.Series:
 
 
 def object_ids(buffer: Buffer, at: Places) -> pl.Series:
-    """As 24 hexadecimal digits."""
+    """ObjectIds as 24 hexadecimal digits."""
     return _hex(buffer.binary(at, np.full(len(at), 12, dtype=np.int64)))
 
 
 def subtypes(buffer: Buffer, at: Places) -> pl.Series:
-    """Of binary values."""
+    """The subtypes of binary values."""
     return pl.Series(buffer.data[at + 4])
 
 
 def payload(buffer: Buffer, at: Places, size: Places) -> pl.Series:
-    """The bytes of binary values, as pl.Binary. Those of subtype 2 have a length of their own before them."""
+    """The bytes of binary values, as pl.Binary. Those of subtype 2 have a second length before them."""
     old = ((buffer.data[at + 4] == 2) & (size >= 9)).astype(np.int64) * 4
     return buffer.binary(at + 5 + old, size - 5 - old)
 
@@ -75,7 +75,7 @@ def uuids(values: pl.Series) -> pl.Series:
 
 
 def binary_text(buffer: Buffer, at: Places, size: Places) -> pl.Series:
-    """A UUID as one, other bytes in PostgreSQL's form: `\\x00ff`."""
+    """UUIDs as UUID text, other bytes in PostgreSQL's format: `\\x00ff`."""
     values = payload(buffer, at, size)
     digits = values.to_frame("v").select(pl.concat_str(pl.lit("\\x"), pl.col("v").bin.encode("hex"))).to_series()
     is_uuid = is_uuids(buffer, at, size)
@@ -88,7 +88,7 @@ def is_uuids(buffer: Buffer, at: Places, size: Places) -> pl.Series:
 
 
 def decimals(buffer: Buffer, at: Places) -> pl.Series:
-    """As text."""
+    """The values as text."""
     return decimal_text(buffer, at)
 
 

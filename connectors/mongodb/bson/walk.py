@@ -16,9 +16,9 @@ import polars as pl
 from headrace.connectors.mongodb.bson.layout import Buffer, Kind, Malformed, Places
 
 BLOCK = 8192
-"""Documents that are walked together: their bytes stay in the processor's cache."""
+"""Documents per pass: their bytes stay in the processor's cache."""
 _TRIED = 16
-"""Keys that are compared at one step before those that are left are sorted instead."""
+"""Keys that are compared per step before the remaining elements are sorted instead."""
 
 _FIXED = np.full(256, -1, dtype=np.int64)
 for _kind, _size in (
@@ -27,14 +27,14 @@ for _kind, _size in (
 ):
     _FIXED[_kind] = _size
 _MORE = np.full(256, -1, dtype=np.int64)
-"""Of those that begin with a length: what comes to it."""
+"""For types that begin with a length: the bytes to add to it."""
 for _kind, _size in (
     *((Kind.STRING, 4), (Kind.CODE, 4), (Kind.SYMBOL, 4), (Kind.BINARY, 5), (Kind.DB_POINTER, 16)),
     *((Kind.DOCUMENT, 0), (Kind.ARRAY, 0), (Kind.CODE_WITH_SCOPE, 0)),
 ):
     _MORE[_kind] = _size
 _LEAST = np.zeros(256, dtype=np.int64)
-"""The least such length: a text has a zero after it, a document a length and an end."""
+"""The minimal length: a text has a zero after it, a document a length and an end."""
 _LEAST[[Kind.STRING, Kind.CODE, Kind.SYMBOL, Kind.DB_POINTER]] = 1
 _LEAST[[Kind.DOCUMENT, Kind.ARRAY]] = 5
 _LEAST[Kind.CODE_WITH_SCOPE] = 14
@@ -42,8 +42,8 @@ _LEAST[Kind.CODE_WITH_SCOPE] = 14
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Elements that were found together: the document, the type, where the value begins and how many bytes it has.
-    `name` is the number of their key, or one for each of them."""
+    """Elements as arrays: document, type, start of the value and its number of bytes. `name` is the number of their
+    key, or one number per element."""
 
     name: int | Places
     parent: Places
@@ -60,7 +60,7 @@ class Names:
         self._numbers: dict[bytes, int] = {}
 
     def number(self, name: bytes) -> int:
-        """Of a key, a new one if it is new."""
+        """The number of a key; new keys get a new number."""
         found = self._numbers.get(name)
         if found is None:
             found = self._numbers[name] = len(self.known)
@@ -69,7 +69,7 @@ class Names:
 
 
 def documents(buffer: Buffer) -> Places:
-    """Where each of the documents begins that follow one another, and where the last ends. Raises Malformed."""
+    """The start of each consecutive document, and the end of the last. Raises Malformed."""
     at, end, starts = 0, buffer.size, [0]
     lengths = buffer.data.data
     while at < end:
@@ -167,7 +167,7 @@ def zeros_after(buffer: Buffer, at: Places) -> Places:
 
 
 def _sizes(buffer: Buffer, kinds: npt.NDArray[np.uint8], at: Places) -> Places:
-    """How many bytes each value has; below zero for a type that is none."""
+    """The size of each value in bytes; negative for an unknown type."""
     first = int(kinds[0])
     if (kinds == first).all():
         return _size_of(buffer, first, at)

@@ -73,10 +73,10 @@ _CODES = {
     **{4: "float", 5: "double", 7: "timestamp", 17: "timestamp", 10: "date", 14: "date", 11: "time", 19: "time"},
     **{12: "datetime", 18: "datetime", 13: "year", 16: "bit", 245: "json", 255: "bytes", 247: "enum", 248: "set"},
 }
-"""Types by their codes in the protocol; the others are texts, or bytes."""
+"""Types by their protocol codes; others are texts or bytes."""
 _UNSIGNED, _ENUM, _SET = 32, 256, 2048
 _BINARY = 63
-"""The character set of what is no text."""
+"""The character set number of binary data."""
 
 
 def table(session: Session, name: TableName, database: str) -> Relation:
@@ -120,7 +120,7 @@ def table(session: Session, name: TableName, database: str) -> Relation:
 
 
 def query(session: Session, text: str) -> Relation:
-    """A query with its values in it; it is planned and not run. Raises SourceError."""
+    """A query with its values; the server plans it and does not run it. Raises SourceError."""
     sql = f"(\n{text}\n) AS {ALIAS}"
     all_of = f" FROM {sql}"
     columns = tuple(_described(each) for each in session.described(f"SELECT *{all_of}"))
@@ -129,7 +129,7 @@ def query(session: Session, text: str) -> Relation:
 
 
 def planned_rows(session: Session, statement: str) -> int | None:
-    """About how many rows a statement gives, as the optimizer thinks; None where the login may not know."""
+    """The optimizer's estimate of a statement's rows; None without the permission."""
     try:
         rows = session.explained(statement)
     except SourceError as error:
@@ -141,7 +141,7 @@ def planned_rows(session: Session, statement: str) -> int | None:
         if row["select_type"] in ("SIMPLE", "PRIMARY", "UNION") and row["rows"] is not None:
             share = float(row["filtered"]) / 100 if row.get("filtered") is not None else 1.0
             counts[row["id"]] = counts.get(row["id"], 1.0) * int(row["rows"]) * share
-    return round(sum(counts.values())) if counts else 1  # of no table
+    return round(sum(counts.values())) if counts else 1  # without a table
 
 
 def streams(session: Session, text: str) -> list[StreamFound]:
@@ -190,7 +190,7 @@ def _column(row: Sequence[Any], valid_json: frozenset[str]) -> Column:
 
 
 def _described(each: Described) -> Column:
-    """Of a column of a query."""
+    """The type of a query's column."""
     kind = _CODES.get(each.code)
     if kind is None:
         kind = "bytes" if each.charset == _BINARY else "text"
@@ -218,7 +218,7 @@ def _key(indexes: Sequence[Sequence[Any]]) -> tuple[str, ...]:
 
 
 def _leading(indexes: Sequence[Sequence[Any]]) -> dict[str, str]:
-    """By column, an index that begins with it."""
+    """For each column, an index that begins with it."""
     found: dict[str, str] = {}
     seen: set[str] = set()
     for index, column, _, whole, _ in indexes:
@@ -229,7 +229,7 @@ def _leading(indexes: Sequence[Sequence[Any]]) -> dict[str, str]:
 
 
 def _checked_as_json(session: Session, named: Mapping[str, str]) -> frozenset[str]:
-    """The columns that MariaDB made of the type JSON: a longtext with a check."""
+    """The JSON columns of MariaDB: longtext with a check."""
     if not session.wire.is_mariadb:
         return frozenset()
     clauses = (str(row[0]) for row in session.rows(_JSON.format(**named)))

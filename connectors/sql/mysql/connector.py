@@ -22,8 +22,8 @@ def _open(context: Context) -> SqlSource:
 
 
 def _check(context: Context) -> Found:
-    """Logs in as a run would and lists some of the tables it may see; looks at the table or the query, if there is one
-    in the settings."""
+    """Logs in as a run does, lists some of the visible tables, and inspects the table or query in the settings, if
+    any."""
     way = door(context)
     with session(way, "the list of tables", seconds=CONNECT_SECONDS) as asked:
         found = catalog.streams(asked, "")

@@ -43,7 +43,7 @@ _LONG = r"^-|^\d{3}|^(?:2[4-9]|[3-9]\d):"
 
 
 class MySqlDialect:
-    """Each question and each read has a connection of its own, and sees what was there when it began."""
+    """Each query has its own connection and reads a consistent snapshot of its start."""
 
     title = "MySQL"
     parser = "mysql"
@@ -55,7 +55,7 @@ class MySqlDialect:
 
     @classmethod
     def of(cls, context: Context) -> MySqlDialect:
-        """Of a source's context. Raises SourceError, or ModuleNotFoundError."""
+        """Creates the dialect of a source's context. Raises SourceError, or ModuleNotFoundError."""
         import asyncmy  # noqa: F401 - said at once where it is missing
 
         given = context.settings.get("timeoutSeconds")
@@ -82,12 +82,12 @@ class MySqlDialect:
             return key_cuts(asked, relation, column, parts)
 
     def own_ranges(self, relation: Relation, parts: int) -> Sequence[Any]:
-        """There are none."""
+        """Empty: the system has none."""
         del relation, parts
         return ()
 
     def newest(self, relation: Relation, column: Column, lag: float | str | None) -> Scalar:
-        """A datetime is taken as one of the server's own zone, in which its `NOW()` is."""
+        """A datetime is interpreted in the server's time zone, like its `NOW()`."""
         lag_value = _lag(column, lag)
         with self._session(relation.name) as asked:
             if column.kind in TIMES:
@@ -122,11 +122,11 @@ class MySqlDialect:
         return expression(asked.column, as_declared=asked.as_declared)
 
     def within(self, own: Any) -> str:
-        """There are none."""
+        """Raises SourceError: the system has no own ranges."""
         raise SourceError("bad_position", f"{self.title} has no ranges of its own.")
 
     def bound(self, column: Column, bound: Bound) -> str | None:
-        """Texts only where they are equal: their order is the collation's, not the engine's."""
+        """Texts are pushed down for equality only: their order is the collation's, not the engine's."""
         name, value = quoted(column.name), bound.value
         match value:
             case bool():
@@ -154,7 +154,7 @@ class MySqlDialect:
 
     def weight(self, relation: Relation, column: Column) -> Column | None:
         if column.kind in NAMED:
-            literal(column, "")  # those of a query cannot be read on from
+            literal(column, "")  # columns of a query cannot be positions
         if column.kind != "text":
             return None
         collation = str(relation.own.get("collations", {}).get(column.name, ""))
@@ -181,7 +181,7 @@ class MySqlDialect:
         )
 
     def hold_snapshot(self) -> str | None:
-        """None can be shared."""
+        """None: connections cannot share a snapshot."""
         return None
 
     def read(self, select: Select, *, rows: int, snapshot: str | None) -> Iterator[pl.DataFrame]:
@@ -192,14 +192,14 @@ class MySqlDialect:
             yield from frames(reading, select.asked, rows)
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Does nothing: no connection is kept open."""
 
     def _session(self, what: str) -> AbstractContextManager[Session]:
         return session(self._door, what, seconds=self._seconds)
 
 
 def plain_literal(value: Scalar) -> str:
-    """A parameter of a query."""
+    """A parameter of a query as a literal."""
     match value:
         case None:
             return "NULL"

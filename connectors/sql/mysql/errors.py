@@ -10,7 +10,7 @@ _LOST = frozenset((0, 1053, 1152, 1158, 1159, 1160, 1161, 1184, 1213, 1412, 1927
 _DENIED = frozenset((1044, 1142, 1143, 1227, 1370))
 
 NOT_PLANNED = "not_planned"
-"""A view that may be read, and whose plan may not be seen."""
+"""The error code for a readable view whose plan is not readable."""
 
 _NO_MYSQL = "Check that MySQL or MariaDB is what listens there."
 _CONNECTING = (
@@ -41,7 +41,7 @@ _CONNECTING = (
 
 
 def said_by(error: BaseException) -> tuple[int, str]:
-    """The number and the text of an error of the driver's; 0 where it has no number."""
+    """The number and the text of a driver's error; 0 without a number."""
     arguments = error.args
     if len(arguments) >= 2 and isinstance(arguments[0], int):
         return arguments[0], str(arguments[1]).strip().rstrip(".")
@@ -49,7 +49,7 @@ def said_by(error: BaseException) -> tuple[int, str]:
 
 
 def refused(error: BaseException) -> SourceError:
-    """Of a connection that was not made. The driver's texts have the address and the user, never the password."""
+    """The error of a failed connection. The driver's texts contain the address and the user, never the password."""
     number, text = said_by(error)
     said = f"{text} ({number})" if 1000 <= number < 2000 or number >= 3000 else text
     hint = next((mend for pattern, mend in _CONNECTING if re.search(pattern, said, re.I)), _NO_MYSQL)
@@ -57,7 +57,7 @@ def refused(error: BaseException) -> SourceError:
 
 
 def failed(error: BaseException, what: str) -> SourceError:
-    """Of a statement; `what` is what was read: `shop.orders`. `connection_lost`: it can be tried again."""
+    """The error of a statement; `what` is the relation: `shop.orders`. `connection_lost` can be retried."""
     number, said = said_by(error)
     if isinstance(error, UnicodeDecodeError):
         return SourceError(

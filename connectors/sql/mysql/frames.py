@@ -19,17 +19,17 @@ from headrace.connectors.sql.select import Asked
 from headrace.connectors.sql.stamps import read_dates, read_stamps
 
 FRAME_BYTES = 16 * 1024 * 1024
-"""A frame has about so many bytes at most, unless a single row is larger."""
+"""The size limit of a frame in bytes, unless a single row is larger."""
 
 FIRST = "0"
-"""What each row has before the columns."""
+"""The constant that each row has before its columns."""
 
 _FEW, _FIRST, _FEW_WIDE = 1024, 64, 512
 _READ = frozenset(("smallint", "integer", "bigint", "decimal", "double"))
 _BYTES = frozenset(("bit", "bytes", WEIGHT, WEIGHT_NO_PAD))
 _WIDE = frozenset(("text", "bytes", "json"))
 _NARROW = 100
-"""Characters of a text that is still narrow."""
+"""The most characters of a narrow text."""
 
 
 def frames(session: Session, asked: Sequence[Asked], rows: int) -> Iterator[pl.DataFrame]:
@@ -58,7 +58,7 @@ def frames(session: Session, asked: Sequence[Asked], rows: int) -> Iterator[pl.D
 
 def _as_written(rows: Sequence[tuple[Any, ...]], asked: Sequence[Asked]) -> pl.DataFrame:
     first, *columns = zip(*rows, strict=True)
-    if not asked:  # how many rows there are is all that is wanted
+    if not asked:  # only the number of rows is needed
         return pl.DataFrame({FIRST: first})
     return pl.DataFrame(
         [

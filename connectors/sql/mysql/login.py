@@ -19,13 +19,13 @@ from headrace.connectors.sql.mysql.wire import Wire
 from headrace.connectors.sql.secret_file import secret_file
 
 CONNECT_SECONDS = 5
-"""How long one address has to answer, and to log in."""
+"""Seconds to connect to one address and log in."""
 
 _MAX_ADDRESSES = 2
 
 
 class _Named(ssl.SSLContext):
-    """TLS with a server that is dialled by its address: asked for, and checked, by its name."""
+    """TLS to a server that is connected by address: SNI and verification use its name."""
 
     name = ""
 
@@ -35,15 +35,15 @@ class _Named(ssl.SSLContext):
 
 @dataclass(frozen=True, slots=True)
 class Door:
-    """Where a database is and how one gets in. Nothing of it that is secret is in its `repr`."""
+    """The address and credentials of a database. Its `repr` contains no secret."""
 
     place: MySQL
     login: Login
     networks: tuple[Network, ...]
 
     def connect(self, read_seconds: float) -> Wire:
-        """A connection of its own, to be closed; a server that says nothing for so long is gone. Raises SourceError:
-        `unknown_host`, `address_refused`, `connection_failed`."""
+        """Opens a connection, to be closed by the caller, with a read timeout. Raises SourceError: `unknown_host`,
+        `address_refused`, `connection_failed`."""
         place = self.place
         addresses = allowed_addresses(place.host, place.port, self.networks)[:_MAX_ADDRESSES]
         tls = None if place.sslmode == "disable" else self._tls()
@@ -112,7 +112,7 @@ class Door:
 
 
 def door(context: Context) -> Door:
-    """The door of a connection. Raises SourceError(`bad_credentials`, `bad_option`)."""
+    """The login of a connection. Raises SourceError(`bad_credentials`, `bad_option`)."""
     config = dict(context.connection.config)
     if found := problems_of(MySQL, config):
         raise SourceError("bad_option", f"{found[0].path}: {found[0].message}.", found[0].hint)

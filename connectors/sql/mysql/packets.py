@@ -11,7 +11,8 @@ from importlib import import_module
 from typing import Any
 
 _TEXTS = 6
-"""Texts that a column's description begins with: catalog, database, table, its own name, column, its own name."""
+"""The texts at the start of a column's description: catalog, database, table, original table, column, original
+column."""
 _FIXED = 13
 """Bytes after them."""
 _WIDTHS = {0xFC: 2, 0xFD: 3, 0xFE: 8}

@@ -16,13 +16,13 @@ _EXACT = Context(prec=100, rounding=ROUND_FLOOR)
 _EPOCH = datetime(1, 1, 1)
 _MICROSECOND = timedelta(microseconds=1)
 _SIGNS = " -0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz"
-"""Those of ASCII, which every character set has, that keys begin and go on with."""
+"""The ASCII characters of probes, which every character set has."""
 _DEEPER = 3
 _BYTES = 8
 
 
 def probes(kind: str, low: str, high: str, count: int) -> list[str]:
-    """Up to about so many values between two of a column, as text (bytes in hexadecimal)."""
+    """Up to about `count` values between two values of a column, as text (bytes in hexadecimal)."""
     if kind == "text":
         return _texts(low, high)
     if kind == "bytes":
@@ -66,13 +66,13 @@ def _micros(text: str) -> int:
 
 
 def _alike(low: Sequence[object], high: Sequence[object]) -> int:
-    """How many items both begin with."""
+    """The length of the common prefix."""
     pairs = enumerate(zip(low, high, strict=False))
     return next((at for at, (a, b) in pairs if a != b), min(len(low), len(high)))
 
 
 def _texts(low: str, high: str) -> list[str]:
-    """What both begin with and one sign more, and the same of the beginnings of the lower that go deeper."""
+    """The common prefix with one more character, and the same for longer prefixes of the lower value."""
     common = low[: _alike(low, high)]
     prefixes = [common, *(low[:at] for at in range(len(common) + 1, min(len(low), len(common) + _DEEPER) + 1))]
     return [prefix + sign for prefix in prefixes for sign in _SIGNS]

@@ -13,24 +13,24 @@ from headrace.connectors.sql.mysql.types import text_literal
 from headrace.connectors.sql.mysql.wire import Described, Wire, faults
 
 SECONDS = 6 * 3600.0
-"""How long a statement may take unless the settings say otherwise."""
+"""The default time limit of a statement, in seconds."""
 
 _SLACK = 30.0
 _SETTINGS = (
     "time_zone = '+00:00'",
-    # in which a backslash escapes, "x" is a text, CHAR is not padded, and 0000-00-00 can be compared with
+    # backslash escapes, "x" is a text, CHAR is not padded, and 0000-00-00 is comparable
     "sql_mode = IF(FIND_IN_SET('ONLY_FULL_GROUP_BY', @@SESSION.sql_mode) > 0, "
     "'ONLY_FULL_GROUP_BY,ALLOW_INVALID_DATES', 'ALLOW_INVALID_DATES')",
     "sql_auto_is_null = 0",
     "sql_big_selects = 1",
     "sql_select_limit = 18446744073709551615",
     "lock_wait_timeout = 60",
-    "net_write_timeout = 3600",  # the server waits while a batch is loaded
+    "net_write_timeout = 3600",  # the connection is idle while a batch is loaded
 )
 
 
 class Session:
-    """Statements of one transaction. Errors of the server are SourceErrors about `what`."""
+    """Executes statements in one transaction. Server errors become SourceErrors about `what`."""
 
     def __init__(self, wire: Wire, what: str, own_zone: str) -> None:
         self._wire, self._what = wire, what
@@ -39,11 +39,11 @@ class Session:
 
     @property
     def wire(self) -> Wire:
-        """The connection."""
+        """The underlying connection."""
         return self._wire
 
     def rows(self, statement: str) -> list[tuple[Any, ...]]:
-        """Of a statement made of names and literals that are quoted. Raises SourceError."""
+        """The rows of a statement built from quoted names and literals. Raises SourceError."""
         with translating_errors(self._what):
             return self._wire.all(statement)[0]
 
@@ -61,12 +61,12 @@ class Session:
         return [dict(zip((name.lower() for name in names), row, strict=True)) for row in rows]
 
     def described(self, statement: str) -> list[Described]:
-        """The columns of a statement, which is planned and not run. Raises SourceError."""
+        """The columns of a statement; the server plans it and does not run it. Raises SourceError."""
         with translating_errors(self._what):
             return self._wire.described(statement)
 
     def now(self) -> str:
-        """The server's present in its own zone, as it writes a datetime(6). Raises SourceError."""
+        """The server's current time in its time zone, as text of a datetime(6). Raises SourceError."""
         self.rows(f"SET SESSION time_zone = {text_literal(self.own_zone)}")
         moment = self.rows("SELECT NOW(6)")[0][0]
         self.rows("SET SESSION time_zone = '+00:00'")
@@ -78,14 +78,14 @@ class Session:
             self._wire.begin(statement)
 
     def some(self, rows: int) -> Sequence[tuple[Any, ...]]:
-        """The next rows of it, so many unless these are the last. Raises SourceError."""
+        """The next `count` rows of the statement; fewer at its end. Raises SourceError."""
         with translating_errors(self._what):
             return self._wire.some(rows)
 
 
 @contextmanager
 def translating_errors(what: str) -> Iterator[None]:
-    """The driver's errors in plain words."""
+    """Translates the driver's errors to SourceErrors."""
     try:
         yield
     except SourceError:
@@ -96,7 +96,7 @@ def translating_errors(what: str) -> Iterator[None]:
 
 @contextmanager
 def session(door: Door, what: str, *, seconds: float = SECONDS) -> Iterator[Session]:
-    """A session that ends with the block, and sees what was there when it began. Raises SourceError."""
+    """A session for the block with a consistent snapshot of its start. Raises SourceError."""
     wire = door.connect(seconds + _SLACK)
     try:
         with translating_errors(what):

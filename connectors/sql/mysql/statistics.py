@@ -19,9 +19,9 @@ from headrace.connectors.sql.relation import ALIAS, Column, Relation, Scalar
 _ROUNDS = 16
 _PROBES = 15
 _FINER = 4
-"""An interval has at most such a part of a partition's rows, where it can be had."""
+"""The largest share of a partition's rows that one interval should have."""
 _AT_ONCE = 60
-"""Questions in one statement."""
+"""Probes per statement."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class _Index:
         return expression(self.column, as_declared=False)
 
     def ends(self) -> list[str]:
-        """The least and the greatest value; none of an empty table."""
+        """The least and the greatest value; empty for an empty table."""
         tail = f" FROM {self.table} WHERE {self.name} IS NOT NULL ORDER BY {ALIAS}.{self.name}"
         found = [self.session.rows(f"SELECT {self.selected}{tail}{order} LIMIT 1") for order in ("", " DESC")]
         return [_written(rows[0][0]) for rows in found if rows]
@@ -50,7 +50,7 @@ class _Index:
         return f"{self.name} >= {literal(self.column, low)} AND {self.name} < {literal(self.column, high)}"
 
     def weights(self, points: Sequence[str]) -> list[float]:
-        """About how many rows are between each point and the next, as the optimizer thinks."""
+        """The optimizer's estimates of the rows between consecutive points."""
         rows_of = f" FROM {self.table} WHERE "
         asked = [f"SELECT 1{rows_of}{self.within(*pair)}" for pair in pairwise(points)]
         found: list[float] = []
@@ -67,7 +67,7 @@ class _Index:
         tried = probes(self.column.kind, low, high, _PROBES)
         rows_of = f" FROM {self.table} WHERE {self.within(low, high)} AND {self.name} > {literal(self.column, low)}"
         by = f" ORDER BY {ALIAS}.{self.name}"
-        # the next of each probe, and the one before: between far probes there may be many rows in one small place
+        # the values next to each probe: many rows may be close together between distant probes
         asked = [
             f"(SELECT {self.selected} AS v{rows_of} AND {self.name} {side}{by}{way} LIMIT 1)"
             for each in (literal(self.column, probe) for probe in tried)
@@ -81,7 +81,7 @@ class _Index:
 
 
 def key_cuts(session: Session, relation: Relation, column: Column, parts: int) -> Sequence[Scalar]:
-    """None of a column that no index begins with: each range of it would read the whole table."""
+    """None for a column that no index begins with: each range would read the whole table."""
     index = relation.own.get("indexes", {}).get(column.name)
     if index is None or column.kind not in SPLITTABLE:
         return ()

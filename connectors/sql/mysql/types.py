@@ -35,10 +35,10 @@ UNSURE = TIMES | {"time"}
 """A date may be 0000-00-00, and a time longer than a day."""
 NAMED = frozenset(("enum", "set"))
 SPLITTABLE = NUMBERS | TIMES | frozenset(("text", "bytes"))
-"""Kinds whose ranges are read apart."""
+"""Types that can be split into ranges."""
 
 WEIGHT, WEIGHT_NO_PAD = "weight", "weight, not padded"
-"""Kinds of what a server compares instead of a text; the column is `native`."""
+"""Types of values that a server compares instead of a text; the column is `native`."""
 
 _MEMBER = re.compile(r"'((?:[^']|'')*)'")
 _UNSIGNED = 20
@@ -67,7 +67,7 @@ class Typed:
         return Field(name, "text")  # a decimal of more digits too: exact, as a decimal would not be
 
     def column(self, name: str, native: str, *, nullable: bool = True, comment: str = "") -> Column:
-        """The column of this type."""
+        """A column of this type."""
         return Column(self.field(name), native, self.kind, self.kind not in UNSURE, nullable, comment)
 
 
@@ -77,12 +77,12 @@ def quoted(name: str) -> str:
 
 
 def text_literal(text: str) -> str:
-    """A text in quotes, for sessions of ours, in which a backslash escapes."""
+    """A text in quotes, for sessions in which a backslash escapes."""
     return "'" + text.replace("\\", "\\\\").replace("'", "''").replace("\0", "\\0") + "'"
 
 
 def expression(column: Column, *, as_declared: bool) -> str:
-    """How a column is selected, so that what arrives is exact."""
+    """The expression that selects a column without loss."""
     if column.kind == WEIGHT:
         return f"WEIGHT_STRING(RTRIM({quoted(column.native)}))"
     if column.kind == WEIGHT_NO_PAD:
@@ -98,7 +98,8 @@ def expression(column: Column, *, as_declared: bool) -> str:
 
 
 def literal(column: Column, value: Scalar) -> str:
-    """A value of a column, compared as the column is. Raises SourceError(`bad_option`) for what is none."""
+    """A value of a column as a literal that is compared like the column. Raises SourceError(`bad_option`) for an
+    invalid value."""
     if value is None:
         return "NULL"
     try:

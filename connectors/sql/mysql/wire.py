@@ -28,7 +28,7 @@ _MULTI_STATEMENTS = 1 << 16
 _LOCAL_FILES = 1 << 7
 _PREPARE = 0x16
 _PREPARED_BYTES = 9
-"""Of the answer: its first byte, the statement, the counts of columns and parameters."""
+"""The fields of the response: its first byte, the statement, the counts of columns and parameters."""
 _MARIADB = "MariaDB"
 _KEEPALIVE = (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 6))
 
@@ -46,7 +46,7 @@ class Described:
 
 
 class Wire:
-    """A connection that is made by `connect`. Everything raises the driver's errors, `faults()`, but `connect`."""
+    """A connection, opened by `connect`. All methods except `connect` raise the driver's errors, `faults()`."""
 
     def __init__(
         self,
@@ -63,7 +63,7 @@ class Wire:
         self._connection: Any = None
         self._cursor: Any = None
         self.speaks_tls: bool | None = None
-        """Whether the server can; None where it has said nothing yet."""
+        """Whether the server supports TLS; None before the handshake."""
 
     @property
     def encrypted(self) -> bool:
@@ -77,13 +77,13 @@ class Wire:
 
     @property
     def version_name(self) -> str:
-        """As people write it: `8.4.3`, `10.11.19`."""
+        """The displayed version: `8.4.3`, `10.11.19`."""
         text = str(self._connection.server_version)
-        # what MariaDB says first for clients that know only MySQL
+        # the version prefix of MariaDB for clients that know only MySQL
         return (text.removeprefix("5.5.5-") if self.is_mariadb else text).split("-")[0]
 
     def connect(self) -> None:
-        """Dials and logs in. Raises SourceError(`connection_failed`)."""
+        """Connects and logs in. Raises SourceError(`connection_failed`)."""
         try:
             self._run(asyncio.wait_for(self._connected(), self._connect_seconds))
         except TimeoutError:
@@ -137,7 +137,7 @@ class Wire:
         return list(await cursor.fetchall()) if fields else [], fields
 
     def described(self, statement: str) -> list[Described]:
-        """The columns of a statement, which the server takes as one or not at all, and does not run."""
+        """The columns of a statement, which the server prepares as a single one and does not run."""
         return self._run(self._described(statement))
 
     async def _described(self, statement: str) -> list[Described]:
@@ -157,7 +157,7 @@ class Wire:
         return [_of(each) for each in found]
 
     def begin(self, statement: str) -> None:
-        """Begins to read a statement's rows, which `some` gives."""
+        """Begins to read a statement's rows, which `some` returns."""
         self._run(self._begin(statement))
 
     async def _begin(self, statement: str) -> None:
@@ -166,11 +166,11 @@ class Wire:
         self._connection._transport.pause_reading()
 
     def some(self, rows: int) -> Sequence[tuple[Any, ...]]:
-        """The next rows, so many unless these are the last."""
+        """The next `count` rows; fewer at the end."""
         return self._run(self._some(rows))
 
     async def _some(self, rows: int) -> list[tuple[Any, ...]]:
-        """Bytes are taken in only while rows are waited for: the server waits as long as nobody asks."""
+        """Receives bytes only while rows are requested, so that the server waits in between."""
         transport = self._connection._transport
         transport.resume_reading()
         try:
@@ -180,7 +180,7 @@ class Wire:
         return found
 
     def close(self) -> None:
-        """Ends the connection at once, whatever the server is sending."""
+        """Closes the connection at once, even while the server is sending."""
         if self._loop.is_closed():
             return
         with suppress(*faults()):
@@ -194,11 +194,11 @@ class Wire:
             transport.abort()
         if connection is not None:
             connection.close()
-        for _ in range(3):  # the loop closes what was ended in its next turns
+        for _ in range(3):  # the loop closes transports in its next iterations
             await asyncio.sleep(0)
 
     def _run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """To its end, in this thread, though another loop may be running in it."""
+        """Runs a coroutine to its end in this thread, even if another loop is running in it."""
         other = asyncio._get_running_loop()
         asyncio._set_running_loop(None)
         try:
@@ -208,7 +208,7 @@ class Wire:
 
 
 def _driver(module: str) -> Any:
-    """A module of the driver, whose stubs leave out what is used here."""
+    """A module of the driver, typed as Any because its stubs are incomplete."""
     return import_module(f"asyncmy.{module}")
 
 
@@ -227,7 +227,7 @@ class _Refusing:
         del connection
 
     def authenticate(self, packet: Any) -> None:
-        """Does not."""
+        """Does nothing."""
         del packet
         raise RuntimeError("The server asks for the password in the clear, and the connection is not encrypted")
 
@@ -237,7 +237,7 @@ _IN_THE_CLEAR = ("mysql_clear_password", "dialog", "mysql_old_password")
 
 @cache
 def faults() -> tuple[type[Exception], ...]:
-    """What the driver raises: its own errors, and others where a server breaks the protocol."""
+    """The exceptions of the driver: its own, and others where a server breaks the protocol."""
     return (
         *(
             _driver("errors").MySQLError,

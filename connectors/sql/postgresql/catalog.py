@@ -93,7 +93,7 @@ ORDER BY 1, 2 LIMIT 10000
 
 
 def table(session: Session, name: TableName, database: str, schema: str | None) -> Relation:
-    """A table or a view, by the very name. Raises SourceError: `missing_table`, `not_permitted`."""
+    """A table or a view by its exact name. Raises SourceError: `missing_table`, `not_permitted`."""
     if len(name) == 3 and name[0] != database:
         raise SourceError(
             "missing_table", f"{'.'.join(name)} is in another database than {database}.", "Make a connector for that."
@@ -134,7 +134,7 @@ def table(session: Session, name: TableName, database: str, schema: str | None) 
 
 
 def query(session: Session, text: str) -> Relation:
-    """A query with its values in it; it is planned and not run. Raises SourceError."""
+    """A query with its values; the server plans it and does not run it. Raises SourceError."""
     found = session.planned(text)
     names = [name for name, _, _ in found]
     for name in names:
@@ -149,7 +149,7 @@ def query(session: Session, text: str) -> Relation:
 
 
 def planned_rows(session: Session, tail: str) -> int | None:
-    """About how many rows there are, as the planner thinks; `tail` is a statement's from FROM on."""
+    """The planner's estimate of the rows; `tail` is the statement from FROM on."""
     plan = session.of(f"EXPLAIN (FORMAT JSON) SELECT 1{tail}")[0][0]
     plan = json.loads(plan) if isinstance(plan, str) else plan
     rows = plan[0]["Plan"].get("Plan Rows")
@@ -177,7 +177,7 @@ def _part(name: str) -> str:
 
 
 def _typed(session: Session, found: Sequence[tuple[Any, ...]]) -> tuple[Column, ...]:
-    """Of names, oids of types, modifiers, whether they may be null, and comments."""
+    """Columns made of names, type oids, modifiers, nullability and comments."""
     types = session.rows(_TYPES, [[row[1] for row in found], [row[2] for row in found]])
     money = any(kind == "money" for _, kind, _ in types)
     scale = int(session.rows("SELECT pg_catalog.scale('0'::money::numeric)")[0][0]) if money else 0
@@ -189,5 +189,5 @@ def _typed(session: Session, found: Sequence[tuple[Any, ...]]) -> tuple[Column, 
 
 
 def splittable(column: Column) -> bool:
-    """Whether its ranges can be read apart."""
+    """Whether it can be split into ranges."""
     return column.kind in SPLITTABLE

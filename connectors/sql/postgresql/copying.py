@@ -14,7 +14,7 @@ from headrace.connectors.errors import SourceError
 from headrace.connectors.sql.postgresql.session import Session
 
 PIECE_BYTES = 16 * 1024 * 1024
-"""A piece has about so many bytes at most, unless a single row is larger."""
+"""The size limit of a piece in bytes, unless a single row is larger."""
 
 _TOGETHER = 128
 _WAIT_MS = 60_000

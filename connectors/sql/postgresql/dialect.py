@@ -39,7 +39,7 @@ _GONE = "the snapshot that the partitions share is gone: what is still to be rea
 
 
 class PostgresDialect:
-    """Each question and each read has a connection of its own; one more holds the snapshot."""
+    """Each query has its own connection; one more holds the snapshot."""
 
     title = "PostgreSQL"
     parser = "postgres"
@@ -53,7 +53,7 @@ class PostgresDialect:
 
     @classmethod
     def of(cls, context: Context) -> PostgresDialect:
-        """Of a source's context. Raises SourceError."""
+        """Creates the dialect of a source's context. Raises SourceError."""
         given = context.settings.get("timeoutSeconds")
         return cls(door(context), seconds=float(given) if isinstance(given, int | float) else SECONDS)
 
@@ -80,12 +80,12 @@ class PostgresDialect:
             return key_cuts(asked, relation, column, parts)
 
     def own_ranges(self, relation: Relation, parts: int) -> Sequence[Any]:
-        """Pages."""
+        """Ranges of pages."""
         with self._session(relation.name) as asked:
             return page_ranges(asked, relation, parts)
 
     def newest(self, relation: Relation, column: Column, lag: float | str | None) -> Scalar:
-        """Times without a zone are taken as those of the server's own zone, in which its `now()` is."""
+        """Times without a zone are interpreted in the server's time zone, like its `now()`."""
         lag_value = _lag(column, lag)
         with self._session(relation.name) as asked:
             if column.kind in TIMES:
@@ -118,7 +118,7 @@ class PostgresDialect:
         return expression(quoted(asked.column.name), asked.column.kind, as_declared=asked.as_declared)
 
     def within(self, own: Any) -> str:
-        """From the first page to before the second."""
+        """The condition for pages from the first (inclusive) to the second (exclusive)."""
         match own:
             case [int(low), int(high)]:
                 return f"ctid >= '({low},0)'::tid AND ctid < '({high},0)'::tid"
@@ -127,7 +127,7 @@ class PostgresDialect:
         raise SourceError("bad_position", "A range of pages is two numbers.")
 
     def bound(self, column: Column, bound: Bound) -> str | None:
-        """Texts only where they are equal: their order is the database's, not the engine's."""
+        """Texts are pushed down for equality only: their order is the database's, not the engine's."""
         name, value = quoted(column.name), bound.value
         match value:
             case bool():
@@ -181,7 +181,7 @@ class PostgresDialect:
                 yield frames.frame(piece)
 
     def close(self) -> None:
-        """A process that was forked leaves the snapshot to the one that holds it."""
+        """Closes the snapshot's connection, except in a forked process, which does not own it."""
         holder, self._holder = self._holder, None
         if holder is not None and self._process == os.getpid():
             holder.close()
@@ -191,7 +191,7 @@ class PostgresDialect:
 
 
 def plain_literal(value: Scalar) -> str:
-    """A parameter of a query: a number as it is, a text whose type the server finds out."""
+    """A parameter of a query as a literal: a number, or a text whose type the server infers."""
     match value:
         case None:
             return "NULL"

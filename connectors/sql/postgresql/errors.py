@@ -41,8 +41,8 @@ _CONNECTING = (
 
 
 def refused(error: psycopg.Error, place: PostgreSQL) -> SourceError:
-    """Of a connection that was not made: every attempt, which libpq words with the address and the cause, never with
-    the password."""
+    """The error of a failed connection, with every attempt. libpq's texts contain the address and the cause, never the
+    password."""
     text = str(error).strip()
     said = text if "\n" not in text else "; ".join(line.strip(" -") for line in text.splitlines()[:4])
     hint = next((mend for pattern, mend in _CONNECTING if re.search(pattern, said, re.I | re.S)), "")
@@ -51,7 +51,7 @@ def refused(error: psycopg.Error, place: PostgreSQL) -> SourceError:
 
 
 def failed(error: psycopg.Error, what: str) -> SourceError:
-    """Of a statement; `what` is what was read: `public.orders`. `connection_lost`: it can be tried again."""
+    """The error of a statement; `what` is the relation: `public.orders`. `connection_lost` can be retried."""
     state, said = error.sqlstate, (error.diag.message_primary or str(error)).strip().splitlines()[0].rstrip(".")
     if state is None or state in _LOST_STATES or state[:2] in _LOST_CLASSES:
         lost = "The connection was lost" if state is None else "The server broke off"

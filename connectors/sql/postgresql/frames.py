@@ -24,12 +24,12 @@ _MAY_FAIL: frozenset[str] = frozenset(("decimal", "date"))
 _NEVER_ESCAPED: frozenset[str] = frozenset(("decimal", "date", "time", "timestamp", "timestamptz", "uuid"))
 _STAMPS = ("timestamp", "timestamptz")
 FIRST = "0"
-"""The name of a column of ones before all others: a byte-order mark that a text begins with is then no mark, and a row
-of one empty text no empty line."""
+"""The name of a constant first column: with it, a leading byte-order mark is not skipped, and a row of one empty text
+is not an empty line."""
 
 
 class Frames:
-    """Pieces of one COPY into frames of the columns asked for, in that order. The statement selects a 1 before them."""
+    """Converts pieces of one COPY to frames of the selected columns. The statement selects a 1 before them."""
 
     def __init__(self, asked: Sequence[Asked]) -> None:
         self._asked = tuple(asked)
@@ -39,10 +39,10 @@ class Frames:
             if not each.as_declared and each.column.field.data_type in _MAY_FAIL and _sized(each)
         )
         self._as_text: frozenset[int] = frozenset()
-        """Columns that had a value which is not of their type: NaN, infinity, a year of five digits."""
+        """Columns with a value that does not fit their type: NaN, infinity, a year of five digits."""
 
     def frame(self, piece: bytes) -> pl.DataFrame:
-        """The rows of a piece. A value that is not of its column's type makes the column text."""
+        """The rows of a piece. A value that does not fit its column's type makes the column text."""
         try:
             raw = self._read(piece, self._as_text)
         except PolarsError:
@@ -50,7 +50,7 @@ class Frames:
             tried = {place: _tried(raw[:, place + 1], self._dtype(place)) for place in self._risky}
             self._as_text |= {place for place in tried if tried[place].null_count() > raw[:, place + 1].null_count()}
             raw = raw.with_columns(each for place, each in tried.items() if place not in self._as_text)
-        if not self._asked:  # how many rows there are is all that is wanted
+        if not self._asked:  # only the number of rows is needed
             return raw
         raw = raw.drop(FIRST)
         return pl.DataFrame([self._finished(raw[:, place], each) for place, each in enumerate(self._asked)])
@@ -96,7 +96,7 @@ def _tried(values: pl.Series, dtype: Dtype) -> pl.Series:
 
 
 def _stamps(values: pl.Series, *, aware: bool) -> pl.Series:
-    """`2024-01-31 10:00:00.5+00` as a moment. The column stays text where a value is otherwise: infinite, before
-    Christ, or with a year of five digits."""
+    """Parses `2024-01-31 10:00:00.5+00`. The column stays text if a value has another form: infinite, before Christ, or
+    with a year of five digits."""
     read = read_stamps(values.str.strip_suffix("+00") if aware else values, aware=aware)
     return values if read.dtype == pl.String else read

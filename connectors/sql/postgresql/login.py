@@ -20,7 +20,7 @@ from headrace.connectors.sql.postgresql.errors import refused
 from headrace.connectors.sql.secret_file import secret_file
 
 CONNECT_SECONDS = 5
-"""How long one address has to answer."""
+"""Seconds to connect to one address."""
 
 _MAX_ADDRESSES = 2
 _NO_FILE = f"{os.devnull}/none"
@@ -28,14 +28,14 @@ _NO_FILE = f"{os.devnull}/none"
 
 @dataclass(frozen=True, slots=True)
 class Door:
-    """Where a database is and how one gets in. Nothing of it that is secret is in its `repr`."""
+    """The address and credentials of a database. Its `repr` contains no secret."""
 
     place: PostgreSQL
     login: Login
     networks: tuple[Network, ...]
 
     def connect(self) -> psycopg.Connection[Any]:
-        """A connection of its own, in autocommit. Raises SourceError: `unknown_host`, `address_refused`,
+        """Opens a connection in autocommit. Raises SourceError: `unknown_host`, `address_refused`,
         `connection_failed`."""
         try:
             return self.dial(autocommit=True, prepare_threshold=None)
@@ -50,12 +50,12 @@ class Door:
         application_name: str = "headrace",
         prepare_threshold: int | None = 5,
     ) -> psycopg.Connection[Any]:
-        """A connection of its own. Raises SourceError (`unknown_host`, `address_refused`) and psycopg.Error."""
+        """Opens a connection. Raises SourceError (`unknown_host`, `address_refused`) and psycopg.Error."""
         place, password = self.place, self.login.password.get_secret_value()
         addresses = allowed_addresses(place.host, place.port, self.networks)[:_MAX_ADDRESSES]
         with _files(place.ssl_root_cert, self.login.ssl_cert, self.login.ssl_key) as (root, certificate, key):
             return psycopg.connect(
-                # the name for TLS, the checked address for dialling: it must not be resolved a second time
+                # the name for TLS, the checked address to connect to: it must not be resolved a second time
                 host=",".join([place.host] * len(addresses)),
                 hostaddr=",".join(addresses),
                 port=str(place.port),
@@ -71,7 +71,7 @@ class Door:
                 keepalives_idle=30,
                 keepalives_interval=10,
                 keepalives_count=6,
-                # the server's own options, passwords, certificates and tickets are not for where a user points it
+                # this machine's options, passwords, certificates and tickets must not be used for a user's server
                 options="",
                 passfile=_NO_FILE,
                 sslcert=certificate or _NO_FILE,
@@ -85,12 +85,12 @@ class Door:
 
 
 def door(context: Context) -> Door:
-    """The door of a source's connection. Raises SourceError(`bad_credentials`, `bad_option`)."""
+    """The login of a source's connection. Raises SourceError(`bad_credentials`, `bad_option`)."""
     return door_of(context.connection, context.surroundings.networks)
 
 
 def door_of(connection: Connection, networks: Sequence[Network]) -> Door:
-    """The door of a connection; nothing is dialled yet. Raises SourceError(`bad_credentials`, `bad_option`)."""
+    """The login of a connection; does not connect. Raises SourceError(`bad_credentials`, `bad_option`)."""
     config = dict(connection.config)
     if found := problems_of(PostgreSQL, config):
         raise SourceError("bad_option", f"{found[0].path}: {found[0].message}.", found[0].hint)
@@ -117,7 +117,7 @@ def _login(credentials: Mapping[str, Any]) -> Login:
 
 @contextmanager
 def _files(root: str | None, certificate: SecretStr | None, key: SecretStr | None) -> Iterator[list[str | None]]:
-    """Texts as files that only this process can read, for as long as libpq looks at them."""
+    """Writes texts to files that only this user can read, deleted after the connection is made."""
     texts = [root, *(None if each is None else each.get_secret_value() for each in (certificate, key))]
     with ExitStack() as stack:
         yield [None if text is None else stack.enter_context(secret_file(text)) for text in texts]

@@ -19,34 +19,34 @@ _SETTINGS = {
     "timezone": "UTC",
     "datestyle": "ISO, MDY",
     "intervalstyle": "postgres",
-    "extra_float_digits": "3",  # the shortest text that is the very number, of old servers too
+    "extra_float_digits": "3",  # the shortest text that parses to the same number, on old servers too
     "bytea_output": "hex",
     "xmloption": "content",
     "idle_in_transaction_session_timeout": "0",
     "lock_timeout": "60s",
 }
 SECONDS = 6 * 3600.0
-"""How long a statement may take unless the settings say otherwise."""
+"""The default time limit of a statement, in seconds."""
 
 
 class Session:
-    """Statements of one transaction. Errors of the server are SourceErrors about `what`."""
+    """Executes statements in one transaction. Server errors become SourceErrors about `what`."""
 
     def __init__(self, connection: psycopg.Connection[Any], what: str, *, live: bool, own_zone: str) -> None:
         self._connection, self._what = connection, what
         self.live = live
-        """Whether the snapshot that was asked for is gone."""
+        """Whether the requested snapshot no longer exists."""
         self.own_zone = own_zone
         """The time zone of the server, or of the login, before it was set to UTC."""
 
     @property
     def version(self) -> int:
-        """As `180001`."""
+        """The version as a number: `180001`."""
         return self._connection.info.server_version
 
     @property
     def version_name(self) -> str:
-        """As people write it: `18.1`."""
+        """The displayed version: `18.1`."""
         return (self._connection.info.parameter_status("server_version") or "?").split()[0]
 
     @property
@@ -56,22 +56,22 @@ class Session:
 
     @property
     def pgconn(self) -> pq.abc.PGconn:
-        """libpq's."""
+        """libpq's connection."""
         return self._connection.pgconn
 
     def rows(self, statement: LiteralString, values: Sequence[Any] | dict[str, Any] = ()) -> list[tuple[Any, ...]]:
-        """Of a statement of ours, with values bound. Raises SourceError."""
+        """The rows of an internal statement with bound values. Raises SourceError."""
         with self.translating_errors():
             return self._connection.execute(statement, values or None).fetchall()
 
     def of(self, statement: str) -> list[tuple[Any, ...]]:
-        """Of a statement made of names and literals that are quoted. Raises SourceError."""
+        """The rows of a statement built from quoted names and literals. Raises SourceError."""
         with self.translating_errors():
             return self._connection.execute(statement.encode()).fetchall()
 
     def planned(self, statement: str) -> list[tuple[str, int, int]]:
-        """The columns of a query (name, oid of the type, modifier), by the extended protocol: the server takes it as
-        one statement or not at all, and does not run it. Raises SourceError."""
+        """The columns of a query (name, type oid, modifier), by the extended protocol: the server prepares it as a
+        single statement and does not run it. Raises SourceError."""
         with self.translating_errors():
             self.pgconn.send_prepare(b"", statement.encode())
             self._result(pq.ExecStatus.COMMAND_OK)
@@ -83,13 +83,13 @@ class Session:
         ]
 
     def begin_copy(self, statement: str) -> None:
-        """Sends a COPY … TO STDOUT; its rows are then libpq's to give. Raises SourceError."""
+        """Sends a COPY … TO STDOUT; its rows are then read from libpq. Raises SourceError."""
         with self.translating_errors():
             self.pgconn.send_query(statement.encode())
             self._result(pq.ExecStatus.COPY_OUT)
 
     def end_copy(self) -> None:
-        """After the last row: whether it was the last. Raises SourceError."""
+        """Checks after the last row that the COPY is complete. Raises SourceError."""
         with self.translating_errors():
             self._result(pq.ExecStatus.COMMAND_OK)
 
@@ -102,7 +102,7 @@ class Session:
 
     @contextmanager
     def translating_errors(self) -> Iterator[None]:
-        """The server's errors in plain words."""
+        """Translates the server's errors to SourceErrors."""
         try:
             yield
         except psycopg.Error as error:
@@ -111,7 +111,7 @@ class Session:
 
 @contextmanager
 def session(door: Door, what: str, *, seconds: float = SECONDS, snapshot: str | None = None) -> Iterator[Session]:
-    """A session that ends with the block. With a snapshot it sees what that saw, or says that it is gone. Raises
+    """A session for the block. With a snapshot it reads that snapshot, or reports that it no longer exists. Raises
     SourceError."""
     connection = door.connect()
     try:
@@ -121,7 +121,7 @@ def session(door: Door, what: str, *, seconds: float = SECONDS, snapshot: str | 
 
 
 def begun(connection: psycopg.Connection[Any], what: str, *, seconds: float, snapshot: str | None = None) -> Session:
-    """The session of a connection that is there. Raises SourceError."""
+    """The session of an open connection. Raises SourceError."""
     if snapshot is not None and not _SNAPSHOT.fullmatch(snapshot):
         raise SourceError("bad_position", "The snapshot of the partition has no name that PostgreSQL gives.")
     settings = dict(_SETTINGS, statement_timeout=f"{seconds * 1000:.0f}")
@@ -146,7 +146,7 @@ def _begin(connection: psycopg.Connection[Any]) -> None:
 
 
 def _record_run(connection: psycopg.Connection[Any], snapshot: str) -> bool:
-    """Whether the transaction sees what the snapshot saw, which ends with the transaction that exported it."""
+    """Whether the transaction could import the snapshot, which ends with the transaction that exported it."""
     _begin(connection)
     try:
         connection.execute(f"SET TRANSACTION SNAPSHOT '{snapshot}'".encode())

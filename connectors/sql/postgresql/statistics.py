@@ -21,7 +21,7 @@ _CHANGED = """
 SELECT coalesce(sum(n_mod_since_analyze) > 0.2 * greatest(sum(n_live_tup), 1), true)
 FROM pg_catalog.pg_stat_all_tables WHERE relid = %s
 """
-"""Whether a fifth of the rows are other than those that ANALYZE saw."""
+"""Whether more than a fifth of the rows changed since ANALYZE."""
 
 _PAGES = """
 WITH RECURSIVE below (oid) AS (
@@ -37,7 +37,7 @@ FROM below b JOIN pg_catalog.pg_class c ON c.oid = b.oid
 
 _SAMPLED_PAGES = 3000
 _TID_RANGES = 140000
-"""From this version on a range of pages is read without reading the others."""
+"""The first version that reads a range of pages without reading the others."""
 
 
 def key_cuts(session: Session, relation: Relation, column: Column, parts: int) -> Sequence[Scalar]:
@@ -61,10 +61,10 @@ def key_cuts(session: Session, relation: Relation, column: Column, parts: int) -
 
 
 def _ordered(session: Session, relation: Relation, column: Column, values: list[str]) -> list[str]:
-    """By the column's own order: its type's and its collation's."""
+    """Sorts by the column's order: its type and its collation."""
     collation = relation.own.get("collations", {}).get(column.name)
     by = f"v::{type_sql(column.kind)}" + (f" COLLATE {collation}" if collation else "")
-    # as one literal per value: nothing is read but what the server gave
+    # one literal per value from the server
     rows = ", ".join(f"({text_literal(value)}::text)" for value in values)
     known = f" FROM (VALUES {rows}) AS known (v) ORDER BY {by}"
     found = session.of(f"SELECT v{known}")

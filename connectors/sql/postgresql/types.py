@@ -22,13 +22,13 @@ INTEGERS = frozenset(("int2", "int4", "int8", "oid"))
 NUMBERS = INTEGERS | frozenset(("numeric", "float4", "float8"))
 TIMES = frozenset(("date", "timestamp", "timestamptz"))
 SPLITTABLE = NUMBERS | TIMES | frozenset(("uuid", "text", "varchar", "bpchar", "name", "bytea"))
-"""Kinds whose ranges are read apart."""
+"""Types that can be split into ranges."""
 
 
 @dataclass(frozen=True, slots=True)
 class Typed:
-    """A type with its modifier. `kind` is the name of one of pg_catalog's, and `"schema"."name"` of another; of a
-    domain, that of what it is made of."""
+    """A type with its modifier. `kind` is the name of a type of pg_catalog, else `"schema"."name"`; for a domain, that
+    of its base type."""
 
     kind: str
     modifier: int
@@ -70,13 +70,13 @@ def type_sql(kind: str) -> str:
 
 
 def expression(name: str, kind: str, *, as_declared: bool) -> str:
-    """How a column (its quoted name) is selected, so that its text is exact and quickly read."""
+    """The expression that selects a column (its quoted name), so that its text is exact and quickly parsed."""
     if kind == "bool":
         return f"{name}::text"
     if kind == "float4" and not as_declared:
-        return f"{name}::float8"  # the very number, not the shortest text that is a float4 again
+        return f"{name}::float8"  # the exact number, not the shortest text of a float4
     if kind == "money":
-        return f"{name}::numeric"  # without a currency's sign
+        return f"{name}::numeric"  # without a currency sign
     return name
 
 

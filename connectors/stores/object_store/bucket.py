@@ -209,7 +209,7 @@ class Bucket:
                 return
 
     def _read(self, path: str, asked: Callable[[], T]) -> T:
-        """Calls `asked`, again if the answer broke off, which the client does not retry itself."""
+        """Calls `asked`, and again if the response was cut off, which the client does not retry itself."""
         with self._translating_errors(path):
             for pause in _PAUSES_S:
                 try:
@@ -272,7 +272,7 @@ def retry_config() -> RetryConfig:
 
 
 def client_options(relay: EgressProxy, *, plain: bool, excludes: str = "") -> ClientConfig:
-    """Options for a client that reaches its one host only, whatever the environment says."""
+    """Options for a client that reaches one host only and ignores the environment."""
     options: ClientConfig = {
         "proxy_url": relay.url,
         "allow_http": plain,
@@ -288,7 +288,7 @@ def client_options(relay: EgressProxy, *, plain: bool, excludes: str = "") -> Cl
 
 def _object_info(meta: Any) -> ObjectInfo:
     mtime = meta["last_modified"].timestamp()
-    tag = (meta["e_tag"] or f"{mtime}").strip('"')  # the listings of some stores leave it out
+    tag = (meta["e_tag"] or f"{mtime}").strip('"')  # missing in the listings of some stores
     return ObjectInfo(meta["path"], meta["size"], mtime, tag)
 
 

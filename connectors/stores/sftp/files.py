@@ -259,7 +259,7 @@ class SftpFiles:
             raise
 
     def _ask(self, path: str, question: Callable[[Any], Awaitable[T]], code: str = "not_readable") -> T:
-        """Asks a question that may be repeated after a lost connection."""
+        """Sends a request that may be repeated after a lost connection."""
         for pause in _PAUSES_S:
             try:
                 return self._once(path, question, code)

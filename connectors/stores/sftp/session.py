@@ -31,7 +31,7 @@ _KINDS = (
 
 
 class SessionLost(Exception):
-    """The connection has ended; the next question reconnects."""
+    """The connection has ended; the next request reconnects."""
 
 
 @dataclass(frozen=True, slots=True)
