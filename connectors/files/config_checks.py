@@ -32,7 +32,7 @@ def _selection_problems(config: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def _parts(config: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Each setting as a config of its own, with its path."""
+    """Each setting as a separate config, with its path."""
     pattern = config.get("pattern")
     if isinstance(pattern, Mapping):
         kind = pattern.get("type", "glob")

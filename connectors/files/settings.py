@@ -62,8 +62,7 @@ class FileOptions(ClosedConfig):
     """CSV, TSV: lines that begin with it, outside of quotes, are skipped. A file with comments is read by one
     partition."""
     skip_rows: int = Field(default=0, ge=0, le=10_000)
-    """CSV, TSV, fixed width: the number of lines to skip before the header (or the first row), whatever they
-    contain."""
+    """CSV, TSV, fixed width: the number of lines to skip before the header (or the first row)."""
     null_values: str | list[str] | None = None
     """Texts that are read as null: CSV and TSV (besides the empty field), JSON, XML, Excel and fixed width."""
     decimal: Literal[".", ","] | None = None
@@ -71,12 +70,12 @@ class FileOptions(ClosedConfig):
     thousands: Literal[",", ".", " ", "'", "_"] | None = None
     """CSV, TSV, fixed width: the separator between groups of three digits; a blank includes no-break spaces."""
     header_matching: Literal["exact", "trim", "caseInsensitive"] | None = None
-    """CSV, TSV: what is ignored when names of the header are compared with `fields`: nothing; blanks around them; also
+    """CSV, TSV: how names of the header are compared with `fields`: exactly; ignoring blanks around them; also ignoring
     case (the default)."""
     missing_columns: Literal["null", "fail"] | None = None
     """What happens to a column that some of several files lack: it is null there, or the run fails. By default it is
-    null if it is declared in `fields`, else the run fails. In JSON and XML rows leave out what is null: a declared
-    column that no row has is null unless this is `fail`."""
+    null if it is declared in `fields`, else the run fails. In JSON and XML, rows omit nulls: a declared column that no
+    row has is null unless this is `fail`."""
     compression: Literal["auto", "none", "gzip", "zstd", "bz2", "xz", "zip"] | None = None
     """Default: by the suffix (`orders.csv.gz`). A zip archive holds one file. Compressed text is read by one partition;
     other formats are unpacked to a temporary file first."""
@@ -100,9 +99,9 @@ class FileSettings(ClosedConfig):
     model_config = ConfigDict(use_attribute_docstrings=True)
 
     path: str | None = None
-    """A file or a folder, relative to the connector's own: for `local_fs`, the tenant's files folder."""
+    """A file or a folder, relative to the connector's folder: for `local_fs`, the tenant's files folder."""
     pattern: str | FilePattern | None = None
-    """Which files of the folder; all by default. A text is a glob. One with a `/` matches paths and looks into folders:
+    """The files to read in the folder; all by default. A text is a glob. With a `/` it matches paths in subfolders:
     `2024/*.csv`, and `**/*.csv` for all subfolders."""
     ordering: Literal["latest_by_mtime", "fifo", "lexicographic", "process_all"] | None = "lexicographic"
     """Which match is read: the newest, the oldest, the first by name, or all of them in the order of their names."""

@@ -126,7 +126,7 @@ class FileSource:
         )
 
     def _inspected(self, files: list[StoredFile], max_partitions: int) -> tuple[dict[str, Inspection], list[str]]:
-        """What is in each file, without those that are empty or, if that is asked for, cannot be read."""
+        """The inspection of each file, without empty files and, if configured, unreadable ones."""
         total = sum(file.size for file in files) or 1
         inspected: dict[str, Inspection] = {}
         notes: list[str] = []
@@ -146,7 +146,7 @@ class FileSource:
                 elif error.code == "empty_file" and len(files) > 1 and not self._held:
                     notes.append(f"{file.name} is empty and was passed over")
                 else:
-                    raise  # a file that the run took is put aside
+                    raise  # a file that the run claimed is moved to the failure folder
                 first = first or error
         if first is not None and not inspected:
             raise first
@@ -154,7 +154,7 @@ class FileSource:
         return inspected, notes
 
     def _together(self, inspected: dict[str, Inspection]) -> tuple[MergedFiles, list[str]]:
-        """All files as one, without those whose columns are others, if that is asked for."""
+        """All files as one, without files with other columns, if configured."""
         options = self._config.get("options") or {}
         notes: list[str] = []
         while True:
@@ -193,7 +193,7 @@ class FileSource:
         return found
 
     def listing(self) -> list[StoredFile]:
-        """The file at `path`, or every file of the folder there, whatever the pattern. Raises SourceError."""
+        """The file at `path`, or every file of that folder, ignoring the pattern. Raises SourceError."""
         file = self._store.stat(self._path)
         return self._store.listing(self._path) if file is None else [file]
 
@@ -205,11 +205,11 @@ class FileSource:
         self._held = held.places
 
     def fingerprint(self) -> str:
-        """What `discover` would give as the fingerprint now, without reading the files."""
+        """The current fingerprint, as in `discover`, without reading the files."""
         return _fingerprint(self._files())
 
     def sample(self, rows: int) -> pl.DataFrame:
-        """Only looks at the first file."""
+        """Inspects the first file only."""
         found = self.discover(max_partitions=1)
         taken: list[pl.DataFrame] = []
         for partition in found.partitions:
@@ -285,8 +285,8 @@ class FileSource:
 
     @contextmanager
     def _opened(self, name: str, changed: str) -> Iterator[OpenedFile]:
-        """A file to be read, which has to be all the time what it was when it was listed (where it was, here); else
-        `changed` is what is wrong, whatever else its reader says."""
+        """Opens a file that must not change from its listing to the end of reading (by its original place); otherwise
+        raises `changed`, instead of the reader's error."""
         missing = "file_not_found" if changed == "still_written" else changed
         with _blamed(name), self._store.opened(self._held.get(name, name), missing=missing) as opened:
             listed = self._listed.get(name, opened.file)
@@ -314,7 +314,7 @@ class FileSource:
         return self._selection.choose(self.listing(), folder=self._given or ".", within=self._path)
 
     def _stored(self, name: str, place: str) -> StoredFile:
-        """The file under the name it arrived with, so that a fingerprint does not depend on where it lies."""
+        """The file under its name on arrival, so that the fingerprint does not depend on its current place."""
         file = self._store.stat(place)
         if file is None:
             raise self._store.missing(place)
@@ -355,7 +355,7 @@ def in_declared_order(schema: Schema, declared: Schema) -> Schema:
 
 @contextmanager
 def _blamed(name: str) -> Iterator[None]:
-    """What cannot be read is this file's fault, and the error says so: to people, and to whoever puts it aside."""
+    """Adds the file to errors, for the message and for moving the file to the failure folder."""
     try:
         yield
     except SourceError as error:
@@ -363,7 +363,7 @@ def _blamed(name: str) -> Iterator[None]:
         located.file = name if error.code not in _NOT_ITS_FAULT else error.file
         raise located from None
     except OSError as error:
-        if error.errno is None:  # of a library, about what is in the file
+        if error.errno is None:  # a library's error about the file's content
             raise
         raise SourceError("not_readable", f"'{name}' cannot be read: {error.strerror}.") from error
 

@@ -104,7 +104,7 @@ class Forward:
     def read_at(self, offset: int, length: int) -> bytes:
         """Like `ByteStream.read_at`; `offset` must not be before what was released."""
         while not self._ended and self._base + len(self._window) < offset + length:
-            if self._base + len(self._window) < offset:  # a jump ahead: what is before is not needed
+            if self._base + len(self._window) < offset:  # skips ahead: earlier bytes are not needed
                 self.release(offset)
             self._pull()
         start = offset - self._base
@@ -116,7 +116,7 @@ class Forward:
         return lambda: block
 
     def release(self, offset: int) -> None:
-        """Drops what is before `offset`."""
+        """Drops the bytes before `offset`."""
         drop = min(offset - self._base, len(self._window))
         if drop > 0:
             del self._window[:drop]

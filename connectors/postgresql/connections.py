@@ -36,7 +36,7 @@ WHERE r.rolname = current_user AND d.datname = current_database()
 
 
 class Dialled(Protocol):
-    """A database that is dialled in a way of its own: by checked addresses, with files for TLS."""
+    """A database with its own connect function: checked addresses, files for TLS."""
 
     @property
     def key(self) -> str:
@@ -83,8 +83,8 @@ def connect_once(database: Database, **options: Any) -> psycopg.Connection[Any]:
 
 
 def connect(database: Database, **options: Any) -> psycopg.Connection[Any]:
-    """A connection, asked for again while PostgreSQL refuses temporarily (no free connection, starting up), for as long
-    as `wait_for_connections` allows. Raises psycopg.Error, and TargetError for the database of a connector."""
+    """Opens a connection, retrying while PostgreSQL refuses temporarily (no free connection, starting up), as long as
+    `wait_for_connections` allows. Raises psycopg.Error, and TargetError for the database of a connector."""
     if _Patience.name is not None:
         options.setdefault("application_name", _Patience.name)
     deadline, pause, describe = time.monotonic() + _Patience.seconds, _FIRST_PAUSE_S, False

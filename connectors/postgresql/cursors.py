@@ -111,7 +111,7 @@ def read_cursors(connection: psycopg.Connection[Any], pipeline_id: str) -> list[
 
 
 def move_cursor(connection: psycopg.Connection[Any], key: CursorKey, position: Position | None, run_id: str) -> None:
-    """Sets it in the caller's transaction; does nothing where there is no position yet."""
+    """Stores the position in the caller's transaction; does nothing without a position."""
     if position is not None:
         values = (key.pipeline_id, key.source_node, key.name, key.target_node, json.dumps(position), run_id)
         connection.execute(_MOVE, values)
@@ -131,7 +131,7 @@ def move_published(
     the last finds that others are missing, and leaves it to them. Call it after the ledger has this one."""
     if not cursors:
         return
-    # Of two that publish at once, the second waits here until the first has committed, and sees it.
+    # Of two concurrent publications, the second waits here until the first has committed, and sees its position.
     lock = "SELECT pg_advisory_xact_lock(hashtextextended(%s, %s))"
     connection.execute(lock, (f"{load_key} {target_node}", _LOCK))
     if connection.execute(_PUBLISHED, (load_key, target_node, stage)).fetchone() != (publications,):
@@ -160,7 +160,7 @@ def set_cursor(
 def forget_cursors(
     connection: psycopg.Connection[Any], pipeline_id: str, source_node: str | None = None, name: str | None = None
 ) -> int:
-    """Removes cursors, so that the next run reads everything again; gives how many they were."""
+    """Removes cursors, so that the next run reads everything again; returns their number."""
     if connection.execute("SELECT to_regclass('_headrace.cursors') IS NULL").fetchone() == (True,):
         return 0
     values = (pipeline_id, source_node, source_node, name, name)

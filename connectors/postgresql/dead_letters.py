@@ -14,7 +14,7 @@ import psycopg
 _LOCK = 0x4EAD_2AD3
 
 KEPT_FOR = timedelta(days=90)
-"""Older ones go when others are kept."""
+"""Older entries are deleted when new ones are stored."""
 
 _DDL = """
 CREATE TABLE IF NOT EXISTS _headrace.dead_letters (

@@ -75,8 +75,8 @@ class NamedDatabase:
 
 
 def named_database(record: Connection, networks: Sequence[Network]) -> NamedDatabase:
-    """The database of a connector record, whose credentials are in the clear; nothing is dialled yet. Raises
-    TargetError: `wrong_connection`, `bad_credentials`, `bad_option`."""
+    """The database of a connector record with decrypted credentials; does not connect. Raises TargetError:
+    `wrong_connection`, `bad_credentials`, `bad_option`."""
     if record.type != TYPE:
         raise TargetError(
             "wrong_connection",

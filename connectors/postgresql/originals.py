@@ -11,7 +11,7 @@ import psycopg
 _LOCK = 0x4EAD_2AD2
 
 KEPT_FOR = timedelta(days=90)
-"""Older ones go when others are kept."""
+"""Older entries are deleted when new ones are stored."""
 
 _DDL = """
 CREATE TABLE IF NOT EXISTS _headrace.originals (
@@ -58,8 +58,8 @@ def create_originals(connection: psycopg.Connection[Any]) -> None:
 def keep_original(
     connection: psycopg.Connection[Any], key: OriginalsKey, first_row: int, last_row: int, part: int, rows: bytes
 ) -> None:
-    """Keeps the failed rows of a batch, an Arrow IPC stream; `part` distinguishes several sinks. What was kept
-    under the same numbers is replaced."""
+    """Stores the failed rows of a batch, an Arrow IPC stream; `part` distinguishes several sinks. Rows stored under the
+    same numbers are replaced."""
     connection.execute(_KEEP, (*key, first_row, last_row, part, rows))
 
 
@@ -70,8 +70,8 @@ def forget_originals(connection: psycopg.Connection[Any], key: OriginalsKey, aft
 
 
 def read_originals(connection: psycopg.Connection[Any], key: OriginalsKey) -> Iterator[tuple[int, int, bytes]]:
-    """First row, last row and rows of all that is kept of a partition, by their first rows. What several sinks refused
-    of one batch overlaps."""
+    """First row, last row and rows of everything stored for a partition, sorted by first row. Rows that several sinks
+    refused of one batch overlap."""
     if connection.execute("SELECT to_regclass('_headrace.originals') IS NULL").fetchone() == (True,):
         return
     with connection.cursor() as cursor:

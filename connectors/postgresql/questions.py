@@ -41,7 +41,7 @@ def _replayed(database: Database, origin_run_id: str) -> Any:
 
 
 def _restart_reasons(database: Database, load_key: str) -> Any:
-    """None of them when the server does not answer: the run looks for itself, and longer."""
+    """Empty if the server does not answer: the run itself checks again, and longer."""
     try:
         with connect(database, autocommit=True) as connection:
             connection.execute("SELECT set_config('statement_timeout', %s, false)", (_STATEMENT_TIMEOUT,))
@@ -95,4 +95,4 @@ QUESTIONS: Mapping[str, Callable[..., Any]] = {
     "cursors": _cursors,
     "change_cursors": _change_cursors,
 }
-"""By name; each takes the database and what its function says, all JSON."""
+"""The queries by name; each takes the database and its function's arguments, all JSON."""

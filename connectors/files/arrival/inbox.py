@@ -26,9 +26,9 @@ class WaitPolicy:
 class InboxState:
     """The files in a folder that match a source, at one moment.
 
-    `ready` are complete matches, in the order to claim them; `unsettled` may still be written to and are worth another
-    look in `settles_in` seconds. `begun`: an earlier attempt of the owner has already claimed files. `problem` says why
-    nothing is ready.
+    `ready` are complete matches, in the order to claim them; `unsettled` may still be written to and can be checked
+    again in `settles_in` seconds. `begun`: an earlier attempt of the owner has already claimed files. `problem` is the
+    reason why nothing is ready.
     """
 
     ready: tuple[StoredFile, ...] = ()
@@ -68,7 +68,7 @@ class Inbox(Protocol):
         """How to wait for missing files; None: not at all."""
 
     def describe(self, now: datetime) -> str:
-        """What is waited for, for people: `a file that matches glob 'a*' in 'orders'`."""
+        """The awaited file, for messages: `a file that matches glob 'a*' in 'orders'`."""
 
     def look(self, owner: str, now: datetime, before: InboxState | None = None) -> InboxState:
         """Looks once. Files unchanged since `before` count as complete. `now` is the day for a date_glob."""

@@ -53,7 +53,7 @@ class Decoder:
         try:
             raw = pl.read_avro(io.BytesIO(file))
         except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError):
-            return None  # fastavro gives the better message
+            return None  # fastavro's message is better
         names = [each.field.name for each in self._columns]
         if raw.height != rows or raw.columns != names:
             return None

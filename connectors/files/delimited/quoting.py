@@ -74,13 +74,13 @@ class _Runs:
     begins_field: Flags
     ends_field: Flags
     unseen: Flags
-    """What follows them is not known yet."""
+    """The bytes after them are not known yet."""
     line: BITS
 
 
 def resolve_quotes(data: Bytes, quotes: Words, marks: Marks, *, final: bool, limit: int | None) -> ResolvedQuotes:
-    """The records of a block with misplaced quotes. Lines are judged one by one, vectorised; a Python loop only follows
-    quoted fields across lines."""
+    """The records of a block with misplaced quotes. Lines are classified one by one, vectorised; a Python loop only
+    follows quoted fields across lines."""
     length = len(data)
     eols = places(bits_of(data, marks.eol), length)
     starts = np.concatenate(([0], eols + 1))  # of the lines; the last may be empty

@@ -23,7 +23,7 @@ BATCH_BYTES = 16 << 20
 
 
 class Avro:
-    """Avro files. There are no options of their own."""
+    """Avro files. They have no options."""
 
     unpacked = True
 

@@ -20,7 +20,7 @@ BATCH_ROWS = 65_536
 
 
 class Orc:
-    """ORC files. There are no options of their own."""
+    """ORC files. They have no options."""
 
     unpacked = True
 

@@ -76,7 +76,7 @@ BATCH_ROWS = 65_536
 
 
 class Parquet:
-    """Parquet files. There are no options of their own."""
+    """Parquet files. They have no options."""
 
     unpacked = True
 

@@ -158,7 +158,7 @@ def _refuse_entities(element: Any) -> None:
 
 
 def _forget(element: Any) -> None:
-    """Frees the element's content and everything before it in the document."""
+    """Frees the element's content and all preceding content of the document."""
     element.clear(keep_tail=True)
     while element is not None:
         parent = element.getparent()

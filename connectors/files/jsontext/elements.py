@@ -38,7 +38,7 @@ class Nesting(NamedTuple):
 
 
 def nesting(block: bytes) -> Nesting:
-    """The nesting of a block that begins outside of a string. What follows an unterminated string is not seen."""
+    """The nesting of a block that begins outside of a string. Text after an unterminated string is ignored."""
     data = view(block)
     quotes = bits_of(data, ord('"'))
     if b"\\" in block:

@@ -32,8 +32,8 @@ _SMALL = 16 << 20
 
 
 class LocalStore:
-    """A FileStore of a folder on this machine. Nothing outside it can be reached, not even by a link that is put there
-    at the wrong moment."""
+    """A FileStore of a folder on this machine. Nothing outside it can be reached, not even by a link created during the
+    access."""
 
     def __init__(self, root: FilesRoot) -> None:
         self._beneath = RootedFolder(root)

@@ -119,7 +119,7 @@ class Endpoint(RestSettings):
 
 
 class Read(ClosedConfig):
-    """The parent of the endpoint."""
+    """The primary endpoint and names of the API's objects."""
 
     model_config = ConfigDict(use_attribute_docstrings=True)
 
@@ -166,7 +166,7 @@ class ConnectorDocument(ClosedConfig):
     endpoints: list[Endpoint] = Field(min_length=1, max_length=500)
     """The endpoints."""
     read: Read | None = None
-    """The parent of the endpoint."""
+    """The primary endpoint and names of the API's objects."""
 
 
 def json_schema() -> dict[str, Any]:

@@ -28,7 +28,7 @@ _QUOTED = re.compile(r'"(.*)"', re.DOTALL)
 
 
 def expected_type(column: Column) -> str:
-    """What the column accepts, with an example where the type's name is not enough."""
+    """The values that the column accepts, with an example where the type's name is not enough."""
     if column.type_name in _EXAMPLES:
         return _EXAMPLES[column.type_name]
     if column.is_array:
@@ -37,7 +37,7 @@ def expected_type(column: Column) -> str:
 
 
 def misfit_error(column: Column, sqlstate: str | None) -> str:
-    """What is wrong with a value, by the SQLSTATE of the server's error (class 22, or 23514 of a domain)."""
+    """The message about a rejected value, by the SQLSTATE of the server's error (class 22, or 23514 of a domain)."""
     texts = {
         "22001": f"Value too long for {column.sql_type}",
         "22003": f"Value out of range for {column.sql_type}",

@@ -38,8 +38,8 @@ WHERE root_run_id = %s AND sink = %s ORDER BY partition, first
 
 @dataclass(frozen=True, slots=True)
 class SentFiles:
-    """What one attempt (`token`) of a partition has committed: its files that begin at row
-    `first` or later and before row `upto`, how many they are in all buckets, and their bytes."""
+    """The committed files of one attempt (`token`) of a partition: those that begin at row `first` or later and before
+    row `upto`, their number in all buckets, and their bytes."""
 
     partition: int
     token: str

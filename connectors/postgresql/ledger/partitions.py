@@ -58,7 +58,7 @@ CREATE TABLE IF NOT EXISTS _headrace.replayed (
 );
 """
 
-# A ledger of an earlier release. What publishes had a stage below zero; what is no load had a dot in its node.
+# A ledger of an earlier release: publications had a negative stage, entries that are no loads had a dot in their node.
 _UPGRADE = """
 ALTER TABLE _headrace.{ledger}
   ADD COLUMN kind text NOT NULL DEFAULT 'load',
@@ -168,8 +168,8 @@ CROSS JOIN LATERAL (SELECT source_node, target_table FROM _headrace.loads AS l
 
 Ledger = Literal["ledger", "staging_ledger"]
 Kind = Literal["load", "exchange", "measure", "publication", "verdict"]
-"""What a row counts: rows into a target or its staging table; rows sent to another stage; what dataset rules measure; a
-publication of what was staged; the judgement of a node's dataset rules."""
+"""The kind of a ledger row: rows into a target or its staging table; rows sent to another stage; measurements of
+dataset rules; a publication of staged rows; the evaluation of a node's dataset rules."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -339,8 +339,8 @@ def run_of_load_key(load_key: str) -> str:
 
 
 class Committed(NamedTuple):
-    """What a ledger has of a partition of a stage: the rows that the sink that is furthest has dealt with, or (not
-    `reads`) that something was published or judged."""
+    """The ledger's progress of a partition of a stage: the rows that the most advanced sink has processed, or (not
+    `reads`) that something was published or evaluated."""
 
     stage: int
     partition: int
@@ -349,7 +349,7 @@ class Committed(NamedTuple):
 
 
 def committed_partitions(connection: psycopg.Connection[Any], load_keys: Sequence[str]) -> list[Committed]:
-    """What was committed under these ids."""
+    """The progress committed under these ids."""
     there = connection.execute("SELECT to_regclass('_headrace.staging_ledger') IS NOT NULL").fetchone()
     if there is None or not there[0]:
         return []
@@ -372,7 +372,7 @@ def committed_rows(found: Iterable[Committed], reading: Collection[int] = (0,)) 
 def published_tables(
     connection: psycopg.Connection[Any], root_run_id: str, load_keys: Sequence[str] = ()
 ) -> tuple[str, ...]:
-    """The tables into which the chain of runs has published, or loaded straight, under its own id or one of these."""
+    """The tables into which the chain of runs has published or loaded directly, under its own id or one of these."""
     there = connection.execute("SELECT to_regclass('_headrace.staging_ledger') IS NOT NULL").fetchone()
     if there is None or not there[0]:
         return ()

@@ -17,8 +17,8 @@ from headrace.connectors.postgresql.tables.describe import LOAD_ID, Table, descr
 from headrace.connectors.postgresql.tables.garbage_collection import drop_load_tables
 
 ReloadEffect = Literal["over", "empty", "never"]
-"""What becomes of a table into which all rows of a load are loaded once more: `over` what is there, the same as before;
-`empty`: the same only where none of them is there any more; `never`, because the load reads on from where it was."""
+"""Whether loading all rows of a load again is correct: `over` existing rows, always; `empty`: only if none of the rows
+is in the table any more; `never`, because the load continues from a position."""
 
 _LOCK = 0x4EAD_57A2
 
@@ -111,7 +111,7 @@ def create_load_starts(connection: psycopg.Connection[Any]) -> None:
 
 
 def load_starts(connection: psycopg.Connection[Any], load_keys: Sequence[str]) -> list[LoadStart]:
-    """The targets that these loads began with, as far as they came."""
+    """The targets of the loads that have begun."""
     if connection.execute("SELECT to_regclass('_headrace.begun') IS NULL").fetchone() == (True,):
         return []
     found = connection.execute(_READ, ([*load_keys],))
@@ -124,12 +124,12 @@ def load_starts(connection: psycopg.Connection[Any], load_keys: Sequence[str]) -
 
 
 def start_or_restart(connection: psycopg.Connection[Any], now: LoadStart, filled: Sequence[str]) -> ResumeCheck:
-    """Before an attempt goes on with a target, which it has locked: looks at it, forgets what the ledger counts of it
-    where everything has to be loaded once more, and keeps what it is like. `filled` are the columns that this attempt
-    fills. On an autocommit connection. Raises TargetError as `check_resume` does."""
+    """Prepares an attempt's load into a locked target: checks the target, resets its ledger if all rows have to be
+    loaded again, and stores the target's definition. `filled` are the columns that this attempt fills. Needs an
+    autocommit connection. Raises TargetError as `check_resume` does."""
     create_load_starts(connection)
     known = next((one for one in load_starts(connection, [now.load_key]) if one.node == now.node), now)
-    # The files as they are before the rows are looked for: who truncates the table in between is found out next time.
+    # The file ids are read before the rows are searched: a TRUNCATE in between is detected next time.
     table = describe_table(connection, now.table)
     files = _files(connection, table)[0]
     found = check_resume(connection, known, filled)
@@ -163,7 +163,7 @@ def check_resume(
         return _gone(begun, loaded, there)
     found = column_changes(connection, table, begun.columns or {}, filled, same_table=table.oid == begun.oid)
     changed, gone = "; ".join(found.changed if begun.columns is not None else ()), ", ".join(found.gone)
-    if gone and (not loaded or begun.again == "over"):  # what is staged has it still
+    if gone and (not loaded or begun.again == "over"):  # the staged rows are still there
         changed = "; ".join(filter(None, [changed, f"it has lost {gone}"]))
     if not changed:
         return ResumeCheck(note=f"{begun.table} has lost {gone}: all rows go without" if gone else "")
@@ -197,7 +197,7 @@ def _gone(begun: LoadStart, loaded: int, there: int) -> ResumeCheck:
 
 
 def _way_out(begun: LoadStart) -> str:
-    """What a person can do, with the statements for it."""
+    """The options of the user, with SQL statements."""
     ids = sql.SQL("SELECT load_id FROM _headrace.loads WHERE root_run_id = {} AND target_node = {}").format(
         sql.Literal(begun.root_run_id), sql.Literal(begun.node)
     )
@@ -267,7 +267,7 @@ def _forget(connection: psycopg.Connection[Any], begun: LoadStart) -> None:
 
 
 def restart_reasons(connection: psycopg.Connection[Any], load_key: str) -> list[str]:
-    """Why targets of this load have to be loaded once more, for whoever asks before a retry; changes nothing. Raises
+    """The reasons why targets of this load have to be loaded again, for checks before a retry; changes nothing. Raises
     TargetError as `check_resume` does."""
     found = (check_resume(connection, begun) for begun in load_starts(connection, [load_key]))
     return [each.reload_reason for each in found if each.reload_reason]

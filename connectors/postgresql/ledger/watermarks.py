@@ -70,7 +70,7 @@ class Watermark:
 
     @property
     def ordered(self) -> sql.Composable:
-        """The column as it is compared."""
+        """The expression that compares the column."""
         plain = sql.Identifier(self.column.name)
         return sql.SQL('{} COLLATE "C"').format(plain) if self.column.type_name in _TEXTUAL else plain
 

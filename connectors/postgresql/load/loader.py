@@ -101,7 +101,7 @@ class CopyLoader(SessionLoader):
             try:
                 return self._load(connection, frame, before, on_commit, state, quarantined)
             except _LedgerMoved:
-                # Our own lost commit may have arrived only now; otherwise somebody else loads this partition.
+                # Our own lost commit may have arrived only now; otherwise another process loads this partition.
                 if state.arrived(lambda: self._committed(connection)):
                     return self._settle(state)
                 if before.version and self._committed(connection).version == 0:

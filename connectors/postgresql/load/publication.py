@@ -23,8 +23,8 @@ PublishWork = Callable[[psycopg.Connection[Any]], Published]
 def publish_once(
     spec: LoadSpec, key: LedgerKey, work: PublishWork, on_publish: PublishCallback, *, publications: int
 ) -> Resume:
-    """Does the work unless the ledger has it already; gives the ledger row either way. `key` is one of so many
-    `publications`; the last of them moves the cursors of the rows. Raises TargetError."""
+    """Does the work unless the ledger has it already; returns the ledger row in both cases. `key` is one of
+    `publications`; the last one moves the cursors of the rows. Raises TargetError."""
     session = Session(spec)
 
     def attempt() -> Resume:

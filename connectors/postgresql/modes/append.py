@@ -40,7 +40,7 @@ class Append:
         return CopyLoader(self._spec, PartitionRef(stage, partition, source_node), destination)
 
     def publications(self) -> int:
-        """0: nothing is held back."""
+        """0: no rows are held back."""
         return 0
 
     def publish(self, stage: int, index: int, on_publish: PublishCallback) -> Resume:

@@ -79,7 +79,7 @@ class IncrementalWatermark:
 
     @property
     def _replays(self) -> bool:
-        """In a replay failed rows are loaded whatever the watermark is now, because it moved on without them."""
+        """In a replay failed rows are loaded regardless of the watermark, because it moved on without them."""
         return self._spec.origin_run_id is not None
 
     def _move(self, connection: psycopg.Connection[Any]) -> Published:

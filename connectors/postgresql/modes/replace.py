@@ -59,7 +59,7 @@ class Replace:
         """Replaces the rows. Raises TargetError(`nothing_to_load`) instead of leaving the table empty."""
 
         def unless_nothing_is_left(published: Published) -> Resume:
-            after = on_publish(published)  # records every rejected row, whatever happens to the load
+            after = on_publish(published)  # records every rejected row, even if the load fails
             sent = published.skipped + published.rejects.height
             if published.loaded == 0 and not (self._spec.allow_empty and sent == 0):
                 raise nothing_to_load(self._spec.table, "The database refused every row")
@@ -104,8 +104,8 @@ class Truncate(Replace):
 
 
 def may_be_empty(spec: LoadSpec, connection: psycopg.Connection[Any], key: LedgerKey) -> bool:
-    """Whether a load that brought no row may empty the table: the target allows it, and the source had none. Rows that
-    failed or were skipped are no reason."""
+    """Whether a load without rows may empty the table: the target allows it, and the source had none. Failed or skipped
+    rows are no reason."""
     return spec.allow_empty and rows_read(connection, key) == 0
 
 

@@ -41,7 +41,7 @@ class Backup:
 
 
 def back_up(database: Database, qualified: str, root_run_id: str) -> Backup:
-    """Copies the rows of the table as they are now, once per chain of runs. Raises TargetError."""
+    """Copies the current rows of the table, once per chain of runs. Raises TargetError."""
     try:
         with connect(database, connect_timeout=10) as connection:
             table = describe_table(connection, qualified)

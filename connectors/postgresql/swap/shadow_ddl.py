@@ -263,7 +263,7 @@ SELECT concat_ws(' ', conname, pg_get_constraintdef(oid)) FROM pg_constraint
 WHERE conrelid = %(oid)s::oid AND contype = 'c'
 ORDER BY 1
 """
-"""What `LIKE` copies of the table, for comparison."""
+"""The properties that `LIKE` copies, for comparison."""
 
 IDENTITIES: LiteralString = """
 SELECT s.relname::text, d.objid::regclass::text, pg_get_serial_sequence(%(new)s::text, a.attname), q.seqincrement
@@ -272,7 +272,7 @@ JOIN pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
 WHERE d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass AND d.refobjid = %(oid)s::oid
   AND d.deptype = 'i' ORDER BY a.attnum
 """
-"""Of each identity sequence: name and qualified name of the table's, qualified name of the shadow table's,
+"""For each identity sequence: name and qualified name of the table's, qualified name of the shadow table's,
 increment."""
 
 DEFAULT_GRANTS: LiteralString = """
@@ -322,4 +322,4 @@ WHERE d.deptype = 'n' AND d.classid NOT IN ('pg_constraint'::regclass, 'pg_publi
                   AND (o.indexrelid, o.indrelid) = (d.objid, %(oid)s::oid))
 """
 )
-"""What prevents the table from being replaced, in words."""
+"""The properties that prevent the table from being replaced, as text."""

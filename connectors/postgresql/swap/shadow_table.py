@@ -57,8 +57,8 @@ def shadow_name(table: str) -> str:
 
 
 def describe_shadow(connection: psycopg.Connection[Any], table: Table) -> ShadowTable:
-    """The shadow table of a table as it is now. Raises TargetError(`cannot_be_swapped`), which names what belongs to
-    the table and would be lost with it."""
+    """The shadow table of a table's current definition. Raises TargetError(`cannot_be_swapped`), which names dependent
+    objects that would be lost."""
     new = sql.Identifier(table.schema, shadow_name(table.name)).as_string(connection)
     values = {"oid": table.oid, "new": new}
     with _qualified_names(connection):
@@ -88,7 +88,7 @@ def create_shadow(connection: psycopg.Connection[Any], shadow: ShadowTable) -> N
 
 
 def complete_shadow(connection: psycopg.Connection[Any], shadow: ShadowTable) -> None:
-    """Adds what is not needed while rows are loaded, in the open transaction; locks no other table."""
+    """Adds indexes and other objects not needed during loading, in the open transaction; locks no other table."""
     new = shadow.identifier.as_string(connection)
     with _qualified_names(connection):
         revoked = [str(row[0]) for row in connection.execute(DEFAULT_GRANTS, {"new": new})]

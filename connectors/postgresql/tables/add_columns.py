@@ -13,7 +13,7 @@ from headrace.connectors.postgresql.tables.describe import describe_table, first
 from headrace.ir.schema import Schema
 
 PATIENCE_S = 60.0
-"""Seconds after which a table that others use is left as it is."""
+"""Seconds to wait for a table that others use, before it is left unchanged."""
 
 
 def add_columns(database: Database, qualified: str, columns: Schema, *, patience: float = PATIENCE_S) -> list[str]:
