@@ -45,7 +45,7 @@ FIELDS = [
 
 @contextmanager
 def stack(folder: Path) -> Iterator[StackState]:
-    """A stack of its own."""
+    """Starts a stack."""
     command = [sys.executable, "-P", "-m", "headrace.deployments.cli.app"]
     where = ["--data-dir", str(folder / "data")]
     subprocess.run([*command, "up", *where, "--port", "0", "--prefect-port", "0", "--detach"], check=True)
@@ -73,7 +73,7 @@ class Bench(httpx.Client):
         return made
 
     def pipeline(self, name: str, ir: dict[str, Any]) -> str:
-        """A pipeline of two partitions at a time; gives its id."""
+        """Creates a pipeline of two partitions at a time; returns its id."""
         references = {"connectorId": self.connector, "schemaId": self.schema}
         body = {"name": name, **references, "irVersion": "1.0", "ir": ir, "executionConfig": {"parallelism": 2}}
         return str(self.made("/pipelines", body)["id"])

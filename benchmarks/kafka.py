@@ -32,7 +32,8 @@ _RECORD = '{"id":%d,"customer":"customer %d","amount":%d.25,"at":"2024-01-31T10:
 
 
 def fill(servers: str, records: int) -> None:
-    """Records of about 95 bytes. The last of each partition is a batch of its own: Tansu's end is right only then."""
+    """Records of about 95 bytes. The last of each partition is a separate batch: Tansu's end offset is right only
+    then."""
     from confluent_kafka import Producer
 
     from tests.connectors.kafka.brokers import Topics
@@ -84,7 +85,7 @@ def load(servers: str, url: str) -> int:
 
 
 def timed(what: str, work: Callable[[], int]) -> float:
-    """Prints records per second and CPU of this process; gives the seconds."""
+    """Prints records per second and CPU of this process; returns the seconds."""
     before, began = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
     records = work()
     wall, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_SELF)

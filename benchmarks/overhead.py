@@ -58,7 +58,7 @@ def measure(folder: Path, where: str, rounds: int, partitions: list[int]) -> Non
 
 
 def once(state: StackState, partitions: int) -> tuple[float, float]:
-    """One run over so many files of few rows: seconds for whoever asked, and seconds of the run itself."""
+    """One run over several files of few rows: seconds for the client, and seconds of the run itself."""
     with httpx.Client(base_url=state.api_url, headers={"X-API-Key": state.api_key}, timeout=60) as client:
         pipeline = pipeline_of(client, state.files_root, partitions)
         began = time.perf_counter()

@@ -52,7 +52,7 @@ def report(worker: str, seconds: list[float]) -> None:
 
 
 def first_row(state: StackState, start: Callable[[], object]) -> float:
-    """Seconds from asking until somebody else sees a row in the table."""
+    """Seconds from the request until another session sees a row in the table."""
     with psycopg.connect(state.database_url, autocommit=True) as connection:
         settled(state)
         connection.execute("TRUNCATE public.ds_orders")
@@ -75,7 +75,7 @@ def settled(state: StackState) -> None:
 
 @contextmanager
 def stock_worker(state: StackState, folder: Path) -> Iterator[Callable[[str], None]]:
-    """Prefect's process worker on a pool of its own; gives what starts a run of a pipeline there."""
+    """Prefect's process worker on its own pool; returns a function that starts a run of a pipeline there."""
     environment = base_environment() | prefect_client_environment(folder / "stock", state.prefect_api)
     environment |= {
         "HEADRACE_DATABASE_URL": state.database_url,
@@ -102,7 +102,7 @@ def stock_worker(state: StackState, folder: Path) -> Iterator[Callable[[str], No
 
 
 def online(prefect: httpx.Client) -> bool:
-    """Whether the stock worker has been heard of."""
+    """Whether the stock worker has registered."""
     found = prefect.post("/work_pools/stock/workers/filter", json={})
     return found.is_success and bool(found.json())
 

@@ -39,7 +39,7 @@ _COLUMNS = (
 
 
 class Silence:
-    """A recorder nobody reads."""
+    """A recorder that discards everything."""
 
     def rejected(self, stage: int, partition: int, node: str, cells: pl.DataFrame, *, warning: bool) -> None:
         raise SystemExit(f"rows were refused: {cells.head(1).rows()}")
@@ -76,7 +76,7 @@ class Bench:
         return taken
 
     def run_sql(self, *statements: str) -> float:
-        """Seconds of the statements, each in a transaction of its own on one connection."""
+        """Seconds of the statements, each in its own transaction on one connection."""
         with psycopg.connect(self.url, autocommit=True) as connection:
             started = time.perf_counter()
             for statement in statements:

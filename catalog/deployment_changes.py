@@ -56,7 +56,7 @@ def note_change(session: Session, pipeline_id: str) -> None:
 
 
 class DeploymentChanges:
-    """The queue. Every method is a transaction of its own."""
+    """The queue. Every method is one transaction."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine

@@ -61,8 +61,8 @@ class Connected(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class FoundSource:
-    """The columns found in a source. `guessed` are those of text, whose types are what samples look like; `by` is a
-    run's id, `plan`, `preview` or `discover`."""
+    """The columns found in a source. `guessed` are text columns with types inferred from samples; `by` is a run's id,
+    `plan`, `preview` or `discover`."""
 
     columns: Schema
     guessed: frozenset[str]
@@ -98,15 +98,14 @@ class Seen:
     guessed: frozenset[str] = field(default=frozenset())
 
     def as_json(self) -> str:
-        """The columns as they are stored."""
+        """The columns as stored JSON."""
         return json.dumps(
             [asdict(each) | ({"guessed": True} if each.name in self.guessed else {}) for each in self.columns]
         )
 
 
 def source_key(node: Mapping[str, Any], connection: Connected) -> str:
-    """What decides which columns a source node of a document has: where it reads, and how. Parameters are not filled
-    in."""
+    """The key of a source node's columns: its connector and config. Parameters are not filled in."""
     parts = [
         node.get("connector"),
         connection.id,
@@ -140,7 +139,7 @@ def remember(session: Session | Connection, pipeline_id: str, seen: Iterable[See
 
 
 def known(session: Session | Connection, pipeline_id: str, keys: Mapping[str, str]) -> dict[str, FoundSource]:
-    """What is known of source nodes (by id), by their keys."""
+    """The known columns of source nodes (by id), by their keys."""
     if not keys:
         return {}
     query = select(*FoundColumns.__table__.columns).where(FoundColumns.pipeline_id == pipeline_id)
@@ -167,7 +166,7 @@ def nodes_reading(
 
 
 class FoundColumnStore:
-    """What runs remember of their sources."""
+    """The stored columns of sources, for runs."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine

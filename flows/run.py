@@ -123,7 +123,7 @@ async def run_pipeline(
     """Runs a pipeline: its live IR version unless another is named. `retry_of` is the id of the run to continue,
     `parameters` fill `{{name}}` in the configs of its sources.
 
-    Ends Completed, Completed under the name CompletedWithErrors, or Failed with a sentence that says why.
+    Ends Completed, Completed under the name CompletedWithErrors, or Failed with the reason.
     """
     context = FlowRunContext.get()
     if context is None or context.flow_run is None:
@@ -175,7 +175,7 @@ async def _run(scope: FlowRunScope, execution: Execution) -> RunTotals:
             return await state.aresult()
         except CancelledRun as error:
             raise Stopped(_STOPPED) from error
-        except Exception:  # BaseExceptions come from whoever stops the whole run
+        except Exception:  # BaseExceptions stop the whole run
             here.failed = True
             raise
 

@@ -54,7 +54,7 @@ def continuation_for(store: RunStore, run_id: str, asked: RunRequest, opened: Op
 
 
 def _ledgers(store: RunStore, asked: RunRequest, opened: Opened) -> Ledgers:
-    """Those of the pipeline's versions, as the runs' own login sees those in the warehouse."""
+    """The ledgers of the pipeline's versions; in the warehouse with the login of runs."""
 
     def found(versions: Versions) -> Sequence[Database]:
         chosen = dict.fromkeys(asked.ir_version if each is None else each for each in versions)

@@ -17,11 +17,11 @@ class Metadata(Doc):
     """Who and what: shown to people, never interpreted."""
 
     name: Annotated[str, StringConstraints(min_length=1, max_length=200)]
-    """What people read."""
+    """The name and description for people."""
     owner: str | None = None
     """A person or a team."""
     description: str | None = None
-    """What the pipeline is for."""
+    """A description of the pipeline."""
     tags: tuple[str, ...] = ()
     """Words to find it by."""
 
@@ -48,7 +48,7 @@ class ErrorHandling(Doc):
     dlq: Dlq = Dlq()
     """Without effect; see `quarantine` of the validate node."""
     retry: Retry = Retry()
-    """What is done about transient faults."""
+    """The policy for transient errors."""
     max_error_rows: int = Field(default=10_000, ge=0)
     """A run with more failing rows fails; what was committed before stays."""
     max_error_rate: float | None = Field(default=None, ge=0, le=1)
@@ -61,19 +61,19 @@ class PipelineIR(Doc):
     schema_url: str | None = Field(default=None, alias="$schema", exclude=True)
     """The JSON Schema that an editor checks the document by. It is not a part of the pipeline, and not stored."""
     kind: Literal["pipeline"]
-    """What the document is."""
+    """The kind of document."""
     version: Literal["1.0"]
     """The version of this format."""
     id: Annotated[str, StringConstraints(min_length=1, max_length=200)]
-    """The author's own name for it; the catalog gives the pipeline another."""
+    """The author's id of the document; the catalog assigns the pipeline another id."""
     metadata: Metadata
     """Who and what."""
     schedule: Schedule | None = None
-    """When it runs by itself; without one it is started."""
+    """The schedule; without one, runs are started by hand."""
     nodes: tuple[Node, ...] = Field(min_length=1, max_length=MAX_NODES)
     """The steps, in any order: what a node reads from, it names."""
     error_handling: ErrorHandling = ErrorHandling()
-    """What a run bears before it is given up."""
+    """The limits on failed rows that end a run."""
 
     def node(self, node_id: str) -> Node:
         """The node of that id; KeyError when there is none."""
@@ -84,5 +84,5 @@ class PipelineIR(Doc):
 
 
 def without_editor_keys(document: Mapping[str, Any]) -> dict[str, Any]:
-    """The document as it is stored and compared: `$schema` says something to editors, and nothing of the pipeline."""
+    """The document for storage and comparison, without `$schema`, which is for editors only."""
     return {key: value for key, value in document.items() if key != "$schema"}

@@ -46,11 +46,11 @@ class _Generator(GenerateJsonSchema):
         return made
 
     def field_title_should_be_set(self, schema: Any) -> bool:
-        return False  # "Loadmode" says less than "loadMode"
+        return False  # the generated title "Loadmode" is less clear than "loadMode"
 
     def tagged_union_schema(self, schema: Any) -> JsonSchemaValue:
         made = super().tagged_union_schema(schema)
-        made.pop("discriminator", None)  # an OpenAPI keyword; the members' `const` says the same
+        made.pop("discriminator", None)  # an OpenAPI keyword; the members' `const` has the same meaning
         made["oneOf"] = [inner for each in made["oneOf"] for inner in each.get("oneOf", [each])]
         return made
 

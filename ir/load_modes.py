@@ -17,7 +17,7 @@ LoadStrategy = Literal["append", "upsert", "replace"]
 
 @dataclass(frozen=True, slots=True)
 class LoadModeTraits:
-    """What other modules have to know of a load mode."""
+    """The properties of a load mode that other modules use."""
 
     strategy: LoadStrategy
     full: bool = False

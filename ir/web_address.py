@@ -15,8 +15,8 @@ PATTERN = r"^https?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?([/?][^\
 _ADDRESS = re.compile(rf"https?://{_PLACE}(?:[/?][^\s#]*)?")
 _HOST = re.compile(rf"(?:https?://)?{_PLACE}")
 _NUMERIC = re.compile(r"[0-9]+.[0-9]+.[0-9]+.[0-9]+")
-"""Hosts that httpx takes for an IPv4 address, whatever separates the numbers: the points of its pattern are not
-escaped, so `1234567` is one, and it refuses it."""
+"""Hosts that httpx treats as an IPv4 address: the dots of its pattern are not escaped, so it matches and refuses
+`1234567`."""
 
 
 def is_web_address(text: str) -> bool:

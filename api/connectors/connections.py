@@ -17,7 +17,7 @@ from headrace.ir.secrets import connection_credentials
 
 
 def surroundings_of(context: RequestContext) -> Surroundings:
-    """What the tenant's connections may reach."""
+    """The networks and folders that the tenant's connections may access."""
     settings = context.services.settings
     files_root = files_of(settings, context.principal.tenant_id)
     return Surroundings(files_root, settings.connector_networks, settings.connector_role_buckets)

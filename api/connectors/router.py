@@ -120,8 +120,8 @@ async def list_streams(
     limit: Annotated[int, Query(ge=1, le=MAX_LIMIT)] = DEFAULT_LIMIT,
     cursor: Annotated[str | None, Query()] = None,
 ) -> PageOf[StreamItem]:
-    """What the connection can be read for, by name: tables and views, files and folders. It connects as a run would,
-    and changes nothing."""
+    """The streams of the connection, by name: tables and views, files and folders. It connects like a run, and changes
+    nothing."""
     return await discovery.list_streams(context, request, connector_id, text, limit, cursor)
 
 

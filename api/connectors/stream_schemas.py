@@ -35,7 +35,7 @@ class StreamItem(ResponseModel):
 
     @classmethod
     def of(cls, found: StreamFound) -> Self:
-        """What a connector found, as the API shows it."""
+        """A discovered stream in the API."""
         fields = None if found.fields is None else [StreamField.model_validate(each) for each in found.fields]
         return cls(
             name=found.name,

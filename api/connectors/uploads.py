@@ -24,7 +24,7 @@ from headrace.ir.problems import Problem
 
 _PATH = re.compile(r"(?:/api/v1)?/connectors/[^/]+/files")
 _MULTIPART_OVERHEAD_BYTES = 64 * 1024
-"""Bytes that a request may have besides the file itself."""
+"""The most bytes of a request besides the file itself."""
 _CHUNK_BYTES = 1 << 20
 
 

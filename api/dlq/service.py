@@ -50,8 +50,8 @@ def read_rows(
 
 
 def _kept(context: RequestContext, run: RunSnapshot, table: str, node: str, limit: int) -> list[dict[str, Any]] | None:
-    """The rows in the databases of the targets: a row is kept in that of a target on its way. None when there never
-    were any."""
+    """The rows in the databases of the targets: a row is stored in the database of a downstream target. None if there
+    never were any."""
     root, found = run.origin_run_id or run.root_run_id, list[dict[str, Any]]()
     there = False
     try:

@@ -18,13 +18,13 @@ def source_nodes(document: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def connection_of(catalog: TenantCatalog, pipeline: Pipeline, node: Mapping[str, Any]) -> Connector | None:
-    """The connector that a source node reads through; None if there is none of that name."""
+    """The connector of a source node; None if there is none of that name."""
     named = node.get("connection")
     return pipeline.connector if named is None else chosen(str(named), catalog.connectors.all())
 
 
 def all_found(catalog: TenantCatalog, pipeline: Pipeline, document: Mapping[str, Any]) -> dict[str, FoundSource]:
-    """What is known of the document's sources as it reads them, by node."""
+    """The known columns of the document's sources, by node."""
     keys = {
         name: source_key(node, connection)
         for name, node in source_nodes(document).items()
@@ -36,7 +36,7 @@ def all_found(catalog: TenantCatalog, pipeline: Pipeline, document: Mapping[str,
 def found_undeclared(
     catalog: TenantCatalog, pipeline: Pipeline | None, document: Mapping[str, Any]
 ) -> dict[str, FoundSource]:
-    """What is known of those that declare no `fields`; nothing without a pipeline."""
+    """The known columns of sources without `fields`; empty without a pipeline."""
     if pipeline is None:
         return {}
     nodes = source_nodes(document)

@@ -60,7 +60,7 @@ def save_ir(
 ) -> IrVersion:
     """Saves the IR as the next version and makes it live; an unchanged IR returns the existing version, with 200. A
     change of load mode that could lose or duplicate rows needs `confirm=true`, and so does a column that none of the
-    sources had when they were last looked at, if one of a similar name was there."""
+    sources had when last inspected, if they had one with a similar name."""
     expected = _expected(if_match)
     saved, new = service.save_ir(context, pipeline_id, body, publish=publish, expected=expected, confirm=confirm)
     response.status_code = 201 if new else 200

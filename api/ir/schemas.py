@@ -108,8 +108,8 @@ class NodeColumns(ResponseModel):
 
 
 class Validation(ResponseModel):
-    """The result of validating an IR. `nodes` has the nodes whose columns are known before a run; `warnings` is what
-    would fail a run if the sources are as they were last found."""
+    """The result of validating an IR. `nodes` has the nodes whose columns are known before a run; `warnings` are
+    problems that would fail a run if the sources have not changed since they were last inspected."""
 
     valid: bool
     issues: list[Detail]

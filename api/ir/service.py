@@ -110,8 +110,8 @@ def compare(context: RequestContext, pipeline_id: str, before: int, after: int) 
 
 
 def check(context: RequestContext, pipeline_id: str, body: SaveIr) -> IrCheck:
-    """What `save_ir` would refuse, warn of or require to confirm: with the columns that were last found, why a run
-    would fail. Raises ApiError 404."""
+    """The problems that `save_ir` would refuse, warn of or require to confirm, and with the last found columns the
+    reasons why a run would fail. Raises ApiError 404."""
     parsed = parse_ir(body.ir)
     problems, losses = list(parsed.problems), list[Problem]()
     with context.reading() as catalog:

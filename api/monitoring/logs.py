@@ -38,7 +38,7 @@ def configure_logs() -> None:
             ],
         )
     )
-    for name in ("uvicorn", "uvicorn.error"):  # they come with handlers of their own
+    for name in ("uvicorn", "uvicorn.error"):  # they have their own handlers
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate = [], True
     logging.getLogger().addHandler(handler)

@@ -127,9 +127,10 @@ class ExecutionConfig(RequestModel):
     """`batch`: a run reads everything. `micro_batch`: a run reads what is new since the last one, of sources with a
     cursor, with offsets or with files that arrive. `streaming` is not available yet."""
     max_rows: int | None = Field(default=None, ge=1, le=10**12)
-    """About how many rows of each such source a run reads at most; the next run goes on there. Not with `batch`."""
+    """The approximate most rows of each such source per run; the next run continues there. Not with `batch`."""
     max_seconds: int | None = Field(default=None, ge=1, le=86_400)
-    """About how long a partition of such a source is read at most; the next run goes on there. Not with `batch`."""
+    """The approximate time limit in seconds for a partition of such a source; the next run continues there. Not with
+    `batch`."""
     partitioning: Partitioning | None = None
     """How sources that do not say it themselves are split into partitions; by themselves without it."""
 

@@ -83,7 +83,7 @@ class SqlItem(ResponseModel):
 
 
 class TableChangeItem(ResponseModel):
-    """A change of the target database before loading; `statement` is null for the engine's own tables."""
+    """A change of the target database before loading; `statement` is null for the engine's tables."""
 
     table: str
     action: str

@@ -36,7 +36,7 @@ def checked(catalog: TenantCatalog, document: dict[str, Any]) -> tuple[Replicati
 
 
 def _config_problems(document: ReplicationIR, connector_type: str) -> Iterator[Problem]:
-    """What is wrong with the settings of sources, as far as that shows before a table is known."""
+    """The problems of source settings that can be found before tables are known."""
     found = of_type(connector_type)
     assert found is not None, "an unknown type is unfit"
     named: list[tuple[str, TableSettings]] = [("defaults", document.defaults)]

@@ -30,8 +30,8 @@ from headrace.ir.replication import ReplicationIR
 async def plan(
     context: RequestContext, request: Request, replication_id: str, body: PlanReplication
 ) -> ReplicationPlan:
-    """What a run would do. Raises ApiError: 404, 400 for a document that is not valid, 422 with the reason when the
-    source cannot be looked at."""
+    """The plan of a run. Raises ApiError: 404, 400 for an invalid document, 422 with the reason if the source cannot be
+    inspected."""
     stored, document = await run_in_threadpool(_stored, context, replication_id, body.document)
     secrets: list[str] = []
     try:

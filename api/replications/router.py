@@ -39,7 +39,7 @@ def list_replications(
 
 @router.post("/replications", status_code=201, openapi_extra=allow(*WRITE))
 def create_replication(context: Context, body: CreateReplication) -> ReplicationItem:
-    """Creates a replication. Its tables are looked at by a plan or a run."""
+    """Creates a replication. Its tables are inspected by a plan or a run."""
     return service.create_replication(context, body)
 
 
@@ -69,8 +69,8 @@ def get_replication(context: Context, replication_id: str) -> ReplicationItem:
 async def plan_replication(
     context: Context, request: Request, replication_id: str, body: PlanReplication | None = None
 ) -> ReplicationPlan:
-    """What a run would do with each table: its pipeline, the DDL, and what is different from the last run. The source
-    is looked at as a run would, and nothing is changed."""
+    """What a run would do with each table: its pipeline, the DDL, and the changes since the last run. The source is
+    inspected like in a run, and nothing is changed."""
     return await planning.plan(context, request, replication_id, body or PlanReplication())
 
 

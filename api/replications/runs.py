@@ -25,7 +25,7 @@ NEWEST = 20
 
 _RUN_ID = re.compile(r"run_[0-9a-f]{32}")
 _STALE_AFTER = timedelta(seconds=5)
-"""A run reports every half second; Prefect is asked only about one that has not for longer than this."""
+"""Runs report every half second; a run that has been silent for longer is looked up in Prefect."""
 _DELETED = "The run was deleted in Prefect before it ended"
 
 

@@ -51,7 +51,7 @@ class PlanReplication(RequestModel):
 
 
 class ColumnChangeItem(ResponseModel):
-    """A column of the source that is not as it was; types are null for none."""
+    """A changed column of the source; types are null if it did or does not exist."""
 
     name: str
     before: str | None

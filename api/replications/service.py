@@ -39,7 +39,7 @@ def get_replication(context: RequestContext, replication_id: str) -> Replication
 
 def create_replication(context: RequestContext, body: CreateReplication) -> ReplicationItem:
     """Stores a replication and registers it with Prefect. Errors: 400 with every problem of its document, 409 for a
-    taken name. Its tables are looked at by a plan or a run."""
+    taken name. Its tables are inspected by a plan or a run."""
     with context.catalog() as catalog:
         document, connector = checked(catalog, body.document)
         stored = without_editor_keys(body.document)

@@ -28,7 +28,7 @@ class RequestSlot:
             self._tenant_id = tenant_id
 
     def leave(self) -> None:
-        """Releases it, once: the request has ended, or continues as an event stream, which has a limit of its own."""
+        """Releases it, once: the request has ended, or continues as an event stream, which has its own limit."""
         if not self._left:
             self._left = True
             self._admission.left(self._tenant_id)

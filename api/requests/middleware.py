@@ -104,7 +104,7 @@ class RequestMiddleware:
                 if scope["path"] in _DOCS:
                     answer["Content-Security-Policy"] = _DOCS_POLICY
                 if ticket is not None and answer.get("content-type", "").startswith(EVENT_STREAM):
-                    ticket.leave()  # event streams have a limit of their own
+                    ticket.leave()  # event streams have their own limit
             await send(message)
 
         try:

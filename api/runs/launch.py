@@ -38,7 +38,7 @@ def launch(
     parameters: Mapping[str, ParameterValue] | None = None,
     idempotency_key: str | None = None,
 ) -> Accepted:
-    """Starts a run of the chosen version; the same key of a caller gives the same run. Raises OrchestratorAway if
+    """Starts a run of the chosen version; the same key of a caller returns the same run. Raises OrchestratorAway if
     nothing was started, and ApiError 429 when the tenant has reached its limit of waiting runs."""
     check_waiting_limit(context)
     flow_parameters = {

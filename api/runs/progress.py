@@ -97,8 +97,8 @@ def eta(run: RunSnapshot) -> str | None:
 
 
 def _processed(run: RunSnapshot) -> int:
-    """Rows that are completely done. If rows go on to other stages or are published at the end, it is estimated by the
-    share of work that is done."""
+    """Rows that are completely done. If rows continue to other stages or are published at the end, it is estimated by
+    the share of work that is done."""
     if run.status in SUCCESSFUL or only_reads(run.partitions):
         return run.rows_in
     return int(run.total_rows * share_done(run.partitions) + _ROUNDING)

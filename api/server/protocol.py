@@ -24,7 +24,7 @@ class StrictConnection(h11.Connection):
     """An h11 connection that refuses ambiguous framing, targets that are not paths, and heads above the limits."""
 
     def next_event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
-        """As h11's; also raises RemoteProtocolError for requests that `check_request` refuses."""
+        """Extends h11's method; also raises RemoteProtocolError for requests that `check_request` refuses."""
         event = super().next_event()
         if isinstance(event, h11.Request):
             check_request(event)

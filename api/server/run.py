@@ -57,12 +57,12 @@ class FacadeServer(Server):
         self._watch: asyncio.Task[None] | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """As uvicorn's; also starts the checks of connection time-outs."""
+        """Extends uvicorn's method; also starts the checks of connection time-outs."""
         await super().startup(sockets)
         self._watch = asyncio.create_task(self.config.connections.watch())
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """As uvicorn's, which waits for requests to end; event streams are ended first."""
+        """Extends uvicorn's method, which waits for requests to end; event streams are ended first."""
         self._services.closing.close()
         try:
             await super().shutdown(sockets)

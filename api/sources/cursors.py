@@ -83,7 +83,7 @@ class _Change:
     by: str = ""
 
     def arguments(self, there: Collection[str]) -> tuple[Any, ...]:
-        """Of the question `change_cursors`, for a database with these targets."""
+        """The arguments of the query `change_cursors`, for a database with these targets."""
         return self.source, self.name, [each for each in self.targets if each in there], self.position, self.by
 
 

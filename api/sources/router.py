@@ -13,13 +13,13 @@ router = guarded_router("sources")
 @router.get("/pipelines/{pipeline_id}/sources", openapi_extra=allow(*READ))
 def get_sources(context: Context, pipeline_id: str) -> PipelineSources:
     """The sources of the live IR: the columns that runs, plans and discovery last found, and how they differ from those
-    of the last run. Nothing is looked at."""
+    of the last run. Does not connect to the sources."""
     return service.get_sources(context, pipeline_id)
 
 
 @router.get("/pipelines/{pipeline_id}/cursors", openapi_extra=allow(*READ))
 def get_cursors(context: Context, pipeline_id: str) -> PipelineCursors:
-    """How far the pipeline has read the sources that its next run goes on with, for each target."""
+    """How far the pipeline has read its incremental sources, for each target."""
     return cursors.get_cursors(context, pipeline_id)
 
 

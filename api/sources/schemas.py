@@ -11,7 +11,7 @@ from headrace.ir.problems import fault
 
 
 class FoundColumn(ResponseModel):
-    """A column that was found in a source. `guessed`: it is text, and its type is what samples look like."""
+    """A column that was found in a source. `guessed`: it is text, with a type inferred from samples."""
 
     name: str
     data_type: str

@@ -42,8 +42,9 @@ class Replication(TenantOwned):
 
 
 class ReplicationTable(Base):
-    """A table of the source and its pipeline. `columns` are those last seen, `names` column of the source → column of
-    the table; `there` is false for one that is gone or left out. One that could not be copied yet has no pipeline."""
+    """A table of the source and its pipeline. `columns` are the last known columns, `names` maps columns of the source
+    to columns of the table; `there` is false for one that no longer exists or is excluded. One that could not be copied
+    yet has no pipeline."""
 
     __tablename__ = "replication_tables"
 

@@ -23,7 +23,7 @@ class PipelineRun(TenantOwned):
     root_run_id: Mapped[str]
     retry_of: Mapped[str | None]
     origin_run_id: Mapped[str | None]
-    """Of a replay: the root of the runs whose failed rows it runs again."""
+    """For a replay: the root of the runs whose failed rows it runs again."""
     parameters: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default="{}")
     status: Mapped[str]
     load_strategy: Mapped[str]

@@ -29,7 +29,7 @@ class DataSchema(TenantOwned):
     auto_enrich: Mapped[bool]
     updated_at: Mapped[Created]
 
-    # asked for by name where it is shown; a list of pipelines must not load every column of every table
+    # loaded on request; a list of pipelines must not load every column of every table
     fields: Mapped[list[SchemaField]] = relationship(
         order_by="SchemaField.ordinal", lazy="raise", cascade="all, delete-orphan", passive_deletes=True
     )

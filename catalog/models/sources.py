@@ -14,8 +14,8 @@ from headrace.catalog.models.pipelines import Pipeline
 
 
 class FoundColumns(Base):
-    """The columns of a source node, read as its config says (`catalog.found_columns.source_key`): those found last, by
-    a run's id, `plan`, `preview` or `discover`, and those that the last run was planned with."""
+    """The columns of a source node with one config (`catalog.found_columns.source_key`): those found last, by a run's
+    id, `plan`, `preview` or `discover`, and those that the last run was planned with."""
 
     __tablename__ = "found_columns"
 

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 @dataclass(frozen=True, slots=True)
 class ToPrepare:
-    """A run that has looked at its source; `found` is what it saw, as JSON."""
+    """A run that has inspected its source; `found` are the found tables, as JSON."""
 
     run_id: str
     replication_id: str

@@ -14,7 +14,7 @@ Phase = Literal["discovering", "found", "loading", "ended"]
 TableStatus = Literal[
     "waiting", "running", "completed", "completed_with_errors", "failed", "refused", "skipped", "cancelled", "not_run"
 ]
-"""`refused`: it cannot be copied as it is; `skipped`: another table had failed; `not_run`: it is not copied at all."""
+"""`refused`: it cannot be copied; `skipped`: another table had failed; `not_run`: it is not to be copied."""
 
 UNSUCCESSFUL = ("waiting", "running", "failed", "refused", "skipped", "cancelled")
 """The statuses of tables that a retry copies."""

@@ -230,7 +230,7 @@ class PipelineRepository(TenantRepository[Pipeline]):
         if schedule is None and pipeline.schedule is not None:
             schedule = {"kind": "cron", "expression": pipeline.schedule, "timezone": "UTC"}
         if schedule != pipeline.live_schedule:
-            # A change of `catchup` alone does not restart the schedule: a rule with a COUNT goes on.
+            # A change of `catchup` alone does not restart the schedule: a rule with a COUNT continues.
             if _fires(schedule) != _fires(pipeline.live_schedule):
                 pipeline.scheduled_since = func.now() if schedule is not None else None
             pipeline.live_schedule = schedule

@@ -52,7 +52,7 @@ class ReplicationRepository(TenantRepository[Replication]):
         note_change(self.session, replication.id)
 
     def remove(self, item: Replication) -> None:
-        """Deletes one whose pipelines are gone. Raises Conflict while it has some."""
+        """Deletes a replication without pipelines. Raises Conflict while it has some."""
         super().remove(item)
         note_change(self.session, item.id)
 
@@ -90,7 +90,7 @@ class ReplicationRepository(TenantRepository[Replication]):
         return self.session.scalar(query.limit(1)) is not None
 
     def missed(self, replication_id: str, names: Sequence[str]) -> None:
-        """Notes that tables are not copied any more, because they are gone or left out."""
+        """Records that tables are no longer copied, because they do not exist any more or are excluded."""
         named = ReplicationTable.replication_id == replication_id, ReplicationTable.name.in_(names)
         self.session.execute(update(ReplicationTable).where(*named).values(there=False))
 
@@ -124,7 +124,7 @@ class ReplicationRepository(TenantRepository[Replication]):
         return None if found is None else found.run_id
 
     def remember_request(self, replication_id: str, key: str, run_id: str) -> bool:
-        """Notes that the key started the run; returns whether nobody had before."""
+        """Records that the key started the run; returns whether no key was recorded before."""
         values = {"replication_id": replication_id, "idempotency_key": key, "run_id": run_id}
         statement = insert(ReplicationRequest).values(values).on_conflict_do_nothing()
         return bool(self.session.execute(statement.returning(ReplicationRequest.run_id)).all())

@@ -77,7 +77,7 @@ def _targets(table: str) -> ColumnElement[bool]:
 _CONNECTIONS = """
     $.nodes[*] ? ((@.kind == "source" || @.kind == "target") && (@.connection == $id || @.connection == $name))
 """
-# What a target in another database names are tables of that one.
+# The table of a target in another database is a table of that database.
 _TARGETS = """
     $.nodes[*] ? (@.kind == "target" && !exists(@.connection ? (@ != null))
                   && (@.schema == $plain || @.schema == $full))

@@ -44,7 +44,7 @@ _NOT_USED = {
 
 
 def ignored_settings(environment: Mapping[str, str]) -> list[str]:
-    """A sentence about each variable that somebody has set and that a stack does not use; without their values."""
+    """A sentence about each environment variable that is set and that a stack does not use; without values."""
     ours = [f"{name} is not used: {why}." for name, why in _NOT_USED.items() if environment.get(name)]
     prefects = sorted(name for name in environment if name.startswith("PREFECT") and environment[name])
     return ours + [f"{name} is not used: the stack's Prefect has settings of its own." for name in prefects]

@@ -96,7 +96,7 @@ class StackLock:
         while (descriptor := self._taken()) is None:
             if (pid := holder(self._path)) is not None:
                 raise AlreadyRunning(self._path.parent, pid)
-            time.sleep(0.01)  # it was free again, or another process only looked
+            time.sleep(0.01)  # it was free again, or another process only checked it
         os.ftruncate(descriptor, 0)
         os.write(descriptor, str(os.getpid()).encode())
         self._descriptor = descriptor

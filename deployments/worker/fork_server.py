@@ -181,7 +181,7 @@ def _send(connection: socket.socket, message: dict[str, Any]) -> None:
     try:
         connection.sendall(json.dumps(message).encode() + b"\n")
     except OSError:
-        return  # the worker is gone; the next read notices it
+        return  # the worker has ended; the next read detects it
 
 
 def _main() -> None:

@@ -17,8 +17,8 @@ _MEAN_DIGITS = 6
 
 
 def side(scope: Scope, keys: Sequence[str], where: str, *, values: Iterable[str | None] | None = None) -> ShuffleSide:
-    """The only side of an op that gathers rows by `keys` and reads `values` besides (None: all columns). Raises
-    PlanError for unknown keys."""
+    """The only side of an op that shuffles rows by `keys` and reads also `values` (None: all columns). Raises PlanError
+    for unknown keys."""
     for index, name in enumerate(keys):
         scope.column(name, f"{where}[{index}]")
     schema = schema_of(scope.schema)

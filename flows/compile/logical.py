@@ -78,7 +78,7 @@ def logical_plan(
     the table's columns by target node; a target without them is not conformed (`assumed`: its table is taken to have
     the incoming columns). `secrets` are the credentials that ops may name; without them the plan can be shown, but not
     run. `tables` are the lookup tables by qualified name; without them lookups, and nodes downstream, are not checked.
-    `outside` gives access to providers; without it enrich nodes give null. `views` are the types in which undeclared
+    `providers` gives access to providers; without it enrich nodes give null. `views` are the types in which undeclared
     text columns are read where a value is needed."""
     index = {node.id: position for position, node in enumerate(ir.nodes)}
     order = TopologicalSorter({node.id: [*map(producer, node.inputs)] for node in ir.nodes}).static_order()

@@ -29,7 +29,7 @@ class LogicalNode:
     notes: tuple[str, ...] = ()
     """Remarks for people."""
     audit: NodeAudit | None = None
-    """What the dataset rules of a validate node measure of its output rows."""
+    """The measurements that the dataset rules of a validate node need of its output rows."""
     cells: Mapping[str, str] = field(default_factory=dict)
     """The output columns that hold cells of a source column → that source column (`compile.cells`)."""
 

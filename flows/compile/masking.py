@@ -53,7 +53,7 @@ class ColumnOrigins:
         for expression in step.columns:
             roots = expression.meta.root_names()
             name = expression.meta.output_name()
-            # A value that comes from no column is an origin of its own.
+            # A value that comes from no column is a separate origin.
             after[name] = _union(map(self.of, roots)) if roots else frozenset({(step.path, name)})
         if step.reshape is None:
             return ColumnOrigins(after)

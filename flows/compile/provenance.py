@@ -17,7 +17,7 @@ Direct = Literal["identity", "transformation", "aggregation"]
 """How values get from one column into another, from the weakest to the strongest."""
 
 Indirect = Literal["filter", "join", "group_by", "sort", "window", "conditional"]
-"""What a column is used for when its values do not get into the output."""
+"""The use of a column whose values do not get into the output."""
 
 
 class From(NamedTuple):

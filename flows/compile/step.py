@@ -72,7 +72,7 @@ class Step:
     copies: int = 1
     """How many rows at most `reshape` makes of each; if more than one, `reshape` numbers them."""
     alone: bool = False
-    """Whether it runs in a query of its own: it takes long, and must not be repeated because a row fails at another
+    """Whether it runs in a separate query: it takes long, and must not be repeated because a row fails at another
     step."""
     types: Mapping[str, pl.DataType] | None = None
     """The types of `columns` where they are known: an author's expression is never computed to find them."""
@@ -108,7 +108,7 @@ class Step:
         return schema_of(self.output_shape(*map(Shape, before)).columns)
 
     def output_shape(self, *before: Shape) -> Shape:
-        """The same, for a Shape that is passed along a chain of steps."""
+        """Like `output_schema`, for a Shape that is passed along a chain of steps."""
         if not self.reshapes:
             if not self.columns:
                 return before[0]

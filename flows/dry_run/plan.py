@@ -123,7 +123,7 @@ def _plan(job: Job, prepared: Prepared) -> RunPlan:
 
 
 def planned(job: Job, found: Callable[[Mapping[str, Discovery]], None] | None = None) -> Prepared:
-    """`prepare`, with whatever is wrong as PlanFailed."""
+    """`prepare`, with all errors as PlanFailed."""
     try:
         return prepare(job, found=found)
     except (SourceError, TargetError) as error:
@@ -145,7 +145,7 @@ def known_columns(
 
 
 def columns(schema: pl.Schema) -> Schema:
-    """The columns of a frame in IR words, without the engine's own."""
+    """The columns of a frame as IR types, without the engine's columns."""
     return tuple(field_of_polars(name, dtype) for name, dtype in schema.items() if name != ROW)
 
 
@@ -159,7 +159,7 @@ def _target(stages: Sequence[Stage], load: Load, mode: LoadMode | None, database
 
 
 def _steps_before(stages: Sequence[Stage], stage: Stage, path: Sequence[str]) -> Iterator[str]:
-    """What is done to rows before they come to the end of a path through a stage, stages before it first."""
+    """The steps that rows pass until the end of a path through a stage, starting with earlier stages."""
     if (source := stage.source) is not None:
         fields = ", ".join(
             f"{field.name} {field.data_type}" for field in stage.schema if field.name not in stage.unread
@@ -177,7 +177,7 @@ def _steps_before(stages: Sequence[Stage], stage: Stage, path: Sequence[str]) ->
 
 
 def _changes(prepared: Prepared) -> Iterator[TableChange]:
-    """The difference between the databases as they are and as the run needs them."""
+    """The difference between the databases and the state that the run needs."""
     databases = prepared.job.databases
     for database in databases.all:
         there = {node for node, each in databases.by_target.items() if key_of(each) == key_of(database)}

@@ -37,7 +37,7 @@ class Unanswered(Exception):
 
 
 Answer = str | None | Unanswered
-"""An answer as text, to be read as its data type; None where the provider has none."""
+"""An answer as text, to be read as its data type; None if the provider has none."""
 
 
 class Provider(Protocol):

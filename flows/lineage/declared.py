@@ -43,7 +43,7 @@ def declared_lineage(
 
 
 def _is_nested(have: pl.DataType) -> bool:
-    """Nested types are taken as they are: the table may have a type for them that no schema has."""
+    """Nested types are used unchanged: the table may have a type for them that no schema has."""
     return have.is_nested()
 
 

@@ -28,7 +28,7 @@ def per_distinct(
 def per_distinct_text(
     texts: pl.Series, compute: Callable[[list[str]], pl.Series], dtype: pl.DataType | type[pl.DataType]
 ) -> pl.Series:
-    """The same for texts, cut to MAX_CHARACTERS. Blank text gives null, as null does."""
+    """Applies a model to texts, cut to MAX_CHARACTERS. Blank text and null become null."""
     shown = texts.str.slice(0, MAX_CHARACTERS).str.strip_chars()
     shown = shown.set(shown == "", None).alias("text")
     return per_distinct(shown.to_frame(), lambda rows: compute(rows.to_series().to_list()), dtype)

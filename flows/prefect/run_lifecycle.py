@@ -73,12 +73,12 @@ class FlowRunScope:
 
 
 RunExecution = Callable[[Execution], Awaitable[RunTotals]]
-"""Runs all parts of a planned run and gives its totals."""
+"""Runs all parts of a planned run and returns its totals."""
 
 
 async def run_to_end(scope: FlowRunScope, guard: MemoryGuard, run: RunExecution) -> State[Any]:
-    """Waits for files and tables, plans, runs and reports. Returns the final state for Prefect; raises what nobody can
-    explain to a person, and what stopped the process."""
+    """Waits for files and tables, plans, runs and reports. Returns the final state for Prefect; raises unexpected
+    exceptions, and those that stopped the process."""
     store, run_id, logger = scope.store, scope.run_id, scope.logger
     arrival: Arrival | None = None
     reporter: RunReporter | None = None

@@ -66,7 +66,7 @@ class ScheduledRuns:
         self._oldest_open: datetime | None = None
 
     async def verdict(self, run: FlowRun, taken_at: datetime) -> Verdict:
-        """Decides whether the run starts; see `catchup.judged`."""
+        """Decides whether the run starts, by `catchup.judged`."""
         due = due_at(run)
         if due is None:
             return Starts()
@@ -122,10 +122,10 @@ async def own_verdict(client: PrefectClient, run: FlowRun) -> Verdict:
 
 
 async def let_go(run: FlowRun, begun: Callable[[], bool]) -> str | None:
-    """Why the schedule of a run that has just started lets it go; None when it goes on, as it does where it has `begun`
-    before. Raises Abort when it is to come again because an older one of its schedule has not ended.
+    """The reason why the schedule skips a run that has just started; None if the run continues, as it does if it has
+    `begun` before. Raises Abort if the run must be started later, because an older one of its schedule has not ended.
 
-    A worker of Headrace's has asked before it started the run; one of Prefect's own starts whatever is due.
+    A Headrace worker checks before it starts the run; a worker of Prefect starts every due run.
     """
     from prefect import get_client
     from prefect.exceptions import Abort

@@ -23,7 +23,7 @@ _POLL_S = 0.5
 
 
 async def wait_for_files(store: RunStore, job: Job, recorder: CatalogRecorder) -> Arrival:
-    """Waits for the files of the sources, as their `waitPolicy` says, and takes them."""
+    """Waits for the files of the sources, by their `waitPolicy`, and claims them."""
     waited = False
 
     async def report(reason: str) -> None:

@@ -23,7 +23,7 @@ _AT_ONCE = 200
 
 
 class Refused(Exception):
-    """Prefect does not take the run of a table, and would not if it was asked again."""
+    """Prefect rejects the run of a table, and would reject it again."""
 
 
 class Children:

@@ -26,7 +26,7 @@ HISTORY: Mapping[str, DataType] = {"valid_from": "timestamptz", "valid_to": "tim
 
 @dataclass(frozen=True, slots=True)
 class ColumnChange:
-    """A column of the source that is not as it was. `before` and `after` are its types, None for none."""
+    """A changed column of the source. `before` and `after` are its types, None if it did or does not exist."""
 
     name: str
     before: str | None
@@ -56,8 +56,8 @@ def definition(column: FoundColumn, name: str, *, key: bool) -> FieldDefinition:
 
 
 def read_as_text(column: FoundColumn) -> bool:
-    """Whether the source has to read a decimal as text, because its digits are not limited: the table, whose numeric
-    is not limited either, takes the text as it is."""
+    """Whether the source has to read a decimal as text, because its digits are not limited: the table's unlimited
+    numeric accepts the text."""
     return column.data_type == "decimal" and column.precision is None
 
 
@@ -79,7 +79,7 @@ def history() -> list[FieldDefinition]:
 
 
 def notes_of(columns: Iterable[FoundColumn]) -> list[str]:
-    """What the table cannot have as the source has it, in sentences for people."""
+    """The properties that the target table cannot have, as sentences."""
     found, unsure = [], []
     for each in columns:
         word = each.native.lower().split("(")[0].strip().split(" ")[0]
@@ -99,7 +99,7 @@ def notes_of(columns: Iterable[FoundColumn]) -> list[str]:
 
 
 def changes(before: Sequence[FoundColumn], now: Sequence[FoundColumn]) -> list[ColumnChange]:
-    """What became different in the source, in the order of its columns; those that are gone last."""
+    """The changes of the source, in the order of its columns; removed columns last."""
     old, new = ({each.name: each for each in columns} for columns in (before, now))
     found = [
         ColumnChange(name, old[name].type_text if name in old else None, each.type_text)

@@ -10,7 +10,7 @@ from headrace.flows.replication.table_plan import TablePlan
 
 
 def statements(plan: TablePlan) -> list[str]:
-    """What the catalog does with the table, in this order; none for a table that is not copied."""
+    """The statements for the table, in order; empty for a table that is not copied."""
     if not plan.runs:
         return []
     table = plan.table.removeprefix(f"{TABLE_SCHEMA}.")

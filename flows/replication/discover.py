@@ -14,7 +14,7 @@ from headrace.ir.problems import Problem
 from headrace.ir.replication import ReplicationIR
 
 MAX_TABLES = 5_000
-"""Of one replication: each is a pipeline and a schema of its own."""
+"""The most tables of one replication: each has its own pipeline and schema."""
 
 _AT_ONCE = 4
 """Sessions with the source at a time."""
@@ -38,8 +38,8 @@ def discover(
     document: ReplicationIR,
     only: Collection[str] | None = None,
 ) -> list[FoundTable]:
-    """The tables that the document names, by name, or those of them in `only`; changes nothing. A table that cannot be
-    looked at has its `error`. Raises SourceError where nothing can, and for more than MAX_TABLES."""
+    """The tables that match the document, by name, or those of them in `only`; changes nothing. A table that cannot be
+    inspected has an `error`. Raises SourceError if none can be, and for more than MAX_TABLES."""
     if (problem := unfit(connection.type)) is not None:
         raise SourceError(problem.code, f"{problem.message}.", problem.hint)
     connector = of_type(connection.type)

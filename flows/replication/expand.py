@@ -28,7 +28,7 @@ _MAX_COLUMN_CHARS = 200
 
 @dataclass(frozen=True, slots=True)
 class Expansion:
-    """What a replication is expanded for: its document, its connector, the tenant, and what the catalog has."""
+    """The input of an expansion: the document, its connector, the tenant, and the catalog's records."""
 
     document: ReplicationIR
     connector: Connector
@@ -36,7 +36,7 @@ class Expansion:
     now: Now
 
     def plans(self, found: Sequence[FoundTable], only: Collection[str] | None = None) -> list[TablePlan]:
-        """The plan of each table, by name; of those in `only` if it is given. Tables that are gone are in it too."""
+        """The plan of each table, by name; only those in `only` if given. Includes tables that no longer exist."""
         plans = [self._plan(table) for table in found if only is None or table.name in only]
         plans = list(self._told_apart(plans))
         there = {table.name for table in found}

@@ -17,7 +17,7 @@ class _Found(BaseModel):
 
 
 class FoundColumn(_Found):
-    """A column: the field that carries it, and what the server says of it. `native` is empty where it says nothing."""
+    """A column: its field, and the server's metadata. `native` is empty if the server has none."""
 
     name: str
     data_type: DataType
@@ -35,7 +35,7 @@ class FoundColumn(_Found):
 
 
 class FoundError(_Found):
-    """Why a table could not be looked at."""
+    """The reason why a table could not be inspected."""
 
     code: str
     message: str
@@ -43,7 +43,7 @@ class FoundError(_Found):
 
 
 class FoundTable(_Found):
-    """A table or view. `columns` is empty where it could not be looked at, for the reason in `error`."""
+    """A table or view. `columns` is empty if it could not be inspected; `error` is the reason."""
 
     name: str
     kind: str = "table"
@@ -56,7 +56,7 @@ class FoundTable(_Found):
 
     @classmethod
     def of(cls, found: StreamFound) -> Self:
-        """One that was looked at."""
+        """An inspected table."""
         details: Mapping[str, ColumnDetail] = found.details
         columns = []
         for each in found.fields or ():
@@ -85,7 +85,7 @@ class FoundTable(_Found):
 
     @classmethod
     def unreadable(cls, listed: StreamFound, error: SourceError) -> Self:
-        """One that is there and could not be looked at."""
+        """An existing table that could not be inspected."""
         said = FoundError(code=error.code, message=error.message, hint=error.hint)
         return cls(name=listed.name, kind=listed.kind, settings=dict(listed.settings), rows=listed.rows, error=said)
 

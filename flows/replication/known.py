@@ -22,7 +22,7 @@ from headrace.ir.replication import ReplicationIR
 def known(
     catalog: TenantCatalog, replication: Replication, document: ReplicationIR, found: Sequence[FoundTable]
 ) -> Now:
-    """What the tenant has of the tables that were found, and of those of the replication."""
+    """The tenant's records of the found tables, and of the replication's tables."""
     tables = _tables(catalog, replication)
     named = {
         schema_name(document.settings_of(each.name).settings.target, each, document.metadata.name) for each in found

@@ -15,7 +15,7 @@ _DIGITS = 8
 
 
 def parts_of(table: FoundTable) -> dict[str, str]:
-    """Database, schema and table as the source has them; empty where it has none."""
+    """Database, schema and table of the source; empty where the source has none."""
     named = table.settings.get("table")
     parts = (table_name(named) if isinstance(named, str) else None) or tuple(table.name.rsplit(".", 1))
     database, schema, own = ("", "", *parts)[-3:]
@@ -40,8 +40,8 @@ def pipeline_name(replication: str, table: str) -> str:
 
 
 def column_names(names: Iterable[str], kept: Mapping[str, str]) -> dict[str, str]:
-    """Column of the source → column of the table. A name stays as it is where a table may have it; `kept` are the names
-    that columns have already. Names that would be equal but for case are numbered."""
+    """Column of the source → column of the table. Valid names are not changed; `kept` are the names of existing
+    columns. Names that differ only in case are numbered."""
     found = dict(kept)
     taken = {each.lower() for each in kept.values()}
     for name in names:

@@ -13,7 +13,7 @@ _NAMED = 3
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The status of a run that has ended, and the sentence of its last state."""
+    """The status of an ended run, and the message of its final state."""
 
     status: str
     message: str
@@ -37,7 +37,7 @@ def outcome_of(run: ReplicationRunSnapshot) -> Outcome:
 
 
 def child_message(status: str, reason: str | None) -> str | None:
-    """What is said of a table whose run has ended."""
+    """The message about a table whose run has ended."""
     if status in SUCCESSFUL:
         return None
     return "its run was cancelled" if reason == CANCELLED else reason or "its run failed"

@@ -57,12 +57,12 @@ _PATIENCE_S = 10.0
 _STOPPING_S = 5.0
 
 
-# Nothing is kept there; without a place Prefect makes a client of its own to ask its server for one.
+# Nothing is stored there; without a storage block Prefect would request one from its server.
 @flow(name="headrace replication", persist_result=False, result_storage=Path("results"), validate_parameters=True)
 async def run_replication(replication_id: str, tenant_id: str, retry_of: str | None = None) -> State[Any]:
-    """Runs a replication; `retry_of` is the id of the run whose other tables are copied.
+    """Runs a replication; `retry_of` is the id of the run whose remaining tables are copied.
 
-    Ends Completed, Completed under the name CompletedWithErrors, or Failed with a sentence that says why.
+    Ends Completed, Completed under the name CompletedWithErrors, or Failed with the reason.
     """
     context = FlowRunContext.get()
     if context is None or context.flow_run is None:

@@ -12,14 +12,14 @@ from headrace.flows.replication.found import FoundColumn
 from headrace.ir.problems import Problem
 
 Change = Literal["new", "known", "changed", "gone", "left_out", "ignored"]
-"""`new` and `changed` against the last run; `gone`: the source has it no more; `left_out`: `sources` has; `ignored`: it
-is new, and `newTables` says so."""
+"""`new` and `changed` since the last run; `gone`: no longer in the source; `left_out`: excluded by `sources`;
+`ignored`: new, and ignored by `newTables`."""
 
 
 @dataclass(frozen=True, slots=True)
 class KnownTable:
-    """A table that the replication copies already. `columns` are those of the source as they were last seen, `names`
-    column of the source → column of the table, `fields` those of the schema now."""
+    """A table that the replication already copies. `columns` are the last known columns of the source, `names` maps
+    columns of the source to columns of the table, `fields` are the schema's current fields."""
 
     name: str
     pipeline_id: str
@@ -34,12 +34,12 @@ class KnownTable:
 
 @dataclass(frozen=True, slots=True)
 class Now:
-    """What the catalog has.
+    """The catalog's records.
 
-    `schemas` are the fields of schemas that no pipeline of another owner loads, `taken` those of others with who has
-    them, both by name; `pipelines` are names of pipelines of others. `settled`: a run has already taken up the tables
-    of these sources, so that others are new, but for those in `seen`, which could not be copied yet.
-    """
+    `schemas` are the fields of schemas that no pipeline of another owner loads, `taken` the schemas of other owners
+    with their owner, both by name; `pipelines` are names of pipelines of others. `settled`: a run has already
+    registered the tables of these sources, so that other tables are new, except those in `seen`, which could not be
+    copied yet."""
 
     tables: Mapping[str, KnownTable] = field(default_factory=dict)
     schemas: Mapping[str, tuple[FieldDefinition, ...]] = field(default_factory=dict)

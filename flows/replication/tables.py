@@ -95,7 +95,7 @@ class Tables:
         try:
             states = await self._children.states(list(self._running))
         except (httpx.HTTPError, TimeoutError):
-            return True  # asked again soon
+            return True  # polled again soon
         well = True
         for run_id, table in list(self._running.items()):
             state = states.get(run_id)

@@ -44,8 +44,9 @@ class RunHistory(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Continuation:
-    """What a run takes over. `root_run_id` keys ledger and errors; `earlier_plan` is the plan whose partitions are used
-    again; `open_rows`, in a replay that begins, are the rows to run; `ir_version` None means the live one."""
+    """The state that a run takes over. `root_run_id` keys ledger and errors; `earlier_plan` is the plan whose
+    partitions are used again; `open_rows`, in a new replay, are the rows to run; `ir_version` None means the live
+    one."""
 
     root_run_id: str
     retry_of: str | None = None
@@ -54,14 +55,14 @@ class Continuation:
     earlier_plan: Mapping[str, Any] | None = None
     open_rows: OpenRows | None = None
     parameters: Mapping[str, Any] | None = None
-    """Those of the earlier run; None for a run that is the first."""
+    """The parameters of the earlier run; None for a first run."""
     committed: int = 0
     """Source rows that the chain has dealt with for good."""
     first_run_id: str | None = None
     aborted: bool = False
     """A dataset rule held back what the attempt before had staged."""
     visible: tuple[str, ...] = ()
-    """Where one did: the tables that rows of the chain are in all the same, so that the run goes on as it began."""
+    """After such a rule: the tables that already have rows of the chain, so that the run continues as it began."""
     quarantines: tuple[str, ...] = ()
     """The quarantine tables of the attempt before, which may be others than this one's."""
 
@@ -92,8 +93,8 @@ class Continuation:
 
 
 def same_run_again(before: RunSnapshot, store: RunHistory, ledgers: Ledgers) -> Continuation:
-    """The same run again, because Prefect or a person re-ran its flow run after it had been planned. Raises RunFailed
-    when a retry of it has staged rows in another way since."""
+    """Continues the same run, because its flow run was re-run after it had been planned. Raises RunFailed if a retry of
+    it has staged rows in another way since."""
     newest = _newest_planned(before, store)
     keys = [before.root_run_id, full_load_key(before.id)]
     if _layout(newest) != _layout(before):
@@ -136,8 +137,8 @@ def _retried(original: RunSnapshot, store: RunHistory, run_id: str, ledgers: Led
 
 
 def reload_reasons(continues: Continuation, ledgers: Ledgers) -> list[str]:
-    """Why a retry will load all rows of targets once more, because what was loaded is not there any more; for people,
-    in advance: the run itself looks again, and longer. Raises RunFailed where it could not go on."""
+    """The reasons why a retry will load all rows of targets again, because loaded rows are missing; shown in advance:
+    the run itself checks again, and longer. Raises RunFailed if it could not continue."""
     if continues.earlier_plan is None or continues.open_rows is not None:
         return []
     try:
@@ -167,7 +168,7 @@ def _plan_of(run: RunSnapshot) -> StoredPlan:
 
 
 def _layout(run: RunSnapshot) -> tuple[Any, ...]:
-    """What the ledger's rows mean in an attempt."""
+    """The meaning of the ledger's rows in an attempt."""
     plan = _plan_of(run)
     return run.ir_version, {node: [*each.partitions] for node, each in plan.sources.items()}, dict(plan.buckets)
 

@@ -51,7 +51,7 @@ class Ledgers:
         return [Replayed(source, target, table, frozenset(rows)) for source, target, table, rows in found]
 
     def restart_reasons(self, version: int | None, load_key: str) -> list[str]:
-        """Why targets have to be loaded once more; see `restart_reasons`."""
+        """The reasons why targets have to be loaded again, as in `restart_reasons`."""
         return [str(each) for each in self._all([version], "restart_reasons", load_key)]
 
     def _all(self, versions: Versions, question: str, *arguments: Any) -> Iterator[Any]:

@@ -26,8 +26,8 @@ class Replay:
     """A Source over the open rows of another."""
 
     def __init__(self, inner: Source, *, left_out: int = 0, kept: bool = False) -> None:
-        """`left_out`: so many failed rows are not among the open ones, for want of a target. `kept`: the inner source
-        has only what was kept of them; a row that it lacks fails again and says so."""
+        """`left_out`: the number of failed rows that are not open, because they have no target. `kept`: the inner
+        source has stored rows only; a missing row fails again with that reason."""
         self._inner, self._left_out, self._kept = inner, left_out, kept
 
     @property
@@ -64,8 +64,8 @@ class Replay:
         rows_done: int = 0,
         position: Position | None = None,
     ) -> Iterator[Batch]:
-        """The open rows after the first `rows_done` of them, whatever their values; a batch of the wrapped source
-        without any is left out."""
+        """The open rows after the first `rows_done` of them; batches of the wrapped source without open rows are
+        skipped."""
         unbound = wanted and replace(wanted, bounds=())
         still_open = pl.Series("open", partition.location["open"][rows_done:], dtype=pl.Int64)
         if still_open.is_empty():
@@ -88,7 +88,7 @@ class Replay:
 
 
 def _not_kept(asked: pl.Series, frame: pl.DataFrame) -> pl.DataFrame:
-    """Rejects of the rows that are asked for and not there."""
+    """Rejects for requested rows that are missing."""
     missing = asked.filter(~asked.is_in(frame.get_column(ROW).implode()))
     cells = {"column": None, "value": None, "error": _NOT_KEPT, "rule": "not_kept"}
     columns = [pl.lit(value, dtype=pl.String).alias(name) for name, value in cells.items()]
@@ -98,8 +98,8 @@ def _not_kept(asked: pl.Series, frame: pl.DataFrame) -> pl.DataFrame:
 def only_open_rows(
     discovery: Discovery, open_rows: Mapping[int, OpenPartition], targets: Mapping[str, str]
 ) -> Discovery:
-    """The discovery with every partition narrowed to its open rows, by partition index. `targets` are those that the
-    rows may come to, with their tables: a row for which none of them is open is left out."""
+    """The discovery with every partition narrowed to its open rows, by partition index. `targets` are the possible
+    targets with their tables: a row for which none of them is open is skipped."""
     nothing = OpenPartition([], {})
     partitions = [_narrowed(each, open_rows.get(each.index, nothing), targets) for each in discovery.partitions]
     return replace(discovery, partitions=partitions, total_rows=sum(p.rows for p in partitions))

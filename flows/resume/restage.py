@@ -16,9 +16,9 @@ from headrace.flows.runtime.run_recorder import RunRecorder
 
 
 def check_loaded_rows(prepared: Prepared, recorder: RunRecorder) -> None:
-    """Ties the ledger of every target to its table. A target whose rows are gone, or whose columns have changed, begins
-    again from nothing where that is safe, and the recorder says so. Raises TargetError with a way out where it is not.
-    """
+    """Checks the ledger of every target against its table. A target whose rows are missing, or whose columns have
+    changed, is loaded again from the start where that is safe, which is logged. Otherwise raises TargetError with the
+    options."""
     job = prepared.job
     try:
         for load in prepared.plan.loads:
@@ -33,7 +33,7 @@ def check_loaded_rows(prepared: Prepared, recorder: RunRecorder) -> None:
                 if found.reload_reason:
                     recorder.log("load", found.reload_reason)
                     for partition in prepared.plan.stages[load.stage].partitions:
-                        # What the table refused of them is found again, if it still refuses it.
+                        # Rows that the table refused are found again, if it still refuses them.
                         recorder.forget(UncommittedRows(load.stage, partition.index, (target.id,), -1))
     except psycopg.errors.InsufficientPrivilege as error:
         text = f"The database refused the query for what is left of earlier attempts: {first_line(error)}"

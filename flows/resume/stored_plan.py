@@ -30,7 +30,7 @@ class StoredSource:
 
 @dataclass(frozen=True, slots=True)
 class StoredPlan:
-    """What a later attempt of the run, a replay or a report uses of a plan."""
+    """The parts of a plan that a later attempt of the run, a replay or a report uses."""
 
     stages: Sequence[Mapping[str, Any]] = ()
     """The stages as people see them in the plan (`PhysicalPlan.describe`)."""
@@ -46,7 +46,7 @@ class StoredPlan:
     databases: Mapping[str, str] = field(default_factory=dict)
     """The connectors whose databases the targets are in, by target node; the warehouse is left out."""
     kept_in: str = ""
-    """The connector in whose database failed rows are kept; empty for the warehouse."""
+    """The connector in whose database failed rows are stored; empty for the warehouse."""
     replayable: bool = True
     """Whether failed rows can be run again by themselves."""
     entangling: str | None = None

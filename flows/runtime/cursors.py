@@ -18,8 +18,8 @@ from headrace.ir.nodes import TargetNode
 
 
 def begin_at_cursors(job: Job, ir: PipelineIR, sources: Mapping[str, Source]) -> None:
-    """Gives each such source its cursors. Raises PlanFailed where targets are at different positions, because a run
-    that loaded into only some of them was neither retried nor completed."""
+    """Sets the cursors of each incremental source. Raises PlanFailed if targets are at different positions, because a
+    run that loaded into only some of them was neither retried nor completed."""
     incremental = {node: source for node, source in sources.items() if isinstance(source, Incremental)}
     if not incremental:
         return

@@ -22,9 +22,9 @@ class TargetDatabases:
     by_target: Mapping[str, Database]
     """By target node."""
     home: Database
-    """Where that is kept which belongs to the run and to no single target: rows on their way between stages, what
-    dataset rules measure, failed rows that the source cannot give again. The warehouse if a target is there, else the
-    database of the first target."""
+    """The database for data that belongs to the run and not to a single target: rows exchanged between stages,
+    measurements of dataset rules, failed rows that the source cannot read again. The warehouse if a target is there,
+    else the database of the first target."""
 
     @property
     def all(self) -> tuple[Database, ...]:
@@ -41,7 +41,7 @@ def distinct(databases: Sequence[Database]) -> tuple[Database, ...]:
 
 
 def target_databases(pipeline: RunPipeline, warehouse: str, networks: Sequence[Network]) -> TargetDatabases:
-    """Where the targets are; `warehouse` is the libpq URL of the tenant's own tables. Raises TargetError for a
+    """The databases of the targets; `warehouse` is the libpq URL of the tenant's tables. Raises TargetError for a
     connector that does not exist or cannot be a target's."""
     found: dict[str, Database] = {}
     for node, named in target_connections(pipeline.ir).items():
@@ -56,7 +56,7 @@ def databases_of(pipelines: Iterable[RunPipeline], warehouse: str, networks: Seq
 
 
 def target_connections(ir: Mapping[str, Any]) -> dict[str, str | None]:
-    """What the targets of a document, which need not be valid, name as their `connection`, by node."""
+    """The `connection` of each target of a document, which need not be valid, by node."""
     nodes = (node for node in ir.get("nodes", ()) if isinstance(node, Mapping) and node.get("kind") == "target")
     return {str(node.get("id")): str(node["connection"]) if node.get("connection") else None for node in nodes}
 

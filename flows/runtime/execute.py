@@ -97,7 +97,7 @@ class Execution:
         self._tidy()
 
     def _prepare_databases(self) -> None:
-        """Makes the engine's own tables in the databases of connectors, which nobody has set up for that."""
+        """Creates the engine's tables in the databases of connectors."""
         for database in self.prepared.job.databases.all:
             if not isinstance(database, str):
                 prepare_database(database)
@@ -114,12 +114,13 @@ class Execution:
             mode.begin()  # finds what is there already, and learns what it has to know of it
 
     def judge(self, failed: int, seen: int) -> None:
-        """Instead of the partitions' own reports, where they run elsewhere: the rows that failed and were read in all
-        of them so far. Raises RunFailed when a limit is passed."""
+        """Reports the failed and read rows of all partitions so far, if they run in other processes. Raises RunFailed
+        when a limit is exceeded."""
         self._budget.record(("all",), failed, seen)
 
     def _forget(self) -> None:
-        """What earlier attempts of the chain found wrong: they committed nothing, and it is all found again."""
+        """Deletes the errors of earlier attempts of the chain: they committed nothing, and all errors are found
+        again."""
         job = self.prepared.job
         kept = {table for stage in self.prepared.plan.stages for table in stage.quarantine.values()}
         for database in job.databases.all:
@@ -128,7 +129,7 @@ class Execution:
         self.recorder.forget()
 
     def _tidy(self) -> None:
-        """Drops what runs have left that nobody will retry; a run never fails because that cannot be done."""
+        """Drops the temporary tables of runs that will not be retried; a run never fails because of errors here."""
         job = self.prepared.job
         databases = job.databases
         for database in distinct([databases.by_target[target] for target in self.prepared.modes]):
@@ -181,7 +182,7 @@ class Execution:
         )
 
     def _originals(self, stage: Stage, index: int) -> Originals:
-        """Failed rows are kept where the source could give others the next time; a replay's are kept already."""
+        """Failed rows are stored if the source could return other rows the next time; a replay's are stored already."""
         job = self.prepared.job
         if stage.source is None or job.continues.replays:
             return NO_ORIGINALS
@@ -197,9 +198,9 @@ class Execution:
         return self._exchange.loader(sink, index)
 
     def publications(self) -> list[tuple[Load, int, str]]:
-        """The publications after the last partition: the targets whose load mode held rows back, which of its
-        publications, and ` [1/8]` for people. They are independent of each other. What judges the rows comes first,
-        dataset rules and hooks: raises RunFailed, HookFailed, TargetError."""
+        """The publications after the last partition: the target whose load mode held rows back, the index of the
+        publication, and ` [1/8]` for display. They are independent of each other. Dataset rules and hooks are evaluated
+        first: raises RunFailed, HookFailed, TargetError."""
         self._audits.judge(self._rows)
         self._hooks.staged()
         found: list[tuple[Load, int, str]] = []
@@ -209,7 +210,7 @@ class Execution:
         return found
 
     def publication(self, load: Load, index: int) -> Resume:
-        """Publishes held back rows, once, whoever asks how often. Raises TargetError when another run has the table."""
+        """Publishes held back rows, once in any number of calls. Raises TargetError when another run has the table."""
         self.check_lock(load)
         self._rows(self.prepared.plan.stages[load.stage])
         with explain_memory_errors():
@@ -228,9 +229,9 @@ class Execution:
         return sum(known.values())
 
     def _rows_done(self, stage: Stage) -> dict[int, int]:
-        """The rows that each partition of a source has read, which were not known before. Raises TargetError
-        (`staging_lost`) when the ledger does not have all of them as read to their end: a crash of the server empties
-        what counts staged rows, and nothing else says how many they were."""
+        """The number of rows that each partition of a source has read, which was not known before. Raises TargetError
+        (`staging_lost`) if the ledger does not have all partitions as complete: a crash of the server empties the
+        unlogged ledger of staged rows, and their number is not stored elsewhere."""
         job, sink = self.prepared.job, stage.sinks[0]
         keys = [job.root_run_id, self.prepared.load_key, *map(self.prepared.load_key_of, self.prepared.modes.values())]
         databases = job.databases
@@ -259,7 +260,7 @@ class Execution:
         return self.prepared.modes[load.target.id]
 
     def stop(self) -> None:
-        """Lets every partition end between two batches; none waits for answers any more."""
+        """Ends every partition between two batches, and stops waiting for responses of providers."""
         self._stop.set()
         self.prepared.providers.stopped.set()
 
@@ -288,7 +289,7 @@ class Execution:
             ):
                 raise AccountingError(f"The books of node '{node}' do not balance: {counters}")
         for mode in self.prepared.modes.values():
-            mode.finish()  # not before: what does not balance is looked into with what was staged
+            mode.finish()  # not earlier: staged rows are needed to analyse counts that do not balance
         tables = ", ".join(load.target.table for load in plan.loads) or "nothing to load"
         self.recorder.log(
             "load",

@@ -15,8 +15,8 @@ MODES: tuple[Mode, ...] = get_args(Mode)
 PARTITIONS_PER_WORKER = 2
 """More partitions than workers, so that one slow partition does not keep the others waiting at the end."""
 _SPLITS = {"key", "auto"}
-"""The ways to split that a source's own `partitioning` knows, of those that `executionConfig.partitioning` may name;
-files and shards are split by themselves."""
+"""The values of `executionConfig.partitioning` that a source's `partitioning` also has; files and shards are split
+automatically."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class ExecutionConfig:
 
     @classmethod
     def of(cls, config: Mapping[str, object]) -> ExecutionConfig:
-        """Reads what is stored; a value that an earlier release took and that is none is ignored."""
+        """Parses the stored config; invalid values that an earlier release accepted are ignored."""
         mode, split = config.get("mode"), config.get("partitioning")
         batched = mode not in MODES or mode == "batch"
         return cls(
@@ -53,21 +53,21 @@ class ExecutionConfig:
         return _positive(self.partitioning.get("partitions")) or self.parallelism * PARTITIONS_PER_WORKER
 
     def split(self, settings: Mapping[str, Any]) -> Mapping[str, Any]:
-        """A node's settings of a connector that knows `partitioning`, with what is said here where they say nothing."""
+        """A node's settings for a connector with `partitioning`, with these defaults."""
         given = {name: self.partitioning[name] for name in ("by", "column", "partitions") if name in self.partitioning}
         if given.get("by") not in _SPLITS:
             given.pop("by", None)
         return settings if settings.get("partitioning") or not given else {**settings, "partitioning": given}
 
     def rows_of(self, found: Discovery) -> int | None:
-        """The most rows that are read of a partition with a cursor: its share of `max_rows`, so that none is passed
-        over in favour of those before it."""
+        """The most rows that are read of a partition with a cursor: its share of `max_rows`, so that every partition
+        advances."""
         sharing = sum(each.cursor is not None for each in found.partitions)
         return None if self.max_rows is None else max(1, ceil(self.max_rows / max(1, sharing)))
 
     def bounded(self, found: Discovery) -> Discovery:
-        """The discovery as a run reads it that may stop before the end of partitions with cursors: how many rows those
-        have is not known then. Every partition is numbered for itself, as `Partition.first_row` says."""
+        """The discovery for a run that may stop before the end of partitions with cursors, whose numbers of rows are
+        then not known. Every partition has its own row numbers (`Partition.first_row`)."""
         if (self.max_rows is None and self.max_seconds is None) or all(p.cursor is None for p in found.partitions):
             return found
         share = self.rows_of(found)

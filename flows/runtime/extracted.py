@@ -48,8 +48,8 @@ class ExtractedInput:
     rows: int | None = field(default=None, init=False)
 
     def read(self, rows_done: int, position: Position | None) -> Iterator[Batch]:
-        """The batches after the first `rows_done` rows. Raises RunFailed where rows of the partition are loaded and
-        what was staged is gone."""
+        """The batches after the first `rows_done` rows. Raises RunFailed if rows of the partition are loaded and the
+        staged rows no longer exist."""
         found = self._staged()
         if found is None:
             if rows_done:

@@ -31,7 +31,7 @@ class RunSources:
         self._seen: list[Seen] = []
 
     def found(self, discoveries: Mapping[str, Discovery]) -> None:
-        """To be called when the sources have been looked at, whether or not the run can be planned."""
+        """Called when the sources have been inspected, even if the run cannot be planned."""
         pipeline = self._job.pipeline
         self._seen = seen_columns(pipeline, discoveries)
         before = self._store.found(pipeline.id, self._job.run_id, self._seen)

@@ -47,7 +47,7 @@ class Originals:
         self._key = (root_run_id, source_node, partition)
 
     def begin(self, after: int | None) -> None:
-        """Forgets what an attempt kept of rows after number `after`, because they are read again; nothing where that
+        """Deletes the stored rows of an attempt after number `after`, because they are read again; does nothing if it
         is not known (None)."""
         if self._database:
             with self._kept() as connection:
@@ -93,8 +93,8 @@ NO_ORIGINALS = Originals()
 
 
 class KeptRows:
-    """A `Source` of the failed rows that an earlier run kept, in place of the source they were read from. Each batch of
-    a partition is what failed of one batch."""
+    """A `Source` of the failed rows that an earlier run stored, in place of their source. Each batch of a partition
+    holds the failed rows of one batch."""
 
     note: str | None = None
 
@@ -103,19 +103,19 @@ class KeptRows:
         self._key = (root_run_id, source_node)
 
     def discover(self, *, max_partitions: int) -> Discovery:
-        """The source's own: its columns may have changed since."""
+        """Delegates to the source, whose columns may have changed since."""
         return self._source.discover(max_partitions=max_partitions)
 
     def types_of(self, columns: Collection[str]) -> Mapping[str, Fitting]:
-        """The source's own."""
+        """Delegates to the source."""
         return self._source.types_of(columns)
 
     def fingerprint(self) -> str | None:
-        """The source's own."""
+        """Delegates to the source."""
         return self._source.fingerprint()
 
     def sample(self, rows: int) -> pl.DataFrame:
-        """The source's own."""
+        """Delegates to the source."""
         return self._source.sample(rows)
 
     def read(
@@ -127,7 +127,7 @@ class KeptRows:
         rows_done: int = 0,
         position: Position | None = None,
     ) -> Iterator[Batch]:
-        """All that was kept of the partition, in the order of its rows. Raises SourceError(`column_not_kept`)."""
+        """All stored rows of the partition, in order. Raises SourceError(`column_not_kept`)."""
         with connect(self._database, autocommit=True) as connection:
             done = 0
             for frame in _merged(read_originals(connection, (*self._key, partition.index))):
@@ -136,7 +136,7 @@ class KeptRows:
 
 
 def _merged(kept: Iterable[tuple[int, int, bytes]]) -> Iterator[pl.DataFrame]:
-    """Frames in the order of their rows, each row once: what is kept of one batch by several sinks is one frame."""
+    """Frames in row order without duplicates: rows of one batch stored by several sinks are merged."""
     together: list[pl.DataFrame] = []
     until = 0
     for first, last, packed in kept:
@@ -150,7 +150,7 @@ def _merged(kept: Iterable[tuple[int, int, bytes]]) -> Iterator[pl.DataFrame]:
 
 
 def _as_wanted(frame: pl.DataFrame, schema: Schema, wanted: Wanted | None) -> pl.DataFrame:
-    """The kept rows with the columns that this version of the pipeline takes, in its types."""
+    """The stored rows with the columns and types of this version of the pipeline."""
     fields = [field for field in schema if wanted is None or field.name in wanted.columns]
     if missing := [field.name for field in fields if field.name not in frame.columns]:
         raise SourceError(

@@ -45,7 +45,7 @@ class Stopped(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What a partition needs. `loaders` by the id of their sink."""
+    """The context of a partition. `loaders` by the id of their sink."""
 
     stage: Stage
     partition: Partition
@@ -125,8 +125,8 @@ def _forget_uncommitted(work: Work, sink: Sink, resume: Resume) -> None:
 
 
 def _last_row(work: Work, rows_done: int) -> int | None:
-    """The number of the last of the first `rows_done` rows, 0 for none of them; None where rows are not numbered as
-    they are read."""
+    """The number of the last of the first `rows_done` rows, 0 for none; None if rows are not numbered in reading
+    order."""
     if not rows_done:
         return 0
     if work.stage.exchange is not None or any(

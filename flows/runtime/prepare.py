@@ -57,19 +57,19 @@ NO_TARGET_LEFT = (
 def prepare(
     job: Job, *, under_way: bool = False, found: Callable[[Mapping[str, Discovery]], None] | None = None
 ) -> Prepared:
-    """Plans the run. Where it continues an earlier one that stored its plan (`stored_plan`), the partitions of that are
-    used again, because the ledger counts by them. `under_way`: the run is another process's, which looked at the
-    sources; they are taken to be as it found them when they have not changed since. `found` is called with what the
-    sources are, by node, as soon as they have been looked at, by a run that does not continue another.
+    """Plans the run. If it continues an earlier one that stored its plan (`stored_plan`), the partitions of that plan
+    are used again, because the ledger counts by them. `under_way`: another process runs it and has inspected the
+    sources; its findings are used if the sources have not changed since. `found` is called with the columns of the
+    sources, by node, as soon as they are known, in a run that does not continue another.
 
-    Raises PlanFailed, SourceChanged, SourceError or TargetError, all with texts for people.
+    Raises PlanFailed, SourceChanged, SourceError or TargetError, all with messages for people.
     """
     ir = parsed(job)
     sources = {node.id: source_of(node, job) for node in ir.nodes if isinstance(node, SourceNode)}
     try:
         return _prepared(job, ir, sources, under_way=under_way, found=found)
     except BaseException:
-        if job.continues.earlier_plan is None:  # else they are what is gone on with
+        if job.continues.earlier_plan is None:  # else they are the positions to continue from
             finish_copies(sources)
         close_sources(sources)
         raise
@@ -164,7 +164,7 @@ def _prepared(
 
 
 def _unsliced(job: Job, execution: ExecutionConfig, discoveries: Mapping[str, Discovery]) -> Iterator[str]:
-    """A remark for each source of a micro-batch run that has nothing to go on from."""
+    """A note for each source of a micro-batch run that has no cursor."""
     for node, found in discoveries.items():
         remembers = node in job.held or any(each.cursor is not None for each in found.partitions)
         if execution.mode != "batch" and found.partitions and not remembers and not job.continues.replays:
@@ -174,8 +174,8 @@ def _unsliced(job: Job, execution: ExecutionConfig, discoveries: Mapping[str, Di
 def _within(
     share: ConnectionShare | None, plan: PhysicalPlan, execution: ExecutionConfig
 ) -> tuple[PhysicalPlan, ExecutionConfig]:
-    """The plan with no more partitions at a time than the database has connections for; it says so where it has
-    fewer."""
+    """The plan with no more partitions at a time than the database has connections for, and a note if that reduces
+    them."""
     if share is None:
         return plan, execution
     each = max((len(stage.sinks) for stage in plan.stages), default=1)
@@ -187,8 +187,8 @@ def _within(
 
 
 def check_sources(job: Job) -> None:
-    """Raises RunFailed when a source is not as the plan that is continued met it, or its files were put aside because
-    they cannot be read. Reads no rows."""
+    """Raises RunFailed if a source has changed since the continued plan, or if its files were moved to the failure
+    folder because they cannot be read. Reads no rows."""
     earlier = job.continues.plan
     for node in parsed(job).nodes:
         if isinstance(node, SourceNode):
@@ -250,7 +250,7 @@ def _open_only(node: str, found: Discovery, job: Job, ir: PipelineIR) -> Discove
 
 
 def _replay(node: str, source: Source, found: Discovery, job: Job) -> Source:
-    """The source's failed rows; those that were kept, where it cannot give the same rows again."""
+    """The source's failed rows; the stored ones, if the source cannot read the same rows again."""
     left_out = _left_out(node, found, job)
     if found.restart is Restart.EXACT:
         return Replay(source, left_out=left_out)

@@ -45,7 +45,7 @@ def check_targets(
 ) -> list[Problem]:
     """Problems of a document that passes `check_types` with its target tables: a table that is not the tenant's, a
     required column without a value, a column that the table lacks. `found` as in `check_types`. Tables in the databases
-    of connectors are not looked at: a plan does that."""
+    of connectors are checked by a plan only."""
     problems: list[Problem] = []
     targets: dict[str, list[TargetColumn]] = {}
     for index, node in enumerate(ir.nodes):

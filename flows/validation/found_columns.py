@@ -33,8 +33,8 @@ class FoundProblems:
 def found_problems(
     ir: PipelineIR, tables: Mapping[str, ReferenceTable], found: Mapping[str, FoundSource]
 ) -> FoundProblems:
-    """What only shows with the columns `found` in sources without `fields`, by node. Each says what it is based on.
-    What depends on a guessed type is left out where the document is right when the column is text."""
+    """Problems that depend on the columns `found` in sources without `fields`, by node. Each names its basis. Problems
+    of an inferred type are omitted if the document is valid with the column as text."""
     if not found:
         return FoundProblems()
     known = {(each.path, each.code) for each in check_types(ir, tables)}
@@ -55,7 +55,7 @@ def _as_text(found: FoundSource) -> tuple[Field, ...]:
 
 
 def _basis(ir: PipelineIR, path: str, found: Mapping[str, FoundSource]) -> str:
-    """On what a problem is based: the sources before its node that were looked at, and when."""
+    """The basis of a problem: the inspected sources upstream of its node, and when they were inspected."""
     position = path.partition("[")[2].partition("]")[0]
     before = set(_before(ir, ir.nodes[int(position)].id)) if position.isdigit() else set(found)
     listed = [

@@ -16,7 +16,7 @@ class DeclaredField(Doc):
     """A column of the source with its type. `format` is a strptime-like pattern for dates and times."""
 
     name: ColumnName
-    """As it is in the source."""
+    """The column's name in the source."""
     data_type: DataType
     """How its values are read; a cell that cannot be is an error row."""
     precision: int | None = Field(default=None, ge=1, le=38)

@@ -16,7 +16,7 @@ SchemaContract = Literal["evolve", "freeze", "discard_row", "discard_value"]
 
 
 RESERVED = frozenset({"information_schema", "_headrace", "dlq", "headrace"})
-"""Schemas of another database that are no place for a target's rows, besides those of the server (`pg_…`)."""
+"""Schemas of another database that cannot hold targets, besides those of the server (`pg_…`)."""
 
 
 def _several(value: object) -> object:
@@ -74,7 +74,7 @@ class TargetNode(SingleInput):
 
     @property
     def traits(self) -> LoadModeTraits:
-        """What its load mode is known for."""
+        """The properties of its load mode."""
         return LOAD_MODES[self.load_mode]
 
     @property

@@ -106,7 +106,7 @@ class MaskPii(OpBase):
     field: ColumnName
     """The column to mask."""
     strategy: Literal["redact", "partial", "email", "phone", "last4", "tokenize", "null"]
-    """What is masked, and how."""
+    """The kind of masking."""
     salt: Salt | None = None
     """The secret that tokens are made with: a credential whose name begins with `salt`."""
 

@@ -32,7 +32,7 @@ class Sources(Doc):
     include: Patterns = Field(min_length=1, max_length=MAX_PATTERNS)
     """A table is copied whose name is of one of these: `sales.*`."""
     exclude: Patterns = Field(default=(), max_length=MAX_PATTERNS)
-    """And of none of these."""
+    """Patterns of excluded tables."""
 
     def has(self, name: str) -> bool:
         """Whether the table of that name is copied."""
@@ -45,11 +45,11 @@ class ReplicationIR(Doc):
     schema_url: str | None = Field(default=None, alias="$schema", exclude=True)
     """The JSON Schema that an editor checks the document by. It is not a part of the replication, and not stored."""
     kind: Literal["replication"]
-    """What the document is."""
+    """The kind of document."""
     version: Literal["1.0"]
     """The version of this format."""
     id: Annotated[str, StringConstraints(min_length=1, max_length=200)]
-    """The author's own name for it; the catalog gives the replication another."""
+    """The author's id of the document; the catalog assigns the replication another id."""
     metadata: Metadata
     """Who and what; `name` is unique among the tenant's replications."""
     connection: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
@@ -61,11 +61,11 @@ class ReplicationIR(Doc):
     overrides: tuple[Override, ...] = Field(default=(), max_length=MAX_OVERRIDES)
     """How some of them are copied instead; of several that name a table, each adds to those before it."""
     schedule: Schedule | None = None
-    """When it runs by itself; without one it is started."""
+    """The schedule; without one, runs are started by hand."""
     parallelism: int = Field(default=4, ge=1, le=64)
     """So many tables at a time."""
     new_tables: NewTables = "follow"
-    """What a run does with tables that came since the last one: copies them too, leaves them out, or fails. After a
+    """What a run does with tables that are new since the last one: copies them too, skips them, or fails. After a
     change of `sources` or `connection` no table counts as new."""
     on_table_failure: OnTableFailure = "continue"
     """Whether the other tables are copied when one has failed."""

@@ -31,7 +31,7 @@ _MODELS: Mapping[str, type[BaseModel]] = {
 """By the last name of an object's path."""
 
 _SOURCE_OWN = ("table", "query", "cursor", "key")
-"""What a table's source is given by the replication itself."""
+"""Source settings that the replication itself sets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ def parse_replication(document: object) -> ReplicationParsed:
 
 
 def _meant(document: object) -> Iterator[Problem]:
-    """What no single field shows to be wrong."""
+    """Problems that involve several fields."""
     if not isinstance(document, Mapping):
         return
     sources = document.get("sources")

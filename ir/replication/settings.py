@@ -49,7 +49,7 @@ def _template(text: str) -> str:
 
 
 class Cursor(Doc):
-    """The column by which each run goes on where the last one ended."""
+    """The column by which each run continues where the last one ended."""
 
     column: ColumnText
     """It grows with every row that is added or changed: `updated_at`, `id`."""
@@ -72,7 +72,7 @@ class ExecutionConfig(Doc):
 
 
 class TableSettings(Doc):
-    """How tables are copied. What an override does not name is as the overrides before it and `defaults` say."""
+    """How tables are copied. Settings that an override does not have come from earlier overrides and `defaults`."""
 
     load_mode: ReplicaLoadMode = "auto"
     """How rows are written. `auto`: `upsert` for a table whose key is known; without one `append` where a cursor reads
@@ -82,8 +82,8 @@ class TableSettings(Doc):
     key: Annotated[tuple[ColumnName, ...], BeforeValidator(_several), Shorthand(item_schema)] = ()
     """The columns of the source that identify a row; the primary key without it."""
     schema_contract: ReplicaContract = "evolve"
-    """What happens when the source gets columns: they are added to the table (`evolve`), the table is not copied
-    (`freeze`), or they are left out (`discard_value`)."""
+    """What happens to new columns of the source: they are added to the table (`evolve`), the table is not copied
+    (`freeze`), or they are ignored (`discard_value`)."""
     target: Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_template)] = DEFAULT_TARGET
     """The name of the schema that is loaded: `{database}`, `{schema}`, `{table}` and `{replication}` are filled in, and
     what a table's name cannot have becomes `_`."""
@@ -92,7 +92,7 @@ class TableSettings(Doc):
     execution_config: ExecutionConfig = ExecutionConfig()
     """How each table's run is executed."""
     error_handling: ErrorHandling = ErrorHandling()
-    """What a table's run bears before it is given up."""
+    """The limits on failed rows that end a table's run."""
 
 
 class Override(TableSettings):

@@ -17,8 +17,8 @@ _MAX_REQUESTS = 1_000
 
 
 def server_dry_run(changes: Sequence[Change], documents: Sequence[Document], tenant: Tenant) -> tuple[str, ...]:
-    """Raises DocumentsInvalid with everything that the server would refuse, and its places in the files. Returns
-    remarks about what could not be checked."""
+    """Raises DocumentsInvalid with everything that the server would refuse, and its places in the files. Returns notes
+    about what could not be checked."""
     notebook = _RecordingSession()
     stage = tenant.on(cast(Rest, notebook))
     perform(tuple(changes), list(documents), stage, {}, None, notebook.done)

@@ -107,7 +107,7 @@ def _update(change: Change, tenant: Tenant) -> Item:
 
 
 def _status(active: bool | None) -> dict[str, str]:
-    """What is said of whether a schedule fires; nothing where the file says nothing."""
+    """The note about whether a schedule fires; empty if the file does not set it."""
     return {} if active is None else {"status": "active" if active else "paused"}
 
 

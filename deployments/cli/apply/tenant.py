@@ -23,7 +23,7 @@ Item = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Ir:
-    """The live IR of a pipeline, or the newest where none is live."""
+    """The live IR of a pipeline, or the newest if none is live."""
 
     document: Item
     live: bool
@@ -78,7 +78,7 @@ class Tenant:
         types = {each["type"]: each for each in self.rest.get("/connector-types")["data"]}
         for _, item in sorted(self.of("connector").items()):
             yield _connector(item, types.get(item["type"], {}).get("authConfigSchema", {}))
-        # What a replication has made, it makes again.
+        # Objects that a replication has created are created again by it.
         made = [item for item in self.of("pipeline").values() if item.get("replicationId")]
         own_schemas = {item["schemaId"] for item in made}
         for name, item in sorted(self.of("schema").items()):

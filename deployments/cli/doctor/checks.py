@@ -21,7 +21,7 @@ from headrace.deployments.stack.state import StackState
 
 @dataclass(frozen=True, slots=True)
 class Targets:
-    """What the checks look at; None for what is not configured."""
+    """The objects of the checks; None where not configured."""
 
     data_dir: Path
     api_url: str | None

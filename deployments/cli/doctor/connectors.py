@@ -18,8 +18,8 @@ _TEST_TIMEOUT_S = 60.0
 
 
 def connectors(url: str | None, key: str | None) -> Iterator[Finding]:
-    """Tests the connectors of the key's tenant. Says nothing where the API or the key is at fault: `services.api` does.
-    A key that may not test connections gives a warning."""
+    """Tests the connectors of the key's tenant. Errors of the API or the key are reported by `services.api`. A key that
+    may not test connections gives a warning."""
     if url is None or key is None:
         return
     base = url.rstrip("/").removesuffix("/api/v1")

@@ -13,7 +13,7 @@ TIMEOUT_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a check found; `mend` says how to correct it."""
+    """The result of a check; `mend` says how to correct it."""
 
     check: str
     verdict: Verdict

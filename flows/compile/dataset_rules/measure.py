@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import polars as pl
 
 Values = tuple[int | float | None, ...]
-"""None where there was no value."""
+"""None if there was no value."""
 
 Measured = Mapping[str, Values]
 """By the name of the measure."""

@@ -24,8 +24,8 @@ _ON_FAIL: dict[OnError, OnFail] = {"null": "note", "quarantine": "quarantine", "
 def compile_enrich(
     node: EnrichNode, scope: Scope, providers: ProviderAccess | None
 ) -> tuple[tuple[Step, ...], str | None]:
-    """The steps, and a remark when the provider will not be asked: without a config, without the credential it names,
-    or without `outside`, as in previews. Raises PlanError."""
+    """The steps, and a note if the provider will not be called: without a config, without the credential it names, or
+    without `providers`, as in previews. Raises PlanError."""
     inputs = pl.struct(_input(scope, name, f"fields[{index}]") for index, name in enumerate(node.fields))
     if node.output_field not in node.fields:
         scope.new_column(node.output_field, "outputField")
@@ -113,7 +113,7 @@ def _input(scope: Scope, name: str, where: str) -> pl.Expr:
 def _why_not_asked(
     node: EnrichNode, config: ProviderConfig | None, scope: Scope, providers: ProviderAccess | None
 ) -> str | None:
-    """Why the provider is not asked, as a remark; None where it is asked."""
+    """The reason why the provider is not called, as a note; None if it is called."""
     void = f"'{node.output_field}' is null"
     if config is None:
         return f"{node.id}: no provider is configured, {void}"

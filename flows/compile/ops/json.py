@@ -21,7 +21,7 @@ def compile_parse_json(op: ParseJson, scope: Scope) -> tuple[Step, ...]:
     have = scope.schema[op.field]
     on_fail = "quarantine" if op.on_error == "null" else op.on_error
     text = value.str.strip_chars()
-    # json_path_match gives null for JSON's null too, not only for text that is not JSON.
+    # json_path_match returns null for JSON's null too, not only for text that is not JSON.
     broken = (text != "") & (text != "null") & value.str.json_path_match("$").is_null()
     checks = [check("json", op.field, have, broken, "Expected JSON", on_fail)]
     columns: list[pl.Expr] = []

@@ -157,7 +157,7 @@ class _Enough(Exception):
 
 
 def _read(expressions: Sequence[pl.Expr], schema: pl.Schema) -> Names:
-    """The columns that expressions read. None is computed, as they are the author's."""
+    """The columns that expressions read. The expressions are not evaluated, because they come from the author."""
     asked: set[str] = set()
 
     def source(columns: list[str] | None, *_: object) -> Iterator[pl.DataFrame]:

@@ -192,12 +192,12 @@ class Stage:
 
     @property
     def exchange(self) -> ShuffleRead | None:
-        """What the stage gathers; None for a stage that reads a source."""
+        """The shuffle that the stage reads; None for a stage that reads a source."""
         return self.root if isinstance(self.root, ShuffleRead) else None
 
     @property
     def wanted(self) -> Wanted:
-        """The columns and bounds that its source is asked for."""
+        """The columns and bounds that it requests from its source."""
         return Wanted(frozenset(each.name for each in self.schema if each.name not in self.unread), self.bounds)
 
     @property
@@ -232,7 +232,7 @@ class Stage:
 
     @property
     def counted(self) -> bool:
-        """Whether its source knows how many rows it has; else `rows` is an estimate."""
+        """Whether its source knows its number of rows; else `rows` is an estimate."""
         return all(partition.counted for partition in self.partitions)
 
     @property

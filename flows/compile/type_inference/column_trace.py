@@ -104,7 +104,7 @@ def trace_columns(
 def joined(
     node: JoinNode, left: Mapping[str, Known], right: Mapping[str, Known], names: Sequence[str]
 ) -> dict[str, Known]:
-    """What is known of the output columns of a join, from both sides; `names` are all columns of the left side."""
+    """The traced output columns of a join, from both sides; `names` are all columns of the left side."""
     made = dict(left)
     if node.type in ("semi", "anti"):
         return made

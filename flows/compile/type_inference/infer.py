@@ -193,7 +193,7 @@ def _types(seen: ColumnTrace) -> list[Field]:
 
 
 def _common(types: Sequence[Field]) -> Field | None:
-    """The one type that all have; None where they have several, or there are none."""
+    """The common type; None if they have several, or if there are none."""
     sizes = {(each.data_type, each.precision, each.scale) for each in types}
     return types[0] if len(sizes) == 1 else None
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 TIMEOUT_S = 3.0
 """How long an ended run waits for the last event to be sent."""
 TIMEOUT_AFTER_FAILURE_S = 0.5
-"""The same, when an earlier event could not be sent."""
+"""Seconds to wait if an earlier event could not be sent."""
 
 Work = Callable[["RunLineageEvents"], "RunEvent | None"]
 
@@ -101,5 +101,5 @@ class LineageEmitter:
     def _doubt(self, reason: str) -> None:
         if not self._doubtful.is_set():
             self._doubtful.set()
-            with suppress(Exception):  # the run goes on even if the warning fails
+            with suppress(Exception):  # the run continues even if the warning fails
                 self._warn(f"OpenLineage did not receive all events of this run: {reason}")

@@ -25,7 +25,7 @@ def narrowed(
 
 
 def _wanted(node: str, plan: PhysicalPlan) -> Wanted | None:
-    """What all stages that read a source have a use for together; None where none reads it."""
+    """The columns and rows that all stages need of a source; None if no stage reads it."""
     found = [stage.wanted for stage in plan.stages if stage.source is not None and stage.source.id == node]
     if not found:
         return None

@@ -85,10 +85,11 @@ class PartitionInput(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class SourceInput:
-    """A partition of the source that a stage reads. `batch_rows` bounds a batch, where the user asked for it.
+    """A partition of the source that a stage reads. `batch_rows` bounds a batch, if configured.
 
     `max_rows` and `max_seconds` end a partition with a cursor early, after the batch that reaches one of them: the next
-    run of the pipeline goes on there."""
+    run of the pipeline continues there.
+    """
 
     source: Source
     stage: Stage
@@ -115,7 +116,7 @@ class SourceInput:
                     "that a retry could load them twice. Nothing of this batch was loaded. That is a fault of the "
                     "connector."
                 )
-            else:  # a piece of a batch has no position to go on from
+            else:  # a piece of a batch has no position to continue from
                 yield batch
             if self._enough(done, monotonic() - began):
                 break
@@ -131,7 +132,7 @@ class SourceInput:
 
     @property
     def rows(self) -> int | None:
-        """As planned, where that is more than an estimate."""
+        """The planned number of rows, if it is not an estimate."""
         return self.partition.rows if self.partition.counted else None
 
 

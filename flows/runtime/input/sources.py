@@ -42,7 +42,7 @@ def source_of(node: SourceNode, job: Job) -> Source:
 
 
 def context_of(node: SourceNode, job: Job) -> Context:
-    """What the source of a node is opened with. Raises SourceError(`unknown_connection`)."""
+    """The context in which the source of a node is opened. Raises SourceError(`unknown_connection`)."""
     try:
         record = job.pipeline.connection(node.connection)
     except KeyError:
@@ -66,7 +66,7 @@ def owner_of(job: Job, node: str) -> str:
 
 
 def held_before(arrivals: Inbox, node: str, job: Job) -> ClaimedFiles | None:
-    """The files that earlier runs of the chain took for a source; None when they took none. Raises SourceError."""
+    """The files that earlier runs of the chain claimed for a source; None if they claimed none. Raises SourceError."""
     earlier = job.continues.earlier_plan
     record = (earlier or {}).get("claims", {}).get(node)
     return arrivals.located(owner_of(job, node), record=record, whole=earlier is not None)

@@ -20,7 +20,7 @@ from headrace.flows.runtime.memory.process_limits import ARENAS, LOW_MEMORY_ENV,
 
 _POLL_S = 0.05
 _ARENA = 1024**3
-"""What Arrow's allocator reserves at once, unless it is configured not to (bounds.FRUGAL)."""
+"""The bytes that Arrow's allocator reserves at once, unless it is configured not to (bounds.FRUGAL)."""
 
 
 class OutOfMemory(RunFailed):

@@ -77,7 +77,7 @@ class Exchange:
         return BucketInput(self._gathered[stage.exchange.id], bucket, batch_rows, stage.unread)
 
     def extracted(self, stage: Stage, partition: int, batch_rows: int | None) -> PartitionInput | None:
-        """What a partition of a source reads that is staged as a whole first; None where it need not be."""
+        """The input of a partition that is staged as a whole first; None if it need not be."""
         if stage.source is None or stage.index not in self._extracts:
             return None
         source, of = self._prepared.sources[stage.source.id], stage.partitions[partition]

@@ -18,7 +18,7 @@ Result = TypeVar("Result")
 
 
 class StagingFailed(RunFailed):
-    """The storage for rows between stages cannot be used. `reason` says why, `mend` what to do."""
+    """The storage for rows between stages cannot be used, for `reason`; `mend` says what to do."""
 
     def __init__(self, where: object, reason: str, mend: str) -> None:
         super().__init__(

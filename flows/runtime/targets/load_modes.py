@@ -22,7 +22,7 @@ from headrace.ir.nodes import TargetNode
 
 
 def unknown_table(table: str, known: Collection[str]) -> TargetError:
-    """What is said of a target that is none of the tenant's tables."""
+    """The message about a target that is not one of the tenant's tables."""
     return TargetError(
         "table_not_found",
         f"'{table}' is not a table of one of your schemas.",
@@ -97,7 +97,7 @@ def load_mode_of(
     if (load.audited or apart) and mode is Append:
         mode = StagedAppend
     if job.continues.replays and not mode.resumable:
-        # What the run published stays: its failed rows are added to it, the table is not replaced by them.
+        # Published rows stay: failed rows are added to them and do not replace the table.
         mode = Append
     return mode(spec)
 
@@ -123,7 +123,7 @@ def _elsewhere(stage: Stage, load: Load) -> tuple[str, ...]:
 
 
 def unfit_keys(ir: PipelineIR, modes: Mapping[str, LoadMode]) -> Iterator[Problem]:
-    """Tables that rows cannot be merged into, said where the document names the key."""
+    """Problems of tables that rows cannot be merged into, at the key's place in the document."""
     for position, node in enumerate(ir.nodes):
         mode = modes.get(node.id)
         if isinstance(mode, MergeMode):

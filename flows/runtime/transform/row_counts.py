@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 KEYS = ("rowsIn", "rowsOut", "failed", "skipped", "warned")
-"""What is counted for a node. rowsIn = rowsOut + failed + skipped holds for every row-preserving node."""
+"""The counts of a node. rowsIn = rowsOut + failed + skipped holds for every row-preserving node."""
 
 MADE = "made"
 """A further counter of a node that makes several rows of one: those that came in addition."""
@@ -30,8 +30,8 @@ class RowCounts:
     nodes: dict[str, dict[str, int]] = field(default_factory=dict)
 
     def settle(self, chain: Iterable[str], rows_in: int, *, begun: str = "", goes_on: str = "") -> int:
-        """Sets rowsIn and rowsOut along a chain of nodes from what failed, was skipped and was made at each; gives the
-        rows that come out of the last. What went into `begun` and what comes out of `goes_on` is counted elsewhere."""
+        """Sets rowsIn and rowsOut along a chain of nodes from the failed, skipped and created rows of each; returns the
+        output rows of the last. The input of `begun` and the output of `goes_on` are counted elsewhere."""
         flowing = rows_in
         for node in chain:
             self.add(node)

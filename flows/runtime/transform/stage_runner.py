@@ -16,7 +16,7 @@ from headrace.flows.runtime.transform.segment_runner import Rejects, run_segment
 
 @dataclass(slots=True)
 class SinkBatch:
-    """What comes to one sink: rows, and the counts and rejected cells of the nodes that it owns."""
+    """The input of one sink: rows, and the counts and rejected cells of the nodes that it owns."""
 
     frame: pl.DataFrame
     row_counts: RowCounts
@@ -26,8 +26,8 @@ class SinkBatch:
 def run_batch(
     stage: Stage, batch: Batch, wanted: Collection[str], settled: Mapping[str, pl.Series] | None = None
 ) -> dict[str, SinkBatch]:
-    """The batch at each sink, by the sink's id. What only leads to sinks that are not `wanted` is not done. `settled`
-    are rows that a sink must not be given: they take no way that leads to such sinks only."""
+    """The batch at each sink, by the sink's id. Branches that lead only to sinks not in `wanted` are not run. `settled`
+    are rows that a sink must not get: they take no path that leads to such sinks only."""
     empty = batch.frame.clear()
     arrived = {sink.id: SinkBatch(empty, RowCounts.of(sink.owned)) for sink in stage.sinks}
     _StageRun(stage, arrived, wanted, settled or {}).begin(batch)
