@@ -40,7 +40,7 @@ def test_the_question_is_a_query_of_its_own() -> None:
     ]
 
 
-@pytest.mark.parametrize("outside", [None, ProviderAccess()])
+@pytest.mark.parametrize("providers", [None, ProviderAccess()])
 def test_its_column_has_the_type_of_the_answers_asked_or_not(providers: ProviderAccess | None) -> None:
     add = {"type": "expression", "field": "d", "expression": "b + 1"}
     plan = planned(after(add), secrets={}, providers=providers)
@@ -69,7 +69,7 @@ def test_a_document_is_checked_when_it_is_saved() -> None:
     assert [(each.path, each.hint) for each in check_types(ir)] == [("nodes[2].ops[0].fields[0]", "did you mean 'b'?")]
 
 
-@pytest.mark.parametrize("outside", [None, ProviderAccess()])
+@pytest.mark.parametrize("providers", [None, ProviderAccess()])
 def test_answers_about_private_values_are_private(providers: ProviderAccess | None) -> None:
     hide = {"type": "mask_pii", "field": "a", "strategy": "redact"}
     plan = planned(after(hide), secrets={}, providers=providers)
