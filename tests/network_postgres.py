@@ -1,4 +1,4 @@
-"""A PostgreSQL that listens on loopback and asks for a password, for what must be dialled as a stranger's would be."""
+"""A PostgreSQL that listens on loopback with a password, for connections like to a user's server."""
 
 from __future__ import annotations
 

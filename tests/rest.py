@@ -1,4 +1,4 @@
-"""A client of a running stack, with a file, a table and a pipeline of its own between them."""
+"""A client of a running stack, with its own file, table and pipeline."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Databases on a server of their own, which targets are in by a connector record: dialled over TCP with a password."""
+"""Databases on a separate server for targets with a connector record, connected to over TCP with a password."""
 
 from __future__ import annotations
 

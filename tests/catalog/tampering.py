@@ -1,4 +1,4 @@
-"""Changes of the audit log behind the catalog's back."""
+"""Changes of the audit log that bypass the catalog."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A seeded series of runs with faults in them, each compared with the run that had none."""
+"""A seeded series of runs with injected faults, each compared with a run without faults."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is loaded while the faults happen: one file with good, bad and repeated rows, a pipeline per load mode."""
+"""The loads of the chaos tests: one file with good, bad and repeated rows, a pipeline per load mode."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is generated is as the code has it now, and leaves nothing out."""
+"""Generated pages match the code and are complete."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What becomes of a schedule's run whose time was missed, by its policy."""
+"""Handling of missed scheduled runs, by policy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whole runs through REST, Prefect and the worker: what bad input gives, and what a killed process leaves."""
+"""Whole runs through REST, Prefect and the worker: errors of bad input, and the state after a killed process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `headrace.testing` gives to tests of pipelines."""
+"""`headrace.testing` in tests of pipelines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What two versions differ in, for programs and for people."""
+"""Differences of two versions, for programs and for people."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An address that a document may have is one that requests can be sent to; what is not is told when it is saved."""
+"""Valid addresses in documents are usable in requests; invalid ones are reported when the document is saved."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What README and `make help` tell a newcomer to type, typed in a copy of the checkout that has never been set up."""
+"""The commands of README and `make help`, run in a fresh copy of the checkout."""
 
 from __future__ import annotations
 

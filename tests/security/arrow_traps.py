@@ -1,4 +1,4 @@
-"""Arrow arrays that say of themselves what is not so."""
+"""Arrow arrays with false metadata."""
 
 from __future__ import annotations
 

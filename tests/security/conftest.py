@@ -1,4 +1,4 @@
-"""The facade over a database of its own, as the tests of the API have it."""
+"""The facade over a separate database, as in the tests of the API."""
 
 from __future__ import annotations
 

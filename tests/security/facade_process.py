@@ -1,4 +1,4 @@
-"""A facade in a process of its own, as it is served, for attacks on its memory, its threads and its time."""
+"""A facade in a separate process, for attacks on its memory, threads and time."""
 
 from __future__ import annotations
 

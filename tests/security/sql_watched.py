@@ -1,4 +1,4 @@
-"""Files and a port that tell when somebody opens them, from native code too, which Python's audit hooks do not see."""
+"""Files and a port that record every access, also by native code, which Python's audit hooks do not see."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Whoever may write the whole database, but has no key, can change nothing in the audit log and cut nothing off it
-without being found out: by the seal, and by what remembers it outside."""
+"""With write access to the database but no key, changes and truncation of the audit log are detected by the seal and
+the witness."""
 
 from __future__ import annotations
 

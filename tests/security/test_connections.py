@@ -1,4 +1,4 @@
-"""Clients that send or read nothing, too slowly, or what is no HTTP: they cost what they hold, and never the others."""
+"""Clients that send or read nothing, too slowly, or invalid HTTP do not affect other clients."""
 
 from __future__ import annotations
 

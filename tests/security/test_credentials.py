@@ -1,4 +1,4 @@
-"""No credential comes out through a document: each may only be named for what it is there for, and salts are keyed."""
+"""No credential is disclosed through a document: each can be used only for its purpose, and salts are keyed."""
 
 from __future__ import annotations
 

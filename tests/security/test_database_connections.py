@@ -1,5 +1,5 @@
-"""Runs take no connection that the facade, Prefect and other tenants need, wait where there is none, and say plainly
-what the database said."""
+"""Runs leave connections for the facade, Prefect and other tenants, wait if none is free, and report the database's
+message."""
 
 from __future__ import annotations
 

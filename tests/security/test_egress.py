@@ -1,4 +1,4 @@
-"""No spelling of an address inside leads there: the judge of addresses, and those who dial by it."""
+"""No spelling of an internal address is accepted: the egress rules, and all clients that use them."""
 
 from __future__ import annotations
 

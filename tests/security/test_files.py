@@ -1,4 +1,4 @@
-"""Files: each tenant's are its own, whatever a document, a link or a moment says; and only regular files are opened."""
+"""Files: tenants are separated despite paths, links and races; and only regular files are opened."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A server that is not what it seems gets no credential of another place, and no more than an error."""
+"""A hostile server gets no credentials of other servers, and causes no more than an error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A warehouse that is not what it seems gets no more than an error."""
+"""A hostile warehouse causes no more than an error."""
 
 from __future__ import annotations
 

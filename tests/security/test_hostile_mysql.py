@@ -1,4 +1,4 @@
-"""A MySQL server that is not what it seems gets no file, no password in the clear, and no more than an error."""
+"""A hostile MySQL server gets no file and no clear-text password, and causes no more than an error."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""A Kafka cluster is reached where the egress rules allow it, encrypted where others could listen, and by no option of
-a user's; nothing tells a credential."""
+"""A Kafka cluster is connected to only under the egress rules, with TLS outside the operator's networks, and without
+client options of users; no credential is disclosed."""
 
 from __future__ import annotations
 

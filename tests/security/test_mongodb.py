@@ -1,4 +1,5 @@
-"""MongoDB as a way in: which hosts its driver dials, what it sends, and servers that are not what they seem."""
+"""MongoDB as an attack surface: the hosts that its driver connects to, the commands that it sends, and hostile
+servers."""
 
 from __future__ import annotations
 

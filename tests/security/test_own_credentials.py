@@ -1,4 +1,4 @@
-"""What acts for a tenant has the credentials of its record alone: those of the server are not lent to anybody."""
+"""Actions for a tenant use the credentials of its record only, never those of the server."""
 
 from __future__ import annotations
 

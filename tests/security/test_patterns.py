@@ -1,4 +1,4 @@
-"""Patterns that users write are matched in a time that grows with their length, by one engine, and so are our own."""
+"""Regular expressions of users and of the code are matched in linear time, by one engine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A document in process reads below its files folder only, tells no secret and runs nothing."""
+"""A document in process reads below its files folder only, discloses no secret and runs no code."""
 
 from __future__ import annotations
 

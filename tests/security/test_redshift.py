@@ -1,4 +1,4 @@
-"""What an author can write into a source of Redshift: no statement but its own, no folder but its own."""
+"""The author of a Redshift source cannot inject another statement or another folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A rehearsal gives nobody more than the requests that it tries: not others' objects, not more than they may."""
+"""A rehearsal grants no more permissions than its requests."""
 
 from __future__ import annotations
 

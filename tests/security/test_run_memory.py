@@ -1,5 +1,4 @@
-"""Runs that want more memory than they may have, on a whole stack of their own: each ends with a sentence, and what was
-committed stays."""
+"""Runs that exceed their memory limit, on a separate stack: each ends with a reason, and committed rows stay."""
 
 from __future__ import annotations
 

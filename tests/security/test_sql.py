@@ -1,5 +1,5 @@
 # ruff: noqa: RUF001 - letters that only look like others are among the attacks
-"""What an author writes is never run as text: no file, no address, nothing of the machine, and nothing large."""
+"""An author's text is never executed: no access to files, addresses or the machine, and bounded results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Streams of events end when whoever asked may ask no more, are counted, and cost nothing while they wait."""
+"""Event streams end when the key becomes invalid, are counted, and need no thread while they wait."""
 
 from __future__ import annotations
 

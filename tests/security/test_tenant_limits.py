@@ -1,4 +1,4 @@
-"""What one tenant may have and keep busy: runs that wait and run, and objects of the catalog. Others never notice."""
+"""Limits per tenant: waiting and running runs, and objects of the catalog. Other tenants are not affected."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two tenants of a real stack: what a run of one reads, takes, moves and tells is its own."""
+"""Two tenants of a real stack: a run of one reads, claims, moves and reports only its own files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A request that brings a file may be long; what stands around the file takes no memory for it."""
+"""An upload may be long; the rest of the multipart body is bounded in memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""What neither an API nor who sets one up may do: reach inside, divert the login, smuggle headers, fill the memory."""
+"""Neither an API nor its connector's author can reach internal addresses, divert credentials, inject headers or exhaust
+memory."""
 
 from __future__ import annotations
 

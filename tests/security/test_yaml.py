@@ -1,4 +1,4 @@
-"""Files and bodies that are more than they look, or that two readers read differently, are refused with their place."""
+"""Files and bodies that expand or that parsers read differently are refused with their place."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""A pipeline whose connector is coming soon can be created and run: the run says so and completes, with no rows."""
+"""A pipeline whose connector is not implemented can be created and run: the run logs it and completes with zero
+rows."""
 
 from __future__ import annotations
 

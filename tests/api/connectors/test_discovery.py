@@ -1,4 +1,4 @@
-"""What a connector can be read for, over REST."""
+"""Discovery of connectors over REST."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""A facade that may dial loopback, and runs of replications without Prefect: what a flow does is done by hand."""
+"""A facade that may connect to loopback, and runs of replications without Prefect: the flow's steps are called
+directly."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Replications over REST: the document, the plan, what a run makes, and who may change it."""
+"""Replications over REST: documents, plans, created objects, and permissions."""
 
 from __future__ import annotations
 

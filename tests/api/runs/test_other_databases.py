@@ -1,4 +1,4 @@
-"""What is asked about runs into the database of a connector is asked there: quarantine, cursors, retries."""
+"""Runs into the database of a connector: quarantine, cursors and retries are read from that database."""
 
 from __future__ import annotations
 

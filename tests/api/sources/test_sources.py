@@ -1,4 +1,4 @@
-"""What was last found in a pipeline's sources: it checks documents, and shows what has changed."""
+"""Columns last found in a pipeline's sources: they are used to check documents, and changes are shown."""
 
 from __future__ import annotations
 

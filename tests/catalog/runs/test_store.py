@@ -1,4 +1,4 @@
-"""What a run writes is absolute and idempotent, whoever writes first and however often."""
+"""Writes of a run are absolute and idempotent, in any order and number."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Columns are added, altered and dropped together with their metadata, and rows are only lost where that was asked."""
+"""Columns are added, altered and dropped together with their metadata, and data is lost only with confirmation."""
 
 from __future__ import annotations
 

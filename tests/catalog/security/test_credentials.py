@@ -1,4 +1,4 @@
-"""Credentials at rest: sealed with a key of their own, for one connector, and sealed anew when the key changes."""
+"""Credentials at rest: encrypted for one connector, and encrypted again when the key changes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Logins, what a connection test says, and what can be read; which addresses are dialled."""
+"""Logins, connection tests, discovery, and the addresses that are connected to."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Nested values as JSON: every value of every type can be read back, whatever it is nested in."""
+"""Nested values as JSON: every value of every type can be parsed back at any nesting."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whole runs: what the plan wants is what the session has, and a retry goes on in that session."""
+"""Whole runs: the session has the columns and rows of the plan, and a retry continues in that session."""
 
 from __future__ import annotations
 

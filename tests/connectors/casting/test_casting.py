@@ -1,4 +1,4 @@
-"""What text each type takes, whatever stands around it."""
+"""The texts that each type accepts, with any surrounding blanks."""
 
 from __future__ import annotations
 

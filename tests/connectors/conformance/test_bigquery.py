@@ -1,4 +1,4 @@
-"""BigQuery as a source passes what every source passes."""
+"""BigQuery passes the conformance tests of sources."""
 
 from __future__ import annotations
 

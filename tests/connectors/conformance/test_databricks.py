@@ -1,4 +1,4 @@
-"""Databricks as a source passes what every source passes."""
+"""Databricks passes the conformance tests of sources."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Topics of Kafka pass what every source passes."""
+"""Kafka passes the conformance tests of sources."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""MongoDB as a source passes what every source passes."""
+"""MongoDB passes the conformance tests of sources."""
 
 from __future__ import annotations
 

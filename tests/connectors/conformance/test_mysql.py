@@ -1,4 +1,4 @@
-"""MySQL as a source passes what every source passes."""
+"""MySQL passes the conformance tests of sources."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""PostgreSQL as a source passes what every source passes."""
+"""PostgreSQL passes the conformance tests of sources."""
 
 from __future__ import annotations
 

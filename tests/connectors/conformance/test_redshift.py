@@ -1,4 +1,4 @@
-"""Redshift as a source passes what every source passes: selected and unloaded."""
+"""Redshift passes the conformance tests of sources, selected and unloaded."""
 
 from __future__ import annotations
 

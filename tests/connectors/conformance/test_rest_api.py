@@ -1,4 +1,4 @@
-"""HTTP APIs as sources pass what every source passes."""
+"""HTTP APIs pass the conformance tests of sources."""
 
 from __future__ import annotations
 

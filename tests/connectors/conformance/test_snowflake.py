@@ -1,4 +1,4 @@
-"""Snowflake as a source passes what every source passes."""
+"""Snowflake passes the conformance tests of sources."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Ranges of a key in one version of a table; what is lost is read on from; columns and rows that nobody wants stay."""
+"""Ranges of a key in one version of a table; continuing after lost connections; unneeded columns and rows are not
+read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Value by value: what the protocol sends is what a batch has, or a line that says why not."""
+"""Each value that the protocol sends is in the batch unchanged, or rejected with a reason."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Libraries of single formats: loaded when a file of theirs is read, and told by what installs them."""
+"""Optional libraries of formats: imported when needed; a missing one is reported with its extra."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What editors are told of a source of files is what it takes."""
+"""The published schema of file sources matches what they accept."""
 
 from __future__ import annotations
 

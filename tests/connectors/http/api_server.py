@@ -1,4 +1,4 @@
-"""A web API on this machine that keeps records, gives them page by page in every way, and has bad days on request."""
+"""A local web API with every pagination type, and failures on demand."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A connection test fetches one page as a run would; discovery gives the types of what it sees."""
+"""A connection test fetches one page like a run; discovery infers types from the first records."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is new since the last run, once; and records that move between pages while they are read."""
+"""Incremental reading without duplicates; records that move between pages during reading."""
 
 from __future__ import annotations
 

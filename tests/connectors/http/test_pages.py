@@ -1,4 +1,4 @@
-"""Every way from page to page reads every record once, and what cannot end or goes astray is told."""
+"""Every pagination type reads every record once; endless and foreign pages are reported."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Logins, limits, failures: what is sent where, and how often."""
+"""Authentication, rate limits and failures: which requests are sent, and how often."""
 
 from __future__ import annotations
 

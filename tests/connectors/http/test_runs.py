@@ -1,4 +1,4 @@
-"""Whole runs: from empty to rows, again for what is new, and a retry that goes on at a page's end."""
+"""Whole runs: a first load, an incremental load, and a retry that continues after a page."""
 
 from __future__ import annotations
 

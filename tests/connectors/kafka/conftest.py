@@ -1,4 +1,4 @@
-"""A broker for all tests of the session, and topics of each test's own."""
+"""A broker for all tests of the session, and separate topics for each test."""
 
 from __future__ import annotations
 

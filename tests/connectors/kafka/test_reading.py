@@ -1,4 +1,4 @@
-"""Messages of topics as rows: payloads, metadata, tombstones, what is at fault, where reading goes on."""
+"""Messages of topics as rows: payloads, metadata, tombstones, rejects, positions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""TLS in front of a broker that has none."""
+"""A TLS proxy for a broker without TLS."""
 
 from __future__ import annotations
 

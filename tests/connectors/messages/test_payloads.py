@@ -1,4 +1,4 @@
-"""Payloads become rows as their format says; one that is broken never takes another with it."""
+"""Payloads are decoded by their format; a broken one never affects another."""
 
 from __future__ import annotations
 

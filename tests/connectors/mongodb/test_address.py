@@ -1,4 +1,4 @@
-"""Connection strings: what is known is taken, everything else is refused by name."""
+"""Connection strings: known options are used, all others are refused by name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Logins, TLS, what a connection test says, and what can be read."""
+"""Logins, TLS, connection tests and discovery."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Filters and projections: what may be sent, and with which values."""
+"""Filters and projections: allowed operators and values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Only what is new: by a field and `_id`, up to the present less a lag."""
+"""Incremental reading by a field and `_id`, up to the current time less a lag."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Collections in partitions: every document once, whatever its `_id` is, and on from behind any of them."""
+"""Collections in partitions: every document once, with any type of `_id`, and continuing after any document."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whole runs into PostgreSQL: every value, and a retry that goes on behind what is loaded."""
+"""Whole runs into PostgreSQL: every value, and a retry that continues after the loaded rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""A double of a Redshift cluster: the embedded PostgreSQL, with views of Redshift's catalog, behind `Front`."""
+"""A test double of a Redshift cluster: the embedded PostgreSQL with views of Redshift's catalog, behind the proxy
+`Front`."""
 
 from __future__ import annotations
 

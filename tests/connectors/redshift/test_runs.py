@@ -1,4 +1,4 @@
-"""Whole runs of what is unloaded: a retry reads the same files, failed rows are kept, and the bucket is left empty."""
+"""Whole runs with UNLOAD: a retry reads the same files, failed rows are stored, and the bucket is empty afterwards."""
 
 from __future__ import annotations
 

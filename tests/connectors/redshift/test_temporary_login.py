@@ -1,4 +1,4 @@
-"""Logins with IAM: the API is an emulator, whose password the server is told where a login is to succeed."""
+"""IAM logins: the API is an emulator; the server gets its password if the login should succeed."""
 
 from __future__ import annotations
 

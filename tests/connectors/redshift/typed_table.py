@@ -1,4 +1,4 @@
-"""A table with each value of a type, and the comparison of what is read of it."""
+"""A table with each value of a type, and the comparison of the values read from it."""
 
 from __future__ import annotations
 

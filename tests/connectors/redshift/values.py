@@ -1,4 +1,4 @@
-"""Redshift's types, values of each, and what a batch has for them, selected or unloaded."""
+"""Redshift's types, values of each, and the expected values in a batch, selected or unloaded."""
 
 from __future__ import annotations
 

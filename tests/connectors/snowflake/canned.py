@@ -1,4 +1,4 @@
-"""Columns as Snowflake describes and sends them, for the answers that a test gives to the driver."""
+"""Columns in Snowflake's format, for responses that a test defines."""
 
 from __future__ import annotations
 

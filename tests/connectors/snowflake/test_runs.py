@@ -1,4 +1,4 @@
-"""Whole runs: a retry goes on in the result that the run began with, whatever has become of the table."""
+"""Whole runs: a retry continues in the stored result of the run, even if the table has changed."""
 
 from __future__ import annotations
 

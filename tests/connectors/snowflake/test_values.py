@@ -1,4 +1,4 @@
-"""Value by value: what Snowflake sends is what a batch has, or a line that says why not."""
+"""Each value that Snowflake sends is in the batch unchanged, or rejected with a reason."""
 
 from __future__ import annotations
 

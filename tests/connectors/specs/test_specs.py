@@ -1,4 +1,4 @@
-"""The connector types: what each needs, and what is honest to say of it."""
+"""The connector types: required settings, and whether they are implemented."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a config may hold is told when it is saved, with its place and the mend."""
+"""Validation of configs when they are saved, with place and hint."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A TCP proxy that ends connections in the middle of what the server says."""
+"""A TCP proxy that cuts connections in the middle of a response."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An SFTP server on this machine (asyncssh's own) with a folder for every account, whose connections a test may cut."""
+"""A local SFTP server (asyncssh) with a folder for every account; a test can cut its connections."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a place that keeps files can be read for."""
+"""Discovery of file stores."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whole runs over files that lie elsewhere: loaded exactly once, and put away, whatever dies in between."""
+"""Whole runs over remote files: loaded exactly once and archived, after a crash at any step."""
 
 from __future__ import annotations
 

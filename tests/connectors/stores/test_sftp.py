@@ -1,4 +1,4 @@
-"""Logins on an SSH server: whose key it has to be, and what opens it."""
+"""Logins on an SSH server: host keys and credentials."""
 
 from __future__ import annotations
 

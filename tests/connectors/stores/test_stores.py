@@ -1,4 +1,4 @@
-"""Whatever keeps the files: they are listed, opened as one version, taken by one, and put away without a loss."""
+"""Tests of all file stores: files are listed, opened in one version, claimed by one run, and archived without loss."""
 
 from __future__ import annotations
 

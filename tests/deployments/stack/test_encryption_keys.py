@@ -1,4 +1,4 @@
-"""The encryption keys of credentials: generated, kept and rotated; credentials stay readable at all times."""
+"""The encryption keys of credentials: generated, stored and rotated; credentials stay readable at all times."""
 
 from __future__ import annotations
 

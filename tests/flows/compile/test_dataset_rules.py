@@ -1,4 +1,4 @@
-"""Dataset rules measure the same however rows are cut, hold when they should, and tell what does not fit them."""
+"""Dataset rules measure the same for any batches, and their results and messages are correct."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an expression means is what polars' own SQL makes of the author's text, though polars never sees it."""
+"""An expression means the same as the author's text in polars' SQL, though polars never parses that text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Plans of graphs, compared as a whole, and what is wrong with some, told before anything runs."""
+"""Plans of graphs, compared as a whole, and problems that are reported before anything runs."""
 
 from __future__ import annotations
 

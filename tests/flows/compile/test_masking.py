@@ -1,4 +1,4 @@
-"""Which columns are private: those an op hides, under every name they have before and behind it."""
+"""Private columns: those an op hides, under every name upstream and downstream of it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is planned, compared as a whole."""
+"""Plans, compared as a whole."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What cannot run is told when the pipeline is compiled, at its place in the document."""
+"""Problems are reported when the pipeline is compiled, at their place in the document."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Somebody else's server on loopback, which answers as a test says and keeps what it was asked."""
+"""A local server that answers as a test defines and records its requests."""
 
 from __future__ import annotations
 

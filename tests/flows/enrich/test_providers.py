@@ -1,4 +1,4 @@
-"""What each provider sends, and what it makes of answers."""
+"""The requests of each provider, and how it parses responses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs of a pipeline of six files in processes of their own, for the tests of clusters."""
+"""Runs of a pipeline of six files in separate processes, for the tests of clusters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Credentials that name blocks: what a reference says, which field it means, who may use it."""
+"""Credentials that reference blocks: the syntax, the field, and the permissions."""
 
 from __future__ import annotations
 

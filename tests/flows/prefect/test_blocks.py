@@ -1,4 +1,4 @@
-"""Credentials from Prefect's blocks, with a real Prefect: each run has the value of its time, and none is shown."""
+"""Credentials from Prefect's blocks, with a real Prefect: each run uses the current value, and none is shown."""
 
 from __future__ import annotations
 

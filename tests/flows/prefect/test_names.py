@@ -1,4 +1,4 @@
-"""What runs are called, and which names are kept."""
+"""Names of runs, and which names are not replaced."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the tasks of a graph say in Prefect: true counts, also where rows come from other stages."""
+"""Completion messages of a graph's tasks in Prefect: correct counts, also for rows from other stages."""
 
 from __future__ import annotations
 

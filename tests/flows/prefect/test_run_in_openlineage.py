@@ -1,4 +1,4 @@
-"""A whole run under Prefect tells OpenLineage, and one that cannot tell it all ends as it would have."""
+"""A whole run under Prefect sends OpenLineage events, and failures to send do not change its result."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run shows in Prefect: its name, its lines, its artifacts and its events, whoever started it."""
+"""What a run shows in Prefect: name, log lines, artifacts and events, for every way to start it."""
 
 from __future__ import annotations
 

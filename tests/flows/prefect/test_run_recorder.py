@@ -1,4 +1,4 @@
-"""What a run tells its log in Prefect: the catalog has it, too, and what is wrong stands out."""
+"""Log lines of a run in Prefect: they are also in the catalog, and problems are warnings."""
 
 from __future__ import annotations
 

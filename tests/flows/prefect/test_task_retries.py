@@ -1,4 +1,4 @@
-"""Prefect tries again what nobody could explain in a task of a run. A reason that is given would be the same again."""
+"""Prefect retries unexpected exceptions of a run's tasks, and not failures with a known reason."""
 
 from __future__ import annotations
 

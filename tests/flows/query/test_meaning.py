@@ -1,4 +1,4 @@
-"""A query that is written anew means what its author wrote: DuckDB gives the same for both."""
+"""A rewritten query means the same as the author's text: DuckDB returns the same result for both."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a query of the op `sql` gives: exact values, one order, within bounds, and an end when the run stops."""
+"""Results of the op `sql`: exact values, a stable order, limits, and interruption when the run stops."""
 
 from __future__ import annotations
 

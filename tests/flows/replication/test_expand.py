@@ -1,4 +1,4 @@
-"""What a replication makes of the tables that were found: modes, keys, cursors, and what is wrong with each."""
+"""Plans of a replication for the found tables: modes, keys, cursors, and problems."""
 
 from __future__ import annotations
 

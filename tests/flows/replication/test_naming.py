@@ -1,4 +1,4 @@
-"""Names of what is loaded are possible, told apart, and stay."""
+"""Names of targets are valid, distinct and stable."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a retry takes over does not depend on how far the attempts before it came."""
+"""The state that a retry takes over does not depend on the progress of earlier attempts."""
 
 from __future__ import annotations
 

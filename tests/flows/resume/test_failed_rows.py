@@ -1,4 +1,4 @@
-"""What is left of a run's failed rows, told from its plan, its errors and what replays loaded."""
+"""The open failed rows of a run, derived from its plan, its errors and the loaded rows of replays."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Failed rows run again: only they, once, through whatever the pipeline says now; and the quarantine they leave."""
+"""Replays of failed rows: only these rows, once, through the current pipeline; and the cleanup of their quarantine."""
 
 from __future__ import annotations
 

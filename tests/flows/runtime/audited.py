@@ -1,4 +1,4 @@
-"""Runs whose dataset rules are told."""
+"""Runs with dataset rules, for tests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs that die at a step of their own, wherever something outlives the process."""
+"""Runs that die at a chosen step, at every place where state outlives the process."""
 
 from __future__ import annotations
 

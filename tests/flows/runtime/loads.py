@@ -1,4 +1,4 @@
-"""Runs of a pipeline on a migrated catalog whose target's options are what is tested."""
+"""Runs of a pipeline on a migrated catalog, for tests of target options."""
 
 from __future__ import annotations
 

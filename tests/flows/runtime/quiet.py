@@ -1,4 +1,4 @@
-"""A recorder that keeps nothing, for those that keep what they look at."""
+"""A recorder that discards everything, as a base for recorders in tests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whole runs of a document over real files and tables, for the tests of what a run tells and loads."""
+"""Whole runs of a document over real files and tables, for tests of logs and loads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A source whose rows change between two readings, with whatever restart kind a test wants."""
+"""A source whose rows change between two reads, with any restart kind."""
 
 from __future__ import annotations
 

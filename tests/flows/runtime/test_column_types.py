@@ -1,4 +1,4 @@
-"""From a file to a table with every type of column: what stood in the file is what PostgreSQL gives back."""
+"""From a file to a table with every type of column: PostgreSQL returns the file's values."""
 
 from __future__ import annotations
 

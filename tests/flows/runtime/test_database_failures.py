@@ -1,4 +1,5 @@
-"""A database that fails in the middle of a load: the run ends exact by itself, or says why not and a retry does."""
+"""A database failure during a load: the run completes exactly, or fails with a reason and its retry completes
+exactly."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Dataset rules in runs: with `abort` nothing is visible before all rows are read and the rules hold; `warn` tells."""
+"""Dataset rules in runs: with `abort` nothing is visible before all rows are read and the rules hold; `warn` only
+reports."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`micro_batch`: every run goes on where the last one ended, and reads no more than it may."""
+"""`micro_batch`: every run continues where the last one ended, and keeps its limits."""
 
 from __future__ import annotations
 

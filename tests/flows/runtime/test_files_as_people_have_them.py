@@ -1,4 +1,4 @@
-"""From files as people have them to tables: what stood in a cell is what lands, or the row is told."""
+"""From realistic files to tables: a cell's value arrives unchanged, or its row is reported."""
 
 from __future__ import annotations
 

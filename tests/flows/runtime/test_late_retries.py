@@ -1,4 +1,4 @@
-"""A retry that comes after leftovers have become old finds what its chain had staged: its own is no leftover."""
+"""A late retry finds the staged rows of its chain: garbage collection does not drop them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whole runs that hold their rows back: what the table has when one dies at any step, is retried, or replayed."""
+"""Whole runs with staged rows: the table after a crash at any step, a retry, or a replay."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whole runs that merge by key: a real file into a table with rows, every row counted, whatever dies in between."""
+"""Whole runs that merge by key: a real file into a table with rows, every row counted, with crashes in between."""
 
 from __future__ import annotations
 

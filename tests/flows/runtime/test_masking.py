@@ -1,4 +1,4 @@
-"""Nothing a run tells or keeps aside shows in the clear what its document hides."""
+"""Values that a document hides never appear in logs, errors or stored rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Whole runs from MariaDB into PostgreSQL: exact values, nothing twice or lost whatever dies, cursors, failed rows."""
+"""Whole runs from MariaDB into PostgreSQL: exact values, no lost or duplicate rows after crashes, cursors, failed
+rows."""
 
 from __future__ import annotations
 

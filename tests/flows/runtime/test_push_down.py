@@ -1,4 +1,4 @@
-"""What is pushed down into a source changes no row, no error and no count: every plan is run with and without."""
+"""Push-down changes no row, no error and no count: every plan is run with and without it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""schemaContract: what becomes of columns that the table lacks, under every load mode."""
+"""schemaContract: handling of columns that the table lacks, under every load mode."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run that was killed tells what it committed, not what it said last."""
+"""The counts of a killed run are those of its committed rows, not those last reported."""
 
 from __future__ import annotations
 

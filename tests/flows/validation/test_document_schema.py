@@ -1,4 +1,4 @@
-"""The published JSON Schema: what is sound passes, what is broken does not, and what the parser takes it takes."""
+"""The published JSON Schema accepts valid documents, rejects invalid ones, and agrees with the parser."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Legacy nodes and edges become an IR, and its problems are told where the legacy request has them."""
+"""Legacy nodes and edges become an IR, and its problems are reported at their places in the legacy request."""
 
 from __future__ import annotations
 

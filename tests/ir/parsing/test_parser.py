@@ -1,4 +1,4 @@
-"""A document parses to typed nodes, or every problem is told at its place with a way to mend it."""
+"""A document parses to typed nodes, or every problem is reported at its place with a hint."""
 
 from __future__ import annotations
 

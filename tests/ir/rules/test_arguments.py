@@ -1,4 +1,4 @@
-"""The arguments of a rule come out of its text as they went in, whatever characters they hold."""
+"""The arguments of a rule survive a round trip through its text, with any characters."""
 
 from __future__ import annotations
 

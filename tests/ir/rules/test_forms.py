@@ -1,4 +1,4 @@
-"""How rules are told to editors is how they are parsed."""
+"""The published descriptions of rules match the parser."""
 
 from __future__ import annotations
 

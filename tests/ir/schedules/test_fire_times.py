@@ -1,4 +1,4 @@
-"""When schedules fire, looked at from both sides, and that Prefect would say the same."""
+"""Fire times of schedules, next and previous, compared with Prefect."""
 
 from __future__ import annotations
 

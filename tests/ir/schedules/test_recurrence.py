@@ -1,4 +1,4 @@
-"""Recurrence rules that are refused and why, and that none of them, however hostile, is followed for long."""
+"""Refused recurrence rules with reasons, and the limit on the work for hostile ones."""
 
 from __future__ import annotations
 

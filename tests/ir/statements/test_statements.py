@@ -1,4 +1,4 @@
-"""What SQL a hook may run: what is on the list means what it says, and nothing else gets through."""
+"""The SQL that a hook may run: listed statements keep their meaning, and all others are refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files are taken by one run each, put away when it has ended, and found again whatever died in between."""
+"""Each file is claimed by one run, archived after it, and found again after a crash at any step."""
 
 from __future__ import annotations
 

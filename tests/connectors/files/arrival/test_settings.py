@@ -1,4 +1,4 @@
-"""What waitPolicy, atomicity and settleSeconds may be, told where they stand in the document when it is saved."""
+"""Validation of waitPolicy, atomicity and settleSeconds when a document is saved."""
 
 from __future__ import annotations
 

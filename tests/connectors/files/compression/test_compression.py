@@ -1,4 +1,4 @@
-"""Compressed files are read as if they were not, and say so when they are not whole, not sound, or a bomb."""
+"""Compressed files are read like others; truncated, damaged and over-expanding files are errors."""
 
 from __future__ import annotations
 

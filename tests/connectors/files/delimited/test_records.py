@@ -1,4 +1,4 @@
-"""Records are found by what RFC 4180 says of quotes, not by their number, and wherever the text is cut."""
+"""Records are found by the quoting rules of RFC 4180, wherever the text is cut."""
 
 from __future__ import annotations
 

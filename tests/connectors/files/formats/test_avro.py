@@ -1,4 +1,4 @@
-"""Avro by blocks: every type comes through as it is, whoever decodes it, and damage is told."""
+"""Avro by blocks: every type is read unchanged by both decoders, and damage is reported."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a person reads about a CSV that cannot be read, or cannot be read whole."""
+"""The error messages about a CSV that cannot be read, or not completely."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever a CSV looks like, however it is cut: the rows, their numbers and a resumed rest are exactly right."""
+"""Generated CSV files, cut anywhere: rows, row numbers and resumed reads are exact."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Workbooks: values as they are kept, sheets and headers by choice, damage told."""
+"""Workbooks: stored values, selection of sheets and headers, reports of damage."""
 
 from __future__ import annotations
 

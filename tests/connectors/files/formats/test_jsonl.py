@@ -1,4 +1,4 @@
-"""JSON lines and arrays: values as they are written, a bad record costs one row, any stop can be gone on from."""
+"""JSON lines and arrays: values unchanged, a bad record is one rejected row, reading resumes from any position."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""XML by row elements: texts as they are, what repeats or nests as JSON, nothing from outside, damage told."""
+"""XML by row elements: texts unchanged, repeated or nested elements as JSON, no external entities, reports of
+damage."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was uploaded is a source of files like any other."""
+"""Uploaded files as a source."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A connector's document becomes a record, and everything that is wrong with it is told at once."""
+"""A connector's document becomes a record, and all its problems are reported at once."""
 
 from __future__ import annotations
 

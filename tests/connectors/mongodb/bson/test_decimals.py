@@ -1,4 +1,4 @@
-"""Decimal128 as text, against the driver's own."""
+"""Decimal128 as text, compared with the driver."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Documents as JSON, against MongoDB's own Extended JSON."""
+"""Documents as JSON, compared with MongoDB's Extended JSON."""
 
 from __future__ import annotations
 

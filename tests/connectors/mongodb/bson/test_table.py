@@ -1,4 +1,4 @@
-"""Elements of many documents, against the driver's own decoder."""
+"""Elements of many documents, compared with the driver's decoder."""
 
 from __future__ import annotations
 

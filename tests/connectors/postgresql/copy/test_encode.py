@@ -1,4 +1,4 @@
-"""Every supported column type takes every value it can hold, and gives it back unchanged."""
+"""Every supported column type stores every value it can hold and returns it unchanged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What binary COPY cannot encode is read by the server: every spelling it knows, every cell it does not named."""
+"""Types without a binary encoder are cast by the server: all valid texts are accepted, all invalid cells are named."""
 
 from __future__ import annotations
 

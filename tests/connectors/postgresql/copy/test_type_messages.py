@@ -1,4 +1,4 @@
-"""What a person reads about a refused value says what was expected, and never repeats the value."""
+"""Messages about a refused value say what was expected, and never repeat the value."""
 
 from __future__ import annotations
 

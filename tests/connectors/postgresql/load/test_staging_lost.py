@@ -1,4 +1,4 @@
-"""A crash empties what is staged: nothing goes on as if it were there."""
+"""A crash empties unlogged staging tables: no load continues as if the rows were there."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The lock on a target: who shares it, who waits, and what becomes of it when its connection does not live."""
+"""The lock on a target: sharing, waiting, and a lost connection."""
 
 from __future__ import annotations
 

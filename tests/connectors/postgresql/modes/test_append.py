@@ -1,4 +1,4 @@
-"""append: what is counted is in the table, what is refused is explained, and nothing is loaded twice."""
+"""append: counted rows are in the table, refused rows are explained, and nothing is loaded twice."""
 
 from __future__ import annotations
 

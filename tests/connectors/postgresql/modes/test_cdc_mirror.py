@@ -1,4 +1,4 @@
-"""cdc_mirror: the last event of a key decides, deletes delete, and what cannot be applied is told."""
+"""cdc_mirror: the last event of a key wins, deletes delete, and events that cannot be applied are reported."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""incremental_watermark: what is above the mark comes in once, whatever became of the runs before."""
+"""incremental_watermark: rows above the watermark are loaded once, after any outcome of earlier runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A server that dies with staged rows: what was published stays, what was only staged begins again."""
+"""A server crash with staged rows: published rows stay, staged rows are loaded again."""
 
 from __future__ import annotations
 

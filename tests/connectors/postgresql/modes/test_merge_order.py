@@ -1,4 +1,4 @@
-"""Merging by key against a plain dictionary: in any order of partitions and buckets, whatever dies between them."""
+"""Merging by key compared with a dictionary: in any order of partitions and buckets, with crashes in between."""
 
 from __future__ import annotations
 

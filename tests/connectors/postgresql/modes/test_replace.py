@@ -1,4 +1,4 @@
-"""replace and truncate: the table holds the new rows and nothing else, or what it held before."""
+"""replace and truncate: the table holds exactly the new rows, or exactly the old ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""scd2: every version of a row is kept with its time, and rows that say nothing new change nothing."""
+"""scd2: every version of a row is kept with its period, and unchanged rows change nothing."""
 
 from __future__ import annotations
 

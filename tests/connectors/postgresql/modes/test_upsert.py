@@ -1,4 +1,4 @@
-"""upsert: the last row of a key is in the table, whatever was there before, and every other row is accounted for."""
+"""upsert: the last row of a key is in the table, and every other row is counted."""
 
 from __future__ import annotations
 

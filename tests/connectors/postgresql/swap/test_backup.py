@@ -1,4 +1,4 @@
-"""backupBeforeLoad: the rows as they were, under a name of their own, the newest few."""
+"""backupBeforeLoad: copies of the old rows in backup tables, of which the newest few are kept."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What dead loads left is dropped after some days, and nothing else ever is."""
+"""Tables of dead loads are dropped after some days, and no other tables."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is new since the last run: after (cursor, key), up to the present less the lag, each row once."""
+"""Incremental reading: rows after (cursor, key), up to the current time less the lag, each row once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Partitions are together the whole, in the server's own order, and can be read on from every batch."""
+"""Partitions are disjoint and complete, in the server's order, and reading continues after every batch."""
 
 from __future__ import annotations
 

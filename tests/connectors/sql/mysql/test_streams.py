@@ -1,4 +1,4 @@
-"""What a connection can be read for, and what a test of it says is wrong."""
+"""Discovery, and errors of connection tests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""MySQL's types, values of each as SQL, and what a batch has for them."""
+"""MySQL's types, values of each as SQL, and the expected values in a batch."""
 
 from __future__ import annotations
 

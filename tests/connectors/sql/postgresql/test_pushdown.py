@@ -1,4 +1,4 @@
-"""What a plan has no use for is not read, and rows that cannot be read are told all the same."""
+"""Unneeded columns and rows are not read, and unreadable rows are reported nevertheless."""
 
 from __future__ import annotations
 

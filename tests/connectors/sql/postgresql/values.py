@@ -1,4 +1,4 @@
-"""PostgreSQL's types, values of each, and what a batch has for them."""
+"""PostgreSQL's types, values of each, and the expected values in a batch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an enrich node compiles to: one question apart from its neighbours, typed, and no more seen than may be."""
+"""Compiled enrich nodes: a separate query, typed, and without access to private columns."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""mask_pii: what each strategy leaves to be seen."""
+"""mask_pii: the visible part of a value for each strategy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ops with a model behind them: what they say of texts and places, and what is said when the library is missing."""
+"""Ops that run a model: their results, and the error when the library is missing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ops that see one row are fused: one polars query a batch, cut only behind what takes rows away."""
+"""Row-local ops are fused: one polars query per batch, split only after steps that remove rows."""
 
 from __future__ import annotations
 

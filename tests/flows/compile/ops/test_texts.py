@@ -1,4 +1,4 @@
-"""`split`, `merge`, `parse_json`: texts taken apart and put together; what does not fit is told with its row."""
+"""`split`, `merge`, `parse_json`: texts are split and joined; texts that do not fit are error rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`map_values`, `fill_null`, `trim`: values in place of others, in the column's own type."""
+"""`map_values`, `fill_null`, `trim`: replaced values keep the column's type."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a plan asks of its sources, and sends between stages: columns that are needed, rows that a filter may want."""
+"""Push-down: sources and stages provide only the needed columns, and rows that a filter may keep."""
 
 from __future__ import annotations
 

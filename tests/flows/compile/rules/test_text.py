@@ -1,4 +1,4 @@
-"""`ip`, `phone`, `date`: texts in a well-known form, whatever stands around them."""
+"""`ip`, `phone`, `date`: texts in a well-known format, with surrounding blanks."""
 
 from __future__ import annotations
 

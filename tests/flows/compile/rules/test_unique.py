@@ -1,4 +1,4 @@
-"""`unique` judges a value by every row of the source, whatever partition and batch its rows are in."""
+"""`unique` checks a value against all rows of the source, across partitions and batches."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What stands in the way of merging by key is told when a pipeline is saved, as far as it can be known then."""
+"""Obstacles to merging by key are reported when a pipeline is saved, as far as they are known then."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A watermark column that is missing or unknown is told when the pipeline is saved."""
+"""A missing or unknown watermark column is reported when the pipeline is saved."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How columns of CSV that nothing declares are read: as the table wants them, and as they are written."""
+"""Types of undeclared CSV columns: those of the table, or unchanged text."""
 
 from __future__ import annotations
 

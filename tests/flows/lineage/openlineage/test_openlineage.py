@@ -1,4 +1,4 @@
-"""What OpenLineage is told of a run: into a file and to a server that are there, and to one that is not."""
+"""OpenLineage events of a run: to a file, to a server, and to an unreachable server."""
 
 from __future__ import annotations
 

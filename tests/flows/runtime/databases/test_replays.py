@@ -1,4 +1,4 @@
-"""Failed rows, their originals and cursors of sources: kept where the target is, and found there."""
+"""Failed rows, originals and cursors are stored in the target's database and found there."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A graph with every kind of stage, what goes into it, and what has to be in its tables."""
+"""A graph with every kind of stage, its input, and the expected tables."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run of several stages that dies anywhere goes on and ends as if nothing had happened."""
+"""A run of several stages that dies at any step continues and ends with the same result."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`enrich` in a run: what is asked, what lands where there is no answer, and what nobody is asked for."""
+"""`enrich` in a run: requests, values without an answer, and rows without a request."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`explode` in a run: rows of several partitions into a table, with the books of what was made and left out."""
+"""`explode` in a run: rows of several partitions into a table, with counts of created and skipped rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Joins of two inputs against what PostgreSQL makes of the same rows."""
+"""Joins of two inputs, compared with PostgreSQL's result for the same rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What needs all rows needs no memory for all of them: 20 million rows in a process of at most 1.5 GB."""
+"""Ops that need all rows do not hold all of them in memory: 20 million rows in a process of at most 1.5 GB."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A rejected row says from which rows of which files it comes, and a rejected cell is told as its file has it."""
+"""A rejected row names its source rows and files, and a rejected cell shows the file's text."""
 
 from __future__ import annotations
 

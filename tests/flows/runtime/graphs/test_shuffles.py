@@ -1,4 +1,4 @@
-"""Ops that need all rows: what they make of them, with SQL's meaning, in any number of buckets."""
+"""Ops that need all rows: results with SQL's meaning, in any number of buckets."""
 
 from __future__ import annotations
 

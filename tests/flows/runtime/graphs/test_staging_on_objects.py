@@ -1,4 +1,4 @@
-"""Stages that exchange rows by an object store: nothing else is shared, and a run goes on elsewhere."""
+"""Stages that exchange rows through an object store: nothing else is shared, and a run continues on another machine."""
 
 from __future__ import annotations
 

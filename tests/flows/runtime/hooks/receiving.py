@@ -1,4 +1,4 @@
-"""A server that keeps what webhooks send it."""
+"""A server that records webhook requests."""
 
 from __future__ import annotations
 

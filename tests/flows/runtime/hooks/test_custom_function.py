@@ -1,4 +1,4 @@
-"""Custom functions: found by their entry point, told what they need to know, and allowed to say no."""
+"""Custom functions: found by their entry point, called with their arguments, and able to fail the run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Webhooks: what is sent, how it is signed, where it may not go, and what is tried again."""
+"""Webhooks: content, signature, refused addresses, and retries."""
 
 from __future__ import annotations
 

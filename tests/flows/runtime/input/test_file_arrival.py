@@ -1,4 +1,4 @@
-"""A run waits for its files, has them for itself, and leaves them where the next person looks for them."""
+"""A run waits for its files, claims them exclusively, and archives them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much a run may take where somebody says so, and where nobody does."""
+"""The memory limit of a run, configured and by default."""
 
 from __future__ import annotations
 

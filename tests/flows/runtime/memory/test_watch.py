@@ -1,4 +1,5 @@
-"""A process that takes more than a run may: it is told once, with the node, and the kernel holds what is not seen."""
+"""A process that exceeds the memory limit: it is reported once, with the node, and the kernel enforces the limit in
+between."""
 
 from __future__ import annotations
 

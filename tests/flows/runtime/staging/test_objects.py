@@ -1,4 +1,4 @@
-"""An object store that fails for a moment is asked again; one that refuses is told with what helps."""
+"""Transient errors of an object store are retried; refusals are reported with a hint."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a killed process had on its disk goes with the next process; a living one keeps its own."""
+"""The scratch folder of a killed process is removed by the next process; that of a living one is kept."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What fused steps do to rows: values, rejects with reasons, counts; the same however the rows are cut."""
+"""Results of fused steps: values, rejects with reasons, counts; the same for any batches."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What cannot be read as an expression, or as a query, is told with its reason and what to write instead."""
+"""Invalid expressions and queries are reported with the reason and a suggestion."""
 
 from __future__ import annotations
 
