@@ -91,7 +91,7 @@ def with_roles(server: EmbeddedPostgres, name: str, *, limits: Limits | None = N
 
 
 def new_copy(server: EmbeddedPostgres, name: str, *, migrated: bool) -> Roles:
-    """The database, made anew under Headrace's roles, with a catalog at the newest migration if `migrated`: a copy of
+    """The database, recreated under Headrace's roles, with a catalog at the newest migration if `migrated`: a copy of
     one that is made once per server, which takes a quarter of the time."""
     template = "headrace_migrated" if migrated else "headrace_prepared"
     if (template, server.url(template)) not in _TEMPLATES:

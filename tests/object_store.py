@@ -20,7 +20,7 @@ Answer = Callable[..., Iterable[bytes]]
 
 
 class ObjectStore:
-    """moto's S3 behind a real HTTP server; `environment` is what its clients need."""
+    """moto's S3 on a real HTTP server; `environment` is what its clients need."""
 
     def __init__(self) -> None:
         self._inner: Any = DomainDispatcherApplication(create_backend_app)

@@ -76,7 +76,7 @@ class Replicated:
 
 @pytest.fixture
 def replicated(server: tuple[EmbeddedPostgres, int]) -> Replicated:
-    """It is made anew for each test."""
+    """It is recreated for each test."""
     running, port = server
     with psycopg.connect(f"{running.url('postgres')}&port={port}", autocommit=True) as connection:
         connection.execute("DROP DATABASE IF EXISTS replicated WITH (FORCE)")

@@ -23,7 +23,7 @@ FIELDS = [{"name": "amount", "dataType": "integer"}, {"name": "note", "dataType"
 class Api(httpx.Client):
     """The facade with a pipeline that loads one file of its own; `text` is what the file holds (None: there is none).
 
-    `source` and `fields` change the source node and its declared columns, `nodes` stand between source and target.
+    `source` and `fields` change the source node and its declared columns, `nodes` are between source and target.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class Api(httpx.Client):
         return made
 
     def start(self) -> str:
-        """Asks for a run; gives its id."""
+        """Asks for a run; returns its id."""
         return str(self.make(f"/pipelines/{self.pipeline}/run", {})["id"])
 
     def run(self) -> dict[str, Any]:
@@ -104,7 +104,7 @@ class Api(httpx.Client):
         return eventually(ended)
 
     def rows(self, query: str = "SELECT amount, note FROM {table} ORDER BY amount") -> list[tuple[Any, ...]]:
-        """What PostgreSQL has, asked behind the facade's back."""
+        """Queries PostgreSQL directly, without the facade."""
         with psycopg.connect(self.stack.database_url) as connection:
             return connection.execute(query.format(table=self.table)).fetchall()  # type: ignore[arg-type]
 

@@ -161,7 +161,7 @@ class LocalOrchestrator:
 @dataclass
 class Facade:
     """The application under test, a client per role of the tenant `default`, and one of another tenant. With
-    `engine` tests do things behind its back, as the owner of the database."""
+    `engine` tests bypass the application, as the owner of the database."""
 
     app: FastAPI
     engine: Engine

@@ -21,7 +21,7 @@ _COLUMNS = "id, amount, name, day"
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a load leaves behind: its counts, its errors and its quarantine. The rows are compared in the database."""
+    """The result of a load: its counts, its errors and its quarantine. The rows are compared in the database."""
 
     counts: dict[str, Any]
     errors: Counter[str]

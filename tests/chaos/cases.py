@@ -106,7 +106,7 @@ class Loaded(Api):
             self.sql(self.case.before)
 
     def sql(self, statement: str) -> list[tuple[Any, ...]]:
-        """Asks PostgreSQL directly, behind every proxy."""
+        """Queries PostgreSQL directly, without a proxy."""
         with psycopg.connect(self._direct, autocommit=True) as connection:
             cursor = connection.execute(statement.format(table=self.table))  # type: ignore[call-overload]
             return cursor.fetchall() if cursor.description else []

@@ -52,7 +52,7 @@ class World:
 
     @property
     def direct_url(self) -> str:
-        """The database behind the proxy, for those who look on."""
+        """The database without the proxy, for observers."""
         return f"{self.postgres.url('headrace')}&port={self._port}"
 
     @property

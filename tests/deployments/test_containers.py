@@ -61,7 +61,7 @@ def secrets_of(container: dict[str, Any]) -> set[str]:
 
 
 def commands() -> set[str]:
-    """Every command that a container is given, that the image has, and that the files tell people to run."""
+    """Every command that a container is given, that the image has, and that the files document."""
     found = {str(each["command"]) for each in SERVICES.values()} | {" ".join(each["args"]) for each in containers()}
     found |= {" ".join(json.loads(instructions("CMD")[-1])), BaseJobConfiguration._base_flow_run_command()}
     return found.union(*(re.findall(r"headrace keys .+", file.read_text()) for file in FILES))

@@ -49,7 +49,7 @@ def fields() -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def test_every_field_has_a_meaning() -> None:
-    """Its own (a docstring below the attribute), but for what tells a model apart or is a model that has one."""
+    """Whether a field has a docstring, except discriminators and fields whose type is a model with one."""
     silent = [name for name, field in fields() if not ({"description", "const", "$ref"} & field.keys())]
     assert [name for name in silent if not name.startswith("DatasetLevel.")] == []
 

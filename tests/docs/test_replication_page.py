@@ -36,7 +36,7 @@ def shown(text: str) -> list[tuple[list[str], list[str]]]:
 
 
 def agrees(printed: list[str], lines: list[str]) -> bool:
-    """Whether the lines are what was printed, where `...` stands for any lines."""
+    """Whether the lines are what was printed, where `...` matches any lines."""
     if not lines:
         return not printed
     if lines[0] == "...":

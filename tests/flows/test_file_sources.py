@@ -81,9 +81,9 @@ def test_it_waits_for_the_file_loads_it_archives_it_and_replays_it_from_there(ma
     assert names(api, ".archive") == ["a.csv"]
     assert names(api, ".processing") == []
 
-    mended = {**api.body["ir"], "nodes": [dict(node) for node in api.body["ir"]["nodes"]]}
-    mended["nodes"][1]["rowLevel"] = [{"id": "small", "field": "amount", "rule": "lt:1000"}]
-    assert api.post(f"/pipelines/{api.pipeline}/ir", json={"ir": mended}).is_success
+    corrected = {**api.body["ir"], "nodes": [dict(node) for node in api.body["ir"]["nodes"]]}
+    corrected["nodes"][1]["rowLevel"] = [{"id": "small", "field": "amount", "rule": "lt:1000"}]
+    assert api.post(f"/pipelines/{api.pipeline}/ir", json={"ir": corrected}).is_success
     put(api, "b.csv", "amount,note\n7,next\n")
     assert api.finished(retry(api, run_id))["rowsOut"] == 1
     assert api.rows() == [(1, "a"), (500, "b")]
@@ -129,7 +129,7 @@ def test_a_run_killed_halfway_keeps_its_file_for_its_retry(make: Make) -> None:
     put(api, "a.csv", "amount,note\n" + "".join(f"{number},a note of some length\n" for number in range(rows)))
     run_id = api.start()
     url = f"/flow_runs/{run_id.removeprefix('run_')}"
-    # The worker tells its process some time after it began.
+    # The worker reports its process some time after it began.
     process: str = eventually(lambda: api.stack.prefect.get(url).json()["infrastructure_pid"])
     eventually(lambda: api.progress(run_id)["processedRows"] > 2_000 or None)
     os.kill(int(process.rpartition(":")[2]), signal.SIGKILL)

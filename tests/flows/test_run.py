@@ -39,7 +39,7 @@ def flow_run(api: Api, run_id: str) -> dict[str, Any]:
 
 
 def prefect_state(api: Api, run_id: str) -> dict[str, Any]:
-    """The state it ends in there, which is told a moment after the run's own word."""
+    """Its final state there, which is set a moment after the run's end in the catalog."""
 
     def ended() -> dict[str, Any] | None:
         state: dict[str, Any] = flow_run(api, run_id)["state"]
@@ -201,7 +201,7 @@ def _exists(api: Api, table: str) -> bool | None:
 
 
 def _process_of(api: Api, run_id: str) -> int:
-    """The process that executes a run, once the worker has told Prefect, which is some time after it began."""
+    """The process that executes a run, once the worker has reported it to Prefect, some time after it began."""
     return int(eventually(lambda: flow_run(api, run_id)["infrastructure_pid"]).rpartition(":")[2])
 
 

@@ -152,8 +152,8 @@ def test_a_run_whose_process_died_is_gone_on_with(files: Path, url: str) -> None
 
 def test_the_failed_rows_alone_are_run_again(files: Path, url: str) -> None:
     result = relaxed().run(files_root=files, database_url=url)
-    mended = relaxed(ORDERS.replace("rule: not_empty", "rule: 'min_length:0'"))
-    again = mended._retry(result, None)
+    corrected = relaxed(ORDERS.replace("rule: not_empty", "rule: 'min_length:0'"))
+    again = corrected._retry(result, None)
     assert (again.rows_in, again.rows_out, again.failed) == (1, 1, 0)
     assert loaded(url) == [1, 2, 3]
     with pytest.raises(PipelineInvalid, match="nothing to retry"):

@@ -268,7 +268,7 @@ def test_rotated_keys_seal_again_and_the_old_one_may_go(world: World) -> None:
     ring = f"{new},{old}"
     reseal_credentials(world.engine, Keyring.parse(ring), AuditKeys(encryption_keys(ring)))
     assert world.verified(keys(new)).sealed == world.length()
-    # the sealer does the same by itself, and a log that was changed meanwhile is not sealed anew by either
+    # the sealer does the same by itself, and a log that was changed meanwhile is not sealed again by either
     world.put(keys(old).seal("default", 2, "0" * 64))
     reseal_credentials(world.engine, Keyring.parse(ring), AuditKeys(encryption_keys(ring)))
     AuditSealer(world.engine, keys(new, old), Witness(world.file)).step()

@@ -151,7 +151,7 @@ def api(running_facade: Facade) -> Iterator[Served]:
 class TestRequests:
     @pytest.mark.parametrize("sent", NOT_HTTP.values(), ids=NOT_HTTP.keys())
     def test_what_two_servers_could_read_differently_is_refused(self, api: Served, sent: bytes) -> None:
-        follow = b"GET /openapi.json HTTP/1.1\r\nHost: a\r\n\r\n"  # what would be smuggled behind it
+        follow = b"GET /openapi.json HTTP/1.1\r\nHost: a\r\n\r\n"  # a request smuggled after it
         with api.connect() as client:
             client.sendall(sent + follow)
             received = read_all(client)
@@ -168,7 +168,7 @@ class TestRequests:
             try:
                 client.sendall(request("/healthz", headers=headers))
             except ConnectionError:
-                return  # it was told while it was still sending
+                return  # it got the answer while it was still sending
             received = read_all(client)
         assert not received or (b" 431 " in received and b"headers_too_large" in received)
 

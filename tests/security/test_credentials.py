@@ -157,7 +157,7 @@ def test_a_providers_key_goes_to_the_hosts_it_was_given_for(url: str, allowed: b
     ir = parse_ir(enriching({"url": url, "apiKey": "${credentials.enrichApiKey}"})).ir
     assert ir is not None
     schema = {"src": (Field("name", "text"),)}
-    problems = logical_plan(ir, schema, {}, secrets=CREDENTIALS, outside=ProviderAccess()).problems
+    problems = logical_plan(ir, schema, {}, secrets=CREDENTIALS, providers=ProviderAccess()).problems
     assert [(each.path, each.code) for each in problems] == (
         [] if allowed else [("nodes[1].config.url", "host_not_declared")]
     )
@@ -169,7 +169,7 @@ def test_a_providers_key_without_hosts_is_sent_nowhere(key: Any) -> None:
     ir = parse_ir(enriching({"url": "https://api.example.com/{name}", "apiKey": "${credentials.enrichApiKey}"})).ir
     assert ir is not None
     schema = {"src": (Field("name", "text"),)}
-    (problem,) = logical_plan(ir, schema, {}, secrets={"enrichApiKey": key}, outside=ProviderAccess()).problems
+    (problem,) = logical_plan(ir, schema, {}, secrets={"enrichApiKey": key}, providers=ProviderAccess()).problems
     assert (problem.code, '"hosts"' in problem.hint) == ("unbound_key", True)
     assert credential_problems({"enrichApiKey": key})[0].code == "unbound_key"
 

@@ -182,7 +182,7 @@ def test_public_addresses_are_dialled(host: str) -> None:
 
 
 def resolver(monkeypatch: pytest.MonkeyPatch, *answers: list[str]) -> list[str]:
-    """A resolver that answers for names as told, one answer after the other; gives which were asked."""
+    """A resolver with the given answers for names, one after the other; returns the requested names."""
     asked: list[str] = []
     real, left = socket.getaddrinfo, list(answers)
 

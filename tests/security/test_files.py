@@ -356,7 +356,7 @@ class TestLinks:
 
 
 def after_the_check(monkeypatch: pytest.MonkeyPatch, act: Callable[[], None]) -> None:
-    """Does it once, right behind the last look at where something lies."""
+    """Does it once, right after the last check of a path."""
     check, left = RootedFolder.check, [act]
 
     def checking(self: RootedFolder, opened: int, name: str) -> None:

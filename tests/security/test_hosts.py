@@ -1,5 +1,5 @@
 """Pages of a browser that come to this machine under another name or from another origin, requests without keys in
-great number, and what answers may tell."""
+great number, and what answers may disclose."""
 
 from __future__ import annotations
 

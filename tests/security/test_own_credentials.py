@@ -57,7 +57,7 @@ def test_nothing_that_acts_for_a_tenant_looks_into_the_servers_surroundings() ->
 
 
 STORES = {f"connectors/stores/object_store/{name}.py" for name in ("bucket", "s3", "gcs", "azure")}
-"""The connectors' own clients, which are told everything: see tests/security/test_stores.py."""
+"""The connectors' own clients, which get all options explicitly: see tests/security/test_stores.py."""
 
 
 def test_clients_of_object_stores_are_made_for_staging_and_by_connectors_that_configure_them_fully() -> None:

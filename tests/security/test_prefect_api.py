@@ -331,7 +331,7 @@ def _ended(stack: RunningStack, run: str) -> dict[str, Any]:
     return eventually(ended)
 
 
-# Who does not have them is told so.
+# A client without them gets an error.
 
 
 def test_ours_without_credentials_say_what_to_set(stack: RunningStack, tmp_path: Path) -> None:

@@ -271,7 +271,7 @@ def chattering(connection: socket.socket) -> None:
 
 @contextmanager
 def server(behaviour: Behaviour) -> Iterator[int]:
-    """Accepts everybody, and then behaves so; gives its port."""
+    """Accepts everybody, and then behaves so; returns its port."""
     with socket.create_server(("127.0.0.1", 0), backlog=128) as listening:
 
         def attend(connection: socket.socket) -> None:

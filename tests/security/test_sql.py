@@ -300,7 +300,7 @@ def test_the_decoy_notices_what_polars_and_duckdb_would_do(decoy: Watched) -> No
 
 
 def test_the_engine_is_locked_whatever_it_is_reported(decoy: Watched) -> None:
-    """Behind the judge: what should have been refused finds nothing, and changes nothing."""
+    """The second barrier: a statement that validation should have refused finds nothing, and changes nothing."""
     import duckdb
 
     from headrace.flows.query.sandbox import open_database

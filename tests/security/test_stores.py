@@ -251,7 +251,7 @@ def heard(object_store: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> list[di
 
 
 class TestHostKey:
-    """Nobody is told a password who has not shown the key that is known."""
+    """A server without the known host key gets no password."""
 
     @pytest.fixture
     def sftp(self, ssh_server: SshServer) -> SftpPlace:
@@ -424,7 +424,7 @@ def test_the_servers_own_logins_of_other_clouds_are_not_lent(
     assert refusal(context(there)).code == "login_refused"
     there.credentials = {}
     assert refusal(context(there)).code == "bad_credentials"
-    if kind == "gcs":  # a setting of the server's that is broken is told as one
+    if kind == "gcs":  # a broken setting of the server is reported as such
         there = made(kind, request)
         monkeypatch.setenv("GOOGLE_SERVICE_ACCOUNT", str(tmp_path / "none.json"))
         assert refusal(context(there)).code == "not_readable"

@@ -23,7 +23,7 @@ from tests.api.conftest import Facade, error_of
 
 
 def laughs(kind: str, levels: int = 12, each: int = 9) -> str:
-    """A page that stands for 9¹² values."""
+    """A page that expands to 9¹² values."""
     if kind == "lists":
         inner = "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * each)}]\n" for n in range(1, levels))
         return f"a0: &a0 [{', '.join(['x'] * each)}]\n{inner}"

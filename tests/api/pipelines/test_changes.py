@@ -114,8 +114,8 @@ class TestLegacy:
         assert refused["details"] == legacy["issues"]
         assert facade.orchestrator.registrations == []
 
-        mended = put(facade, legacy, nodes=COMPLETE, edges=EDGES).json()
-        assert (mended["issues"], mended["irVersion"]) == ([], None)
+        corrected = put(facade, legacy, nodes=COMPLETE, edges=EDGES).json()
+        assert (corrected["issues"], corrected["irVersion"]) == ([], None)
         created(facade.editor, f"{PIPELINES}/{legacy['id']}/run", {})
         [registered] = facade.orchestrator.registrations
         assert (registered.id, registered.ir_version) == (legacy["id"], None)

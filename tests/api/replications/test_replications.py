@@ -163,8 +163,8 @@ def test_a_table_that_cannot_be_copied_is_refused_alone(copying: Copying) -> Non
     )
     assert [name for name, each in found.items() if each["status"] == "refused"] == ["sales.log", "sales.totals"]
     copying.store.finished(run["id"], status="failed", failure_reason="for the test")
-    mended = document("shop", "shop db", newTables="fail", overrides=[{"tables": "sales.log", "target": "lines"}])
-    copying.editor.put(REPLICATIONS, json={"id": replication, "document": mended})
+    corrected = document("shop", "shop db", newTables="fail", overrides=[{"tables": "sales.log", "target": "lines"}])
+    copying.editor.put(REPLICATIONS, json={"id": replication, "document": corrected})
     copying.source.make("CREATE TABLE sales.later (id int PRIMARY KEY)")
     statuses = copying.statuses(copying.prepared(replication))
     assert statuses.pop("sales.later") == "refused"  # it is new; the other two were there before

@@ -104,8 +104,8 @@ def test_a_full_load_is_retried_from_the_beginning_and_its_failed_rows_are_added
     assert again["metadata"] == {"retryOf": run_id, "resumeFromRow": 0, "resumable": False}
     progress = api.finished(again["id"])
     assert (progress["status"], progress["rowsOut"], progress["failedRows"]) == ("completed_with_errors", 100, 50)
-    mended = json.loads(json.dumps(api.body["ir"]).replace("lt:100", "lt:120"))
-    assert api.post(f"/pipelines/{api.pipeline}/ir", json={"ir": mended}).is_success
+    corrected = json.loads(json.dumps(api.body["ir"]).replace("lt:100", "lt:120"))
+    assert api.post(f"/pipelines/{api.pipeline}/ir", json={"ir": corrected}).is_success
     assert api.finished(retry(api, again["id"])["id"])["rowsOut"] == 20
     assert api.rows("SELECT count(*), count(DISTINCT amount), max(amount) FROM {table}") == [(120, 120, 119)]
 

@@ -116,8 +116,8 @@ def test_a_partly_failed_run_is_retried_for_its_failed_rows_alone(make: Make) ->
     assert api.get(f"/pipeline-runs/{again['id']}/dlq", params={"limit": 1000}).json()["count"] == 50
 
     # The rule is fixed; the retry of the retry loads the rows that now pass.
-    mended = json.loads(json.dumps(api.body["ir"]).replace("lt:100", "lt:120"))
-    assert api.post(f"/pipelines/{api.pipeline}/ir", json={"ir": mended}).is_success
+    corrected = json.loads(json.dumps(api.body["ir"]).replace("lt:100", "lt:120"))
+    assert api.post(f"/pipelines/{api.pipeline}/ir", json={"ir": corrected}).is_success
     last = retry(api, again["id"])
     progress = api.finished(last["id"])
     assert (progress["rowsIn"], progress["rowsOut"], progress["failedRows"]) == (50, 20, 30)
@@ -138,8 +138,8 @@ def test_rows_that_failed_on_one_of_two_ways_are_run_again_for_that_alone(make: 
     assert api.post(f"/pipelines/{api.pipeline}/ir", json={"ir": forked}).is_success
     run_id = api.start()
     assert api.finished(run_id)["rowsOut"] == 250
-    mended = json.loads(json.dumps(forked).replace("lt:100", "lt:1000"))
-    assert api.post(f"/pipelines/{api.pipeline}/ir", json={"ir": mended}).is_success
+    corrected = json.loads(json.dumps(forked).replace("lt:100", "lt:1000"))
+    assert api.post(f"/pipelines/{api.pipeline}/ir", json={"ir": corrected}).is_success
     progress = api.finished(retry(api, run_id)["id"])
     assert (progress["status"], progress["rowsIn"], progress["rowsOut"]) == ("completed", 50, 50)
     assert api.rows("SELECT count(*), count(DISTINCT amount) FROM {table}") == [(300, 150)]
@@ -167,8 +167,8 @@ def test_a_run_that_a_dataset_rule_ended_is_retried_by_the_mended_rule(make: Mak
     assert "no rows after 'check' were published" in api.detail(run_id)["failureReason"]
     assert (api.rows(), api.file.exists()) == ([], False)
 
-    mended = json.loads(json.dumps(api.body["ir"]).replace('"min": 120', '"min": 100'))
-    version = api.post(f"/pipelines/{api.pipeline}/ir", json={"ir": mended}).json()["version"]
+    corrected = json.loads(json.dumps(api.body["ir"]).replace('"min": 120', '"min": 100'))
+    version = api.post(f"/pipelines/{api.pipeline}/ir", json={"ir": corrected}).json()["version"]
     again = retry(api, run_id)
     assert again["metadata"] == {"retryOf": run_id, "resumeFromRow": 0, "resumable": False}
     why = f"under IR version {version}, because a dataset rule held back every row"

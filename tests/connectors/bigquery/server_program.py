@@ -1,11 +1,10 @@
 """Runs in an environment of its own (`double.PACKAGES`): bqemulator, with what Google's service has besides.
 
 bqemulator understands BigQuery's SQL (on DuckDB), its REST API and its Storage Read API. Added are: tokens, which are
-given to who signs with the account's key and are asked for by both APIs; streams that begin at an offset, that end when
-they are told to, and of which small tables have several; sessions that expire; the limit of billed bytes; primary keys;
-Google's own Arrow form where DuckDB's is another; and tables in that form which a test has made itself (`canned`).
-`/control` makes it misbehave, `/info` says what it was asked.
-"""
+given to who signs with the account's key and are asked for by both APIs; streams that begin at an offset, that end on
+demand, and of which small tables have several; sessions that expire; the limit of billed bytes; primary keys; Google's
+own Arrow form where DuckDB's is another; and tables in that form which a test has made itself (`canned`). `/control`
+makes it misbehave, `/info` says what it was asked."""
 
 from __future__ import annotations
 

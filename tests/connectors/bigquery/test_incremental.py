@@ -124,7 +124,7 @@ def test_two_rows_of_one_cursor_and_key(bigquery: Double) -> None:
 def test_rows_that_do_not_come_in_their_order_are_an_error(
     bigquery: Double, ids: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A position behind them would lose the others."""
+    """A position after them would lose the others."""
     bigquery.control(responseRows=2)
     bigquery.make("CREATE TABLE t AS SELECT 1 AS id")
     source = bigquery.source(table="t", cursor={"column": "id", "key": []})

@@ -88,7 +88,7 @@ def test_a_retry_goes_on_at_the_end_of_the_last_page(api: ApiServer, table: str,
     continues = Continuation(root_run_id=job.run_id, earlier_plan=stored_plan(execution.prepared))
     run_in_threads(Execution(prepare(replace(job, continues=continues)), runs.recorder))
     assert rows(table) == (550, 550)
-    # one page for the columns, and those behind the loaded ones
+    # one page for the columns, and those after the loaded ones
     assert len(api.asked) - asked == 1 + -(-(550 - loaded) // 100) + (way == "page")
 
 

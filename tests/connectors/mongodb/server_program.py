@@ -51,7 +51,7 @@ def failing(name: str) -> None:
                 each["after"] -= 1
                 continue
             each["times"] -= 1
-            raise OperationFailure("it was told to fail", code=each["code"])
+            raise OperationFailure("failure on demand", code=each["code"])
 
 
 def batch(name: str, left: list[RawBSONDocument], size: int, what: str, number: int = 0) -> dict[str, Any]:

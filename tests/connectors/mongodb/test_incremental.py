@@ -20,7 +20,7 @@ DAY = datetime(2024, 1, 1, tzinfo=UTC)
 
 
 def run(source: MongoSource, position: Position | None = None, **how: Any) -> tuple[list[int], Position | None]:
-    """What a run reads behind a position, and the one behind it."""
+    """The values that a run reads after a position, and the next position."""
     source.begin_at({} if position is None else {"default": position})
     found = source.discover(max_partitions=4)
     assert len(found.partitions) <= 1

@@ -116,7 +116,7 @@ class Front:
             pq.write_table(pa.Table.from_arrays(arrays, schema=schema), file, row_group_size=300)
             url = f"{to}{number:04}_part_00.parquet"
             self.put(url, file.getvalue())
-            meta = {"content_length": file.report(), "record_count": len(part)}
+            meta = {"content_length": file.tell(), "record_count": len(part)}
             entries.append({"url": url, "meta": meta})
             if self.fail_unload:
                 self.fail_unload = False

@@ -31,7 +31,7 @@ def same(value: Any, expected: Any) -> bool:
 
 
 def read_as_expected(cluster: Cluster, values: list[tuple[str, Any]], **settings: Any) -> None:
-    """Every value as it is expected, and those that have no place told with the row."""
+    """Every value is as expected, and unsupported values are rejected with their row."""
     source = cluster.source(table="t", **settings)
     found = source.discover(max_partitions=1)
     [batch] = batches(source, found, found.partitions[0])

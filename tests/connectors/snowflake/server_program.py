@@ -1,7 +1,7 @@
 """Runs in an environment of its own (`double.PACKAGES`): fakesnow's server, with what the driver 5.x asks for besides.
 
 fakesnow understands Snowflake's SQL (on DuckDB). Added are: logins that are looked at, a master token, results that are
-kept and asked for again by the id of their query, pieces of results behind addresses that expire, numbers in the least
+kept and asked for again by the id of their query, pieces of results at URLs that expire, numbers in the least
 width as Snowflake sends them, and results in Snowflake's own Arrow form that a test has made itself (`canned`).
 `/control` makes it misbehave, `/info` says what it was asked.
 """

@@ -1,4 +1,4 @@
-"""Queries are held to one statement that reads; their parameters are found where they stand."""
+"""Queries must be one statement that only reads; parameters are found in any place."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ READS = (
     ("postgres", "TABLE orders"),
     ("postgres", "(SELECT 1) UNION ALL SELECT 2 ORDER BY 1 LIMIT 3"),
     ("postgres", "SELECT a[1:2], b::int[], c #>> '{x}', $$;$$, E'\\';' FROM t TABLESAMPLE SYSTEM (1)"),
-    ("postgres", "SELECT 'DELETE FROM t; DROP TABLE t' AS told"),
+    ("postgres", "SELECT 'DELETE FROM t; DROP TABLE t' AS text"),
     ("mysql", "SELECT `a;b` FROM t WHERE x = 'it''s; fine' /* not executed */"),
     ("snowflake", "SELECT src:name::string FROM t QUALIFY row_number() OVER (ORDER BY id) = 1"),
 )

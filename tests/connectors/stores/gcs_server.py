@@ -1,6 +1,6 @@
-"""fake-gcs-server behind a door that speaks the XML API for writing too, which it knows for reading alone.
+"""A proxy that adds writing over the XML API to fake-gcs-server, which supports it for reading only.
 
-What is written is kept by fake-gcs-server, which is told in JSON's way what came in XML's. It knows no conditions:
+Writes are stored by fake-gcs-server through its JSON API. It has no conditions:
 they are looked at here, one write after the other.
 Tokens are given as Google's server gives them, to who signs with the account's key.
 """

@@ -47,9 +47,9 @@ for arguments in json.loads(sys.argv[1]):
         os._exit(0)
     os.close(write)
     with os.fdopen(read) as pipe:
-        text, _, told = pipe.read().strip().rpartition("\\n")
+        text, _, line = pipe.read().strip().rpartition("\\n")
     os.wait()
-    print(json.dumps([text, *json.loads(told)]))
+    print(json.dumps([text, *json.loads(line)]))
 """
 QUICK = [
     ["--help"],

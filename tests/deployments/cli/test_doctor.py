@@ -24,7 +24,7 @@ def test_a_folder_for_rows_between_stages_must_be_writable(tmp_path: Path) -> No
     beside = only("", tmp_path / "files")
     assert (beside.verdict, beside.found) == ("ok", str(tmp_path / "staging"))
     assert not (tmp_path / "staging").exists()
-    (tmp_path / "file").write_text("a file stands here")
+    (tmp_path / "file").write_text("a file is here")
     wrong = only(str(tmp_path / "file"), None)
     assert (wrong.verdict, wrong.mend) == ("failed", "Make room or set HEADRACE_STAGING_URL to another folder.")
 

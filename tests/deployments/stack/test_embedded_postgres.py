@@ -91,7 +91,7 @@ def test_why_it_does_not_start_is_in_the_error(folder: Path) -> None:
         server.start()
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent died")
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux signals a process that its parent died")
 def test_it_ends_when_its_starter_is_killed(folder: Path) -> None:
     script = (
         "import sys, time; from pathlib import Path\n"

@@ -30,7 +30,7 @@ def test_a_slot_that_becomes_free_is_filled_at_the_next_look(limited: bool, aske
             worker._limiter = anyio.CapacityLimiter(1)
             worker._limiter.acquire_on_behalf_of_nowait(run)
         await worker.get_and_submit_flow_runs()
-        assert not questions, "it was told: nothing is due"
+        assert not questions, "it was notified: nothing is due"
         worker._release_limit_slot(run)
         await worker.get_and_submit_flow_runs()
 

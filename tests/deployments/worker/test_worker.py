@@ -113,7 +113,7 @@ class Worker:
         )
 
     def start(self, flow: str) -> tuple[UUID, Path]:
-        """Starts a run of one of the flows for tests; gives its id and the file it writes to."""
+        """Starts a run of one of the flows for tests; returns its id and the file it writes to."""
         flow_id = self.client.create_flow_from_name(f"test {flow}")
         deployment = self.client.create_deployment(
             flow_id=flow_id,

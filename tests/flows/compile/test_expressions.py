@@ -287,14 +287,14 @@ VALUES = st.sampled_from(["1", "-2", "2.5", "1e2", "'x'", "'it''s'", "'\\'", "nu
 MARKS = ["+", "-", "*", "/", "%", "//", "||", "&", "|", "=", "==", "<>", "!=", "<", "<=", ">", ">=", "<=>"]
 OPERATORS = st.sampled_from([*MARKS, " xor ", " and ", " OR ", " And ", " is distinct from "])
 TESTS = [" is null", " IS NOT NULL", " in (1, 2)", " not in ('x')", " between 1 and 2", " not between a and b"]
-BEHIND = st.sampled_from([*TESTS, " like 'x%'", " not ilike '_'", "::int", "::varchar(3)", " ~ 'x'", " is true"])
+SUFFIXES = st.sampled_from([*TESTS, " like 'x%'", " not ilike '_'", "::int", "::varchar(3)", " ~ 'x'", " is true"])
 
 
 def _grown(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
     return st.one_of(
         st.tuples(inner, OPERATORS, inner).map("".join),
         st.tuples(inner, st.sampled_from([" ", "\n"]), OPERATORS, st.just(" "), inner).map("".join),
-        st.tuples(inner, BEHIND).map("".join),
+        st.tuples(inner, SUFFIXES).map("".join),
         inner.map(lambda each: f"({each})"),
         inner.map(lambda each: f"not {each}"),
         inner.map(lambda each: f"- {each}"),

@@ -59,7 +59,7 @@ def where(root: Any) -> str:
 
 
 def after(*ops: dict[str, Any], **changes: Any) -> Said:
-    """What is told of a target behind some ops over ORDERS, without the columns that pass as they are."""
+    """The lineage of a target after some ops over ORDERS, without unchanged columns."""
     plan = compiled(source("src", ORDERS), transform("x", "src", *ops), target("t", "x") | changes)
     [found] = map(reported, lineage_of(plan))
     plain = {name: {f"src.{name} identity"} for name in ORDERS}

@@ -1,7 +1,7 @@
 """A cancellation that comes while a run ends: Prefect and the facade say the same, whichever came first.
 
 The run is executed as a worker of Prefect's would, and held still between having loaded everything and asking Prefect
-whether it is complete, or just behind the answer.
+whether it is complete, or just after the answer.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ runpy.run_module("prefect.engine", run_name="__main__")
 
 
 class Held:
-    """A run of a pipeline of its own that stands still at that moment of its end."""
+    """A run of a separate pipeline that is paused at that moment of its end."""
 
     def __init__(self, stack: RunningStack, api: Api, moment: str, folder: Path) -> None:
         self._stack, self._folder = stack, folder
@@ -135,7 +135,7 @@ def test_a_cancellation_after_it_is_reported_that_the_run_has_ended(
         assert "ended already: it is completed_with_errors" in refused.json()["error"]["message"]
         assert run.goes_on()["type"] == "COMPLETED"
         assert api.detail(run.run_id)["status"] == "completed_with_errors"
-        assert run.states()[-2:] == ["Running", "CompletedWithErrors"]  # told once, so that it fires automations once
+        assert run.states()[-2:] == ["Running", "CompletedWithErrors"]  # set once, so that it fires automations once
 
 
 def test_a_run_that_is_stopped_after_it_is_complete_for_both(

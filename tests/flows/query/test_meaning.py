@@ -132,13 +132,13 @@ VALUES = st.sampled_from(["i", "t", "p", "b", "d", "1", "2.5", "'x'", "'it''s'",
 MARKS = ["+", "-", "*", "/", "%", "//", "^", "||", "=", "<>", "!=", "<", "<=", ">", ">=", "&", "|", " AND ", " or "]
 OPERATORS = st.sampled_from([*MARKS, " IS DISTINCT FROM ", " IS NOT DISTINCT FROM "])
 TESTS = [" IS NULL", " is not null", " IN (1, 2)", " NOT IN (1)", " BETWEEN 1 AND 2", " not between 1 and 2", "::INT"]
-BEHIND = st.sampled_from([*TESTS, "::VARCHAR", " LIKE 'x%'", " NOT ILIKE '_'", "::DECIMAL(10,2)", " IS TRUE"])
+SUFFIXES = st.sampled_from([*TESTS, "::VARCHAR", " LIKE 'x%'", " NOT ILIKE '_'", "::DECIMAL(10,2)", " IS TRUE"])
 
 
 def _grown(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
     return st.one_of(
         st.tuples(inner, OPERATORS, inner).map("".join),
-        st.tuples(inner, BEHIND).map("".join),
+        st.tuples(inner, SUFFIXES).map("".join),
         inner.map(lambda each: f"({each})"),
         inner.map(lambda each: f"NOT {each}"),
         inner.map(lambda each: f"- {each}"),

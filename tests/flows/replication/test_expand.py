@@ -46,7 +46,7 @@ def problems(plan: TablePlan) -> list[tuple[str, str]]:
         (("id",), {}, "upsert", None),
         ((), {}, "replace", None),
         (("id",), {"cursor": "updated_at"}, "upsert", "updated_at"),
-        ((), {"cursor": "updated_at"}, "replace", None),  # nothing tells its rows apart
+        ((), {"cursor": "updated_at"}, "replace", None),  # nothing identifies its rows
         ((), {"cursor": {"column": "updated_at", "key": []}}, "append", "updated_at"),
         ((), {"key": "note", "cursor": "updated_at"}, "upsert", "updated_at"),
         (("id",), {"cursor": "nowhere"}, "upsert", None),

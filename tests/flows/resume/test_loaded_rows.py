@@ -65,7 +65,7 @@ RESTORED = [
 
 
 class Broken:
-    """A run of 4,000 rows in four partitions into `public.t` that dies behind half of what it has to commit there."""
+    """A run of 4,000 rows in four partitions into `public.t` that dies after half of its commits there."""
 
     def __init__(self, files: Path, url: str, mode: str, *, made: str = "") -> None:
         self.runner, self.url, self.mode = Runner(files, url), url, mode
@@ -106,7 +106,7 @@ class Broken:
         return Execution(prepare(job), self.runner.recorder)
 
     def again(self, run_id: str = "run_next") -> RunTotals:
-        """The same run where a retry would begin it anew by itself, else a retry of it."""
+        """The same run if a retry would restart it, else a retry of it."""
         died = self.first.prepared
         continues = Continuation(died.job.root_run_id, earlier_plan=stored_plan(died))
         return run_in_threads(self.execution(continues, died.job.run_id if self.mode in FULL else run_id))

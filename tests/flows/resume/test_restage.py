@@ -1,5 +1,5 @@
-"""A retry after a dataset rule held every row back: all are staged anew and judged by the live version, whatever died
-in between; where rows of the chain are visible, it goes on as it began."""
+"""A retry after a dataset rule held every row back: all are staged again and checked by the live version, after any
+crash in between; where rows of the chain are visible, it goes on as it began."""
 
 from __future__ import annotations
 
@@ -182,7 +182,7 @@ def also(nodes: Nodes, after: str = "check") -> Nodes:
 
 TOO_MANY = PASSED + 1
 LOADED = {amount: ROWS // 10 for amount in range(10) if amount != 4}
-"""What is there once the mended version, which leaves out another amount, has loaded."""
+"""The rows after the load of the corrected version, which skips another amount."""
 
 
 @pytest.mark.parametrize(
@@ -234,7 +234,7 @@ def test_what_was_not_mended_is_held_back_again_and_can_be_retried_again(chain: 
     chain.attempt("run_1")
     assert chain.attempt("run_2", "run_1").aborted
     assert chain.attempt("run_3", "run_2", dies="staging").status == "failed"
-    assert chain.attempt("run_4", "run_3").aborted  # behind what run_3 staged
+    assert chain.attempt("run_4", "run_3").aborted  # after the rows that run_3 staged
     chain.save(loading(without=4))
     assert chain.attempt("run_5", "run_4").status == "completed"
     assert chain.amounts() == LOADED
@@ -262,16 +262,16 @@ def test_a_rule_that_held_before_is_judged_again(chain: Chain) -> None:
     nodes[1:2] = [nodes[1] | {"id": "sure"}, nodes[1] | {"input": "sure", "datasetLevel": {"rowCount": {"max": 1}}}]
     chain.save(nodes)
     assert [rule.holds for rule in chain.attempt("run_1").rules] == [True, False]
-    mended = loading()
-    mended[1:2] = [nodes[1] | {"datasetLevel": {"rowCount": {"max": 2}}}, nodes[2] | {"datasetLevel": {}}]
-    chain.save(mended)
+    corrected = loading()
+    corrected[1:2] = [nodes[1] | {"datasetLevel": {"rowCount": {"max": 2}}}, nodes[2] | {"datasetLevel": {}}]
+    chain.save(corrected)
     assert [rule.holds for rule in chain.attempt("run_2", "run_1").rules] == [False]
     assert chain.amounts() == {}
 
 
 @pytest.mark.parametrize("mode", ["append", "upsert"])
 def test_where_rows_are_visible_a_retry_goes_on_as_the_run_began(chain: Chain, mode: str) -> None:
-    """`public.ds_other` is not behind the rule."""
+    """`public.ds_other` is not downstream of the rule."""
     chain.save(also(loading(mode, least=TOO_MANY), "src"))
     assert chain.attempt("run_1").rows_out == ROWS
     chain.save(also(loading(mode), "src"))

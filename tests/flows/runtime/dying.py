@@ -16,7 +16,7 @@ class Killed(BaseException):
 
 
 class Bomb:
-    """Goes off at the n-th step of a run: before or behind a file that is written, a batch that is loaded, a ledger
+    """Raises at the n-th step of a run: before or after a file that is written, a batch that is loaded, a ledger
     that is moved. After that nothing of the attempt gets through any more."""
 
     def __init__(self, at: int) -> None:

@@ -35,7 +35,7 @@ FIELDS = [
 
 
 class Notebook(Quiet):
-    """A recorder that keeps what it is told, the way the catalog does: a cell told twice is there once."""
+    """A recorder that stores what is reported, like the catalog: a cell that is reported twice is stored once."""
 
     def __init__(self) -> None:
         self.cells: dict[tuple[Any, ...], tuple[Any, ...]] = {}
@@ -152,7 +152,7 @@ class StopAfter:
 
 
 def until(execution: Execution, rows: int, max_errors: int = 0) -> int:
-    """Runs the first partition and stops it once that many rows are committed; gives how many were."""
+    """Runs the first partition and stops it once that many rows are committed; returns how many were."""
     prepared, stop = execution.prepared, threading.Event()
     stage = prepared.plan.stages[0]
     loader = StopAfter(prepared.modes["tgt"].loader(0, 0, "src"), rows, stop)

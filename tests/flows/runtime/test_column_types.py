@@ -205,7 +205,7 @@ def test_typed_columns_of_a_parquet_file_keep_their_values(runner: Runner) -> No
 def test_digits_are_never_lost_in_silence(runner: Runner) -> None:
     sql(runner, "CREATE TABLE t (a numeric, b numeric)")
     write(runner, ["a", "b"], ["0.1234567890123456789", "1.12345678901"], ["12345678901234567.5", "1.123456789"])
-    # b is declared as a decimal without a size: 9 digits behind the point, and what has more is told.
+    # b is declared as a decimal without a size: 9 digits after the point, and values with more are rejected.
     assert runner.run([source("a.csv", a="text", b="decimal"), target()]).failed == 1
     assert [(row, column) for _, row, column, _, _ in runner.recorder.cells] == [(1, "b")]
     assert sql(runner, "SELECT a FROM t") == [(Decimal("12345678901234567.5"),)]

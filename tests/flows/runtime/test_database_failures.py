@@ -44,7 +44,7 @@ class Server:
     def __init__(self, folder: Path) -> None:
         self.port = choose_port("127.0.0.1", 0, "port")
         settings = {**KILLABLE, "listen_addresses": "127.0.0.1", "port": str(self.port)}
-        # What a crash must not take away: commits that were told.
+        # A crash must not lose acknowledged commits.
         settings |= {"synchronous_commit": "on", "full_page_writes": "on"}
         trusted = ["host all all 127.0.0.1/32 trust"]
         self.postgres = EmbeddedPostgres(folder / "postgres", folder / "log", settings, access=trusted)
@@ -141,7 +141,7 @@ def committed(world: Loads) -> int:
 
 
 def after_a_failure(world: Loads, mode: str) -> None:
-    """What a retry does: behind the ledger, or from the beginning."""
+    """Retries the run: after the ledger, or from the beginning."""
     root = "run_2" if mode in ("replace", "blue_green") else "run_1"
     world.run("run_2", root=root, errorHandling=patience(8), **MODES[mode])
 

@@ -125,12 +125,12 @@ def test_what_held_once_is_not_judged_again_when_rows_may_be_visible(audited: Au
     first.begin()
     for partition in prepared.plan.stages[0].partitions:
         first.partition(prepared.plan.stages[0], partition.index)
-    first.publications()  # and dies behind it
+    first.publications()  # and dies after it
     judged, audited.recorder.earlier, audited.recorder.rules = audited.recorder.rules, [1], ()
     again = Continuation(job.run_id, retry_of=job.run_id, earlier_plan=stored_plan(prepared))
     audited.run("append", again, rowCountAnomaly={"maxDeviationPct": 1})
     assert [rule.holds for rule in judged] == [True]
-    assert (audited.recorder.rules, audited.count) == (judged, PASSED + 1)  # told all the same
+    assert (audited.recorder.rules, audited.count) == (judged, PASSED + 1)  # reported nevertheless
 
 
 def test_failed_rows_that_run_again_are_not_judged(audited: Audited) -> None:

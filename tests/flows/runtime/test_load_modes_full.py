@@ -49,7 +49,7 @@ OLD = "INSERT INTO ds_orders SELECT -n, 'old', 1, '2000-01-01' FROM generate_ser
 
 
 class Died(Exception):
-    """Stands for the end of the process."""
+    """Simulates the end of the process."""
 
 
 class ModeShop(Shop):

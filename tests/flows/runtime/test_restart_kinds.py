@@ -308,14 +308,14 @@ def test_failed_rows_are_run_again_from_what_was_kept(
     failed: dict[tuple[int, int, str], set[int]] = {}
     for stage, partition, node, row, *_ in errors(mill):
         failed.setdefault((stage, partition, node), set()).add(row)
-    mended = [
+    corrected = [
         shelf.node(),
         transform(
             "mend", "src", {"type": "expression", "field": "amount", "expression": "REPLACE(amount, ' pieces', '')"}
         ),
         target("tgt", "mend", "one"),
     ]
-    again = replay(mill, mended, run, failed)
+    again = replay(mill, corrected, run, failed)
     assert run_in_threads(again).rows_out == 4
     assert mill.rows("SELECT id, amount FROM public.one WHERE amount > 6 ORDER BY 1") == [(k, k) for k in sorted(bad)]
 

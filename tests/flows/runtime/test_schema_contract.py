@@ -159,7 +159,7 @@ def test_a_table_in_use_is_waited_for(loads: Loads, monkeypatch: pytest.MonkeyPa
 
 
 def test_what_fails_half_way_leaves_neither_column_nor_metadata(loads: Loads) -> None:
-    loads.table("ALTER TABLE public.ds_orders ADD COLUMN size text")  # behind the catalog's back
+    loads.table("ALTER TABLE public.ds_orders ADD COLUMN size text")  # bypassing the catalog
     with pytest.raises(RunFailed, match='column "size" of relation "ds_orders" already exists'):
         evolve(loads.job(), "public.ds_orders", (Field("colour", "text"), Field("size", "text")))
     assert [name for name, _ in loads.schema_fields()] == ["id", "name", "amount"]

@@ -35,7 +35,7 @@ def test_an_undeclared_source_is_not_judged() -> None:
 
 
 def judged(*nodes: dict[str, Any], columns: int = 4) -> list[str]:
-    """The codes of what is wrong with nodes one behind the other, of which the first reads so many columns."""
+    """The codes of the problems of consecutive nodes, of which the first reads that many columns."""
     raw = document()
     raw["nodes"][0]["fields"] = [{"name": f"c{number}", "dataType": "bigint"} for number in range(columns)]
     for node in nodes:
@@ -52,7 +52,7 @@ def transform(ops: list[dict[str, Any]], name: str = "clean") -> dict[str, Any]:
 
 @pytest.fixture
 def queries(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The columns that each query behind a question for types reads."""
+    """The columns that each query for types reads."""
     asked: list[int] = []
     ask = expression_types._asked
 

@@ -94,7 +94,7 @@ def test_it_is_a_schema_of_the_2020_12_dialect_with_an_id_and_words_for_people()
 
 
 def test_every_member_of_a_choice_is_reported_by_a_constant() -> None:
-    """So editors know which one is meant, complete it, and tell faults inside it."""
+    """So editors know which one is meant, complete it, and report errors inside it."""
     schema = published_schema()
     for union in (
         schema["properties"]["nodes"]["items"],

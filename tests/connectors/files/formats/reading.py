@@ -47,7 +47,8 @@ def rows(files: FileSource, partitions: int = 4) -> list[tuple[Any, ...]]:
 
 
 def check_resuming(files: FileSource, partitions: int) -> None:
-    """Stopped behind every batch, with and without its position, and in the middle of one, the rest is the rest."""
+    """Resuming after every batch, with and without its position, and in the middle of one, returns the remaining
+    rows."""
     found = files.discover(max_partitions=partitions)
     for part in found.partitions:
         batches = list(files.read(part, found.schema))

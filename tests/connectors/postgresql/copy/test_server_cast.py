@@ -128,7 +128,7 @@ def connection(database_url: str) -> Iterator[psycopg.Connection[Any]]:
 
 
 def load(connection: psycopg.Connection[Any], values: pl.Series) -> list[tuple[Any, ...]]:
-    """Loads the column into table t as a load does; gives the rejects as (row, value, error)."""
+    """Loads the column into table t as a load does; returns the rejects as (row, value, error)."""
     table = describe_table(connection, "t")
     frame = values.alias("a").to_frame().with_row_index(ROW, 1).with_columns(pl.col(ROW).cast(pl.Int64))
     check_dtype(table.columns[0], frame.schema["a"])
@@ -210,7 +210,7 @@ def test_text_goes_into_a_numeric_column_digit_by_digit(connection: psycopg.Conn
 
 
 def _reaches(value: str) -> bool:
-    """Whether PostgreSQL's numeric holds it at all: at most 131,072 digits before the point and 16,383 behind it."""
+    """Whether PostgreSQL's numeric holds it at all: at most 131,072 digits before the point and 16,383 after it."""
     number = Decimal(value)
     return not number.is_finite() or -16_000 < number.adjusted() < 100_000
 

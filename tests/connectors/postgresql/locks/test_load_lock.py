@@ -49,7 +49,7 @@ def test_runs_that_append_share_and_one_that_does_not_waits_for_all(lock: Lock) 
     assert alone.acquire() == "run_1, run_2"
     first.release()
     assert alone.acquire() == "run_2"
-    # Whoever comes now waits behind it, or it would never have the table for itself.
+    # Later requests queue after it, or it would never get the table.
     assert lock("run_4", shared=True).acquire() == "run_2, run_3"
     second.release()
     assert alone.acquire() is None

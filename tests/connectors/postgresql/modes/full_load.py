@@ -37,7 +37,7 @@ class Load:
         return self
 
     def write(self, *frames: pl.DataFrame, partition: int = 0) -> Resume:
-        """Loads the batches of a partition behind what is committed."""
+        """Loads the batches of a partition after the committed ones."""
         with self.mode.loader(0, partition, "src") as loader:
             for frame in frames:
                 before = loader.resume

@@ -246,7 +246,7 @@ def test_readers_wait_for_a_moment_at_most_and_none_gets_an_error(database_url: 
         while sql(waits) == [(0,)]:
             pass
         with psycopg.connect(database_url) as hasty:
-            hasty.execute("SET lock_timeout = '5s'")  # behind the swap, which gives way sooner
+            hasty.execute("SET lock_timeout = '5s'")  # queued after the swap, which gives up earlier
             assert hasty.execute("SELECT count(*) FROM t").fetchone() == (1,)
     published.join()
     while (2, 5) not in seen:

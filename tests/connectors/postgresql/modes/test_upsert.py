@@ -236,7 +236,7 @@ def test_a_parent_may_come_after_its_child(database_url: str, run: Execute) -> N
     run("CREATE TABLE t (id int PRIMARY KEY, boss int REFERENCES t, n int UNIQUE)")
     loading = upsert(database_url, "id", "boss", "n", planned_rows=1_000_000)
     assert loading.mode.publications() == 1
-    # 4 has no boss, and 5 the number of 1: both are refused, and in spite of them 2 finds its boss behind it
+    # 4 has no boss, and 5 the number of 1: both are refused, and nevertheless 2 finds its boss, which comes after it
     loading.write(rows(id=[2, 1, 4, 5], boss=[1, None, 9, None], n=[2, 1, 4, 1]))
     assert loading.publish() == Resume(rows_loaded=2, rows_failed=2)
     assert [cell[0] for cell in loading.cells] == [3, 4]

@@ -9,7 +9,7 @@ from headrace.connectors.sql.mysql.packets import is_whole_description
 
 
 def text(value: bytes, *, width: int) -> bytes:
-    """A text with its length in one byte, or behind one that says how wide the length is."""
+    """A text with its length in one byte, or after one byte that gives the width of the length."""
     if width == 0:
         return bytes([len(value)]) + value
     return {2: b"\xfc", 3: b"\xfd", 8: b"\xfe"}[width] + len(value).to_bytes(width, "little") + value

@@ -74,7 +74,7 @@ def test_a_first_run_begins_at_the_initial_value(shop: Shop) -> None:
     source = shop.source(table="shop.t", cursor={"column": "at", "initial": seventh})
     read, position = run(source, None)
     assert read == list(range(70, 101))
-    # it has no say in the runs behind it
+    # it does not affect later runs
     assert run(shop.source(table="shop.t", cursor={"column": "at", "initial": "2000-01-01"}), position)[0] == []
 
 

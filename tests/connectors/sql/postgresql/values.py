@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 ERROR = object()
-"""The row is told as an error, with the value as the server writes it."""
+"""The row is an error row with the server's text of the value."""
 
 _LONG = "12345678901234567890.1234567890123456789"
 

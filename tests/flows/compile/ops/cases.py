@@ -73,7 +73,7 @@ def passed(plan: LogicalPlan, batch: pl.DataFrame, node: str = "clean") -> tuple
 
 
 def values(op: Op, column: str, **columns: list[Any]) -> list[Any]:
-    """The values of one column behind one op."""
+    """The values of one column after one op."""
     made, cells, _ = passed(planned(op), frame(**columns))
     assert not cells
     return made.get_column(column).to_list()

@@ -18,7 +18,7 @@ from tests.flows.pipelines import document
 
 
 def masked(strategy: str, values: pl.Series, secrets: dict[str, Any] | None = None, **op: Any) -> pl.Series:
-    """The column behind the op."""
+    """The column after the op."""
     kind = "bigint" if values.dtype.is_integer() else "text"
     parsed = parse_ir(document([{"type": "mask_pii", "field": "a", "strategy": strategy, **op}]))
     assert parsed.ir is not None, parsed.problems

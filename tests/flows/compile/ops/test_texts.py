@@ -117,7 +117,7 @@ def test_a_value_taken_as_json_is_the_json_it_was(value: Any) -> None:
     made, cells, _ = passed(planned({**JSON, "into": into}), frame(text=[json.dumps({"v": value})]))
     assert not cells
     found = made.get_column("v").item()
-    # A text that reads as a number, a boolean, a list or an object cannot be told from one.
+    # A text that reads as a number, a boolean, a list or an object cannot be distinguished from one.
     if not isinstance(value, str):
         assert (None if found is None else json.loads(found)) == value
 

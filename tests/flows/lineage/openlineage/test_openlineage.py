@@ -125,7 +125,7 @@ def ended(
 
 
 def warn(job: RunJob, chosen: Settings, status: str, reason: str | None = None, *, runs: bool = False) -> list[str]:
-    """Everything that is told of a run; gives the warnings."""
+    """Emits all events of a run; returns the warnings."""
     warnings: list[str] = []
     emitter = LineageEmitter(job, chosen, warnings.append)
     emitter.begins()
@@ -133,7 +133,7 @@ def warn(job: RunJob, chosen: Settings, status: str, reason: str | None = None, 
     if runs:
         prepared = prepare(job)
         emitter.planned(prepared)
-        totals = run_in_threads(Execution(prepared, Runner(job.files_root, job.database_url).reported))
+        totals = run_in_threads(Execution(prepared, Runner(job.files_root, job.database_url).recorder))
         nodes = {"src": {"rowsIn": totals.rows_in}, "tgt": {"rowsOut": totals.rows_out}}
 
     async def to_the_end() -> None:
@@ -149,7 +149,7 @@ def events(path: Path) -> list[dict[str, Any]]:
 
 
 def rebuilt(event: dict[str, Any]) -> RunEvent:
-    """The event made anew from the client's classes, which check what is in it."""
+    """The event rebuilt from the client's classes, which validate it."""
 
     def facets(found: dict[str, Any], **known: Any) -> dict[str, Any]:
         bare = {name: {key: value for key, value in each.items() if key[0] != "_"} for name, each in found.items()}

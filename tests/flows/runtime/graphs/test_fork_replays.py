@@ -105,7 +105,7 @@ def die(execution: Execution, sink: str) -> None:
 
 
 class Forest:
-    """A random tree of nodes behind a source, with faults that can be mended one by one."""
+    """A random tree of nodes after a source, with faults that can be corrected one by one."""
 
     def __init__(self, chance: random.Random, name: str) -> None:
         self._chance, self.name = chance, name
@@ -161,8 +161,8 @@ class Forest:
             return
         self._grow(node, depth + 1)
 
-    def mended(self, share: float) -> list[Node]:
-        """The nodes with some of the faults mended."""
+    def corrected(self, share: float) -> list[Node]:
+        """The nodes with some of the faults corrected."""
         nodes = copy.deepcopy(self.nodes)
         for node in nodes:
             if self._chance.random() < share:
@@ -225,7 +225,7 @@ def test_a_run_and_its_replays_come_to_what_one_run_of_the_mended_version_gives(
         for step, share in enumerate([0.5, 1.0]):
             if not chain.open_of(before):
                 break
-            nodes = forest.mended(share)
+            nodes = forest.corrected(share)
             if step or chance.random() < 0.5:
                 for table in forest.tables.values():
                     mill.alter(f"ALTER TABLE {table} DROP CONSTRAINT IF EXISTS {table}_c_check")
@@ -233,7 +233,7 @@ def test_a_run_and_its_replays_come_to_what_one_run_of_the_mended_version_gives(
             if chance.random() < 0.7:
                 died += 1
                 die(chain.replay(run_id, before, nodes), chance.choice([*forest.tables]))
-                if chance.random() < 0.3:  # nobody continues it: what it left is looked up anew
+                if chance.random() < 0.3:  # not continued: the open rows are looked up again
                     run_in_threads(chain.replay(f"{run_id}_new", before, nodes))
                 else:
                     run_in_threads(chain.again(f"{run_id}_new", run_id, nodes))
@@ -252,7 +252,7 @@ def test_a_run_and_its_replays_come_to_what_one_run_of_the_mended_version_gives(
 
 
 def reached(forest: Forest, node: str) -> list[str]:
-    """The targets behind a node."""
+    """The targets downstream of a node."""
     onward = [each["id"] for each in forest.nodes if each.get("input", "").split(".")[0] == node]
     found = [end for each in onward for end in reached(forest, each)]
     return [node] if node in forest.tables else found
@@ -288,9 +288,9 @@ def forked() -> list[Node]:
 def test_what_another_way_of_a_row_keeps_in_quarantine_stays_there(shop: Mill) -> None:
     chain = Chain(shop, "run_1")
     chain.first(forked())
-    mended = forked()
-    mended[1] = check("left", "src", "a", "ne:9")
-    replay = chain.replay("run_2", "run_1", mended)
+    corrected = forked()
+    corrected[1] = check("left", "src", "a", "ne:9")
+    replay = chain.replay("run_2", "run_1", corrected)
     assert run_in_threads(replay) == RunTotals(rows_in=3, rows_out=2, failed=2, skipped=0)
     assert shop.flow("src", "left", "first", "right", "second") == {
         "src": (3, 3, 0, 0),
@@ -300,8 +300,8 @@ def test_what_another_way_of_a_row_keeps_in_quarantine_stays_there(shop: Mill) -
         "second": (0, 0, 0, 0),
     }
     assert kept(shop, "kept") == {("right", 2), ("right", 3)}
-    mended[3] = check("right", "src", "b", "ne:9")
-    assert run_in_threads(chain.replay("run_3", "run_2", mended)) == RunTotals(2, 2, 0, 0)
+    corrected[3] = check("right", "src", "b", "ne:9")
+    assert run_in_threads(chain.replay("run_3", "run_2", corrected)) == RunTotals(2, 2, 0, 0)
     assert ids(shop, "one") == ids(shop, "two") == Counter([1, 2, 3, 4])
     assert kept(shop, "kept") == set()
 

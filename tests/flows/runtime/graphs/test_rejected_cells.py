@@ -20,13 +20,13 @@ class Recording(Notebook):
 
     def __init__(self) -> None:
         super().__init__()
-        self.rejected: list[tuple[str, str | None, str | None, Any]] = []
+        self.reported: list[tuple[str, str | None, str | None, Any]] = []
         self._mine = threading.Lock()
 
     def rejected(self, stage: int, partition: int, node: str, cells: pl.DataFrame, *, warning: bool) -> None:
         with self._mine:
             for column, value, sources in cells.select("column", "value", "sources").rows():
-                self.rejected.append((node, column, value, [*map(_place, json.loads(sources))]))
+                self.reported.append((node, column, value, [*map(_place, json.loads(sources))]))
 
 
 def _place(each: dict[str, Any]) -> tuple[Any, ...]:
@@ -66,7 +66,7 @@ def check(before: str, field: str, rule: str, **more: Any) -> Node:
 def rejected_cells(mill: Mill, *nodes: Node) -> list[tuple[str, str | None, str | None, Any]]:
     mill.run([*nodes, target("tgt", "check", "t")])
     assert isinstance(mill.recorder, Recording)
-    return sorted(mill.recorder.rejected, key=repr)
+    return sorted(mill.recorder.reported, key=repr)
 
 
 def test_rows_of_a_join_come_from_a_row_of_each_side(shop: Mill) -> None:
@@ -165,7 +165,7 @@ def test_a_rejected_cell_is_reported_as_it_is_written(
         more = {"amount": {"precision": 12, "scale": 2}}
         nodes[0]["fields"] = [{"name": name, "dataType": kind, **more.get(name, {})} for name, kind in fields.items()]
     found = rejected_cells(mill, *nodes, check(nodes[-1]["id"], field, "gt:0"))
-    if value is None:  # what was computed is told as it was computed
+    if value is None:  # computed values are reported as computed
         assert sorted(float(str(cell)) for _, _, cell, _ in found) == [-10.5, -7.0, -1.0]
     else:
         assert [(cell, row) for _, _, cell, row in found] == [(value, [("src", "amounts.csv", 2)])]
@@ -176,7 +176,7 @@ def test_the_database_s_refusal_reports_the_cell_as_it_is_written(mill: Mill) ->
     mill.table("t", "id bigint, amount numeric(12, 2), CHECK (amount > 8)")
     mill.recorder = Recording()
     mill.run([*undeclared(), target("tgt", "src", "t")])
-    [(_, column, value, _)] = mill.recorder.rejected
+    [(_, column, value, _)] = mill.recorder.reported
     assert (column, value) in {("amount", "+7"), (None, None)} or (value is not None and "+7" in value)
 
 
@@ -191,7 +191,7 @@ def test_a_masked_cell_stays_masked(mill: Mill) -> None:
         transform("m", "check", hidden),
     ]
     mill.run([*nodes, target("tgt", "m", "t")])
-    assert [(column, value) for _, column, value, _ in mill.recorder.rejected] == [("amount", "***")]
+    assert [(column, value) for _, column, value, _ in mill.recorder.reported] == [("amount", "***")]
 
 
 def test_an_abort_reports_the_cell_as_it_is_written(mill: Mill) -> None:

@@ -286,7 +286,7 @@ def test_masked_values_stay_masked_after_a_shuffle(mill: Mill) -> None:
 def test_a_staging_folder_that_cannot_be_used_is_named(mill: Mill) -> None:
     mill.table("out", "id bigint")
     run = mill.execution(over({"type": "deduplicate", "keys": ["id"]}))
-    run.prepared.job.staging.write_text("a file stands here")
+    run.prepared.job.staging.write_text("a file is here")
     with pytest.raises(RunFailed, match=r"Rows between stages cannot be kept in their folder: File exists"):
         run.begin()
     run.prepared.job.staging.unlink()

@@ -185,7 +185,7 @@ def test_a_run_that_died_halfway_is_continued_with_the_file_it_took(shop: Shop) 
     assert shop.table("SELECT count(*), count(DISTINCT id) FROM ds_orders") == [(60_000, 60_000)]
     assert tree(shop) == [".archive/TODAY/a.csv", "b.csv"]
 
-    # It died after the file had been put away and before anybody was told: once more changes nothing.
+    # It died after archiving the file and before reporting it: a repetition changes nothing.
     totals, _ = load(shop, job(shop, "run_3", again, execution=execution))
     assert totals == RunTotals(60_000, 60_000, 0, 0)
     assert tree(shop) == [".archive/TODAY/a.csv", "b.csv"]
@@ -220,11 +220,11 @@ def test_a_replay_reads_the_archived_file_and_leaves_it_there(shop: Shop) -> Non
         earlier_plan=stored_plan(execution.prepared),
         open_rows={("src", 0): OpenPartition([2], {})},
     )
-    mended = [{"type": "expression", "field": "amount", "expression": "replace(amount, 'x', '7')"}, *cast]
-    check_sources(job(shop, "", replay, ops=mended))
+    corrected = [{"type": "expression", "field": "amount", "expression": "replace(amount, 'x', '7')"}, *cast]
+    check_sources(job(shop, "", replay, ops=corrected))
     # The pipeline says something else about its folders now; the run's plan knows where the record is.
     folders = {"atomicity": {"stagingFolder": "elsewhere", "successFolder": "done"}}
-    totals, _ = load(shop, job(shop, "run_2", replay, ops=mended, config=folders))
+    totals, _ = load(shop, job(shop, "run_2", replay, ops=corrected, config=folders))
     assert totals == RunTotals(1, 1, 0, 0)
     assert (2, "Bob", 7) in shop.table()
     assert tree(shop) == [".archive/TODAY/a.csv", "b.csv"]

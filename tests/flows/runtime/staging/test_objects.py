@@ -105,7 +105,7 @@ def test_what_is_not_ours_is_left_alone(store: ObjectStore, monkeypatch: pytest.
     place = objects.ObjectFolder(url, "run_1-1")
     other = objects.ObjectFolder(url, "run_2-1")
     other.begin(afresh=True)
-    with objects.ObjectFolder(url, "kept").new("x.txt") as path:  # ends behind its run: there is no .begun
+    with objects.ObjectFolder(url, "kept").new("x.txt") as path:  # ends after its run: there is no .begun
         path.write_text("rows")
     objects.obstore.put(place._store, "photos/cat.jpg", b"cat")
     place.begin(afresh=True)
