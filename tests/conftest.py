@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 
 HEADRACE = (sys.executable, "-P", "-m", "headrace.deployments.cli.app")
 _STACK_SECONDS = 300
+_FIRST_VARIANTS = pytest.StashKey[dict[str, str]]()
 _MEMORY, _ENOUGH_BYTES = Path("/dev/shm"), 4 * 1024**3
 
 
@@ -57,6 +58,16 @@ settings.load_profile("headrace")
 
 # A `CliRunner` builds all commands at each call, which takes longer than most of them.
 typer.testing._get_command = functools.cache(typer.main.get_command)
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Marks the variants of a test with `first_variant` as slow, but for the first that is not slow by itself."""
+    if item.get_closest_marker("first_variant") is None or item.get_closest_marker("slow") is not None:
+        return
+    name = item.nodeid.partition("[")[0]
+    seen = item.config.stash.setdefault(_FIRST_VARIANTS, {})
+    if seen.setdefault(name, item.nodeid) != item.nodeid:
+        item.add_marker(pytest.mark.slow)
 
 
 @pytest.hookimpl(trylast=True)

@@ -119,6 +119,7 @@ def test_a_webhook_is_called_when_a_run_completes_with_errors_or_fails_and_not_o
     api.close()
 
 
+@pytest.mark.slow
 def test_one_pipeline_follows_another(stack: RunningStack, created: Any) -> None:
     first, second = (Api(stack, "amount,note\n1,a\n").create() for _ in range(2))
     placeholders = {"FIRST_PIPELINE_ID": first.pipeline, "SECOND_DEPLOYMENT_ID": second.deployment()}

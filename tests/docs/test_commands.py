@@ -3,6 +3,7 @@ here what runs it."""
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import Any
 
@@ -109,6 +110,12 @@ OTHERS = {
 """The same of other programs' commands."""
 
 
+@functools.cache
+def _app() -> Any:
+    """All commands; building them takes a while."""
+    return get_command(app)
+
+
 def known(group: Any, *path: str) -> dict[str, Any]:
     """The commands of `headrace`, by their words."""
     found: dict[str, Any] = {}
@@ -118,6 +125,11 @@ def known(group: Any, *path: str) -> dict[str, Any]:
     return found
 
 
+@functools.cache
+def _known() -> dict[str, Any]:
+    return known(_app())
+
+
 def shown(program: str) -> list[str]:
     return [line for line in commands() if line.startswith(f"{program} ")]
 
@@ -125,7 +137,7 @@ def shown(program: str) -> list[str]:
 def key(line: str) -> str:
     """The command of a `headrace` line: all of its words that name one."""
     words = line.split()[1:]
-    there = known(get_command(app))
+    there = _known()
     for length in (2, 1):
         if " ".join(words[:length]) in there:
             return " ".join(words[:length])
@@ -133,9 +145,9 @@ def key(line: str) -> str:
 
 
 def test_every_command_of_headrace_is_run_by_a_test() -> None:
-    groups = {name for name, command in known(get_command(app)).items() if hasattr(command, "commands")}
+    groups = {name for name, command in _known().items() if hasattr(command, "commands")}
     asked = {key(line) for line in shown("headrace")}
-    assert set(known(get_command(app))) - groups | asked == set(HEADRACE)
+    assert set(_known()) - groups | asked == set(HEADRACE)
     for command, test in HEADRACE.items():
         called = r",\s*".join(f'"{word}"' for word in command.split())
         assert re.search(called, (ROOT / test).read_text()), f"{test} does not run `headrace {command}`"
@@ -143,7 +155,7 @@ def test_every_command_of_headrace_is_run_by_a_test() -> None:
 
 @pytest.mark.parametrize("line", shown("headrace"))
 def test_the_options_that_the_pages_show_exist(line: str) -> None:
-    command = known(get_command(app)).get(key(line), get_command(app))
+    command = _known().get(key(line), _app())
     options = {option for parameter in command.params for option in parameter.opts}
     assert set(re.findall(r"\s(--?[a-z][a-z-]*)", line)) - {"--help"} <= options | {"--new-tenant"}
 

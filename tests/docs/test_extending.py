@@ -19,7 +19,7 @@ PAGES = sorted((REPOSITORY / "docs" / "extending").glob("*.md"))
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_a_page_does_what_it_shows(page: Path, tmp_path: Path) -> None:
     for room in ROOMS:
-        ignored = shutil.ignore_patterns("__pycache__", "kubernetes", "containers")
+        ignored = shutil.ignore_patterns("kubernetes", "containers")
         shutil.copytree(REPOSITORY / room, tmp_path / room, symlinks=True, ignore=ignored)
     blocks = dict(re.findall(r"^```(diff|python)\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL))
     subprocess.run(["git", "apply", "-"], input=blocks["diff"], text=True, cwd=tmp_path, check=True)

@@ -105,6 +105,7 @@ for entry in found.entry_points:
     assert entries == ["console_scripts main", "prefect.collections headrace.deployments.worker.type"]
 
 
+@pytest.mark.slow
 def test_no_module_of_ours_is_loaded_under_two_names(project: Path, installed: Path) -> None:
     script = f"""
 import sys, headrace.api.app, headrace.deployments.cli.app, headrace.flows.run

@@ -112,6 +112,7 @@ class TestReaders:
             time.sleep(0.5)
             assert max(each.unsent for each in api.connections) < 2 * size
 
+    @pytest.mark.slow
     def test_who_reads_slowly_gets_all_of_it(self, facade: Facade) -> None:
         with served(facade, write_timeout_s=2) as api, api.connect() as client:
             whole = api.ask(OPENAPI).body

@@ -86,6 +86,7 @@ def test_what_runs_take_leaves_the_facade_its_connections(roles: Roles) -> None:
         engine.dispose()
 
 
+@pytest.mark.slow
 def test_256_partitions_are_as_many_as_there_are_connections_and_all_rows_arrive(roles: Roles, tmp_path: Path) -> None:
     loads = Loads(tmp_path, roles.tenant, api=roles.api, run=roles.run)
     loads.numbers(1_000_000)

@@ -269,6 +269,7 @@ def folder() -> Iterator[Path]:
     shutil.rmtree(made, ignore_errors=True)
 
 
+@pytest.mark.slow
 def test_what_the_superuser_had_made_is_the_roles_after_the_next_start(folder: Path) -> None:
     """As the release before made it: trust for everybody, the superuser for everything."""
     server = EmbeddedPostgres(folder / "data", folder / "log", DISPOSABLE)

@@ -97,6 +97,7 @@ TABLES = {"tables": [{"tableReference": {"tableId": "t"}, "type": "TABLE"}]}
         *(b'{"status": {"errorResult": 5}, "schema": {"fields": 1}}', b'{"error": {"errors": 5}}', b"\xff\xfe"),
     ],
 )
+@pytest.mark.first_variant
 def test_answers_of_another_shape(content: bytes, key: str, settings: dict[str, Any]) -> None:
     def answer(asked: BaseHTTPRequestHandler) -> tuple[int, dict[str, str], bytes]:
         listing = asked.path.partition("?")[0].endswith("/tables")
@@ -115,6 +116,7 @@ def test_a_redirect_is_not_followed(key: str) -> None:
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 500])
+@pytest.mark.first_variant
 def test_an_answer_that_repeats_the_token_does_not_show_it(key: str, status: int) -> None:
     said = json.dumps({"error": {"message": f"no: Bearer {TOKEN}", "errors": [{"reason": "x"}]}}).encode()
     with server(lambda _: (status, {}, said)) as (port, _):
@@ -128,6 +130,7 @@ def test_an_endless_answer_is_not_read(key: str, monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize("project", ["p/../../x", "p?a=b", "p#f", "p\r\nX: y", "é"])
+@pytest.mark.first_variant
 def test_a_project_stays_one_part_of_the_path(key: str, project: str) -> None:
     with server(lambda _: (200, {}, b"{}")) as (port, seen):
         given = context(port, key, {})

@@ -69,6 +69,7 @@ def test_answers_that_are_none(content: bytes) -> None:
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 500])
+@pytest.mark.first_variant
 def test_an_answer_that_repeats_the_token_does_not_show_it(status: int) -> None:
     said = f"no: Bearer {TOKEN}"
     with server(status, said.encode(), x_databricks_reason_phrase=said, x_thriftserver_error_message=said) as (port, _):

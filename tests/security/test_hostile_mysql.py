@@ -203,6 +203,7 @@ def test_the_answer_to_a_prepared_statement_may_be_too_short() -> None:
 
 @given(st.lists(st.binary(max_size=40), min_size=1, max_size=8), st.booleans())
 @settings(max_examples=60, suppress_health_check=list(HealthCheck), deadline=None)
+@pytest.mark.slow
 def test_whatever_a_server_answers_is_an_error_in_plain_words(payloads: list[bytes], wellformed: bool) -> None:
     def answer(command: bytes) -> list[bytes]:
         if wellformed and b"SELECT" in command:

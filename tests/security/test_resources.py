@@ -90,6 +90,7 @@ def refused(response: httpx.Response, code: str, node: str) -> None:
     assert detail["hint"]
 
 
+@pytest.mark.slow
 def test_joins_that_multiply_the_rows_of_a_preview_end(facade: FacadeProcess) -> None:
     def join(name: str, left: str) -> dict[str, Any]:
         on = [{"left": "same", "right": "same"}]
@@ -122,6 +123,7 @@ def test_a_query_that_multiplies_rows_ends(facade: FacadeProcess) -> None:
     assert response.status_code == 422, response.text  # the engine may refuse before the process has to be ended
 
 
+@pytest.mark.slow
 def test_a_small_parquet_file_that_unpacks_to_gigabytes_ends(facade: FacadeProcess) -> None:
     write_bomb(facade.files / "bomb.parquet", "amount", "text", rows=190)
     nodes = [
@@ -371,6 +373,7 @@ def test_who_hangs_up_has_nothing_done_for_them(facade: FacadeProcess) -> None:
     assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
 
 
+@pytest.mark.slow
 def test_children_do_not_outlive_the_facade(postgres_server: EmbeddedPostgres, tmp_path: Path) -> None:
     settings = {"connector_networks": '["127.0.0.0/8"]', "connector_test_timeout_s": "200"}
     with (

@@ -30,6 +30,7 @@ def flow_run(api: Api, run_id: str) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.slow
 def test_a_run_that_needs_too_much_fails_with_a_sentence_everywhere_and_keeps_what_it_committed(
     frugal_stack: RunningStack,
 ) -> None:

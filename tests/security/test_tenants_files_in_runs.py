@@ -130,6 +130,7 @@ def test_what_a_stack_keeps_is_its_owners_alone(stack: RunningStack, thief: Runn
     assert not [path for path in (stack.data_dir / "logs").iterdir() if path.stat().st_mode & 0o077]
 
 
+@pytest.mark.slow
 def test_the_doctor_names_a_tenant_whose_files_are_still_among_the_others(
     stack: RunningStack, thief: RunningStack
 ) -> None:
@@ -153,6 +154,7 @@ def test_the_doctor_names_a_tenant_whose_files_are_still_among_the_others(
 
 
 @pytest.mark.parametrize("name", ["..", "a/b", "", "x" * 65, "é", "a b"])
+@pytest.mark.first_variant
 def test_a_tenant_cannot_be_called_just_anything(stack: RunningStack, name: str) -> None:
     refused = command(stack, "keys", "create", "--name", "x", "--tenant", name, "--new-tenant")
     assert refused.returncode == 1

@@ -184,6 +184,7 @@ def test_a_folder_is_not_searched_through_fifos(tmp_path: Path) -> None:
         load_documents([tmp_path], {})
 
 
+@pytest.mark.slow
 def test_many_values_without_an_alias_are_counted_too() -> None:
     with pytest.raises(ParseFault, match="more than"):
         list(read_yaml(f"a: [{'1,' * (MAX_VALUES + 1)}]"))

@@ -147,6 +147,7 @@ def test_what_a_foreigner_asked_for_is_still_there(contract: Facade) -> None:
 CHANGES_NOTHING = {"rehearse_requests", "plan_replication"}
 
 
+@pytest.mark.slow
 def test_every_write_is_in_the_audit_log(contract: Facade) -> None:
     logs = f"{BASE_PATH}/audit-logs"
     for operation in OPERATIONS.values():

@@ -88,6 +88,7 @@ def test_a_run_waits_for_the_one_that_has_its_table_and_says_so(make: Make) -> N
 
 
 @pytest.mark.parametrize("mode", ["replace", "blue_green"])
+@pytest.mark.first_variant
 def test_a_full_load_is_retried_from_the_beginning_and_its_failed_rows_are_added(make: Make, mode: str) -> None:
     check = {
         "id": "check",

@@ -118,6 +118,7 @@ def test_who_is_no_longer_waited_for_is_killed(children: ForkClient) -> None:
     _until(lambda: not _of(children))
 
 
+@pytest.mark.slow
 def test_when_the_process_that_forks_is_killed_its_children_die_and_the_next_job_has_another(
     children: ForkClient,
 ) -> None:

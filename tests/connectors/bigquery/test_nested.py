@@ -54,6 +54,7 @@ def described(draw: Any, depth: int = 2) -> tuple[dict[str, Any], pa.DataType, s
 
 @given(st.data())
 @settings(max_examples=examples(150), deadline=None)
+@pytest.mark.slow
 def test_every_value_is_read_back_from_its_json(data: st.DataObject) -> None:
     field, arrow, strategy = data.draw(described())
     values = data.draw(st.lists(strategy, max_size=6))

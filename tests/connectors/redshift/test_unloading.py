@@ -41,6 +41,7 @@ def source_of(cluster: Cluster, **settings: Any) -> RedshiftSource:
 
 
 @pytest.mark.parametrize("kind", [kind for kind in VALUES if kind not in NOT_UNLOADED])
+@pytest.mark.first_variant
 def test_each_value_that_is_unloaded_arrives_exactly_or_as_an_error(cluster: Cluster, kind: str) -> None:
     read_as_expected(cluster, with_values(cluster, kind), unload="always")
     assert len(cluster.front.unloads) == 1

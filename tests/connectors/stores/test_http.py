@@ -49,6 +49,7 @@ def content(files: HttpFiles, name: str) -> bytes:
     [{}, {"tags": False}, {"tags": False, "times": False}, {"heads": False}, {"ranges": False}, {"gzips": True}],
     ids=str,
 )
+@pytest.mark.first_variant
 def test_a_file_is_read_whole_though_connections_are_cut(web: WebServer, habit: dict[str, bool]) -> None:
     vars(web).update(habit)
     web.files["/a.bin"] = body = os.urandom(5 << 20)

@@ -108,6 +108,7 @@ class Killed(BaseException):
 
 
 @pytest.mark.parametrize("offset", [0, 1, 2])
+@pytest.mark.first_variant
 def test_a_run_that_died_while_files_moved_is_exact(
     request: pytest.FixtureRequest, table: str, monkeypatch: pytest.MonkeyPatch, offset: int
 ) -> None:

@@ -34,6 +34,7 @@ def test_the_servers_key_may_be_given_whole(place: SftpPlace) -> None:
 
 
 @pytest.mark.parametrize("passphrase", [(), ("a passphrase",)])
+@pytest.mark.first_variant
 def test_a_key_pair_opens_it(place: SftpPlace, passphrase: tuple[str, ...]) -> None:
     place.credentials = {"username": place.account, "privateKey": text(place.server.login_key, *passphrase)}
     if passphrase:
@@ -48,6 +49,7 @@ def refusal(place: SftpPlace, **credentials: Any) -> SourceError:
     return refused.value
 
 
+@pytest.mark.slow
 def test_what_does_not_open_it_is_reported_without_it(place: SftpPlace) -> None:
     other = text(asyncssh.generate_private_key("ssh-ed25519"))
     locked = text(place.server.login_key, "a passphrase")

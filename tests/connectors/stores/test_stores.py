@@ -35,6 +35,7 @@ def test_files_and_folders_are_reported_apart(place: Place) -> None:
 
 
 @pytest.mark.parametrize("name", ["ä b#1 [x].csv", "a+b&c=d.csv", "100%.csv", "e%20f.csv", "'q'.csv", "~x.csv"])
+@pytest.mark.first_variant
 def test_strange_names_lead_to_their_files(place: Place, name: str) -> None:
     place.add(f"in/{name}", b"id\n1\n")
     store = place.store()
@@ -120,6 +121,7 @@ def test_a_connection_that_is_cut_is_taken_up_again(place: Place) -> None:
         assert opened.path.read_bytes() == content
 
 
+@pytest.mark.first_variant
 def test_of_racers_one_takes_the_file(place: Place) -> None:
     place.add("in/a.csv", b"rows")
     stores = [place.store() for _ in range(8)]

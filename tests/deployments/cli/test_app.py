@@ -100,6 +100,7 @@ def test_down_without_a_stack_is_not_an_error(tmp_path: Path) -> None:
     assert not (tmp_path / "none").exists()
 
 
+@pytest.mark.slow
 def test_an_unreachable_database_is_a_message(tmp_path: Path) -> None:
     url = "postgresql://nobody:secret@127.0.0.1:9/none"
     arguments = ["--data-dir", str(tmp_path), "--port", "0", "--prefect-port", "0"]

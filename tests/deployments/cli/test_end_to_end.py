@@ -119,6 +119,7 @@ def test_a_run_that_fails_ends_with_1_and_says_why(stack: RunningStack) -> None:
         assert api.file.name in json.loads(done.stderr)["error"]["message"]
 
 
+@pytest.mark.slow
 def test_ctrl_c_leaves_the_run_going_and_says_so(stack: RunningStack) -> None:
     rows = "".join(f"{number},note\n" for number in range(400_000))
     with closing(Api(stack, f"amount,note\n{rows}", execution={"parallelism": 1, "batchSize": 50}).create()) as api:

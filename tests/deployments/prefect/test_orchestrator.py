@@ -158,6 +158,7 @@ def test_a_run_is_started_once_per_key_and_its_state_followed(
     assert orchestrator.active_runs(deployment) == []
 
 
+@pytest.mark.slow
 def test_runs_that_a_schedule_will_start_later_are_not_listed(
     orchestrator: Orchestrator, client: SyncPrefectClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:

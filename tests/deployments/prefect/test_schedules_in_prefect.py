@@ -23,6 +23,7 @@ def upcoming(api: Api) -> list[dict[str, Any]]:
     return found
 
 
+@pytest.mark.slow
 def test_the_next_runs_are_there_with_names_until_the_pipeline_is_paused(stack: RunningStack) -> None:
     minute = (datetime.now(UTC).minute + 30) % 60  # far from now: none of them is due while the test looks
     every_hour = {"kind": "cron", "expression": f"{minute} * * * *", "timezone": "America/New_York"}

@@ -57,6 +57,7 @@ def test_it_keeps_its_data_over_a_restart_and_has_no_open_port(folder: Path) -> 
         server.stop()
 
 
+@pytest.mark.slow
 def test_a_path_too_long_for_a_socket_still_works(folder: Path) -> None:
     deep = folder / ("d" * 60) / ("e" * 60) / "data"
     server = EmbeddedPostgres(deep, folder / "log", DISPOSABLE)
@@ -68,6 +69,7 @@ def test_a_path_too_long_for_a_socket_still_works(folder: Path) -> None:
         server.stop()
 
 
+@pytest.mark.slow
 def test_a_pid_file_left_by_a_dead_server_is_no_hindrance(folder: Path) -> None:
     server = EmbeddedPostgres(folder / "data", folder / "log", DISPOSABLE)
     try:

@@ -61,6 +61,7 @@ def _answers(api: PrefectApi) -> bool | None:
         return None
 
 
+@pytest.mark.slow
 def test_it_takes_pipelines_and_our_worker_takes_their_runs(own: PrefectApi, tmp_path: Path) -> None:
     assert PrefectApi.of(own.url, {}) == own
     ensure_lost_run_automation(own)

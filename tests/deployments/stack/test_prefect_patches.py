@@ -66,6 +66,7 @@ def _prefects(stack: RunningStack) -> str:
 
 
 @pytest.mark.stack
+@pytest.mark.slow
 def test_a_deployment_is_read_as_prefect_reads_it_with_fewer_statements(stack: RunningStack) -> None:
     scheduled, other = Api(stack), Api(stack)
     scheduled.body["schedule"] = "5 4 * * *"
@@ -118,6 +119,7 @@ def _sessions(url: str, meanwhile: Callable[[int], None]) -> list[int]:
 
 
 @pytest.mark.postgres
+@pytest.mark.slow
 def test_a_connection_that_has_just_answered_is_not_asked_again(
     database_url: str, pinged: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -128,6 +130,7 @@ def test_a_connection_that_has_just_answered_is_not_asked_again(
 
 @pytest.mark.postgres
 @pytest.mark.parametrize("lives_s", [0.0, 3600.0])
+@pytest.mark.slow
 def test_one_that_was_lost_meanwhile_is_replaced(
     database_url: str, pinged: list[Any], monkeypatch: pytest.MonkeyPatch, lives_s: float
 ) -> None:
@@ -146,6 +149,7 @@ def test_one_that_was_lost_meanwhile_is_replaced(
     ),
     pendulums=st.booleans(),
 )
+@pytest.mark.slow
 def test_a_time_stays_the_moment_it_is(moment: datetime, pendulums: bool) -> None:
     from prefect.server.utilities.database import Timestamp
     from prefect.types._datetime import create_datetime_instance

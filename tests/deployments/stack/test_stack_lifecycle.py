@@ -86,6 +86,7 @@ def has_its_password(data: Path, state: StackState, connector: str) -> bool:
 
 
 @pytest.mark.timeout(400)
+@pytest.mark.slow
 def test_it_serves_and_leaves_nothing_however_it_ends(data: Path) -> None:
     state = start(data)
     processes = processes_of(state)
@@ -120,6 +121,7 @@ def test_it_serves_and_leaves_nothing_however_it_ends(data: Path) -> None:
     assert "no stack runs" in headrace("down", "--data-dir", str(data)).stdout
 
 
+@pytest.mark.slow
 def test_a_postgresql_of_ones_own_is_used_instead(data: Path, superuser_url: str, postgres_server: Any) -> None:
     state = start(data, HEADRACE_DATABASE_URL=superuser_url)
     assert state.database_url == superuser_url

@@ -119,6 +119,7 @@ def test_none_starts_nothing_that_was_missed(late: Any) -> None:
     assert len(messages(missed)) == 4
 
 
+@pytest.mark.slow
 def test_all_start_one_after_the_other_the_oldest_first(late: Any) -> None:
     missed: Late = late("all", hours=3)
     runs = missed.runs()

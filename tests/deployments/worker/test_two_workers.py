@@ -89,6 +89,7 @@ def workers(stack: RunningStack, object_store: ObjectStore, tmp_path: Path) -> I
             each.stop()
 
 
+@pytest.mark.slow
 def test_workers_that_share_an_object_store_take_the_runs_of_one_pool_each_once(
     stack: RunningStack, workers: list[Worker], object_store: ObjectStore
 ) -> None:

@@ -171,6 +171,7 @@ def start_worker(stack: Any, tmp_path: Path) -> Iterator[Callable[[], Worker]]:
             worker.gate.close()
 
 
+@pytest.mark.slow
 def test_runs_are_forks_and_whatever_befalls_them_is_reported(start_worker: Callable[[], Worker]) -> None:
     worker = start_worker()
 
@@ -202,6 +203,7 @@ def test_runs_are_forks_and_whatever_befalls_them_is_reported(start_worker: Call
     until(lambda: not psutil.pid_exists(int(pid)), "the cancelled run's process is gone")
 
 
+@pytest.mark.slow
 def test_a_prefect_that_goes_away_and_comes_back_is_no_reason_to_stop(start_worker: Callable[[], Worker]) -> None:
     worker = start_worker()
     worker.gate.close()
@@ -213,6 +215,7 @@ def test_a_prefect_that_goes_away_and_comes_back_is_no_reason_to_stop(start_work
     assert worker.ended(run_id).state_name == "Completed"
 
 
+@pytest.mark.slow
 def test_a_lost_zygote_is_replaced_and_its_runs_are_reported_as_crashed(start_worker: Callable[[], Worker]) -> None:
     worker = start_worker()
     run_id, note = worker.start("endless")
@@ -226,6 +229,7 @@ def test_a_lost_zygote_is_replaced_and_its_runs_are_reported_as_crashed(start_wo
     assert int(note.read_text().split(" ")[1]) == worker.fork_server != fork_server
 
 
+@pytest.mark.slow
 def test_a_stopped_worker_stops_its_runs_and_says_so(start_worker: Callable[[], Worker]) -> None:
     worker = start_worker()
     run_id, note = worker.start("endless")

@@ -138,6 +138,7 @@ def test_a_cancellation_after_it_is_reported_that_the_run_has_ended(
         assert run.states()[-2:] == ["Running", "CompletedWithErrors"]  # set once, so that it fires automations once
 
 
+@pytest.mark.slow
 def test_a_run_that_is_stopped_after_it_is_complete_for_both(
     stack: RunningStack, held: Callable[[Api, str], Held]
 ) -> None:

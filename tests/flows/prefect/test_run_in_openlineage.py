@@ -19,6 +19,7 @@ from tests.rest import Api
 pytestmark = pytest.mark.stack
 
 
+@pytest.mark.slow
 def test_a_run_reports_its_start_and_its_end_although_somebody_cannot_be_reached(
     stack: RunningStack, tmp_path: Path
 ) -> None:

@@ -203,6 +203,7 @@ def test_progress_is_reported_while_the_run_goes_and_a_cancelled_run_reports_whe
     assert eventually(lambda: run if (run := flow_run(api, run_id))["state"]["type"] == "CANCELLED" else None)
 
 
+@pytest.mark.slow
 def test_a_run_from_prefects_command_line_is_one_like_any_other(make: Make) -> None:
     api = make()
     assert cli(api, "deployment", "run", deployment_name(api), "--watch").returncode == 0

@@ -74,6 +74,7 @@ def test_after_a_downtime_the_latest_runs_and_the_others_say_why_not(stack: Runn
     assert api.get(f"/pipelines/{api.pipeline}").json()["lastRunStatus"] == "completed"
 
 
+@pytest.mark.slow
 def test_all_are_run_the_oldest_first(stack: RunningStack, hourly: Make) -> None:
     api = hourly("all")
     miss(stack, api.deployment(), 4)
@@ -90,6 +91,7 @@ def test_all_are_run_the_oldest_first(stack: RunningStack, hourly: Make) -> None
     assert api.rows() == [(1, "a")] * 4
 
 
+@pytest.mark.slow
 def test_none_is_run_and_that_is_neither_failure_nor_lag(stack: RunningStack, hourly: Make) -> None:
     api = hourly("none")
     miss(stack, api.deployment(), 3)

@@ -171,6 +171,7 @@ def test_rows_after_a_watermark_that_are_gone_end_the_retry(tmp_path: Path, data
 
 
 @pytest.mark.parametrize("mode", MODES)
+@pytest.mark.first_variant
 def test_what_loses_no_row_disturbs_no_retry(tmp_path: Path, database_url: str, mode: str) -> None:
     broken = Broken(tmp_path, database_url, mode)
     broken.sql(*HARMLESS)
@@ -243,6 +244,7 @@ def test_rows_before_and_after_a_change_of_columns_are_not_mixed(
 
 
 @pytest.mark.parametrize(("mode", "said"), [*(("upsert", said) for said in CHANGED), ("scd2", "column op is new")])
+@pytest.mark.first_variant
 def test_a_table_with_other_columns_is_merged_into_again(
     tmp_path: Path, database_url: str, mode: str, said: str
 ) -> None:

@@ -189,6 +189,7 @@ LOADED = {amount: ROWS // 10 for amount in range(10) if amount != 4}
     "mode",
     ["append", "replace", "truncate", "blue_green", "upsert", "incremental_watermark", "cdc_mirror", "scd2"],
 )
+@pytest.mark.first_variant
 def test_a_retry_loads_what_the_mended_version_says_and_nothing_of_what_was_staged(chain: Chain, mode: str) -> None:
     chain.save(loading(mode, least=TOO_MANY))
     first = chain.attempt("run_1", parallelism=1)
@@ -216,6 +217,7 @@ def test_a_retry_loads_what_the_mended_version_says_and_nothing_of_what_was_stag
         *((moment, "run_1") for moment in ("staging", "publishing")),
     ],
 )
+@pytest.mark.first_variant
 def test_a_retry_that_dies_is_retried_whether_by_itself_or_by_what_it_was_of(
     chain: Chain, dies: str, retry_of: str
 ) -> None:
@@ -305,6 +307,7 @@ def test_a_run_whose_retry_staged_again_is_not_begun_again_itself(chain: Chain) 
 
 
 @pytest.mark.parametrize("mode", ["append", "upsert", "scd2", "incremental_watermark"])
+@pytest.mark.first_variant
 def test_a_run_that_staged_nothing_leaves_nothing_that_the_mended_version_does_not_fit(chain: Chain, mode: str) -> None:
     """Its staging table is there, without the column that the live version has."""
     nameless: Nodes = [{"type": "drop", "fields": ["name"]}]

@@ -148,6 +148,7 @@ def after_a_failure(world: Loads, mode: str) -> None:
 
 @pytest.mark.postgres
 @pytest.mark.parametrize("mode", MODES)
+@pytest.mark.first_variant
 def test_a_crash_of_the_server_does_no_harm(world: Loads, server: Server, mode: str) -> None:
     """Rows that go straight into the table are there; those that were held back are gone with what counted them, and
     the run says so unless it had not come to them yet."""
@@ -170,6 +171,7 @@ def test_a_crash_of_the_server_does_no_harm(world: Loads, server: Server, mode: 
 @pytest.mark.postgres
 @pytest.mark.parametrize("mode", ["append", "upsert"])
 @pytest.mark.parametrize("sent", [200, 5_000, 60_000, 500_000])
+@pytest.mark.first_variant
 def test_a_connection_cut_in_the_middle_of_a_copy_is_made_again(
     world: Loads, proxy: FaultProxy, mode: str, sent: int
 ) -> None:
@@ -183,6 +185,7 @@ def test_a_connection_cut_in_the_middle_of_a_copy_is_made_again(
 
 
 @pytest.mark.postgres
+@pytest.mark.slow
 def test_all_connections_at_once(world: Loads, proxy: FaultProxy) -> None:
     assert loading(world, proxy.reset_all).rows_out == ROWS
     assert world.table() == EXACT
@@ -257,6 +260,7 @@ def small_disk(megabytes: int, server: Server) -> Iterator[tuple[Path, Callable[
         ),
     ],
 )
+@pytest.mark.first_variant
 def test_what_may_go_away_by_itself_is_tried_again_and_data_never_are(state: str, transient: bool) -> None:
     error = psycopg.errors.lookup(state)()
     assert is_transient(error) is transient

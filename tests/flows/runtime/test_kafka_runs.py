@@ -99,6 +99,7 @@ def every(step: int) -> Iterator[int]:
 
 @pytest.mark.parametrize("mode", ["append", "upsert"])
 @pytest.mark.parametrize("stride", [7, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.first_variant
 def test_a_run_that_dies_between_any_two_steps_loses_and_doubles_nothing(
     broker: Topics, database_url: str, mode: str, stride: int
 ) -> None:

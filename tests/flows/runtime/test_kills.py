@@ -92,6 +92,7 @@ EVERY = [
 
 
 @pytest.mark.parametrize(("at", "shape", "restart"), EVERY)
+@pytest.mark.first_variant
 def test_killed_between_two_steps_and_retried(
     mill: Mill, tmp_path: Path, at: int, shape: str, restart: Restart
 ) -> None:

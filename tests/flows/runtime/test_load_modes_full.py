@@ -165,6 +165,7 @@ STEPS = ("begin", "a batch", "publish", "after publish", "finish")
 
 
 @pytest.mark.parametrize("run_id", ["run_1", "run_2"], ids=["begun again", "retried"])
+@pytest.mark.first_variant
 def test_wherever_a_run_dies_the_next_attempt_leaves_one_copy(shop: ModeShop, run_id: str) -> None:
     for step in STEPS:
         died = shop.execution()
@@ -292,6 +293,7 @@ run_in_threads(run)
 """
 
 
+@pytest.mark.first_variant
 def test_a_process_killed_inside_the_publication_changes_nothing(shop: ModeShop) -> None:
     script = [sys.executable, "-P", "-c", KILLED, str(shop.root), shop.url, shop.mode]
     ended = subprocess.run(script, env={**os.environ, "PYTHONPATH": os.getcwd()}, check=False)
@@ -318,6 +320,7 @@ def fragile() -> Iterator[EmbeddedPostgres]:
 
 @pytest.mark.parametrize("mode", ["replace", "blue_green", INCREMENTAL])
 @pytest.mark.parametrize("step", ["a batch", "publish"])
+@pytest.mark.first_variant
 def test_a_crash_of_the_server_loses_and_doubles_nothing(
     fragile: EmbeddedPostgres, tmp_path: Path, mode: str, step: str
 ) -> None:

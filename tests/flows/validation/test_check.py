@@ -92,6 +92,7 @@ def test_a_fault_among_many_is_reported_at_its_place(queries: list[int]) -> None
     ],
     ids=["nodes", "columns made", "columns dropped", "rows gathered"],
 )
+@pytest.mark.first_variant
 def test_wide_tables_through_many_steps_are_refused(columns: int, ops: list[dict[str, Any]], nodes: int) -> None:
     assert judged(*(transform(ops, f"t{n}") for n in range(nodes)), columns=columns) == ["too_wide"]
 

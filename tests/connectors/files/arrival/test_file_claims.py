@@ -558,6 +558,7 @@ while taken := claim(claims(root), f"run_{who}{number}/src"):
 """
 
 
+@pytest.mark.slow
 def test_processes_that_race_share_the_files(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     for number in range(60):

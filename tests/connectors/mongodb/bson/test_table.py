@@ -34,6 +34,7 @@ def test_every_value_is_found_at_its_key(given_: list[dict[str, Any]]) -> None:
 
 @given(st.lists(DOCUMENTS, min_size=1, max_size=4), st.data())
 @settings(deadline=None, max_examples=150)
+@pytest.mark.slow
 def test_broken_bytes_are_an_error_or_read_within_their_bounds(
     given_: list[dict[str, Any]], data: st.DataObject
 ) -> None:

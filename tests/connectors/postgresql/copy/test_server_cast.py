@@ -167,6 +167,7 @@ def test_the_server_reads_what_it_writes_and_names_the_rest(
 
 
 @pytest.mark.parametrize("name", list(TYPED))
+@pytest.mark.first_variant
 def test_lists_of_anything_come_back_as_they_were(connection: psycopg.Connection[Any], name: str) -> None:
     ddl, inner, strategy = TYPED[name]
     connection.execute(f"CREATE TABLE t (a {ddl})")  # type: ignore[arg-type]

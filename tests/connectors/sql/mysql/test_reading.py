@@ -46,6 +46,7 @@ def table(market: Market, kind: str = "bigint", count: int = 2000, made: str | N
 
 
 @pytest.mark.parametrize("kind", KEYS)
+@pytest.mark.first_variant
 def test_ranges_of_a_key_are_together_all_rows_in_the_servers_order(market: Market, kind: str) -> None:
     table(market, kind)
     source = market.source(table="shop.t", partitioning={"partitions": 4})
@@ -280,6 +281,7 @@ def test_columns_and_declared_fields_say_what_is_read(market: Market) -> None:
         market.source(table="shop.tt").discover(max_partitions=1)
 
 
+@pytest.mark.slow
 def test_wide_rows_come_in_small_frames(market: Market) -> None:
     market.make(
         "CREATE TABLE t (id int PRIMARY KEY, x longtext)",

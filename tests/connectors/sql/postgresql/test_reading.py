@@ -47,6 +47,7 @@ def table(shop: Shop, kind: str = "bigint", count: int = 2000, *, analyze: bool 
 
 @pytest.mark.parametrize("kind", KEYS)
 @pytest.mark.parametrize("analyze", [True, False])
+@pytest.mark.first_variant
 def test_ranges_of_a_key_are_together_all_rows(shop: Shop, kind: str, analyze: bool) -> None:
     table(shop, kind, analyze=analyze)
     source = shop.source(table="shop.t", partitioning={"partitions": 4})

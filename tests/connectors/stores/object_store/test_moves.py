@@ -64,6 +64,7 @@ def notes(place: Place) -> list[str]:
 
 
 @pytest.mark.parametrize("resumed", ["by its retry", "by another run"])
+@pytest.mark.first_variant
 def test_a_take_that_died_anywhere_is_finished_once(
     place: Place, monkeypatch: pytest.MonkeyPatch, resumed: str
 ) -> None:
@@ -111,6 +112,7 @@ def named(store: FileStore, folder: str) -> list[str]:
     return [file.name for file in store.listing(folder)]
 
 
+@pytest.mark.first_variant
 def test_a_put_that_died_anywhere_is_finished_by_the_same_call(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     for step in range(0, STEPS, stride(place)):
         place.add("in/.processing/run/n/a.csv", b"rows")

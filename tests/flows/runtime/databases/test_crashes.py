@@ -78,6 +78,7 @@ def die(two: Mill, mode: str, place: str, at: int, databases: list[SecondDatabas
         pytest.param("scd2", "publication", 2, marks=pytest.mark.slow),
     ],
 )
+@pytest.mark.first_variant
 def test_killed_and_retried(
     two: Mill, second: SecondDatabase, third: SecondDatabase, mode: str, place: str, at: int
 ) -> None:
@@ -106,6 +107,7 @@ def attempt(mill: Mill, mode: str, number: int, earlier: Any, bomb: Bomb) -> tup
 
 @pytest.mark.parametrize("mode", ["append", "upsert"])
 @pytest.mark.parametrize("first", [1, 6, 14])
+@pytest.mark.first_variant
 def test_wherever_it_dies(two: Mill, second: SecondDatabase, third: SecondDatabase, mode: str, first: int) -> None:
     key(mode, second, third)
     earlier: Any = None

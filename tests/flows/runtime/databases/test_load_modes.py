@@ -46,6 +46,7 @@ def in_warehouse(mill: Mill) -> list[str]:
         ("incremental_watermark", PLAIN),
     ],
 )
+@pytest.mark.first_variant
 def test_each_load_mode_twice(mill: Mill, second: SecondDatabase, mode: str, columns: str) -> None:
     second.alter(f"CREATE TABLE public.orders ({columns})")
     options: dict[str, Any] = {"loadMode": mode}

@@ -202,6 +202,7 @@ def kept(mill: Mill, table: str) -> set[tuple[str, int]]:
 
 
 @pytest.mark.parametrize("seed", range(2))
+@pytest.mark.first_variant
 def test_a_run_and_its_replays_come_to_what_one_run_of_the_mended_version_gives(mill: Mill, seed: int) -> None:
     failed = died = 0
     for number in range(3):
@@ -285,6 +286,7 @@ def forked() -> list[Node]:
     ]
 
 
+@pytest.mark.slow
 def test_what_another_way_of_a_row_keeps_in_quarantine_stays_there(shop: Mill) -> None:
     chain = Chain(shop, "run_1")
     chain.first(forked())
@@ -331,6 +333,7 @@ def test_a_target_that_is_new_gets_the_rows_and_one_that_took_anothers_table_doe
     ]
 
 
+@pytest.mark.slow
 def test_a_way_that_ended_is_not_taken_again_although_its_branch_says_something_else_now(shop: Mill) -> None:
     def nodes(when: str, rule: str) -> list[Node]:
         return [

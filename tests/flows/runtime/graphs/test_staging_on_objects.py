@@ -66,6 +66,7 @@ def test_a_graph_runs_with_nothing_but_an_object_store_between_its_stages(
     assert list(scratch.scratch_folder().iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_run_whose_process_is_killed_goes_on_in_another_folder(
     mill: Mill, object_store: ObjectStore, url: str, tmp_path: Path
 ) -> None:

@@ -47,6 +47,7 @@ def test_what_grows_is_seen_and_reported_with_its_node() -> None:
     assert "HEADRACE_RUN_MEMORY_LIMIT" in done.stdout
 
 
+@pytest.mark.slow
 def test_one_allocation_beyond_all_bounds_is_refused_and_reported_with_its_node() -> None:
     done = python(
         """
@@ -61,6 +62,7 @@ def test_one_allocation_beyond_all_bounds_is_refused_and_reported_with_its_node(
     assert done.stdout.startswith("OutOfMemory The run needed more than 300 MB of memory for the node 'pad'.")
 
 
+@pytest.mark.slow
 def test_native_code_gets_no_more_either() -> None:
     done = python(
         """
