@@ -17,7 +17,7 @@ from headrace.api.pipelines.deployment import Runnable, runnable
 from headrace.api.pipelines.service import owned_pipeline
 from headrace.api.plans.schemas import PlanRequest, PreviewRequest
 from headrace.api.subprocesses import jobs
-from headrace.api.subprocesses.looked import Looked
+from headrace.api.subprocesses.inspected import Inspected
 from headrace.catalog.errors import NoIr, PipelineMissing
 from headrace.catalog.found_columns import Seen, remember
 from headrace.catalog.runs.records import RunPipeline
@@ -61,7 +61,7 @@ async def _run_in_child(
     services = context.services
     seconds = services.settings.preview_timeout_s
     answer = await services.subprocesses.run(request, context.principal.tenant_id, what, seconds, work, job, *arguments)
-    found = Looked.parse(answer)
+    found = Inspected.parse(answer)
     if found.seen:
         await run_in_threadpool(_remember, context, job.pipeline.id, found.seen, what)
     if found.problems:

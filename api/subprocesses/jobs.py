@@ -22,7 +22,7 @@ from headrace.api.plans.schemas import (
     SqlPreview,
     TableChangeItem,
 )
-from headrace.api.subprocesses.looked import Found, looked
+from headrace.api.subprocesses.inspected import Found, inspected
 from headrace.api.wire import ResponseModel
 from headrace.connectors.connector import Connection, Context, Surroundings
 from headrace.connectors.errors import TargetError
@@ -39,7 +39,7 @@ from headrace.ir.replication import ReplicationIR
 
 
 def plan(job: Job, version: int | None, load_strategy: str) -> bytes:
-    """Plans a run; returns what was found in its sources and a Plan (`Looked`)."""
+    """Plans a run; returns what was found in its sources and a Plan (`Inspected`)."""
 
     def planned(found: Found) -> bytes:
         run = plan_run(job, found)
@@ -56,28 +56,28 @@ def plan(job: Job, version: int | None, load_strategy: str) -> bytes:
             )
         )
 
-    return looked(job, planned)
+    return inspected(job, planned)
 
 
 def sql_preview(job: Job, version: int | None) -> bytes:
-    """Plans a run; returns what was found in its sources and a SqlPreview (`Looked`)."""
+    """Plans a run; returns what was found in its sources and a SqlPreview (`Inspected`)."""
 
     def planned(found: Found) -> bytes:
         targets = plan_run(job, found).targets
         return _body(SqlPreview(ir_version=version, targets=[SqlItem.model_validate(target) for target in targets]))
 
-    return looked(job, planned)
+    return inspected(job, planned)
 
 
 def preview_rows(job: Job, version: int | None, limit: int, only: str | None) -> bytes:
-    """Returns what was found in the sources and a Preview (`Looked`), of one node if `only` is given."""
+    """Returns what was found in the sources and a Preview (`Inspected`), of one node if `only` is given."""
 
     def previewed(found: Found) -> bytes:
         nodes = preview(job, rows=limit, found=found)
         shown = [PreviewedNode.model_validate(node) for node in nodes if only in (None, node.node)]
         return _body(Preview(ir_version=version, limit=limit, nodes=shown))
 
-    return looked(job, previewed)
+    return inspected(job, previewed)
 
 
 def _body(shown: ResponseModel) -> bytes:

@@ -20,7 +20,7 @@ from headrace.connectors.bigquery.types import NUMBERS, ORDERED, TIMES, literal,
 from headrace.connectors.connector import Context
 from headrace.connectors.errors import SourceError
 from headrace.connectors.source import Bound, StreamFound
-from headrace.connectors.sql.judge import Query
+from headrace.connectors.sql.query_validation import Query
 from headrace.connectors.sql.relation import Column, Relation, Scalar, TableName
 from headrace.connectors.sql.select import Asked, Select, rendered
 from headrace.connectors.sql.settings import lag_of

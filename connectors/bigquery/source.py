@@ -20,8 +20,8 @@ from headrace.connectors.connector import Context
 from headrace.connectors.errors import SourceError
 from headrace.connectors.source import Batch, Discovery, Fitting, Partition, Position, Restart, StreamFound, Wanted
 from headrace.connectors.sql.columns import Chosen, Rows, chosen, empty
-from headrace.connectors.sql.judge import judged
 from headrace.connectors.sql.plan import CURSOR, since
+from headrace.connectors.sql.query_validation import validated
 from headrace.connectors.sql.relation import Column, Relation
 from headrace.connectors.sql.select import Select
 from headrace.connectors.sql.settings import named_as_there
@@ -57,7 +57,7 @@ class BigQuerySource:
         self._known: Relation | None = None
         self._made: _Read | None = None
         query = self._settings.query
-        self._query = None if query is None else judged(query, dialect.parser, list(self._settings.parameters))
+        self._query = None if query is None else validated(query, dialect.parser, list(self._settings.parameters))
         self._table = None if query is not None else table_of(self._settings)
 
     @property

@@ -31,7 +31,7 @@ from headrace.connectors.databricks.types import (
 from headrace.connectors.errors import SourceError
 from headrace.connectors.source import Bound, StreamFound
 from headrace.connectors.sql.columns import scalar
-from headrace.connectors.sql.judge import Query
+from headrace.connectors.sql.query_validation import Query
 from headrace.connectors.sql.relation import ALIAS, Column, Relation, Scalar, TableName
 from headrace.connectors.sql.select import Asked, Select, tail
 from headrace.connectors.sql.settings import lag_of

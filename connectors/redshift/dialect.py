@@ -29,8 +29,8 @@ from headrace.connectors.redshift.types import (
     text_literal,
 )
 from headrace.connectors.source import Bound, StreamFound
-from headrace.connectors.sql.judge import Query
 from headrace.connectors.sql.postgresql.session import SECONDS
+from headrace.connectors.sql.query_validation import Query
 from headrace.connectors.sql.relation import Column, Relation, Scalar, TableName
 from headrace.connectors.sql.select import Asked, Select, rendered, tail
 from headrace.connectors.sql.settings import lag_of

@@ -19,7 +19,7 @@ from headrace.connectors.snowflake.session import SECONDS, Session, Statement
 from headrace.connectors.snowflake.types import NUMBERS, TIMES, cast_name, expression, literal
 from headrace.connectors.source import Bound, StreamFound
 from headrace.connectors.sql.columns import scalar
-from headrace.connectors.sql.judge import Query
+from headrace.connectors.sql.query_validation import Query
 from headrace.connectors.sql.relation import Column, Relation, Scalar, TableName
 from headrace.connectors.sql.select import Asked, Select, rendered
 from headrace.connectors.sql.settings import lag_of

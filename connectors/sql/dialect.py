@@ -14,7 +14,7 @@ from typing import Any, Protocol, runtime_checkable
 import polars as pl
 
 from headrace.connectors.source import Bound, StreamFound
-from headrace.connectors.sql.judge import Query
+from headrace.connectors.sql.query_validation import Query
 from headrace.connectors.sql.relation import Column, Relation, Scalar, TableName
 from headrace.connectors.sql.select import Asked, Select
 

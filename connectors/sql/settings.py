@@ -14,7 +14,7 @@ from headrace.connectors.column_names import match_names
 from headrace.connectors.errors import SourceError
 from headrace.connectors.files.arrival.settings import PARAMETER
 from headrace.connectors.specs.base import ClosedConfig, problems_of
-from headrace.connectors.sql.judge import judged
+from headrace.connectors.sql.query_validation import validated
 from headrace.connectors.sql.relation import Relation, table_name
 from headrace.ir.problems import Problem, fault
 
@@ -177,7 +177,7 @@ def sql_problems(dialect: str, model: type[SqlSettings] = SqlSettings) -> Callab
         query = config.get("query")
         if isinstance(query, str) and not found:
             try:
-                judged(query, dialect, list(config.get("parameters") or {}))
+                validated(query, dialect, list(config.get("parameters") or {}))
             except SourceError as error:
                 found.append(Problem("config.query", error.code, error.message.removesuffix("."), error.hint))
         return found

@@ -13,8 +13,8 @@ from headrace.connectors.errors import SourceError
 from headrace.connectors.source import Batch, Discovery, Fitting, Partition, Position, StreamFound, Wanted
 from headrace.connectors.sql.columns import Chosen, Explain, Rows, chosen, details, empty, values_of_position
 from headrace.connectors.sql.dialect import Dialect, Explaining, Weighing
-from headrace.connectors.sql.judge import judged
 from headrace.connectors.sql.plan import CURSOR, full, since
+from headrace.connectors.sql.query_validation import validated
 from headrace.connectors.sql.ranges import KeyRange
 from headrace.connectors.sql.relation import Column, Relation, table_name
 from headrace.connectors.sql.select import Select
@@ -47,7 +47,7 @@ class SqlSource:
         self._cursors: Mapping[str, Position] = {}
         self._known: Relation | None = None
         query = self._settings.query
-        self._query = None if query is None else judged(query, dialect.parser, list(self._settings.parameters))
+        self._query = None if query is None else validated(query, dialect.parser, list(self._settings.parameters))
 
     @property
     def note(self) -> str | None:

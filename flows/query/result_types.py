@@ -39,8 +39,8 @@ def input_columns(query: Query, schema: Mapping[str, pl.DataType]) -> dict[str, 
     for name, dtype in schema.items():
         if query.columns is not None and name.lower() not in query.columns:
             continue
-        if (twin := folded.setdefault(name.lower(), name)) != name:
-            message = f"'{twin}' and '{name}' are the same name in a query"
+        if (other := folded.setdefault(name.lower(), name)) != name:
+            message = f"'{other}' and '{name}' are the same name in a query"
             raise Refused("query_refused", message, "rename one of them before")
         if engine_type(dtype) is None:
             message = f"A query cannot read '{name}', which is {dtype}"

@@ -67,24 +67,24 @@ class Replay:
         """The open rows after the first `rows_done` of them; batches of the wrapped source without open rows are
         skipped."""
         unbound = wanted and replace(wanted, bounds=())
-        still_open = pl.Series("open", partition.location["open"][rows_done:], dtype=pl.Int64)
-        if still_open.is_empty():
+        open_rows = pl.Series("open", partition.location["open"][rows_done:], dtype=pl.Int64)
+        if open_rows.is_empty():
             return
         done = rows_done
         for batch in self._inner.read(_original(partition), schema, wanted=unbound):
-            frame = batch.frame.filter(pl.col(ROW).is_in(still_open.implode()))
-            rejects = batch.rejects.filter(pl.col("row").is_in(still_open.implode()))
+            frame = batch.frame.filter(pl.col(ROW).is_in(open_rows.implode()))
+            rejects = batch.rejects.filter(pl.col("row").is_in(open_rows.implode()))
             if self._kept:
                 upto = batch.frame.get_column(ROW)[-1]
-                rejects = _not_kept(still_open.filter(still_open <= upto), frame)
-                still_open = still_open.filter(still_open > upto)
+                rejects = _not_kept(open_rows.filter(open_rows <= upto), frame)
+                open_rows = open_rows.filter(open_rows > upto)
             rows = frame.height + rejects.get_column("row").n_unique()
             if rows:
                 done += rows
                 yield Batch(frame, rows, done, rejects, cells=batch.cells)
-        if self._kept and still_open.len():
+        if self._kept and open_rows.len():
             nothing = pl.DataFrame(schema={ROW: pl.Int64, **{field.name: polars_dtype(field) for field in schema}})
-            yield Batch(nothing, still_open.len(), done + still_open.len(), _not_kept(still_open, nothing))
+            yield Batch(nothing, open_rows.len(), done + open_rows.len(), _not_kept(open_rows, nothing))
 
 
 def _not_kept(asked: pl.Series, frame: pl.DataFrame) -> pl.DataFrame:

@@ -13,7 +13,6 @@ import polars as pl
 from headrace.connectors.connector import Context
 from headrace.connectors.errors import SourceError
 from headrace.connectors.source import Bound, StreamFound
-from headrace.connectors.sql.judge import Query
 from headrace.connectors.sql.mysql import catalog
 from headrace.connectors.sql.mysql.frames import frames
 from headrace.connectors.sql.mysql.login import Door, door
@@ -33,6 +32,7 @@ from headrace.connectors.sql.mysql.types import (
     quoted,
     text_literal,
 )
+from headrace.connectors.sql.query_validation import Query
 from headrace.connectors.sql.relation import ALIAS, Column, Relation, Scalar, TableName
 from headrace.connectors.sql.select import Asked, Select, tail
 from headrace.connectors.sql.settings import lag_of

@@ -15,7 +15,6 @@ import psycopg
 from headrace.connectors.connector import Context
 from headrace.connectors.errors import SourceError
 from headrace.connectors.source import Bound, StreamFound
-from headrace.connectors.sql.judge import Query
 from headrace.connectors.sql.postgresql import catalog
 from headrace.connectors.sql.postgresql.copying import pieces
 from headrace.connectors.sql.postgresql.frames import Frames
@@ -31,6 +30,7 @@ from headrace.connectors.sql.postgresql.types import (
     text_literal,
     type_sql,
 )
+from headrace.connectors.sql.query_validation import Query
 from headrace.connectors.sql.relation import ALIAS, Column, Relation, Scalar, TableName
 from headrace.connectors.sql.select import Asked, Select, tail
 from headrace.connectors.sql.settings import lag_of

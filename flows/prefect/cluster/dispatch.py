@@ -37,9 +37,9 @@ class Cluster:
     """The cluster of one run."""
 
     def __init__(
-        self, backend: Backend, runner: TaskRunner[Any], pulse: Heartbeat, execution: Execution, store: RunStore
+        self, backend: Backend, runner: TaskRunner[Any], heartbeat: Heartbeat, execution: Execution, store: RunStore
     ) -> None:
-        self._backend, self._runner, self._pulse = backend, runner, pulse
+        self._backend, self._runner, self._heartbeat = backend, runner, heartbeat
         self._execution, self._store = execution, store
         self._failure: Exception | None = None
 
@@ -48,7 +48,7 @@ class Cluster:
         after its ledger row. Raises RunFailed when that happens too often or the run's limits are exceeded."""
         if publishes:  # only this process holds the table locks
             await asyncio.to_thread(self._execution.check_lock, self._execution.prepared.plan.loads[number])
-        parameters = get_call_parameters(work.fn, (run_id, number, index, self._pulse.token), {})
+        parameters = get_call_parameters(work.fn, (run_id, number, index, self._heartbeat.token), {})
         for lost in range(1, _LOST_WORKERS + 1):
             future = await asyncio.to_thread(self._runner.submit, work, parameters)
             handle = future.wrapped_future
@@ -86,7 +86,7 @@ class Cluster:
         """Keeps the liveness lock, and checks the run's limits over the rows of all workers."""
         while True:
             with suppress(psycopg.OperationalError):  # server restart: the next beat takes the lock again
-                await asyncio.to_thread(self._pulse.beat)
+                await asyncio.to_thread(self._heartbeat.beat)
             try:
                 await asyncio.to_thread(self._judge)
             except RunFailed as error:
@@ -101,11 +101,11 @@ class Cluster:
 
     async def end(self) -> None:
         """Stops the workers and waits up to `_ENDING_S` seconds until none of them writes."""
-        await asyncio.to_thread(self._pulse.stop)
+        await asyncio.to_thread(self._heartbeat.stop)
         until = monotonic() + _ENDING_S
         while monotonic() < until:
             with suppress(psycopg.Error):
-                if await asyncio.to_thread(self._pulse.workers_idle):
+                if await asyncio.to_thread(self._heartbeat.workers_idle):
                     return
             await asyncio.sleep(_LOOK_S)
         self._execution.recorder.log("run", f"Workers of the cluster were still busy after {_ENDING_S:.0f} s")
@@ -130,9 +130,9 @@ async def cluster_of(execution: Execution, store: RunStore) -> AsyncIterator[Clu
     backend = BACKENDS[chosen.task_runner]()
     with ExitStack() as started:
         runner = await asyncio.to_thread(_start, started, backend, chosen)
-        pulse = Heartbeat(chosen.for_runs)
-        await asyncio.to_thread(pulse.beat)
-        cluster = Cluster(backend, runner, pulse, execution, store)
+        heartbeat = Heartbeat(chosen.for_runs)
+        await asyncio.to_thread(heartbeat.beat)
+        cluster = Cluster(backend, runner, heartbeat, execution, store)
         watching = asyncio.create_task(cluster.watch())
         try:
             yield cluster
@@ -143,7 +143,7 @@ async def cluster_of(execution: Execution, store: RunStore) -> AsyncIterator[Clu
         finally:
             watching.cancel()
             await asyncio.wait({watching})
-            await asyncio.to_thread(pulse.stop)
+            await asyncio.to_thread(heartbeat.stop)
 
 
 def _start(stack: ExitStack, backend: Backend, chosen: Settings) -> TaskRunner[Any]:

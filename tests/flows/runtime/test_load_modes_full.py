@@ -93,7 +93,7 @@ class ModeShop(Shop):
     def count(self) -> tuple[int, int]:
         return self.table("SELECT count(*), count(DISTINCT id) FROM ds_orders")[0]  # type: ignore[return-value]
 
-    def leftovers(self) -> list[tuple[Any, ...]]:
+    def remaining_tables(self) -> list[tuple[Any, ...]]:
         return self.table("SELECT relname FROM pg_class WHERE relname ~ '^stage_|__new$'")
 
 
@@ -175,7 +175,7 @@ def test_wherever_a_run_dies_the_next_attempt_leaves_one_copy(shop: ModeShop, ru
         totals = run_in_threads(shop.again(died, run_id))
         assert (totals.rows_in, totals.failed) == (ROWS, 0), step
         assert totals.rows_out + totals.skipped == ROWS, step
-        assert (shop.count(), shop.leftovers()) == (shop.expected, []), step
+        assert (shop.count(), shop.remaining_tables()) == (shop.expected, []), step
         as_superuser(shop.url, FORGOTTEN)
         with psycopg.connect(shop.url) as connection:  # as it was before
             connection.execute("TRUNCATE ds_orders")
@@ -188,7 +188,7 @@ def test_a_new_run_instead_of_a_retry_leaves_one_copy_and_so_does_a_late_retry(s
     assert run_in_threads(shop.execution("run_2", "run_2")) == RunTotals(ROWS, ROWS, 0, 0)
     late = run_in_threads(shop.again(died, "run_3"))
     assert late == (RunTotals(ROWS, 0, 0, ROWS) if shop.mode == INCREMENTAL else RunTotals(ROWS, ROWS, 0, 0))
-    assert (shop.count(), shop.leftovers()) == (shop.expected, [])
+    assert (shop.count(), shop.remaining_tables()) == (shop.expected, [])
 
 
 def test_the_books_balance_when_rows_fail_before_and_while_they_are_published(shop: ModeShop) -> None:
@@ -242,7 +242,7 @@ def test_failed_rows_that_are_run_again_are_added(shop: ModeShop) -> None:
     )
     again = Execution(prepare(Job("run_2", shop.pipeline(), shop.url, shop.root, replay)), shop.recorder)
     assert run_in_threads(again) == RunTotals(ROWS // 10, ROWS // 10, 0, 0)
-    assert (shop.count(), shop.leftovers()) == (shop.expected, [])
+    assert (shop.count(), shop.remaining_tables()) == (shop.expected, [])
 
 
 def test_a_table_that_another_run_took_meanwhile_is_not_published_into(shop: ModeShop) -> None:
@@ -301,7 +301,7 @@ def test_a_process_killed_inside_the_publication_changes_nothing(shop: ModeShop)
     assert shop.count() == (10, 10)
     again = shop.again(shop.execution(), "run_1")
     assert run_in_threads(again).rows_in == ROWS
-    assert (shop.count(), shop.leftovers()) == (shop.expected, [])
+    assert (shop.count(), shop.remaining_tables()) == (shop.expected, [])
 
 
 @pytest.fixture(scope="module")
@@ -336,4 +336,4 @@ def test_a_crash_of_the_server_loses_and_doubles_nothing(
     fragile.start()
     totals = run_in_threads(shop.again(died, "run_1"))
     assert totals == RunTotals(ROWS, ROWS, 0, 0)
-    assert (shop.count(), shop.leftovers()) == (shop.expected, [])
+    assert (shop.count(), shop.remaining_tables()) == (shop.expected, [])

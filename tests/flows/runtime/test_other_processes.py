@@ -136,34 +136,34 @@ def test_only_who_began_the_run_judges_the_rate_of_failed_rows(runner: Runner) -
 
 
 def test_work_ends_when_the_run_is_not_wanted_any_more(database_url: str) -> None:
-    pulse = Heartbeat(database_url)
-    pulse.beat()
+    heartbeat = Heartbeat(database_url)
+    heartbeat.beat()
     over: list[bool] = []
-    watch = HeartbeatWatch(database_url, pulse.token, lambda: over.append(True))
+    watch = HeartbeatWatch(database_url, heartbeat.token, lambda: over.append(True))
     assert watch.begin()
-    assert not pulse.workers_idle()
-    pulse.stop()
-    _until(lambda: bool(over) and Heartbeat.workers_idle(pulse))
-    late = HeartbeatWatch(database_url, pulse.token, lambda: over.append(True))
+    assert not heartbeat.workers_idle()
+    heartbeat.stop()
+    _until(lambda: bool(over) and Heartbeat.workers_idle(heartbeat))
+    late = HeartbeatWatch(database_url, heartbeat.token, lambda: over.append(True))
     assert not late.begin()
     assert over == [True]
 
 
 def test_a_run_stays_wanted_when_the_database_forgets_its_lock(database_url: str) -> None:
-    pulse = Heartbeat(database_url)
-    pulse.beat()
-    watch = HeartbeatWatch(database_url, pulse.token, lambda: None)
+    heartbeat = Heartbeat(database_url)
+    heartbeat.beat()
+    watch = HeartbeatWatch(database_url, heartbeat.token, lambda: None)
     assert watch.begin()
     with psycopg.connect(database_url, autocommit=True) as connection:
         killed = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'headrace pulse'"
         connection.execute(killed)
     with pytest.raises(psycopg.OperationalError):
-        pulse.beat()
-    pulse.beat()
-    assert HeartbeatWatch(database_url, pulse.token, lambda: None).begin()
-    _until(lambda: not pulse.workers_idle())
+        heartbeat.beat()
+    heartbeat.beat()
+    assert HeartbeatWatch(database_url, heartbeat.token, lambda: None).begin()
+    _until(lambda: not heartbeat.workers_idle())
     assert not watch.over
-    pulse.stop()
+    heartbeat.stop()
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace.connectors.errors import SourceError
-from headrace.connectors.sql.judge import judged
+from headrace.connectors.sql.query_validation import validated
 
 READS = (
     ("postgres", "SELECT 1"),
@@ -55,7 +55,7 @@ WRITES = (
 
 @pytest.mark.parametrize(("dialect", "text"), READS)
 def test_what_reads_is_taken_as_it_is_written(dialect: str, text: str) -> None:
-    query = judged(text, dialect)
+    query = validated(text, dialect)
     assert query.names == ()
     assert query.pieces[0] in text
     assert ";" not in query.pieces[0][-1]
@@ -64,14 +64,14 @@ def test_what_reads_is_taken_as_it_is_written(dialect: str, text: str) -> None:
 @pytest.mark.parametrize(("dialect", "text"), WRITES)
 def test_what_is_no_single_reading_statement_is_refused(dialect: str, text: str) -> None:
     with pytest.raises(SourceError) as refused:
-        judged(text, dialect)
+        validated(text, dialect)
     assert refused.value.code == "bad_query"
     assert refused.value.hint
 
 
 def test_parameters_are_put_where_they_stand_and_nowhere_else() -> None:
     text = "SELECT 'ü :a', \"b:a\", a[1:2], x::int FROM t WHERE y > :a AND z = (:b) OR :a IS NULL -- :a"
-    query = judged(text, "postgres", ["a", "b"])
+    query = validated(text, "postgres", ["a", "b"])
     assert query.names == ("a", "b", "a")
     assert query.bound({"a": 1, "b": 2}, lambda value: f"<{value}>") == (
         "SELECT 'ü :a', \"b:a\", a[1:2], x::int FROM t WHERE y > <1> AND z = (<2>) OR <1> IS NULL"
@@ -90,11 +90,11 @@ def test_parameters_are_put_where_they_stand_and_nowhere_else() -> None:
 )
 def test_a_parameter_that_is_not_given_or_not_used_is_reported(text: str, given: list[str], reported: str) -> None:
     with pytest.raises(SourceError, match=reported):
-        judged(text, "postgres", given)
+        validated(text, "postgres", given)
 
 
 @given(st.text(st.characters(exclude_characters="\0'\\{}", exclude_categories=["Cs"]), max_size=30))
 def test_texts_before_a_parameter_do_not_move_it(text: str) -> None:
     written = f"SELECT '{text}' AS t FROM x WHERE a = :p"
-    query = judged(written, "postgres", ["p"])
+    query = validated(written, "postgres", ["p"])
     assert query.pieces == (written.removesuffix(":p"), "")

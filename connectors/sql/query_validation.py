@@ -39,7 +39,7 @@ class Query:
         return "".join(text)
 
 
-def judged(text: str, dialect: str, parameters: Sequence[str] = ()) -> Query:
+def validated(text: str, dialect: str, parameters: Sequence[str] = ()) -> Query:
     """Validates that a query is one statement that only reads, and that its parameters are all given and used.
     `dialect` is sqlglot's name of the system. Raises SourceError(`bad_query`)."""
     import sqlglot

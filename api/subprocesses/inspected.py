@@ -21,7 +21,7 @@ Found = Callable[[Mapping[str, Discovery]], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Looked:
+class Inspected:
     """The columns of the sources, and the body of the response; with `problems` there is none."""
 
     seen: tuple[Seen, ...]
@@ -29,8 +29,8 @@ class Looked:
     body: bytes
 
     @classmethod
-    def parse(cls, answer: bytes) -> Looked:
-        """Parses the result of `looked`."""
+    def parse(cls, answer: bytes) -> Inspected:
+        """Parses the result of `inspected`."""
         head, _, body = answer.partition(b"\n")
         listing = json.loads(head)
         seen = tuple(
@@ -45,7 +45,7 @@ class Looked:
         return cls(seen, tuple(Problem(*each) for each in listing["problems"]), body)
 
 
-def looked(job: Job, work: Callable[[Found], bytes]) -> bytes:
+def inspected(job: Job, work: Callable[[Found], bytes]) -> bytes:
     """In the child: does the work, which calls its argument with what the sources are; returns the answer."""
     seen: list[Seen] = []
 
