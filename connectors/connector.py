@@ -133,7 +133,7 @@ class Connector:
         if self.streams is None:
             raise SourceError(
                 "not_listed",
-                f"The connector '{self.name}' does not list what it can be read for.",
+                f"The connector '{self.name}' cannot list its streams.",
                 "Name it in the source's `config`.",
             )
         with self.installed():
@@ -148,7 +148,7 @@ class Connector:
             around = candidates or self.listed(context, name[: name.rstrip("/").rfind("/") + 1])
             names = [each.name for each in around]
             hint = nearest(name, names) or "List them without a name."
-            raise SourceError("unknown_stream", f"There is no '{name}' that the connection can be read for.", hint)
+            raise SourceError("unknown_stream", f"The connection has no stream '{name}'.", hint)
         return self.described_as(context, found)
 
     def described_as(self, context: Context, found: StreamFound) -> StreamFound:

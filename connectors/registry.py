@@ -106,12 +106,12 @@ def source_for(name: str, context: Context) -> Source:
 def check(type_name: str, context: Context, *, seconds: float) -> Found:
     """Tests a connection with a deadline in seconds. Raises SourceError; `no_answer` leaves a thread running."""
     found = of_type(type_name)
-    assert found is not None, "whoever asks has looked whether the type can be tried"
+    assert found is not None, "the caller has checked that the type can be tried"
     return run_within(seconds, lambda: found.tried(context))
 
 
 def listed(type_name: str, context: Context, text: str, *, seconds: float) -> list[StreamFound]:
     """The streams of a connection whose name contains a text, by name; deadline and errors as in `check`."""
     found = of_type(type_name)
-    assert found is not None, "whoever asks has looked whether the type can be tried"
+    assert found is not None, "the caller has checked that the type can be tried"
     return run_within(seconds, lambda: found.listed(context, text))

@@ -41,7 +41,7 @@ def opened_connection(context: RequestContext, connection: Connection) -> tuple[
 def refuse_unreadable(connection: Connection) -> None:
     """Raises ApiError 422 for a type that nothing can connect to yet."""
     if of_type(connection.type) is None:
-        problem = Problem("type", "not_testable", f"Connections of type {connection.type} cannot be tried yet")
+        problem = Problem("type", "not_testable", f"Connections of type {connection.type} cannot be tested yet")
         raise ApiError(422, problem.message, details=[problem])
 
 

@@ -160,7 +160,7 @@ def list_streams(
 def describe_stream(connection: Connection, surroundings: Surroundings, name: str) -> bytes:
     """Returns a StreamItem with columns as JSON. Raises SourceError."""
     connector = of_type(connection.type)
-    assert connector is not None, "whoever asks has looked whether the type can be read"
+    assert connector is not None, "the caller has checked that the type can be read"
     return _body(StreamItem.of(connector.described(Context(connection, surroundings), name)))
 
 

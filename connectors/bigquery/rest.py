@@ -105,7 +105,7 @@ class Rest:
         if isinstance(found, dict):
             return status, found
         if status < httpx.codes.BAD_REQUEST:
-            raise SourceError("bad_answer", f"{there.host} answers with what is no JSON.", "Check 'endpoint'.")
+            raise SourceError("bad_answer", f"{there.host} answers with invalid JSON.", "Check 'endpoint'.")
         return status, {}
 
 

@@ -33,7 +33,7 @@ def problems(config: Mapping[str, Any]) -> list[Problem]:
     found = sql_problems("bigquery", BigQuerySettings)(config)
     table, split = config.get("table"), config.get("partitioning")
     if not found and isinstance(table, str) and not PARAMETER.search(table) and parts(table) is None:
-        found.append(Problem("config.table", "bad_table", f"'{table}' is no table's name", _NAME_MEND))
+        found.append(Problem("config.table", "bad_table", f"'{table}' is not a table name", _NAME_MEND))
     if not found and isinstance(split, Mapping):
         for name, unused in (("by", ("auto", "none")), ("column", (None,))):
             if split.get(name, unused[0]) not in unused:
@@ -55,5 +55,5 @@ def table_of(settings: SqlSettings) -> TableName:
     name = parts(settings.table or "")
     if name is None:
         mend = f"{_NAME_MEND[0].upper()}{_NAME_MEND[1:]}."
-        raise SourceError("bad_table", f"'{settings.table}' is no table's name.", mend)
+        raise SourceError("bad_table", f"'{settings.table}' is not a table name.", mend)
     return name

@@ -375,7 +375,7 @@ def _as_listed(now: StoredFile, listed: StoredFile) -> bool:
 def _changed(name: str, code: str) -> SourceError:
     if code == "still_written":
         hint = "Run again when it is complete, or let the run wait: config.settleSeconds, config.waitPolicy."
-        return SourceError(code, f"'{name}' is still being written: it changed while it was looked at.", hint)
+        return SourceError(code, f"'{name}' is still being written: it changed while it was inspected.", hint)
     return SourceError(code, f"'{name}' changed while the run read it.", "Start a new run when it is complete.")
 
 

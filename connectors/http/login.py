@@ -56,7 +56,9 @@ class Login:
                 raise SourceError("bad_credentials", f"A header cannot be called '{name[:60]!a}'.", "Remove it.")
             if not value.isascii() or not value.isprintable():
                 raise SourceError(
-                    "bad_credentials", f"The header {name} cannot be sent.", "It has a character that no header takes."
+                    "bad_credentials",
+                    f"The header {name} cannot be sent.",
+                    "It has a character not allowed in headers.",
                 )
 
     @property

@@ -103,7 +103,7 @@ def _pairs(given: Mapping[str, Any], values: Values) -> list[tuple[str, str]]:
 
 def _header(name: str, value: str) -> str:
     if not value.isascii() or not value.isprintable():
-        raise SourceError("bad_value", f"The header {name} cannot be sent: it has signs that no header takes.", "")
+        raise SourceError("bad_value", f"The header {name} cannot be sent: it has signs not allowed in headers.", "")
     return value
 
 

@@ -166,12 +166,14 @@ class Window(ClosedConfig):
     def _readable(self) -> Window:
         for name, text in (("start", self.start), ("end", self.end)):
             if text != "now" and not PARAMETER.search(text) and moment_of(text) is None:
-                raise fault("bad_option", f"'{text}' is no moment ({name})", "write 2024-01-31 or 2024-01-31T00:00:00Z")
+                raise fault(
+                    "bad_option", f"'{text}' is not a timestamp ({name})", "write 2024-01-31 or 2024-01-31T00:00:00Z"
+                )
         for name, text in (("step", self.step), ("overlap", self.overlap or "PT0S")):
             if not PARAMETER.search(text) and (
                 (length := duration_of(text)) is None or (name == "step" and not length)
             ):
-                raise fault("bad_option", f"'{text}' is no duration ({name})", "write P30D or PT6H")
+                raise fault("bad_option", f"'{text}' is not a duration ({name})", "write P30D or PT6H")
         return self
 
 

@@ -137,10 +137,10 @@ def sent_value(cursor: Cursor, since: Mark | None) -> str | None:
     if cursor.kind == "time" and (cursor.format is not None or (cursor.lookback is not None and since is not None)):
         moment = moment_of(value)
         if moment is None:
-            raise SourceError("bad_position", f"'{value[:60]}' is no moment of ISO 8601.", "Set cursor.kind.")
+            raise SourceError("bad_position", f"'{value[:60]}' is not an ISO 8601 timestamp.", "Set cursor.kind.")
         back = duration_of(cursor.lookback) if cursor.lookback is not None and since is not None else timedelta(0)
         if back is None:
-            raise SourceError("bad_option", f"'{cursor.lookback}' is no duration.", "Write P1D or PT5M.")
+            raise SourceError("bad_option", f"'{cursor.lookback}' is not a duration.", "Write P1D or PT5M.")
         return written(moment - back, cursor.format or "iso")
     if cursor.kind == "number" and cursor.lookback is not None and since is not None:
         number = number_of(cursor.lookback)
@@ -185,7 +185,7 @@ def check_keys(records: list[bytes], known: frozenset[str], what: str) -> None:
         shown = ", ".join(f"'{each[:60]}'" for each in sorted(new)[:5])
         raise SourceError(
             "drift",
-            f"{what}: records have keys that none had when the columns were looked for: {shown}.",
+            f"{what}: records have keys that no sampled record had: {shown}.",
             "Declare `fields` with those that are wanted, or set newKeys to ignore.",
         )
 

@@ -51,7 +51,7 @@ def offsets_gone(where: str, offset: int, low: int | None, high: int | None) -> 
         "offsets_gone",
         f"{where} does not have offset {offset:,} any more, where reading has to go on.{kept}",
         "Messages were deleted before they were read, or the topic was recreated. Set onMissingOffsets to earliest "
-        "to go on with the oldest, or set the cursor: `headrace cursors`.",
+        "to continue with the oldest, or set the cursor: `headrace cursors`.",
     )
 
 

@@ -102,7 +102,7 @@ def brokers(text: str) -> list[tuple[str, int]]:
         if not colon or not host or not port.isascii() or not port.isdigit() or not 0 < int(port) <= _MAX_PORT:
             raise SourceError(
                 "bad_option",
-                f"config.bootstrapServers: '{each.strip()[:100]}' is no host and port.",
+                f"config.bootstrapServers: '{each.strip()[:100]}' is not host:port.",
                 "Write host:port, several of them with commas between.",
             )
         found.append((host.removeprefix("[").removesuffix("]"), int(port)))

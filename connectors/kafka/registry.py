@@ -79,6 +79,6 @@ class SchemaRegistry:
             found = None
         if not isinstance(found, dict) or not isinstance(found.get("schema"), str):
             raise SourceError(
-                "not_readable", f"What answers at {self._client.shown(url)} is no schema registry.", "Check the URL."
+                "not_readable", f"The server at {self._client.shown(url)} is not a schema registry.", "Check the URL."
             )
         return found

@@ -65,7 +65,7 @@ def _instant(value: str) -> datetime:
         found = datetime.fromisoformat(value)
     except ValueError:
         hint = "write earliest, latest or a time: 2024-01-31T00:00:00Z"
-        raise fault("bad_option", f"'{value[:60]}' is no place to start at", hint) from None
+        raise fault("bad_option", f"'{value[:60]}' is not a valid start", hint) from None
     return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
 
 

@@ -124,7 +124,7 @@ class AvroPayloads:
             there = np.array(among, dtype=np.int64)
             other = {each.field.name for each in records.columns} - {field.name for field in self._schema}
             if self._closed and other:
-                reason = f"The field '{min(other)}' is none of the columns that were found; declare `fields`"
+                reason = f"The field '{min(other)}' is not one of the found columns; declare `fields`"
                 faults += [Fault(place, values[place], reason, "unknown_key") for place in among]
                 continue
             frame, sound, broken = records.decode([values[place][_MAGIC:] for place in among])

@@ -142,7 +142,7 @@ def _key_of(key: bytes | None, settings: MessageSettings) -> dict[str, str | Non
     except KeyError as error:
         return f"The key has no {error}"
     except (UnicodeDecodeError, msgspec.MsgspecError, RecursionError):
-        return "The key is not what key.format says"
+        return "The key does not match key.format"
 
 
 def _text(value: Any) -> str | None:

@@ -55,7 +55,7 @@ def address_of(text: str) -> Address:
     found = _STRING.fullmatch(text.strip())
     if found is None:
         raise BadAddress(
-            "It is no connection string", "write mongodb://host:27017/database or mongodb+srv://host/database"
+            "It is not a connection string", "write mongodb://host:27017/database or mongodb+srv://host/database"
         )
     srv = found["srv"] is not None
     hosts = tuple(host_of(each) for each in found["hosts"].split(","))

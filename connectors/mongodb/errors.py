@@ -12,7 +12,7 @@ _NO_TLS = (
     "The server speaks no TLS there: switch it on at the server, or set 'tls' to false within the operator's networks."
 )
 _DNS = "Check the name in the mongodb+srv connection string, whose SRV and TXT records are asked for."
-_WANTS_TLS = "The server closed the connection: it may want TLS (set 'tls' to true), or is no MongoDB."
+_WANTS_TLS = "The server closed the connection: it may want TLS (set 'tls' to true), or is not MongoDB."
 _MEMBERS = "Check 'replicaSet' and 'readPreference', and that its members can be reached from here."
 _CONNECTING = (
     (r"hostname mismatch|doesn't match|not valid for", "Give as 'host' the name that is in the certificate."),

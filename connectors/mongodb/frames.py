@@ -44,7 +44,7 @@ class Rows:
             place = self._position(table)
         except (Malformed, IndexError) as error:
             raise SourceError(
-                "bad_data", f"{self._what}: what the server sent is no BSON: {error}.", "Is it MongoDB?"
+                "bad_data", f"{self._what}: the server sent invalid BSON: {error}.", "Is it MongoDB?"
             ) from None
         first = self._first + rows_done
         numbers = pl.int_range(first, first + table.rows, dtype=pl.Int64, eager=True).alias(ROW)

@@ -70,5 +70,5 @@ def unpacked(text: object, count: int) -> list[Value]:
         found = [None]
     values = [Value(*each) for each in found if each is not None]
     if len(values) != count:
-        raise SourceError("bad_position", "The place from which to read on is none.", "Start a new run.")
+        raise SourceError("bad_position", "The position is invalid.", "Start a new run.")
     return values

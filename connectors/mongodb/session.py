@@ -132,7 +132,7 @@ class Session:
             raise failed(error, what, self.place) from None
         except (BSONError, struct.error, ValueError, LookupError, TypeError, AttributeError, AssertionError) as error:
             # malformed responses: the driver assumes a correct server
-            text = f"{what} cannot be read: what answers at {self.place} is no MongoDB ({type(error).__name__})."
+            text = f"{what} cannot be read: the server at {self.place} is not MongoDB ({type(error).__name__})."
             raise SourceError("bad_data", text, "Check 'host' and 'port'.") from None
 
     @property

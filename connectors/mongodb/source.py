@@ -318,7 +318,7 @@ def _values_of_position(position: Position, order: Sequence[str]) -> list[Value]
     if not isinstance(position, Mapping) or position.get("by") != list(order):
         raise SourceError(
             "bad_position",
-            f"What was read before was ordered otherwise than by {', '.join(order)}.",
+            f"The stored position has another order than {', '.join(order)}.",
             "The cursor of the source was changed: reset it to read all of it again.",
         )
     return unpacked(position.get("after"), len(order))

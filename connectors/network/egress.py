@@ -107,7 +107,9 @@ def _literal(host: str) -> Address | None:
             raise SourceError("bad_host", f"'{host[:253]}' is not a host.", hint) from None
         return None
     if "%" in text:
-        raise SourceError("bad_host", f"'{host[:253]}' is not a host.", "An address with a zone cannot be dialled.")
+        raise SourceError(
+            "bad_host", f"'{host[:253]}' is not a host.", "An address with a zone cannot be connected to."
+        )
     return address
 
 

@@ -38,7 +38,7 @@ class WebAddress:
             if url.scheme not in _PORTS or not url.host or not 0 < cls(url).port <= _MAX_PORT:
                 raise ValueError
         except (ValueError, TypeError, httpx.InvalidURL):
-            what = "An address cannot be dialled: it has to be http(s)://host/…, without a user name."
+            what = "An address cannot be connected to: it has to be http(s)://host/…, without a user name."
             raise SourceError(
                 "bad_url", what, "A host is written in ASCII (xn--…); a key is a credential of its own."
             ) from None
@@ -50,7 +50,7 @@ class WebAddress:
             joined = str(self.url.join(text))
         except (ValueError, TypeError, httpx.InvalidURL):
             raise SourceError(
-                "bad_url", "A link leads to what is no address.", "Its server has to mend that."
+                "bad_url", "A link leads to what is no address.", "This must be corrected on its server."
             ) from None
         return WebAddress.of(joined)
 

@@ -136,7 +136,7 @@ def literal(column: Column, value: Scalar) -> str:
 def text_literal(text: str) -> str:
     """A text in quotes. A backslash escapes in Redshift's literals. Raises SourceError(`bad_option`)."""
     if "\0" in text:
-        raise SourceError("bad_option", "A value holds a NUL character, which Redshift has no place for.")
+        raise SourceError("bad_option", "A value holds a NUL character, which Redshift cannot store.")
     return "'" + text.replace("\\", "\\\\").replace("'", "''") + "'"
 
 

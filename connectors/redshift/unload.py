@@ -86,7 +86,7 @@ def _listed(bucket: Bucket, place: Redshift, folder: str, what: str, count: int)
         for entry in entries:
             files.append(_checked(entry, place, folder, what, there))
     except (ValueError, KeyError, TypeError):
-        raise _differs(what, "its manifest is none") from None
+        raise _differs(what, "its manifest is invalid") from None
     if sum(each.rows for each in files) != count:
         raise _differs(what, f"its manifest has {sum(each.rows for each in files):,} rows of {count:,}")
     return sorted(files, key=lambda each: each.name)
@@ -122,4 +122,4 @@ def sweep(bucket: Bucket) -> None:
 
 
 def _differs(what: str, how: str) -> SourceError:
-    return SourceError("unload_failed", f"What was unloaded of {what} is not whole: {how}.", "Start a new run.")
+    return SourceError("unload_failed", f"The unloaded files of {what} are incomplete: {how}.", "Start a new run.")

@@ -39,5 +39,5 @@ def table_of(settings: SqlSettings) -> TableName:
     """The parts of the table's stored name. Raises SourceError(`bad_table`)."""
     name = parts(settings.table or "")
     if name is None:
-        raise SourceError("bad_table", f"'{settings.table}' is no table's name.", "Write database.schema.table.")
+        raise SourceError("bad_table", f"'{settings.table}' is not a table name.", "Write database.schema.table.")
     return name

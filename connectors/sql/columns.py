@@ -167,7 +167,7 @@ def values_of_position(position: Position, order: Sequence[str]) -> list[Scalar]
     if values is None or position.get("by") != list(order) or len(values) != len(order):
         raise SourceError(
             "bad_position",
-            f"What was read before was ordered otherwise than by {', '.join(order)}.",
+            f"The stored position has another order than {', '.join(order)}.",
             "The cursor or the key of the source was changed: reset its cursor to read all of it again.",
         )
     return list(values)

@@ -98,7 +98,7 @@ def _snapshot(locations: Sequence[dict[str, Any]], dialect: Dialect) -> tuple[st
         return ()
     name = dialect.hold_snapshot()
     if name is None:
-        return (f"{dialect.title} gives no snapshot here: each partition is read as it is at its own moment",)
+        return (f"{dialect.title} gives no snapshot here: each partition is read at its own time",)
     for each in locations:
         each["snapshot"] = name
     return ()

@@ -69,7 +69,7 @@ def validated(text: str, dialect: str, parameters: Sequence[str] = ()) -> Query:
         raise _refused(f"The query is {len(trees)} statements.", _ALLOWED)
     tree = trees[0]
     if not isinstance(tree, exp.Select | exp.SetOperation | exp.Values | exp.Subquery | exp.Table):
-        raise _refused("The query is no statement that reads.", _ALLOWED)
+        raise _refused("The query is not a read-only statement.", _ALLOWED)
     for node in tree.walk():
         if isinstance(node, exp.DML | exp.DDL | exp.Into | exp.Lock | exp.Command | exp.Merge):
             what = "locks rows" if isinstance(node, exp.Lock) else "writes, or runs a command"

@@ -57,7 +57,9 @@ def checked_lag(value: str | int | float | None) -> str | int | float | None:
 
 def _table(text: str) -> str:
     if not PARAMETER.search(text) and table_name(text) is None:
-        raise fault("bad_table", f"'{text}' is no table's name", 'write schema.table; quote a name with a point: "a.b"')
+        raise fault(
+            "bad_table", f"'{text}' is not a table name", 'write schema.table; quote a name with a point: "a.b"'
+        )
     return text
 
 

@@ -224,7 +224,7 @@ class SqlSource:
                 name = table_name(self._settings.table or "")
                 if name is None:
                     raise SourceError(
-                        "bad_table", f"'{self._settings.table}' is no table's name.", "Write schema.table."
+                        "bad_table", f"'{self._settings.table}' is not a table name.", "Write schema.table."
                     )
                 self._known = self._dialect.table(name)
         return self._known

@@ -20,7 +20,7 @@ _LEAVES = "Paths are relative to the connector's own folder; they may not leave 
 def checked_path(name: str) -> str:
     """A name as a path below the store's root, which is "". Raises SourceError(`path_outside_root`, `bad_path`)."""
     if not is_valid_path(name) or any(mark in name for mark in "\r\n"):
-        raise SourceError("bad_path", f"{name!r} is not a path.", "It holds a character that no store takes.")
+        raise SourceError("bad_path", f"{name!r} is not a path.", "It holds a character that no store allows.")
     if escapes_root(name):
         raise SourceError("path_outside_root", f"'{name}' is not inside the connector's folder.", _LEAVES)
     path = PurePosixPath(name).as_posix()

@@ -15,7 +15,7 @@ from headrace.deployments.errors import HeadraceError
 from headrace.deployments.stack.layout import DEFAULT_DATA_DIR
 from headrace.ir.problems import nearest
 
-connectors = typer.Typer(no_args_is_help=True, help="Connectors: list them, try them, see what they can be read for.")
+connectors = typer.Typer(no_args_is_help=True, help="List connectors, test them, and list their streams.")
 
 connectors.command("new")(connector_documents.new)
 connectors.command("validate")(connector_documents.validate)

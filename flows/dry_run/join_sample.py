@@ -128,7 +128,7 @@ def matching_rows(
     whole = whole or looked >= found.total_rows or wanted.is_empty()
     about = "" if found.counted else "about "
     of_all = f"{looked:,} of {about}{found.total_rows:,} rows"
-    note = f"of '{side.source}' the first {of_all} were looked at for the sample's keys"
+    note = f"of '{side.source}' the first {of_all} were searched for the sample's keys"
     frame = pl.concat(kept).head(MAX_MATCHING_ROWS) if kept else _no_rows(nodes[side.source])
     return MatchingRows(frame, None if whole else note)
 

@@ -62,7 +62,7 @@ def _unknown(ir: PipelineIR, plan: LogicalPlan, tables: Mapping[str, ReferenceTa
             found[node_id] = f"The columns of '{before[0]}', which it reads, are not known"
         elif isinstance(node, SourceNode) and node_id not in plan.nodes:
             found[node_id] = (
-                "The source declares no 'fields': its columns are known once a run or plan has looked at it"
+                "The source declares no 'fields': its columns are known once a run or plan has inspected it"
             )
         elif isinstance(node, TargetNode) and node.table not in tables:
             found[node_id] = f"'{node.table}' is not a table of one of your schemas"

@@ -45,7 +45,7 @@ def opened_pipeline(pipeline: RunPipeline) -> RunPipeline:
                 named={name: opened(record) for name, record in pipeline.named.items()},
             )
     except httpx.HTTPError as error:
-        what = f"Prefect could not be asked for the blocks of the connectors' credentials: {type(error).__name__}."
+        what = f"Prefect did not return the blocks of the connectors' credentials: {type(error).__name__}."
         raise SourceError("blocks_unreachable", what, "Run again when it answers.") from None
 
 
@@ -72,5 +72,5 @@ def _read(client: SyncPrefectClient, reference: BlockReference) -> Mapping[str, 
             "Register its collection (prefect block register -m …), or see `prefect block type ls`.",
         ) from None
     raise SourceError(
-        "block_not_found", f"Prefect has no block '{name}' of type '{kind}'.", "Create it, or mend authConfig."
+        "block_not_found", f"Prefect has no block '{name}' of type '{kind}'.", "Create it, or correct authConfig."
     )

@@ -57,7 +57,7 @@ def run_report(pipeline_name: str, run: RunSnapshot, note: str = "", *, api_url:
         if run.status == "completed_with_errors" and not plan.replayable:
             lines += ["", f"{_cell(not_replayed(plan.entangling), _MAX_SENTENCE)}"]
         elif run.status == "completed_with_errors":
-            lines += ["", "Mend the rule or the op, then run the failed rows again:", "", *_command(f"{path}/retry")]
+            lines += ["", "Correct the rule or the op, then run the failed rows again:", "", *_command(f"{path}/retry")]
     return "\n".join(lines)
 
 
@@ -78,13 +78,13 @@ def _failure(run: RunSnapshot, path: str) -> list[str]:
     if run.aborted and run.rows_out:
         kept = (
             f"{run.rows_out:,} rows that no such rule holds back are loaded, so a retry would judge the same rows by "
-            "the same rules again: mend the file or the rule, then start a new run."
+            "the same rules again: correct the file or the rule, then start a new run."
         )
         command = _command(f"{path.rpartition('/runs/')[0]}/run")
     elif run.aborted:
         kept = (
-            "No row is visible: mend the file, or save the rule as it should be. A retry reads all rows again and "
-            "judges them by the live version."
+            "No row is visible: correct the file, or save the rule as it should be. A retry reads all rows again and "
+            "checks them by the live version."
         )
     elif run.load_strategy == "replace":
         kept = "The table is as it was before the run: rows are published only when all of them are there."

@@ -24,7 +24,7 @@ def unfit(connection_type: str) -> Problem | None:
     """Why a connection of that type cannot be replicated; None where it can."""
     found = of_type(connection_type)
     if found is None or found.open is None or found.streams is None:
-        message = f"A connection of type {connection_type} does not list what it can be read for"
+        message = f"A connection of type {connection_type} cannot list its streams"
         return Problem("connection", "not_listed", message, "make a pipeline for each table")
     if found.files:
         message = f"A connection of type {connection_type} lists files, and a replication copies tables"

@@ -150,7 +150,7 @@ def _with_blocks(record: ReplicationRecord) -> ReplicationRecord:
             allowed = settings().prefect_blocks.get(record.tenant_id, ())
             opened = credentials_from(client, record.connector.credentials, allowed)
     except httpx.HTTPError as error:
-        what = f"Prefect could not be asked for the blocks of the connector's credentials: {type(error).__name__}."
+        what = f"Prefect did not return the blocks of the connector's credentials: {type(error).__name__}."
         raise SourceError("blocks_unreachable", what, "Run again when it answers.") from None
     return replace(record, connector=replace(record.connector, credentials=opened))
 
@@ -170,8 +170,8 @@ async def _look(
     found = await asyncio.to_thread(discover, connection, surroundings, document, run.only_tables)
     if not found and run.only_tables is None:
         raise RunFailed(
-            f"No table is of {', '.join(document.sources.include[:10])}. Mend sources.include; the connector's streams "
-            "are what there is."
+            f"No table matches {', '.join(document.sources.include[:10])}. Correct sources.include; "
+            "`headrace connectors discover` lists the connector's streams."
         )
     logger.info("%d tables found", len(found))
     listed = FOUND_TABLES.dump_python(tuple(found), mode="json", exclude_defaults=True)

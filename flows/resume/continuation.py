@@ -23,7 +23,7 @@ def not_replayed(node: str | None) -> str:
     )
     return (
         f"Failed rows of this pipeline cannot be run again by themselves: {cause}. "
-        "Mend what they failed on and start a new run."
+        "Correct the cause and start a new run."
     )
 
 

@@ -36,7 +36,7 @@ class Replay:
         if not self._left_out:
             return self._inner.note
         rows = f"{self._left_out:,} failed row{'' if self._left_out == 1 else 's'}"
-        lost = f"{rows} not run again: the targets they were on their way to are not in the pipeline any more"
+        lost = f"{rows} not run again: their targets are no longer in the pipeline"
         return lost if self._inner.note is None else f"{self._inner.note}; {lost}"
 
     def discover(self, *, max_partitions: int) -> Discovery:

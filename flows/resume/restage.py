@@ -39,7 +39,7 @@ def check_loaded_rows(prepared: Prepared, recorder: RunRecorder) -> None:
         text = f"The database refused the query for what is left of earlier attempts: {first_line(error)}"
         raise TargetError("not_permitted", text, "The database user must be able to read the table.") from error
     except psycopg.Error as error:
-        text = f"The database failed when it was asked what is left of earlier attempts: {first_line(error)}"
+        text = f"The database failed during the query for what is left of earlier attempts: {first_line(error)}"
         raise TargetError("database_unavailable", text, "Nothing was changed; retry the run.") from error
 
 

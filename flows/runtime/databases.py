@@ -68,7 +68,7 @@ def _named(pipeline: RunPipeline, node: str, named: str, networks: Sequence[Netw
         raise TargetError(
             "unknown_connection",
             f"The target '{node}' loads through the connector '{named}', which does not exist.",
-            "Mend `connection`, or make the connector.",
+            "Correct `connection`, or create the connector.",
         ) from None
     return named_database(
         Connection(record.id, record.type, record.config, connection_credentials(record.credentials)), networks

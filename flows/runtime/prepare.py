@@ -49,7 +49,7 @@ _STREAMING = Problem(
 )
 
 NO_TARGET_LEFT = (
-    "The failed rows have nowhere to go: the targets that they were on their way to are not in the pipeline any more, "
+    "The failed rows have nowhere to go: their targets are no longer in the pipeline, "
     "and with the others they are done."
 )
 

@@ -288,5 +288,5 @@ def test_a_webhook_with_an_address_that_no_client_reads_fails_as_a_hook() -> Non
     hook = WebhookHook.model_construct(
         type="webhook", url="http://\uff11\uff12\uff17.0.0.1/", secret_ref=None, timeout_seconds=1
     )
-    with pytest.raises(HookError, match="cannot be dialled"):
+    with pytest.raises(HookError, match="cannot be connected to"):
         run_webhook(hook, CONTEXT, means("127.0.0.0/8"))

@@ -145,7 +145,7 @@ def test_only_addresses_that_may_be_dialled_are() -> None:
 
 def test_the_servers_own_role_is_lent_only_for_buckets_that_the_operator_names() -> None:
     context = _context(table="t")
-    with pytest.raises(SourceError, match="the server's own role is not lent for the bucket 'bucket'"):
+    with pytest.raises(SourceError, match="the server's role may not be used for the bucket 'bucket'"):
         s3_bucket(bucket_context(context, _PLACE))
 
 

@@ -110,7 +110,7 @@ class FileClaims:
             raise _in_failure_folder(failed)
         for file in found.files:
             if whole and file.name not in there:
-                message = f"'{file.name}' should lie in '{file.going or file.place}' and is not there any more."
+                message = f"'{file.name}' should lie in '{file.going or file.place}' and no longer exists."
                 hint = "Put it back there, or start a new run; rows that are in the table already stay there."
                 raise SourceError("file_gone", message, hint)
             file.place = there.get(file.name, "")
@@ -174,7 +174,7 @@ class FileClaims:
             except FileNotFoundError:
                 if self._lies(file) != file.going:
                     file.going = None
-                    return f"'{file.place}' is not there any more: somebody has moved it"
+                    return f"'{file.place}' no longer exists: it was moved by someone"
                 file.place, file.going = file.going, None  # already moved before a crash
             else:
                 file.place, file.going = file.going, None

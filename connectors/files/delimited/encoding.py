@@ -44,7 +44,7 @@ def text_encoding(name: str) -> str:
     if found not in TEXT_ENCODINGS:
         raise SourceError(
             "unknown_encoding",
-            f"'{name}' is no encoding of text files.",
+            f"'{name}' is not a text encoding.",
             "Set options.encoding to a name such as utf-8, utf-16, latin-1 or cp1252.",
         )
     return found

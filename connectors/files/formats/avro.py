@@ -78,7 +78,7 @@ class Avro:
                 begin, rows_done = first_row + rows_done, rows_done + raw.height
                 yield rows.batch(raw, begin, rows_done, some.end)
         if rows_done != piece.rows:
-            raise SourceError("source_changed", f"{name} is not what it was when the run started.", "Start a new run.")
+            raise SourceError("source_changed", f"{name} has changed since the run started.", "Start a new run.")
 
     def _some(self, file: Container, start: int, end: int, skip: int) -> Iterator[_Blocks]:
         """Blocks without the first `skip` rows; small adjacent blocks are decoded together."""

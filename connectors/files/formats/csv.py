@@ -123,7 +123,7 @@ class Csv:
         if rows_done != piece.rows:
             raise SourceError(
                 "source_changed",
-                f"{name} is not what it was when the run started: {rows_done} rows where {piece.rows} were counted.",
+                f"{name} has changed since the run started: {rows_done} rows where {piece.rows} were counted.",
                 "Start a new run. If the file did not change, its quotes or line ends are read in two ways: report it.",
             )
 

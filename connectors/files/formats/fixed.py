@@ -123,7 +123,7 @@ class Fixed:
         finally:
             stream.close()
         if rows_done != piece.rows:
-            raise SourceError("source_changed", f"{name} is not what it was when the run started.", "Start a new run.")
+            raise SourceError("source_changed", f"{name} has changed since the run started.", "Start a new run.")
 
     def _stream(self, path: Path, name: str) -> ByteStream:
         return open_stream(path, self._dialect.encoding, compression_of(self._options, name))

@@ -188,7 +188,7 @@ class JsonRows(ABC):
         if rows_done != piece.rows:
             raise SourceError(
                 "source_changed",
-                f"{name} is not what it was when the run started: {rows_done} rows where {piece.rows} were counted.",
+                f"{name} has changed since the run started: {rows_done} rows where {piece.rows} were counted.",
                 "Start a new run.",
             )
 

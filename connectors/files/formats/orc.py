@@ -81,7 +81,7 @@ class Orc:
                 yield rows.batch(raw, begin, rows_done)
             skip = 0
         if rows_done != piece.rows:
-            raise SourceError("source_changed", f"{name} is not what it was when the run started.", "Start a new run.")
+            raise SourceError("source_changed", f"{name} has changed since the run started.", "Start a new run.")
 
 
 def _open(path: Path) -> Any:

@@ -159,7 +159,7 @@ class Parquet:
                         frame = frame.with_columns(nulls).select(*(field.name for field in chosen), ROW)
                     yield Batch(frame, raw.height, rows_done, rejects)
         if rows_done != piece.rows:
-            raise SourceError("source_changed", f"{name} is not what it was when the run started.", "Start a new run.")
+            raise SourceError("source_changed", f"{name} has changed since the run started.", "Start a new run.")
 
 
 def _open(path: Path, name: str) -> pq.ParquetFile:

@@ -51,7 +51,7 @@ class BatchBuilder:
         done with it. Raises SourceError(`source_changed`)."""
         gone = [name for name in self.names if name not in raw.columns]
         if gone:
-            raise SourceError("source_changed", f"The column '{gone[0]}' is not there any more.", "Start a new run.")
+            raise SourceError("source_changed", f"The column '{gone[0]}' no longer exists.", "Start a new run.")
         numbers = pl.int_range(first_row, first_row + raw.height, dtype=pl.Int64, eager=True)
         frame, rejects, _ = cast_columns(raw, numbers, self._read, cast_native)
         if self._nulls:

@@ -163,7 +163,7 @@ def _fault(index: int, record: bytes, known: frozenset[str] | None) -> Faulty:
         reason = f"Not valid UTF-8: byte 0x{record[bad[0]]:02X} at character {character}; set options.encoding"
         return Faulty(index, record, reason, "encoding")
     if known is not None and (other := _other_keys(record, known)):
-        reason = f"The key '{other[0][:200]}' is none of the columns that were found; declare `fields`"
+        reason = f"The key '{other[0][:200]}' is not one of the found columns; declare `fields`"
         return Faulty(index, record, reason, "unknown_key")
     return Faulty(index, record, _why(record))
 

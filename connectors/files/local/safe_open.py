@@ -30,7 +30,7 @@ _KINDS = {
 def relative_path(name: str) -> PurePosixPath:
     """The name as a relative path. Raises SourceError(`path_outside_root`, `bad_path`)."""
     if not is_valid_path(name):
-        raise SourceError("bad_path", f"{name!r} is not a path.", "It holds a character that no file system takes.")
+        raise SourceError("bad_path", f"{name!r} is not a path.", "It holds a character that no file system allows.")
     if escapes_root(name):
         raise outside_root(name)
     return PurePosixPath(name)

@@ -147,7 +147,7 @@ def checked_name(name: str) -> str:
     elif len(name.encode(errors="replace")) > MAX_NAME:
         reason = f"it has more than {MAX_NAME} bytes"
     elif any(ord(char) < 32 or char in '/\\:*?"<>|' or "\ud800" <= char <= "\udfff" for char in name):
-        reason = "it holds a character that not every file system takes"
+        reason = "it holds a character that not every file system allows"
     elif is_temporary(name):
         reason = "it begins with a dot, or looks like an unfinished file"
     if reason:

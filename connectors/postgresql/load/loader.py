@@ -112,7 +112,7 @@ class CopyLoader(SessionLoader):
                     ) from None
                 raise TargetError(
                     "ledger_moved",
-                    f"Partition {self._place.partition + 1} of this run is being loaded by somebody else.",
+                    f"Partition {self._place.partition + 1} of this run is being loaded by another process.",
                     "Another worker took it over; this one stops.",
                 ) from None
 

@@ -45,7 +45,7 @@ def publish_once(
             if not record_publication(connection, key, after):
                 raise TargetError(
                     "ledger_moved",
-                    f"The rows for {spec.table} are being published by somebody else.",
+                    f"The rows for {spec.table} are being published by another process.",
                     "Another worker took the run over; this one stops.",
                 )
             move_published(
@@ -72,6 +72,6 @@ def _check_complete(connection: psycopg.Connection[Any], spec: LoadSpec, key: Le
         raise TargetError(
             "staging_lost",
             f"{expected:,} rows were read for {spec.table}, but only {read:,} are still staged: PostgreSQL "
-            "crashed meanwhile, and the table was left as it is.",
+            "crashed meanwhile, and the table was not changed.",
             "Retry the run: it reads what is missing again.",
         )

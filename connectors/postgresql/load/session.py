@@ -110,7 +110,7 @@ class SessionLoader(ABC):
                 if not advance_ledger(connection, key, before, stored(after)):
                     raise TargetError(
                         "ledger_moved",
-                        f"Partition {key.partition + 1} of this run is being read by somebody else.",
+                        f"Partition {key.partition + 1} of this run is being read by another process.",
                         "Another worker took it over; this one stops.",
                     )
                 moved.append(after)

@@ -96,7 +96,7 @@ class MergeMode(ABC):
                 self.check(connection, table)
         except psycopg.Error as error:
             raise TargetError(
-                "database_unreachable", f"The target database cannot be asked: {first_line(error)}"
+                "database_unreachable", f"The target database cannot be queried: {first_line(error)}"
             ) from None
 
     def begin(self) -> None:

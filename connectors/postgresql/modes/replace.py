@@ -113,6 +113,6 @@ def nothing_to_load(table: str, what: str) -> TargetError:
     """The error that keeps a table from being emptied by accident."""
     return TargetError(
         "nothing_to_load",
-        f"{what} for {table}, so it was left as it is.",
+        f"{what} for {table}, so it was not changed.",
         "Check the source, the filters and the run's errors; to empty the table on purpose, delete its rows yourself.",
     )

@@ -150,7 +150,7 @@ def target_changed(table: Table) -> TargetError:
     """The error for a table that was altered during the load."""
     return TargetError(
         "target_changed",
-        f"{table.qualified} was altered while its new rows were loaded, so it was left as it is.",
+        f"{table.qualified} was altered while its new rows were loaded, so it was not changed.",
         "Retry: the load begins again with the table as it is now.",
     )
 

@@ -12,12 +12,12 @@ _DENIED = frozenset((1044, 1142, 1143, 1227, 1370))
 NOT_PLANNED = "not_planned"
 """The error code for a readable view whose plan is not readable."""
 
-_NO_MYSQL = "Check that MySQL or MariaDB is what listens there."
+_NO_MYSQL = "Check that MySQL or MariaDB listens there."
 _CONNECTING = (
     (r"\(1045\)|Access denied for user .*using password", "Check 'username' and 'password' in authConfig."),
     (r"\(1044\)", "GRANT SELECT ON the database TO the user."),
     (r"\(1049\)", "Check 'database' in the connector's config."),
-    (r"\(1130\)", "The server lets nobody in from here: CREATE USER for this host."),
+    (r"\(1130\)", "The server refuses logins from this host: CREATE USER for this host."),
     (r"\(1129\)", "The server blocks this host after errors: FLUSH HOSTS there."),
     (r"\(1040\)|\(1203\)|\(1226\)", "The server has no connection free: try again later, or raise its limit."),
     (r"\(3159\)|secure transport", "The server asks for TLS: set 'sslmode' to require or verify-full."),
@@ -63,7 +63,7 @@ def failed(error: BaseException, what: str) -> SourceError:
         return SourceError(
             "bad_encoding",
             f"{what} holds text that is not UTF-8 though its column says so.",
-            "Mend it there, or read a query that selects HEX(column).",
+            "Correct it there, or read a query that selects HEX(column).",
         )
     if isinstance(error, RuntimeError) and "LOAD_LOCAL" in said:
         return SourceError(
@@ -73,7 +73,7 @@ def failed(error: BaseException, what: str) -> SourceError:
         )
     if number in _LOST:
         return SourceError(
-            "connection_lost", f"The connection was lost while {what} was read: {said}.", "It can be tried again."
+            "connection_lost", f"The connection was lost while {what} was read: {said}.", "It can be retried."
         )
     if number in _DENIED:
         return SourceError(

@@ -90,7 +90,7 @@ class Door:
                 context.load_default_certs()
         except (ssl.SSLError, ValueError):
             raise SourceError(
-                "connection_failed", "'sslRootCert' is no certificate.", "Give its PEM text: -----BEGIN CERTIFICATE…"
+                "connection_failed", "'sslRootCert' is not a certificate.", "Give its PEM text: -----BEGIN CERTIFICATE…"
             ) from None
         self._show_certificate(context)
         return context

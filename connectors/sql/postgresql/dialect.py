@@ -35,7 +35,7 @@ from headrace.connectors.sql.relation import ALIAS, Column, Relation, Scalar, Ta
 from headrace.connectors.sql.select import Asked, Select, tail
 from headrace.connectors.sql.settings import lag_of
 
-_GONE = "the snapshot that the partitions share is gone: what is still to be read is read as it is now"
+_GONE = "the snapshot that the partitions share is gone: the remaining rows are read in their current state"
 
 
 class PostgresDialect:
@@ -205,7 +205,7 @@ def plain_literal(value: Scalar) -> str:
 def _text(value: Scalar) -> str:
     text = str(value)
     if "\0" in text:
-        raise SourceError("bad_option", "A value holds a NUL character, which PostgreSQL has no place for.")
+        raise SourceError("bad_option", "A value holds a NUL character, which PostgreSQL cannot store.")
     return text_literal(text)
 
 

@@ -36,7 +36,7 @@ _CONNECTING = (
     ),
     (r"too many|remaining connection slots", "The server has no connection free: try again later, or raise its limit."),
     (r"starting up|shutting down|recovery mode", "Try again in a moment."),
-    (r"server closed the connection|received invalid response", "Check that PostgreSQL is what listens there."),
+    (r"server closed the connection|received invalid response", "Check that PostgreSQL listens there."),
 )
 
 
@@ -55,7 +55,7 @@ def failed(error: psycopg.Error, what: str) -> SourceError:
     state, said = error.sqlstate, (error.diag.message_primary or str(error)).strip().splitlines()[0].rstrip(".")
     if state is None or state in _LOST_STATES or state[:2] in _LOST_CLASSES:
         lost = "The connection was lost" if state is None else "The server broke off"
-        return SourceError("connection_lost", f"{lost} while {what} was read: {said}.", "It can be tried again.")
+        return SourceError("connection_lost", f"{lost} while {what} was read: {said}.", "It can be retried.")
     match state:
         case "57014":
             return SourceError(

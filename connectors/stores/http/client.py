@@ -104,5 +104,7 @@ def login(credentials: Mapping[str, Any]) -> tuple[dict[str, str], tuple[str, ..
     else:
         return {}, ()
     if not value.isascii() or not value.isprintable():
-        raise SourceError("bad_credentials", "The token cannot be sent.", "It holds a character that no header takes.")
+        raise SourceError(
+            "bad_credentials", "The token cannot be sent.", "It holds a character not allowed in headers."
+        )
     return {"Authorization": value}, tuple(each for each in (token, password, value) if each)

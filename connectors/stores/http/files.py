@@ -221,7 +221,7 @@ class HttpFiles:
                         at, first = 0, seen
                         os.ftruncate(into, 0)
                     elif not re.match(rf"bytes {at}-", answer.headers.get("Content-Range", "")):
-                        raise SourceError("not_readable", f"{name}: the server gives another part than was asked for.")
+                        raise SourceError("not_readable", f"{name}: the server returned another part than requested.")
                     for piece in answer.iter_bytes():
                         write_at(into, piece, at)
                         at += len(piece)

@@ -93,7 +93,7 @@ def _role(context: Context, config: S3) -> dict[str, Any]:
     if config.bucket not in context.surroundings.role_buckets:
         raise SourceError(
             "bad_credentials",
-            f"The connector has no access key, and the server's own role is not lent for the bucket '{config.bucket}'.",
+            f"The connector has no access key, and the server's role may not be used for the bucket '{config.bucket}'.",
             "Give 'accessKeyId' and 'secretAccessKey', or ask the operator to allow it: "
             f'HEADRACE_CONNECTOR_ROLE_BUCKETS=["{config.bucket}"].',
         )

@@ -25,7 +25,7 @@ def sftp_files(context: Context) -> SftpFiles:
     account = _account(context, config)
     base = config.base_path or ""
     if ".." in PurePosixPath(base).parts or any(mark in base for mark in "\0\r\n"):
-        raise SourceError("bad_option", "config.basePath is no folder.", "Write it without '..'.")
+        raise SourceError("bad_option", "config.basePath is not a folder.", "Write it without '..'.")
     where = f"[{config.host}]" if ":" in config.host else config.host
     place = f"sftp://{where}:{config.port}/{base.lstrip('/')}".rstrip("/")
     return SftpFiles(SshSession(account, context.surroundings.networks), place, base, context.surroundings.scratch)

@@ -36,7 +36,7 @@ def server_dry_run(changes: Sequence[Change], documents: Sequence[Document], ten
     left = len(notebook.requests) - _MAX_REQUESTS
     remarks = (f"{left:,} requests were not tried: {_MAX_REQUESTS:,} are at most",) if left > 0 else ()
     return remarks + tuple(
-        f"{change.kind} {change.name} could not be tried: {each['reason']}"
+        f"{change.kind} {change.name} could not be checked: {each['reason']}"
         for each in found["unknown"]
         for change in [notebook.changes[each["index"]]]
     )

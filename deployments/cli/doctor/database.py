@@ -13,11 +13,11 @@ _OLDEST_POSTGRES = 140000
 def database(url: str | None) -> Iterator[Finding]:
     """PostgreSQL: reachable, recent enough, migrated, and its user has the permissions needed."""
     if url is None:
-        mend = "Set HEADRACE_DATABASE_URL, or start a stack; from afar only the API can be looked at."
+        mend = "Set HEADRACE_DATABASE_URL, or start a stack; remotely only the API can be checked."
         yield Finding("database", "warning", "its address is not known", mend)
         return
     if missing("engine"):
-        yield Finding("database", "warning", "cannot be looked at without the extra 'engine'", install("engine"))
+        yield Finding("database", "warning", "cannot be checked without the extra 'engine'", install("engine"))
         return
     import psycopg
     from sqlalchemy.exc import SQLAlchemyError

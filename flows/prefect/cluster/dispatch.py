@@ -93,7 +93,7 @@ class Cluster:
                 self._failure = error
                 return
             except Exception as error:  # noqa: BLE001 (checked again soon, and with every result)
-                _log.warning("The limits of failed rows could not be judged: %r", error)
+                _log.warning("The limits of failed rows could not be checked: %r", error)
             await asyncio.sleep(LOOK_S)
 
     def _judge(self) -> None:

@@ -49,7 +49,7 @@ def context_of(node: SourceNode, job: Job) -> Context:
         raise SourceError(
             "unknown_connection",
             f"The source '{node.id}' reads through the connector '{node.connection}', which does not exist.",
-            "Mend `connection`, or make the connector.",
+            "Correct `connection`, or create the connector.",
         ) from None
     connection = Connection(record.id, record.type, record.config, connection_credentials(record.credentials))
     surroundings = Surroundings(job.files_root, job.networks, job.role_buckets)

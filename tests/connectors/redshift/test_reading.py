@@ -41,7 +41,7 @@ def test_a_key_is_cut_into_ranges_that_are_all_rows(filled: Cluster) -> None:
     source = filled.source(table="t", key=["id"], partitioning={"partitions": 4})
     found = source.discover(max_partitions=8)
     assert len(found.partitions) == 4
-    assert [note for note in found.notes if "own moment" in note]
+    assert [note for note in found.notes if "own time" in note]
     assert sorted(each[0] for each in rows(source, most=8)) == list(range(1, 5001))
 
 

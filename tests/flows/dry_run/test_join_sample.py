@@ -118,7 +118,7 @@ def test_what_was_not_looked_at_is_reported(shop: Runner, monkeypatch: pytest.Mo
         {"chunk_bytes": 1 << 16, "min_piece_bytes": 4 << 20},
     )
     nodes = previewed(shop, ORDERS, CUSTOMERS, join(), target("t", "both", "t"))
-    assert "of 30,000 rows were looked at for the sample's keys" in nodes["customers"].notes[1]
+    assert "of 30,000 rows were searched for the sample's keys" in nodes["customers"].notes[1]
 
 
 def test_cells_are_reported_as_they_are_written(shop: Runner) -> None:

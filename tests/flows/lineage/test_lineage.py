@@ -309,7 +309,7 @@ def test_what_is_not_known_before_a_run_is_named_with_the_reason() -> None:
     assert declared({"public.ds_a": table}, *nodes) == (
         ["a"],
         {
-            "files": "The source declares no 'fields': its columns are known once a run or plan has looked at it",
+            "files": "The source declares no 'fields': its columns are known once a run or plan has inspected it",
             "bad": "'id' is Int64, not text",
             "b": "'public.ds_b' is not a table of one of your schemas",
             "c": "The columns of 'files', which it reads, are not known",

@@ -87,7 +87,7 @@ def test_what_a_dataset_rule_held_back_is_offered_to_a_retry_while_no_row_is_vis
     )
     refused = replace(snapshot(), status="failed", failure_reason="A dataset rule does not hold", rules=(broken,))
     report = run_report("Orders", replace(refused, rows_out=0), api_url="http://a")
-    assert "A retry reads all rows again and judges them by the live version" in report
+    assert "A retry reads all rows again and checks them by the live version" in report
     assert f"http://a/pipelines/pipe_1/runs/{refused.id}/retry\n" in report
     assert "rows are committed" not in report
     seen = run_report("Orders", replace(refused, rows_out=200), api_url="http://a")

@@ -171,7 +171,7 @@ def test_a_file_that_somebody_moved_out_of_staging_is_reported_and_stops_nothing
     claim(of)
     (root / "in" / ".processing" / "run_1" / "src" / "c.csv").unlink()
     [reported] = of.loaded("run_1/src")
-    assert "is not there any more: somebody has moved it" in reported
+    assert "no longer exists: it was moved by someone" in reported
 
 
 def test_a_file_that_cannot_be_read_is_put_aside_alone(root: Path) -> None:
@@ -207,7 +207,7 @@ def test_a_file_that_is_gone_is_named(root: Path) -> None:
     of.loaded("run_1/src")
     [archived] = (root / "in" / ".archive").rglob("*.csv")
     archived.unlink()
-    with pytest.raises(SourceError, match=r"'in/c.csv' should lie in 'in/.archive/.*' and is not there any more"):
+    with pytest.raises(SourceError, match=r"'in/c.csv' should lie in 'in/.archive/.*' and no longer exists"):
         of.located("run_1/src", whole=True)
 
 

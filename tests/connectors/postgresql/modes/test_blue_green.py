@@ -149,7 +149,7 @@ def test_nothing_changes_when_no_rows_came(database_url: str, sql: Table, batch:
     sql("CREATE TABLE t (a int NOT NULL); INSERT INTO t VALUES (1)")
     begun = Load("blue_green", spec(database_url, ["a"])).begin()
     begun.write(batch)
-    with pytest.raises(TargetError, match=r"No rows came for public.t, so it was left as it is"):
+    with pytest.raises(TargetError, match=r"No rows came for public.t, so it was not changed"):
         begun.publish()
     assert sql("SELECT a FROM t") == [(1,)]
 

@@ -41,7 +41,7 @@ def test_nothing_changes_when_no_rows_came(database_url: str, sql: Table, mode: 
         sql("ALTER TABLE t ALTER a SET NOT NULL")
         begun = Load(mode, spec(database_url, ["a"], run_id=f"run_{batch.height}")).begin()
         begun.write(batch)
-        with pytest.raises(TargetError, match=r"No rows came for public.t, so it was left as it is"):
+        with pytest.raises(TargetError, match=r"No rows came for public.t, so it was not changed"):
             begun.publish()
     assert sql("SELECT a FROM t") == [(1,)]
 
@@ -53,7 +53,7 @@ def test_a_source_without_rows_empties_the_table_where_the_target_allows_it(
     sql("CREATE TABLE t (a int NOT NULL); INSERT INTO t VALUES (1)")
     failing = Load(mode, spec(database_url, ["a"], run_id="run_1", allow_empty=True)).begin()
     failing.write(rows(a=[None]))
-    with pytest.raises(TargetError, match=r"No rows came for public.t, so it was left as it is"):
+    with pytest.raises(TargetError, match=r"No rows came for public.t, so it was not changed"):
         failing.publish()
     assert sql("SELECT a FROM t") == [(1,)]  # there was a row, and it failed
     empty = Load(mode, spec(database_url, ["a"], run_id="run_2", allow_empty=True)).begin()

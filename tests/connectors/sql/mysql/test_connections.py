@@ -142,7 +142,7 @@ def test_without_a_position_a_lost_connection_is_reported(market: Market) -> Non
     reading = source.read(found.partitions[0], found.schema, wanted=Wanted(frozenset(("id", "x")), batch_rows=500))
     next(reading)
     kill(market)
-    with pytest.raises(SourceError, match="can be tried again") as lost:
+    with pytest.raises(SourceError, match="can be retried") as lost:
         list(reading)
     assert lost.value.code == "connection_lost"
 

@@ -55,7 +55,7 @@ def test_ranges_of_a_key_are_together_all_rows_in_the_servers_order(market: Mark
     assert [each.first_row for each in found.partitions] == [numbered_from(index) for index in range(4)]
     assert [each.label for each in found.partitions][:2] == ["shop.t [1/4]", "shop.t [2/4]"]
     [note] = found.notes
-    assert "at its own moment" in note
+    assert "at its own time" in note
     parts = [frame(batches(source, found, each))["n"].to_list() for each in found.partitions]
     ordered = [int(n) for (n,) in market.rows("SELECT n FROM t ORDER BY id")]
     assert [n for part in parts for n in part] == ordered

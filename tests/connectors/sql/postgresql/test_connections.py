@@ -162,7 +162,7 @@ def test_without_a_position_a_lost_connection_is_reported(shop: Shop, front: Fro
     front.cut_after = 2_000_000
     reading = batches_of(source, found)
     next(reading)
-    with pytest.raises(SourceError, match="can be tried again") as lost:
+    with pytest.raises(SourceError, match="can be retried") as lost:
         list(reading)
     assert lost.value.code == "connection_lost"
 

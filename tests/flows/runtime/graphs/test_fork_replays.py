@@ -393,7 +393,7 @@ def test_rows_without_a_way_in_the_live_version_are_reported_and_the_books_balan
     alone = [source("rows.csv", FIELDS), target("second", "src", "two")]
     run_in_threads(chain.replay("run_2", "run_1", alone))
     assert ids(shop, "two") == Counter([1, 2, 3, 4])
-    reported = "1 failed row not run again: the targets they were on their way to are not in the pipeline any more"
+    reported = "1 failed row not run again: their targets are no longer in the pipeline"
     assert ("extract", reported) in shop.recorder.lines
     routes = [{"name": "u", "when": "id < 3"}]
     parted = [

@@ -199,7 +199,7 @@ def test_a_continued_run_never_takes_another_file(shop: Shop) -> None:
     [archived] = (shop.root / "in" / ".archive").rglob("a.csv")
     archived.rename(path.with_name("mine"))
     again = Continuation("run_1", retry_of="run_1", earlier_plan=plan)
-    with pytest.raises(SourceError, match="is not there any more"):
+    with pytest.raises(SourceError, match="no longer exists"):
         load(shop, job(shop, "run_2", again))
     archived.write_text(GOOD + "5,Eve,1,2024-01-05\n")
     with pytest.raises(SourceChanged):
