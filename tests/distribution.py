@@ -19,7 +19,7 @@ STACK = "stack"
 @cache
 def group_of(path: str) -> str:
     """The group of a test module, by its path from the checkout's root: what the process that hands out tests, which
-    imports none, can tell."""
+    imports none, can determine."""
     text = (Path(__file__).parents[1] / path).read_text()
     return STACK if "pytest.mark.stack" in text and "pytest.mark.own_stack" not in text else path
 

@@ -1,4 +1,4 @@
-"""Errors are keyed by stage too: a node may be in two stages, and rows are numbered again after a gathering stage."""
+"""Errors are keyed by stage too: a node may be in two stages, and rows are numbered again after a shuffle stage."""
 
 from __future__ import annotations
 

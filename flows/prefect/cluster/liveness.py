@@ -124,6 +124,6 @@ class HeartbeatWatch:
 
 
 def _connect(url: str) -> psycopg.Connection[tuple[object, ...]]:
-    connection = connect(url, autocommit=True, connect_timeout=10, application_name="headrace pulse")
+    connection = connect(url, autocommit=True, connect_timeout=10, application_name="headrace heartbeat")
     connection.execute(_SESSION)
     return connection

@@ -52,7 +52,7 @@ _joining: dict[int, threading.Lock] = {}
 
 
 async def join_run(run_id: str, token: int) -> JoinedRun:
-    """The run, which is planned with its first partition in this process. `token` is the token of its Pulse.
+    """The run, which is planned with its first partition in this process. `token` is the token of its Heartbeat.
 
     Raises the errors of planning, and Stopped when the run has ended.
     """

@@ -1,4 +1,4 @@
-"""Tells sources whose partitions depend on it which columns and rows are read, before they are partitioned."""
+"""Informs sources whose partitions depend on it which columns and rows are read, before they are partitioned."""
 
 from __future__ import annotations
 

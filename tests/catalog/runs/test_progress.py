@@ -21,7 +21,7 @@ def test_where_rows_are_only_read_it_is_their_share() -> None:
 
 
 @pytest.mark.parametrize(
-    ("gathering", "publishing", "share"),
+    ("shuffling", "publishing", "share"),
     [
         ("pending", "pending", 0.5),
         ("running", "pending", 0.5),
@@ -29,8 +29,8 @@ def test_where_rows_are_only_read_it_is_their_share() -> None:
         ("completed",) * 2 + (1.0,),
     ],
 )
-def test_what_gathers_and_publishes_counts_too(gathering: str, publishing: str, share: float) -> None:
-    parts = [part(0, 10, 10), part(1, 90, 90), part(2, 0, 0, gathering), part(-1, 0, 0, publishing)]
+def test_shuffling_and_publishing_count_too(shuffling: str, publishing: str, share: float) -> None:
+    parts = [part(0, 10, 10), part(1, 90, 90), part(2, 0, 0, shuffling), part(-1, 0, 0, publishing)]
     assert share_done(parts) == share
     assert not only_reads(parts)
 

@@ -155,7 +155,7 @@ def test_a_run_stays_wanted_when_the_database_forgets_its_lock(database_url: str
     watch = HeartbeatWatch(database_url, heartbeat.token, lambda: None)
     assert watch.begin()
     with psycopg.connect(database_url, autocommit=True) as connection:
-        killed = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'headrace pulse'"
+        killed = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'headrace heartbeat'"
         connection.execute(killed)
     with pytest.raises(psycopg.OperationalError):
         heartbeat.beat()
