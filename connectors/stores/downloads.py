@@ -1,4 +1,4 @@
-"""Downloads a file in byte ranges, several at a time, each retried after a cut connection."""
+"""Downloads of files that go on after a cut connection: in byte ranges, several at a time, or from one stream."""
 
 from __future__ import annotations
 
@@ -31,28 +31,15 @@ def download_ranges(
     size: int, into: int, fetch: Callable[[int, int], memoryview], *, at_once: int = AT_ONCE, unit: int = RANGE_BYTES
 ) -> None:
     """Fills an open file. `fetch(start, end)` returns the bytes from `start` to `end`, or fewer (at least one), or
-    raises Cut. Raises SourceError(`connection_lost`), OSError, and any other error of `fetch`."""
+    raises ConnectionCut. Raises SourceError(`connection_lost`), OSError, and any other error of `fetch`."""
 
     def one(start: int) -> None:
-        end, failures = min(size, start + unit), 0
-        while start < end:
-            try:
-                got = fetch(start, end)
-                if not len(got):
-                    raise ConnectionCut("it ended too early")
-            except ConnectionCut as cut:
-                failures += 1
-                if failures >= TRIES:
-                    raise SourceError(
-                        "connection_lost",
-                        f"The connection was cut {TRIES} times at the same place: {cut}.",
-                        "Retry the run: it continues after what is committed.",
-                    ) from None
-                time.sleep(_PAUSE_S * 2**failures)
-                continue
-            failures = 0
-            write_at(into, got, start)
-            start += len(got)
+        def more(at: int) -> int:
+            got = fetch(at, min(size, start + unit))
+            write_at(into, got, at)
+            return at + len(got)
+
+        retried(start, min(size, start + unit), more)
 
     starts = range(0, size, unit)
     if len(starts) <= 1 or at_once == 1:
@@ -66,3 +53,26 @@ def download_ranges(
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
+
+
+def retried(start: int, end: int, more: Callable[[int], int]) -> None:
+    """Calls `more(place)`, which stores bytes from there on and returns where they end, until that is `end`. Raises
+    SourceError(`connection_lost`) after `TRIES` calls in a row that got nothing or raised ConnectionCut, and any other
+    error of `more`."""
+    failures = 0
+    while start < end:
+        try:
+            reached = more(start)
+            if reached <= start:
+                raise ConnectionCut("it ended too early")
+        except ConnectionCut as cut:
+            failures += 1
+            if failures >= TRIES:
+                raise SourceError(
+                    "connection_lost",
+                    f"The connection was cut {TRIES} times at the same place: {cut}.",
+                    "Retry the run: it goes on behind what is committed.",
+                ) from None
+            time.sleep(_PAUSE_S * 2**failures)
+            continue
+        start, failures = reached, 0

@@ -13,9 +13,10 @@ from uuid import uuid4
 from headrace.connectors.errors import SourceError
 from headrace.connectors.files.selection import StoredFile
 from headrace.connectors.files.store import OpenedFile
-from headrace.connectors.stores.downloads import ConnectionCut, download_ranges
+from headrace.connectors.stores.downloads import ConnectionCut, retried
 from headrace.connectors.stores.file_copies import FileCopies
 from headrace.connectors.stores.remote import changed, checked_path, missing, opened
+from headrace.connectors.stores.sftp.blocks import Blocks, NotWritten, OtherVersion, download
 from headrace.connectors.stores.sftp.session import SessionLost, SshSession
 
 if TYPE_CHECKING:
@@ -80,24 +81,24 @@ class SftpFiles:
             raise self.missing(name, missing)
         size, version = file.size, file.version
 
+        def is_it(now: asyncssh.SFTPAttrs) -> bool:
+            return (now.size or 0, _stored(path, now).version) == (size, version)
+
         def fill(into: int) -> None:
-            def fetch(start: int, end: int) -> memoryview:
-                async def part(client: asyncssh.SFTPClient) -> bytes:
-                    async with client.open(self._at(path), "rb") as there:
-                        now = _stored(path, await there.stat())
-                        if (now.size, now.version) != (size, version):
-                            raise changed(name)
-                        got: bytes = await there.read(end - start, start)
-                        return got
-
+            def more(start: int) -> int:
+                blocks = Blocks(into, start)
                 try:
-                    return memoryview(self._once(path, part))
+                    self._once(path, lambda client: download(client, self._at(path), is_it, size, blocks))
                 except SessionLost as lost:
-                    raise ConnectionCut(str(lost)) from None
-                except FileNotFoundError:
+                    if blocks.reached == start:
+                        raise ConnectionCut(str(lost)) from None
+                except (FileNotFoundError, OtherVersion):
                     raise changed(name) from None
+                except NotWritten as error:
+                    raise error.__cause__ or error from None
+                return blocks.reached
 
-            download_ranges(size, into, fetch, at_once=1)
+            retried(0, size, more)
 
         with opened(self._copies, file, fill, lambda: self.stat(path)) as found:
             yield found

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 import asyncssh
 import pytest
 
 from headrace.connectors.errors import SourceError
+from headrace.connectors.stores import file_copies
+from headrace.connectors.stores.sftp.blocks import Blocks
 from tests.connectors.stores.places import SftpPlace
 from tests.connectors.stores.ssh_server import SshServer
 
@@ -87,3 +90,34 @@ def test_a_server_that_is_not_there_is_reported(place: SftpPlace) -> None:
     place.config["port"] = 9
     with pytest.raises(SourceError, match=r"127.0.0.1:9 cannot be connected to: Connection refused"):
         sees(place)
+
+
+def test_blocks_may_come_in_any_order_and_short(tmp_path: Path) -> None:
+    with (tmp_path / "copy").open("w+b") as copy:
+        blocks = Blocks(copy.fileno(), 2)
+        copy.write(b"ab")
+        copy.flush()
+        seen = []
+        for offset, data in ((6, b"gh"), (2, b"c"), (8, b"ij"), (3, b"def"), (10, b"")):
+            blocks.write(offset, data)
+            seen.append(blocks.reached)
+    assert ((tmp_path / "copy").read_bytes(), seen) == (b"abcdefghij", [2, 3, 3, 10, 10])
+
+
+def test_a_disk_without_room_is_no_lost_connection(place: SftpPlace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(file_copies, "unnamed_file", lambda _: os.open("/dev/full", os.O_RDWR))
+    with pytest.raises(SourceError) as refused, place.store().opened("a.csv"):
+        pass
+    assert refused.value.code == "no_room"
+
+
+def test_a_file_of_many_blocks_comes_whole_over_cuts(place: SftpPlace) -> None:
+    content = os.urandom(3 << 20)
+    place.add("big.bin", content)
+    store = place.store()
+    place.server.cuts = 3
+    try:
+        with store.opened("big.bin") as found:
+            assert found.path.read_bytes() == content
+    finally:
+        assert place.server.cuts == 0
