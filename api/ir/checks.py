@@ -1,4 +1,4 @@
-"""Checks before an IR is saved or goes live: validity, its connectors, changes of load mode."""
+"""Checks before an IR is saved or goes live: validity, its connectors."""
 
 from __future__ import annotations
 
@@ -8,16 +8,13 @@ from typing import Any
 from headrace.api.context import RequestContext
 from headrace.api.errors import ApiError
 from headrace.api.ir.found import found_undeclared
-from headrace.catalog.models import Pipeline
 from headrace.catalog.repositories import TenantCatalog
 from headrace.catalog.repositories.connectors import chosen
-from headrace.catalog.repositories.usage import PipelineUsage
 from headrace.connectors.postgresql.named_database import TYPE
 from headrace.connectors.registry import readable
 from headrace.flows.validation.catalog_tables import CatalogTables
 from headrace.flows.validation.check import check_types
 from headrace.flows.validation.found_columns import FoundProblems, found_problems
-from headrace.flows.validation.mode_switch import ModeSwitch, mode_switch
 from headrace.ir import PipelineIR, Problem, parse_ir
 from headrace.ir.nodes import SourceNode, TargetNode
 from headrace.ir.problems import nearest
@@ -70,37 +67,3 @@ def refuse_invalid(
     if problems:
         raise ApiError(400, "The IR is not valid", details=problems)
     return found.all
-
-
-def guard_mode_switch(
-    context: RequestContext, catalog: TenantCatalog, pipeline: Pipeline, document: dict[str, Any], *, confirm: bool
-) -> None:
-    """Raises ApiError 400 for a load mode that the table does not allow, and without `confirm` for a change that could
-    lose or duplicate rows. Ignores a `document` that does not parse: it is refused elsewhere."""
-    after = parse_ir(document).ir
-    if after is None:
-        return
-    found = compare_load_modes(context, catalog, pipeline, after)
-    if found.refused:
-        raise ApiError(400, "The table does not allow the load mode", details=found.refused)
-    if found.losses and not confirm:
-        raise ApiError(400, "The change of the load mode must be confirmed", details=found.losses)
-
-
-def compare_load_modes(
-    context: RequestContext, catalog: TenantCatalog, pipeline: Pipeline, after: PipelineIR
-) -> ModeSwitch:
-    """The effects of an IR's load modes on its tables, compared with the live version."""
-    usage = PipelineUsage(catalog.session, catalog.tenant_id)
-    return mode_switch(
-        _live_ir(catalog, pipeline),
-        after,
-        pipeline_id=pipeline.id,
-        database_url=context.services.settings.database_url,
-        loaded_by=lambda table: usage.loading(table, besides=pipeline.id),
-    )
-
-
-def _live_ir(catalog: TenantCatalog, pipeline: Pipeline) -> PipelineIR | None:
-    live = catalog.pipelines.ir_version(pipeline)
-    return parse_ir(live.ir).ir if live is not None else None

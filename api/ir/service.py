@@ -7,8 +7,9 @@ from typing import Any
 
 from headrace.api.context import RequestContext
 from headrace.api.errors import ApiError, Detail, not_found
-from headrace.api.ir.checks import compare_load_modes, connection_problems, guard_mode_switch, refuse_invalid
+from headrace.api.ir.checks import connection_problems, refuse_invalid
 from headrace.api.ir.found import found_undeclared
+from headrace.api.ir.mode_switches import compare_load_modes, guard_mode_switches
 from headrace.api.ir.schemas import (
     IrCheck,
     IrDifference,
@@ -66,10 +67,10 @@ def save_ir(
     with context.catalog() as catalog:
         refuse_replicated(catalog, owned_pipeline(catalog, pipeline_id))
     warnings = refuse_invalid(context, body.ir, pipeline_id, confirm=confirm)
+    if publish:
+        guard_mode_switches(context, pipeline_id, body.ir, confirm=confirm)
     with context.catalog() as catalog:
         pipeline = owned_pipeline(catalog, pipeline_id)
-        if publish:
-            guard_mode_switch(context, catalog, pipeline, body.ir, confirm=confirm)
         saved = catalog.pipelines.save_ir(
             pipeline,
             body.ir,
@@ -86,15 +87,20 @@ def save_ir(
 
 def publish(context: RequestContext, pipeline_id: str, version: int, *, confirm: bool) -> IrVersion:
     """Makes a version live. Raises ApiError: 404, 400 for a change of load mode that needs `confirm`."""
+    with context.reading() as catalog:
+        pipeline = owned_pipeline(catalog, pipeline_id)
+        document, compared = _saved_version(catalog, pipeline, version).ir, pipeline.live_version
+    guard_mode_switches(context, pipeline_id, document, confirm=confirm)
     with context.catalog() as catalog:
         refuse_replicated(catalog, owned_pipeline(catalog, pipeline_id))
-        pipeline = catalog.pipelines.lock(pipeline_id)
-        if pipeline is None:
+        locked = catalog.pipelines.lock(pipeline_id)
+        if locked is None:
             raise not_found("pipeline")
-        saved = _saved_version(catalog, pipeline, version)
-        guard_mode_switch(context, catalog, pipeline, saved.ir, confirm=confirm)
-        catalog.pipelines.publish(pipeline, saved)
-        answer = _shown(pipeline, saved)
+        if locked.live_version != compared:
+            raise ApiError(409, "Another version went live meanwhile; try again")
+        saved = _saved_version(catalog, locked, version)
+        catalog.pipelines.publish(locked, saved)
+        answer = _shown(locked, saved)
     sync_deployment(context, pipeline_id)
     return answer
 
@@ -123,9 +129,10 @@ def check(context: RequestContext, pipeline_id: str, body: SaveIr) -> IrCheck:
             problems += check_types(parsed.ir, tables, last)
             problems += found_problems(parsed.ir, tables, found).all
             problems += connection_problems(parsed.ir, catalog)
-            switch = compare_load_modes(context, catalog, pipeline, parsed.ir)
-            problems += switch.refused
-            losses += switch.losses
+    if parsed.ir is not None:
+        switch = compare_load_modes(context, pipeline_id, parsed.ir)
+        problems += switch.refused
+        losses += switch.losses
     shown = [[Detail.model_validate(each.as_dict()) for each in some] for some in (problems, losses)]
     return IrCheck(issues=shown[0], losses=shown[1])
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import psycopg
@@ -35,6 +36,7 @@ from headrace.flows.dry_run.preview import preview
 from headrace.flows.replication.discover import discover
 from headrace.flows.replication.found import FOUND_TABLES
 from headrace.flows.runtime.job import Job
+from headrace.flows.validation.mode_switch import ModeChange, mode_switch
 from headrace.ir.replication import ReplicationIR
 
 
@@ -136,6 +138,17 @@ def ask_database(database: Database, question: str, *arguments: Any) -> bytes:
     except psycopg.Error as error:
         text = f"The target database failed: {error_message(error)}."
         raise TargetError("database_unavailable", text, "Try again when it answers.") from error
+
+
+def compare_modes(database: Database, changes: Sequence[ModeChange], pipeline_id: str) -> bytes:
+    """Returns the effects of changes of load mode on the tables of a target's database as JSON. Raises TargetError."""
+    try:
+        found = mode_switch(database, changes, pipeline_id)
+    except psycopg.Error as error:
+        raise TargetError("database_unavailable", error_message(error), "Try again when it answers.") from error
+    return json.dumps(
+        {name: [asdict(each) for each in getattr(found, name)] for name in ("refused", "losses")}
+    ).encode()
 
 
 def try_connection(connection: Connection, surroundings: Surroundings, seconds: float) -> bytes:

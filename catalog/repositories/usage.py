@@ -33,12 +33,12 @@ class PipelineUsage:
             others = " and others" if len(names) > _NAMED else ""
             raise Conflict(f"{what} is used by the pipeline{'s' * (len(names) > 1)} {listed}{others}")
 
-    def loading(self, table: str, *, besides: str) -> list[str]:
+    def loading(self, table: str, *, besides: str, elsewhere: tuple[str, str] | None = None) -> list[str]:
         """Returns the names of the pipelines, without the pipeline `besides`, whose live IR loads the table
-        (qualified)."""
+        (qualified): one of the warehouse, or of the database of the connector with the id and name `elsewhere`."""
         plain = table.removeprefix("public.")
         named = self._pipelines.owned().with_only_columns(Pipeline.name).where(Pipeline.id != besides)
-        return list(self._session.scalars(named.where(_targets(plain)).order_by(Pipeline.name)))
+        return list(self._session.scalars(named.where(_targets(plain, elsewhere)).order_by(Pipeline.name)))
 
 
 def uses_table(table: str) -> ColumnElement[bool]:
@@ -65,12 +65,14 @@ def uses_connector(record_id: str, name: str) -> ColumnElement[bool]:
     )
 
 
-def _targets(table: str) -> ColumnElement[bool]:
-    spelt = literal({"plain": table, "full": f"public.{table}"}, JSONB)
+def _targets(table: str, elsewhere: tuple[str, str] | None) -> ColumnElement[bool]:
+    record, name = elsewhere or ("", "")
+    spelt = literal({"plain": table, "full": f"public.{table}", "id": record, "name": name}, JSONB)
+    path = _TARGETS if elsewhere is None else _TARGETS_ELSEWHERE
     return exists().where(
         PipelineIrVersion.pipeline_id == Pipeline.id,
         PipelineIrVersion.version == Pipeline.live_version,
-        func.jsonb_path_exists(PipelineIrVersion.ir, cast(_TARGETS, JSONPATH), spelt),
+        func.jsonb_path_exists(PipelineIrVersion.ir, cast(path, JSONPATH), spelt),
     )
 
 
@@ -80,6 +82,10 @@ _CONNECTIONS = """
 # The table of a target in another database is a table of that database.
 _TARGETS = """
     $.nodes[*] ? (@.kind == "target" && !exists(@.connection ? (@ != null))
+                  && (@.schema == $plain || @.schema == $full))
+"""
+_TARGETS_ELSEWHERE = """
+    $.nodes[*] ? (@.kind == "target" && (@.connection == $id || @.connection == $name)
                   && (@.schema == $plain || @.schema == $full))
 """
 _ANY_TEXT_IN_NODES = """

@@ -6,11 +6,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import psycopg
+
 from headrace.catalog.runs.records import RunPipeline
 from headrace.connectors.connector import Connection
 from headrace.connectors.errors import TargetError
 from headrace.connectors.network.egress import Network
 from headrace.connectors.postgresql.connections import Database, key_of
+from headrace.connectors.postgresql.error_messages import error_message
+from headrace.connectors.postgresql.identity import Identity, identity_of
 from headrace.connectors.postgresql.named_database import named_database
 from headrace.ir.secrets import connection_credentials
 
@@ -48,6 +52,35 @@ def target_databases(pipeline: RunPipeline, warehouse: str, networks: Sequence[N
         found[node] = warehouse if named is None else _named(pipeline, node, named, networks)
     in_warehouse = not found or any(isinstance(each, str) for each in found.values())
     return TargetDatabases(found, warehouse if in_warehouse else next(iter(found.values())))
+
+
+def identities(databases: TargetDatabases) -> dict[str, Identity]:
+    """Which databases they are, by key; nothing where there is only one. Raises TargetError for one that cannot be
+    reached, and for two names of the same one, whose ledger would be read twice."""
+    found: dict[str, Identity] = {}
+    for database in databases.all if len(databases.all) > 1 else ():
+        key = key_of(database)
+        try:
+            identity = identity_of(database)
+        except psycopg.Error as error:
+            text = (
+                f"The database of the targets {_targets_of(databases, key)} cannot be reached: {error_message(error)}"
+            )
+            raise TargetError("database_unreachable", text) from error
+        if identity in found.values():
+            other = next(each for each, known in found.items() if known == identity)
+            here, there = (_targets_of(databases, each) for each in (other, key))
+            raise TargetError(
+                "same_database",
+                f"The targets {here} and {there} name the same database in two ways.",
+                "Let them name one connector" + ("." if key and other else ", or leave `connection` out of all."),
+            )
+        found[key] = identity
+    return found
+
+
+def _targets_of(databases: TargetDatabases, key: str) -> str:
+    return ", ".join(f"'{node}'" for node, each in databases.by_target.items() if key_of(each) == key)
 
 
 def databases_of(pipelines: Iterable[RunPipeline], warehouse: str, networks: Sequence[Network]) -> Sequence[Database]:

@@ -19,6 +19,7 @@ from headrace.flows.enrich import ProviderAccess
 from headrace.flows.resume.continuation import not_replayed
 from headrace.flows.resume.replay import Replay, only_open_rows
 from headrace.flows.runtime.cursors import begin_at_cursors
+from headrace.flows.runtime.databases import identities
 from headrace.flows.runtime.errors import PlanFailed, RunFailed
 from headrace.flows.runtime.execution_config import ExecutionConfig
 from headrace.flows.runtime.hooks.check import hook_problems
@@ -106,6 +107,8 @@ def _prepared(
         discoveries = {node: _open_only(node, found, job, ir) for node, found in discoveries.items()}
         sources = {node: _replay(node, source, discoveries[node], job) for node, source in sources.items()}
     known = bool(job.database_url)
+    if known:
+        identities(job.databases)
     targets = {node.id: table_columns(node, job) for node in ir.nodes if isinstance(node, TargetNode) and known}
     secrets = document_credentials(job.pipeline.connector.credentials)
     providers = ProviderAccess(job.networks)

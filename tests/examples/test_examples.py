@@ -5,7 +5,9 @@ A folder holds `pipeline.json` and `input.csv` (`input.2.csv`, … are loaded af
 `expected.csv`: what the table `public.ds_result` holds in the end; `expected.<table>.csv` says it of another.
 `schema.sql` makes the tables; without it `ds_result` has the columns of `expected.csv`, as text.
 `connector.json` is the connector where it is not the files folder: the files are put into an emulator of its kind,
-which is read in its stead; in a database `input.sql` is executed. `expected_errors.csv` are the errors of the last run,
+which is read in its stead; in a database `input.sql` is executed. `connection.json` is the connector that a target
+names: a database on another server takes its place, in which `schema.connection.sql` makes the tables and
+`expected.connection.<table>.csv` says what they hold. `expected_errors.csv` are the errors of the last run,
 as the API gives them; without it there are none.
 """
 
@@ -15,6 +17,7 @@ import asyncio
 import csv
 import json
 import shutil
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -48,8 +51,20 @@ from tests.connectors.sql.postgresql.shop import server, shop
 from tests.connectors.stores.conftest import made
 from tests.connectors.stores.places import LOOPBACK
 from tests.flows.runtime.shop import Notebook
+from tests.second_database import SecondDatabase, network_postgres, second
 
-__all__ = ["broker", "certificates", "cluster", "mariadb", "market", "server", "shop", "warehouse"]
+__all__ = [
+    "broker",
+    "certificates",
+    "cluster",
+    "mariadb",
+    "market",
+    "network_postgres",
+    "second",
+    "server",
+    "shop",
+    "warehouse",
+]
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 FOLDERS = sorted(path.parent for path in EXAMPLES.glob("*/*/pipeline.json"))
@@ -85,11 +100,15 @@ def test_an_example_gives_what_it_promises(
     columns = next(csv.reader(StringIO(expected)))
     with psycopg.connect(database_url) as connection:
         connection.execute(_tables(folder, columns))
+    elsewhere = _elsewhere(folder, request)
+    named = {} if elsewhere is None else {_record_name(folder): elsewhere.connector("conn_2")}
     recorder = Notebook()
     for number, path in enumerate(_inputs(folder), 1):
         connector = _connector(folder, path, tmp_path, request)
         recorder = Notebook()
-        arrival = asyncio.run(arrive(_job(folder, f"run_{number}", database_url, tmp_path, connector), recorder))
+        job = _job(folder, f"run_{number}", database_url, tmp_path, connector)
+        job = replace(job, pipeline=replace(job.pipeline, named=named))
+        arrival = asyncio.run(arrive(job, recorder))
         execution = Execution(prepare(arrival.job), recorder)
         run_in_threads(execution)
         arrival.completed(execution.prepared.sources)
@@ -97,7 +116,10 @@ def test_an_example_gives_what_it_promises(
     for beside in folder.glob("expected.*.csv"):
         table = beside.name.removeprefix("expected.").removesuffix(".csv")
         promised = beside.read_text()
-        assert _table(database_url, table, next(csv.reader(StringIO(promised)))) == promised
+        there = database_url
+        if elsewhere is not None and table.startswith("connection."):
+            there, table = elsewhere.superuser, table.removeprefix("connection.")
+        assert _table(there, table, next(csv.reader(StringIO(promised)))) == promised
     errors = folder / "expected_errors.csv"
     assert _errors(recorder) == (errors.read_text() if errors.exists() else "Row,Column,Value,Error\n")
 
@@ -109,6 +131,20 @@ def test_an_example_is_a_sound_document_and_is_listed(folder: Path) -> None:
     assert parsed.ir is not None
     assert check_types(parsed.ir) == []
     assert f"[`{folder.name}`]({ids(folder)})" in (EXAMPLES / "README.md").read_text()
+
+
+def _elsewhere(folder: Path, request: pytest.FixtureRequest) -> SecondDatabase | None:
+    """The database of the connector that a target names."""
+    if not (folder / "connection.json").exists():
+        return None
+    found: SecondDatabase = request.getfixturevalue("second")
+    for statement in (folder / "schema.connection.sql").read_text().split(";\n"):
+        found.alter(statement)
+    return found
+
+
+def _record_name(folder: Path) -> str:
+    return str(json.loads((folder / "connection.json").read_text())["name"])
 
 
 def _inputs(folder: Path) -> list[Path]:
@@ -222,7 +258,7 @@ def _kafka(file: Path, request: pytest.FixtureRequest) -> ConnectorRecord:
     return ConnectorRecord("conn_1", "kafka", place, {})
 
 
-@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*/*/connector.json")), ids=lambda path: path.parent.name)
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*/*/connect*.json")), ids=lambda path: path.parent.name)
 def test_an_examples_connector_has_what_its_type_needs(path: Path) -> None:
     given = json.loads(path.read_text())
     known = CONNECTOR_TYPES[given["type"]]
