@@ -91,6 +91,7 @@ class FileSource:
         if reads_subfolders(config, self._selection):
             self._store = store = recursive(store)
         self._held: Mapping[str, str] = {}
+        self._skipped: Mapping[str, StoredFile] = {}
         self._listed: Mapping[str, StoredFile] = {}
         self.arrivals = FileClaims(
             self._store,
@@ -126,11 +127,12 @@ class FileSource:
         )
 
     def _inspected(self, files: list[StoredFile], max_partitions: int) -> tuple[dict[str, Inspection], list[str]]:
-        """The inspection of each file, without empty files and, if configured, unreadable ones."""
-        total = sum(file.size for file in files) or 1
+        """What is in each file, without those that are empty or, if that is asked for, cannot be read."""
         inspected: dict[str, Inspection] = {}
-        notes: list[str] = []
-        bad: list[str] = []
+        notes = [f"{name} was left out by an earlier attempt" for name in self._skipped]
+        bad = [*self._skipped]
+        files = [file for file in files if file.name not in self._skipped]
+        total = sum(file.size for file in files) or 1
         first: SourceError | None = None
         for file in files:
             share = max(1, round(max_partitions * file.size / total))
@@ -177,7 +179,8 @@ class FileSource:
 
     def types_of(self, columns: Collection[str]) -> Mapping[str, Fitting]:
         found: dict[str, Fitting] = {}
-        for name in [*self._listed] or [file.name for file in self._files()]:
+        names = [*self._listed] or [file.name for file in self._files()]
+        for name in [name for name in names if name not in {*self.left_out, *self._skipped}]:
             try:
                 form = self._format(name)
                 with self._unpacked(form, name, "still_written") as path:
@@ -202,7 +205,7 @@ class FileSource:
         return self._store.folders(self._path)
 
     def hold(self, held: ClaimedFiles) -> None:
-        self._held = held.places
+        self._held, self._skipped = held.places, held.skipped
 
     def fingerprint(self) -> str:
         """The current fingerprint, as in `discover`, without reading the files."""
@@ -308,7 +311,7 @@ class FileSource:
 
     def _found(self) -> list[StoredFile]:
         if self._held:
-            return [self._stored(name, place) for name, place in self._held.items()]
+            return [self._skipped.get(name) or self._stored(name, place) for name, place in self._held.items()]
         if self._store.is_file(self._path):
             return self.listing()
         return self._selection.choose(self.listing(), folder=self._given or ".", within=self._path)

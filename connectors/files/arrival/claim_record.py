@@ -12,7 +12,9 @@ from headrace.connectors.files.arrival.inbox import ClaimedFiles
 from headrace.connectors.files.selection import StoredFile
 from headrace.connectors.files.store import FileStore
 
-Fate = Literal["staged", "loaded", "unreadable"]
+Fate = Literal["staged", "loaded", "unreadable", "skipped", "given_up"]
+"""`unreadable`: the run that met the file failed. `skipped`: it passed the file over (`onBadFile`), which is part of
+what its plan was made of. `given_up`: a later attempt began without an unreadable file, no part of its plan."""
 
 _KEPT_DAYS = 400
 """Days that records are kept; until then failed rows of the run can be replayed from its files."""
@@ -63,7 +65,13 @@ class ClaimRecord:
 
     def held(self, *notes: str) -> ClaimedFiles:
         """The files as a run reads them."""
-        return ClaimedFiles({file.name: file.place for file in self.files}, self.name, notes)
+        places = {file.name: file.place for file in self.files}
+        skipped = {
+            file.name: StoredFile(file.name, file.size, 0.0, file.version)
+            for file in self.files
+            if file.fate == "skipped"
+        }
+        return ClaimedFiles(places, self.name, notes, skipped)
 
 
 def record_name(staging: str, owner: str) -> str:

@@ -104,25 +104,39 @@ class FileClaims:
         found = ClaimRecord.load(self._store, record)
         if found is None:
             return None
+        found.files = [file for file in found.files if file.fate != "given_up"]
+        skipped = [file for file in found.files if file.fate == "skipped"]
         there = {file.name: place for file in found.files if (place := self._lies(file)) is not None}
         failed = [file for file in found.files if file.name in there and self._put_aside(file)]
-        if failed and (whole or len(failed) == len(there)):
+        unread = {file.name for file in (*failed, *skipped)}
+        if failed and (whole or there.keys() <= unread):
             raise _in_failure_folder(failed)
         for file in found.files:
-            if whole and file.name not in there:
-                message = f"'{file.name}' should lie in '{file.going or file.place}' and no longer exists."
+            if whole and file.name not in there and file not in skipped:
+                message = f"'{file.name}' should lie in '{file.going or file.place}' and is not there any more."
                 hint = "Put it back there, or start a new run; rows that are in the table already stay there."
                 raise SourceError("file_gone", message, hint)
-            file.place = there.get(file.name, "")
+            file.place = there.get(file.name, file.place if file in skipped else "")
         found.files = [file for file in found.files if file.place and file not in failed]
         left_out = [f"left out: {_in_failure_folder([file]).message}" for file in failed]
-        return found.held(*left_out) if found.files else None
+        return found.held(*left_out) if len(found.files) > len(skipped) else None
 
     def loaded(self, owner: str) -> tuple[str, ...]:
         return self._settle(owner, "loaded", None)
 
     def unreadable(self, owner: str, name: str) -> tuple[str, ...]:
         return self._settle(owner, "unreadable", name)
+
+    def skipped(self, owner: str, name: str) -> tuple[str, ...]:
+        return self._settle(owner, "skipped", name)
+
+    def give_up_unreadable(self, owner: str) -> None:
+        record = self._recorded(owner)
+        failed = [file for file in record.files if self._put_aside(file)] if record is not None else []
+        if record is not None and failed:
+            for file in failed:
+                file.fate, file.place, file.going = "given_up", file.going or file.place, None
+            record.save(self._store)
 
     def release(self, owner: str) -> None:
         if self._rules.atomicity is not None:

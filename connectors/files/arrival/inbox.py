@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, Protocol, runtime_checkable
 
@@ -46,11 +46,15 @@ class InboxState:
 @dataclass(frozen=True, slots=True)
 class ClaimedFiles:
     """The files of one run, in order: the name each arrived under, and where it is now (both relative to the store's
-    root). `record` is the stored record of the claim; None if nothing was moved. `notes` are for the run's log."""
+    root). `record` is the stored record of the claim; None if nothing was moved. `notes` are for the run's log.
+
+    `skipped` are those in `places` that an earlier attempt passed over as unreadable, with what they were: they are not
+    read again, and it does not matter whether they are still there."""
 
     places: Mapping[str, str]
     record: str | None = None
     notes: tuple[str, ...] = ()
+    skipped: Mapping[str, StoredFile] = field(default_factory=dict)
 
 
 class Inbox(Protocol):
@@ -87,7 +91,13 @@ class Inbox(Protocol):
         """Moves the owner's files to the success folder; returns a sentence about each."""
 
     def unreadable(self, owner: str, name: str) -> tuple[str, ...]:
-        """Moves the file that arrived as `name` to the failure folder."""
+        """Moves the file that arrived as `name` to the failure folder, because of which the run fails."""
+
+    def skipped(self, owner: str, name: str) -> tuple[str, ...]:
+        """The same for a file without which the run ends well: later attempts and replays pass it over too."""
+
+    def give_up_unreadable(self, owner: str) -> None:
+        """Records that the chain of runs goes on without the files that are in the failure folder."""
 
     def release(self, owner: str) -> None:
         """Moves claimed files that were not read back to where they arrived."""

@@ -59,7 +59,7 @@ class Arrival:
             owner, source = owner_of(self.job, node), sources.get(node)
             left_out: tuple[str, ...] = source.left_out if isinstance(source, HasInbox) else ()
             for name in left_out:
-                for sentence in arrivals.unreadable(owner, name):
+                for sentence in arrivals.skipped(owner, name):
                     self.recorder.log("extract", f"{node}: {sentence}")
             sentences = arrivals.loaded(owner)
             for sentence in sentences[:_MAX_NAMED_FILES]:
@@ -97,6 +97,8 @@ async def arrive(job: Job, recorder: RunRecorder, on_wait: Waiting | None = None
             held[node.id] = before
             if not job.continues.replays:
                 arrival.taken[node.id] = arrivals
+            if job.continues.earlier_plan is None:  # what the plan will be made of
+                await asyncio.to_thread(arrivals.give_up_unreadable, owner_of(job, node.id))
         elif job.continues.earlier_plan is None and arrivals.wanted:
             pending[node.id] = _Pending(node.id, arrivals, owner_of(job, node.id), recorder, on_wait)
     claims = _Claims(recorder)

@@ -14,6 +14,7 @@ import pytest
 
 from headrace.catalog.runs.records import RunPipeline
 from headrace.connectors.errors import SourceError
+from headrace.connectors.files.local.local_store import LocalStore
 from headrace.flows.dry_run.plan import plan_run, preview_job
 from headrace.flows.dry_run.preview import preview
 from headrace.flows.resume.continuation import Continuation
@@ -154,6 +155,104 @@ def test_the_other_files_of_the_claim_are_loaded_by_the_retry(shop: Shop) -> Non
     assert totals.rows_out == 2
     assert "left out: 'in/b.csv' is in 'in/.failed/b.csv'" in reported(shop)
     assert tree(shop) == [".archive/TODAY/a.csv", ".archive/TODAY/c.csv", ".failed/b.csv", "later.csv"]
+
+
+class Died(BaseException):
+    """The process is gone."""
+
+
+def until_it_dies(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
+    """Before (1, 3, …) or after (2, 4, …) each step in which the store moves or writes."""
+    left = step
+
+    def dying(name: str) -> None:
+        work = getattr(LocalStore, name)
+
+        def done(*args: Any) -> Any:
+            nonlocal left
+            left -= 2
+            if left == -1:
+                raise Died
+            found = work(*args)
+            if left == 0:
+                raise Died
+            return found
+
+        monkeypatch.setattr(LocalStore, name, done)
+
+    for name in ("put", "write", "remove_folder"):
+        dying(name)
+
+
+SKIP = {"ordering": "process_all", "onBadFile": "skip"}
+BAD = 'id,name,amount,day\n1,"a,1,2024-01-01\n'
+
+
+MOVED = 4
+"""The step after which the bad file has been moved and that is not recorded."""
+
+
+@pytest.mark.parametrize(
+    "step", [MOVED, *(pytest.param(step, marks=pytest.mark.slow) for step in range(1, 23) if step != MOVED)]
+)
+def test_a_run_that_dies_while_it_puts_a_bad_file_aside_is_continued(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    put(shop, "a.csv", "id,name,amount,day\n1,a,1,2024-01-01\n")
+    put(shop, "b.csv", BAD)
+    put(shop, "c.csv", "id,name,amount,day\n3,c,1,2024-01-01\n")
+    arrival = asyncio.run(arrive(job(shop, config=SKIP), shop.recorder))
+    execution = Execution(prepare(arrival.job), shop.recorder)
+    run_in_threads(execution)
+    with monkeypatch.context() as until:
+        until_it_dies(until, step)
+        with pytest.raises(Died):
+            arrival.completed(execution.prepared.sources)
+    if step == MOVED:
+        assert tree(shop) == [".failed/b.csv", ".processing/run_1/src/a.csv", ".processing/run_1/src/c.csv"]
+
+    again = Continuation("run_1", retry_of="run_1", earlier_plan=stored_plan(execution.prepared))
+    check_sources(job(shop, "", again, config=SKIP))
+    totals, _ = load(shop, job(shop, "run_2", again, config=SKIP))
+    assert (totals.rows_in, totals.rows_out) == (2, 2)
+    assert tree(shop) == [".archive/TODAY/a.csv", ".archive/TODAY/c.csv", ".failed/b.csv"]
+    assert shop.table("SELECT count(*) FROM ds_orders") == [(2,)]
+
+
+def test_failed_rows_beside_a_bad_file_are_replayed_whatever_became_of_it(shop: Shop) -> None:
+    put(shop, "a.csv", ORDERS)
+    put(shop, "b.csv", BAD)
+    cast = [{"type": "cast", "field": "amount", "to": "integer"}]
+    totals, execution = load(shop, job(shop, ops=cast, config=SKIP))
+    assert (totals.rows_out, totals.failed) == (3, 1)
+    replay = Continuation(
+        "run_2",
+        retry_of="run_1",
+        origin_run_id="run_1",
+        earlier_plan=stored_plan(execution.prepared),
+        open_rows={("src", 0): OpenPartition([2], {})},
+    )
+    mended = [{"type": "expression", "field": "amount", "expression": "replace(amount, 'x', '7')"}, *cast]
+    (shop.root / "in" / ".failed" / "b.csv").unlink()
+    totals, _ = load(shop, job(shop, "run_2", replay, ops=mended, config=SKIP))
+    assert totals == RunTotals(1, 1, 0, 0)
+
+
+def test_a_retry_without_a_bad_file_is_continued_without_it(shop: Shop) -> None:
+    for name in ("a.csv", "c.csv"):
+        put(shop, name, f"id,name,amount,day\n{ord(name[0])},x,1,2024-01-01\n")
+    put(shop, "b.csv", BAD)
+    config = {"ordering": "process_all"}
+    with pytest.raises(RunFailed, match=r"moved to 'in/.failed/b.csv'"):
+        load(shop, job(shop, config=config))
+    retry = job(shop, "run_2", Continuation("run_1", retry_of="run_1"), config=config)
+    arrival = asyncio.run(arrive(retry, shop.recorder))
+    plan = stored_plan(Execution(prepare(arrival.job), shop.recorder).prepared)  # it dies before it reads a row
+    (shop.root / "in" / ".failed" / "b.csv").unlink()
+    again = Continuation("run_1", retry_of="run_2", earlier_plan=plan)
+    totals, _ = load(shop, job(shop, "run_3", again, config=config))
+    assert totals.rows_out == 2
+    assert tree(shop) == [".archive/TODAY/a.csv", ".archive/TODAY/c.csv"]
 
 
 def test_a_fault_of_the_pipeline_leaves_the_file_to_the_retry(shop: Shop) -> None:
