@@ -145,13 +145,13 @@ def main() -> None:
         best: dict[str, float] = {}
 
         def measured(place: str, work: Callable[..., None], *given: Any) -> None:
-            told.send(True)
-            before = told.recv()
+            ready.send(True)
+            before = ready.recv()
             process, answer = apart(work, *given)
             found = answer.recv()
             process.join()
-            told.send(True)
-            found["server"] = round(told.recv() - before, 2)
+            ready.send(True)
+            found["server"] = round(ready.recv() - before, 2)
             best[place] = min(found["wall"], best.get(place, found["wall"]))
             print(json.dumps({"place": place, **found}), flush=True)
 
