@@ -72,6 +72,9 @@ def amount(scope: Scope, fn: str, field: str | None, where: str, *, only: pl.Exp
             return value.min_by(row)
         case "last":
             return value.max_by(row)
+    if (text := scope.cells.get(field, field)) != field:  # the cell that has the value, as it is written
+        written = pl.col(text) if only is None else pl.col(text).filter(only)
+        return written.min_by(value) if fn == "min" else written.max_by(value)
     return value.min() if fn == "min" else value.max()
 
 

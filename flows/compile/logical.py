@@ -29,7 +29,7 @@ from headrace.flows.compile.target.change_events import change_events
 from headrace.flows.compile.target.conform import conform
 from headrace.flows.compile.target.key_columns import key_problem, only_key_problem, watermark_problem
 from headrace.flows.compile.target.schema_contract import TargetColumn
-from headrace.flows.compile.type_inference.cast_steps import cast_step, looked_at, restore_step
+from headrace.flows.compile.type_inference.cast_steps import cast_step, cells_in, looked_at, restore_step, texts_kept
 from headrace.flows.compile.type_inference.column_trace import joined
 from headrace.flows.compile.type_inference.column_uses import (
     Uses,
@@ -40,7 +40,7 @@ from headrace.flows.compile.type_inference.column_uses import (
     uses_of_op,
     uses_of_rule,
 )
-from headrace.flows.compile.type_inference.infer import View, Views
+from headrace.flows.compile.type_inference.infer import View, Views, one_of
 from headrace.flows.enrich import ProviderAccess
 from headrace.ir import PipelineIR, Problem
 from headrace.ir.nodes import (
@@ -138,16 +138,23 @@ def _source_schema(schema: Schema) -> pl.Schema:
 
 
 def _looking(
-    scope: Scope, uses: Uses, cells: Mapping[str, View], rewritten: frozenset[str] = frozenset(), *, keep: bool = True
+    scope: Scope,
+    uses: Uses,
+    cells: Mapping[str, View],
+    rewritten: frozenset[str] = frozenset(),
+    *,
+    keep: bool = True,
+    restore: bool = True,
 ) -> tuple[Scope, Callable[[Sequence[Step]], tuple[Step, ...]]]:
     """The scope of a step that needs typed values of `cells`, and a function that puts around it the steps that read
     the cells and restore them."""
     wanted = {name: to for name, to in looked_at(uses, cells).items() if scope.schema.get(name) == pl.String}
     if not wanted:
-        return scope, tuple
+        return replace(scope, cells=cells_in(scope.schema, cells)), tuple
     first = cast_step(scope, wanted, keep=keep)
-    last = (restore_step(scope, wanted, frozenset(wanted) - rewritten),) if keep else ()
-    return replace(scope, schema=first.output_schema(scope.schema)), lambda steps: (first, *steps, *last)
+    last = (restore_step(scope, wanted, frozenset(wanted) - rewritten),) if keep and restore else ()
+    schema = first.output_schema(scope.schema)
+    return replace(scope, schema=schema, cells=cells_in(schema, cells)), lambda steps: (first, *steps, *last)
 
 
 def _transform(
@@ -168,23 +175,23 @@ def _transform(
             break
         scope = replace(before, path=f"{before.path}.ops[{position}]", schema=shape.columns)
         try:
-            after = cells_after(op, cells, lambda view: view)
+            after = behind(op, cells, lambda view: view, one_of, scope.is_text)
             seen, looking = _looking(
                 scope,
-                uses_of_op(op, cells),
+                uses_of_op(op, cells, scope.is_text),
                 cells,
                 frozenset(name for name in cells if after.get(name) is not cells[name]),
-                keep=not makes_other_rows(op),
+                keep=texts_kept(op) or not makes_other_rows(op),
+                restore=not makes_other_rows(op),
             )
             compiled = looking(COMPILERS[type(op)](op, seen))
-            if makes_other_rows(op) and seen is not scope:  # keys that were read are values in its output
-                after = {name: view for name, view in after.items() if seen.schema.get(name, pl.String()) == pl.String}
-            cells = after
             for step in compiled:
                 work = GATHERED if step.shuffle is not None else RESHAPED if step.reshape is not None else 1
                 replace(scope, schema=shape.columns).within(counted, work)
                 with scope.checked(""):
                     shape = step.output_shape(shape)
+            # keys of groups that were read are values in the output
+            cells = {name: view for name, view in after.items() if shape.columns.get(name) == pl.String}
         except TooWide:
             raise
         except PlanError as error:
@@ -201,7 +208,7 @@ def _transform(
 
 
 def _branch(node: BranchNode, before: Scope, problems: list[Problem], cells: Mapping[str, View]) -> LogicalNode:
-    seen, looking = _looking(before, uses_of_node(node, cells), cells)
+    seen, looking = _looking(before, uses_of_node(node, cells, before.is_text), cells)
     return LogicalNode(node, looking(compile_branch(node, seen, problems)), schema_of(before.schema))
 
 
@@ -261,7 +268,7 @@ def _validate(
                 return LogicalNode(node, (), schema_of(before.schema))
             for step in marking[rule.field]:
                 scope = replace(scope, schema=step.output_schema(scope.schema))
-    uses = {path: uses_of_rule(rule.parsed, rule.field, cells) for rule, path in places}
+    uses = {path: uses_of_rule(rule.parsed, rule.field, cells, scope.is_text) for rule, path in places}
     valued = {path for path, each in uses.items() if each.looked_at and looked_at(each, cells)}
     needed = Uses(value=frozenset(name for path in valued for name in uses[path].looked_at))
     seen, looking = _looking(scope, needed, cells)

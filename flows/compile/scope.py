@@ -20,8 +20,9 @@ from headrace.flows.compile.reference_tables import ReferenceTable
 from headrace.ir.parsing.limits import MAX_COLUMN_WORK, NODE
 from headrace.ir.problems import Problem, nearest
 from headrace.ir.secrets import secret_name
-from headrace.ir.sql import Refused
+from headrace.ir.sql import Refused, Tree
 from headrace.ir.sql import expression as read_expression
+from headrace.ir.sql.expressions.as_written import as_written
 
 
 class PlanError(PicklableError):
@@ -50,6 +51,12 @@ class Scope:
     schema: Columns = field(default_factory=pl.Schema)
     tables: Mapping[str, ReferenceTable] | None = None
     secrets: Mapping[str, Any] | None = field(default=None, repr=False)
+    cells: Mapping[str, str] = field(default_factory=dict)
+    """The columns that hold cells of text files → the column that has their text here."""
+
+    def is_text(self, name: str) -> bool:
+        """Whether a column is text, or null."""
+        return self.schema.get(name) in (pl.String, pl.Null)
 
     def fault(self, where: str, code: str, message: str, hint: str = "") -> PlanError:
         """An error at `path` + `where` (a field of this op or rule), to be raised."""
@@ -116,11 +123,15 @@ class Scope:
         """The column names that a document may use."""
         return [name for name in self.schema if not reserved(name)]
 
-    def expression(self, sql: str, where: str) -> tuple[pl.Expr, pl.DataType]:
-        """A scalar SQL expression over the columns, and its type. Raises PlanError for one that cannot be parsed, does
-        not type-check or reads more than its own row. Nothing is computed."""
+    def expression(self, sql: str, where: str, *, passes: bool = False) -> tuple[pl.Expr, pl.DataType]:
+        """A scalar SQL expression over the columns, and its type. With `passes`, a result that is a cell is text, as it
+        is written. Raises PlanError for one that cannot be parsed, does not type-check or reads more than its own row.
+        Nothing is computed."""
         try:
             written = parsed_expression(sql)
+            if not self.cells.keys().isdisjoint(written.columns):
+                rewritten = as_written(written.tree, self.cells, self.is_text, self.cells.__getitem__, passes=passes)
+                written = _of_tree(rewritten.tree)
             expression = pl.sql_expr(written.sql)
             typing = expression if written.typing == written.sql else pl.sql_expr(written.typing)
         except Refused as refused:
@@ -170,8 +181,9 @@ _COMMON = 500
 
 
 class ParsedExpression(NamedTuple):
-    """An expression as SQL written from its tree, the SQL to find its type with, and the columns it names."""
+    """An expression: its tree, the SQL written from it, the SQL to find its type with, and the columns it names."""
 
+    tree: Tree
     sql: str
     typing: str
     columns: tuple[str, ...]
@@ -183,8 +195,11 @@ def parsed_expression(sql: str) -> ParsedExpression:
 
 
 def _written(sql: str) -> ParsedExpression:
-    tree = read_expression(sql)
-    return ParsedExpression(tree.sql, tree.typing, tree.columns)
+    return _of_tree(read_expression(sql))
+
+
+def _of_tree(tree: Tree) -> ParsedExpression:
+    return ParsedExpression(tree, tree.sql, tree.typing, tree.columns)
 
 
 _kept = lru_cache(8_192)(_written)

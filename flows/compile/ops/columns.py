@@ -35,7 +35,7 @@ def _constant(op: AddField, scope: Scope) -> tuple[Step, ...]:
 
 
 def _computed(op: AddField, scope: Scope, expression: str) -> tuple[Step, ...]:
-    value, dtype = scope.expression(expression, "expression")
+    value, dtype = scope.expression(expression, "expression", passes=op.data_type is None)
     label, types = f"{op.field} = {expression}", {op.field: dtype}
     compute = Step(scope.node, scope.path, label, columns=(value.alias(op.field),), types=types)
     if op.data_type is None or dtype == polars_dtype(Field(op.field, op.data_type)):
@@ -80,7 +80,7 @@ def compile_cast(op: Cast, scope: Scope) -> tuple[Step, ...]:
 
 def compile_expression(op: Expression, scope: Scope) -> tuple[Step, ...]:
     """Computes the column from the row."""
-    value, dtype = scope.expression(op.expression, "expression")
+    value, dtype = scope.expression(op.expression, "expression", passes=True)
     label = f"{op.field} = {op.expression}"
     return (Step(scope.node, scope.path, label, columns=(value.alias(op.field),), types={op.field: dtype}),)
 

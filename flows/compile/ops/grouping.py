@@ -17,7 +17,9 @@ from headrace.ir.ops import Aggregate, Summarize
 
 def compile_aggregate(op: Aggregate, scope: Scope) -> tuple[Step, ...]:
     """Makes one row per group."""
-    groups = side(scope, op.group_by, "groupBy", values=[each.field for each in op.aggregations])
+    fields = [each.field for each in op.aggregations]
+    texts = [scope.cells.get(name) for name in fields if name is not None]
+    groups = side(scope, op.group_by, "groupBy", values=[*fields, *texts])
     check_names(scope, op.group_by, op.makes, "aggregations")
     values = [
         amount(scope, each.fn, each.field, f"aggregations[{index}].field").alias(each.name)
@@ -40,9 +42,9 @@ def compile_summarize(op: Summarize, scope: Scope) -> tuple[Step, ...]:
     for index, name in enumerate(op.fields):
         scope.column(name, f"fields[{index}]")
     fields = [*(op.fields or (name for name in scope.visible if name not in op.group_by))]
-    groups = side(scope, op.group_by, "groupBy", values=fields)
+    groups = side(scope, op.group_by, "groupBy", values=[*fields, *map(scope.cells.get, fields)])
     values = [
-        _stat(stat, name, scope.schema[name]).alias(f"{position}.{stat}")
+        _stat(stat, name, scope.schema[name], scope.cells.get(name, name)).alias(f"{position}.{stat}")
         for position, name in enumerate(fields)
         for stat in op.stats
     ]
@@ -66,7 +68,8 @@ def compile_summarize(op: Summarize, scope: Scope) -> tuple[Step, ...]:
     return (Step(scope.node, scope.path, label, shuffle=shuffle, provenance=provenance),)
 
 
-def _stat(stat: str, name: str, have: pl.DataType) -> pl.Expr:
+def _stat(stat: str, name: str, have: pl.DataType, text: str) -> pl.Expr:
+    """A statistic of a column; `text` is the column that has its cells as they are written."""
     value = pl.col(name)
     number = value.cast(pl.Float64) if have.is_numeric() else pl.lit(None, pl.Float64)
     match stat:
@@ -77,8 +80,9 @@ def _stat(stat: str, name: str, have: pl.DataType) -> pl.Expr:
         case "distinct":
             return value.drop_nulls().n_unique().cast(pl.Int64)
         case "min" | "max":
-            end = value.min() if stat == "min" else value.max()
-            return as_text(name, have, end)
+            if text != name:
+                return pl.col(text).min_by(value) if stat == "min" else pl.col(text).max_by(value)
+            return as_text(name, have, value.min() if stat == "min" else value.max())
         case "mean":
             return number.mean()
     return number.quantile(0.5 if stat == "p50" else 0.95, "linear")

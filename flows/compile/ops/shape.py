@@ -21,7 +21,7 @@ from headrace.ir.schema import Field
 
 def compile_pivot(op: Pivot, scope: Scope) -> tuple[Step, ...]:
     """Makes one row per group, with one aggregate per value of `on`."""
-    groups = side(scope, op.group_by, "groupBy", values=[op.on, op.field])
+    groups = side(scope, op.group_by, "groupBy", values=[op.on, op.field, scope.cells.get(op.field)])
     check_names(scope, op.group_by, op.makes, "values")
     turned = Column(op.on, scope.column(op.on, "on"), scope)
     values: list[pl.Expr] = []

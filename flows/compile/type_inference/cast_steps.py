@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import polars as pl
 
@@ -11,6 +11,7 @@ from headrace.flows.compile.scope import Scope
 from headrace.flows.compile.step import Step
 from headrace.flows.compile.type_inference.column_uses import Uses
 from headrace.flows.compile.type_inference.infer import View
+from headrace.ir.ops import Aggregate, AnyOp, Pivot, Sql, Summarize
 from headrace.ir.schema import Field
 
 
@@ -18,8 +19,8 @@ def looked_at(uses: Uses, views: Mapping[str, View]) -> dict[str, Field]:
     """The columns that are needed in a type → that type."""
     found: dict[str, Field] = {}
     for name, view in views.items():
-        wanted = view.value if name in uses.looked_at else view.key if name in uses.key else None
-        if wanted is not None and name not in uses.text:
+        wanted = view.value if name in uses.looked_at else view.key if name in uses.key - uses.text else None
+        if wanted is not None:
             found[name] = wanted
     return found
 
@@ -43,6 +44,21 @@ def restore_step(scope: Scope, wanted: Mapping[str, Field], still: frozenset[str
     saved = [_raw(name) for name in wanted]
     label = f"{', '.join(wanted)} as written"
     return Step(scope.node, scope.path, label, columns=columns, reshape=lambda frame: frame.drop(saved), origins={})
+
+
+def cells_in(schema: Collection[str], views: Mapping[str, View]) -> dict[str, str]:
+    """The columns that hold cells → the column that has their text: another one after a `cast_step`."""
+    return {name: _raw(name) if _raw(name) in schema else name for name in views}
+
+
+def texts_kept(op: AnyOp) -> bool:
+    """Whether an op that makes other rows returns cells that it has compared as values."""
+    match op:
+        case Aggregate():
+            return any(each.fn in ("min", "max") for each in op.aggregations)
+        case Pivot():
+            return op.fn in ("min", "max")
+    return isinstance(op, Sql | Summarize)
 
 
 def _raw(name: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from graphlib import TopologicalSorter
 from typing import TypeVar
@@ -21,14 +21,20 @@ Origin = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A column that holds cells of a source column; `whole`: unchanged."""
+    """A column that holds cells of source columns, of one in each row; `whole`: unchanged."""
 
-    origin: Origin
+    origins: tuple[Origin, ...]
     whole: bool = True
 
     def changed(self) -> Cell:
         """The cell after a change."""
         return replace(self, whole=False)
+
+
+def _one_of(cells: Sequence[Cell]) -> Cell:
+    """A column that holds one of the cells in each row."""
+    origins = dict.fromkeys(origin for cell in cells for origin in cell.origins)
+    return Cell(tuple(origins), all(cell.whole for cell in cells))
 
 
 @dataclass(slots=True)
@@ -77,7 +83,7 @@ def trace_columns(
     for node_id in order:
         node = nodes[node_id]
         if isinstance(node, SourceNode | ArchiveNode):
-            cells[node_id] = {each.name: Cell((node_id, each.name)) for each in sources.get(node_id, ())}
+            cells[node_id] = {each.name: Cell(((node_id, each.name),)) for each in sources.get(node_id, ())}
             reached[node_id] = {node_id}
             continue
         inputs = [producer(reference) for reference in node.inputs]
@@ -118,29 +124,31 @@ def joined(
 def _through(node: TransformNode, cells: dict[str, Cell], found: Mapping[Origin, ColumnTrace]) -> dict[str, Cell]:
     for op in node.ops:
         _note(uses_of_op(op, cells), cells, found)
-        cells = cells_after(op, cells, Cell.changed)
+        cells = behind(op, cells, Cell.changed, _one_of)
     return cells
 
 
 def _note(uses: Uses, cells: Mapping[str, Cell], found: Mapping[Origin, ColumnTrace]) -> None:
-    for name in uses.value:
-        found[cells[name].origin].value = True
-    for name in uses.number:
-        found[cells[name].origin].number = True
-    for name in uses.order:
-        found[cells[name].origin].order = True
-    for name in uses.key:
-        found[cells[name].origin].key = True
-    for name in uses.text:
-        found[cells[name].origin].text = True
+    def of(names: frozenset[str]) -> Iterator[ColumnTrace]:
+        return (found[origin] for name in names for origin in cells[name].origins)
+
+    for each in of(uses.value):
+        each.value = True
+    for each in of(uses.number):
+        each.number = True
+    for each in of(uses.order):
+        each.order = True
+    for each in of(uses.key):
+        each.key = True
+    for each in of(uses.text):
+        each.text = True
 
 
 def _compared(left: Cell | None, right: Cell | None, found: Mapping[Origin, ColumnTrace]) -> None:
     for one, other in ((left, right), (right, left)):
-        if one is not None:
-            found[one.origin].key = True
-            if other is not None:
-                found[one.origin].mates.append(other.origin)
+        for origin in one.origins if one is not None else ():
+            found[origin].key = True
+            found[origin].mates.extend(other.origins if other is not None else ())
 
 
 def _arrive(
@@ -157,8 +165,10 @@ def _arrive(
     for name, source in matching.items():
         cell = cells.get(source)
         if cell is not None and cell.whole and name in by_name:
-            found[cell.origin].targets.setdefault(node.id, []).append(by_name[name])
+            for origin in cell.origins:
+                found[origin].targets.setdefault(node.id, []).append(by_name[name])
     if node.schema_contract == "evolve":
         for name, cell in cells.items():
             if name not in matching.values():
-                found[cell.origin].added = True
+                for origin in cell.origins:
+                    found[origin].added = True

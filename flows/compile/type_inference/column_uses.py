@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -52,12 +52,15 @@ from headrace.ir.rules import (
     Unique,
 )
 from headrace.ir.sql import Refused
+from headrace.ir.sql.expressions.as_written import AsWritten, as_written
 
 Cell = TypeVar("Cell")
 Names = frozenset[str]
 _GATHERED = (Aggregate, Pivot, Summarize, Sql)
-_PASSED_ON = ("first", "last")
+_PASSED_ON = ("first", "last", "min", "max")
 """Aggregates that return a cell unchanged."""
+_OF_ANY = ("first", "last", "count", "count_distinct")
+"""Aggregates that need no value of a cell."""
 _COUNTS = ("count", "count_distinct")
 
 
@@ -87,30 +90,37 @@ class Uses:
         return self.value | self.number | self.order
 
 
-def uses_of_op(op: AnyOp, names: Collection[str]) -> Uses:
-    """How an op uses the columns `names`."""
+def _anything(_: str) -> bool:
+    return True
+
+
+def uses_of_op(op: AnyOp, names: Collection[str], is_text: Callable[[str], bool] = _anything) -> Uses:
+    """How an op uses the columns `names`. `is_text` says whether another column is text; while that is not known, any
+    may be."""
     there = frozenset(names)
     match op:
         case Expression():
-            return Uses(value=_in_expression(op.expression, there))
+            return in_sql(op.expression, there, is_text, passes=True)
         case AddField() if op.expression is not None:
-            return Uses(value=_in_expression(op.expression, there))
+            return in_sql(op.expression, there, is_text, passes=op.data_type is None)
         case Filter():
-            return Uses(value=in_sql(op.expression, there))
+            return in_sql(op.expression, there, is_text)
         case MapValues():
             return Uses(order=there & {op.field})
         case FillNull() if op.source is not None:
-            return Uses(value=there & {*op.fields, op.source})
+            involved = {*op.fields, op.source}
+            passed_on = all(name in there or is_text(name) for name in involved)
+            return Uses() if passed_on else Uses(value=there & involved)
         case FillNull():
             return Uses(text=there & set(op.fields) if op.blank else frozenset())
         case GeoResolve():
             return Uses(number=there & {op.lat, op.lon})
         case Aggregate():
-            values = {each.field for each in op.aggregations if each.fn not in (*_PASSED_ON, *_COUNTS) and each.field}
+            values = {each.field for each in op.aggregations if each.fn not in _OF_ANY and each.field}
             distinct = {each.field for each in op.aggregations if each.fn == "count_distinct" and each.field}
             return Uses(value=there & values, key=there & ({*op.group_by} | distinct))
         case Pivot():
-            fields = set() if op.fn in (*_PASSED_ON, "count") else {op.field}
+            fields = set() if op.fn in _OF_ANY else {op.field}
             return Uses(value=there & fields, order=there & {op.on}, key=there & {*op.group_by})
         case Summarize():
             return Uses(order=there & set(op.fields or there - {*op.group_by}), key=there & {*op.group_by})
@@ -119,7 +129,7 @@ def uses_of_op(op: AnyOp, names: Collection[str]) -> Uses:
         case Deduplicate():
             return Uses(order=there & {each.field for each in op.order_by}, key=there & {*op.keys})
         case Sql():
-            return Uses(value=_words(op.query, there, every="*" in op.query))
+            return _in_query(op.query, there)
         case Trim() | Hash() | Merge() | Unpivot():
             return Uses(text=there & set(op.fields))
         case Split() | ParseJson() | Explode() | MaskPii() | LanguageDetect() | SentimentScore() | VectorEmbed():
@@ -127,7 +137,7 @@ def uses_of_op(op: AnyOp, names: Collection[str]) -> Uses:
     return Uses()
 
 
-def uses_of_rule(rule: Rule, field: str, names: Collection[str]) -> Uses:
+def uses_of_rule(rule: Rule, field: str, names: Collection[str], is_text: Callable[[str], bool] = _anything) -> Uses:
     """How a rule on the column `field` uses the columns `names`."""
     there = frozenset(names)
     match rule:
@@ -138,7 +148,7 @@ def uses_of_rule(rule: Rule, field: str, names: Collection[str]) -> Uses:
         case Compare() | Between() | Member():
             return Uses(order=there & {field})
         case SqlCondition():
-            return Uses(value=in_sql(rule.sql, there))
+            return in_sql(rule.sql, there, is_text)
         case Unique():
             return Uses(key=there & {field})
         case Matches() | Length() | Affix() | IsDate() | OfType():
@@ -146,16 +156,16 @@ def uses_of_rule(rule: Rule, field: str, names: Collection[str]) -> Uses:
     return Uses()
 
 
-def uses_of_node(node: object, names: Collection[str]) -> Uses:
+def uses_of_node(node: object, names: Collection[str], is_text: Callable[[str], bool] = _anything) -> Uses:
     """How a node that is not made of ops uses the columns `names`."""
     there = frozenset(names)
     match node:
         case BranchNode():
-            return _all(Uses(value=in_sql(route.when, there)) for route in node.routes)
+            return _all(in_sql(route.when, there, is_text) for route in node.routes)
         case EnrichNode() if node.provider in ("ml_score", "http"):
             return Uses(value=there & set(node.fields))
         case ValidateNode():
-            rules = _all(uses_of_rule(each.parsed, each.field, there) for each in node.row_level)
+            rules = _all(uses_of_rule(each.parsed, each.field, there, is_text) for each in node.row_level)
             return rules | uses_of_dataset_rules(node, there)
     return Uses()
 
@@ -180,9 +190,15 @@ def makes_other_rows(op: AnyOp) -> bool:
     return isinstance(op, _GATHERED)
 
 
-def cells_after(op: AnyOp, cells: Mapping[str, Cell], touched: Callable[[Cell], Cell]) -> dict[str, Cell]:
-    """The output columns of an op that still hold text cells; those that it changes without typing them are passed
-    through `touched`."""
+def behind(
+    op: AnyOp,
+    cells: Mapping[str, Cell],
+    touched: Callable[[Cell], Cell],
+    merged: Callable[[Sequence[Cell]], Cell],
+    is_text: Callable[[str], bool] = _anything,
+) -> dict[str, Cell]:
+    """The output columns of an op that still hold text cells. Those that it changes without typing them are passed
+    through `touched`, and those that hold cells of several columns are `merged`."""
     kept = dict(cells)
     match op:
         case Rename():
@@ -193,15 +209,20 @@ def cells_after(op: AnyOp, cells: Mapping[str, Cell], touched: Callable[[Cell], 
                 kept.pop(name, None)
         case Trim() | FillNull():
             for name in set(op.fields) & kept.keys():
-                if isinstance(op, FillNull) and op.source is not None:
-                    del kept[name]
-                else:
+                if not isinstance(op, FillNull) or op.source is None:
                     kept[name] = touched(kept[name])
+                elif op.source in cells and all(each in cells or is_text(each) for each in op.fields):
+                    kept[name] = merged([cells[name], cells[op.source]])
+                else:
+                    del kept[name]
         case Expression() | AddField():
-            same = None if op.expression is None else cells.get(_bare(op.expression))
             kept.pop(op.field, None)
-            if same is not None:
-                kept[op.field] = same
+            typed = isinstance(op, AddField) and op.data_type is not None
+            passed = [] if op.expression is None or typed else _passed(op.expression, cells, is_text)
+            if passed:
+                kept[op.field] = (
+                    cells[passed[0]] if _is_column(op.expression or "") else merged([*map(cells.__getitem__, passed)])
+                )
         case Aggregate():
             kept = {name: cells[name] for name in op.group_by if name in cells}
             for each in op.aggregations:
@@ -214,7 +235,7 @@ def cells_after(op: AnyOp, cells: Mapping[str, Cell], touched: Callable[[Cell], 
         case Summarize():
             kept = {name: cells[name] for name in op.group_by if name in cells}
         case Sql():
-            kept = {}
+            kept = _results(op.query, cells, merged)
         case Hash() if op.to is None:
             for name in op.fields:
                 kept.pop(name, None)
@@ -224,17 +245,60 @@ def cells_after(op: AnyOp, cells: Mapping[str, Cell], touched: Callable[[Cell], 
     return kept
 
 
-def in_sql(sql: str, names: Names) -> Names:
-    """The columns that an expression reads."""
+def _in_query(text: str, names: Names) -> Uses:
+    """How a query uses columns."""
+    from headrace.ir.sql.queries.query import query  # its parser takes a while to load
+
     try:
-        return names & set(parsed_expression(sql).columns)
+        found = query(text).cells
     except Refused:
-        return _words(sql, names, every=False)
+        return Uses(value=_words(text, names, every="*" in text))
+    return Uses(
+        value=frozenset(name for name in names if name.lower() in found.values),
+        text=frozenset(name for name in names if name.lower() in found.texts),
+    )
 
 
-def _in_expression(sql: str, names: Names) -> Names:
-    """The columns that an expression reads; none for a single column, which is only passed on."""
-    return frozenset() if _bare(sql) in names else in_sql(sql, names)
+def _results(text: str, cells: Mapping[str, Cell], merged: Callable[[Sequence[Cell]], Cell]) -> dict[str, Cell]:
+    """The columns of a query's result that hold cells."""
+    from headrace.ir.sql.queries.query import query
+
+    try:
+        found = query(text).cells
+    except Refused:
+        return {}
+    kept = dict(cells) if found.every else {}
+    for name, sources in found.results.items():
+        of = [cells[each] for each in cells if each.lower() in sources]
+        made = next((each for each in cells if each.lower() == name), name)
+        if of:
+            kept[made] = merged(of)
+    return kept
+
+
+def in_sql(sql: str, names: Names, is_text: Callable[[str], bool] = _anything, *, passes: bool = False) -> Uses:
+    """How an expression uses columns. With `passes`, it makes a column of its result, which may be one of them."""
+    try:
+        written = _written(sql, names, is_text, passes=passes)
+    except Refused:
+        return Uses(value=_words(sql, names, every=False))
+    return Uses(value=written.values, text=written.texts)
+
+
+def _passed(sql: str, names: Collection[str], is_text: Callable[[str], bool]) -> list[str]:
+    """The columns whose cells an expression may return unchanged."""
+    try:
+        return sorted(_written(sql, names, is_text, passes=True).passed)
+    except Refused:
+        return []
+
+
+def _written(sql: str, names: Collection[str], is_text: Callable[[str], bool], *, passes: bool) -> AsWritten:
+    return as_written(parsed_expression(sql).tree, names, is_text, passes=passes)
+
+
+def _is_column(sql: str) -> bool:
+    return parsed_expression(sql).tree.nodes[-1].kind == "column"
 
 
 def _is_number(text: str) -> bool:
@@ -243,10 +307,6 @@ def _is_number(text: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _bare(sql: str) -> str:
-    return sql.strip().strip('"`')
 
 
 def _words(text: str, names: Names, *, every: bool) -> Names:

@@ -35,6 +35,26 @@ class View:
     key: Field | None = None
 
 
+def one_of(views: Sequence[View]) -> View:
+    """The view of a column that holds cells of several, of one in each row."""
+    return View(_wide_enough([view.value for view in views]), _wide_enough([view.key for view in views]))
+
+
+def _wide_enough(types: Sequence[Field | None]) -> Field | None:
+    """A type for the values of all these types; None where there is none."""
+    fields = [each for each in types if each is not None]
+    if len(fields) < len(types):
+        return None
+    names = {each.data_type for each in fields}
+    if len({(each.data_type, each.precision, each.scale) for each in fields}) == 1:
+        return fields[0]
+    if names <= _INTEGERS:
+        return Field(fields[0].name, "bigint")
+    return Field(fields[0].name, "double") if names <= _INTEGERS | {"decimal", "double"} else None
+
+
+_INTEGERS = {"smallint", "integer", "bigint"}
+
 Views = Mapping[str, Mapping[str, View]]
 """By source node and column."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -25,6 +25,7 @@ from sqlglot.tokenizer_core import Token
 from headrace.ir.problems import nearest
 from headrace.ir.sql.errors import Refused
 from headrace.ir.sql.queries.bounds import check_bounds
+from headrace.ir.sql.queries.cells import QueryCells, cells_of, with_values
 from headrace.ir.sql.queries.functions import ALTERNATIVES, FUNCTIONS, ORDER_SENSITIVE, TYPES
 from headrace.ir.sql.queries.nodes import NODES, WORDS
 
@@ -65,6 +66,20 @@ class Query:
     columns: frozenset[str] | None
     order_sensitive: bool
 
+    @cached_property
+    def cells(self) -> QueryCells:
+        """How it uses columns that hold cells of text files."""
+        return cells_of(self._tree)
+
+    def with_values(self, values: Mapping[str, str]) -> Query | None:
+        """The query with columns that are text (names in lower case) replaced, where a value is needed, by the column
+        that has it; None if they cannot be told in it."""
+        tree = with_values(self._tree, values)
+        if tree is None:
+            return None
+        columns = None if self.columns is None else self.columns | {name.lower() for name in values.values()}
+        return Query(tree, columns, _order_sensitive(tree))
+
     @property
     def ordered(self) -> bool:
         """Whether the query has an ORDER BY."""
@@ -101,13 +116,16 @@ def query(text: str) -> Query:
         identifier.set("quoted", True)
     _bracket_negations(tree)
     _check_written(_written(tree))
-    order_sensitive = any(
+    return Query(tree, _columns(tree), _order_sensitive(tree))
+
+
+def _order_sensitive(tree: exp.Query) -> bool:
+    return any(
         isinstance(node, exp.Limit | exp.Offset | exp.Window)
         or (isinstance(node, exp.Distinct) and bool(node.args.get("on")))
         or (isinstance(node, exp.Anonymous) and node.name.lower() in ORDER_SENSITIVE)
         for node in tree.walk()
     )
-    return Query(tree, _columns(tree), order_sensitive)
 
 
 def _check_written(written: str) -> None:

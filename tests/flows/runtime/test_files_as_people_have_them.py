@@ -108,6 +108,109 @@ def test_text_passes_through_stages_rules_and_computations(case: Case) -> None:
     ]  # fmt: skip
 
 
+NUMBERS = ["1.10", "+4915112345678", "1e5", "10", "-0", "0.50"]
+"""Cells that look like numbers, and that a number would be written differently for."""
+
+
+def computed(expression: str) -> list[dict[str, Any]]:
+    return [{"type": "expression", "field": "v", "expression": expression}]
+
+
+def queried(columns: str, more: str = "") -> list[dict[str, Any]]:
+    return [{"type": "sql", "query": f"SELECT {columns} FROM input {more}"}]
+
+
+PASSED_ON: dict[str, list[dict[str, Any]]] = {
+    **{
+        text: computed(text)
+        for text in (
+            "(v)",
+            "COALESCE(v, 'none')",
+            "COALESCE(v, 0)",
+            "IFNULL(v, u)",
+            "NULLIF(v, 77)",
+            "IF(v > 5, v, v)",
+            "CASE WHEN v > 0 AND u > 0 THEN v WHEN v < 0 THEN NULL ELSE v END",
+            "CASE id WHEN 1 THEN v ELSE COALESCE(NULLIF(v, -1), u) END",
+            "GREATEST(v, v)",
+            "LEAST(v, u)",
+            "CAST(v AS text)",
+            "v::varchar",
+            "CASE WHEN v >= 0 THEN CAST(v AS VARCHAR) ELSE v || '' END",
+            "CONCAT(v)",
+            "v || ''",
+            "LOWER(v)",
+            "CASE WHEN LENGTH(v) > 0 AND v > -1 THEN REPLACE(v, 'x', '') ELSE v END",
+        )
+    },
+    "fill_null": [{"type": "fill_null", "fields": ["v"], "from": "u"}],
+    "two ops": [*computed("COALESCE(v, u)"), {"type": "filter", "expression": "v < 9e99"}, *computed("COALESCE(v, 0)")],
+    "max": [{"type": "aggregate", "groupBy": ["id"], "aggregations": [{"field": "v", "fn": "max", "as": "v"}]}],
+    "min": [{"type": "aggregate", "groupBy": "id", "aggregations": [{"field": "v", "fn": "min", "as": "v"}]}],
+    "pivot": [
+        {"type": "pivot", "groupBy": "id", "on": "g", "values": [{"value": "a", "as": "v"}], "field": "v", "fn": "max"}
+    ],
+    "summarize": [
+        {"type": "summarize", "groupBy": "id", "fields": "v", "stats": "max"},
+        {"type": "rename", "from": "max", "to": "v"},
+    ],
+    "SELECT id, v": queried("id, v"),
+    "SELECT *": queried("*"),
+    "WHERE": queried("id, v", "WHERE v > -1 AND v < 9e99"),
+    "ORDER BY": queried("id, v", "ORDER BY v DESC"),
+    "GROUP BY": queried("v, min(id) AS id", "GROUP BY v"),
+    "DISTINCT": queried("DISTINCT id, v"),
+    "PARTITION BY": queried("id, v, sum(u) OVER (PARTITION BY g ORDER BY v) AS total"),
+    "first": queried("id, first(v) AS v", "GROUP BY id"),
+    "max of SQL": queried("id, max(v) AS v", "GROUP BY id"),
+    "CASE of SQL": queried("id, CASE WHEN v > 5 THEN v ELSE coalesce(v, u) END AS v"),
+    "CAST of SQL": queried("id, v::VARCHAR || '' AS v", "WHERE v < 9e99"),
+    "WITH": [{"type": "sql", "query": "WITH x AS (SELECT id, v AS w FROM input) SELECT id, w AS v FROM x"}],
+    "UNION": [{"type": "sql", "query": "SELECT id, v FROM input UNION SELECT id, v FROM input"}],
+    "JOIN": [{"type": "sql", "query": "SELECT a.id, b.v FROM input a JOIN input b ON a.id = b.id"}],
+    "then a filter": [*queried("id, v"), {"type": "filter", "expression": "v < 9e99"}],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PASSED_ON)
+def test_what_is_passed_on_is_as_it_is_written(case: Case, name: str) -> None:
+    case.table("id integer, v text")
+    case.put("id,v,u,g\n" + "".join(f"{n},{cell},9e15,a\n" for n, cell in enumerate(NUMBERS)))
+    case.load(ops(*PASSED_ON[name]))
+    assert not case.failed
+    assert case.rows("SELECT id, v FROM t ORDER BY id") == [*enumerate(NUMBERS)]
+
+
+@pytest.mark.parametrize(
+    "expression", ["COALESCE(v, u)", "CASE WHEN v > 1 THEN v ELSE u END", "GREATEST(v, u)", "NULLIF(v, 0)"]
+)
+def test_what_is_passed_on_is_read_as_the_column_it_reaches(case: Case, expression: str) -> None:
+    case.table("id integer, v bigint")
+    case.put("id,v,u\n1,007,+5\n2,,12\n3,x,1\n")
+    case.load(ops(*computed(expression)))
+    assert [row for _, row, _, _, _ in case.told.cells] == [3]
+    assert dict(case.rows())[1] == 7
+
+
+def test_passed_on_cells_are_still_values_behind_it(case: Case) -> None:
+    case.table("id integer, v text, twice double precision")
+    case.put("id,v,u\n1,1.50,2\n2,,20.0\n3,3.250,1\n")
+    between = ops(
+        *computed("COALESCE(v, u)"),
+        {"type": "filter", "expression": "v > 2"},
+        {"type": "add_field", "field": "twice", "expression": "v * 2"},
+    )
+    case.load(between)
+    assert case.rows() == [(2, "20.0", 40.0), (3, "3.250", 6.5)]
+
+
+def test_the_text_of_a_cell_is_not_that_of_its_value(case: Case) -> None:
+    case.table("id integer, v double precision, label text")
+    case.put("id,v\n1,1.10\n2,+2\n")
+    case.load(ops({"type": "add_field", "field": "label", "expression": "CONCAT(id, ': ', v, ' EUR')"}))
+    assert case.rows() == [(1, 1.1, "1: 1.10 EUR"), (2, 2.0, "2: +2 EUR")]
+
+
 @pytest.mark.parametrize("kind", ["inner", "left", "full"])
 @pytest.mark.parametrize("key", ["bigint", "text"])
 def test_a_join_compares_keys_as_the_table_has_them(case: Case, kind: str, key: str) -> None:
