@@ -151,7 +151,7 @@ PASSED_ON: dict[str, list[dict[str, Any]]] = {
         {"type": "pivot", "groupBy": "id", "on": "g", "values": [{"value": "a", "as": "v"}], "field": "v", "fn": "max"}
     ],
     "summarize": [
-        {"type": "summarize", "groupBy": "id", "fields": "v", "stats": "max"},
+        {"type": "summarize", "groupBy": "id", "fields": ["v"], "stats": ["max"]},
         {"type": "rename", "from": "max", "to": "v"},
     ],
     "SELECT id, v": queried("id, v"),
