@@ -123,9 +123,9 @@ def uses_of_op(op: AnyOp, names: Collection[str], is_text: Callable[[str], bool]
             fields = set() if op.fn in _OF_ANY else {op.field}
             return Uses(value=there & fields, order=there & {op.on}, key=there & {*op.group_by})
         case Summarize():
-            fields = there & set(op.fields or there - {*op.group_by})
-            texts = fields if {"min", "max"} & {*op.stats} else Names()
-            return Uses(order=fields, key=there & {*op.group_by}, text=texts)
+            measured = there & set(op.fields or there - {*op.group_by})
+            texts = measured if {"min", "max"} & {*op.stats} else frozenset[str]()
+            return Uses(order=measured, key=there & {*op.group_by}, text=texts)
         case Sort():
             return Uses(order=there & {each.field for each in op.by})
         case Deduplicate():
