@@ -8,7 +8,8 @@ import polars as pl
 from polars.exceptions import PolarsError
 
 from headrace.connectors.casting.decimals import cast_decimal, cast_double
-from headrace.connectors.casting.times import cast_date, cast_time, cast_timestamp, in_zone, refill
+from headrace.connectors.casting.nested import to_json
+from headrace.connectors.casting.times import cast_date, cast_time, cast_timestamp, in_zone, refill, text_of_time
 from headrace.connectors.datatypes import polars_dtype
 from headrace.connectors.source import REJECT_SCHEMA, ROW, no_rejects
 from headrace.ir.schema import EXPECTED, Field
@@ -75,7 +76,9 @@ def cast_native(values: pl.Series, field: Field) -> tuple[pl.Series, pl.Series |
     if isinstance(values.dtype, pl.Datetime):
         values = in_zone(values, aware=field.data_type == "timestamptz")
     elif isinstance(values.dtype, pl.List | pl.Array | pl.Struct):
-        values = _to_json(values)
+        return to_json(values)
+    elif values.dtype == pl.Time and dtype == pl.String:
+        return values.to_frame("v").select(text_of_time(pl.col("v"))).to_series(), None
     elif values.dtype == pl.Binary:
         # PostgreSQL's hex format for bytea
         hexadecimal = values.to_frame("v").select(pl.format("\\x{}", pl.col("v").bin.encode("hex"))).to_series()
@@ -163,12 +166,6 @@ def _uuid(text: pl.Series, field: Field) -> pl.Series:
     bare = text.str.strip_chars("{}") if (text.str.starts_with("{") & text.str.ends_with("}")).any() else text
     bad = ~bare.str.contains(_UUID)
     return bare.set(bad, None) if bad.any() else bare
-
-
-def _to_json(values: pl.Series) -> pl.Series:
-    boxed = values.to_frame("value").select(pl.struct("value").struct.json_encode()).to_series()
-    # strip `{"value":` and `}`
-    return boxed.str.slice(9).str.head(-1).set(values.is_null(), None)
 
 
 _CASTS: dict[str, Callable[[pl.Series, Field], pl.Series]] = {

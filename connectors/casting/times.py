@@ -11,6 +11,8 @@ import polars as pl
 from headrace.ir.schema import Field
 
 _MICROS = 1_000_000
+_NANOS = 1_000
+_DAY_NANOS = 86_400 * 1_000_000_000
 _LONG_FRACTION = r"^(.*?)(\.[0-9]{7,})(.*)$"
 """A fraction of a second finer than microseconds, PostgreSQL's resolution."""
 _CLOCKS = ["%H:%M:%S", "%H:%M:%S%.f", "%H:%M"]
@@ -169,11 +171,35 @@ def _offset_of(zone: str) -> timedelta:
 def in_zone(stamps: pl.Series, *, aware: bool) -> pl.Series:
     """Timestamps in microseconds, in UTC: with the zone if `aware`, else without it."""
     zone = stamps.dtype.time_zone if isinstance(stamps.dtype, pl.Datetime) else None
-    stamps = stamps.dt.cast_time_unit("us")
+    stamps = in_microseconds(stamps)
     if zone is None:
         return stamps.dt.replace_time_zone("UTC") if aware else stamps
     utc = stamps.dt.convert_time_zone("UTC")
     return utc if aware else utc.dt.replace_time_zone(None)
+
+
+def in_microseconds(stamps: pl.Series) -> pl.Series:
+    """Timestamps in microseconds; nanoseconds are rounded as PostgreSQL rounds, halves to even."""
+    assert isinstance(stamps.dtype, pl.Datetime)
+    if stamps.dtype.time_unit != "ns":
+        return stamps.dt.cast_time_unit("us")
+    zone = stamps.dtype.time_zone
+    return _micros(stamps.to_physical()).cast(pl.Datetime("us", zone)).alias(stamps.name)
+
+
+def time_in_microseconds(times: pl.Series) -> pl.Series:
+    """Times of day without parts of a microsecond, rounded; null where that is midnight of the next day."""
+    nanos = times.to_physical()
+    if not (nanos % _NANOS != 0).any():
+        return times
+    rounded = _micros(nanos) * _NANOS
+    return rounded.set(rounded >= _DAY_NANOS, None).cast(pl.Time).alias(times.name)
+
+
+def _micros(nanos: pl.Series) -> pl.Series:
+    whole, rest = nanos // _NANOS, nanos % _NANOS
+    up = (rest > _NANOS // 2) | ((rest == _NANOS // 2) & (whole % 2 != 0))
+    return whole + up.cast(pl.Int64)
 
 
 def _first_fitting(text: pl.Series, forms: list[str], parse: Callable[[pl.Series, str], pl.Series]) -> pl.Series:
@@ -207,3 +233,8 @@ def refill(result: pl.Series, where: pl.Series, values: pl.Series) -> pl.Series:
     """`result` with `values` in the places where the mask is true."""
     places = where.arg_true()
     return result.scatter(places, values) if places.len() else result
+
+
+def text_of_time(time: pl.Expr) -> pl.Expr:
+    """Times of day as text, with the digits of the fraction that they need: polars' cast leaves the fraction out."""
+    return time.dt.to_string("%H:%M:%S%.9f").str.replace(r"\.?0+$", "")

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 import polars as pl
 
 from headrace.connectors.casting.columns import cast_native, format_problem
+from headrace.connectors.casting.times import text_of_time
 from headrace.connectors.datatypes import field_of_polars, polars_dtype
 from headrace.flows.compile.reference_tables import Broadcast
 from headrace.flows.compile.scope import Scope
@@ -73,6 +74,8 @@ def as_text(column: str, have: pl.DataType, value: pl.Expr | None = None) -> pl.
     value = pl.col(column) if value is None else value
     if isinstance(have, pl.Datetime):
         return value.dt.to_string("iso:strict")
+    if have == pl.Time:
+        return text_of_time(value)
     if have == pl.Binary:
         return value.bin.encode("hex")
     return value.cast(pl.String) if not have.is_nested() else _vectorised(value, Field(column, "json"))

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from pyarrow.parquet import ColumnChunkMetaData, RowGroupMetaData
 
 from headrace.connectors.casting.columns import ALWAYS_READABLE, cast_columns, cast_native
+from headrace.connectors.casting.nested import always_json
 from headrace.connectors.datatypes import field_of_polars, polars_dtype
 from headrace.connectors.errors import SourceError
 from headrace.connectors.files.delimited.dialect import check_declared, missing_fields
@@ -205,7 +206,10 @@ def is_map(file: pq.ParquetFile, column: str) -> bool:
 
 def _always_readable(field: Field, held: pl.Schema) -> bool:
     """Whether every value in the file can be read as the field: it is text, or has exactly that type in the file."""
-    return field.data_type in ALWAYS_READABLE or field == field_of_polars(field.name, held[field.name])
+    have = held[field.name]
+    if have.is_nested():
+        return always_json(have)
+    return field.data_type in ALWAYS_READABLE or field == field_of_polars(field.name, have)
 
 
 def _usable_bounds(bounds: tuple[Bound, ...], read: list[Field], held: pl.Schema) -> tuple[Bound, ...]:

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headrace.connectors.casting.columns import ALWAYS_READABLE, cast_columns, cast_native
+from headrace.connectors.casting.nested import to_json
 from headrace.connectors.datatypes import MAX_PRECISION, polars_dtype
 from headrace.connectors.errors import SourceError
 from headrace.connectors.files.delimited.dialect import missing_fields
@@ -71,8 +72,8 @@ def split_into_runs(rows: list[int], pieces: int) -> list[tuple[int, int, int]]:
     return [(start, end, sum(rows[start:end])) for start, end in zip(starts, ends, strict=True)] or [(0, 0, 0)]
 
 
-_KEY = r'^\{"key":("(?:[^"\\]|\\.)*"),"value":((?s:.*))\}$'
-_PLAIN_KEY = r'^\{"key":([^",]+),"value":((?s:.*))\}$'
+_KEY = r'^\{"key":("(?s:.*)")\}$'
+_PLAIN_KEY = r'^\{"key":([^"]+)\}$'
 
 
 def as_frame(table: pa.Table, name: str) -> pl.DataFrame:
@@ -110,7 +111,15 @@ def _objects(values: pa.ChunkedArray, column: str) -> pl.Series:
     entry = pa.struct([("key", values.type.key_type), ("value", values.type.item_type)])
     listed = pl.from_arrow(pc.cast(values, pa.list_(entry)))
     assert isinstance(listed, pl.Series)
-    pair = pl.element().struct.json_encode()
-    member = pair.str.replace(_KEY, "${1}:${2}").str.replace(_PLAIN_KEY, '"${1}":${2}')
-    members = pl.col(column).list.eval(member).list.join(",")
+    boxed = pl.struct(pl.element().struct.field("key")).struct.json_encode()
+    key = boxed.str.replace(_KEY, "${1}").str.replace(_PLAIN_KEY, '"${1}"')
+    value = pl.element().struct.field("value").map_batches(_json, return_dtype=pl.String)
+    members = pl.col(column).list.eval(pl.concat_str(key, value, separator=":")).list.join(",")
     return listed.alias(column).to_frame().select(("{" + members + "}").alias(column)).to_series()
+
+
+def _json(values: pl.Series) -> pl.Series:
+    """Each value as JSON. One with NaN or infinity is written as what is no JSON, and is an error row where that is
+    wanted."""
+    text, beyond = to_json(values)
+    return (text if beyond is None else text.set(beyond, "NaN")).fill_null("null")

@@ -14,6 +14,7 @@ import pyarrow as pa
 from pgpq.schema import Jsonb
 from polars.datatypes import DataTypeClass
 
+from headrace.connectors.casting.times import in_microseconds, time_in_microseconds
 from headrace.connectors.errors import TargetError
 from headrace.connectors.postgresql.copy.type_messages import expected_type
 from headrace.connectors.postgresql.copy.values import as_literals, as_numeric, only_as_text
@@ -178,12 +179,16 @@ def _stamp(zone: str | None) -> Callable[[pl.Series, Column], pl.Series]:
         assert isinstance(values.dtype, pl.Datetime)
         zoned = values.dtype.time_zone is not None
         if values.dtype.time_unit != "us":
-            values = values.dt.cast_time_unit("us")
+            values = in_microseconds(values)
         if zoned:
             values = values.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
         return values.dt.replace_time_zone(zone) if zone else values
 
     return convert
+
+
+def _time(values: pl.Series, column: Column) -> pl.Series:
+    return time_in_microseconds(values if values.dtype == pl.Time else values.cast(pl.Time, strict=False))
 
 
 def _uuid(values: pl.Series, column: Column) -> pl.Series:
@@ -346,9 +351,7 @@ ENCODINGS: dict[str, Encoding] = {
         lambda dtype: _is_text(dtype) or dtype == pl.Binary,
     ),
     "date": Encoding(pa.date32(), wire.Date32EncoderBuilder, _cast(pl.Date), _is_temporal),
-    "time": Encoding(
-        pa.time64("us"), wire.Time64MicrosecondEncoderBuilder, _cast(pl.Time), lambda dtype: dtype == pl.Time
-    ),
+    "time": Encoding(pa.time64("us"), wire.Time64MicrosecondEncoderBuilder, _time, lambda dtype: dtype == pl.Time),
     "timestamp": Encoding(pa.timestamp("us"), wire.TimestampMicrosecondEncoderBuilder, _stamp(None), _is_temporal),
     "timestamptz": Encoding(
         pa.timestamp("us", "UTC"), wire.TimestampMicrosecondEncoderBuilder, _stamp("UTC"), _is_temporal

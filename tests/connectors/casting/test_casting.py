@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import ROUND_HALF_UP, Context, Decimal
+from typing import Any
 
 import polars as pl
 import pytest
@@ -11,6 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from headrace.connectors.casting.columns import cast_native, cast_text, format_problem
+from headrace.connectors.casting.times import time_in_microseconds
 from headrace.connectors.datatypes import TYPES, data_type_of_postgres, field_of_polars, polars_dtype, sql_type
 from headrace.ir.schema import DATA_TYPES, DataType, Field
 from tests.effort import examples
@@ -151,6 +154,75 @@ def test_bytes_and_durations_become_text_that_postgresql_reads_back() -> None:
     assert bytes_.to_list() == ["\\x00ff", None]
     spans, _ = cast_native(pl.Series([timedelta(days=1, microseconds=-1)]), Field("x", "text"))
     assert spans.to_list() == ["86399999999 microseconds"]
+
+
+def test_a_time_keeps_its_fraction_as_text() -> None:
+    times = [time(12), time(12, 0, 0, 1), time(23, 59, 59, 500_000), time(10, 20, 30), None]
+    text, bad = cast_native(pl.Series(times), Field("x", "text"))
+    assert text.to_list() == ["12:00:00", "12:00:00.000001", "23:59:59.5", "10:20:30", None]
+    assert bad is None
+    nanos, _ = cast_native(pl.Series([1_500]).cast(pl.Time), Field("x", "text"))
+    assert nanos.to_list() == ["00:00:00.0000015"]
+
+
+@pytest.mark.parametrize("wanted", ["timestamp", "timestamptz"])
+def test_nanoseconds_are_rounded_as_postgresql_rounds(wanted: DataType) -> None:
+    nanos = [1_499, 1_500, 2_500, 2_501, -1_500, -2_500, -1, None]
+    made, bad = cast_native(pl.Series(nanos).cast(pl.Datetime("ns", "UTC")), Field("x", wanted))
+    assert made.to_physical().to_list() == [1, 2, 2, 3, -2, -2, 0, None]
+    assert bad is None
+
+
+def test_parts_of_a_microsecond_of_a_time_are_rounded_and_midnight_is_not_the_days() -> None:
+    nanos = [1_499, 1_500, 2_500, 1_000, 86_399_999_999_500, 86_399_999_999_499, None]
+    made = time_in_microseconds(pl.Series(nanos).cast(pl.Time))
+    assert made.to_physical().to_list() == [1_000, 2_000, 2_000, 1_000, None, 86_399_999_999_000, None]
+
+
+BYTES = pl.Struct({"b": pl.List(pl.Binary), "n": pl.Int8})
+
+
+@pytest.mark.parametrize(
+    ("values", "dtype", "texts"),
+    [
+        ([[b"\x00\xff", None], [], None], pl.List(pl.Binary), ['["\\\\x00ff",null]', "[]", None]),
+        ([[b"ab"], None], pl.Array(pl.Binary, 1), ['["\\\\x6162"]', None]),
+        (
+            [{"b": [b"a"], "n": 1}, {"b": None, "n": 2}, None],
+            BYTES,
+            ['{"b":["\\\\x61"],"n":1}', '{"b":null,"n":2}', None],
+        ),
+        ([[{"b": [b"a"], "n": 1}, None]], pl.List(BYTES), ['[{"b":["\\\\x61"],"n":1},null]']),
+        ([[1.5, None], [-0.0]], pl.List(pl.Float64), ["[1.5,null]", "[-0.0]"]),
+    ],
+)
+def test_nested_values_are_json_with_bytes_in_hexadecimal(
+    values: list[Any], dtype: pl.DataType, texts: list[Any]
+) -> None:
+    for wanted in ("json", "text"):
+        text, bad = cast_native(pl.Series(values, dtype=dtype), Field("x", wanted))  # type: ignore[arg-type]
+        assert text.to_list() == texts
+        assert bad is None
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
+@pytest.mark.parametrize(
+    ("wrap", "dtype"),
+    [
+        (lambda n: [1.0, n], pl.List(pl.Float32)),
+        (lambda n: [[n]], pl.List(pl.List(pl.Float64))),
+        (lambda n: [n], pl.Array(pl.Float64, 1)),
+        (lambda n: {"a": "x", "n": n}, pl.Struct({"a": pl.String, "n": pl.Float64})),
+        (lambda n: [{"n": [n]}], pl.List(pl.Struct({"n": pl.List(pl.Float64)}))),
+    ],
+)
+def test_a_number_that_json_cannot_hold_is_an_offender_however_deep_it_is(
+    number: float, wrap: Callable[[float], Any], dtype: pl.DataType
+) -> None:
+    text, bad = cast_native(pl.Series([wrap(1.0), wrap(number), None], dtype=dtype), Field("x", "json"))
+    assert text.is_null().to_list() == [False, True, True]
+    assert bad is not None
+    assert bad.to_list() == [False, True, False]
 
 
 STAMP_TEXTS = st.one_of(

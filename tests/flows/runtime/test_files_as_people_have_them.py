@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from headrace.connectors.errors import SourceError
@@ -327,6 +329,23 @@ def test_columns_that_stay_empty_are_reported(case: Case) -> None:
     assert "public.t: the data have nothing for name, qty: null in all rows that are loaded" in case.recorder.lines
     assert "public.t: the data have nothing for at: the database fills them in" in case.recorder.lines
     assert "public.t has no column for nme: not loaded" in case.recorder.lines
+
+
+def test_parquet_times_are_rounded_and_numbers_that_json_lacks_are_told(case: Case) -> None:
+    case.table("id integer, t time, stamp timestamp, label text, n jsonb")
+    nanos = [1_500, 86_399_999_999_400, 86_399_999_999_999]
+    table = {
+        "id": [1, 2, 3],
+        "t": pa.array(nanos, pa.time64("ns")),
+        "stamp": pa.array([1_500, 2_500, 0], pa.timestamp("ns")),
+        "label": pa.array(nanos, pa.time64("ns")),
+        "n": pa.array([[("a", 1.5)], [("a", float("inf"))], []], pa.map_(pa.string(), pa.float64())),
+    }
+    pq.write_table(pa.table(table), case.files / "a.parquet")
+    case.load(config={"path": "a.parquet"})
+    assert case.failed == [(2, "n"), (3, "t")]
+    (row,) = case.rows("SELECT id, t::text, stamp::text, label, n::text FROM t")
+    assert row == (1, "00:00:00.000002", "1970-01-01 00:00:00.000002", "00:00:00.0000015", '{"a": 1.5}')
 
 
 @pytest.mark.parametrize("end", ["\r", "\r\n", "\n"])

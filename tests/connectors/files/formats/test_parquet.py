@@ -129,7 +129,22 @@ def test_maps_become_json_objects_and_long_decimals_text(tmp_path: Path) -> None
     assert batch.frame["d"].to_list() == [digits[0], "-1.5000000000", None]
 
 
-def test_int96_keeps_the_years_that_nanoseconds_cannot_hold(tmp_path: Path) -> None:
+def test_values_of_maps_are_json_whatever_they_are(tmp_path: Path) -> None:
+    nested = pa.struct([("b", pa.binary()), ("n", pa.list_(pa.float64()))])
+    table = pa.table(
+        {
+            "bytes": pa.array([[("a", b"\xff"), ("b", None)], [], None], pa.map_(pa.string(), pa.binary())),
+            "deep": pa.array([[("a", {"b": b"x", "n": [1.5]})], [], None], pa.map_(pa.string(), nested)),
+            "number": pa.array([[("a", float("nan"))], [("a", 1e22)], None], pa.map_(pa.string(), pa.float64())),
+        }
+    )
+    frame = as_frame(table, "data.parquet")
+    assert frame["bytes"].to_list() == ['{"a":"\\\\xff","b":null}', "{}", None]
+    assert frame["deep"].to_list() == ['{"a":{"b":"\\\\x78","n":[1.5]}}', "{}", None]
+    assert frame["number"].to_list() == ['{"a":NaN}', '{"a":1e+22}', None]  # NaN is no JSON, and never null
+
+
+def test_int96_keeps_the_years_that_nanoseconds_cannot_tell(tmp_path: Path) -> None:
     stamps = [datetime(9999, 12, 31), datetime(2024, 1, 2, 3, 4, 5, 678901), datetime(1, 1, 1)]
     table = pa.table({"t": pa.array(stamps, pa.timestamp("us"))})
     pq.write_table(table, tmp_path / "data.parquet", use_deprecated_int96_timestamps=True)
