@@ -32,8 +32,9 @@ def copy_rows(
 
 
 def is_transient(error: BaseException) -> bool:
-    """Whether the same statement may succeed later: lost connection, deadlock, full or restarting server."""
-    if not isinstance(error, psycopg.Error):
+    """Whether the same statement may succeed later: lost connection, deadlock, full or restarting server. What a
+    trigger raises is about its row, whichever SQLSTATE it takes."""
+    if not isinstance(error, psycopg.Error) or _is_raised(error):
         return False
     state = error.sqlstate
     if state is None:
@@ -46,8 +47,11 @@ def is_data_error(error: BaseException) -> bool:
     page or the stack), or a trigger, which may raise any SQLSTATE."""
     if not isinstance(error, psycopg.Error) or error.sqlstate is None or is_transient(error):
         return False
-    raised = " at RAISE" in (error.diag.context or "")
-    return raised or error.sqlstate[:2] in _OF_ROWS
+    return _is_raised(error) or error.sqlstate[:2] in _OF_ROWS
+
+
+def _is_raised(error: psycopg.Error) -> bool:
+    return " at RAISE" in (error.diag.context or "")
 
 
 def failing_line(error: psycopg.Error) -> int | None:

@@ -413,12 +413,13 @@ def test_a_column_that_begins_with_underscores_is_one_like_any_other(case: Case)
     assert "public.t has no column for __deleted: not loaded" in case.recorder.lines
 
 
-def test_a_row_that_the_table_has_no_room_for_or_a_trigger_refuses_is_reported(case: Case) -> None:
+@pytest.mark.parametrize("state", ["XB001", "40001", "57P01", "08006", "53200"])
+def test_a_row_that_the_table_has_no_room_for_or_a_trigger_refuses_is_told(case: Case, state: str) -> None:
     case.table(
         "k text PRIMARY KEY, n integer",
-        """
+        f"""
         CREATE OR REPLACE FUNCTION judge() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-          IF new.n = 4 THEN RAISE EXCEPTION 'no fours' USING errcode = 'XB001'; END IF; RETURN new; END $$;
+          IF new.n = 4 THEN RAISE EXCEPTION 'no fours' USING errcode = '{state}'; END IF; RETURN new; END $$;
         CREATE TRIGGER judge BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION judge();""",
     )
     noise = random.Random(1).randbytes(9_000).hex()
