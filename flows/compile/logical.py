@@ -54,7 +54,7 @@ from headrace.ir.nodes import (
     ValidateNode,
     producer,
 )
-from headrace.ir.ops import Expression, Filter
+from headrace.ir.ops import Expression, Filter, Sql
 from headrace.ir.parsing.limits import GATHERED, NODE, RESHAPED
 from headrace.ir.problems import MAX_PROBLEMS
 from headrace.ir.rules import SqlCondition, Unique
@@ -169,6 +169,7 @@ def _transform(
     Raises Undecided when the output of one of its ops cannot be known yet, and TooWide."""
     shape = shapes.get(producer(node.input)) or Shape(before.schema)
     steps: list[Step] = []
+    notes: list[str] = []
     before.learn(op.expression for op in node.ops if isinstance(op, Expression | Filter))
     for position, op in enumerate(node.ops):
         if len(problems) >= MAX_PROBLEMS:
@@ -190,6 +191,9 @@ def _transform(
                 replace(scope, schema=shape.columns).within(counted, work)
                 with scope.checked(""):
                     shape = step.output_shape(shape)
+            if isinstance(op, Sql):
+                values = ", ".join(name for name in after if shape.columns.get(name, pl.String()) != pl.String)
+                notes += [f"{node.id}: the query returns {values} as values, not as written"] if values else []
             # keys of groups that were read are values in the output
             cells = {name: view for name, view in after.items() if shape.columns.get(name) == pl.String}
         except TooWide:
@@ -203,8 +207,9 @@ def _transform(
         steps.extend(compiled)
     shapes[node.id] = shape
     texts = {name: view for name, view in cells.items() if shape.columns.get(name) == pl.String}
-    notes = () if node.ops else (f"{node.id} has no ops: its rows pass unchanged",)
-    return LogicalNode(node, tuple(steps), schema_of(shape.columns), notes=notes), texts
+    if not node.ops:
+        notes = [f"{node.id} has no ops: its rows pass unchanged"]
+    return LogicalNode(node, tuple(steps), schema_of(shape.columns), notes=tuple(notes)), texts
 
 
 def _branch(node: BranchNode, before: Scope, problems: list[Problem], cells: Mapping[str, View]) -> LogicalNode:

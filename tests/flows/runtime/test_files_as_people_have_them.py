@@ -183,6 +183,14 @@ def test_what_is_passed_on_is_as_it_is_written(case: Case, name: str) -> None:
     assert case.rows("SELECT id, v FROM t ORDER BY id") == [*enumerate(NUMBERS)]
 
 
+def test_a_query_that_cannot_return_cells_as_written_says_so(case: Case) -> None:
+    case.table("id integer, v text")
+    case.put("id,v\n1,1.10\n2,2.0\n")
+    case.load(ops({"type": "sql", "query": "SELECT id, v FROM (SELECT * FROM input) WHERE v > 0"}))
+    assert case.rows() == [(1, "1.1"), (2, "2.0")]
+    assert "ops: the query returns v as values, not as written" in case.told.lines
+
+
 @pytest.mark.parametrize(
     "expression", ["COALESCE(v, u)", "CASE WHEN v > 1 THEN v ELSE u END", "GREATEST(v, u)", "NULLIF(v, 0)"]
 )
