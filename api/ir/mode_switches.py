@@ -128,6 +128,8 @@ def _effects_elsewhere(
 ) -> ModeSwitch:
     """Asks in a child process, from a thread of the server: the database belongs to others."""
     seconds = context.services.settings.connector_test_timeout_s + _GRACE_S
-    run = partial(context.services.subprocesses.run, None, context.principal.tenant_id, "question to the target's database")
+    run = partial(
+        context.services.subprocesses.run, None, context.principal.tenant_id, "question to the target's database"
+    )
     answer = json.loads(anyio.from_thread.run(run, seconds, jobs.compare_modes, database, changes, pipeline_id))
     return ModeSwitch(*(tuple(Problem(**each) for each in answer[name]) for name in ("refused", "losses")))

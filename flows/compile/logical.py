@@ -176,7 +176,7 @@ def _transform(
             break
         scope = replace(before, path=f"{before.path}.ops[{position}]", schema=shape.columns)
         try:
-            after = behind(op, cells, lambda view: view, one_of, scope.is_text)
+            after = cells_after(op, cells, lambda view: view, one_of, scope.is_text)
             seen, looking = _looking(
                 scope,
                 uses_of_op(op, cells, scope.is_text),

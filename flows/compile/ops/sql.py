@@ -52,7 +52,7 @@ def compile_sql(op: Sql, scope: Scope) -> tuple[Step, ...]:
         made=pl.Schema(made),
         reads=frozenset(read.values()) & frozenset(before),
     )
-    return (Step(scope.node, scope.path, op.query, gather=gather),)
+    return (Step(scope.node, scope.path, op.query, shuffle=gather),)
 
 
 def _value(name: str) -> str:

@@ -124,7 +124,7 @@ def joined(
 def _through(node: TransformNode, cells: dict[str, Cell], found: Mapping[Origin, ColumnTrace]) -> dict[str, Cell]:
     for op in node.ops:
         _note(uses_of_op(op, cells), cells, found)
-        cells = behind(op, cells, Cell.changed, _one_of)
+        cells = cells_after(op, cells, Cell.changed, _one_of)
     return cells
 
 

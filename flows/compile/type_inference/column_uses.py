@@ -192,7 +192,7 @@ def makes_other_rows(op: AnyOp) -> bool:
     return isinstance(op, _GATHERED)
 
 
-def behind(
+def cells_after(
     op: AnyOp,
     cells: Mapping[str, Cell],
     touched: Callable[[Cell], Cell],
