@@ -105,7 +105,10 @@ class Connector:
     files: bool = False
     """Whether its sources are files, which a run can claim and archive."""
     any_type: bool = False
-    """Whether it accepts connector records of any type."""
+    """It does without a record of its own type."""
+    keys: Callable[[Mapping[str, Any], Sequence[str]], Mapping[str, Any]] | None = None
+    """The settings of a source that reads only these columns of every row there is now, in one partition, whatever the
+    cursor in the given settings: for comparing keys. None: it has no such rows, or they cannot be read again."""
     extra: str | None = None
     """The extra that it needs: `pip install 'headrace[s3]'`."""
 

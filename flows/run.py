@@ -28,7 +28,7 @@ from headrace.flows.prefect.cluster.worker import JoinedRun, join_run
 from headrace.flows.prefect.database_retries import retrying_engine, with_database_retries
 from headrace.flows.prefect.lock_waits import cancel_lock_wait
 from headrace.flows.prefect.out_of_memory import MemoryGuard
-from headrace.flows.prefect.report import partition_message
+from headrace.flows.prefect.report import partition_message, publication_message
 from headrace.flows.prefect.run_lifecycle import EXPLAINED, FlowRunScope, run_to_end
 from headrace.flows.prefect.scheduled_runs import CHECKED_BY_WORKER, let_go
 from headrace.flows.run_job import RunRequest, open_job
@@ -107,8 +107,7 @@ async def publish_rows(run_id: str, load: int, index: int, token: int | None = N
     done = await _completed(running, lambda: execution.publication(execution.prepared.plan.loads[load], index))
     if done is None:
         return Cancelled(message=_STOPPED)
-    message = f"{done.rows_loaded:,} rows published, {done.rows_failed:,} failed, {done.rows_skipped:,} skipped"
-    return Completed(message=message, data=done)
+    return Completed(message=publication_message(done), data=done)
 
 
 # No results are stored; without a place for them, Prefect opens another client to ask its server for one.

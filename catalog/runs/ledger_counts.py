@@ -36,14 +36,15 @@ _COMMITTED = """
              jsonb_array_elements(v.ir -> 'nodes') WITH ORDINALITY AS node
         WHERE node.value ->> 'kind' = 'target' AND node.value ->> 'id' IN (SELECT planned.node FROM planned)),
     ledger AS (
-        SELECT l.*, CASE WHEN l.kind = 'publication' THEN -target.number ELSE l.stage END AS counted_as,
-               CASE WHEN l.kind = 'publication' OR run.plan -> 'stages' -> l.stage ? 'gathers' THEN 0
+        SELECT l.*,
+               CASE WHEN l.kind IN ('publication', 'comparison') THEN -target.number ELSE l.stage END AS counted_as,
+               CASE WHEN l.kind IN ('publication', 'comparison') OR run.plan -> 'stages' -> l.stage ? 'gathers' THEN 0
                     ELSE l.rows_done END AS rows_read
         FROM run
         JOIN (SELECT * FROM _headrace.ledger UNION ALL SELECT * FROM _headrace.staging_ledger) AS l
             ON l.root_run_id IN (run.root_run_id, run.id || '/full')
         LEFT JOIN target ON target.node = l.target_node
-        WHERE l.kind IN ('load', 'exchange') OR (l.kind = 'publication' AND target.number IS NOT NULL))
+        WHERE l.kind IN ('load', 'exchange') OR (l.kind IN ('publication', 'comparison') AND target.number IS NOT NULL))
 """
 
 # All targets of a stage get the same rows, so the one that is furthest counts.

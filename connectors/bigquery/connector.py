@@ -10,6 +10,7 @@ from headrace.connectors.bigquery.settings import BigQuerySettings, problems
 from headrace.connectors.bigquery.source import BigQuerySource
 from headrace.connectors.connector import Connector, Context, DatasetName, Found
 from headrace.connectors.source import StreamFound
+from headrace.connectors.sql.settings import keys_only
 
 _SHOWN = 10
 
@@ -75,5 +76,6 @@ BIGQUERY = Connector(
     dataset=_dataset,
     streams=_streams,
     stream=_stream,
+    keys=keys_only,
     extra="bigquery",
 )

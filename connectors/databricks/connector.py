@@ -9,7 +9,7 @@ from headrace.connectors.databricks import catalog
 from headrace.connectors.databricks.dialect import DatabricksDialect
 from headrace.connectors.databricks.names import parts
 from headrace.connectors.source import StreamFound
-from headrace.connectors.sql.settings import SqlSettings, sql_problems
+from headrace.connectors.sql.settings import SqlSettings, keys_only, sql_problems
 from headrace.connectors.sql.source import SqlSource
 
 _SHOWN = 10
@@ -63,5 +63,6 @@ DATABRICKS = Connector(
     dataset=_dataset,
     streams=_streams,
     stream=_stream,
+    keys=keys_only,
     extra="databricks",
 )

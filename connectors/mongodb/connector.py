@@ -9,7 +9,7 @@ from headrace.connectors.errors import SourceError
 from headrace.connectors.mongodb import catalog
 from headrace.connectors.mongodb.login import CONNECT_MS, door
 from headrace.connectors.mongodb.session import Session
-from headrace.connectors.mongodb.settings import MongoSettings, problems
+from headrace.connectors.mongodb.settings import MongoSettings, keys_only, problems
 from headrace.connectors.mongodb.source import MongoSource
 from headrace.connectors.source import StreamFound
 
@@ -80,5 +80,6 @@ MONGODB = Connector(
     dataset=_dataset,
     streams=_streams,
     stream=_stream,
+    keys=keys_only,
     extra="mongodb",
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, ValidationError, model_validator
@@ -101,6 +101,14 @@ class MongoSettings(ClosedConfig):
     def partitions(self) -> MongoPartitioning:
         """The split settings, with defaults."""
         return self.partitioning or MongoPartitioning()
+
+
+def keys_only(settings: Mapping[str, Any], columns: Sequence[str]) -> Mapping[str, Any]:
+    """The same collection without its cursor: `Connector.keys`. Which fields are sent is settled by the declared
+    ones, and those that are wanted."""
+    del columns
+    kept = {name: value for name, value in settings.items() if name not in ("cursor", "document")}
+    return {**kept, "partitioning": {"by": "none"}}
 
 
 def settings_of(config: Mapping[str, Any]) -> MongoSettings:

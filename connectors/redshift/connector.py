@@ -13,6 +13,7 @@ from headrace.connectors.redshift.source import RedshiftSource
 from headrace.connectors.source import StreamFound
 from headrace.connectors.sql.postgresql.login import CONNECT_SECONDS
 from headrace.connectors.sql.relation import table_name
+from headrace.connectors.sql.settings import keys_only
 
 _SHOWN = 10
 
@@ -69,6 +70,7 @@ REDSHIFT = Connector(
     dataset=_dataset,
     streams=_streams,
     stream=_stream,
+    keys=keys_only,
     stream_setting="table",
     extra="redshift",
 )

@@ -12,7 +12,7 @@ from headrace.connectors.snowflake.session import Statement
 from headrace.connectors.snowflake.settings import problems
 from headrace.connectors.snowflake.source import SnowflakeSource
 from headrace.connectors.source import StreamFound
-from headrace.connectors.sql.settings import SqlSettings
+from headrace.connectors.sql.settings import SqlSettings, keys_only
 
 _SHOWN = 10
 _SEEN = "SELECT CURRENT_VERSION(), CURRENT_ROLE(), CURRENT_WAREHOUSE(), CURRENT_DATABASE()"
@@ -96,6 +96,7 @@ SNOWFLAKE = Connector(
     dataset=_dataset,
     streams=_streams,
     stream=_stream,
+    keys=keys_only,
     stream_setting="table",
     extra="snowflake",
 )

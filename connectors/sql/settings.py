@@ -135,6 +135,13 @@ class SqlSettings(ClosedConfig):
         return self.partitioning or PartitioningSettings()
 
 
+def keys_only(settings: Mapping[str, Any], columns: Sequence[str]) -> Mapping[str, Any]:
+    """The same relation without its cursor, and only these columns of it: `Connector.keys`. One partition, so that one
+    statement sees all keys at one moment."""
+    kept = {name: value for name, value in settings.items() if name != "cursor"}
+    return {**kept, "columns": list(columns), "partitioning": {"by": "none"}}
+
+
 S = TypeVar("S", bound=SqlSettings)
 
 

@@ -25,6 +25,7 @@ from headrace.connectors.source import ROW, Discovery
 from headrace.flows.compile import Load, ReferenceTable, Stage, logical_plan
 from headrace.flows.compile.stages.stage import ShuffleWrite
 from headrace.flows.resume.continuation import Continuation
+from headrace.flows.runtime.deletes.comparison import Comparison
 from headrace.flows.runtime.errors import PlanFailed
 from headrace.flows.runtime.job import Job, Prepared, finish_copies
 from headrace.flows.runtime.prepare import prepare
@@ -115,7 +116,13 @@ def _plan(job: Job, prepared: Prepared) -> RunPlan:
         estimated_rows=prepared.total_rows,
         parallelism=prepared.execution.parallelism,
         targets=tuple(
-            _target(prepared.plan.stages, load, prepared.modes.get(load.target.id), job.database_of(load.target.id))
+            _target(
+                prepared.plan.stages,
+                load,
+                prepared.modes.get(load.target.id),
+                job.database_of(load.target.id),
+                prepared.comparisons.get(load.target.id),
+            )
             for load in prepared.plan.loads
         ),
         changes=tuple(_changes(prepared)) if job.database_url else (),
@@ -149,13 +156,17 @@ def columns(schema: pl.Schema) -> Schema:
     return tuple(field_of_polars(name, dtype) for name, dtype in schema.items() if name != ROW)
 
 
-def _target(stages: Sequence[Stage], load: Load, mode: LoadMode | None, database: Database) -> TargetPlan:
+def _target(
+    stages: Sequence[Stage], load: Load, mode: LoadMode | None, database: Database, comparison: Comparison | None
+) -> TargetPlan:
     target = load.target
     lines = [*_steps_before(stages, stages[load.stage], load.path)]
     if isinstance(database, NamedDatabase):
-        lines.append(f"-- {target.id}: in the database {database.place}, connector {database.key}")
-    lines.append(f"-- {target.id}: {target.load_mode}" if mode is None else mode.preview())
-    return TargetPlan(target.id, target.table, target.load_mode, load.columns, "\n".join(lines))
+        told.append(f"-- {target.id}: in the database {database.place}, connector {database.key}")
+    told.append(f"-- {target.id}: {target.load_mode}" if mode is None else mode.preview())
+    if comparison is not None:
+        told.append(comparison.preview())
+    return TargetPlan(target.id, target.table, target.load_mode, load.columns, "\n".join(told))
 
 
 def _steps_before(stages: Sequence[Stage], stage: Stage, path: Sequence[str]) -> Iterator[str]:

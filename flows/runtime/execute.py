@@ -41,6 +41,9 @@ from headrace.flows.runtime.targets.tables import loaded_rows, log_discarded, lo
 from headrace.flows.runtime.transform.rejected_cells import RowOrigins
 from headrace.flows.runtime.transform.row_counts import AccountingError, RowCounts
 
+COMPARES = ": compare keys"
+"""What the last part of a target that notices deletes is called, behind its name."""
+
 
 @dataclass(frozen=True, slots=True)
 class RunTotals:
@@ -105,7 +108,8 @@ class Execution:
     def _announce(self) -> None:
         """The publications after the partitions; the run's progress is measured against all of its work."""
         for load in self.prepared.plan.loads:
-            for index in range(self._mode(load).publications()):
+            compared = 1 if load.target.id in self.prepared.comparisons else 0
+            for index in range(self._mode(load).publications() + compared):
                 self.recorder.progress(-1 - load.number, index, "pending", Resume())
 
     def join(self) -> None:
@@ -209,9 +213,21 @@ class Execution:
             found += [(load, index, f" [{index + 1}/{many}]") for index in range(many)]
         return found
 
+    def comparisons(self) -> list[tuple[Load, int, str]]:
+        """What is to be done behind the last publication, as `publications`: the targets whose keys are compared with
+        those of their source, which is counted behind the publications of the target."""
+        loads = [load for load in self.prepared.plan.loads if load.target.id in self.prepared.comparisons]
+        return [(load, self._mode(load).publications(), COMPARES) for load in loads]
+
     def publication(self, load: Load, index: int) -> Resume:
-        """Publishes held back rows, once in any number of calls. Raises TargetError when another run has the table."""
+        """Publishes held back rows, or compares keys, once, whoever asks how often. Raises TargetError when another run
+        has the table."""
         self.check_lock(load)
+        comparison = self.prepared.comparisons.get(load.target.id)
+        if comparison is not None and index == self._mode(load).publications():
+            load_key = self.prepared.load_key_of(self._mode(load))
+            with explain_memory_errors():
+                return comparison.run(load_key, index, self.recorder, self._stop)
         self._rows(self.prepared.plan.stages[load.stage])
         with explain_memory_errors():
             stage = self.prepared.plan.stages[load.stage]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from psycopg.conninfo import conninfo_to_dict
 
@@ -25,6 +26,9 @@ from headrace.flows.runtime.execution_config import ExecutionConfig
 from headrace.ir import PipelineIR
 from headrace.ir.parameters import ParameterValue
 from headrace.ir.redaction import redact, secret_texts
+
+if TYPE_CHECKING:
+    from headrace.flows.runtime.deletes.comparison import Comparison
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +118,8 @@ class Prepared:
     """The state shared by the enrich nodes' requests."""
     views: Views = field(default_factory=dict)
     """How undeclared text columns are read where a typed value is needed."""
+    comparisons: Mapping[str, Comparison] = field(default_factory=dict)
+    """How deletes of the source are noticed, by target node."""
 
     @property
     def total_rows(self) -> int:

@@ -10,7 +10,7 @@ from headrace.connectors.casting.columns import ALWAYS_READABLE
 from headrace.connectors.errors import SourceError
 from headrace.connectors.files.arrival.inbox import HasInbox
 from headrace.connectors.postgresql.connections import ConnectionShare, connection_share
-from headrace.connectors.postgresql.modes import RetryPolicy
+from headrace.connectors.postgresql.modes import LoadSpec, RetryPolicy
 from headrace.connectors.source import Discovery, Restart, Source
 from headrace.flows.compile import PhysicalPlan, TargetColumn, logical_plan, physical_plan
 from headrace.flows.compile.logical_node import LogicalPlan
@@ -19,7 +19,8 @@ from headrace.flows.enrich import ProviderAccess
 from headrace.flows.resume.continuation import not_replayed
 from headrace.flows.resume.replay import Replay, only_open_rows
 from headrace.flows.runtime.cursors import begin_at_cursors
-from headrace.flows.runtime.databases import identities
+from headrace.flows.runtime.deletes.comparison import comparisons_of, unmarkable
+from headrace.flows.runtime.deletes.traced import traced_keys
 from headrace.flows.runtime.errors import PlanFailed, RunFailed
 from headrace.flows.runtime.execution_config import ExecutionConfig
 from headrace.flows.runtime.hooks.check import hook_problems
@@ -36,7 +37,7 @@ from headrace.flows.runtime.stored_plan import (
     kept_in,
     stored_buckets,
 )
-from headrace.flows.runtime.targets.load_modes import load_mode_of, table_columns, unfit_keys
+from headrace.flows.runtime.targets.load_modes import load_mode_of, load_spec_of, table_columns, unfit_keys
 from headrace.ir import PipelineIR, Problem
 from headrace.ir.nodes import SourceNode, TargetNode, producer
 from headrace.ir.schema import Schema
@@ -128,8 +129,9 @@ def _prepared(
         views = settled.views
     schemas = {node: each.schema for node, each in discoveries.items() if each.schema}
     logical = compiled(schemas, views=views)
-    problems = [*logical.problems, *hook_problems(ir, job.pipeline.tables if known else None, secrets)]
-    if problems:
+    traced, untraced = traced_keys(ir, logical)
+    tables = job.pipeline.tables if known else None
+    if problems := [*logical.problems, *untraced, *hook_problems(ir, tables, secrets)]:
         raise PlanFailed(problems)
     earlier_buckets = stored_buckets(earlier)
 
@@ -154,16 +156,28 @@ def _prepared(
         raise RunFailed(NO_TARGET_LEFT)
     for database in job.databases.all if known else ():
         plan, execution = _within(connection_share(database, job.run_id), plan, execution)
-    retry = RetryPolicy(attempts=ir.error_handling.retry.max_attempts)
     gathered: dict[int, dict[int, int]] = {
         stage.index: {} for stage in plan.stages if stage.exchange is not None or not stage.counted
     }
+    specs = _specs(job, ir, plan, gathered) if known else {}
     modes = {
-        load.target.id: load_mode_of(plan, load, job, retry, gathered.get(load.stage)) for load in plan.loads if known
+        load.target.id: load_mode_of(plan, load, job, specs[load.target.id])
+        for load in plan.loads
+        if load.target.id in specs
     }
-    if problems := list(unfit_keys(ir, modes)):
+    comparisons = comparisons_of(job, ir, plan.loads, traced, targets, specs)
+    if problems := [*unfit_keys(ir, modes), *unmarkable(ir, comparisons)]:
         raise PlanFailed(problems)
-    return Prepared(job, ir, plan, execution, sources, discoveries, modes, gathered, providers, views)
+    plan = replace(plan, notes=(*plan.notes, *(each.note for each in comparisons.values())))
+    return Prepared(job, ir, plan, execution, sources, discoveries, modes, gathered, outside, views, comparisons)
+
+
+def _specs(
+    job: Job, ir: PipelineIR, plan: PhysicalPlan, gathered: Mapping[int, Mapping[int, int]]
+) -> dict[str, LoadSpec]:
+    """How each target is loaded."""
+    retry = RetryPolicy(attempts=ir.error_handling.retry.max_attempts)
+    return {load.target.id: load_spec_of(plan, load, job, retry, gathered.get(load.stage)) for load in plan.loads}
 
 
 def _unsliced(job: Job, execution: ExecutionConfig, discoveries: Mapping[str, Discovery]) -> Iterator[str]:

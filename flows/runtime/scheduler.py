@@ -1,4 +1,4 @@
-"""Runs the parts of a run in the order of their dependencies: partitions of stages, then publications.
+"""Runs the parts of a run in the order of their dependencies: partitions of stages, publications, comparisons of keys.
 
 Who runs a part (a thread, a Prefect task, a worker of a cluster) is up to the caller.
 """
@@ -18,7 +18,8 @@ from headrace.flows.runtime.partition import Stopped
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A partition of a stage, or a publication of a target. `number` is the stage's index or the load's number."""
+    """A partition of a stage, or a publication of a target or the comparison of its keys. `number` is the stage's index
+    or the load's number."""
 
     number: int
     index: int
@@ -35,7 +36,8 @@ Run = Callable[[Part], Awaitable[Resume]]
 async def run_parts(
     execution: Execution, run: Run, *, at_once: int, explained: tuple[type[Exception], ...] = ()
 ) -> list[Resume]:
-    """Runs all partitions, each stage after the stages that it reads, and then all publications, `at_once` at a time.
+    """Runs all partitions, each stage after the stages that it reads, then all publications, and then all comparisons
+    of keys, `at_once` at a time.
 
     When one part fails, the others are stopped, and the error that made the run fail is raised: one of the types
     `explained` first, an error because of the stop last.
@@ -80,9 +82,14 @@ async def run_parts(
         for p in stage.partitions
     )
     publications = await asyncio.to_thread(execution.publications)
-    return done + await together(
+    done += await together(
         one(Part(load.number, index, True, load.publication_name, load.publication_name + label))
         for load, index, label in publications
+    )
+    # not before: what a source had when it was read is in the table then, and is compared with what it has now
+    return done + await together(
+        one(Part(load.number, index, True, load.target.id + label, load.target.id + label))
+        for load, index, label in execution.comparisons()
     )
 
 

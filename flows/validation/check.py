@@ -13,6 +13,7 @@ from headrace.connectors.postgresql.tables.describe import describe_table
 from headrace.connectors.registry import config_problems, connectors
 from headrace.flows.compile import ReferenceTable, TargetColumn, logical_plan, shape_problems
 from headrace.flows.compile.target.conform import no_column
+from headrace.flows.runtime.deletes.traced import traced_keys
 from headrace.flows.runtime.hooks.check import hook_problems
 from headrace.flows.runtime.targets.load_modes import columns_for, unknown_table
 from headrace.ir import PipelineIR, Problem
@@ -34,7 +35,8 @@ def check_types(
     declared = {name: columns for name, columns in (found or {}).items() if name in sources}
     declared |= {node.id: node.declared for node in sources.values() if node.fields}
     problems = [*shape_problems(ir), *_source_problems(ir), *hook_problems(ir, tables)]
-    return [*problems, *logical_plan(ir, declared, {}, tables=tables).problems]
+    logical = logical_plan(ir, declared, {}, tables=tables, assumed=True)
+    return [*problems, *logical.problems, *traced_keys(ir, logical)[1]]
 
 
 def check_targets(

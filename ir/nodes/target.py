@@ -10,6 +10,7 @@ from headrace.ir.base import ColumnName, Shorthand, TableName, item_schema
 from headrace.ir.hooks import Hooks
 from headrace.ir.load_modes import LOAD_MODES, LoadModeName, LoadModeTraits
 from headrace.ir.nodes.base import SingleInput
+from headrace.ir.nodes.deletes import DeleteAction, SourceDeletes
 from headrace.ir.problems import fault
 
 SchemaContract = Literal["evolve", "freeze", "discard_row", "discard_value"]
@@ -17,6 +18,10 @@ SchemaContract = Literal["evolve", "freeze", "discard_row", "discard_value"]
 
 RESERVED = frozenset({"information_schema", "_headrace", "dlq", "headrace"})
 """Schemas of another database that cannot hold targets, besides those of the server (`pg_…`)."""
+
+
+_DELETING: dict[str, tuple[DeleteAction, ...]] = {"upsert": ("remove", "mark"), "scd2": ("close",)}
+"""What the load modes that can notice deletes may do about them; the first is what they do unless asked for another."""
 
 
 def _several(value: object) -> object:
@@ -59,6 +64,23 @@ class TargetNode(SingleInput):
     failing. Rows that fail or are left out never empty it."""
     backup_before_load: bool = False
     """Copy the existing rows to `<table>__backup_<run>`."""
+    deletes: SourceDeletes | None = None
+    """What becomes of rows whose key the source has no more (upsert, scd2); they stay without it."""
+
+    @model_validator(mode="after")
+    def _deleting(self) -> TargetNode:
+        if self.deletes is None:
+            return self
+        allowed = _DELETING.get(self.load_mode)
+        if allowed is None:
+            message = f"loadMode {self.load_mode} compares no keys: 'deletes' is for {' and '.join(_DELETING)}"
+            raise fault("bad_option", message, "remove 'deletes', or use another loadMode")
+        if self.deletes.action not in (None, *allowed):
+            message = f"The action '{self.deletes.action}' is not for loadMode {self.load_mode}"
+            raise fault("bad_option", message, f"use {' or '.join(allowed)}")
+        if self.deletes.column in self.upsert_key:
+            raise fault("bad_option", f"'{self.deletes.column}' is part of the upsertKey", "mark another column")
+        return self
 
     @model_validator(mode="after")
     def _of_another_database(self) -> TargetNode:
@@ -76,6 +98,11 @@ class TargetNode(SingleInput):
     def traits(self) -> LoadModeTraits:
         """The properties of its load mode."""
         return LOAD_MODES[self.load_mode]
+
+    @property
+    def delete_action(self) -> DeleteAction | None:
+        """What becomes of rows whose key the source has no more; None: they stay."""
+        return None if self.deletes is None else self.deletes.action or _DELETING[self.load_mode][0]
 
     @property
     def table(self) -> str:

@@ -121,9 +121,10 @@ VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s::jsonb, %s, %s) ON CONFLICT DO NO
 
 # Of the targets of one stage, the one that is furthest counts: they all get the same rows.
 _COMMITTED = """
-SELECT stage, partition, kind NOT IN ('publication', 'verdict') AS reads, max(rows_done)
+SELECT stage, partition, kind NOT IN ('publication', 'verdict', 'comparison') AS reads, max(rows_done)
 FROM (SELECT * FROM _headrace.ledger UNION ALL SELECT * FROM _headrace.staging_ledger) AS l
-WHERE root_run_id = ANY(%s) AND (rows_done > 0 OR position IS NOT NULL OR kind IN ('publication', 'verdict'))
+WHERE root_run_id = ANY(%s)
+  AND (rows_done > 0 OR position IS NOT NULL OR kind IN ('publication', 'verdict', 'comparison'))
 GROUP BY stage, partition, reads
 """
 
@@ -142,7 +143,8 @@ WHERE root_run_id = %s AND target_node = %s AND kind = 'measure' AND stage = %s 
 _ROWS_DONE = """
 SELECT partition, max(rows_done)
 FROM (SELECT * FROM _headrace.ledger UNION ALL SELECT * FROM _headrace.staging_ledger) AS l
-WHERE root_run_id = ANY(%s) AND target_node = %s AND kind NOT IN ('publication', 'verdict') AND stage = %s AND finished
+WHERE root_run_id = ANY(%s) AND target_node = %s AND kind NOT IN ('publication', 'verdict', 'comparison')
+  AND stage = %s AND finished
 GROUP BY partition
 """
 
@@ -167,9 +169,10 @@ CROSS JOIN LATERAL (SELECT source_node, target_table FROM _headrace.loads AS l
 
 
 Ledger = Literal["ledger", "staging_ledger"]
-Kind = Literal["load", "exchange", "measure", "publication", "verdict"]
-"""The kind of a ledger row: rows into a target or its staging table; rows sent to another stage; measurements of
-dataset rules; a publication of staged rows; the evaluation of a node's dataset rules."""
+Kind = Literal["load", "exchange", "measure", "publication", "verdict", "comparison"]
+"""What a row counts: rows into a target or its staging table; rows sent to another stage; what dataset rules measure; a
+publication of what was staged; the judgement of a node's dataset rules; the comparison of a target's keys with those of
+its source."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ _TIMES = ("timestamptz", "timestamp", "date")
 _AS_JSONB = ("json",)
 _AS_TEXT = ("xml", "point", "line", "polygon", "_json", "_xml")  # types that PostgreSQL cannot compare
 
-_LOAD_TIME = """
+LOAD_TIME = """
 SELECT coalesce(min(started_at), now()) FROM _headrace.loads WHERE run_id = %s AND target_node = %s
 """
 
@@ -68,7 +68,7 @@ class Scd2(MergeMode):
         )
         connection.execute(sql.SQL("ANALYZE {} ({})").format(_CHANGED, column_list(self._key)))
         late = self._late(connection) if VALID_FROM in self._spec.columns else None
-        (time,) = connection.execute(_LOAD_TIME, (self._spec.run_id, self._spec.target_node)).fetchone() or (None,)
+        (time,) = connection.execute(LOAD_TIME, (self._spec.run_id, self._spec.target_node)).fetchone() or (None,)
         starts = self._starts(table, sql.Literal(time))
 
         def move(part: sql.Composable) -> int:

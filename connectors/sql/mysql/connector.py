@@ -11,7 +11,7 @@ from headrace.connectors.sql.mysql.dialect import MySqlDialect
 from headrace.connectors.sql.mysql.login import CONNECT_SECONDS, door
 from headrace.connectors.sql.mysql.session import session
 from headrace.connectors.sql.relation import table_name
-from headrace.connectors.sql.settings import SqlSettings, sql_problems
+from headrace.connectors.sql.settings import SqlSettings, keys_only, sql_problems
 from headrace.connectors.sql.source import SqlSource
 
 _SHOWN = 10
@@ -66,6 +66,7 @@ MYSQL = Connector(
     dataset=_dataset,
     streams=_streams,
     stream=_stream,
+    keys=keys_only,
     stream_setting="table",
     extra="mysql",
 )

@@ -10,7 +10,7 @@ from headrace.connectors.sql.postgresql.dialect import PostgresDialect
 from headrace.connectors.sql.postgresql.login import CONNECT_SECONDS, door
 from headrace.connectors.sql.postgresql.session import session
 from headrace.connectors.sql.relation import table_name
-from headrace.connectors.sql.settings import SqlSettings, sql_problems
+from headrace.connectors.sql.settings import SqlSettings, keys_only, sql_problems
 from headrace.connectors.sql.source import SqlSource
 
 _SHOWN = 10
@@ -71,5 +71,6 @@ POSTGRESQL = Connector(
     dataset=_dataset,
     streams=_streams,
     stream=_stream,
+    keys=keys_only,
     stream_setting="table",
 )

@@ -64,13 +64,12 @@ def table_columns(node: TargetNode, job: Job) -> list[TargetColumn]:
     return columns_for(node, describe_table(job.database_of(node.id), node.table))
 
 
-def load_mode_of(
+def load_spec_of(
     plan: PhysicalPlan, load: Load, job: Job, retry: RetryPolicy, gathered: Mapping[int, int] | None
-) -> LoadMode:
+) -> LoadSpec:
     """`gathered` will have the rows of a stage whose rows are not known yet."""
     stage = plan.stages[load.stage]
-    cursors = () if job.continues.replays else tuple(_cursors(plan, stage, load))
-    spec = LoadSpec(
+    return LoadSpec(
         database_url=job.database_of(load.target.id),
         table=load.target.table,
         columns=load.columns,
@@ -88,8 +87,13 @@ def load_mode_of(
         watermark_column=load.target.watermark_column,
         allow_empty=load.target.allow_empty,
         retry=retry,
-        cursors=cursors,
+        cursors=() if job.continues.replays else tuple(_cursors(plan, stage, load)),
     )
+
+
+def load_mode_of(plan: PhysicalPlan, load: Load, job: Job, spec: LoadSpec) -> LoadMode:
+    """The load mode of a target, for `load_spec_of` it."""
+    stage, cursors = plan.stages[load.stage], spec.cursors
     mode = MODES[load.target.load_mode]
     # A cursor moves with the rows it has passed. Where they come by another stage, or go to several targets batch by
     # batch, that is when all of them are published.
