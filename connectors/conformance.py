@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import polars as pl
@@ -127,6 +128,27 @@ class SourceConformance:
                 kept = frozenset({name} | ({*names} - found.sure))
                 frames = [batch.frame for batch in self._batches(source, found, Wanted(kept))]
                 assert pl.concat(frames).select(ROW, name).sort(ROW).equals(whole.select(ROW, name).sort(ROW))
+
+    def test_keys_are_those_of_all_rows_whatever_the_cursor(self) -> None:
+        if self.connector.keys is None:
+            return
+        context = self.context()
+        with self._opened(1) as (source, found):
+            name = found.schema[0].name
+            whole = _rows(source, found).select(name)
+        kept = tuple(field for field in context.fields if field.name == name)
+        keys = replace(context, settings=dict(self.connector.keys(context.settings, [name])), fields=kept)
+        source = self.connector.source(keys)
+        try:
+            found = source.discover(max_partitions=_MANY)
+            assert len(found.partitions) <= 1
+            frames = [batch.frame for batch in self._batches(source, found, Wanted(frozenset({name})))]
+        finally:
+            _close(source)
+        read = pl.concat(frames).select(name)
+        left = whole.height if self.rows is None else self.rows
+        assert read.height >= left
+        assert whole.join(read, on=name, how="anti").is_empty()
 
     def test_rows_that_no_filter_keeps_may_be_left_out_and_no_others(self) -> None:
         if self.numbers is None:
