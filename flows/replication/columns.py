@@ -20,6 +20,9 @@ _TEXTS = frozenset(
 )
 """Types that are text in the source too, by their first word."""
 
+_NUMERICS = frozenset(("numeric", "decimal", "bignumeric"))
+"""What sources call exact numbers of a precision and a scale."""
+
 HISTORY: Mapping[str, DataType] = {"valid_from": "timestamptz", "valid_to": "timestamptz", "is_current": "boolean"}
 """The columns that the load mode scd2 fills."""
 
@@ -63,11 +66,11 @@ def read_as_text(column: FoundColumn) -> bool:
 
 def _wide(column: FoundColumn) -> tuple[int, int] | None:
     """Precision and scale of a numeric that the source reads as text, because it has more digits than a decimal."""
-    native = column.native.lower()
-    if column.data_type != "text" or not native.startswith("numeric(") or not native.endswith(")"):
+    name, _, rest = column.native.lower().removesuffix(" zerofill").removesuffix(" unsigned").partition("(")
+    if column.data_type != "text" or name not in _NUMERICS or not rest.endswith(")"):
         return None
-    sizes = native[8:-1].split(",")
-    if len(sizes) != 2 or not all(each.strip().isdecimal() for each in sizes):
+    sizes = [each.strip() for each in rest[:-1].split(",")]
+    if len(sizes) != 2 or not all(map(str.isdecimal, sizes)):
         return None
     precision, scale = (int(each) for each in sizes)
     return (precision, scale) if scale <= precision else None
@@ -93,7 +96,8 @@ def notes_of(columns: Iterable[FoundColumn]) -> list[str]:
             unsure.append(f"{each.name} ({each.type_text})")
     if unsure:
         found.append(
-            f"{', '.join(unsure)}: a value without a counterpart (NaN, infinity, 24:00) makes its row an error"
+            f"{', '.join(unsure)}: a value without a counterpart (NaN, infinity, 24:00, zero dates, nanoseconds) makes "
+            "its row an error"
         )
     return found
 

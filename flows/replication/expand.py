@@ -69,6 +69,7 @@ class Expansion:
         problems += missing
         loading = loading_of(settled, table, columns, self.connector)
         problems += loading.problems
+        read, columns = columns, [each for each in columns if each.name != loading.operation]
         name = known.schema_name if known else schema_name(settings.target, table, self.document.metadata.name)
         existing = known.fields if known else self.now.schemas.get(name)
         names = dict(known.names) if known else _same(columns, existing or ())
@@ -79,12 +80,15 @@ class Expansion:
                 hint = "use another schemaContract, or name the other columns in config.columns"
                 problems.append(Problem("schemaContract", "schema_frozen", message, hint))
             columns = [each for each in columns if each.name in names]
+            read = [each for each in read if each.name in (*names, loading.operation)]
         names = column_names([each.name for each in columns], names)
         wanted = [
             definition(each, names[each.name], key=loading.keyed and each.name in loading.key) for each in columns
         ]
         if LOAD_MODES[loading.mode].history:
             wanted += [each for each in history() if each.name not in {field.name for field in wanted}]
+        if loading.marked is not None and loading.marked not in {field.name for field in wanted}:
+            wanted.append(FieldDefinition(loading.marked, loading.marked, "timestamptz"))
         own = {field.name.lower(): field for field in existing or ()}
         added = [
             replace(each, is_primary_key=False, is_nullable=True) for each in wanted if each.name.lower() not in own
@@ -102,7 +106,7 @@ class Expansion:
             problems += [_of_table(each) for each in definition_problems(table_of_it, wanted)]
         different = changes(known.columns, table.columns) if known else []
         document = pipeline_document(
-            self.document, settings, table, loading, label, table_of_it, names, self.connector, columns
+            self.document, settings, table, loading, label, table_of_it, names, self.connector, read
         )
         if not problems:
             problems += parse_ir(document).problems
@@ -188,7 +192,7 @@ def _same(columns: Sequence[FoundColumn], fields: Sequence[FieldDefinition]) -> 
 def _key_problems(
     loading: Loading, names: dict[str, str], existing: Sequence[FieldDefinition] | None, table: str
 ) -> Iterator[Problem]:
-    if loading.mode != "upsert" or existing is None:
+    if loading.mode not in ("upsert", "cdc_mirror") or existing is None:
         return
     key = {names.get(each, each) for each in loading.key}
     own = {field.name for field in existing if field.is_primary_key}

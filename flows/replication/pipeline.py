@@ -48,6 +48,8 @@ def pipeline_document(
         target["upsertKey"] = [names.get(each, each) for each in loading.key]
     if LOAD_MODES[loading.mode].full:
         target["allowEmpty"] = True  # the copy of an empty table is empty
+    if loading.deletes is not None:
+        target["deletes"] = loading.deletes.model_dump(mode="json", by_alias=True, exclude_defaults=True)
     read = {each.name for each in columns}
     if mapping := {column: source for source, column in names.items() if column != source and source in read}:
         target["mapping"] = mapping

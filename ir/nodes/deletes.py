@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 from pydantic import Field, model_validator
@@ -10,6 +11,9 @@ from headrace.ir.base import ColumnName, Doc
 from headrace.ir.problems import fault
 
 DeleteAction = Literal["remove", "close", "mark"]
+
+DELETING: Mapping[str, tuple[DeleteAction, ...]] = {"upsert": ("remove", "mark"), "scd2": ("close",)}
+"""What the load modes that can notice deletes may do about them; the first is what they do unless asked for another."""
 
 
 class SourceDeletes(Doc):

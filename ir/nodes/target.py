@@ -10,7 +10,7 @@ from headrace.ir.base import ColumnName, Shorthand, TableName, item_schema
 from headrace.ir.hooks import Hooks
 from headrace.ir.load_modes import LOAD_MODES, LoadModeName, LoadModeTraits
 from headrace.ir.nodes.base import SingleInput
-from headrace.ir.nodes.deletes import DeleteAction, SourceDeletes
+from headrace.ir.nodes.deletes import DELETING, DeleteAction, SourceDeletes
 from headrace.ir.problems import fault
 
 SchemaContract = Literal["evolve", "freeze", "discard_row", "discard_value"]
@@ -18,10 +18,6 @@ SchemaContract = Literal["evolve", "freeze", "discard_row", "discard_value"]
 
 RESERVED = frozenset({"information_schema", "_headrace", "dlq", "headrace"})
 """Schemas of another database that cannot hold targets, besides those of the server (`pg_…`)."""
-
-
-_DELETING: dict[str, tuple[DeleteAction, ...]] = {"upsert": ("remove", "mark"), "scd2": ("close",)}
-"""What the load modes that can notice deletes may do about them; the first is what they do unless asked for another."""
 
 
 def _several(value: object) -> object:
@@ -71,9 +67,9 @@ class TargetNode(SingleInput):
     def _deleting(self) -> TargetNode:
         if self.deletes is None:
             return self
-        allowed = _DELETING.get(self.load_mode)
+        allowed = DELETING.get(self.load_mode)
         if allowed is None:
-            message = f"loadMode {self.load_mode} compares no keys: 'deletes' is for {' and '.join(_DELETING)}"
+            message = f"loadMode {self.load_mode} compares no keys: 'deletes' is for {' and '.join(DELETING)}"
             raise fault("bad_option", message, "remove 'deletes', or use another loadMode")
         if self.deletes.action not in (None, *allowed):
             message = f"The action '{self.deletes.action}' is not for loadMode {self.load_mode}"
@@ -102,7 +98,7 @@ class TargetNode(SingleInput):
     @property
     def delete_action(self) -> DeleteAction | None:
         """What becomes of rows whose key the source has no more; None: they stay."""
-        return None if self.deletes is None else self.deletes.action or _DELETING[self.load_mode][0]
+        return None if self.deletes is None else self.deletes.action or DELETING[self.load_mode][0]
 
     @property
     def table(self) -> str:

@@ -10,10 +10,11 @@ from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 
 from headrace.ir.base import ColumnName, Doc, Shorthand, item_schema
 from headrace.ir.document import ErrorHandling
+from headrace.ir.nodes.deletes import SourceDeletes
 from headrace.ir.problems import fault, nearest
 from headrace.ir.replication.patterns import Pattern, any_matches
 
-ReplicaLoadMode = Literal["auto", "append", "upsert", "replace", "truncate", "blue_green", "scd2"]
+ReplicaLoadMode = Literal["auto", "append", "upsert", "replace", "truncate", "blue_green", "scd2", "cdc_mirror"]
 
 ReplicaContract = Literal["evolve", "freeze", "discard_value"]
 
@@ -76,11 +77,14 @@ class TableSettings(Doc):
 
     load_mode: ReplicaLoadMode = "auto"
     """How rows are written. `auto`: `upsert` for a table whose key is known; without one `append` where a cursor reads
-    only what is new, else `replace`."""
+    only what is new, else `replace`. `cdc_mirror` is for tables of change events, with a column `op` or `__op`."""
     cursor: Annotated[Cursor | None, BeforeValidator(_cursor), Shorthand(_column_shape)] = None
     """The column of what is new, or its name alone. In `defaults`, tables without that column are read whole."""
     key: Annotated[tuple[ColumnName, ...], BeforeValidator(_several), Shorthand(item_schema)] = ()
     """The columns of the source that identify a row; the primary key without it."""
+    deletes: SourceDeletes | None = None
+    """What becomes of rows that were deleted in the source, for `upsert` and `scd2`, as at a pipeline's target; they
+    stay without it. In `defaults`, tables of another load mode are copied without it."""
     schema_contract: ReplicaContract = "evolve"
     """What happens to new columns of the source: they are added to the table (`evolve`), the table is not copied
     (`freeze`), or they are ignored (`discard_value`)."""

@@ -21,7 +21,8 @@ from headrace.ir.nodes import TargetNode
 from headrace.ir.schema import Field
 
 _OPERATIONS = ["c", "u", "d", "r"]
-_NAMES = ("__op", "op")
+OPERATION_COLUMNS = ("__op", "op")
+"""The names of the column with the operation; the first that is there."""
 _WHOLE = r"^-?[0-9]+$"
 
 
@@ -30,7 +31,7 @@ def change_events(node: TargetNode, scope: Scope, table: Sequence[TargetColumn] 
     Raises PlanError when the incoming rows are not events."""
     if not node.traits.events:
         return None
-    name = next((name for name in _NAMES if name in scope.schema), None)
+    name = next((name for name in OPERATION_COLUMNS if name in scope.schema), None)
     if name is None:
         message = "The data have no column 'op' with the operation (c, u, d or r)"
         raise scope.fault("loadMode", "no_operation", message, "read change events, or use upsert")

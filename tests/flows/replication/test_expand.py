@@ -69,6 +69,7 @@ def test_the_mode_follows_from_the_key_and_the_cursor(
         ((), {"loadMode": "upsert"}, ("loadMode", "no_key")),
         (("id",), {"key": ["nowhere"]}, ("key", "missing_column")),
         (("id",), {"config": {"columns": ["id", "nowhere"]}}, ("config.columns", "missing_column")),
+        (("id",), {"loadMode": "scd2", "config": {"columns": ["id"]}}, ("loadMode", "nothing_to_update")),
         (("id",), {"target": "東"}, ("target", "invalid_name")),
         (("id",), {"target": "x" * 61}, ("target", "too_long")),
     ],
@@ -107,7 +108,8 @@ def test_types_keys_and_comments_become_those_of_the_table() -> None:
     assert plan.notes == (
         "doc: json is held as jsonb: spaces, the order of keys and repeated keys are not kept",
         "raw: bytea is held as text, as the source writes it",
-        "price (numeric(12,2)): a value without a counterpart (NaN, infinity, 24:00) makes its row an error",
+        "price (numeric(12,2)): a value without a counterpart (NaN, infinity, 24:00, zero dates, nanoseconds) makes "
+        "its row an error",
     )
     assert parse_ir(dict(plan.document or {})).problems == []
 
@@ -208,3 +210,43 @@ def test_what_cannot_be_looked_at_or_read_says_why() -> None:
     odd = one(table("orders", ID, FoundColumn(name="__secret", data_type="text")))
     assert [code for _, code in problems(odd)] == ["unreadable_column"]
     assert [code for _, code in problems(one(table("orders").model_copy(update={"columns": ()})))] == ["no_columns"]
+
+
+OP = FoundColumn(name="op", data_type="varchar", precision=1, native="character(1)")
+
+
+@pytest.mark.parametrize(
+    ("key", "columns", "settings", "found"),
+    [
+        (("id",), (ID, AT, NOTE), {"key": "note"}, [("loadMode", "no_operation")]),
+        (("id",), (ID, AT, OP, NOTE), {}, [("key", "no_key")]),
+        ((), (ID, AT, OP, NOTE), {"key": "note"}, [("cursor", "no_order")]),
+        (("id",), (ID, AT, OP, NOTE), {"key": "note"}, []),
+        ((), (ID, AT, OP, NOTE), {"key": "note", "cursor": {"column": "id", "key": []}}, []),
+    ],
+)
+def test_change_events_need_an_operation_a_key_and_an_order(
+    key: tuple[str, ...], columns: tuple[FoundColumn, ...], settings: dict[str, Any], found: list[tuple[str, str]]
+) -> None:
+    plan = one(table("changes", *columns, key=key), defaults={"loadMode": "cdc_mirror", **settings})
+    assert problems(plan) == found
+    if not found:
+        assert "op" not in [field.name for field in plan.fields]
+        assert [field.name for field in plan.fields if field.is_primary_key] == ["note"]
+        source, target = (plan.document or {})["nodes"]
+        assert target["upsertKey"] == ["note"]
+        assert "key" not in source["config"], "several events have the key of one row"
+
+
+def test_deletes_are_noticed_where_keys_are_compared() -> None:
+    first, second = plans(table(), table("log", key=()), defaults={"deletes": {"maxShare": 0.1}})
+    by_name = {plan.name: plan for plan in (first, second)}
+    [target] = [node for node in (by_name["sales.orders"].document or {})["nodes"] if node["kind"] == "target"]
+    assert target["deletes"] == {"maxShare": 0.1}
+    assert by_name["sales.log"].notes[0] == "deletes are not noticed: with replace the table has what the source has"
+    marked = one(defaults={"deletes": {"action": "mark", "column": "gone_at"}})
+    assert marked.fields[-1].name == "gone_at"
+    wrong = one(overrides=[{"tables": "sales.orders", "loadMode": "append", "deletes": {}}])
+    assert problems(wrong) == [("deletes", "bad_option")]
+    closed = one(overrides=[{"tables": "sales.orders", "loadMode": "scd2", "deletes": {"action": "remove"}}])
+    assert problems(closed) == [("deletes.action", "bad_option")]

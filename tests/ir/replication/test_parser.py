@@ -74,7 +74,7 @@ def test_all_problems_come_at_once_with_place_code_and_mend() -> None:
         (
             "defaults.loadMode",
             "invalid_value",
-            "one of: 'auto', 'append', 'upsert', 'replace', 'truncate', 'blue_green' or 'scd2'",
+            "one of: 'auto', 'append', 'upsert', 'replace', 'truncate', 'blue_green', 'scd2' or 'cdc_mirror'",
         ),
         ("defaults.config.table", "not_here", "use sources.include"),
         ("defaults.config.cursor", "not_here", "use defaults.cursor"),
