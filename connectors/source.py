@@ -247,6 +247,15 @@ class Narrowing(Protocol):
 
 
 @runtime_checkable
+class Describing(Narrowing, Protocol):
+    """What such a source has besides when `discover` itself would have its server do the work of a read."""
+
+    def described(self, *, max_partitions: int) -> Discovery:
+        """As `discover`, without partitions: for a run that goes on with those it has, or gets them of `narrowed`,
+        which is called behind it. Raises SourceError."""
+
+
+@runtime_checkable
 class Closing(Protocol):
     """Implemented by sources that hold connections: called once, when the run is over in this process."""
 

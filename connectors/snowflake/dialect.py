@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -16,7 +16,7 @@ from headrace.connectors.snowflake.frames import frame
 from headrace.connectors.snowflake.login import Door, door
 from headrace.connectors.snowflake.names import folded, quoted
 from headrace.connectors.snowflake.session import SECONDS, Session, Statement
-from headrace.connectors.snowflake.types import NUMBERS, TIMES, cast_name, expression, literal
+from headrace.connectors.snowflake.types import NUMBERS, STAMPS, TIMES, cast_name, expression, literal
 from headrace.connectors.source import Bound, StreamFound
 from headrace.connectors.sql.columns import scalar
 from headrace.connectors.sql.query_validation import Query
@@ -120,9 +120,18 @@ class SnowflakeDialect:
         raise SourceError("bad_position", "Snowflake has no ranges of its own.")
 
     def bound(self, column: Column, bound: Bound) -> str | None:
-        """The query runs before rows are selected."""
-        del column, bound
-        return None
+        """Of texts only equality: a collation of the column may order them otherwise, and finds more of them equal."""
+        value, kind = bound.value, column.kind
+        fits = (
+            (kind == "number" and isinstance(value, int | Decimal))
+            or (kind == "text" and bound.comparison == "=" and isinstance(value, str) and "\0" not in value)
+            or (kind == "date" and isinstance(value, date) and not isinstance(value, datetime))
+            or (kind in STAMPS and isinstance(value, datetime))
+        )
+        if not fits:
+            return None
+        said = f"{value:f}" if isinstance(value, Decimal) else scalar(value)
+        return f"{quoted(column.name)} {bound.comparison} {literal(column, said)}"
 
     def unreadable(self, column: Column) -> str | None:
         del column

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import polars as pl
@@ -15,7 +16,17 @@ from headrace.connectors.snowflake.frames import frame
 from headrace.connectors.snowflake.session import Result
 from headrace.connectors.snowflake.settings import read_settings, table_of
 from headrace.connectors.snowflake.shares import Share, partitions, place_of, share_of, shares
-from headrace.connectors.source import Batch, Discovery, Fitting, Partition, Position, Restart, StreamFound, Wanted
+from headrace.connectors.source import (
+    Batch,
+    Bound,
+    Discovery,
+    Fitting,
+    Partition,
+    Position,
+    Restart,
+    StreamFound,
+    Wanted,
+)
 from headrace.connectors.sql.columns import Chosen, Rows, chosen, details, empty
 from headrace.connectors.sql.plan import CURSOR, since
 from headrace.connectors.sql.query_validation import validated
@@ -32,7 +43,7 @@ PAUSES = (1.0, 2.0, 4.0, 8.0)
 
 
 class SnowflakeSource:
-    """A `Source`, `Incremental` and `Closing`. Connects at the first call only."""
+    """A `Source`, `Incremental`, `Describing` and `Closing`. Looks at nothing before it is asked."""
 
     def __init__(self, context: Context, dialect: SnowflakeDialect, *, pauses: tuple[float, ...] = PAUSES) -> None:
         """Raises SourceError for invalid settings."""
@@ -42,6 +53,7 @@ class SnowflakeSource:
         self._pauses = pauses
         self._cursors: Mapping[str, Position] = {}
         self._known: Relation | None = None
+        self._most = 1
         query = self._settings.query
         self._query = None if query is None else validated(query, dialect.parser, list(self._settings.parameters))
         self._table = None if query is not None else table_of(self._settings)
@@ -59,30 +71,44 @@ class SnowflakeSource:
 
     def discover(self, *, max_partitions: int) -> Discovery:
         """Runs the query."""
+        return self._run(self.described(max_partitions=max_partitions), self._columns(self._relation()), ())
+
+    def described(self, *, max_partitions: int) -> Discovery:
+        """Runs nothing."""
+        self._most = max_partitions
+        columns = self._columns(self._relation())
+        return Discovery(
+            tuple(each.field for each in columns),
+            (),
+            0,
+            None,
+            frozenset(each.field.name for each in columns if each.sure),
+            restart=Restart.EXACT,
+        )
+
+    def narrowed(self, found: Discovery, wanted: Wanted) -> Discovery:
+        """Runs the query for what is wanted alone. What is new is not filtered: a cursor passes all of it."""
+        columns = self._columns(self._relation())
+        kept = tuple(each for each in columns if each.field.name in wanted.columns) or columns[:1]
+        return self._run(found, kept, () if self._settings.cursor is not None else wanted.bounds)
+
+    def _run(self, found: Discovery, columns: Sequence[Chosen], bounds: Sequence[Bound]) -> Discovery:
         relation = self._relation()
-        columns = self._columns(relation)
-        order, select, notes = self._plan(relation, columns)
+        order, select, notes = self._plan(relation, columns, bounds)
         result = Result("", ())
         if select is not None:
             result = self._dialect.session.run(self._dialect.statement(select), relation.name)
         cursor = None if self._settings.cursor is None else CURSOR
         asked = self._settings.partitions
-        most = min(asked.partitions or max_partitions, max_partitions)
+        most = min(asked.partitions or self._most, self._most)
         if cursor is not None or asked.by == "none":
             most = 1
         given = shares(result.rows, max(1, most))
         more = {"ran": int(time.time()), "columns": [_stored(each) for each in _selected(columns, order)]}
         if order:
             more["order"] = [column.name for column in order]
-        return Discovery(
-            tuple(each.field for each in columns),
-            partitions(result.query_id, given, more, label=relation.name, cursor=cursor),
-            sum(result.rows),
-            None,
-            frozenset(each.field.name for each in columns if each.sure),
-            notes=tuple(notes),
-            restart=Restart.EXACT,
-        )
+        made = partitions(result.query_id, given, more, label=relation.name, cursor=cursor)
+        return replace(found, partitions=made, total_rows=sum(result.rows), notes=tuple(notes))
 
     def found(self) -> StreamFound:
         """Describes the relation for discovery: its columns, its key, the estimated number of rows. Raises
@@ -155,11 +181,7 @@ class SnowflakeSource:
         what = partition.label or "the result"
         selected = tuple(_column(each) for each in place["columns"])
         relation = Relation(what, "", selected)
-        kept = [
-            each
-            for each in chosen(relation, [field.name for field in schema], schema)
-            if wanted is None or each.field.name in wanted.columns
-        ]
+        kept = _kept(relation, schema, wanted)
         order = [relation.column(name, "key") for name in place.get("order", ())]
         rows = Rows(kept, order, partition.first_row, checked=bool(order), cast=cast_exact)
         needed = {each.column.name for each in rows.asked}
@@ -194,10 +216,14 @@ class SnowflakeSource:
                 )
             row = 0
 
-    def _plan(self, relation: Relation, columns: Sequence[Chosen]) -> tuple[list[Column], Select | None, Sequence[str]]:
-        """The order of the rows, the statement (None if there is nothing new), and notes."""
+    def _plan(
+        self, relation: Relation, columns: Sequence[Chosen], bounds: Sequence[Bound]
+    ) -> tuple[list[Column], Select | None, Sequence[str]]:
+        """What the rows are ordered by, the statement (None: there is nothing new), and remarks for people."""
         if self._settings.cursor is None:
-            return [], Select(relation, Rows(columns, (), 1, checked=False).asked), ()
+            own = {each.field.name: each.column.name for each in columns if not each.as_declared}
+            pushed = [replace(each, column=own[each.column]) for each in bounds if each.column in own]
+            return [], Select(relation, Rows(columns, (), 1, checked=False).asked, bounds=pushed), ()
         settings = named_as_there(self._settings, relation)
         plan = since(relation, settings, self._dialect, self._cursors.get(CURSOR))
         if not plan.locations:
@@ -226,6 +252,19 @@ class SnowflakeSource:
 
     def _columns(self, relation: Relation) -> tuple[Chosen, ...]:
         return chosen(relation, self._settings.columns, self._declared)
+
+
+def _kept(relation: Relation, schema: Schema, wanted: Wanted | None) -> list[Chosen]:
+    """The columns that a batch has. Raises SourceError(`not_selected`) for those that the result was not made with."""
+    names = [field.name for field in schema if wanted is None or field.name in wanted.columns]
+    try:
+        return list(chosen(relation, names, schema))
+    except SourceError as error:
+        if error.code != "missing_column":
+            raise
+        raise SourceError(
+            "not_selected", f"{error.message} The run's plan had no use for it when it began.", "Start a new run."
+        ) from None
 
 
 def _begin(share: Share, rows_done: int, position: Position | None) -> tuple[int, int]:

@@ -11,7 +11,7 @@ from headrace.connectors.errors import SourceError
 from headrace.connectors.files.arrival.inbox import HasInbox
 from headrace.connectors.postgresql.connections import ConnectionShare, connection_share
 from headrace.connectors.postgresql.modes import LoadSpec, RetryPolicy
-from headrace.connectors.source import Discovery, Restart, Source
+from headrace.connectors.source import Describing, Discovery, Restart, Source
 from headrace.flows.compile import PhysicalPlan, TargetColumn, logical_plan, physical_plan
 from headrace.flows.compile.logical_node import LogicalPlan
 from headrace.flows.compile.type_inference.infer import InferredTypes, infer_types
@@ -93,9 +93,7 @@ def _prepared(
     if not under_way and job.continues.plan is not None:
         keep_copies(sources, job.continues.plan)
     discoveries = {
-        node: as_found(node, source, job)
-        if under_way
-        else execution.bounded(source.discover(max_partitions=execution.partitions))
+        node: as_found(node, source, job) if under_way else _looked_at(source, job, execution)
         for node, source in sources.items()
     }
     if (earlier := job.continues.plan) is not None:
@@ -170,6 +168,14 @@ def _prepared(
         raise PlanFailed(problems)
     plan = replace(plan, notes=(*plan.notes, *(each.note for each in comparisons.values())))
     return Prepared(job, ir, plan, execution, sources, discoveries, modes, gathered, outside, views, comparisons)
+
+
+def _looked_at(source: Source, job: Job, execution: ExecutionConfig) -> Discovery:
+    """What the source is. One that reads at its server for that is asked for its columns alone: partitions are those of
+    the plan that is continued, or come when it is known what the plan has a use for."""
+    if isinstance(source, Describing) and (job.continues.plan is not None or not job.continues.replays):
+        return source.described(max_partitions=execution.partitions)
+    return execution.bounded(source.discover(max_partitions=execution.partitions))
 
 
 def _specs(

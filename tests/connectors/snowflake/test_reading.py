@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
+import polars as pl
 import pytest
 
 from headrace.connectors.errors import SourceError
 from headrace.connectors.snowflake.names import parts, written
-from headrace.connectors.source import Restart
+from headrace.connectors.source import Bound, Restart, Wanted
 from headrace.deployments.stack.environment import base_environment
 from tests.connectors.reading import batches, frame, rows
 from tests.connectors.snowflake.double import Double
@@ -295,3 +297,71 @@ def test_its_config_is_judged_when_it_is_saved() -> None:
     ]
     for config, paths in cases:
         assert [each.path for each in config_problems("snowflake", config)] == paths
+
+
+class TestNarrowed:
+    """A run executes one query: for the columns and rows that its plan has a use for."""
+
+    @pytest.fixture
+    def orders(self, account: Double) -> Double:
+        account.make(
+            "CREATE TABLE t AS SELECT seq4() AS id, 'r' || seq4() % 7 AS name, (seq4() / 8)::NUMBER(12, 3) AS price, "
+            "DATEADD(day, seq4() % 400, '2024-01-01'::DATE) AS day, "
+            "DATEADD(minute, seq4(), '2024-01-01 00:00:00'::TIMESTAMP_NTZ)::TIMESTAMP_NTZ(6) AS moment "
+            "FROM TABLE(GENERATOR(ROWCOUNT => 500))"
+        )
+        return account
+
+    @pytest.mark.parametrize(
+        ("bound", "said"),
+        [
+            (Bound("ID", "<", 100), '"ID" < (100)'),
+            (Bound("PRICE", ">=", Decimal("60.125")), '"PRICE" >= (60.125)'),
+            (Bound("NAME", "=", "r3"), "\"NAME\" = 'r3'::VARCHAR"),
+            (Bound("DAY", "<=", date(2024, 1, 9)), "\"DAY\" <= '2024-01-09'::DATE"),
+            (Bound("NAME", "<", "r3"), None),  # a collation may order otherwise
+        ],
+    )
+    def test_rows_are_filtered_there_as_here(self, orders: Double, bound: Bound, said: str | None) -> None:
+        source = orders.source(table="t", columns=["ID", "NAME", "PRICE", "DAY"])
+        wanted = Wanted(frozenset(("ID", bound.column)), (bound,))
+        before = len(queries(orders))
+        found = source.narrowed(source.described(max_partitions=3), wanted)
+        [asked] = queries(orders)[before:]
+        assert ("WHERE" in asked) == (said is not None)
+        assert said is None or said in asked
+        assert {name for name in ("ID", "NAME", "PRICE", "DAY") if f'"{name}"' in asked} == {"ID", bound.column}
+        frames = [batch.frame for each in found.partitions for batch in source.read(each, found.schema, wanted=wanted)]
+        compared = {"<": pl.Expr.lt, ">=": pl.Expr.ge, "=": pl.Expr.eq, "<=": pl.Expr.le}[bound.comparison]
+        kept = pl.concat(frames).filter(compared(pl.col(bound.column), pl.lit(bound.value)))
+        whole = orders.source(table="t", columns=["ID", "NAME", "PRICE", "DAY"])
+        everything = whole.discover(max_partitions=1)
+        all_rows = pl.concat([b.frame for p in everything.partitions for b in whole.read(p, everything.schema)])
+        expected = all_rows.filter(compared(pl.col(bound.column), pl.lit(bound.value)))
+        assert sorted(kept["ID"]) == sorted(expected["ID"])
+
+    def test_with_a_value_that_may_be_unreadable_all_rows_are_asked_for(self, orders: Double) -> None:
+        orders.make("CREATE TABLE fine AS SELECT id, moment::TIMESTAMP_NTZ(9) AS moment FROM t")
+        source = orders.source(table="fine")
+        found = source.described(max_partitions=1)
+        if "MOMENT" in found.sure:
+            pytest.skip("the double says that it has no nanoseconds")
+        bounds = (Bound("ID", "<", 100),)
+        found = source.narrowed(found, Wanted(frozenset(("ID", "MOMENT")), bounds))
+        assert sum(each.rows for each in found.partitions) == 500
+
+    def test_a_column_that_was_not_asked_for_is_told(self, orders: Double) -> None:
+        source = orders.source(table="t")
+        found = source.narrowed(source.described(max_partitions=1), Wanted(frozenset(("ID",))))
+        with pytest.raises(SourceError) as error:
+            list(source.read(found.partitions[0], found.schema))
+        assert error.value.code == "not_selected"
+
+    def test_with_a_cursor_only_columns_are_left_out(self, orders: Double) -> None:
+        source = orders.source(table="t", cursor={"column": "moment", "key": ["id"]})
+        bounds = (Bound("ID", "<", 100),)
+        found = source.narrowed(source.described(max_partitions=1), Wanted(frozenset(("NAME",)), bounds))
+        assert [each.rows for each in found.partitions] == [500]
+        [partition] = found.partitions
+        frames = [b.frame for b in source.read(partition, found.schema, wanted=Wanted(frozenset(("NAME",))))]
+        assert pl.concat(frames).columns == ["NAME", "__row"]
