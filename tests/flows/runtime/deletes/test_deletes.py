@@ -298,3 +298,12 @@ def test_a_key_that_is_computed_cannot_be_compared(feed: Feed, ops: list[dict[st
     with pytest.raises(PlanFailed) as error:
         prepare(feed.job(nodes, "run_1"))
     assert [problem.code for problem in error.value.problems] == [code]
+
+
+def test_a_column_is_a_name_whatever_is_in_it(feed: Feed) -> None:
+    feed.alter('ALTER TABLE public.one ADD COLUMN "go""ne; DROP TABLE x" timestamptz')
+    nodes = feed.nodes(action="mark", column='go"ne; DROP TABLE x')
+    feed.run(nodes)
+    feed.delete("id = 1")
+    feed.run(nodes)
+    assert feed.loaded("id", '"go""ne; DROP TABLE x" IS NOT NULL') == [1]
