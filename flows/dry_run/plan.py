@@ -162,11 +162,11 @@ def _target(
     target = load.target
     lines = [*_steps_before(stages, stages[load.stage], load.path)]
     if isinstance(database, NamedDatabase):
-        told.append(f"-- {target.id}: in the database {database.place}, connector {database.key}")
-    told.append(f"-- {target.id}: {target.load_mode}" if mode is None else mode.preview())
+        lines.append(f"-- {target.id}: in the database {database.place}, connector {database.key}")
+    lines.append(f"-- {target.id}: {target.load_mode}" if mode is None else mode.preview())
     if comparison is not None:
-        told.append(comparison.preview())
-    return TargetPlan(target.id, target.table, target.load_mode, load.columns, "\n".join(told))
+        lines.append(comparison.preview())
+    return TargetPlan(target.id, target.table, target.load_mode, load.columns, "\n".join(lines))
 
 
 def _steps_before(stages: Sequence[Stage], stage: Stage, path: Sequence[str]) -> Iterator[str]:

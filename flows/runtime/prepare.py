@@ -19,6 +19,7 @@ from headrace.flows.enrich import ProviderAccess
 from headrace.flows.resume.continuation import not_replayed
 from headrace.flows.resume.replay import Replay, only_open_rows
 from headrace.flows.runtime.cursors import begin_at_cursors
+from headrace.flows.runtime.databases import identities
 from headrace.flows.runtime.deletes.comparison import comparisons_of, unmarkable
 from headrace.flows.runtime.deletes.traced import traced_keys
 from headrace.flows.runtime.errors import PlanFailed, RunFailed
@@ -106,9 +107,7 @@ def _prepared(
         discoveries = {node: _open_only(node, found, job, ir) for node, found in discoveries.items()}
         sources = {node: _replay(node, source, discoveries[node], job) for node, source in sources.items()}
     known = bool(job.database_url)
-    if known:
-        identities(job.databases)
-    targets = {node.id: table_columns(node, job) for node in ir.nodes if isinstance(node, TargetNode) and known}
+    targets = _tables(job, ir) if known else {}
     secrets = document_credentials(job.pipeline.connector.credentials)
     providers = ProviderAccess(job.networks)
     compiled = partial(
@@ -167,7 +166,13 @@ def _prepared(
     if problems := [*unfit_keys(ir, modes), *unmarkable(ir, comparisons)]:
         raise PlanFailed(problems)
     plan = replace(plan, notes=(*plan.notes, *(each.note for each in comparisons.values())))
-    return Prepared(job, ir, plan, execution, sources, discoveries, modes, gathered, outside, views, comparisons)
+    return Prepared(job, ir, plan, execution, sources, discoveries, modes, gathered, providers, views, comparisons)
+
+
+def _tables(job: Job, ir: PipelineIR) -> dict[str, list[TargetColumn]]:
+    """The columns of the targets' tables, by node. Raises TargetError, also where one database has two names."""
+    identities(job.databases)
+    return {node.id: table_columns(node, job) for node in ir.nodes if isinstance(node, TargetNode)}
 
 
 def _looked_at(source: Source, job: Job, execution: ExecutionConfig) -> Discovery:
