@@ -29,7 +29,7 @@ if TYPE_CHECKING:
         Wanted,
         numbered_from,
     )
-    from headrace.connectors.specs.base import ClosedConfig, Config
+    from headrace.connectors.specs.base import ClosedConfig, Config, ConnectorType
 
 _HOMES = {
     "connector": ("Connection", "Connector", "Context", "DatasetName", "Found", "Surroundings"),
@@ -51,7 +51,7 @@ _HOMES = {
         "Wanted",
         "numbered_from",
     ),
-    "specs.base": ("ClosedConfig", "Config"),
+    "specs.base": ("ClosedConfig", "Config", "ConnectorType"),
 }
 
 __all__ = [  # noqa: RUF022 (by where they are)
@@ -79,6 +79,7 @@ __all__ = [  # noqa: RUF022 (by where they are)
     "numbered_from",
     "ClosedConfig",
     "Config",
+    "ConnectorType",
 ]
 
 

@@ -16,7 +16,7 @@ from headrace.connectors.errors import SourceError
 from headrace.connectors.files.paths import FilesRoot
 from headrace.connectors.network.egress import Network
 from headrace.connectors.source import Closing, Source, StreamFound
-from headrace.connectors.specs.base import Config
+from headrace.connectors.specs.base import Config, ConnectorType
 from headrace.ir.problems import Problem, nearest
 from headrace.ir.schema import Schema
 
@@ -110,7 +110,9 @@ class Connector:
     """The settings of a source that reads only these columns of every row there is now, in one partition, whatever the
     cursor in the given settings: for comparing keys. None: it has no such rows, or they cannot be read again."""
     extra: str | None = None
-    """The extra that it needs: `pip install 'headrace[s3]'`."""
+    """What has to be installed besides: `pip install 'headrace[s3]'`."""
+    record_types: tuple[ConnectorType, ...] = ()
+    """The types of connector records that a third party's connector brings with it, each named in `types`."""
 
     def source(self, context: Context) -> Source:
         """Opens the source of a node. Raises SourceError: `wrong_connection`, `not_installed`, and others."""

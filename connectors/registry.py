@@ -22,7 +22,8 @@ from headrace.connectors.network.deadline import run_within
 from headrace.connectors.redshift.connector import REDSHIFT
 from headrace.connectors.snowflake.connector import SNOWFLAKE
 from headrace.connectors.source import Source, StreamFound
-from headrace.connectors.specs import SOURCE_NAMES
+from headrace.connectors.specs import CONNECTOR_TYPES, SOURCE_NAMES
+from headrace.connectors.specs.base import ConnectorType
 from headrace.connectors.sql.mysql.connector import MYSQL
 from headrace.connectors.sql.postgresql.connector import POSTGRESQL
 from headrace.connectors.stores.http.connector import HTTP_PULL
@@ -32,6 +33,7 @@ from headrace.connectors.stores.object_store.s3 import S3_FILES
 from headrace.connectors.stores.sftp.connector import SFTP
 from headrace.connectors.unimplemented import UnimplementedSource
 from headrace.ir.problems import Problem
+from headrace.ir.secrets import PURPOSES
 
 GROUP = "headrace.connectors"
 BUILT_IN: tuple[Connector, ...] = (
@@ -66,14 +68,31 @@ def connectors() -> Mapping[str, Connector]:
     return found
 
 
+@cache
+def connector_types() -> Mapping[str, ConnectorType]:
+    """Every type of connector records by name. A third party's cannot take the name of a built-in one. Raises
+    ValueError for a type with settings that a document could name as its own credentials (`salt…`)."""
+    found = dict(CONNECTOR_TYPES)
+    for connector in connectors().values():
+        for each in connector.record_types:
+            names = (*each.setting_names, *each.auth_schema["properties"])
+            if open_names := [name for name in names if name.startswith(PURPOSES)]:
+                raise ValueError(
+                    f"The connector type '{each.name}' has settings with names that documents may use as credentials: "
+                    f"{', '.join(open_names)}. Rename them."
+                )
+            found.setdefault(each.name, each)
+    return found
+
+
 def readable() -> Mapping[str, Connector]:
     """The connectors that can read."""
     return {name: each for name, each in connectors().items() if each.open is not None}
 
 
 def source_names() -> frozenset[str]:
-    """All names that a source node may use, including connectors that cannot read yet."""
-    return SOURCE_NAMES | connectors().keys()
+    """Everything that a source node may name: what is registered and does not read yet says so when it is run."""
+    return SOURCE_NAMES | connectors().keys() | connector_types().keys()
 
 
 def of_type(type_name: str) -> Connector | None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from headrace.api.connector_types.schemas import ConnectorTypeItem, ConnectorTypes
-from headrace.connectors.registry import of_type, readable
-from headrace.connectors.specs import CONNECTOR_TYPES, ConnectorType
+from headrace.connectors.registry import connector_types, of_type, readable
+from headrace.connectors.specs import ConnectorType
 
 
 def list_connector_types() -> ConnectorTypes:
     """Every type, by name."""
-    return ConnectorTypes(data=[_shown(CONNECTOR_TYPES[name]) for name in sorted(CONNECTOR_TYPES)])
+    return ConnectorTypes(data=[_shown(known) for _, known in sorted(connector_types().items())])
 
 
 def _shown(known: ConnectorType) -> ConnectorTypeItem:

@@ -4,26 +4,42 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    StringConstraints,
+    WithJsonSchema,
+)
+from pydantic_core import CoreSchema
 
 from headrace.api.wire import Description, Id, Name, RequestModel, ResponseModel, Timestamp, omitted
 from headrace.connectors.errors import SourceError
-from headrace.connectors.specs import CONNECTOR_TYPES
+from headrace.connectors.registry import connector_types
 from headrace.flows.prefect.block_references import PATTERN, WHOLE, BlockReference, is_reference, references
 from headrace.ir.problems import fault, nearest
 
 
 def _known_type(name: str) -> str:
-    if name not in CONNECTOR_TYPES:
-        raise fault("unknown_type", f"There is no connector type '{name}'", nearest(name, CONNECTOR_TYPES))
+    if name not in connector_types():
+        raise fault("unknown_type", f"There is no connector type '{name}'", nearest(name, connector_types()))
     return name
+
+
+class _Names:
+    """The types of installed packages belong to what is published too."""
+
+    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {"type": "string", "enum": sorted(connector_types())}
 
 
 TypeName = Annotated[
     str,
     StringConstraints(min_length=1, max_length=64),
     AfterValidator(_known_type),
-    WithJsonSchema({"type": "string", "enum": sorted(CONNECTOR_TYPES)}),
+    _Names(),
 ]
 AuthMethod = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 _MAX_SETTINGS = 200

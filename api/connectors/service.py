@@ -13,7 +13,7 @@ from headrace.api.pagination import PageOf, PageRequest, page_of
 from headrace.catalog.models import Connector, new_id
 from headrace.catalog.repositories import TenantCatalog
 from headrace.catalog.security.credentials import CredentialsUnreadable, NoEncryptionKey
-from headrace.connectors.specs import CONNECTOR_TYPES
+from headrace.connectors.registry import connector_types
 from headrace.flows.prefect.block_references import references
 from headrace.ir.problems import Problem
 from headrace.ir.secrets import connection_credentials, credential_problems
@@ -87,7 +87,7 @@ def owned_connector(catalog: TenantCatalog, connector_id: str) -> Connector:
 
 def check_config(kind: str, config: dict[str, Any], credentials: dict[str, Any]) -> None:
     """Raises ApiError 400 with all missing and invalid settings. Required settings may be in either object."""
-    known = CONNECTOR_TYPES[kind]
+    known = connector_types()[kind]
     needed = {name: credentials[name] for name in known.setting_names if name in credentials and name not in config}
     problems = [*known.problems(needed | config), *credential_problems(split_secrets(config)[1] | credentials)]
     if problems:
@@ -154,7 +154,7 @@ def _changed_destinations(
     connector: Connector, body: UpdateConnector, wanted: dict[str, Any], credentials: dict[str, Any]
 ) -> list[str]:
     """The changed settings that decide where and how the stored credentials are sent."""
-    known = CONNECTOR_TYPES[connector.type]
+    known = connector_types()[connector.type]
     kept = {name: value for name, value in credentials.items() if name in known.setting_names}
     named = {name: value for name, value in credentials.items() if name in wanted}
     before, after = known.address(connector.config | kept | named), known.address(kept | wanted)

@@ -20,8 +20,10 @@ from hypothesis import strategies as st
 from headrace.api.connectors.secrets import split_secrets
 from headrace.api.subprocesses.pool import SubprocessPool
 from headrace.catalog.settings import Settings
+from headrace.connectors import registry
 from headrace.connectors.connector import Connection
-from headrace.connectors.specs import CONNECTOR_TYPES
+from headrace.connectors.specs import CONNECTOR_TYPES, ConnectorType
+from headrace.connectors.specs.base import ClosedConfig
 from headrace.flows.compile import logical_plan
 from headrace.flows.compile.hashing import hashed
 from headrace.flows.compile.scope import Scope
@@ -368,3 +370,18 @@ def test_processes_leave_no_core_dumps() -> None:
         check=True,
     )
     assert found.stdout.strip() == "(0, 0)"
+
+
+def test_no_installed_type_has_one_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Login(ClosedConfig):
+        salt_of_the_shop: str
+
+    made = ConnectorType("shop", "Shop", "database", "A shop", ClosedConfig, "shop", Login)
+    shop = replace(next(iter(registry.connectors().values())), name="shop", types=("shop",), record_types=(made,))
+    monkeypatch.setattr(registry, "connectors", lambda: {"shop": shop})
+    registry.connector_types.cache_clear()
+    try:
+        with pytest.raises(ValueError, match=r"'shop' has settings with names .*: saltOfTheShop"):
+            registry.connector_types()
+    finally:
+        registry.connector_types.cache_clear()

@@ -12,6 +12,7 @@ from headrace.connectors.datatypes import field_of_polars
 from headrace.connectors.errors import SourceError
 from headrace.connectors.files.formats.base import Inspection, Piece
 from headrace.connectors.files.formats.options import check_options
+from headrace.connectors.files.formats.orc_stamps import OUT_OF_RANGE, first_out_of_range
 from headrace.connectors.files.formats.typed_rows import BatchBuilder, as_frame, split_into_runs, typed_inspection
 from headrace.connectors.source import Batch, Fitting, Wanted
 from headrace.ir.schema import Field, Schema
@@ -30,7 +31,7 @@ class Orc:
 
     def inspect(self, path: Path, name: str, declared: Schema, *, pieces: int) -> Inspection:
         """Reads the footers, and the row count of each stripe."""
-        with _OrcErrors():
+        with _OrcErrors(path):
             file = _open(path)
             frame = as_frame(file.schema.empty_table(), name)
             # The row count of a stripe is only known after reading a column of it.
@@ -73,7 +74,7 @@ class Orc:
             if skip >= count:
                 skip -= count
                 continue
-            with _OrcErrors():
+            with _OrcErrors(path):
                 table = pa.Table.from_batches([file.read_stripe(stripe, columns=there)])
             for offset in range(skip, count, self._batch_rows):
                 raw = as_frame(table.slice(offset, self._batch_rows), name)
@@ -89,7 +90,7 @@ def _open(path: Path) -> Any:
 
     if not path.stat().st_size:
         raise SourceError("empty_file", "It is empty.", "An ORC file has at least a footer.")
-    with _OrcErrors():
+    with _OrcErrors(path):
         return orc.ORCFile(path)
 
 
@@ -103,13 +104,25 @@ def _smallest(file: Any) -> list[str]:
 
 
 class _OrcErrors:
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
     def __enter__(self) -> None:
         return None
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         if isinstance(error, pa.ArrowException | OSError | ValueError) and not isinstance(error, MemoryError):
-            reason = (str(error).splitlines() or ["no reason"])[0]
+            told = (str(error).splitlines() or ["no reason"])[0]
+            if OUT_OF_RANGE in told:
+                raise self._out_of_range(told) from None
             hint = "Write it again, or compare it with the original."
-            if "out of range for nanosecond" in reason:
-                hint = "Write the timestamps as text, or as dates: ORC's are read as nanoseconds, from 1677 to 2262."
-            raise SourceError("bad_orc", f"It is not an ORC file that can be read: {reason}.", hint) from None
+            raise SourceError("bad_orc", f"It is not an ORC file that can be read: {told}.", hint) from None
+
+    def _out_of_range(self, told: str) -> SourceError:
+        hint = "Write the timestamps as text, or as dates: ORC's are read as nanoseconds, from 1677 to 2262."
+        try:
+            place = first_out_of_range(self._path)
+        except (pa.ArrowException, OSError, ValueError):  # damaged besides
+            place = None
+        where = "" if place is None else f"{place}: "
+        return SourceError("bad_orc", f"It has a timestamp that cannot be read: {where}{told}.", hint)

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from pydantic import ValidationError
 
@@ -29,6 +29,9 @@ from headrace.ir.document import without_editor_keys
 from headrace.ir.problems import Problem, nearest
 from headrace.ir.replication import parse_replication
 from headrace.ir.secrets import credential_problems
+
+if TYPE_CHECKING:
+    from headrace.connectors.specs import ConnectorType
 
 SUFFIXES = (".yaml", ".yml", ".json")
 _SHOWN_FAULTS = 100
@@ -260,13 +263,22 @@ def _validated(kind: str, body: dict[str, Any], problems: list[Problem]) -> AnyS
 def _settings_problems(shape: ConnectorShape) -> list[Problem]:
     from headrace.connectors.specs import CONNECTOR_TYPES
 
-    known = CONNECTOR_TYPES.get(shape.type)
+    known = CONNECTOR_TYPES.get(shape.type) or _installed_type(shape.type)
     if known is None:
         message = f"There is no connector type '{shape.type}'"
         return [Problem("type", "unknown_type", message, nearest(shape.type, CONNECTOR_TYPES))]
     credentials = shape.auth_config or {}
     needed = {name: credentials[name] for name in known.setting_names if name in credentials}
     return [*known.problems(needed | shape.config), *credential_problems(credentials)]
+
+
+def _installed_type(name: str) -> ConnectorType | None:
+    """The type of an installed package; None without the engine, whose libraries that needs."""
+    try:
+        from headrace.connectors.registry import connector_types
+    except ModuleNotFoundError:
+        return None
+    return connector_types().get(name)
 
 
 def _identity(kind: str, name: str) -> str:

@@ -47,9 +47,24 @@ def test_every_type_comes_through(tmp_path: Path, kind: Any, value: Any, data_ty
     assert rows(files) == [(expected,), (None,)]
 
 
-def test_a_timestamp_that_would_wrap_around_is_reported(tmp_path: Path) -> None:
-    error = refused(source(written(tmp_path, pa.array([datetime(1600, 1, 1)], pa.timestamp("us")))))
-    assert (error.code, "from 1677 to 2262" in str(error)) == ("bad_orc", True)
+@pytest.mark.parametrize("value", [datetime(1600, 1, 1), datetime(1677, 9, 21), datetime(2262, 4, 12), datetime.max])
+@pytest.mark.parametrize("nested", [False, True])
+def test_a_timestamp_that_would_wrap_around_is_told(tmp_path: Path, value: datetime, nested: bool) -> None:
+    values = [datetime(1677, 9, 22), None, datetime(2262, 4, 11), value, datetime(2024, 1, 1)]
+    kind = pa.timestamp("us")
+    made = pa.array([[each] for each in values], pa.list_(kind)) if nested else pa.array(values, kind)
+    error = refused(source(written(tmp_path, made)))
+    assert (error.code, "column 'v', one of the rows 1 to 5:" in str(error)) == ("bad_orc", True), str(error)
+    assert "from 1677 to 2262" in str(error)
+
+
+def test_it_is_told_with_the_rows_of_its_stripe(tmp_path: Path) -> None:
+    stamps = [datetime(2024, 1, 1)] * 5000
+    stamps[4321] = datetime(9999, 1, 1)
+    table = pa.table({"text": [f"{n} {'x' * 50}" for n in range(5000)], "at": pa.array(stamps, pa.timestamp("us"))})
+    orc.write_table(table, tmp_path / "data.orc", stripe_size=10_000, batch_size=500)
+    error = refused(source(tmp_path / "data.orc"))
+    assert "column 'at', one of the rows 4,001 to 4,500" in str(error)
 
 
 def test_stripes_make_the_pieces_and_a_read_goes_on_from_anywhere(tmp_path: Path) -> None:
