@@ -28,9 +28,9 @@ from headrace.connectors.target import Resume
 from headrace.deployments.stack.database.server import EmbeddedPostgres, ensure_database
 from headrace.flows.resume.continuation import Continuation
 from headrace.flows.runtime.execute import Execution
-from headrace.flows.runtime.execute import run_in_threads as run
 from headrace.flows.runtime.job import Job
 from headrace.flows.runtime.prepare import prepare
+from headrace.flows.runtime.scheduler import run_in_threads as run
 
 _COLUMNS = (
     "id bigint PRIMARY KEY, customer integer, email text, name text, city text, amount numeric, "

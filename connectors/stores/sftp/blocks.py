@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import asyncssh
 
 BLOCK_BYTES = 256 << 10
-"""Blocks of this size cost the client a third of the CPU of reads of 4 MiB, which asyncssh puts together from packets
+"""Blocks of this size cost the client less CPU than reads of 4 MiB, which asyncssh puts together from packets
 and copies as a whole. OpenSSH answers 255 KiB at most."""
 
 

@@ -24,7 +24,7 @@ from headrace.flows.runtime.job import Job
 from headrace.flows.runtime.prepare import prepare
 from headrace.flows.runtime.scheduler import run_in_threads
 from headrace.ir.replication import parse_replication
-from tests.flows.runtime.runs import Told
+from tests.flows.runtime.runs import Recording
 from tests.replicated import document
 
 _LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
@@ -41,7 +41,7 @@ class Copies:
     how: dict[str, Any]
     """More of the document: sources, defaults, overrides."""
     tables: dict[str, KnownTable] = field(default_factory=dict)
-    told: Told = field(default_factory=Told)
+    recorder: Recording = field(default_factory=Recording)
 
     def plans(self) -> dict[str, TablePlan]:
         """What a run would do, by table."""
@@ -73,7 +73,7 @@ class Copies:
         made = RunPipeline(pipeline, "default", plan.name, ir, 1, record, {"parallelism": 2}, frozenset({plan.table}))
         run_id = f"run_{uuid4().hex}"
         job = Job(run_id, made, self.url, Path("/nowhere"), Continuation(root_run_id=run_id), networks=_LOOPBACK)
-        return run_in_threads(Execution(prepare(job), self.told))
+        return run_in_threads(Execution(prepare(job), self.recorder))
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
         with psycopg.connect(self.url, options="-ctimezone=UTC") as connection:

@@ -188,7 +188,7 @@ def test_a_query_that_cannot_return_cells_as_written_says_so(case: Case) -> None
     case.put("id,v\n1,1.10\n2,2.0\n")
     case.load(ops({"type": "sql", "query": "SELECT id, v FROM (SELECT * FROM input) WHERE v > 0"}))
     assert case.rows() == [(1, "1.1"), (2, "2.0")]
-    assert "ops: the query returns v as values, not as written" in case.told.lines
+    assert "ops: the query returns v as values, not as written" in case.recorder.lines
 
 
 @pytest.mark.parametrize(
@@ -198,7 +198,7 @@ def test_what_is_passed_on_is_read_as_the_column_it_reaches(case: Case, expressi
     case.table("id integer, v bigint")
     case.put("id,v,u\n1,007,+5\n2,,12\n3,x,1\n")
     case.load(ops(*computed(expression)))
-    assert [row for _, row, _, _, _ in case.told.cells] == [3]
+    assert [row for _, row, _, _, _ in case.recorder.cells] == [3]
     assert dict(case.rows())[1] == 7
 
 
