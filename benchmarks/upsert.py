@@ -19,12 +19,11 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import polars as pl
 import psycopg
 
 from benchmarks.orders import pipeline_ir, write_orders
+from benchmarks.silence import Silence
 from headrace.catalog.runs.records import ConnectorRecord, RunPipeline
-from headrace.connectors.target import Resume
 from headrace.deployments.stack.database.server import EmbeddedPostgres, ensure_database
 from headrace.flows.resume.continuation import Continuation
 from headrace.flows.runtime.execute import Execution
@@ -36,22 +35,6 @@ _COLUMNS = (
     "id bigint PRIMARY KEY, customer integer, email text, name text, city text, amount numeric, "
     "price double precision, quantity smallint, active boolean, birthday date, created timestamptz, note text"
 )
-
-
-class Silence:
-    """A recorder that discards everything."""
-
-    def rejected(self, stage: int, partition: int, node: str, cells: pl.DataFrame, *, warning: bool) -> None:
-        raise SystemExit(f"rows were refused: {cells.head(1).rows()}")
-
-    def progress(self, stage: int, partition: int, status: str, committed: Resume) -> None:
-        pass
-
-    def forget(self) -> None:
-        pass
-
-    def log(self, stage: str, message: str) -> None:
-        pass
 
 
 class Bench:
