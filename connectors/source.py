@@ -32,6 +32,9 @@ def reserved(name: str) -> bool:
     return _INTERNAL.fullmatch(name) is not None
 
 
+PASSED = "__headrace_passed"
+"""Name of the column (Binary) of rows that are passed on as the server wrote them: one row of a binary COPY each."""
+
 REJECT_SCHEMA = {"row": pl.Int64, "column": pl.String, "value": pl.String, "error": pl.String, "rule": pl.String}
 """Shape of every frame of rejected cells: `value` the offending text, `rule` a short stable id (`type`, `ragged`)."""
 
@@ -140,6 +143,36 @@ class Bound:
 
 
 @dataclass(frozen=True, slots=True)
+class Passed:
+    """Rows as the server writes them in a binary COPY: a batch's frame has PASSED and ROW and nothing else.
+
+    Each row has the fields `columns` in that order. Behind them are `BESIDE[:beside]`, all zero, which the target
+    fills in. A source raises NotPassed where a value of a row is none of its field's.
+    """
+
+    columns: tuple[str, ...]
+    beside: int
+
+
+BESIDE = (("_headrace_load_id", 8), ("_headrace_row", 8), ("_headrace_partition", 4))
+"""The columns of a target (bigint, bigint, integer) that are filled in behind passed rows, and their bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Passable:
+    """The columns of a source whose rows can be passed, by the names of the fields: the type of each as PostgreSQL
+    writes it. `needed` are those that must be among them, because positions are made of them."""
+
+    types: Mapping[str, str]
+    needed: frozenset[str] = frozenset()
+
+
+class NotPassed(Exception):
+    """Rows cannot be passed on as they are; nothing of the batch was loaded. The partition is to be read on from where
+    it stands with values that are looked at."""
+
+
+@dataclass(frozen=True, slots=True)
 class Wanted:
     """What a plan has a use for. A source may give more, and all of it if that is easiest.
 
@@ -152,6 +185,8 @@ class Wanted:
     bounds: tuple[Bound, ...] = ()
     batch_rows: int | None = None
     """The most rows of a batch, for a source that restarts at boundaries: its batches cannot be cut elsewhere."""
+    passed: Passed | None = None
+    """Only of a source that is `Passing`: its rows are wanted in this form, and no others."""
 
 
 def no_rejects() -> pl.DataFrame:
@@ -253,6 +288,15 @@ class Describing(Narrowing, Protocol):
     def described(self, *, max_partitions: int) -> Discovery:
         """As `discover`, without partitions: for a run that goes on with those it has, or gets them of `narrowed`,
         which is called behind it. Raises SourceError."""
+
+
+@runtime_checkable
+class Passing(Protocol):
+    """What a source has besides when its server is a PostgreSQL, whose rows another one can take as they are."""
+
+    def passable(self, found: Discovery) -> Passable:
+        """What can be passed of all partitions of a discovery of this source; no types where nothing can. Raises
+        SourceError."""
 
 
 @runtime_checkable

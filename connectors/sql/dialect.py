@@ -113,3 +113,20 @@ class Explaining(Protocol):
 
     def explain(self, rejects: pl.DataFrame, columns: Mapping[str, Column]) -> pl.DataFrame:
         """Rejected cells (REJECT_SCHEMA) with reasons added; `columns` by the names of the source's fields."""
+
+
+@runtime_checkable
+class PassingRows(Protocol):
+    """What a dialect has besides where a PostgreSQL takes its rows as they are: see `connectors.source.Passed`."""
+
+    def passes(self, column: Column) -> bool:
+        """Whether the values of a column can be passed on."""
+
+    def passes_key(self, column: Column) -> bool:
+        """Whether `last_values` knows the values of a column."""
+
+    def passed(
+        self, select: Select, beside: int, *, rows: int, snapshot: str | None
+    ) -> Iterator[tuple[pl.DataFrame, list[Scalar]]]:
+        """The rows as frames of the column PASSED, of at most `rows` rows, and of each the values of `select.order` in
+        its last row. Its fields are those asked for, in that order, and so many of BESIDE. Raises NotPassed."""

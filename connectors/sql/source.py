@@ -10,9 +10,10 @@ import polars as pl
 
 from headrace.connectors.connector import Context
 from headrace.connectors.errors import SourceError
-from headrace.connectors.source import Batch, Discovery, Fitting, Partition, Position, StreamFound, Wanted
+from headrace.connectors.source import Batch, Discovery, Fitting, Partition, Passable, Position, StreamFound, Wanted
 from headrace.connectors.sql.columns import Chosen, Explain, Rows, chosen, details, empty, values_of_position
 from headrace.connectors.sql.dialect import Dialect, Explaining, Weighing
+from headrace.connectors.sql.passing import named_by_user, passable, passed_rows
 from headrace.connectors.sql.plan import CURSOR, full, since
 from headrace.connectors.sql.query_validation import validated
 from headrace.connectors.sql.ranges import KeyRange
@@ -100,6 +101,9 @@ class SqlSource:
         del columns
         return {}
 
+    def passable(self, found: Discovery) -> Passable:
+        return passable(self._dialect, self._relation(), self._columns(self._relation()), found)
+
     def sample(self, rows: int) -> pl.DataFrame:
         relation = self._relation()
         reader = Rows(self._columns(relation), (), 1, checked=False, explain=self._explain)
@@ -153,7 +157,7 @@ class SqlSource:
             if wanted is None or each.field.name in wanted.columns
         ]
         order = [relation.column(name, "key") for name in place.get("order", ())]
-        checked = self._named_by_user(relation, order)
+        checked = named_by_user(relation, order)
         reader = Rows(
             columns,
             order,
@@ -164,6 +168,11 @@ class SqlSource:
         )
         select = self._select(relation, place, order, position, reader, columns, wanted)
         size = min(BATCH_ROWS, (wanted.batch_rows if wanted is not None else None) or BATCH_ROWS)
+        if wanted is not None and wanted.passed is not None:
+            yield from passed_rows(
+                self._dialect, select, columns, wanted.passed, partition.first_row, rows_done, size, place
+            )
+            return
         for raw in self._dialect.read(select, rows=size, snapshot=place.get("snapshot")):
             batch = reader.batch(raw, rows_done)
             rows_done = batch.rows_done
@@ -212,9 +221,6 @@ class SqlSource:
             return {}
         found = {column.name: self._dialect.weight(relation, column) for column in order}
         return {name: weight for name, weight in found.items() if weight is not None}
-
-    def _named_by_user(self, relation: Relation, order: list[Column]) -> bool:
-        return not set(relation.key) <= {column.name for column in order} or not relation.key
 
     def _relation(self) -> Relation:
         if self._known is None:

@@ -176,7 +176,8 @@ def _steps_before(stages: Sequence[Stage], stage: Stage, path: Sequence[str]) ->
             f"{field.name} {field.data_type}" for field in stage.schema if field.name not in stage.unread
         )
         bounds = f" where {' and '.join(map(str, stage.bounds))}" if stage.bounds else ""
-        yield f"-- {source.id}: read {source.connector} ({fields or 'nothing yet'}){bounds}"
+        passed = "; its rows are passed on as they are" if stage.passed is not None else ""
+        yield f"-- {source.id}: read {source.connector} ({fields or 'nothing yet'}){bounds}{passed}"
     elif (exchange := stage.exchange) is not None:
         for before in stage.after:
             for sink in stages[before].sinks:

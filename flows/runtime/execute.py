@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
@@ -19,9 +19,10 @@ from headrace.connectors.postgresql.modes import LoadMode
 from headrace.connectors.postgresql.tables.describe import first_line
 from headrace.connectors.postgresql.tables.garbage_collection import drop_abandoned_tables
 from headrace.connectors.postgresql.tables.quarantine import delete_run_rows
-from headrace.connectors.source import Restart
+from headrace.connectors.source import NotPassed, Restart
 from headrace.connectors.target import PartitionLoader, Resume
 from headrace.flows.compile import Load, Stage
+from headrace.flows.compile.pass_through import passing
 from headrace.flows.compile.stages.stage import Audit, Sink
 from headrace.flows.resume.restage import check_loaded_rows
 from headrace.flows.runtime.databases import distinct
@@ -151,7 +152,17 @@ class Execution:
 
     def partition(self, stage: Stage, index: int) -> Resume:
         """Runs one partition, from its committed progress."""
-        work = Work(
+        with explain_memory_errors():
+            if stage.passed is not None:
+                try:
+                    return run_partition(self._work(passing(stage), index))
+                except NotPassed as why:
+                    note = f"Partition {index + 1}: from here on values are read, because {why}"
+                    self.recorder.log("load", note)
+            return run_partition(self._work(replace(stage, passed=None), index))
+
+    def _work(self, stage: Stage, index: int) -> Work:
+        return Work(
             stage=stage,
             partition=stage.partitions[index],
             feed=self._feed(stage, index),
@@ -163,8 +174,6 @@ class Execution:
             originals=self._originals(stage, index),
             published=frozenset(name for name, mode in self.prepared.modes.items() if mode.publications()),
         )
-        with explain_memory_errors():
-            return run_partition(work)
 
     def _feed(self, stage: Stage, index: int) -> PartitionInput:
         prepared = self.prepared

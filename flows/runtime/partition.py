@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from headrace.catalog.runs.records import UncommittedRows
-from headrace.connectors.source import ROW, Batch, Partition
+from headrace.connectors.source import ROW, Batch, NotPassed, Partition
 from headrace.connectors.target import PartitionLoader, Quarantined, Resume, Written
 from headrace.flows.compile import Stage
 from headrace.flows.compile.masking import masked_cells, masked_rows
@@ -102,6 +102,8 @@ def run_partition(work: Work) -> Resume:
                 if time.monotonic() - reported_at >= PROGRESS_SECONDS:
                     work.recorder.progress(work.stage.index, index, "running", _total(work.stage, committed))
                     reported_at = time.monotonic()
+        except NotPassed:
+            raise  # it is read on
         except BaseException:
             work.recorder.progress(work.stage.index, index, "failed", _total(work.stage, committed))
             raise

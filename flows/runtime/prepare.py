@@ -26,6 +26,7 @@ from headrace.flows.runtime.errors import PlanFailed, RunFailed
 from headrace.flows.runtime.execution_config import ExecutionConfig
 from headrace.flows.runtime.hooks.check import hook_problems
 from headrace.flows.runtime.input.narrowing import narrowed
+from headrace.flows.runtime.input.passing import passed_through
 from headrace.flows.runtime.input.sources import held_before, parsed, source_of
 from headrace.flows.runtime.job import Job, Prepared, close_sources, finish_copies
 from headrace.flows.runtime.originals import KeptRows
@@ -147,26 +148,29 @@ def _prepared(
     if earlier is None and (less := narrowed(sources, discoveries, plan)) is not discoveries:
         discoveries = {node: execution.bounded(found) for node, found in less.items()}
         plan = planned(discoveries)
-    if job.continues.replays and plan.entangling is not None:
-        raise RunFailed(not_replayed(plan.entangling))
-    if job.continues.open_rows and not plan.total_rows:
-        raise RunFailed(NO_TARGET_LEFT)
+    _replayable(job, plan)
     for database in job.databases.all if known else ():
         plan, execution = _within(connection_share(database, job.run_id), plan, execution)
+    plan = passed_through(plan, job, sources, discoveries, targets)
     gathered: dict[int, dict[int, int]] = {
         stage.index: {} for stage in plan.stages if stage.exchange is not None or not stage.counted
     }
     specs = _specs(job, ir, plan, gathered) if known else {}
-    modes = {
-        load.target.id: load_mode_of(plan, load, job, specs[load.target.id])
-        for load in plan.loads
-        if load.target.id in specs
-    }
+    loaded = [load for load in plan.loads if load.target.id in specs]
+    modes = {load.target.id: load_mode_of(plan, load, job, specs[load.target.id]) for load in loaded}
     comparisons = comparisons_of(job, ir, plan.loads, traced, targets, specs)
     if problems := [*unfit_keys(ir, modes), *unmarkable(ir, comparisons)]:
         raise PlanFailed(problems)
     plan = replace(plan, notes=(*plan.notes, *(each.note for each in comparisons.values())))
     return Prepared(job, ir, plan, execution, sources, discoveries, modes, gathered, providers, views, comparisons)
+
+
+def _replayable(job: Job, plan: PhysicalPlan) -> None:
+    """Raises RunFailed where failed rows cannot be run again by themselves, or have no target left."""
+    if job.continues.replays and plan.entangling is not None:
+        raise RunFailed(not_replayed(plan.entangling))
+    if job.continues.open_rows and not plan.total_rows:
+        raise RunFailed(NO_TARGET_LEFT)
 
 
 def _tables(job: Job, ir: PipelineIR) -> dict[str, list[TargetColumn]]:

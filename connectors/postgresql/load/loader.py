@@ -5,14 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import polars as pl
 import psycopg
 
 from headrace.connectors.errors import TargetError
-from headrace.connectors.postgresql.copy.copy_rows import copy_rows, is_data_error, is_transient
+from headrace.connectors.postgresql.copy.copy_rows import copy_rows, is_data_error, is_transient, row_error_message
 from headrace.connectors.postgresql.copy.encode import check_dtype
+from headrace.connectors.postgresql.copy.passed import check_types, copy_passed
 from headrace.connectors.postgresql.copy.precheck import precheck
 from headrace.connectors.postgresql.copy.rejected_rows import copy_accepted_rows
 from headrace.connectors.postgresql.cursors import move_cursor
@@ -36,7 +38,7 @@ from headrace.connectors.postgresql.tables.describe import (
     describe_table,
 )
 from headrace.connectors.postgresql.tables.quarantine import keep_rows, release_rows
-from headrace.connectors.source import ROW, no_rejects
+from headrace.connectors.source import PASSED, ROW, NotPassed, no_rejects
 from headrace.connectors.target import CommitCallback, Quarantined, Resume, Written
 
 _LOAD_ID_COLUMN = Column(LOAD_ID, "int8", "bigint", nullable=True)
@@ -128,6 +130,10 @@ class CopyLoader(SessionLoader):
         quarantined: Sequence[Quarantined],
     ) -> Written:
         table = self._described()
+        if PASSED in frame.columns:
+            return self._transact(
+                connection, frame, no_rejects(), before, on_commit, state, quarantined, partial(self._pass, table)
+            )
         columns = [column for column in (table.column(name) for name in self._spec.columns) if column is not None]
         for column in columns:
             check_dtype(column, frame.schema[column.name])
@@ -139,10 +145,33 @@ class CopyLoader(SessionLoader):
             partition = pl.lit(self._place.partition, dtype=pl.Int32).alias(STAGED_PARTITION)
             good = good.with_columns(pl.col(ROW).alias(STAGED_ROW), partition)
             columns += _STAGED_COLUMNS
+        return self._transact(
+            connection,
+            good,
+            rejects,
+            before,
+            on_commit,
+            state,
+            quarantined,
+            lambda connection, good: self._copy(connection, table, good, columns),
+        )
+
+    def _transact(
+        self,
+        connection: psycopg.Connection[Any],
+        good: pl.DataFrame,
+        rejects: pl.DataFrame,
+        before: Resume,
+        on_commit: CommitCallback,
+        state: _Attempt,
+        quarantined: Sequence[Quarantined],
+        copy: Callable[[psycopg.Connection[Any], pl.DataFrame], pl.DataFrame],
+    ) -> Written:
+        """Commits the good rows with the ledger row; `copy` returns those that the database refuses."""
         try:
             with connection.transaction():
                 connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
-                refused = self._copy(connection, table, good, columns)
+                refused = copy(connection, good)
                 if refused.height:
                     rejects = pl.concat([rejects, refused]).sort("row", maintain_order=True)
                 taken = good.height - refused.get_column("row").n_unique()
@@ -187,6 +216,20 @@ class CopyLoader(SessionLoader):
             if not is_data_error(error):
                 raise
             return copy_accepted_rows(connection, table, good, columns)
+        return no_rejects()
+
+    def _pass(self, table: Table, connection: psycopg.Connection[Any], good: pl.DataFrame) -> pl.DataFrame:
+        """Raises NotPassed where the database refuses a row: which, and why, is found with values that are read."""
+        check_types(table, self._spec.passed)
+        partition = self._place.partition if self._destination.staged else None
+        try:
+            with connection.transaction():
+                if good.height:
+                    copy_passed(connection, table.identifier, good, [*self._spec.passed], self._load_id, partition)
+        except psycopg.Error as error:
+            if not is_data_error(error):
+                raise
+            raise NotPassed(f"PostgreSQL refused a row: {row_error_message(error, table)}") from None
         return no_rejects()
 
     def _open(self) -> None:

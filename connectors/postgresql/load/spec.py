@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from headrace.connectors.postgresql.connections import Database
@@ -56,6 +56,10 @@ class LoadSpec:
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     cursors: tuple[Cursor, ...] = ()
     """The cursors that move when the rows are committed or, where they are staged, published."""
+
+    passed: Mapping[str, str] = field(default_factory=dict)
+    """The columns of rows that the source passes on as they are (`connectors.source.Passed`), in their order, and the
+    type of each as PostgreSQL writes it."""
 
     def cursor_of(self, stage: int, partition: int) -> CursorKey | None:
         """The cursor that moves with each batch of a partition."""

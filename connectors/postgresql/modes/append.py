@@ -23,6 +23,7 @@ class Append:
 
     resumable: ClassVar[bool] = True
     exclusive: ClassVar[bool] = False
+    beside: ClassVar[int] = 1
     again: ReloadEffect = "empty"
 
     def __init__(self, spec: LoadSpec) -> None:
@@ -56,6 +57,7 @@ class StagedAppend:
 
     resumable: ClassVar[bool] = True
     exclusive: ClassVar[bool] = False
+    beside: ClassVar[int] = 3
     again: ReloadEffect = "empty"
 
     def __init__(self, spec: LoadSpec) -> None:

@@ -14,11 +14,13 @@ class LoadMode(Protocol):
 
     `resumable`: a retry continues from the ledger; otherwise it starts from the beginning. `exclusive`: no other run
     may load into the table at the same time. `again`: the effect of loading all rows once more after loaded rows have
-    disappeared.
+    disappeared. `beside`: how many of `connectors.source.BESIDE` its loaders fill in behind rows that are passed on as
+    they are; 0 where it looks at values itself.
     """
 
     resumable: ClassVar[bool]
     exclusive: ClassVar[bool]
+    beside: ClassVar[int]
 
     @property
     def again(self) -> ReloadEffect: ...

@@ -50,6 +50,7 @@ class BlueGreen:
 
     resumable: ClassVar[bool] = False
     exclusive: ClassVar[bool] = True
+    beside: ClassVar[int] = 1
     again: ReloadEffect = "over"
 
     def __init__(self, spec: LoadSpec) -> None:

@@ -31,6 +31,7 @@ class IncrementalWatermark:
 
     resumable: ClassVar[bool] = True
     exclusive: ClassVar[bool] = True
+    beside: ClassVar[int] = 0
 
     def __init__(self, spec: LoadSpec) -> None:
         self._spec = spec

@@ -53,6 +53,7 @@ class MergeMode(ABC):
 
     resumable: ClassVar[bool] = True
     exclusive: ClassVar[bool] = True
+    beside: ClassVar[int] = 0
     again: ReloadEffect = "over"
 
     name: ClassVar[str]

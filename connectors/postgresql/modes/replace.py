@@ -31,6 +31,7 @@ class Replace:
 
     resumable: ClassVar[bool] = False
     exclusive: ClassVar[bool] = True
+    beside: ClassVar[int] = 3
     again: ReloadEffect = "over"
     means: ClassVar[EmptyMethod] = "delete"
 

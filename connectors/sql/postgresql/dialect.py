@@ -13,10 +13,11 @@ import polars as pl
 import psycopg
 
 from headrace.connectors.connector import Context
+from headrace.connectors.datatypes import DEFAULT_SCALE, MAX_PRECISION
 from headrace.connectors.errors import SourceError
 from headrace.connectors.source import Bound, StreamFound
-from headrace.connectors.sql.postgresql import catalog
-from headrace.connectors.sql.postgresql.copying import pieces
+from headrace.connectors.sql.postgresql import catalog, passing
+from headrace.connectors.sql.postgresql.copying import binary_rows, pieces
 from headrace.connectors.sql.postgresql.frames import Frames
 from headrace.connectors.sql.postgresql.login import Door, door
 from headrace.connectors.sql.postgresql.session import SECONDS, Session, begun, session
@@ -157,6 +158,9 @@ class PostgresDialect:
             return f"{name} = '24:00'::time"
         if column.kind == "numeric" and column.field.precision is not None:
             return f"{name} = 'NaN'::numeric"
+        if column.kind == "numeric":
+            whole = MAX_PRECISION - DEFAULT_SCALE
+            return f"NOT (abs({name}) < 1e{whole} AND round({name}, {DEFAULT_SCALE}) = {name})"
         return None
 
     def hold_snapshot(self) -> str | None:
@@ -179,6 +183,29 @@ class PostgresDialect:
             frames = Frames(select.asked)
             for piece in pieces(reading, f"SELECT {selected}{tail(select, self)}", rows):
                 yield frames.frame(piece)
+
+    def passes(self, column: Column) -> bool:
+        return passing.passable(column, self.unreadable(column))
+
+    def passes_key(self, column: Column) -> bool:
+        return column.kind in passing.KEYS
+
+    def passed(
+        self, select: Select, beside: int, *, rows: int, snapshot: str | None
+    ) -> Iterator[tuple[pl.DataFrame, list[Scalar]]]:
+        """The casts are to the columns' own types, so that one that was altered meanwhile is not taken for another."""
+        columns = [each.column for each in select.asked]
+        unreadable = [str(self.unreadable(column)) for column in columns if not column.sure]
+        selected = [f"{quoted(column.name)}::{type_sql(column.kind)}" for column in columns]
+        selected += passing.beside(unreadable, beside)
+        names = [column.name for column in columns]
+        places = [(names.index(column.name), column.kind) for column in select.order]
+        with self._session(select.relation.name, snapshot) as reading:
+            if reading.live:
+                self.note = f"{select.relation.name}: {_GONE}"
+            raw = binary_rows(reading, f"SELECT {', '.join(selected)}{tail(select, self)}", rows)
+            for frame in passing.frames(raw, len(selected), beside):
+                yield frame, passing.last_values(frame, places)
 
     def close(self) -> None:
         """Closes the snapshot's connection, except in a forked process, which does not own it."""

@@ -14,6 +14,8 @@ def described(stage: Stage) -> dict[str, Any]:
     columns: dict[str, Any] = {"columns": [f"{field.name} {field.data_type}" for field in stage.schema]}
     if stage.unread:
         columns["unread"] = [field.name for field in stage.schema if field.name in stage.unread]
+    if stage.passed is not None:
+        columns["passedThrough"] = "as PostgreSQL writes its rows, without looking at values"
     if stage.bounds:
         columns["where"] = [str(bound) for bound in stage.bounds]
     if (exchange := stage.exchange) is None:

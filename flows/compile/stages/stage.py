@@ -12,7 +12,7 @@ from math import prod
 
 import polars as pl
 
-from headrace.connectors.source import Bound, Partition, Wanted
+from headrace.connectors.source import Bound, Partition, Passed, Wanted
 from headrace.flows.compile.dataset_rules.measure import Measure
 from headrace.flows.compile.shuffle import Shuffle
 from headrace.flows.compile.stages.segment import Segment
@@ -158,6 +158,15 @@ class ShuffleRead:
 
 
 @dataclass(frozen=True, slots=True)
+class PassedThrough:
+    """Rows that nothing between the source and the one target looks at. `rows` is how the source gives them: its
+    columns are in the order of the target's, and so are the `types`, as PostgreSQL writes them."""
+
+    rows: Passed
+    types: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Stage:
     """`root` is a source, or gathers the rows that the stages in `after` sent. `schema` are the columns of the root.
 
@@ -184,6 +193,8 @@ class Stage:
     """Conditions that hold for every row that the first filter keeps; a source may skip other rows."""
     bounded_by: str = ""
     """The node of that filter; empty without bounds."""
+    passed: PassedThrough | None = None
+    """Set where rows go from the source to the target as they are; see `flows.compile.pass_through`."""
 
     @property
     def source(self) -> SourceNode | None:
@@ -198,6 +209,8 @@ class Stage:
     @property
     def wanted(self) -> Wanted:
         """The columns and bounds that it requests from its source."""
+        if self.passed is not None:
+            return Wanted(frozenset(self.passed.rows.columns), passed=self.passed.rows)
         return Wanted(frozenset(each.name for each in self.schema if each.name not in self.unread), self.bounds)
 
     @property

@@ -23,13 +23,14 @@ DISCARDED_ROW = "schema_contract"
 class TargetColumn:
     """A column of the target's table. `required`: not null and without a default. `writable`: not generated. `takes`:
     whether the loader takes a polars type as it is, because a cast to `field` would lose something. `automatic`: the
-    database fills it in when the data have no such column."""
+    database fills it in when the data have no such column. `native`: its type as PostgreSQL writes it."""
 
     field: Field
     required: bool = False
     writable: bool = True
     takes: Callable[[pl.DataType], bool] = lambda dtype: False
     automatic: bool = False
+    native: str = ""
 
 
 @dataclass(frozen=True, slots=True)

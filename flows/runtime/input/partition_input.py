@@ -11,7 +11,7 @@ from typing import Protocol
 import polars as pl
 
 from headrace.connectors.datatypes import polars_dtype
-from headrace.connectors.source import ROW, Batch, Partition, Position, Restart, Source
+from headrace.connectors.source import PASSED, ROW, Batch, Partition, Position, Restart, Source
 from headrace.flows.compile import Stage
 from headrace.flows.compile.push_down.projection import filled_up
 from headrace.flows.runtime.errors import RunFailed
@@ -138,4 +138,6 @@ class SourceInput:
 
 def _no_rows(stage: Stage) -> pl.DataFrame:
     """A frame as the stage reads it, without rows."""
+    if stage.passed is not None:
+        return pl.DataFrame(schema={PASSED: pl.Binary, ROW: pl.Int64})
     return pl.DataFrame(schema={**{each.name: polars_dtype(each) for each in stage.schema}, ROW: pl.Int64})

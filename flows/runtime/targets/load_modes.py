@@ -53,6 +53,7 @@ def target_columns(table: Table) -> list[TargetColumn]:
             writable=column.writable,
             takes=partial(accepts_as_is, column),
             automatic=column.automatic,
+            native=column.sql_type,
         )
         for column in table.columns
     ]
@@ -88,12 +89,19 @@ def load_spec_of(
         allow_empty=load.target.allow_empty,
         retry=retry,
         cursors=() if job.continues.replays else tuple(_cursors(plan, stage, load)),
+        passed={} if stage.passed is None else dict(zip(load.columns, stage.passed.types, strict=True)),
     )
 
 
 def load_mode_of(plan: PhysicalPlan, load: Load, job: Job, spec: LoadSpec) -> LoadMode:
     """The load mode of a target, for `load_spec_of` it."""
-    stage, cursors = plan.stages[load.stage], spec.cursors
+    return mode_class(plan, load, job)(spec)
+
+
+def mode_class(plan: PhysicalPlan, load: Load, job: Job) -> type[LoadMode]:
+    """The load mode, as the run needs it."""
+    stage = plan.stages[load.stage]
+    cursors = () if job.continues.replays else tuple(_cursors(plan, stage, load))
     mode = MODES[load.target.load_mode]
     # A cursor moves with the rows it has passed. Where they come by another stage, or go to several targets batch by
     # batch, that is when all of them are published.
@@ -103,7 +111,7 @@ def load_mode_of(plan: PhysicalPlan, load: Load, job: Job, spec: LoadSpec) -> Lo
     if job.continues.replays and not mode.resumable:
         # Published rows stay: failed rows are added to them and do not replace the table.
         mode = Append
-    return mode(spec)
+    return mode
 
 
 def _cursors(plan: PhysicalPlan, stage: Stage, load: Load) -> Iterator[Cursor]:
