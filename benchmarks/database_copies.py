@@ -59,7 +59,7 @@ class Copies:
 
     def empty(self) -> None:
         """The target as it was at first."""
-        self.tell("target", f"DROP TABLE IF EXISTS {self.name}", self.table.definition, "CHECKPOINT")
+        self.tell("target", "DROP SCHEMA public CASCADE", "CREATE SCHEMA public", self.table.definition, "CHECKPOINT")
 
     def sums(self, database: str, *, columns: str = "*") -> tuple[Any, ...]:
         """How many rows there are, and a sum over all of them."""
