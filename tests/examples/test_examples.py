@@ -28,6 +28,8 @@ from jsonschema import Draft202012Validator
 from psycopg import sql
 
 from headrace.catalog.runs.records import ConnectorRecord, RunPipeline
+from headrace.connectors.files.local.uploads import Uploads
+from headrace.connectors.files.paths import FilesRoot
 from headrace.connectors.specs import CONNECTOR_TYPES
 from headrace.deployments.stack.database.server import EmbeddedPostgres, ensure_database
 from headrace.flows.resume.continuation import Continuation
@@ -166,6 +168,14 @@ def _tables(folder: Path, columns: list[str]) -> Any:
 
 def _connector(folder: Path, file: Path, files_root: Path, request: pytest.FixtureRequest) -> ConnectorRecord:
     """What the example reads through, with the file there."""
+    if folder.name == "csv_upload":
+        with Uploads(FilesRoot(files_root), "conn_1").receiving(_named(file)) as receiver:
+            receiver.take(file.read_bytes())
+        return ConnectorRecord("conn_1", "csv_upload", {}, {})
+    if folder.name == "local_fs":
+        (files_root / "incoming").mkdir(exist_ok=True)
+        shutil.copy(file, files_root / "incoming" / _named(file))
+        return ConnectorRecord("conn_1", "local_fs", {}, {})
     if not (folder / "connector.json").exists():
         shutil.copy(file, files_root / _named(file))
         return ConnectorRecord("conn_1", "local_fs", {}, {"salt": "a salt of the example"})
