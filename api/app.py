@@ -62,6 +62,7 @@ from headrace.deployments.sync.background import BackgroundThread
 from headrace.deployments.sync.missed_schedules import MissedSchedules
 from headrace.deployments.sync.reconciler import Reconciler
 from headrace.deployments.sync.run_sync import RunSync
+from headrace.deployments.sync.streams import StreamKeeper
 from headrace.deployments.sync.tenant_limits import TenantLimits
 
 BASE_PATH = "/api/v1"
@@ -151,6 +152,9 @@ def create_app(
         if isinstance(services.orchestrator, Orchestrator):
             follower = RunSync(services.engine, services.store, services.orchestrator)
             background.append(BackgroundThread("run follower", follower.step))
+            reconciler = Reconciler(services.engine, services.orchestrator)
+            keeper = StreamKeeper(services.store, services.orchestrator, reconciler.bring)
+            background.append(BackgroundThread("streams", keeper.step))
             missed = MissedSchedules(services.engine, services.orchestrator)
             background.append(BackgroundThread("missed schedules", missed.step))
             limits = TenantLimits(

@@ -77,6 +77,11 @@ def no_problems(settings: Mapping[str, Any]) -> list[Problem]:
     return []
 
 
+def has_cursor(settings: Mapping[str, Any]) -> bool:
+    """Whether a source node's config has the setting `cursor`."""
+    return settings.get("cursor") is not None
+
+
 @dataclass(frozen=True, slots=True)
 class Connector:
     """A source system."""
@@ -104,6 +109,9 @@ class Connector:
     """The setting of a source node that names a stream: `table`."""
     files: bool = False
     """Whether its sources are files, which a run can claim and archive."""
+    continues: Callable[[Mapping[str, Any]], bool] = has_cursor
+    """Whether a source with this config continues where the run before ended (`Incremental`), so that it can be
+    streamed. A source of files does not, although files that arrive can be claimed by each run."""
     any_type: bool = False
     """It does without a record of its own type."""
     keys: Callable[[Mapping[str, Any], Sequence[str]], Mapping[str, Any]] | None = None

@@ -15,6 +15,7 @@ from headrace.flows.resume.continuation import Continuation, retried, same_run_a
 from headrace.flows.resume.ledgers import Ledgers, Versions
 from headrace.flows.runtime.databases import databases_of
 from headrace.flows.runtime.errors import RunFailed
+from headrace.flows.runtime.execution_config import ExecutionConfig
 from headrace.flows.runtime.job import Job
 from headrace.flows.tenant_files import files_of
 from headrace.ir.load_modes import LOAD_MODES, load_strategy
@@ -86,6 +87,7 @@ def open_job(store: RunStore, run_id: str, asked: RunRequest, opened: Opened = _
         parameters=parameters,
         load_strategy=load_strategy(load_modes(pipeline.ir)),
         status="running",
+        streams=ExecutionConfig.of(pipeline.execution_config).mode == "streaming" and not continues.replays,
     )
     return _job(store, run_id, pipeline, continues, parameters)
 

@@ -12,6 +12,7 @@ from headrace.catalog.repositories import TenantCatalog
 from headrace.catalog.repositories.connectors import chosen
 from headrace.connectors.postgresql.named_database import TYPE
 from headrace.connectors.registry import readable
+from headrace.flows.runtime.streaming.fitness import SCHEDULED, streaming_problems
 from headrace.flows.validation.catalog_tables import CatalogTables
 from headrace.flows.validation.check import check_types
 from headrace.flows.validation.found_columns import FoundProblems, found_problems
@@ -67,3 +68,16 @@ def refuse_invalid(
     if problems:
         raise ApiError(400, "The IR is not valid", details=problems)
     return found.all
+
+
+def refuse_unstreamable(document: dict[str, Any], mode: object, schedule: object = None) -> None:
+    """Raises ApiError 400 for a document that cannot be streamed, and for a pipeline with a `schedule`, where
+    `executionConfig.mode` asks for streaming. Ignores a document that does not parse: it is refused elsewhere."""
+    if mode != "streaming":
+        return
+    parsed = parse_ir(document).ir
+    problems = [] if parsed is None else streaming_problems(parsed)
+    if schedule is not None:
+        problems.append(SCHEDULED)
+    if problems:
+        raise ApiError(400, "The pipeline cannot be streamed", details=problems)

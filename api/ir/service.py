@@ -7,7 +7,7 @@ from typing import Any
 
 from headrace.api.context import RequestContext
 from headrace.api.errors import ApiError, Detail, not_found
-from headrace.api.ir.checks import connection_problems, refuse_invalid
+from headrace.api.ir.checks import connection_problems, refuse_invalid, refuse_unstreamable
 from headrace.api.ir.found import found_undeclared
 from headrace.api.ir.mode_switches import compare_load_modes, guard_mode_switches
 from headrace.api.ir.schemas import (
@@ -71,6 +71,7 @@ def save_ir(
         guard_mode_switches(context, pipeline_id, body.ir, confirm=confirm)
     with context.catalog() as catalog:
         pipeline = owned_pipeline(catalog, pipeline_id)
+        refuse_unstreamable(body.ir, pipeline.execution_config.get("mode"))
         saved = catalog.pipelines.save_ir(
             pipeline,
             body.ir,
@@ -99,6 +100,7 @@ def publish(context: RequestContext, pipeline_id: str, version: int, *, confirm:
         if locked.live_version != compared:
             raise ApiError(409, "Another version went live meanwhile; try again")
         saved = _saved_version(catalog, locked, version)
+        refuse_unstreamable(saved.ir, locked.execution_config.get("mode"))
         catalog.pipelines.publish(locked, saved)
         answer = _shown(locked, saved)
     sync_deployment(context, pipeline_id)

@@ -17,6 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.types import Scope
 
 from headrace.catalog.runs.metrics import RunMetrics, read_run_metrics
+from headrace.catalog.runs.streams import StreamLag, StreamStore
 from headrace.deployments.sync.audit_sealer import AuditSealer
 
 _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
@@ -87,6 +88,8 @@ class CatalogCollector(Collector):
         self._lock = threading.Lock()
         self._read_at = float("-inf")
         self._read: RunMetrics | None = None
+        self._lags: list[StreamLag] = []
+        self._streams = StreamStore(engine)
 
     def describe(self) -> Iterable[Metric]:
         """Nothing: registering must not query the database."""
@@ -100,17 +103,31 @@ class CatalogCollector(Collector):
         )
         if found is not None:
             yield from _families(found)
+            yield _lags(self._lags)
 
     def _look(self) -> RunMetrics | None:
         with self._lock:
             if time.monotonic() - self._read_at >= _CACHE_S:
                 try:
                     self._read = read_run_metrics(self._engine)
+                    self._lags = self._streams.lags()
                 except SQLAlchemyError as error:
                     _log.warning("catalog metrics unavailable", kind=type(error).__name__)
                     self._read = None
                 self._read_at = time.monotonic()
             return self._read
+
+
+def _lags(lags: Iterable[StreamLag]) -> Metric:
+    found = GaugeMetricFamily(
+        "headrace_source_lag_seconds",
+        "How old what a running stream has not committed of a source can be at most",
+        labels=["pipeline", "source"],
+    )
+    for lag in lags:
+        if lag.seconds is not None:
+            found.add_metric([lag.pipeline_id, lag.source], lag.seconds)
+    return found
 
 
 def _families(found: RunMetrics) -> Iterable[Metric]:

@@ -26,6 +26,8 @@ class Runnable:
     ir: PipelineIR
     version: int
     pipeline_name: str
+    streams: bool = False
+    """Whether its runs are streaming ones."""
 
     @property
     def load_strategy(self) -> LoadStrategy:
@@ -48,7 +50,8 @@ def runnable(catalog: TenantCatalog, pipeline: Pipeline, version: int | None = N
     parsed = parse_ir(stored.ir)
     if parsed.ir is None:  # saved by an earlier release that accepted it
         raise ApiError(422, "The pipeline cannot run", details=parsed.problems)
-    return Runnable(parsed.ir, stored.version, pipeline.name)
+    streams = pipeline.execution_config.get("mode") == "streaming"
+    return Runnable(parsed.ir, stored.version, pipeline.name, streams)
 
 
 def ensure_deployed(context: RequestContext, pipeline_id: str, *, force: bool = False) -> str:

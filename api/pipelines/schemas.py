@@ -11,7 +11,7 @@ from pydantic.alias_generators import to_camel
 from headrace.api.errors import Detail
 from headrace.api.wire import Description, Id, Name, RequestModel, ResponseModel, Timestamp, omitted
 from headrace.catalog.models import Pipeline
-from headrace.flows.runtime.execution_config import Mode
+from headrace.flows.runtime.execution_config import ROLLOVER_SECONDS, Mode
 from headrace.ir.problems import Problem, fault
 from headrace.ir.schedules.cron import valid_cron
 
@@ -125,19 +125,29 @@ class ExecutionConfig(RequestModel):
     """How many partitions are loaded at the same time."""
     mode: Mode = "batch"
     """`batch`: a run reads everything. `micro_batch`: a run reads what is new since the last one, of sources with a
-    cursor, with offsets or with files that arrive. `streaming` is not available yet."""
+    cursor, with offsets or with files that arrive. `streaming`: one run does so again and again, of sources with a
+    cursor or with offsets."""
     max_rows: int | None = Field(default=None, ge=1, le=10**12)
-    """The approximate most rows of each such source per run; the next run continues there. Not with `batch`."""
+    """The approximate most rows of each such source per run, or per epoch of a stream; the next one continues there.
+    Not with `batch`."""
     max_seconds: int | None = Field(default=None, ge=1, le=86_400)
-    """The approximate time limit in seconds for a partition of such a source; the next run continues there. Not with
-    `batch`."""
+    """The approximate time limit in seconds for a partition of such a source; the next run or epoch continues there. 30
+    with `streaming` unless given; not with `batch`."""
+    rollover_seconds: int = Field(default=ROLLOVER_SECONDS, ge=10, le=86_400)
+    """After so many seconds a streaming run ends and is followed by another one."""
+    max_lag_seconds: int | None = Field(default=None, ge=1, le=86_400)
+    """When a streaming run lags behind a source by more seconds than that, the event `headrace.run.lagging` is sent."""
     partitioning: Partitioning | None = None
     """How sources that do not say it themselves are split into partitions; by themselves without it."""
 
     @model_validator(mode="after")
     def _bounded(self) -> ExecutionConfig:
         if self.mode == "batch" and (self.max_rows is not None or self.max_seconds is not None):
-            raise fault("bad_option", "maxRows and maxSeconds are for micro_batch", "set mode, or remove them")
+            raise fault(
+                "bad_option", "maxRows and maxSeconds are for micro_batch and streaming", "set mode, or remove them"
+            )
+        if self.mode != "streaming" and {"rollover_seconds", "max_lag_seconds"} & self.model_fields_set:
+            raise fault("bad_option", "rolloverSeconds and maxLagSeconds are for streaming", "set mode, or remove them")
         return self
 
 

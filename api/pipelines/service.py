@@ -6,7 +6,7 @@ from sqlalchemy import ColumnElement
 
 from headrace.api.context import RequestContext
 from headrace.api.errors import ApiError, not_found
-from headrace.api.ir.checks import refuse_invalid
+from headrace.api.ir.checks import refuse_invalid, refuse_unstreamable
 from headrace.api.pagination import PageOf, PageRequest, page_of
 from headrace.api.pipelines.deployment import sync_deployment
 from headrace.api.pipelines.legacy import lowered
@@ -21,6 +21,8 @@ from headrace.api.pipelines.schemas import (
 from headrace.catalog.models import Pipeline, new_id
 from headrace.catalog.repositories import TenantCatalog
 from headrace.catalog.runs.records import SUCCESSFUL
+from headrace.deployments.sync.streams import failing
+from headrace.flows.prefect.names import CANCELLED
 from headrace.ir.problems import Problem
 
 
@@ -51,6 +53,11 @@ def get_pipeline(context: RequestContext, pipeline_id: str) -> PipelineDetail:
         if (refusal := catalog.pipelines.refusal(pipeline)) is not None:
             hint = "its schedule does not fire as it is shown, and runs are refused; change the pipeline"
             problems.append(Problem("schedule" if pipeline.live_schedule else "name", "prefect_refuses", refusal, hint))
+        mode = pipeline.execution_config.get("mode")
+        for ended in context.store.streams.ended(CANCELLED, pipeline_id) if mode == "streaming" else ():
+            if (told := failing(ended)) is not None:
+                hint = "mend what it says, or pause the pipeline; POST /pipelines/{id}/run starts it at once"
+                problems.append(Problem("executionConfig.mode", "stream_fails", told, hint))
         return PipelineDetail.of(pipeline, problems)
 
 
@@ -62,6 +69,7 @@ def create_pipeline(context: RequestContext, body: CreatePipeline) -> PipelineDe
     """
     if body.ir is not None:
         refuse_invalid(context, body.ir)
+        refuse_unstreamable(body.ir, body.execution_config.mode, body.schedule)
     with context.catalog() as catalog:
         _check_references(catalog, body)
         pipeline = catalog.pipelines.add(_pipeline(body))
@@ -94,6 +102,10 @@ def update_pipeline(context: RequestContext, body: UpdatePipeline) -> PipelineDe
             if pipeline.ir_native and (body.nodes or body.edges):
                 raise ApiError(409, "The pipeline runs its IR: save a new version of that instead of nodes")
             pipeline.nodes, pipeline.edges = _nodes(body.nodes), _edges(body.edges or [])
+        if given & {"execution_config", "schedule", "nodes"}:
+            live = catalog.pipelines.ir_version(pipeline) if pipeline.ir_native else None
+            document = (lowered(pipeline).ir or {}) if live is None else live.ir
+            refuse_unstreamable(document, pipeline.execution_config.get("mode"), pipeline.schedule)
         catalog.pipelines.save(pipeline)
         if not pipeline.ir_native:
             catalog.pipelines.save_lowered(pipeline, lowered(pipeline).ir)

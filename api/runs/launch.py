@@ -63,6 +63,7 @@ def launch(
         parameters=parameters,
         load_strategy=chosen.load_strategy,
         created_at=accepted.created_at,
+        streams=chosen.streams and (chain is None or chain.origin_run_id is None),
     )
     return accepted
 

@@ -14,11 +14,12 @@ from headrace.api.runs.schemas import (
     RunDetail,
     RunLinks,
     RunStatistics,
+    SourceLagItem,
     ValidationErrorItem,
 )
 from headrace.catalog.repositories import TenantCatalog
 from headrace.catalog.runs.progress import only_reads, share_done
-from headrace.catalog.runs.records import SUCCESSFUL, LogLine, PartitionCounts, RunSnapshot
+from headrace.catalog.runs.records import SUCCESSFUL, TERMINAL, LogLine, PartitionCounts, RunSnapshot
 
 _ROUNDING = 1e-6
 """Shares are binary fractions: rounding must not lose a row."""
@@ -29,7 +30,9 @@ def progress_of(run: RunSnapshot) -> Progress:
     statistics = statistics_of(run)
     # Publication of rows has negative stages; the documented partitions are those that read.
     partitions = [partition for partition in run.partitions if partition.stage >= 0]
+    lag = {} if run.lags is None else {"lag": _lag(run)}
     return Progress(
+        **lag,
         status=run.status,
         total_rows=statistics.total_rows,
         processed_rows=statistics.processed_rows,
@@ -83,10 +86,23 @@ def statistics_of(run: RunSnapshot) -> RunStatistics:
     )
 
 
+def _lag(run: RunSnapshot) -> dict[str, SourceLagItem]:
+    ended = run.status in TERMINAL
+    found = (run.lags or {}).items()
+    return {
+        node: SourceLagItem(rows=lag.rows, seconds=None if ended else _tenths(lag.seconds(run.observed_at)))
+        for node, lag in found
+    }
+
+
+def _tenths(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 1)
+
+
 def eta(run: RunSnapshot) -> str | None:
     """Estimated time left, at the rate of this attempt so far; None while there is nothing to measure. It grows while
     nothing is committed."""
-    if run.status != "running" or run.measured_from is None:
+    if run.status != "running" or run.measured_from is None or run.lags is not None:
         return None
     done = share_done(run.partitions)
     since = done - share_done(run.partitions, only_before=True)
@@ -99,7 +115,7 @@ def eta(run: RunSnapshot) -> str | None:
 def _processed(run: RunSnapshot) -> int:
     """Rows that are completely done. If rows continue to other stages or are published at the end, it is estimated by
     the share of work that is done."""
-    if run.status in SUCCESSFUL or only_reads(run.partitions):
+    if run.status in SUCCESSFUL or run.lags is not None or only_reads(run.partitions):
         return run.rows_in
     return int(run.total_rows * share_done(run.partitions) + _ROUNDING)
 

@@ -45,7 +45,7 @@ def start_run(
     idempotency_key: Annotated[str | None, Header()] = None,
 ) -> StartedRun:
     """Starts a run. An `Idempotency-Key` that started a run before returns that run, with 200. 429 when the tenant has
-    reached its limit of waiting runs."""
+    reached its limit of waiting runs, 409 when the pipeline is streaming already."""
     key = service.check_idempotency_key(idempotency_key)
     if body is not None and body.replay_dlq_only:
         run, new = replay_newest(context, pipeline_id, key)

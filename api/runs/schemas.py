@@ -154,9 +154,18 @@ class RetriedRun(ResponseModel):
     log: list[LogEntry]
 
 
+class SourceLagItem(ResponseModel):
+    """How far a streaming run is behind a source. `rows`: about how many were waiting when it last looked. `seconds`:
+    how old what is not committed yet can be at most; null while that is not known, and after the run has ended."""
+
+    rows: int
+    seconds: float | None
+
+
 class Progress(ResponseModel):
     """Progress of a run. `rowsIn` counts rows that were read, `processedRows` those that are completely done: while
-    rows go on to other stages, or are held back for publication, it is the share of `totalRows` that is done."""
+    rows go on to other stages, or are held back for publication, it is the share of `totalRows` that is done. `lag` is
+    there for streaming runs only, by source node; their `totalRows` are those so far, and `eta` is null."""
 
     status: str
     total_rows: int
@@ -173,6 +182,7 @@ class Progress(ResponseModel):
     duration_ms: int
     load_strategy: str
     log: list[LogEntry]
+    lag: dict[str, SourceLagItem] | None = None
 
 
 ErrorKind = Literal["failed", "warned"]

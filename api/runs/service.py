@@ -48,13 +48,16 @@ def start_run(
 ) -> tuple[StartedRun, bool]:
     """Starts a run in Prefect; the same key returns the same run. The second value is true if it is new.
 
-    Raises ApiError: 404, 422 for a pipeline that cannot run; OrchestratorAway.
+    Raises ApiError: 404, 409 for a pipeline that streams already, 422 for one that cannot run; OrchestratorAway.
     """
     with context.catalog() as catalog:
         pipeline = owned_pipeline(catalog, pipeline_id)
         if (run := started_before(catalog, pipeline_id, idempotency_key)) is not None:
             return run, False
         chosen = runnable(catalog, pipeline, body.ir_version)
+        streams = pipeline.execution_config.get("mode") == "streaming"
+    if streams and (running := context.store.streams.streaming(pipeline_id)) is not None:
+        raise ApiError(409, f"The pipeline is streaming already: {running}. Cancel that run to start another one")
     document = chosen.ir.model_dump(mode="json", exclude_none=True)
     problems = check_types(chosen.ir) + fill_parameters(document, body.parameters)[1]
     if problems:

@@ -40,6 +40,11 @@ class PipelineRun(TenantOwned):
     """Why a scheduled run was skipped by the schedule's `catchup`: it is `completed` and never began."""
     rules: Mapped[list[dict[str, Any]] | None] = mapped_column(JSONB(none_as_null=True))
     """The results of its dataset rules (catalog.run_records.JudgedRule); None before they are checked."""
+    lags: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    """Of a streaming run: how far it is behind each source node (catalog.runs.records.SourceLag); empty before it has
+    looked. None for any other run."""
+    looked_at: Mapped[datetime | None]
+    """When a streaming run last said that it looks at its sources."""
     started_at: Mapped[datetime | None]
     measured_from: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
@@ -48,6 +53,7 @@ class PipelineRun(TenantOwned):
         newest_first("pipeline_runs_newest", "pipeline_id"),
         Index("pipeline_runs_root", "root_run_id"),
         Index("pipeline_runs_retry", "retry_of", postgresql_where=text("retry_of IS NOT NULL")),
+        Index("pipeline_runs_streams", "pipeline_id", "created_at", postgresql_where=text("lags IS NOT NULL")),
         Index(
             "pipeline_runs_unfinished",
             "status",

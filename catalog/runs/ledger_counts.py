@@ -36,13 +36,14 @@ _COMMITTED = """
              jsonb_array_elements(v.ir -> 'nodes') WITH ORDINALITY AS node
         WHERE node.value ->> 'kind' = 'target' AND node.value ->> 'id' IN (SELECT planned.node FROM planned)),
     ledger AS (
-        SELECT l.*,
+        SELECT l.*, l.partition + coalesce(CAST(run.plan -> 'epoch' ->> 'base' AS int), 0) AS place,
                CASE WHEN l.kind IN ('publication', 'comparison') THEN -target.number ELSE l.stage END AS counted_as,
                CASE WHEN l.kind IN ('publication', 'comparison') OR run.plan -> 'stages' -> l.stage ? 'gathers' THEN 0
                     ELSE l.rows_done END AS rows_read
         FROM run
         JOIN (SELECT * FROM _headrace.ledger UNION ALL SELECT * FROM _headrace.staging_ledger) AS l
-            ON l.root_run_id IN (run.root_run_id, run.id || '/full')
+            ON l.root_run_id IN (run.root_run_id || coalesce('.' || (run.plan -> 'epoch' ->> 'number'), ''),
+                                 run.id || '/full')
         LEFT JOIN target ON target.node = l.target_node
         WHERE l.kind IN ('load', 'exchange') OR (l.kind IN ('publication', 'comparison') AND target.number IS NOT NULL))
 """
@@ -51,12 +52,12 @@ _COMMITTED = """
 _PARTITIONS = text(f"""{_COMMITTED}
     INSERT INTO headrace.run_partitions AS p
         (run_id, stage, "index", planned_rows, status, rows_in, rows_out, failed, skipped, base_rows)
-    SELECT :run_id, counted_as, "partition", 0, 'completed', max(rows_read), sum(rows_loaded), sum(rows_failed),
+    SELECT :run_id, counted_as, place, 0, 'completed', max(rows_read), sum(rows_loaded), sum(rows_failed),
            sum(rows_skipped), 0
     FROM ledger
     WHERE counted_as < 0 OR EXISTS (SELECT FROM headrace.run_partitions known
-        WHERE known.run_id = :run_id AND known.stage = counted_as AND known.index = "partition")
-    GROUP BY counted_as, "partition"
+        WHERE known.run_id = :run_id AND known.stage = counted_as AND known.index = place)
+    GROUP BY counted_as, place
     ON CONFLICT (run_id, stage, "index") DO UPDATE
     SET rows_in = excluded.rows_in, rows_out = excluded.rows_out, failed = excluded.failed,
         skipped = excluded.skipped, status = CASE WHEN p.stage < 0 THEN 'completed' ELSE p.status END
@@ -64,11 +65,11 @@ _PARTITIONS = text(f"""{_COMMITTED}
 
 _NODES = text(f"""{_COMMITTED}
     INSERT INTO headrace.run_nodes (run_id, stage, "partition", node_id, counters)
-    SELECT :run_id, counted_as, "partition", node, jsonb_object_agg(counter, total)
+    SELECT :run_id, counted_as, place, node, jsonb_object_agg(counter, total)
     FROM (
-        SELECT counted_as, "partition", node.key AS node, counter.key AS counter, sum(counter.value::numeric) AS total
+        SELECT counted_as, place, node.key AS node, counter.key AS counter, sum(counter.value::numeric) AS total
         FROM ledger, jsonb_each(ledger.counters) AS node, jsonb_each_text(node.value) AS counter
-        GROUP BY counted_as, "partition", node.key, counter.key) AS counted
-    GROUP BY counted_as, "partition", node
+        GROUP BY counted_as, place, node.key, counter.key) AS counted
+    GROUP BY counted_as, place, node
     ON CONFLICT (run_id, stage, "partition", node_id) DO UPDATE SET counters = excluded.counters
 """)  # noqa: S608

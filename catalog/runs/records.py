@@ -110,6 +110,29 @@ class LogLine:
 
 
 @dataclass(frozen=True, slots=True)
+class SourceLag:
+    """How far a streaming run is behind a source. `rows`: about how many were waiting when it was last looked at.
+    `up_to`: all that was there then is committed; None while that is not known of any time."""
+
+    rows: int = 0
+    up_to: datetime | None = None
+
+    def seconds(self, now: datetime) -> float | None:
+        """How old what is not committed yet can be at most; None while that is not known."""
+        return None if self.up_to is None else max(0.0, (now - self.up_to).total_seconds())
+
+    def as_json(self) -> dict[str, Any]:
+        """As it is stored."""
+        return {"rows": self.rows, "upTo": None if self.up_to is None else self.up_to.isoformat()}
+
+    @classmethod
+    def of(cls, stored: Mapping[str, Any]) -> SourceLag:
+        """What `as_json` gave."""
+        at = stored.get("upTo")
+        return cls(int(stored.get("rows") or 0), None if at is None else datetime.fromisoformat(at))
+
+
+@dataclass(frozen=True, slots=True)
 class RunSnapshot:
     """A run at one point in time. Counts are sums over its partitions."""
 
@@ -146,6 +169,8 @@ class RunSnapshot:
     log: tuple[LogLine, ...]
     rules: tuple[DatasetRuleOutcome, ...] = ()
     """The results of its dataset rules."""
+    lags: Mapping[str, SourceLag] | None = None
+    """Of a streaming run, by source node."""
     skip_reason: str | None = None
     """Why it was skipped by its schedule; None if it was not."""
 

@@ -11,7 +11,14 @@ from sqlalchemy.orm import Session
 
 from headrace.catalog.models import PipelineRun, RunLog, RunPartition
 from headrace.catalog.repositories.runs import FAILED, RunRepository
-from headrace.catalog.runs.records import DatasetRuleOutcome, LogLine, PartitionCounts, RejectedCell, RunSnapshot
+from headrace.catalog.runs.records import (
+    DatasetRuleOutcome,
+    LogLine,
+    PartitionCounts,
+    RejectedCell,
+    RunSnapshot,
+    SourceLag,
+)
 
 FIRST_ERRORS = 20
 _MAX_LOG_LINES = 500
@@ -31,7 +38,13 @@ def read_snapshot(session: Session, run_id: str) -> RunSnapshot | None:
         .order_by(RunLog.id)
         .limit(_MAX_LOG_LINES)
     )
-    signs = [run.created_at, run.started_at, run.measured_from, *(partition.updated_at for partition in partitions)]
+    signs = [
+        run.created_at,
+        run.started_at,
+        run.measured_from,
+        run.looked_at,
+        *(partition.updated_at for partition in partitions),
+    ]
     return RunSnapshot(
         id=run.id,
         tenant_id=run.tenant_id,
@@ -61,6 +74,7 @@ def read_snapshot(session: Session, run_id: str) -> RunSnapshot | None:
         observed_at=observed_at,
         partitions=partitions,
         nodes=_in_order(_node_totals(session, run_id), run.plan),
+        lags=None if run.lags is None else {node: SourceLag.of(each) for node, each in run.lags.items()},
         first_errors=tuple(RejectedCell(e.row, e.column or None, e.value, e.error) for e in errors),
         log=tuple(LogLine(*line) for line in log),
     )

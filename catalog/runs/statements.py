@@ -29,9 +29,10 @@ CONNECTORS = text("""
 OPEN = text("""
     INSERT INTO headrace.pipeline_runs AS run
         (id, tenant_id, pipeline_id, ir_version, root_run_id, retry_of, origin_run_id, parameters, load_strategy,
-         status, created_at)
+         status, created_at, lags)
     VALUES (:id, :tenant_id, :pipeline_id, :ir_version, :root_run_id, :retry_of, :origin_run_id,
-            CAST(:parameters AS jsonb), :load_strategy, :status, coalesce(CAST(:created_at AS timestamptz), now()))
+            CAST(:parameters AS jsonb), :load_strategy, :status, coalesce(CAST(:created_at AS timestamptz), now()),
+            CASE WHEN :streams THEN CAST('{}' AS jsonb) END)
     ON CONFLICT (id) DO UPDATE SET created_at = least(run.created_at, excluded.created_at)
 """)
 
@@ -40,7 +41,7 @@ BEGIN = text("""
     SET status = 'running', ir_version = :ir_version, root_run_id = :root_run_id, retry_of = :retry_of,
         origin_run_id = :origin_run_id, parameters = CAST(:parameters AS jsonb), load_strategy = :load_strategy,
         started_at = coalesce(started_at, now()), finished_at = NULL, failure_reason = NULL,
-        skip_reason = NULL
+        skip_reason = NULL, lags = CASE WHEN :streams THEN coalesce(lags, '{}') END
     WHERE id = :id
 """)
 

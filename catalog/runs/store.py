@@ -31,6 +31,7 @@ from headrace.catalog.runs.records import (
 )
 from headrace.catalog.runs.snapshot import partition_counts, read_snapshot
 from headrace.catalog.runs.statements import MAX_MESSAGE_CHARS, LogStage, log_line, storable
+from headrace.catalog.runs.streams import StreamStore
 from headrace.catalog.schemas.ddl import TABLE_SCHEMA
 from headrace.catalog.security.credentials import Keyring
 from headrace.catalog.security.database_roles import tenant_url
@@ -66,10 +67,12 @@ class RunStore:
         parameters: Mapping[str, Any] | None = None,
         status: Literal["pending", "running"] = "pending",
         created_at: datetime | None = None,
+        streams: bool = False,
     ) -> None:
         """Creates the run: `pending` by the caller that starts it, `running` by the flow when it starts.
 
-        Either may come first. `running` reopens a run that had ended (the flow was started again).
+        Either may come first. `running` reopens a run that had ended (the flow was started again). `streams`: it is a
+        streaming run, which is started again when it dies.
         """
         values = {
             "id": run_id,
@@ -83,6 +86,7 @@ class RunStore:
             "load_strategy": load_strategy,
             "status": status,
             "created_at": created_at,
+            "streams": streams,
         }
         with self._engine.begin() as connection:
             connection.execute(statements.OPEN, values)
@@ -117,9 +121,10 @@ class RunStore:
             connection.execute(statements.DROP_UNPLANNED, planned)
             connection.execute(statements.PLAN_PARTITIONS, planned)
 
-    def forget_errors(self, root_run_id: str, only: UncommittedRows | None = None) -> None:
-        """Deletes the rejected cells of a chain of runs, which starts over, or only those of the rows in `only`."""
-        gone = delete(RunError).where(RunError.root_run_id == root_run_id)
+    def forget_errors(self, root_run_id: str, only: UncommittedRows | None = None, *, since: int = 0) -> None:
+        """Deletes the rejected cells of a chain of runs, which starts over (of partitions from `since` on, where an
+        epoch does), or only those of the rows in `only`."""
+        gone = delete(RunError).where(RunError.root_run_id == root_run_id, RunError.partition >= since)
         if only is not None:
             gone = gone.where(RunError.stage == only.stage, RunError.partition == only.partition)
             gone = gone.where(RunError.node_id.in_(only.nodes), RunError.row > only.last_row)
@@ -381,6 +386,11 @@ class RunStore:
     def rules(self) -> DatasetRuleStore:
         """The store of dataset rules."""
         return DatasetRuleStore(self._engine)
+
+    @property
+    def streams(self) -> StreamStore:
+        """The store of streaming runs."""
+        return StreamStore(self._engine)
 
     @property
     def sources(self) -> FoundColumnStore:

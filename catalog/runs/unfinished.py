@@ -53,7 +53,8 @@ class UnfinishedRuns:
 _SILENT = text("""
     SELECT run.id FROM headrace.pipeline_runs run
     WHERE run.status IN ('pending', 'running') AND run.id > :after
-      AND greatest(run.created_at, run.started_at, run.measured_from) < now() - make_interval(secs => :seconds)
+      AND greatest(run.created_at, run.started_at, run.measured_from, run.looked_at)
+          < now() - make_interval(secs => :seconds)
       AND NOT EXISTS (SELECT FROM headrace.run_partitions p
                       WHERE p.run_id = run.id AND p.updated_at >= now() - make_interval(secs => :seconds))
     ORDER BY run.id LIMIT :limit

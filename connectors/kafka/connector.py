@@ -68,5 +68,6 @@ KAFKA = Connector(
     streams=_streams,
     stream=_stream,
     stream_setting="topic",
+    continues=lambda _: True,
     extra="kafka",
 )

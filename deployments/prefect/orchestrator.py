@@ -143,6 +143,16 @@ class Orchestrator:
         except ObjectNotFound:
             return None
 
+    def paused(self, deployment_id: str) -> bool:
+        """Whether the deployment is paused in Prefect. Raises UnknownDeployment."""
+        import_prefect()
+        from prefect.exceptions import ObjectNotFound
+
+        try:
+            return self._call(lambda client: client.read_deployment(UUID(deployment_id))).paused
+        except ObjectNotFound:
+            raise UnknownDeployment(deployment_id) from None
+
     def runs(self, deployment_id: str, limit: int = 20) -> list[RunState]:
         """The deployment's latest runs, newest first, without those that a schedule has only created for later."""
         return self._call(lambda client: runs_of(client, deployment_id, limit))

@@ -40,7 +40,8 @@ class InProcessRecorder:
         )
         self._history.rejected(self._root, stage, partition, node, kept, warning=warning)
 
-    def forget(self, only: UncommittedRows | None = None) -> None:
+    def forget(self, only: UncommittedRows | None = None, *, since: int = 0) -> None:
+        del since  # a program runs no epochs
         self._history.forget(self._root, only)
 
     def progress(self, stage: int, partition: int, status: PartitionStatus, committed: Resume) -> None:

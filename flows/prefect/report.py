@@ -114,8 +114,12 @@ def _circumstances(run: RunSnapshot, api_url: str, path: str) -> list[tuple[str,
         found.append(("began", f"{run.started_at:%Y-%m-%d %H:%M:%S} UTC"))
     if (seconds := seconds_of(run)) is not None:
         found.append(("took", f"{seconds:,.1f} s{_rate(run, seconds)}"))
+    for node, lag in (run.lags or {}).items():
+        seconds = lag.seconds(run.finished_at or run.observed_at)
+        age = "not known how far behind" if seconds is None else f"at most {seconds:,.1f} s behind"
+        found.append((f"lag of {_cell(node)}", f"{age} at the end, {lag.rows:,} rows waiting"))
     partitions = [partition for partition in run.partitions if partition.stage >= 0]
-    if partitions:
+    if partitions and run.lags is None:
         done = sum(partition.status == "completed" for partition in partitions)
         found.append(("partitions", f"{done} of {len(partitions)} completed"))
     if run.parameters:

@@ -28,9 +28,11 @@ from headrace.flows.prefect.database_retries import with_database_retries
 from headrace.flows.prefect.final_state import FinalState
 from headrace.flows.prefect.lock_waits import report_lock_waits
 from headrace.flows.prefect.names import CANCELLED, COMPLETED_WITH_ERRORS
+from headrace.flows.prefect.next_run import start_next
 from headrace.flows.prefect.out_of_memory import MemoryGuard
 from headrace.flows.prefect.run_recorder import RunLogger
 from headrace.flows.prefect.run_reporter import RunReporter
+from headrace.flows.prefect.streaming import run_stream
 from headrace.flows.prefect.waiting import set_prefect_state, wait_for_files, wait_for_tables
 from headrace.flows.resume.restage import drop_refused_rows
 from headrace.flows.run_job import RunRequest, open_job, refresh_job
@@ -43,6 +45,7 @@ from headrace.flows.runtime.memory.watch import explain_memory_errors
 from headrace.flows.runtime.prepare import prepare
 from headrace.flows.runtime.run_recorder import CatalogRecorder
 from headrace.flows.runtime.stored_plan import stored_plan
+from headrace.flows.runtime.streaming.stream import streams
 from headrace.flows.runtime.targets.locks import TargetLocks
 from headrace.flows.runtime.transform.row_counts import AccountingError
 
@@ -84,6 +87,7 @@ async def run_to_end(scope: FlowRunScope, guard: MemoryGuard, run: RunExecution)
     reporter: RunReporter | None = None
     conclusion = FinalState(scope.flow_run)
     status, missed = "", ""
+    follows: Job | None = None
     done: State[Any]
     try:
         job = await with_database_retries(open_job, store, run_id, scope.request, opened_pipeline, warn=logger.warning)
@@ -96,9 +100,10 @@ async def run_to_end(scope: FlowRunScope, guard: MemoryGuard, run: RunExecution)
         if arrival.missed is not None:
             status, done, missed = "completed", Completed(message=arrival.missed.sentence), arrival.missed.sentence
         else:
-            totals, sources = await _loaded(scope, arrival.job, recorder, reporter, run)
-            await asyncio.to_thread(arrival.completed, sources)
-            status, done = _final_state(totals)
+            loaded = await _loaded(scope, arrival.job, recorder, reporter, run)
+            await asyncio.to_thread(arrival.completed, loaded.sources)
+            status, done = _final_state(loaded.totals)
+            follows = arrival.job if loaded.followed else None
         worked_until = await reporter.reports(status, logger, missed=missed)
         if not await conclusion.agreed(done):
             return await _cancelled_at_the_end(scope, reporter)
@@ -121,20 +126,35 @@ async def run_to_end(scope: FlowRunScope, guard: MemoryGuard, run: RunExecution)
             await reporter.report_interruption("cancelled" if reason == CANCELLED else "failed", logger)
         raise
     store.finished(run_id, status=status, failure_reason=None, at=worked_until)
+    if follows is not None:
+        await start_next(scope.flow_run, store, follows, logger)
     await reporter.ended(status, logger, missed=missed)
     return conclusion.state
 
 
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    """The totals of what was loaded, and the sources, by node. `followed`: another run is to follow this one."""
+
+    totals: RunTotals
+    sources: Mapping[str, Source]
+    followed: bool = False
+
+
 async def _loaded(
     scope: FlowRunScope, job: Job, recorder: CatalogRecorder, reporter: RunReporter, run: RunExecution
-) -> tuple[RunTotals, Mapping[str, Source]]:
-    """Loads what has arrived, while no other run changes the tables. Returns the totals and the sources, by node."""
+) -> _Loaded:
+    """Loads what has arrived, while no other run changes the tables."""
     store, logger = scope.store, scope.logger
     locks = TargetLocks(job)
     try:
         await wait_for_tables(store, job, locks, recorder, logger.warning)
         # Until now another attempt of the chain may have had the tables: only now it is known what it committed.
         job = await with_database_retries(refresh_job, store, job, scope.request, opened_pipeline, warn=logger.warning)
+        if streams(job):
+            async with report_lock_waits(job, recorder, set_prefect_state):
+                end = await run_stream(store, job, recorder, reporter, logger, locks)
+            return _Loaded(end.totals, {}, end.followed)
         with explain_memory_errors():
             execution = await with_database_retries(_planned, store, job, recorder, locks, warn=logger.warning)
         async with reporter.progress(execution.prepared, logger), report_lock_waits(job, recorder, set_prefect_state):
@@ -142,7 +162,7 @@ async def _loaded(
                 totals = await run(execution)
             finally:
                 await asyncio.to_thread(execution.prepared.close)
-        return totals, execution.prepared.sources
+        return _Loaded(totals, execution.prepared.sources)
     finally:
         locks.release()
 

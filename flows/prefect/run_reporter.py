@@ -6,7 +6,7 @@ A run never fails because of it and waits at most seconds: what is not accepted 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -27,6 +27,7 @@ from headrace.flows.prefect.names import is_random, run_name
 from headrace.flows.prefect.report import outcome, seconds_of
 from headrace.flows.prefect.run_recorder import PrefectRecorder, RunLogger
 from headrace.flows.runtime.job import Job, Prepared
+from headrace.flows.runtime.streaming.stream import streams
 
 PROGRESS_S = 2.0
 """The progress artifact is sent at most this often."""
@@ -53,9 +54,10 @@ class RunReporter:
         return self._job.without_secrets(reason)
 
     def recorder(self, logger: RunLogger) -> PrefectRecorder:
-        """The recorder of the run."""
+        """The recorder of the run. A streaming run has too many partitions for an event of each."""
         job = self._job
-        return PrefectRecorder(self._store, job.run_id, job.root_run_id, logger=logger, events=self._events)
+        events = None if streams(job) else self._events
+        return PrefectRecorder(self._store, job.run_id, job.root_run_id, logger=logger, events=events)
 
     async def begins(self, logger: RunLogger) -> None:
         """Logs and emits the start of the run; names it unless a user did."""
@@ -76,6 +78,30 @@ class RunReporter:
                 async with asyncio.timeout(_PATIENCE_S), get_client() as client:
                     await client.set_flow_run_name(self._flow_run.id, name)
                 self._flow_run.name = name
+
+    def planned(self, prepared: Prepared) -> None:
+        """Tells OpenLineage what a streaming run reads and writes; its first epoch is enough."""
+        if self._lineage is not None:
+            self._lineage.planned(prepared)
+
+    async def stream_progress(self, percent: float, description: str) -> None:
+        """Sets the progress artifact of a streaming run: `percent` of the time until it is followed by another."""
+        with suppress(Exception):  # the next one may succeed
+            async with asyncio.timeout(_PATIENCE_S):
+                self._last_share = max(self._last_share, min(_ALMOST, round(percent, 1)))
+                await self._artifacts.progress(self._last_share, f"{self._job.pipeline.name}: {description}")
+
+    async def paused(self) -> bool:
+        """Whether the run's deployment is paused; False where Prefect does not say."""
+        with suppress(Exception):
+            async with asyncio.timeout(_PATIENCE_S), get_client() as client:
+                if self._flow_run.deployment_id is not None:
+                    return (await client.read_deployment(self._flow_run.deployment_id)).paused
+        return False
+
+    def lagging(self, payload: Mapping[str, Any]) -> None:
+        """Emits `headrace.run.lagging`."""
+        self._events.run("lagging", payload)
 
     @asynccontextmanager
     async def progress(self, prepared: Prepared, logger: RunLogger) -> AsyncIterator[None]:

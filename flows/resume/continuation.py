@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from headrace.catalog.runs.records import RunSnapshot
 from headrace.connectors.errors import TargetError
 from headrace.connectors.postgresql.ledger.partitions import full_load_key
+from headrace.flows.resume.epoch import Epoch
 from headrace.flows.resume.failed_rows import Failed, OpenRows, find_open_rows
 from headrace.flows.resume.ledgers import Ledgers
 from headrace.flows.resume.stored_plan import StoredPlan
@@ -65,6 +66,13 @@ class Continuation:
     """After such a rule: the tables that already have rows of the chain, so that the run continues as it began."""
     quarantines: tuple[str, ...] = ()
     """The quarantine tables of the attempt before, which may be others than this one's."""
+    epoch: Epoch | None = None
+    """Of a streaming run: the epoch that the plan is of, or that begins."""
+
+    @property
+    def load_key(self) -> str:
+        """The ledger's id of what a retry continues."""
+        return self.root_run_id if self.epoch is None else self.epoch.load_key(self.root_run_id)
 
     @property
     def plan(self) -> StoredPlan | None:
@@ -96,7 +104,9 @@ def same_run_again(before: RunSnapshot, store: RunHistory, ledgers: Ledgers) -> 
     """Continues the same run, because its flow run was re-run after it had been planned. Raises RunFailed if a retry of
     it has staged rows in another way since."""
     newest = _newest_planned(before, store)
-    keys = [before.root_run_id, full_load_key(before.id)]
+    keys = [_load_key(before), full_load_key(before.id)]
+    if newest.id != before.id and _plan_of(newest).epoch is not None:
+        raise RunFailed(f"{newest.id} goes on with the stream that this run began: retry that one")
     if _layout(newest) != _layout(before):
         _, begun = ledgers.committed([newest.ir_version, before.ir_version], keys[:1])
         if begun:
@@ -117,7 +127,7 @@ def _retried(original: RunSnapshot, store: RunHistory, run_id: str, ledgers: Led
         return replace(_retried(untouched, store, run_id, ledgers), retry_of=original.id)
     if original.status != "completed_with_errors":
         laid = _newest_planned(original, store)
-        return _after_committed_rows(laid, original.id, store, ledgers, [original.root_run_id])
+        return _after_committed_rows(laid, original.id, store, ledgers, [_load_key(laid)])
     plan = _plan_of(original)
     if not plan.replayable:
         raise RunFailed(not_replayed(plan.entangling))
@@ -133,6 +143,7 @@ def _retried(original: RunSnapshot, store: RunHistory, run_id: str, ledgers: Led
         open_rows=found,
         parameters=original.parameters,
         committed=original.rows_in,
+        epoch=plan.epoch,
     )
 
 
@@ -142,7 +153,7 @@ def reload_reasons(continues: Continuation, ledgers: Ledgers) -> list[str]:
     if continues.earlier_plan is None or continues.open_rows is not None:
         return []
     try:
-        return ledgers.restart_reasons(continues.ir_version, continues.root_run_id)
+        return ledgers.restart_reasons(continues.ir_version, continues.load_key)
     except TargetError as error:
         raise RunFailed(str(error)) from None
 
@@ -165,6 +176,12 @@ def _newest_planned(run: RunSnapshot, store: RunHistory) -> RunSnapshot:
 def _plan_of(run: RunSnapshot) -> StoredPlan:
     """The run's plan; an empty one if it was not planned."""
     return StoredPlan.of(run.plan) or StoredPlan()
+
+
+def _load_key(run: RunSnapshot) -> str:
+    """The ledger's id of what a retry of the run continues."""
+    epoch = _plan_of(run).epoch
+    return run.root_run_id if epoch is None else epoch.load_key(run.root_run_id)
 
 
 def _layout(run: RunSnapshot) -> tuple[Any, ...]:
@@ -191,7 +208,7 @@ def _after_committed_rows(
     committed, begun = ledgers.committed([earlier.ir_version], load_keys, plan.reading)
     if aborted and begun:
         keys = [full_load_key(attempt) for attempt in store.attempts(earlier.root_run_id)]
-        visible = ledgers.published([earlier.ir_version], earlier.root_run_id, keys)
+        visible = ledgers.published([earlier.ir_version], load_keys[0], keys)
     bound = (begun and (not aborted or bool(visible))) or earlier.origin_run_id is not None
     return Continuation(
         root_run_id=earlier.root_run_id,
@@ -204,4 +221,5 @@ def _after_committed_rows(
         aborted=aborted,
         visible=visible,
         quarantines=tuple(plan.quarantines),
+        epoch=plan.epoch,
     )

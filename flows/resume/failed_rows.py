@@ -108,6 +108,8 @@ def _targets(stage: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 def _before(plan: StoredPlan, source: str, partition: int) -> dict[str, SettledRows]:
     """The rows that were settled when the run began, if it was a replay itself."""
+    if plan.epoch is not None:  # no replay, and the partitions are those of its last epoch only
+        return {}
     partitions = plan.sources[source].partitions if source in plan.sources else ()
     return settled_in(partitions[partition].location) if partition < len(partitions) else {}
 

@@ -55,7 +55,13 @@ def drop_refused_rows(job: Job, recorder: RunRecorder) -> None:
     dropped = [
         table
         for database in job.databases.all
-        for table in drop_staged(database, job.root_run_id, job.continues.quarantines)
+        for table in drop_staged(
+            database,
+            job.load_key,
+            job.continues.quarantines,
+            root_run_id=job.root_run_id,
+            since=0 if job.epoch is None else job.epoch.first_row,
+        )
     ]
     staged = f" (dropped: {', '.join(dropped)})" if dropped else ""
     recorder.log(

@@ -11,6 +11,7 @@ from typing import Any
 
 from headrace.connectors.source import Partition, Restart
 from headrace.flows.compile.type_inference.infer import View, Views
+from headrace.flows.resume.epoch import Epoch
 from headrace.flows.runtime.errors import RunFailed
 from headrace.ir.schema import Field, Schema
 
@@ -57,6 +58,8 @@ class StoredPlan:
     """How many buckets rows are spread over, by the node that gathers them."""
     engine: str = ""
     """The version of polars, whose hash spreads rows over buckets."""
+    epoch: Epoch | None = None
+    """Of a streaming run: which of its epochs the plan is of. Its newest one is stored."""
 
     @classmethod
     def of(cls, stored: Mapping[str, Any] | None) -> StoredPlan | None:
@@ -82,6 +85,7 @@ class StoredPlan:
             ways=stored.get("ways", ()),
             buckets=stored.get("buckets", {}),
             engine=stored.get("engine", ""),
+            epoch=Epoch(**stored["epoch"]) if "epoch" in stored else None,
         )
 
     def as_json(self) -> dict[str, Any]:
@@ -99,6 +103,7 @@ class StoredPlan:
             "ways": list(self.ways) if self.replayable and any(self.ways) else None,
             "buckets": dict(self.buckets),
             "engine": self.engine if self.buckets else None,
+            "epoch": None if self.epoch is None else asdict(self.epoch),
         }
         return {
             "format": FORMAT,

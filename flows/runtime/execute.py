@@ -60,13 +60,20 @@ class Execution:
     """One run in this process: shared by its partitions are the error budget and the wish to stop."""
 
     def __init__(
-        self, prepared: Prepared, recorder: RunRecorder, locks: TargetLocks | None = None, *, under_way: bool = False
+        self,
+        prepared: Prepared,
+        recorder: RunRecorder,
+        locks: TargetLocks | None = None,
+        *,
+        under_way: bool = False,
+        tidies: bool = True,
     ) -> None:
         """`locks` are those of the run's tables, where another run could be about. `under_way`: another process began
-        the run and has its locks; this one only runs some of its partitions and publications."""
+        the run and has its locks; this one only runs some of its partitions and publications. `tidies`: drops what
+        earlier runs have left."""
         # polars imports numpy when it first meets an array, and fails when two threads do so at the same time
         pl.Series(np.zeros(0, dtype=np.int64))
-        self.prepared, self.recorder, self._locks = prepared, recorder, locks
+        self.prepared, self.recorder, self._locks, self._tidies = prepared, recorder, locks, tidies
         handling = prepared.ir.error_handling
         self._budget = ErrorBudget(handling.max_error_rows, None if under_way else handling.max_error_rate)
         self._stop = threading.Event()
@@ -74,6 +81,8 @@ class Execution:
         self._exchange = Exchange(prepared)
         self.row_origins = RowOrigins(prepared, self._exchange.parents)
         self._audits = DatasetChecks(prepared, recorder)
+        self.cut: set[str] = set()
+        """The source nodes of which `maxRows` or `maxSeconds` ended a partition."""
 
     def begin(self) -> None:
         """Once, before the first partition."""
@@ -98,7 +107,8 @@ class Execution:
         if self.prepared.job.continues.starts_over:
             self._forget()
         self._announce()
-        self._tidy()
+        if self._tidies:
+            self._tidy()
 
     def _prepare_databases(self) -> None:
         """Creates the engine's tables in the databases of connectors."""
@@ -130,7 +140,8 @@ class Execution:
         kept = {table for stage in self.prepared.plan.stages for table in stage.quarantine.values()}
         for database in job.databases.all:
             with connect(database, autocommit=True) as connection:
-                delete_run_rows(connection, job.root_run_id, sorted(kept))
+                since = 0 if job.epoch is None else job.epoch.first_row
+                delete_run_rows(connection, job.root_run_id, sorted(kept), since=since)
         self.recorder.forget()
 
     def _tidy(self) -> None:
@@ -141,9 +152,7 @@ class Execution:
             try:
                 with connect(database, autocommit=True) as connection:
                     mine = () if self._locks is None else self._locks.alone(database)
-                    dropped = drop_abandoned_tables(
-                        connection, run_id=job.run_id, root_run_id=job.root_run_id, mine=mine
-                    )
+                    dropped = drop_abandoned_tables(connection, run_id=job.run_id, root_run_id=job.load_key, mine=mine)
             except (psycopg.Error, TargetError) as error:
                 self.recorder.log("run", f"Tables that earlier runs left could not be dropped: {first_line(error)}")
                 continue
@@ -192,6 +201,7 @@ class Execution:
             restart,
             prepared.execution.rows_of(prepared.discoveries[node]),
             prepared.execution.max_seconds,
+            lambda: self.cut.add(node),
         )
 
     def _originals(self, stage: Stage, index: int) -> Originals:
@@ -201,7 +211,8 @@ class Execution:
             return NO_ORIGINALS
         if self.prepared.discoveries[stage.source.id].restart is Restart.EXACT:
             return NO_ORIGINALS
-        return Originals(job.databases.home, job.root_run_id, stage.source.id, index)
+        base = 0 if job.epoch is None else job.epoch.base
+        return Originals(job.databases.home, job.root_run_id, stage.source.id, base + index)
 
     def _loader(self, sink: Sink, index: int) -> PartitionLoader:
         if isinstance(sink, Load):
@@ -258,7 +269,7 @@ class Execution:
         (`staging_lost`) if the ledger does not have all partitions as complete: a crash of the server empties the
         unlogged ledger of staged rows, and their number is not stored elsewhere."""
         job, sink = self.prepared.job, stage.sinks[0]
-        keys = [job.root_run_id, self.prepared.load_key, *map(self.prepared.load_key_of, self.prepared.modes.values())]
+        keys = [job.load_key, self.prepared.load_key, *map(self.prepared.load_key_of, self.prepared.modes.values())]
         databases = job.databases
         with connect(databases.by_target.get(sink.id, databases.home), autocommit=True) as connection:
             found = rows_done(connection, [*dict.fromkeys(keys)], sink.id, stage.index)

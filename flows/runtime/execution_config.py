@@ -12,6 +12,10 @@ from headrace.ir.base import is_whole_number
 
 Mode = Literal["batch", "micro_batch", "streaming"]
 MODES: tuple[Mode, ...] = get_args(Mode)
+ROLLOVER_SECONDS = 3600
+"""After so long a streaming run is followed by another one, unless `rolloverSeconds` says otherwise."""
+EPOCH_SECONDS = 30
+"""About how long an epoch reads at most, unless `maxSeconds` says otherwise: whoever pauses a stream waits for that."""
 PARTITIONS_PER_WORKER = 2
 """More partitions than workers, so that one slow partition does not keep the others waiting at the end."""
 _SPLITS = {"key", "auto"}
@@ -32,19 +36,24 @@ class ExecutionConfig:
     max_rows: int | None = None
     max_seconds: int | None = None
     partitioning: Mapping[str, Any] = field(default_factory=dict)
+    rollover_seconds: int = ROLLOVER_SECONDS
+    max_lag_seconds: int | None = None
 
     @classmethod
     def of(cls, config: Mapping[str, object]) -> ExecutionConfig:
         """Parses the stored config; invalid values that an earlier release accepted are ignored."""
         mode, split = config.get("mode"), config.get("partitioning")
         batched = mode not in MODES or mode == "batch"
+        longest = EPOCH_SECONDS if mode == "streaming" else None
         return cls(
             batch_rows=_positive(config.get("batchSize")),
             parallelism=_positive(config.get("parallelism")) or 4,
             mode="batch" if batched else mode,  # type: ignore[arg-type]
             max_rows=None if batched else _positive(config.get("maxRows")),
-            max_seconds=None if batched else _positive(config.get("maxSeconds")),
+            max_seconds=None if batched else _positive(config.get("maxSeconds")) or longest,
             partitioning=split if isinstance(split, Mapping) else {},
+            rollover_seconds=_positive(config.get("rolloverSeconds")) or ROLLOVER_SECONDS,
+            max_lag_seconds=_positive(config.get("maxLagSeconds")),
         )
 
     @property

@@ -21,6 +21,7 @@ from headrace.flows.compile import PhysicalPlan
 from headrace.flows.compile.type_inference.infer import Views
 from headrace.flows.enrich import ProviderAccess
 from headrace.flows.resume.continuation import Continuation
+from headrace.flows.resume.epoch import Epoch
 from headrace.flows.runtime.databases import TargetDatabases, target_databases
 from headrace.flows.runtime.execution_config import ExecutionConfig
 from headrace.ir import PipelineIR
@@ -79,6 +80,16 @@ class Job:
         """The id of the first run of a chain of retries, which keys the ledger and the errors."""
         return self.continues.root_run_id
 
+    @property
+    def epoch(self) -> Epoch | None:
+        """The epoch of a streaming run that this is; None for any other run, replays included."""
+        return None if self.continues.replays else self.continues.epoch
+
+    @property
+    def load_key(self) -> str:
+        """The ledger's id of a load that a retry continues."""
+        return self.root_run_id if self.epoch is None else self.epoch.load_key(self.root_run_id)
+
     def without_secrets(self, text: str) -> str:
         """The text with the connectors' credentials and the database password removed, in case the error of a library
         quoted them."""
@@ -131,11 +142,11 @@ class Prepared:
         """The ledger id of rows exchanged between stages. When every load mode is resumable, a retry continues with
         these rows; otherwise it reads all rows again."""
         continues = all(mode.resumable for mode in self.modes.values())
-        return self.job.root_run_id if continues else full_load_key(self.job.run_id)
+        return self.job.load_key if continues else full_load_key(self.job.run_id)
 
     def load_key_of(self, mode: LoadMode) -> str:
         """The ledger id of a target's load."""
-        return self.job.root_run_id if mode.resumable else full_load_key(self.job.run_id)
+        return self.job.load_key if mode.resumable else full_load_key(self.job.run_id)
 
     def close(self) -> None:
         """Lets go of what the sources hold, when this process has no more to do with the run."""

@@ -33,6 +33,7 @@ from headrace.connectors.source import (
     Wanted,
     numbered_from,
 )
+from headrace.flows.resume.epoch import KEPT
 from headrace.flows.runtime.transform.segment_runner import Rejects
 from headrace.ir.schema import Schema
 
@@ -130,7 +131,9 @@ class KeptRows:
         """All stored rows of the partition, in order. Raises SourceError(`column_not_kept`)."""
         with connect(self._database, autocommit=True) as connection:
             done = 0
-            for frame in _merged(read_originals(connection, (*self._key, partition.index))):
+            for frame in _merged(
+                read_originals(connection, (*self._key, partition.location.get(KEPT, partition.index)))
+            ):
                 done += frame.height
                 yield Batch(_as_wanted(frame, schema, wanted), frame.height, done)
 

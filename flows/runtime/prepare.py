@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 from headrace.connectors.casting.columns import ALWAYS_READABLE
@@ -17,6 +17,7 @@ from headrace.flows.compile.logical_node import LogicalPlan
 from headrace.flows.compile.type_inference.infer import InferredTypes, infer_types
 from headrace.flows.enrich import ProviderAccess
 from headrace.flows.resume.continuation import not_replayed
+from headrace.flows.resume.epoch import KEPT, kept_partitions
 from headrace.flows.resume.replay import Replay, only_open_rows
 from headrace.flows.runtime.cursors import begin_at_cursors
 from headrace.flows.runtime.databases import identities
@@ -39,18 +40,22 @@ from headrace.flows.runtime.stored_plan import (
     kept_in,
     stored_buckets,
 )
+from headrace.flows.runtime.streaming.fitness import unending
 from headrace.flows.runtime.targets.load_modes import load_mode_of, load_spec_of, table_columns, unfit_keys
-from headrace.ir import PipelineIR, Problem
+from headrace.ir import PipelineIR
 from headrace.ir.nodes import SourceNode, TargetNode, producer
 from headrace.ir.schema import Schema
 from headrace.ir.secrets import document_credentials
 
-_STREAMING = Problem(
-    "executionConfig.mode",
-    "not_available",
-    "The mode 'streaming' is not available yet",
-    "use micro_batch with a schedule",
-)
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """The document and its sources, opened and looked at by whoever keeps them open: they are not closed here."""
+
+    ir: PipelineIR
+    sources: dict[str, Source]
+    discoveries: Mapping[str, Discovery]
+
 
 NO_TARGET_LEFT = (
     "The failed rows have nowhere to go: their targets are no longer in the pipeline, "
@@ -59,17 +64,24 @@ NO_TARGET_LEFT = (
 
 
 def prepare(
-    job: Job, *, under_way: bool = False, found: Callable[[Mapping[str, Discovery]], None] | None = None
+    job: Job,
+    *,
+    under_way: bool = False,
+    found: Callable[[Mapping[str, Discovery]], None] | None = None,
+    looked: Looked | None = None,
 ) -> Prepared:
     """Plans the run. If it continues an earlier one that stored its plan (`stored_plan`), the partitions of that plan
     are used again, because the ledger counts by them. `under_way`: another process runs it and has inspected the
     sources; its findings are used if the sources have not changed since. `found` is called with the columns of the
-    sources, by node, as soon as they are known, in a run that does not continue another.
+    sources, by node, as soon as they are known, in a run that does not continue another. `looked` is what
+    an epoch of a streaming run begins with.
 
     Raises PlanFailed, SourceChanged, SourceError or TargetError, all with messages for people.
     """
+    if looked is not None:
+        return _prepared(job, looked.ir, looked.sources, under_way=False, found=found, looked=looked)
     ir = parsed(job)
-    sources = {node.id: source_of(node, job) for node in ir.nodes if isinstance(node, SourceNode)}
+    sources = open_sources(job, ir)
     try:
         return _prepared(job, ir, sources, under_way=under_way, found=found)
     except BaseException:
@@ -79,6 +91,11 @@ def prepare(
         raise
 
 
+def open_sources(job: Job, ir: PipelineIR) -> dict[str, Source]:
+    """The sources by node, not looked at yet. Raises SourceError."""
+    return {node.id: source_of(node, job) for node in ir.nodes if isinstance(node, SourceNode)}
+
+
 def _prepared(
     job: Job,
     ir: PipelineIR,
@@ -86,18 +103,17 @@ def _prepared(
     *,
     under_way: bool,
     found: Callable[[Mapping[str, Discovery]], None] | None,
+    looked: Looked | None = None,
 ) -> Prepared:
-    execution = ExecutionConfig.of(job.pipeline.execution_config)
-    if execution.mode == "streaming":
-        raise PlanFailed([_STREAMING])
-    if job.database_url:
-        begin_at_cursors(job, ir, sources)
-    if not under_way and job.continues.plan is not None:
-        keep_copies(sources, job.continues.plan)
-    discoveries = {
-        node: as_found(node, source, job) if under_way else _looked_at(source, job, execution)
-        for node, source in sources.items()
-    }
+    execution, epoch = ExecutionConfig.of(job.pipeline.execution_config), job.epoch
+
+    def settled(seen: Discovery) -> Discovery:
+        bounded = execution.bounded(seen)
+        return bounded if epoch is None else epoch.numbered(bounded)
+
+    discoveries = _looked_at(job, ir, sources, under_way=under_way) if looked is None else looked.discoveries
+    if not under_way:
+        discoveries = {node: settled(each) for node, each in discoveries.items()}
     if (earlier := job.continues.plan) is not None:
         discoveries = {node: as_before(node, each, earlier) for node, each in discoveries.items()}
     elif found is not None:
@@ -122,9 +138,9 @@ def _prepared(
     )
     views = None if earlier is None else earlier.views or {}
     if views is None or job.continues.replays:
-        settled = _settled(ir, discoveries, targets, sources, compiled)
-        discoveries = {node: _read_as(each, settled.schemas.get(node)) for node, each in discoveries.items()}
-        views = settled.views
+        inferred = _settled(ir, discoveries, targets, sources, compiled)
+        discoveries = {node: _read_as(each, inferred.schemas.get(node)) for node, each in discoveries.items()}
+        views = inferred.views
     schemas = {node: each.schema for node, each in discoveries.items() if each.schema}
     logical = compiled(schemas, views=views)
     traced, untraced = traced_keys(ir, logical)
@@ -146,12 +162,13 @@ def _prepared(
 
     plan = planned(discoveries)
     if earlier is None and (less := narrowed(sources, discoveries, plan)) is not discoveries:
-        discoveries = {node: execution.bounded(found) for node, found in less.items()}
+        discoveries = {node: settled(each) for node, each in less.items()}
         plan = planned(discoveries)
     _replayable(job, plan)
     for database in job.databases.all if known else ():
         plan, execution = _within(connection_share(database, job.run_id), plan, execution)
-    plan = passed_through(plan, job, sources, discoveries, targets)
+    if epoch is None:
+        plan = passed_through(plan, job, sources, discoveries, targets)
     gathered: dict[int, dict[int, int]] = {
         stage.index: {} for stage in plan.stages if stage.exchange is not None or not stage.counted
     }
@@ -159,7 +176,11 @@ def _prepared(
     loaded = [load for load in plan.loads if load.target.id in specs]
     modes = {load.target.id: load_mode_of(plan, load, job, specs[load.target.id]) for load in loaded}
     comparisons = comparisons_of(job, ir, plan.loads, traced, targets, specs)
-    if problems := [*unfit_keys(ir, modes), *unmarkable(ir, comparisons)]:
+    if problems := [
+        *unfit_keys(ir, modes),
+        *unmarkable(ir, comparisons),
+        *(unending(ir, discoveries) if epoch is not None else ()),
+    ]:
         raise PlanFailed(problems)
     plan = replace(plan, notes=(*plan.notes, *(each.note for each in comparisons.values())))
     return Prepared(job, ir, plan, execution, sources, discoveries, modes, gathered, providers, views, comparisons)
@@ -179,20 +200,33 @@ def _tables(job: Job, ir: PipelineIR) -> dict[str, list[TargetColumn]]:
     return {node.id: table_columns(node, job) for node in ir.nodes if isinstance(node, TargetNode)}
 
 
-def _looked_at(source: Source, job: Job, execution: ExecutionConfig) -> Discovery:
-    """What the source is. One that reads at its server for that is asked for its columns alone: partitions are those of
-    the plan that is continued, or come when it is known what the plan has a use for."""
-    if isinstance(source, Describing) and (job.continues.plan is not None or not job.continues.replays):
-        return source.described(max_partitions=execution.partitions)
-    return execution.bounded(source.discover(max_partitions=execution.partitions))
-
-
 def _specs(
     job: Job, ir: PipelineIR, plan: PhysicalPlan, gathered: Mapping[int, Mapping[int, int]]
 ) -> dict[str, LoadSpec]:
     """How each target is loaded."""
     retry = RetryPolicy(attempts=ir.error_handling.retry.max_attempts)
     return {load.target.id: load_spec_of(plan, load, job, retry, gathered.get(load.stage)) for load in plan.loads}
+
+
+def _looked_at(job: Job, ir: PipelineIR, sources: Mapping[str, Source], *, under_way: bool) -> Mapping[str, Discovery]:
+    """What the sources are, from the cursors on. Raises PlanFailed, SourceError or TargetError."""
+    if job.database_url:
+        begin_at_cursors(job, ir, sources)
+    if not under_way and job.continues.plan is not None:
+        keep_copies(sources, job.continues.plan)
+    partitions = ExecutionConfig.of(job.pipeline.execution_config).partitions
+    return {
+        node: as_found(node, source, job) if under_way else _found(source, job, partitions)
+        for node, source in sources.items()
+    }
+
+
+def _found(source: Source, job: Job, partitions: int) -> Discovery:
+    """The discovery of a source. One whose server does the work of a read for it describes its columns alone:
+    partitions are those of the plan that is continued, or follow when it is known what the plan uses."""
+    if isinstance(source, Describing) and (job.continues.plan is not None or not job.continues.replays):
+        return source.described(max_partitions=partitions)
+    return source.discover(max_partitions=partitions)
 
 
 def _unsliced(job: Job, execution: ExecutionConfig, discoveries: Mapping[str, Discovery]) -> Iterator[str]:
@@ -276,9 +310,12 @@ def _open_only(node: str, found: Discovery, job: Job, ir: PipelineIR) -> Discove
         for target in ir.nodes
         if isinstance(target, TargetNode) and _source_of(ir, target.id) == node
     }
-    return only_open_rows(
-        found, {index: rows for (of, index), rows in job.continues.open_rows.items() if of == node}, targets
-    )
+    mine = {index: rows for (of, index), rows in job.continues.open_rows.items() if of == node}
+    if job.continues.epoch is not None:
+        kept = kept_partitions(mine)
+        found = replace(found, partitions=kept, restart=Restart.BOUNDARY)
+        mine = {each.index: mine[each.location[KEPT]] for each in kept}
+    return only_open_rows(found, mine, targets)
 
 
 def _replay(node: str, source: Source, found: Discovery, job: Job) -> Source:

@@ -24,9 +24,10 @@ class RunRecorder(Protocol):
         """Records the cells (REJECT_SCHEMA and the column `sources`) of rows that failed at a node, before their batch
         commits. With `warning`, the rows are processed further."""
 
-    def forget(self, only: UncommittedRows | None = None) -> None:
-        """Deletes rejected cells of earlier attempts: all when the run starts from the beginning, or `only` those of
-        rows whose batches were not committed. They are recorded again if they are still rejected."""
+    def forget(self, only: UncommittedRows | None = None, *, since: int = 0) -> None:
+        """Deletes rejected cells of earlier attempts: all when the run starts from the beginning (of partitions from
+        `since` on, where an epoch does), or `only` those of rows whose batches were not committed. They are recorded
+        again if they are still rejected."""
 
     def progress(self, stage: int, partition: int, status: PartitionStatus, committed: Resume) -> None:
         """Records the status and the committed row counts of a partition."""
@@ -63,8 +64,8 @@ class CatalogRecorder:
             warning=warning,
         )
 
-    def forget(self, only: UncommittedRows | None = None) -> None:
-        self._store.forget_errors(self._root, only)
+    def forget(self, only: UncommittedRows | None = None, *, since: int = 0) -> None:
+        self._store.forget_errors(self._root, only, since=since)
 
     def progress(self, stage: int, partition: int, status: PartitionStatus, committed: Resume) -> None:
         self._store.partition(

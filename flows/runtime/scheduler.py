@@ -103,9 +103,9 @@ def first_cause(errors: BaseExceptionGroup[Any], explained: tuple[type[Exception
     return next((error for error in causes if isinstance(error, explained)), (causes or [*errors.exceptions])[0])
 
 
-def run_in_threads(execution: Execution) -> RunTotals:
+def run_in_threads(execution: Execution, *, closes: bool = True) -> RunTotals:
     """Runs all parts in a pool of threads, without Prefect. Raises the error of the part that failed first, after the
-    others have stopped."""
+    others have stopped. `closes` what the sources hold at the end."""
 
     def in_a_loop_of_its_own() -> list[Resume]:
         return asyncio.run(_in_threads(execution))
@@ -117,7 +117,8 @@ def run_in_threads(execution: Execution) -> RunTotals:
             done = scheduler.submit(in_a_loop_of_its_own).result()
         return execution.finish(done)
     finally:
-        execution.prepared.close()
+        if closes:
+            execution.prepared.close()
 
 
 async def _in_threads(execution: Execution) -> list[Resume]:

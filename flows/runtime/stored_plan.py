@@ -37,6 +37,7 @@ def stored_plan(prepared: Prepared) -> dict[str, Any]:
         ways=plan.ways,
         buckets={stage.exchange.id: len(stage.partitions) for stage in plan.stages if stage.exchange},
         engine=pl.__version__,
+        epoch=job.epoch,
     ).as_json()
 
 

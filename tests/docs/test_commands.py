@@ -101,6 +101,7 @@ OTHERS = {
     "python -m benchmarks.bson_columns": "test-all",
     "python -m benchmarks.kafka": "test-all",
     "python -m benchmarks.killed_copy": "test-all",
+    "python -m benchmarks.streaming": "test-all",
     "python -m benchmarks.overhead": "test-all",
     "python -m benchmarks.postgresql_source": "test-all",
     "python -m benchmarks.postgresql_to_postgresql": "test-all",

@@ -28,7 +28,8 @@ class LoadSpec:
 
     `table` is `schema.table`; `columns` are the columns of the batches, in any order; `database_url` is where the
     table is: a libpq URL, or the database of a connector.
-    `root_run_id` is the first run of a chain of retries (the key in the ledger), `run_id` the current run.
+    `root_run_id` is the first run of a chain of retries, `run_id` the current run; `epoch_key` is the ledger's id of an
+    epoch of a streaming run, which other loads do not have.
     `origin_run_id` is set in a replay of failed rows: the root of the runs in which they failed. Replayed rows that
     load are deleted from `quarantine_tables`, except rows kept by the nodes `quarantining_elsewhere`, which are on
     other paths. `planned_rows` are the source rows of the whole load, the same in every attempt. `staged_rows` are the
@@ -45,6 +46,7 @@ class LoadSpec:
     ir_version: int
     target_node: str
     origin_run_id: str | None = None
+    epoch_key: str | None = None
     quarantine_tables: tuple[str, ...] = ()
     quarantining_elsewhere: tuple[str, ...] = ()
     planned_rows: int = 0
@@ -60,6 +62,11 @@ class LoadSpec:
     passed: Mapping[str, str] = field(default_factory=dict)
     """The columns of rows that the source passes on as they are (`connectors.source.Passed`), in their order, and the
     type of each as PostgreSQL writes it."""
+
+    @property
+    def load_key(self) -> str:
+        """The ledger's id of a load that a retry continues."""
+        return self.epoch_key or self.root_run_id
 
     def cursor_of(self, stage: int, partition: int) -> CursorKey | None:
         """The cursor that moves with each batch of a partition."""

@@ -37,7 +37,7 @@ class Append:
         return copy_statement(self._spec.table, self._spec.columns)
 
     def loader(self, stage: int, partition: int, source_node: str) -> PartitionLoader:
-        destination = Destination(self._spec.table, self._spec.root_run_id)
+        destination = Destination(self._spec.table, self._spec.load_key)
         return CopyLoader(self._spec, PartitionRef(stage, partition, source_node), destination)
 
     def publications(self) -> int:
@@ -62,7 +62,7 @@ class StagedAppend:
 
     def __init__(self, spec: LoadSpec) -> None:
         self._spec = spec
-        self._staging = Staging(spec, spec.root_run_id)
+        self._staging = Staging(spec, spec.load_key)
 
     def preview(self) -> str:
         staged = copy_statement(f"_headrace.{self._staging.name}", self._spec.columns)

@@ -35,7 +35,7 @@ class IncrementalWatermark:
 
     def __init__(self, spec: LoadSpec) -> None:
         self._spec = spec
-        self._staging = Staging(spec, spec.root_run_id)
+        self._staging = Staging(spec, spec.load_key)
         self._keep: Callable[[pl.DataFrame], pl.DataFrame] = lambda frame: frame
 
     def preview(self) -> str:

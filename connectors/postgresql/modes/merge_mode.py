@@ -133,7 +133,7 @@ class MergeMode(ABC):
     @property
     def _staging(self) -> Staging:
         refused_without = () if self._may_be_null else self._key
-        return Staging(self._spec, self._spec.root_run_id, refused_without, self.extras)
+        return Staging(self._spec, self._spec.load_key, refused_without, self.extras)
 
     @property
     def _target(self) -> sql.Identifier:
@@ -145,9 +145,7 @@ class MergeMode(ABC):
 
     def _staged_in(self, connection: psycopg.Connection[Any], table: Table) -> int:
         """Creates the staging table; returns its number of buckets, the same in every attempt."""
-        (known,) = connection.execute(_PUBLISHED, (self._spec.root_run_id, self._spec.target_node)).fetchone() or (
-            None,
-        )
+        (known,) = connection.execute(_PUBLISHED, (self._spec.load_key, self._spec.target_node)).fetchone() or (None,)
         buckets = known or bucket_count(connection, table, self._key, self._spec.columns, self._spec.planned_rows)
         try:
             self._staging.create(connection, table, checked=self.checked, buckets=buckets, by=self._key)

@@ -88,24 +88,32 @@ def drop_abandoned_tables(
     return dropped
 
 
-def drop_staged(database: Database, root_run_id: str, quarantines: Collection[str] = ()) -> list[str]:
-    """Drops everything that a chain of runs has staged and not published: its tables, its ledger rows, its results of
-    dataset rules, and its rows in these quarantine tables. All in one transaction; returns the names of the tables.
-    Raises TargetError(`rows_visible`) if rows of the chain are in a target."""
+def drop_staged(
+    database: Database,
+    load_key: str,
+    quarantines: Collection[str] = (),
+    *,
+    root_run_id: str | None = None,
+    since: int = 0,
+) -> list[str]:
+    """Drops everything that a load has staged and not published: its tables, its ledger rows, its results of dataset
+    rules, and its rows in these quarantine tables. All in one transaction; returns the names of the tables. `load_key`
+    is the first run of a chain, or of an epoch; then `root_run_id` is that run, and `since` the epoch's first row.
+    Raises TargetError(`rows_visible`) if rows of the load are in a target."""
     try:
         with connect(database) as connection:
             connection.execute("SET LOCAL lock_timeout = '30s'")
-            dropped = drop_load_tables(connection, root_run_id)
+            dropped = drop_load_tables(connection, load_key)
             # Checked after the drop: a table cannot be dropped while it is being published.
-            if visible := published_tables(connection, root_run_id):
+            if visible := published_tables(connection, load_key):
                 raise TargetError(
                     "rows_visible", f"Another attempt made rows visible in {', '.join(visible)}.", "Retry again."
                 )
             for ledger in ("ledger", "staging_ledger"):
                 forget = sql.SQL("DELETE FROM _headrace.{} WHERE root_run_id = %s")
-                connection.execute(forget.format(sql.Identifier(ledger)), (root_run_id,))
-            delete_sent(connection, root_run_id)
-            delete_run_rows(connection, root_run_id, quarantines)
+                connection.execute(forget.format(sql.Identifier(ledger)), (load_key,))
+            delete_sent(connection, load_key)
+            delete_run_rows(connection, root_run_id or load_key, quarantines, since=since)
             return dropped
     except psycopg.Error as error:
         text = f"What an earlier attempt staged cannot be dropped: {first_line(error)}"

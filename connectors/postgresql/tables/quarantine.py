@@ -100,13 +100,17 @@ def keep_rows(
         connection.execute(statement, (root_run_id, run_id, kept.node, *columns))
 
 
-def delete_run_rows(connection: psycopg.Connection[Any], root_run_id: str, tables: Iterable[str]) -> None:
-    """Deletes the rows of a chain of runs from these tables, where they exist."""
+def delete_run_rows(
+    connection: psycopg.Connection[Any], root_run_id: str, tables: Iterable[str], *, since: int = 0
+) -> None:
+    """Deletes the rows of a chain of runs from these tables, where they exist: all, or those with a number of at least
+    `since`."""
     for qualified in tables:
         table = sql.Identifier(*split_name(qualified))
         there = connection.execute("SELECT to_regclass(%s) IS NOT NULL", (table.as_string(connection),)).fetchone()
         if there is not None and there[0]:
-            connection.execute(sql.SQL("DELETE FROM {} WHERE root_run_id = %s").format(table), (root_run_id,))
+            mine = sql.SQL("DELETE FROM {} WHERE root_run_id = %s AND row_number >= %s")
+            connection.execute(mine.format(table), (root_run_id, since))
 
 
 def release_rows(

@@ -69,15 +69,22 @@ def database(url: str | None) -> Iterator[Finding]:
 
 
 def _registrations(url: str) -> Iterator[Finding]:
-    """Pipelines that Prefect refuses: their schedules do not fire."""
+    """Pipelines that Prefect refuses, whose schedules do not fire, and streams that fail again and again."""
     from headrace.catalog.deployment_changes import DeploymentChanges
     from headrace.catalog.engine import make_engine
+    from headrace.catalog.runs.streams import StreamStore
+    from headrace.deployments.sync.streams import failing
+    from headrace.flows.prefect.names import CANCELLED
 
     engine = make_engine(url)
     try:
         for name, problem in DeploymentChanges(engine).refused():
             mend = "Change it (`issues` of the pipeline says the same); it is tried again at every change."
             yield Finding("pipeline", "failed", f"{name}: {problem}", mend)
+        for ended in StreamStore(engine).ended(CANCELLED):
+            if (told := failing(ended)) is not None:
+                mend = "Mend what it says, or pause the pipeline; `headrace run` starts it at once."
+                yield Finding("stream", "failed", f"{ended.pipeline_name}: {told}", mend)
     finally:
         engine.dispose()
 

@@ -108,7 +108,7 @@ class Hooks:
         job = self._prepared.job
         said = hook.model_dump(mode="json", exclude={"timeout_seconds"})
         fingerprint = hashlib.sha256(json.dumps([target.table, said], sort_keys=True).encode()).hexdigest()[:16]
-        key = HookKey(job.root_run_id, target.id, event, position, fingerprint)
+        key = HookKey(job.load_key, target.id, event, position, fingerprint)
         name = f"{'preHook' if event == 'pre_load' else 'postHook'} {position + 1} of {target.id} ({hook.type})"
         try:
             means, database = self._means_for(target), job.database_of(target.id)
@@ -128,7 +128,7 @@ class Hooks:
                 load_mode=target.load_mode,
                 database_url=database if isinstance(database, str) else "",
                 database=database,
-                idempotency_key=f"{job.root_run_id}:{target.id}:{event}:{position}:{fingerprint}",
+                idempotency_key=f"{job.load_key}:{target.id}:{event}:{position}:{fingerprint}",
                 timeout_s=hook.timeout_seconds,
                 rows=rows,
             )

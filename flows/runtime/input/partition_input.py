@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from time import monotonic
@@ -88,7 +88,7 @@ class SourceInput:
     """A partition of the source that a stage reads. `batch_rows` bounds a batch, if configured.
 
     `max_rows` and `max_seconds` end a partition with a cursor early, after the batch that reaches one of them: the next
-    run of the pipeline continues there.
+    run of the pipeline continues there. `ended_early` is called then, whether more rows would have come or not.
     """
 
     source: Source
@@ -98,6 +98,7 @@ class SourceInput:
     restart: Restart = Restart.EXACT
     max_rows: int | None = None
     max_seconds: int | None = None
+    ended_early: Callable[[], object] = lambda: None
 
     def read(self, rows_done: int, position: Position | None) -> Iterator[Batch]:
         """Reads the source. Columns that it leaves out are there without values."""
@@ -119,6 +120,7 @@ class SourceInput:
             else:  # a piece of a batch has no position to continue from
                 yield batch
             if self._enough(done, monotonic() - began):
+                self.ended_early()
                 break
         if not self.partition.counted:
             yield Batch(_no_rows(stage), 0, done, last=True)

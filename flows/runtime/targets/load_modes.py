@@ -80,6 +80,7 @@ def load_spec_of(
         ir_version=job.pipeline.ir_version,
         target_node=load.target.id,
         origin_run_id=job.continues.origin_run_id,
+        epoch_key=None if job.epoch is None else job.load_key,
         quarantine_tables=tuple(sorted(set(stage.quarantine.values()))),
         quarantining_elsewhere=_elsewhere(stage, load),
         planned_rows=stage.rows if stage.exchange is None else stage.exchange.rows,

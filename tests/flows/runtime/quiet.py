@@ -17,7 +17,7 @@ class Quiet:
     def progress(self, stage: int, partition: int, status: str, committed: Resume) -> None:
         """Nobody looks."""
 
-    def forget(self, only: UncommittedRows | None = None) -> None:
+    def forget(self, only: UncommittedRows | None = None, *, since: int = 0) -> None:
         """Nothing is kept here between runs."""
 
     def judged(self, rules: Sequence[DatasetRuleOutcome]) -> None:

@@ -46,7 +46,12 @@ class Shelf:
     def put(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Makes it what the connector `shelf` reads."""
         connector = Connector(
-            "shelf", (), check=lambda _: Found("", {}), open=lambda context: ShelfSource(self, context), any_type=True
+            "shelf",
+            (),
+            check=lambda _: Found("", {}),
+            open=lambda context: ShelfSource(self, context),
+            continues=lambda _: self.cursor,
+            any_type=True,
         )
         monkeypatch.setattr(registry, "BUILT_IN", (*registry.BUILT_IN, connector))
         registry.connectors.cache_clear()
@@ -73,6 +78,7 @@ class ShelfSource:
         count = 1 if self._shelf.cursor else min(self._shelf.partitions, max_partitions)
         bounds = [new[len(new) * at // count] for at in range(1, count)] if len(new) >= count else []
         ends = [self._after if self._shelf.cursor else -1, *(bound - 1 for bound in bounds), new[-1] if new else 0]
+        caught_up = self._shelf.cursor and not new and self._after
         found = [
             Partition(
                 index,
@@ -83,7 +89,7 @@ class ShelfSource:
                 cursor="default" if self._shelf.cursor else None,
                 label=f"shelf [{index + 1}]",
             )
-            for index, (low, high) in enumerate(pairwise(ends))
+            for index, (low, high) in enumerate(() if caught_up else pairwise(ends))
         ]
         sure = frozenset({"id", "amount"})
         total = sum(each.rows for each in found)

@@ -9,7 +9,6 @@ from uuid import uuid4
 import pytest
 
 from headrace.connectors.source import Discovery, Partition, Restart, numbered_from
-from headrace.flows.runtime.errors import PlanFailed
 from headrace.flows.runtime.execution_config import ExecutionConfig
 from tests.flows.runtime.graphs.world import Mill, target, transform
 from tests.flows.runtime.shelf import Shelf
@@ -81,10 +80,19 @@ def test_a_source_without_a_cursor_is_read_whole_and_the_run_says_so(
 
 
 @pytest.mark.postgres
-def test_streaming_is_refused_with_a_sentence(mill: Mill, monkeypatch: pytest.MonkeyPatch) -> None:
-    shelf = shelf_of(1, monkeypatch)
-    with pytest.raises(PlanFailed, match="not available yet"):
-        mill.execution([shelf.node(), target("tgt", "src", "one")], config={"mode": "streaming"})
+def test_outside_of_a_stream_the_mode_streaming_reads_what_is_new_once(
+    mill: Mill, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shelf = shelf_of(10, monkeypatch)
+    nodes, config = [shelf.node(), target("tgt", "src", "one")], {"mode": "streaming"}
+    assert [mill.run(nodes, run_id=f"s{number}", config=config).rows_in for number in range(2)] == [10, 0]
+
+
+def test_a_stream_is_bounded_unless_it_says_otherwise() -> None:
+    config = ExecutionConfig.of({"mode": "streaming"})
+    assert (config.max_seconds, config.rollover_seconds, config.max_lag_seconds) == (30, 3600, None)
+    config = ExecutionConfig.of({"mode": "streaming", "maxSeconds": 5, "rolloverSeconds": 60, "maxLagSeconds": 9})
+    assert (config.max_seconds, config.rollover_seconds, config.max_lag_seconds) == (5, 60, 9)
 
 
 def test_the_most_rows_are_shared_out_so_that_no_partition_starves() -> None:

@@ -20,6 +20,7 @@ from headrace.flows.runtime.job import Job
 from headrace.flows.runtime.prepare import prepare
 from headrace.flows.runtime.scheduler import run_in_threads
 from headrace.flows.runtime.stored_plan import stored_plan
+from headrace.flows.runtime.streaming.stream import Stream
 from tests.connectors.kafka.brokers import Topics
 from tests.connectors.kafka.conftest import broker, topic
 from tests.flows.runtime.dying import Bomb, Killed, armed
@@ -52,6 +53,9 @@ class Loads:
 
     def run(self, **execution: Any) -> RunTotals:
         return run_in_threads(Execution(prepare(self.job(**execution)), self.recorder))
+
+    def stream(self) -> Stream:
+        return Stream(self.job(mode="streaming"), self.recorder, lambda prepared, epoch: None)
 
     def dies(self, bomb: Bomb) -> bool:
         """A run that dies at the bomb's step and is retried until it is through; whether it died."""
@@ -157,6 +161,62 @@ def test_a_run_reads_no_more_than_it_may_and_the_next_goes_on(broker: Topics, to
     assert read == [40, 40, 20, 0]
     assert loads.rows("SELECT id, amount FROM public.bounded ORDER BY id") == good(range(100))
     assert all(error.startswith(f"{topic}[") for *_, error in loads.recorder.cells)
+
+
+@pytest.mark.parametrize("mode", ["append", "upsert"])
+def test_a_stream_takes_new_messages_and_new_partitions(
+    broker: Topics, topic: str, database_url: str, mode: str
+) -> None:
+    key = " PRIMARY KEY" if mode == "upsert" else ""
+    make(database_url, f"CREATE TABLE public.streamed (id bigint{key}, amount integer)")
+    target = {"schema": "public.streamed", "loadMode": mode, **({"upsertKey": "id"} if key else {})}
+    broker.make(topic, 2)
+    loads = Loads(broker, database_url, {"topicPattern": f"{topic}*"}, target)
+    stream = loads.stream()
+    read = []
+    for turn in range(4):
+        if turn == 2:
+            broker.make(f"{topic}-more")
+            broker.put(f"{topic}-more", b'{"id": 1000, "amount": 2000}')
+        fill(broker, topic, range(30 * turn, 30 * turn + 30))
+        while (step := stream.step()) is not None:
+            read.append(step.totals.rows_in)
+    assert sum(read) == 121
+    assert len(read) >= 4
+    assert loads.rows("SELECT id, amount FROM public.streamed ORDER BY id") == [*good(range(120)), (1000, 2000)]
+    assert loads.rows("SELECT count(*), count(DISTINCT row) FROM _headrace.dead_letters WHERE place LIKE 't-%%'")[
+        0
+    ] >= (
+        4,
+        4,
+    )
+    assert stream.lags["src"].rows == 0
+    stream.close()
+
+
+def test_a_topic_is_mirrored_by_a_stream(broker: Topics, topic: str, database_url: str) -> None:
+    make(database_url, "CREATE TABLE public.followed (id bigint PRIMARY KEY, amount integer)")
+    broker.make(topic)
+    config = {"topic": topic, "tombstones": "delete", "key": {"columns": ["id"]}}
+    stream = Loads(
+        broker, database_url, config, {"schema": "public.followed", "loadMode": "cdc_mirror", "upsertKey": "id"}
+    ).stream()
+    state: dict[int, int] = {}
+    for turn in range(5):
+        for number in range(12):
+            key, amount = number % 7, None if (number + turn) % 4 == 0 else number * turn
+            value = None if amount is None else json.dumps({"id": key, "amount": amount}).encode()
+            broker.put(topic, value, key=b"%d" % key)
+            state.pop(key, None)
+            if amount is not None:
+                state[key] = amount
+        broker.flush()
+        while stream.step() is not None:
+            pass
+        with psycopg.connect(database_url) as connection:
+            found = connection.execute("SELECT id, amount FROM public.followed ORDER BY id").fetchall()
+        assert found == sorted(state.items())
+    stream.close()
 
 
 def test_offsets_that_are_gone_fail_the_run_before_anything_is_loaded(

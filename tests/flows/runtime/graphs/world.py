@@ -78,14 +78,39 @@ class Mill:
         config: Mapping[str, Any] | None = None,
         **handling: Any,
     ) -> Execution:
+        job = self.job(
+            nodes,
+            run_id,
+            root=root,
+            earlier=earlier,
+            continues=continues,
+            parallelism=parallelism,
+            batch=batch,
+            config=config,
+            **handling,
+        )
+        return Execution(prepare(job), self.recorder)
+
+    def job(
+        self,
+        nodes: Iterable[Node],
+        run_id: str = "run_1",
+        *,
+        root: str | None = None,
+        earlier: Any = None,
+        continues: Continuation | None = None,
+        parallelism: int = 2,
+        batch: int | None = None,
+        config: Mapping[str, Any] | None = None,
+        **handling: Any,
+    ) -> Job:
         ir = document(nodes, **handling)
         config = {"parallelism": parallelism, **({"batchSize": batch} if batch else {}), **(config or {})}
         tables = frozenset(node["schema"] for node in ir["nodes"] if node["kind"] == "target")
         connector = ConnectorRecord("conn_1", "local_fs", {})
         pipeline = RunPipeline("pipe_1", "default", "P", ir, 1, connector, config, tables, named=self.named)
         continues = continues or Continuation(root_run_id=root or run_id, earlier_plan=earlier)
-        job = Job(run_id, pipeline, self.url, self.root, continues, staging_root=self.staging, networks=(_LOOPBACK,))
-        return Execution(prepare(job), self.recorder)
+        return Job(run_id, pipeline, self.url, self.root, continues, staging_root=self.staging, networks=(_LOOPBACK,))
 
     def run(self, nodes: Iterable[Node], **options: Any) -> RunTotals:
         return run_in_threads(self.execution(nodes, **options))

@@ -1,0 +1,1 @@
+"""Streaming runs: epochs one after the other, without Prefect."""
