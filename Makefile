@@ -68,7 +68,7 @@ test: $(VENV)/.ready-to-test ## Check style, types and import direction, and run
 test-all: test ## Everything: `make test`, then all tests with all data that they generate, chaos, fuzz, benchmarks (hours)
 	@HEADRACE_TEST_EFFORT=full HEADRACE_EVERY_SERVER=1 $(PYTEST) -m ''
 	@$(MAKE) --no-print-directory chaos fuzz bench test-ray
-	@for each in api bson_columns kafka killed_copy overhead postgresql_source postgresql_to_postgresql reconcile start stores streaming upsert; do $(BIN)/python -m benchmarks.$$each || exit 1; done
+	@for each in api bson_columns kafka kinesis overhead postgresql_source reconcile start stores upsert; do $(BIN)/python -m benchmarks.$$each || exit 1; done
 
 .PHONY: lint
 lint: $(VENV)/.ready-to-test ## Check style, types and import direction
@@ -90,7 +90,7 @@ docs: $(VENV)/.ready ## Write the pages that are read off the code: docs/referen
 lock: ## Resolve the dependencies again: requirements.lock to run, requirements-dev.lock to test besides
 	@rm -rf .lock-venv .lock-run && $(PYTHON) -m venv .lock-venv && $(PYTHON) -m venv .lock-run
 	@.lock-venv/bin/python -m pip install --quiet --upgrade setuptools
-	@.lock-venv/bin/python -m pip install --quiet '.[local,demo,models,files,sftp,snowflake,redshift,mongodb,bigquery,databricks,kafka,dask,dev]'
+	@.lock-venv/bin/python -m pip install --quiet '.[local,demo,models,files,sftp,snowflake,redshift,mongodb,bigquery,databricks,kafka,kinesis,dask,dev]'
 	@.lock-venv/bin/python -m pip freeze --all --exclude headrace --exclude pip > .lock-venv/all
 	@.lock-run/bin/python -m pip install --quiet --constraint .lock-venv/all setuptools '.[local,demo]'
 	@{ $(LOCKED); .lock-run/bin/python -m pip freeze --all --exclude headrace --exclude pip; } > requirements.lock

@@ -21,14 +21,14 @@ import psycopg
 from headrace.deployments.stack.database.server import DISPOSABLE, EmbeddedPostgres
 
 _RECORDS, _PARTITIONS = 1_000_000, 2
-_FIELDS = [
+FIELDS = [
     {"name": "id", "dataType": "bigint"},
     {"name": "customer", "dataType": "text"},
     {"name": "amount", "dataType": "decimal", "precision": 12, "scale": 2},
     {"name": "at", "dataType": "timestamptz"},
 ]
 _SOURCE = {"id": "src", "kind": "source", "connector": "kafka_consumer"}
-_RECORD = '{"id":%d,"customer":"customer %d","amount":%d.25,"at":"2024-01-31T10:00:00Z"}'
+RECORD = '{"id":%d,"customer":"customer %d","amount":%d.25,"at":"2024-01-31T10:00:00Z"}'
 
 
 def fill(servers: str, records: int) -> None:
@@ -42,7 +42,7 @@ def fill(servers: str, records: int) -> None:
     options = {"bootstrap.servers": servers, "log_level": 0, "linger.ms": 20, "queue.buffering.max.messages": 1_000_000}
     sender = Producer(options)
     for number in range(records):
-        value = _RECORD % (number, number % 1000, number % 9000)
+        value = RECORD % (number, number % 1000, number % 9000)
         if number >= records - _PARTITIONS:
             sender.flush()
         sender.produce("orders", value.encode(), partition=number % _PARTITIONS)
@@ -76,7 +76,7 @@ def load(servers: str, url: str) -> int:
             "kind": "source",
             "connector": "kafka_consumer",
             "config": {"topic": "orders"},
-            "fields": _FIELDS,
+            "fields": FIELDS,
         },
         {"id": "out", "kind": "target", "input": "src", "schema": "public.ds_orders"},
     ]

@@ -17,6 +17,7 @@ from headrace.connectors.files.local.local_fs import LOCAL_FS
 from headrace.connectors.files.local.uploads import CSV_UPLOAD
 from headrace.connectors.http.connector import REST_API
 from headrace.connectors.kafka.connector import KAFKA
+from headrace.connectors.kinesis.connector import KINESIS
 from headrace.connectors.mongodb.connector import MONGODB
 from headrace.connectors.network.deadline import run_within
 from headrace.connectors.redshift.connector import REDSHIFT
@@ -53,6 +54,7 @@ BUILT_IN: tuple[Connector, ...] = (
     DATABRICKS,
     REST_API,
     KAFKA,
+    KINESIS,
 )
 
 

@@ -12,7 +12,7 @@ from headrace.connectors.errors import SourceError
 from headrace.connectors.source import Batch, Discovery, Fitting, Partition, Wanted
 from headrace.ir.schema import Schema
 
-READS_NO_ROWS = ("amazon_kinesis", "kinesis_consumer", "braze")
+READS_NO_ROWS = ("braze",)
 """Connectors whose runs complete with zero rows."""
 
 

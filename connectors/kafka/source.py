@@ -9,7 +9,6 @@ from typing import Any
 import polars as pl
 
 from headrace.connectors.connector import Context
-from headrace.connectors.datatypes import polars_dtype
 from headrace.connectors.errors import SourceError
 from headrace.connectors.files.delimited.dialect import near
 from headrace.connectors.files.delimited.infer import TypeStatistics
@@ -20,12 +19,12 @@ from headrace.connectors.kafka.login import door
 from headrace.connectors.kafka.metadata import columns_of, metadata_of
 from headrace.connectors.kafka.registry import SchemaRegistry
 from headrace.connectors.kafka.settings import settings_of
+from headrace.connectors.messages.columns import all_columns, all_of, dtypes, own_columns, typed
 from headrace.connectors.messages.formats import Layout, layout
 from headrace.connectors.messages.messages import Messages
-from headrace.connectors.messages.rows import OPERATION, MessageRows
+from headrace.connectors.messages.rows import MessageRows
 from headrace.connectors.messages.stored import layout_from, layout_to
 from headrace.connectors.source import (
-    ROW,
     Batch,
     Discovery,
     Fitting,
@@ -59,6 +58,7 @@ class KafkaSource:
         self._settings = settings_of(context.settings)
         self._door = door(context)
         self._declared = context.fields
+        self._metadata = columns_of(self._settings.metadata)
         self._registry = SchemaRegistry(self._door) if self._door.place.schema_registry_url else None
         self._known: Cluster | None = None
         self._cursors: Mapping[str, Position] = {}
@@ -114,7 +114,7 @@ class KafkaSource:
             partitions.append(
                 Partition(index, numbered_from(index), rows, location, counted=False, cursor=name, label=str(each))
             )
-        columns = self._columns(found)
+        columns = all_columns(self._settings, found, self._metadata, self._declared)
         besides = {field.name for field in columns} - {field.name for field in found.fields}
         return Discovery(
             columns,
@@ -142,10 +142,10 @@ class KafkaSource:
     def sample(self, rows: int) -> pl.DataFrame:
         """The first new messages, else the newest messages."""
         found = self.discover(max_partitions=1)
-        frames = [pl.DataFrame(schema=_dtypes(found.schema))]
+        frames = [pl.DataFrame(schema=dtypes(found.schema))]
         left = rows
         for partition in found.partitions:
-            for batch in self.read(partition, found.schema, wanted=_all_of(found.schema, max(1, min(left, _ASKED)))):
+            for batch in self.read(partition, found.schema, wanted=all_of(found.schema, max(1, min(left, _ASKED)))):
                 frames.append(batch.frame.select(frames[0].columns))
                 left -= batch.frame.height
                 if left <= 0:
@@ -173,7 +173,7 @@ class KafkaSource:
         offset = int(position["offset"]) if position is not None else int(place["start"])
         found = layout_from(place["layout"])
         chosen = tuple(field for field in schema if wanted is None or field.name in wanted.columns)
-        rows = MessageRows(self._settings, _typed(found, schema), chosen, self._metadata(), self._registry)
+        rows = MessageRows(self._settings, typed(found, schema), chosen, self._metadata, self._registry)
         most = min((wanted and wanted.batch_rows) or BATCH_ROWS, BATCH_ROWS)
         topic_id = place.get("id")
 
@@ -330,7 +330,7 @@ class KafkaSource:
                 self._sampled = self._newest(low, high)
             return self._sampled
 
-        return layout(self._settings, self._own(self._declared), sample, self._registry, topic)
+        return layout(self._settings, own_columns(self._settings, self._declared), sample, self._registry, topic)
 
     def _newest(self, low: Mapping[TopicPartition, int], high: Mapping[TopicPartition, int]) -> list[bytes]:
         """Values of the newest messages of some partitions, already read or not."""
@@ -344,39 +344,6 @@ class KafkaSource:
                     values += [value for message in group if (value := message.value()) is not None]
         return values
 
-    def _own(self, declared: Schema) -> Schema:
-        """The declared columns of payloads."""
-        besides = {*self._settings.metadata.values()} | (
-            {OPERATION} if self._settings.tombstones == "delete" else set()
-        )
-        return tuple(field for field in declared if field.name not in besides)
-
-    def _metadata(self) -> Mapping[str, Field]:
-        return columns_of(self._settings.metadata)
-
-    def _columns(self, found: Layout) -> Schema:
-        """The columns of payloads and of metadata; declared columns have their declared type."""
-        own = [*found.fields, *self._metadata().values()]
-        if self._settings.tombstones == "delete":
-            own.append(Field(OPERATION, "text"))
-        names = [field.name for field in own]
-        types = {field.name: field.data_type for field in own[len(found.fields) :]}
-        if wrong := next(
-            (each for each in self._declared if types.get(each.name, each.data_type) != each.data_type), None
-        ):
-            raise SourceError(
-                "bad_option",
-                f"The column '{wrong.name}' is {types[wrong.name]}, and is declared as {wrong.data_type}.",
-                "Declare it so, and cast it in a transform.",
-            )
-        if twice := next((name for name in names if names.count(name) > 1), None):
-            raise SourceError(
-                "bad_header",
-                f"Two columns have the name '{twice}'.",
-                "Choose another name in `metadata`, or declare `fields`.",
-            )
-        return tuple(own)
-
 
 class _Closing:
     """Closes a reader at the end of reading or after an error."""
@@ -389,18 +356,3 @@ class _Closing:
 
     def __exit__(self, *_: object) -> None:
         self._reader.close()
-
-
-def _typed(found: Layout, schema: Schema) -> Layout:
-    """The layout with the column types of the run."""
-    types = {field.name: field for field in schema}
-    fields = tuple(types.get(field.name, field) for field in found.fields)
-    return Layout(fields, found.keys, found.closed, found.schema, found.guessed, found.sure)
-
-
-def _all_of(schema: Schema, rows: int) -> Wanted:
-    return Wanted(frozenset(field.name for field in schema), batch_rows=rows)
-
-
-def _dtypes(schema: Schema) -> dict[str, Any]:
-    return {field.name: polars_dtype(field) for field in schema} | {ROW: pl.Int64}

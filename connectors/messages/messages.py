@@ -14,14 +14,15 @@ Places = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Messages:
-    """`values` are the payloads, None for a tombstone; `keys` have the same length, or are empty if not needed.
-    `places` describes the position of each message: `orders[3] offset 4711`. `metadata` are further columns of that
-    length."""
+    """`values` are the payloads, None for a tombstone; `keys` are as long, or empty where nobody wants them. `places`
+    says for people where each message is: `orders[3] offset 4711`. `metadata` are further columns of that length.
+    `faults` are messages that are not to be decoded, by their index: an error for people and a rule."""
 
     values: Sequence[bytes | None]
     places: pl.Series
     keys: Sequence[bytes | None] = ()
     metadata: Mapping[str, pl.Series] = field(default_factory=dict)
+    faults: Mapping[int, tuple[str, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,16 +74,29 @@ class MessageRows:
         )
 
     def _decoded(self, messages: Messages) -> Decoded:
-        """The records of all messages in order: those with a value, and tombstones."""
-        values = messages.values
-        nothing = [place for place, value in enumerate(values) if value is None]
-        if not nothing:
+        """The records of all messages, in their order: those with a value, tombstones, and those at fault as they
+        are."""
+        decoded = self._with_values(messages)
+        if not messages.faults:
+            return decoded
+        at = sorted(messages.faults)
+        faults = [Fault(place, messages.values[of] or b"", *messages.faults[of]) for place, of in enumerate(at)]
+        of: Places = np.array(at, dtype=np.int64)
+        return self._merged(decoded, Decoded(self._nulls(0), of, of[:0], faults))
+
+    def _with_values(self, messages: Messages) -> Decoded:
+        values, bad = messages.values, messages.faults
+        nothing = [place for place, value in enumerate(values) if value is None and place not in bad]
+        if not nothing and not bad:
             return self._payloads.decode(values)  # type: ignore[arg-type]
-        there = np.delete(np.arange(len(values), dtype=np.int64), nothing)
-        some = self._payloads.decode([value for value in values if value is not None])
-        gone = self._tombstones(nothing, messages)
-        # Records are sorted by message; those of one message keep their order.
-        of = np.concatenate([there[some.of], gone.of])
+        there = np.delete(np.arange(len(values), dtype=np.int64), [*nothing, *bad])
+        some = self._payloads.decode([values[place] or b"" for place in there.tolist()])
+        some = Decoded(some.raw, there[some.of], some.sound, some.faults)
+        return self._merged(some, self._tombstones(nothing, messages)) if nothing else some
+
+    def _merged(self, some: Decoded, gone: Decoded) -> Decoded:
+        # Each record by the message it is of; within one message they stay in their order.
+        of = np.concatenate([some.of, gone.of])
         order = np.argsort(of, kind="stable")
         rank = np.empty(len(order), dtype=np.int64)
         rank[order] = np.arange(len(order))

@@ -44,8 +44,28 @@ class KafkaLogin(ClosedConfig):
 
 
 class Kinesis(Config):
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
     stream_name: Text
+    """The stream that is read unless a source node names another."""
     region: Text
+    endpoint: Url | None = None
+    """A server with the API of Kinesis, such as an emulator or a VPC endpoint. Default: Amazon's own."""
+    sts_endpoint: Url | None = None
+    """Where a role is taken on. Default: Amazon's own, in the region."""
+
+
+class KinesisLogin(Config):
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    access_key_id: Text | None = None
+    secret_access_key: Secret | None = None
+    session_token: Secret | None = None
+    """For temporary keys."""
+    role_arn: Text | None = None
+    """A role to take on with the key: `arn:aws:iam::123456789012:role/reader`."""
+    external_id: Secret | None = None
+    """What the role's trust policy asks for, if it does."""
 
 
 class HttpEndpoint(Config):
@@ -169,6 +189,7 @@ SERVICES = (
         "Records of a data stream.",
         Kinesis,
         "kinesis_consumer",
+        auth=KinesisLogin,
         auth_methods=("access_key", "iam_role"),
     ),
     ConnectorType(

@@ -45,6 +45,8 @@ from tests.connectors.databricks.double import Double as Warehouse
 from tests.connectors.http.api_server import ApiServer
 from tests.connectors.kafka.brokers import Topics
 from tests.connectors.kafka.conftest import broker
+from tests.connectors.kinesis.conftest import front, moto
+from tests.connectors.kinesis.streams import KEY, REGION, Streams
 from tests.connectors.mongodb.double import Double as MongoDouble
 from tests.connectors.redshift.cluster import cluster, warehouse
 from tests.connectors.snowflake.double import CREDENTIALS, Double
@@ -55,18 +57,7 @@ from tests.connectors.stores.places import LOOPBACK
 from tests.flows.runtime.shop import Notebook
 from tests.second_database import SecondDatabase, network_postgres, second
 
-__all__ = [
-    "broker",
-    "certificates",
-    "cluster",
-    "mariadb",
-    "market",
-    "network_postgres",
-    "second",
-    "server",
-    "shop",
-    "warehouse",
-]
+__all__ = ["broker", "certificates", "cluster", "front", "mariadb", "market", "moto", "server", "shop", "warehouse"]
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 FOLDERS = sorted(path.parent for path in EXAMPLES.glob("*/*/pipeline.json"))
@@ -196,6 +187,8 @@ def _connector(folder: Path, file: Path, files_root: Path, request: pytest.Fixtu
         return ConnectorRecord("conn_1", kind, shop.config, shop.credentials)
     if folder.name == "kafka":
         return _kafka(file, request)
+    if folder.name == "kinesis":
+        return _kinesis(file, request)
     if folder.name == "mongodb":
         return _mongodb(file, request)
     if file.suffix == ".json":  # the records of an API
@@ -268,7 +261,18 @@ def _kafka(file: Path, request: pytest.FixtureRequest) -> ConnectorRecord:
     return ConnectorRecord("conn_1", "kafka", place, {})
 
 
-@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*/*/connect*.json")), ids=lambda path: path.parent.name)
+def _kinesis(file: Path, request: pytest.FixtureRequest) -> ConnectorRecord:
+    """A stream, after the records of the file (a key and data on each line) were put."""
+    streams: Streams = request.getfixturevalue("moto")
+    if file.name == "input.jsonl":
+        streams.client.create_stream(StreamName="orders", ShardCount=1)
+    for record in map(json.loads, file.read_text().splitlines()):
+        streams.put("orders", record["data"].encode(), key=record["key"])
+    place = {"streamName": "orders", "region": REGION, "endpoint": streams.url}
+    return ConnectorRecord("conn_1", "amazon_kinesis", place, dict(KEY))
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*/*/connector.json")), ids=lambda path: path.parent.name)
 def test_an_examples_connector_has_what_its_type_needs(path: Path) -> None:
     given = json.loads(path.read_text())
     known = CONNECTOR_TYPES[given["type"]]

@@ -16,9 +16,8 @@ pytestmark = pytest.mark.stack
 @pytest.mark.parametrize(
     ("connector", "config", "fields"),
     [
-        ("amazon_kinesis", {"streamName": "orders"}, None),
-        ("kinesis_consumer", {"streamName": "orders"}, FIELDS),
         ("braze", {"resource": "users"}, None),
+        ("braze", {"resource": "users"}, FIELDS),
     ],
 )
 def test_its_run_completes_with_zero_rows(

@@ -4,83 +4,25 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from ipaddress import ip_network
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import psycopg
 import pytest
 
-from headrace.catalog.runs.records import ConnectorRecord, RunPipeline
+from headrace.catalog.runs.records import ConnectorRecord
 from headrace.connectors.errors import SourceError
-from headrace.flows.resume.continuation import Continuation
-from headrace.flows.runtime.execute import Execution, RunTotals
-from headrace.flows.runtime.job import Job
-from headrace.flows.runtime.prepare import prepare
-from headrace.flows.runtime.scheduler import run_in_threads
-from headrace.flows.runtime.stored_plan import stored_plan
-from headrace.flows.runtime.streaming.stream import Stream
 from tests.connectors.kafka.brokers import Topics
 from tests.connectors.kafka.conftest import broker, topic
-from tests.flows.runtime.dying import Bomb, Killed, armed
-from tests.flows.runtime.runs import Recording
+from tests.flows.runtime.dying import Bomb
+from tests.flows.runtime.stream_loads import Loads, make
 
 __all__ = ["broker", "topic"]
 pytestmark = pytest.mark.postgres
 
-FIELDS = [{"name": "id", "dataType": "bigint"}, {"name": "amount", "dataType": "integer"}]
 
-
-class Loads:
-    """Runs of one pipeline that reads a topic."""
-
-    def __init__(self, topics: Topics, url: str, config: Mapping[str, Any], target: Mapping[str, Any]) -> None:
-        self.url, self.recorder, self.pipeline = url, Recording(), f"pipe_{uuid4().hex[:8]}"
-        place = {"bootstrapServers": topics.servers, "securityProtocol": "PLAINTEXT"}
-        self.connector = ConnectorRecord("conn_1", "kafka", place, {})
-        source = {"id": "src", "kind": "source", "connector": "kafka_consumer", "config": config, "fields": FIELDS}
-        self.nodes = [source, {"id": "tgt", "kind": "target", "input": "src", **target}]
-
-    def job(self, continues: Continuation | None = None, **execution: Any) -> Job:
-        ir = {"kind": "pipeline", "version": "1.0", "id": "p", "metadata": {"name": "P"}, "nodes": self.nodes}
-        config = {"mode": "micro_batch", "parallelism": 2, "batchSize": 10, **execution}
-        tables = frozenset({self.nodes[1]["schema"]})
-        pipeline = RunPipeline(self.pipeline, "default", "P", ir, 1, self.connector, config, tables)
-        run_id = f"run_{uuid4().hex}"
-        continues = continues or Continuation(root_run_id=run_id)
-        return Job(run_id, pipeline, self.url, Path("/nowhere"), continues, networks=(ip_network("127.0.0.0/8"),))
-
-    def run(self, **execution: Any) -> RunTotals:
-        return run_in_threads(Execution(prepare(self.job(**execution)), self.recorder))
-
-    def stream(self) -> Stream:
-        return Stream(self.job(mode="streaming"), self.recorder, lambda prepared, epoch: None)
-
-    def dies(self, bomb: Bomb) -> bool:
-        """A run that dies at the bomb's step and is retried until it is through; whether it died."""
-        job = self.job()
-        with armed(bomb):
-            execution = Execution(prepare(job), self.recorder)
-            try:
-                run_in_threads(execution)
-            except (Killed, Exception):
-                if not bomb.went_off:
-                    raise
-        if not bomb.went_off:
-            return False
-        continues = Continuation(root_run_id=job.run_id, earlier_plan=stored_plan(execution.prepared))
-        run_in_threads(Execution(prepare(self.job(continues)), self.recorder))
-        return True
-
-    def rows(self, query: str) -> list[tuple[Any, ...]]:
-        with psycopg.connect(self.url) as connection:
-            return connection.execute(query).fetchall()  # type: ignore[call-overload, no-any-return]
-
-
-def make(url: str, statement: str) -> None:
-    with psycopg.connect(url) as connection:
-        connection.execute(statement)  # type: ignore[call-overload]
+def loads_of(topics: Topics, url: str, config: Mapping[str, Any], target: Mapping[str, Any]) -> Loads:
+    place = {"bootstrapServers": topics.servers, "securityProtocol": "PLAINTEXT"}
+    return Loads(ConnectorRecord("conn_1", "kafka", place, {}), url, config, target)
 
 
 def fill(broker: Topics, topic: str, numbers: range) -> None:
@@ -116,7 +58,7 @@ def test_a_run_that_dies_between_any_two_steps_loses_and_doubles_nothing(
         target = {"schema": f"public.{table}", "loadMode": mode}
         if mode == "upsert":
             target["upsertKey"] = "id"
-        loads = Loads(broker, database_url, {"topic": name}, target)
+        loads = loads_of(broker, database_url, {"topic": name}, target)
         died = loads.dies(Bomb(at))
         fill(broker, name, range(60, 80))
         loads.run()
@@ -143,7 +85,7 @@ def test_a_topic_with_tombstones_is_mirrored(broker: Topics, topic: str, databas
 
     config = {"topic": topic, "tombstones": "delete", "key": {"columns": ["id"]}}
     target = {"schema": "public.mirrored", "loadMode": "cdc_mirror", "upsertKey": "id"}
-    loads = Loads(broker, database_url, config, target)
+    loads = loads_of(broker, database_url, config, target)
     for turn in range(4):
         for number in range(40):
             change(number % 13, None if (number + turn) % 5 == 0 else number * turn)
@@ -156,7 +98,7 @@ def test_a_run_reads_no_more_than_it_may_and_the_next_goes_on(broker: Topics, to
     make(database_url, "CREATE TABLE public.bounded (id bigint, amount integer)")
     broker.make(topic, 2)
     fill(broker, topic, range(100))
-    loads = Loads(broker, database_url, {"topic": topic}, {"schema": "public.bounded"})
+    loads = loads_of(broker, database_url, {"topic": topic}, {"schema": "public.bounded"})
     read = [loads.run(maxRows=40).rows_in for _ in range(4)]
     assert read == [40, 40, 20, 0]
     assert loads.rows("SELECT id, amount FROM public.bounded ORDER BY id") == good(range(100))
@@ -225,7 +167,7 @@ def test_offsets_that_are_gone_fail_the_run_before_anything_is_loaded(
     make(database_url, "CREATE TABLE public.gone (id bigint, amount integer)")
     broker.make(topic, 2)
     fill(broker, topic, range(5))
-    loads = Loads(broker, database_url, {"topic": topic}, {"schema": "public.gone"})
+    loads = loads_of(broker, database_url, {"topic": topic}, {"schema": "public.gone"})
     loads.run()
     broker.drop(topic)
     broker.make(topic, 2)

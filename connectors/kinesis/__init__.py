@@ -1,0 +1,1 @@
+"""Data streams of Amazon Kinesis as sources."""
