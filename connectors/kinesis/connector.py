@@ -90,5 +90,6 @@ KINESIS = Connector(
     streams=_streams,
     stream=_stream,
     stream_setting="streamName",
+    continues=lambda _: True,
     extra="kinesis",
 )

@@ -100,6 +100,8 @@ OTHERS = {
     "python -m benchmarks.api": "test-all",
     "python -m benchmarks.bson_columns": "test-all",
     "python -m benchmarks.kafka": "test-all",
+    "python -m benchmarks.killed_copy": "test-all",
+    "python -m benchmarks.streaming": "test-all",
     "python -m benchmarks.kinesis": "test-all",
     "python -m benchmarks.overhead": "test-all",
     "python -m benchmarks.postgresql_source": "test-all",

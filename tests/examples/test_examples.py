@@ -57,7 +57,20 @@ from tests.connectors.stores.places import LOOPBACK
 from tests.flows.runtime.shop import Notebook
 from tests.second_database import SecondDatabase, network_postgres, second
 
-__all__ = ["broker", "certificates", "cluster", "front", "mariadb", "market", "moto", "server", "shop", "warehouse"]
+__all__ = [
+    "broker",
+    "certificates",
+    "cluster",
+    "front",
+    "mariadb",
+    "market",
+    "moto",
+    "network_postgres",
+    "second",
+    "server",
+    "shop",
+    "warehouse",
+]
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 FOLDERS = sorted(path.parent for path in EXAMPLES.glob("*/*/pipeline.json"))

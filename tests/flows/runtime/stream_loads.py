@@ -17,8 +17,9 @@ from headrace.flows.runtime.job import Job
 from headrace.flows.runtime.prepare import prepare
 from headrace.flows.runtime.scheduler import run_in_threads
 from headrace.flows.runtime.stored_plan import stored_plan
+from headrace.flows.runtime.streaming.stream import Stream
 from tests.flows.runtime.dying import Bomb, Killed, armed
-from tests.flows.runtime.runs import Told
+from tests.flows.runtime.runs import Recording
 
 FIELDS = [{"name": "id", "dataType": "bigint"}, {"name": "amount", "dataType": "integer"}]
 
@@ -29,7 +30,7 @@ class Loads:
     def __init__(
         self, connector: ConnectorRecord, url: str, config: Mapping[str, Any], target: Mapping[str, Any]
     ) -> None:
-        self.url, self.told, self.pipeline = url, Told(), f"pipe_{uuid4().hex[:8]}"
+        self.url, self.recorder, self.pipeline = url, Recording(), f"pipe_{uuid4().hex[:8]}"
         self.connector = connector
         source = {"id": "src", "kind": "source", "connector": connector.type, "config": config, "fields": FIELDS}
         self.nodes = [source, {"id": "tgt", "kind": "target", "input": "src", **target}]
@@ -44,13 +45,16 @@ class Loads:
         return Job(run_id, pipeline, self.url, Path("/nowhere"), continues, networks=(ip_network("127.0.0.0/8"),))
 
     def run(self, **execution: Any) -> RunTotals:
-        return run_in_threads(Execution(prepare(self.job(**execution)), self.told))
+        return run_in_threads(Execution(prepare(self.job(**execution)), self.recorder))
+
+    def stream(self) -> Stream:
+        return Stream(self.job(mode="streaming"), self.recorder, lambda prepared, epoch: None)
 
     def dies(self, bomb: Bomb) -> bool:
         """A run that dies at the bomb's step and is retried until it is through; whether it died."""
         job = self.job()
         with armed(bomb):
-            execution = Execution(prepare(job), self.told)
+            execution = Execution(prepare(job), self.recorder)
             try:
                 run_in_threads(execution)
             except (Killed, Exception):
@@ -59,7 +63,7 @@ class Loads:
         if not bomb.went_off:
             return False
         continues = Continuation(root_run_id=job.run_id, earlier_plan=stored_plan(execution.prepared))
-        run_in_threads(Execution(prepare(self.job(continues)), self.told))
+        run_in_threads(Execution(prepare(self.job(continues)), self.recorder))
         return True
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:

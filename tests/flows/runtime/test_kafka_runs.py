@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from uuid import uuid4
 
+import psycopg
 import pytest
 
 from headrace.catalog.runs.records import ConnectorRecord
@@ -113,7 +114,7 @@ def test_a_stream_takes_new_messages_and_new_partitions(
     make(database_url, f"CREATE TABLE public.streamed (id bigint{key}, amount integer)")
     target = {"schema": "public.streamed", "loadMode": mode, **({"upsertKey": "id"} if key else {})}
     broker.make(topic, 2)
-    loads = Loads(broker, database_url, {"topicPattern": f"{topic}*"}, target)
+    loads = loads_of(broker, database_url, {"topicPattern": f"{topic}*"}, target)
     stream = loads.stream()
     read = []
     for turn in range(4):
@@ -140,7 +141,7 @@ def test_a_topic_is_mirrored_by_a_stream(broker: Topics, topic: str, database_ur
     make(database_url, "CREATE TABLE public.followed (id bigint PRIMARY KEY, amount integer)")
     broker.make(topic)
     config = {"topic": topic, "tombstones": "delete", "key": {"columns": ["id"]}}
-    stream = Loads(
+    stream = loads_of(
         broker, database_url, config, {"schema": "public.followed", "loadMode": "cdc_mirror", "upsertKey": "id"}
     ).stream()
     state: dict[int, int] = {}

@@ -101,7 +101,7 @@ def test_a_run_reads_no_more_than_it_may_and_the_next_goes_on(moto: Streams, dat
     loads = loads_of(moto, name, database_url, "kinesis_bounded")
     assert [loads.run(maxRows=40).rows_in for _ in range(4)] == [40, 40, 20, 0]
     assert loads.rows("SELECT id, amount FROM public.kinesis_bounded ORDER BY id") == good(range(100))
-    assert all(error.startswith(f"{name} shardId-") for *_, error in loads.told.cells)
+    assert all(error.startswith(f"{name} shardId-") for *_, error in loads.recorder.cells)
 
 
 def test_what_comes_between_two_runs_that_begin_with_what_is_new(moto: Streams, database_url: str) -> None:
