@@ -196,24 +196,33 @@ def kinesis_local() -> Iterator[Streams]:
 
 @contextmanager
 def _running(command: list[str], port: int, more: Mapping[str, str]) -> Iterator[None]:
-    process = subprocess.Popen(
-        command,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        env={**os.environ, **more},
-        preexec_fn=die_with_parent(signal.SIGKILL),  # noqa: PLW1509
-    )
-    try:
-        deadline = time.monotonic() + _PATIENCE_S
-        while True:
-            assert process.poll() is None, f"{command[-1]} ended at once"
-            try:
-                socket.create_connection(("127.0.0.1", port), timeout=1).close()
-                break
-            except OSError:
-                assert time.monotonic() < deadline, f"{command[-1]} does not answer"
-                time.sleep(0.05)
-        yield
-    finally:
-        process.kill()
-        process.wait(10)
+    with tempfile.TemporaryFile() as told:
+        process = subprocess.Popen(
+            command,
+            stdout=subprocess.DEVNULL,
+            stderr=told,
+            env={**os.environ, **more},
+            preexec_fn=die_with_parent(signal.SIGKILL),  # noqa: PLW1509
+        )
+
+        def runs() -> None:
+            if process.poll() is not None:
+                told.seek(0)
+                said = told.read()[-2000:].decode(errors="replace")
+                raise AssertionError(f"{command[-1]} ended with {process.returncode}: {said}")
+
+        try:
+            deadline = time.monotonic() + _PATIENCE_S
+            while True:
+                runs()
+                try:
+                    socket.create_connection(("127.0.0.1", port), timeout=1).close()
+                    break
+                except OSError:
+                    assert time.monotonic() < deadline, f"{command[-1]} does not answer"
+                    time.sleep(0.05)
+            yield
+            runs()
+        finally:
+            process.kill()
+            process.wait(10)
