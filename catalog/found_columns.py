@@ -171,6 +171,11 @@ class FoundColumnStore:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
+    def known(self, pipeline_id: str, keys: Mapping[str, str]) -> dict[str, FoundSource]:
+        """What is known of source nodes (by id), by their keys."""
+        with self._engine.begin() as connection:
+            return known(connection, pipeline_id, keys)
+
     def found(self, pipeline_id: str, run_id: str, seen: Sequence[Seen]) -> dict[str, FoundSource]:
         """Stores what a run has found; returns what was known before, by node."""
         with self._engine.begin() as connection:

@@ -7,10 +7,25 @@ import unicodedata
 from collections.abc import Sequence
 from typing import Literal
 
+_INVISIBLE = frozenset({"Cc", "Cf", "Zl", "Zp", "Zs"})
+"""Unicode categories of characters that nobody sees: spaces (also no-break ones), controls such as tabs, and format
+characters such as zero-width spaces and byte order marks."""
+
 
 def canonical_name(name: str) -> str:
-    """The name without blanks around it, in Unicode normal form NFC."""
-    return unicodedata.normalize("NFC", name).strip()
+    """The name without blanks around it, in Unicode normal form NFC. Blanks are all characters that are not visible."""
+    name = unicodedata.normalize("NFC", name)
+    if name.isascii():
+        return name.strip()
+    seen = [place for place, each in enumerate(name) if unicodedata.category(each) not in _INVISIBLE]
+    return name[seen[0] : seen[-1] + 1] if seen else ""
+
+
+def visible(name: str) -> str:
+    """The name with `\\u200b` for each character that nobody sees, besides spaces."""
+    return "".join(
+        f"\\u{ord(each):04x}" if each != " " and unicodedata.category(each) in _INVISIBLE else each for each in name
+    )
 
 
 Matching = Literal["exact", "trim", "caseInsensitive"]

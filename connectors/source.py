@@ -109,6 +109,9 @@ class Discovery:
     notes: tuple[str, ...] = ()
     """Notes for the log: changed names, columns that some files lack."""
     restart: Restart = Restart.EXACT
+    lacking: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """By file, the columns that it does not have though the schema has them, where the settings do not say that they
+    are null then."""
 
     @property
     def counted(self) -> bool:

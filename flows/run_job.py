@@ -16,6 +16,7 @@ from headrace.flows.resume.ledgers import Ledgers, Versions
 from headrace.flows.runtime.databases import databases_of
 from headrace.flows.runtime.errors import RunFailed
 from headrace.flows.runtime.execution_config import ExecutionConfig
+from headrace.flows.runtime.found_columns import last_runs
 from headrace.flows.runtime.job import Job
 from headrace.flows.tenant_files import files_of
 from headrace.ir.load_modes import LOAD_MODES, load_strategy
@@ -142,6 +143,7 @@ def _job(
         role_buckets=settings().connector_role_buckets,
         query_memory=settings().query_memory_mb * 1024 * 1024,
         staging_root=settings().staging_root,
+        last_runs=last_runs(store.sources, pipeline),
     )
 
 

@@ -23,6 +23,7 @@ from headrace.catalog.found_columns import Seen, remember
 from headrace.catalog.runs.records import RunPipeline
 from headrace.connectors.errors import SourceError
 from headrace.flows.dry_run.plan import PlanFailed, preview_job
+from headrace.flows.runtime.found_columns import last_runs
 from headrace.flows.runtime.job import Job
 from headrace.flows.tenant_files import files_of
 from headrace.ir.problems import Problem, nearest
@@ -90,13 +91,15 @@ def _planned_job(context: RequestContext, pipeline_id: str, body: PlanRequest) -
     with context.catalog() as catalog:
         chosen = runnable(catalog, owned_pipeline(catalog, pipeline_id), body.ir_version)
     settings = context.services.settings
+    stored = context.store.load_pipeline(pipeline_id, chosen.version)
     job = preview_job(
-        _with_block_values(context, context.store.load_pipeline(pipeline_id, chosen.version)),
+        _with_block_values(context, stored),
         database_url=settings.database_url,
         files_root=files_of(settings, context.principal.tenant_id),
         parameters=dict(body.parameters),
         networks=settings.connector_networks,
         role_buckets=settings.connector_role_buckets,
+        last_runs=last_runs(context.store.sources, stored),
     )
     return chosen, job
 

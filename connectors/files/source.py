@@ -124,7 +124,14 @@ class FileSource:
             together.sure | {field.name for field in added},
             together.guessed,
             (*notes, *together.notes),
+            lacking=self._lacking(together),
         )
+
+    def _lacking(self, together: MergedFiles) -> dict[str, tuple[str, ...]]:
+        """What files lack, unless the options say that it is null then."""
+        if (self._config.get("options") or {}).get("missingColumns") == "null":
+            return {}
+        return {name: seen.lacking for name, seen in together.files.items() if seen.lacking}
 
     def _inspected(self, files: list[StoredFile], max_partitions: int) -> tuple[dict[str, Inspection], list[str]]:
         """What is in each file, without those that are empty or, if that is asked for, cannot be read."""

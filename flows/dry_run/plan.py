@@ -24,6 +24,7 @@ from headrace.connectors.postgresql.tables.describe import LOAD_ID, describe_tab
 from headrace.connectors.source import ROW, Discovery
 from headrace.flows.compile import Load, ReferenceTable, Stage, logical_plan
 from headrace.flows.compile.stages.stage import ShuffleWrite
+from headrace.flows.compile.target.lost_columns import LastRun
 from headrace.flows.resume.continuation import Continuation
 from headrace.flows.runtime.deletes.comparison import Comparison
 from headrace.flows.runtime.errors import PlanFailed
@@ -84,8 +85,9 @@ def preview_job(
     parameters: dict[str, ParameterValue] | None = None,
     networks: tuple[Network, ...] = (),
     role_buckets: tuple[str, ...] = (),
+    last_runs: Mapping[str, LastRun] | None = None,
 ) -> Job:
-    """The job of a run that will not be run. `networks` and `role_buckets` as in Job."""
+    """The job of a run that will not be run. `networks`, `role_buckets` and `last_runs` as in Job."""
     return Job(
         _PLAN_RUN_ID,
         pipeline,
@@ -95,6 +97,7 @@ def preview_job(
         parameters or {},
         networks=networks,
         role_buckets=role_buckets,
+        last_runs=last_runs or {},
     )
 
 

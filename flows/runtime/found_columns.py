@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from headrace.catalog.found_columns import FoundColumnStore, Seen, column_changes, source_key
 from headrace.catalog.runs.records import RunPipeline
 from headrace.connectors.source import Discovery
+from headrace.flows.compile.target.lost_columns import LastRun
 from headrace.flows.runtime.job import Job
 
 _SHOWN = 10
@@ -21,6 +23,20 @@ def seen_columns(pipeline: RunPipeline, discoveries: Mapping[str, Discovery]) ->
         for name, found in discoveries.items()
         if found.schema and name in nodes
     ]
+
+
+def last_runs(store: FoundColumnStore, pipeline: RunPipeline) -> dict[str, LastRun]:
+    """What the sources of the document were in the last run that was planned with them, by node. Nodes of a connector
+    that does not exist are left out: they are reported when the run is planned."""
+    keys = {}
+    for name, node in _source_nodes(pipeline).items():
+        with suppress(KeyError):
+            keys[name] = _key(pipeline, node)
+    return {
+        name: LastRun(each.run_id, each.run_columns)
+        for name, each in store.known(pipeline.id, keys).items()
+        if each.run_id is not None and each.run_columns is not None
+    }
 
 
 class RunSources:

@@ -18,6 +18,7 @@ from headrace.connectors.postgresql.ledger.partitions import full_load_key
 from headrace.connectors.postgresql.modes import LoadMode
 from headrace.connectors.source import Closing, Copying, Discovery, Source
 from headrace.flows.compile import PhysicalPlan
+from headrace.flows.compile.target.lost_columns import LastRun
 from headrace.flows.compile.type_inference.infer import Views
 from headrace.flows.enrich import ProviderAccess
 from headrace.flows.resume.continuation import Continuation
@@ -57,6 +58,8 @@ class Job:
     """Memory limit in bytes of a query (the op `sql`); 0 means a quarter of the memory limit of the process."""
     catalog_url: str = ""
     """The catalog's database, with a login that may also alter the tenant's tables; `database_url` when empty."""
+    last_runs: Mapping[str, LastRun] = field(default_factory=dict)
+    """What the sources were in the last run that was planned with them, by node, where that is known."""
     staging_root: Path | str | None = None
     """The folder for rows exchanged between stages, or its URL in an object store. The default is a folder next to
     `files_root`."""

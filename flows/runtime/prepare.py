@@ -14,6 +14,7 @@ from headrace.connectors.postgresql.modes import LoadSpec, RetryPolicy
 from headrace.connectors.source import Describing, Discovery, Restart, Source
 from headrace.flows.compile import PhysicalPlan, TargetColumn, logical_plan, physical_plan
 from headrace.flows.compile.logical_node import LogicalPlan
+from headrace.flows.compile.target.lost_columns import lost_columns
 from headrace.flows.compile.type_inference.infer import InferredTypes, infer_types
 from headrace.flows.enrich import ProviderAccess
 from headrace.flows.resume.continuation import not_replayed
@@ -144,10 +145,10 @@ def _prepared(
     schemas = {node: each.schema for node, each in discoveries.items() if each.schema}
     logical = compiled(schemas, views=views)
     traced, untraced = traced_keys(ir, logical)
-    tables = job.pipeline.tables if known else None
-    if problems := [*logical.problems, *untraced, *hook_problems(ir, tables, secrets)]:
+    if problems := [*logical.problems, *untraced, *hook_problems(ir, job.pipeline.tables if known else None, secrets)]:
         raise PlanFailed(problems)
-    earlier_buckets = stored_buckets(earlier)
+    if earlier is None and (lost := lost_columns(ir, job.last_runs, discoveries, targets, logical, compiled)):
+        raise PlanFailed(lost)
 
     def planned(seen: Mapping[str, Discovery]) -> PhysicalPlan:
         return physical_plan(
@@ -155,7 +156,7 @@ def _prepared(
             logical,
             seen,
             parallelism=execution.parallelism,
-            buckets=earlier_buckets,
+            buckets=stored_buckets(earlier),
             audits=not job.continues.replays,
             remarks=(*(note for node in seen for note in seen[node].notes), *_unsliced(job, execution, seen)),
         )

@@ -31,7 +31,8 @@ class TargetNode(SingleInput):
     for incremental_watermark. Both are columns of the table.
 
     `schemaContract` decides about incoming columns that the table lacks: they are added to it (`evolve`), the run fails
-    (`freeze`), rows with a value in one are skipped (`discard_row`), or the values are left out (`discard_value`).
+    (`freeze`, also when a source has lost a column that is loaded), rows with a value in one are skipped
+    (`discard_row`), or the values are left out (`discard_value`).
     `preHook` runs before the first row, `postHook` after the last. `backupBeforeLoad` copies the existing rows.
     """
 

@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 import numpy as np
 
-from headrace.connectors.column_names import Matching, canonical_name, match_names, nearest_name
+from headrace.connectors.column_names import Matching, canonical_name, match_names, nearest_name, visible
 from headrace.connectors.errors import SourceError
 from headrace.connectors.files.compression.kinds import compression_of
 from headrace.connectors.files.delimited.encoding import byte_in_file, utf8_name
@@ -221,7 +221,7 @@ def read_header(stream: ByteStream, dialect: Dialect, declared: Schema, name: st
     )
     found = match_names([field.name for field in declared], unique, dialect.matching)
     names = tuple({place: field for field, place in found.items()}.get(n, each) for n, each in enumerate(unique))
-    changed = [f"'{old}' as '{new}'" for old, new in zip(cells, names, strict=True) if old != new]
+    changed = [f"'{visible(old)}' as '{new}'" for old, new in zip(cells, names, strict=True) if old != new]
     notes = (f"{name}: the header's {', '.join(changed)}",) if changed else ()
     return Header(names, start, eol, notes)
 

@@ -113,17 +113,37 @@ def test_discovery_looks_for_the_nodes_that_read_it(facade: Facade, path: str) -
     assert list(lineage["foundAt"]) == ["src"]
 
 
-def test_what_has_changed_since_the_last_run_is_shown(facade: Facade, path: str) -> None:
-    pipeline = facade.viewer.get(path).json()
-    connector = facade.viewer.get(f"{BASE_PATH}/connectors/{pipeline['connectorId']}").json()
+@pytest.mark.parametrize(("contract", "status"), [("freeze", 422), ("discard_value", 200)])
+def test_a_plan_for_a_frozen_table_fails_when_a_column_is_gone(
+    facade: Facade, path: str, files: Path, contract: str, status: int
+) -> None:
+    nodes = [document()["nodes"][0], document()["nodes"][2] | {"input": "src", "schemaContract": contract}]
+    assert facade.editor.post(f"{path}/ir", json={"ir": {**IR, "nodes": nodes}}).status_code == 201
+    columns = (Field("id", "integer"), Field("amount", "integer"))
+    remember_run(facade, path, Seen("src", key_of_source(facade, path), columns))
+    (files / "orders.csv").write_text("id\n1\n")
+    answer = facade.viewer.post(f"{path}/plan")
+    assert (answer.status_code, "has no column 'amount' any more" in answer.text) == (status, status == 422)
+
+
+def key_of_source(facade: Facade, path: str) -> str:
+    connector = facade.viewer.get(f"{BASE_PATH}/connectors/{facade.viewer.get(path).json()['connectorId']}").json()
 
     class Record:
         id, config = connector["id"], connector["config"]
 
-    key = source_key(document()["nodes"][0], Record())
-    run = Seen("src", key, (Field("amount", "decimal", 8, 2), Field("gone", "text")))
-    assert facade.store.sources.found(pipeline["id"], "run_1", [run]) == {}
-    facade.store.sources.ran(pipeline["id"], "run_1", [run])
+    return source_key(document()["nodes"][0], Record())
+
+
+def remember_run(facade: Facade, path: str, seen: Seen) -> None:
+    pipeline = facade.viewer.get(path).json()["id"]
+    assert facade.store.sources.found(pipeline, "run_1", [seen]) == {}
+    facade.store.sources.ran(pipeline, "run_1", [seen])
+
+
+def test_what_has_changed_since_the_last_run_is_shown(facade: Facade, path: str) -> None:
+    columns = (Field("amount", "decimal", 8, 2), Field("gone", "text"))
+    remember_run(facade, path, Seen("src", key_of_source(facade, path), columns))
     assert source(facade, path)["changes"] == []
     facade.viewer.post(f"{path}/plan")
     found = source(facade, path)

@@ -319,15 +319,20 @@ def test_rows_between_stray_quotes_all_load_from_all_partitions(case: Case) -> N
     ]
 
 
-@pytest.mark.parametrize("header", [" id , name,qty", "id,NAME,QTY", '\ufeffID,Name,"qty"', "name,Qty, ID "])
+HEADERS = [" id , name,qty", "id,NAME,QTY", '\ufeffID,Name,"qty"', "name,Qty, ID "]
+INVISIBLE = ["\u200bid,\ufeffname,qty\u00a0", "\u00a0id\u200b,name\u2060,\u200eqty"]
+
+
+@pytest.mark.parametrize("header", [*HEADERS, *INVISIBLE])
 def test_a_header_is_matched_where_it_is_plain_what_is_meant(case: Case, header: str) -> None:
     case.table("id bigint PRIMARY KEY, name text, qty integer")
     values = {"id": "1", "name": "Ann", "qty": "5"}
-    names = [name.strip(' "\ufeff').lower() for name in header.split(",")]
+    names = [name.strip(' "\ufeff\u200b\u00a0\u2060\u200e').lower() for name in header.split(",")]
     case.put(f"{header}\n" + ",".join(values[name] for name in names) + "\n")
     case.load()
     assert case.rows() == [(1, "Ann", 5)]
     assert any("named alike" in line or "the header's" in line for line in case.recorder.lines)
+    assert header not in INVISIBLE or any(r"\u200b" in line for line in case.recorder.lines)
 
 
 def test_columns_that_stay_empty_are_reported(case: Case) -> None:
@@ -396,6 +401,11 @@ def test_files_may_lack_a_column_be_empty_and_have_another_order(case: Case) -> 
     assert case.rows() == [(1, "a1", None), (2, "a2", "b2")]
     assert any("in/1.csv lacks b" in line for line in case.recorder.lines)
     assert any("in/3.csv is empty" in line for line in case.recorder.lines)
+    nodes[-1]["schemaContract"] = "freeze"
+    with pytest.raises(PlanFailed, match=r"'src' lacks the column 'b' in in/1\.csv, which is loaded into public\.t\.b"):
+        prepare(case.job(nodes))
+    nodes[0]["config"] = {**SEVERAL, "options": {"missingColumns": "null"}}
+    prepare(case.job(nodes)).close()
     nodes[0]["config"] = {**SEVERAL, "options": {"missingColumns": "fail"}}
     with pytest.raises(SourceError, match=r"Column 'b' is not in in/1\.csv"):
         prepare(case.job(nodes))

@@ -9,8 +9,10 @@ from typing import Any
 import psycopg
 import pytest
 
+from headrace.flows.compile.target.lost_columns import LastRun
 from headrace.flows.dry_run.plan import plan_run
 from headrace.flows.runtime.errors import PlanFailed, RunFailed
+from headrace.flows.runtime.prepare import prepare
 from headrace.flows.runtime.targets.evolve import evolve
 from headrace.ir.schema import Field
 from tests.flows.runtime.loads import Loads
@@ -65,6 +67,37 @@ def test_freeze_fails_before_the_first_byte(loads: Loads) -> None:
     assert "colour, weight" in problem.message
     loads.numbers(2)
     assert loads.run(schemaContract="freeze").rows_out == 2
+
+
+LAST = {"src": LastRun("run_0", (Field("id", "bigint"), Field("name", "text"), Field("amount", "integer")))}
+
+
+def test_a_frozen_table_does_not_take_a_source_that_lost_a_column(loads: Loads) -> None:
+    loads.write("id,name\n1,a\n")
+    with pytest.raises(PlanFailed) as caught:
+        prepare(replace(loads.job(schemaContract="freeze"), last_runs=LAST))
+    (problem,) = caught.value.problems
+    assert (problem.path, problem.code) == ("nodes[1].schemaContract", "column_gone")
+    assert problem.message == (
+        "The source 'src' (orders.csv) has no column 'amount' any more, which was loaded into public.ds_orders.amount "
+        "(in run_0), and the table is frozen"
+    )
+    assert "declare" in problem.hint
+    assert "evolve" in problem.hint
+    prepare(replace(loads.job(schemaContract="evolve"), last_runs=LAST)).close()
+    prepare(loads.job(schemaContract="freeze", fields={"id": "bigint", "name": "text"})).close()
+
+
+@pytest.mark.parametrize("header", ["id,name,AMOUNT", "amount,id,name"])
+def test_a_frozen_table_takes_a_column_of_another_case_or_place(loads: Loads, header: str) -> None:
+    loads.write(f"{header}\n1,2,3\n")
+    prepare(replace(loads.job(schemaContract="freeze"), last_runs=LAST)).close()
+
+
+def test_a_frozen_table_does_not_miss_a_column_that_it_never_had(loads: Loads) -> None:
+    loads.numbers(1)
+    more = {"src": LastRun("run_0", (*LAST["src"].columns, Field("colour", "text")))}
+    prepare(replace(loads.job(schemaContract="freeze"), last_runs=more)).close()
 
 
 @pytest.mark.parametrize("mode", ["append", "replace"])
