@@ -9,7 +9,15 @@ from polars.exceptions import PolarsError
 
 from headrace.connectors.casting.decimals import cast_decimal, cast_double
 from headrace.connectors.casting.nested import to_json
-from headrace.connectors.casting.times import cast_date, cast_time, cast_timestamp, in_zone, refill, text_of_time
+from headrace.connectors.casting.times import (
+    cast_date,
+    cast_time,
+    cast_timestamp,
+    in_zone,
+    refill,
+    text_of_time,
+    text_of_timestamps,
+)
 from headrace.connectors.datatypes import polars_dtype
 from headrace.connectors.source import REJECT_SCHEMA, ROW, no_rejects
 from headrace.ir.schema import EXPECTED, Field
@@ -73,6 +81,8 @@ def cast_native(values: pl.Series, field: Field) -> tuple[pl.Series, pl.Series |
         return cast_text(values, field)
     if values.dtype == dtype:
         return values, None
+    if isinstance(values.dtype, pl.Datetime) and dtype == pl.String:
+        return text_of_timestamps(values), None
     if isinstance(values.dtype, pl.Datetime):
         values = in_zone(values, aware=field.data_type == "timestamptz")
     elif isinstance(values.dtype, pl.List | pl.Array | pl.Struct):

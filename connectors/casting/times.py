@@ -235,6 +235,14 @@ def refill(result: pl.Series, where: pl.Series, values: pl.Series) -> pl.Series:
     return result.scatter(places, values) if places.len() else result
 
 
+def text_of_timestamps(stamps: pl.Series) -> pl.Series:
+    """Timestamps as PostgreSQL writes them with the time zone UTC: `2024-01-02 03:04:05.5`, one with a zone as
+    `2024-01-02 03:04:05.5+00`."""
+    zoned = isinstance(stamps.dtype, pl.Datetime) and stamps.dtype.time_zone is not None
+    text = in_zone(stamps, aware=zoned).dt.to_string("%Y-%m-%d %H:%M:%S%.6f").str.replace(r"\.?0+$", "")
+    return text + "+00" if zoned else text
+
+
 def text_of_time(time: pl.Expr) -> pl.Expr:
     """Times of day as text, with the digits of the fraction that they need: polars' cast leaves the fraction out."""
     return time.dt.to_string("%H:%M:%S%.9f").str.replace(r"\.?0+$", "")

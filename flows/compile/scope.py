@@ -23,6 +23,8 @@ from headrace.ir.secrets import secret_name
 from headrace.ir.sql import Refused, Tree
 from headrace.ir.sql import expression as read_expression
 from headrace.ir.sql.expressions.as_written import as_written
+from headrace.ir.sql.expressions.functions import TEXT, TIME, TIME_OF_DAY
+from headrace.ir.sql.expressions.value_texts import TIME_WITH_ZONE, value_texts
 
 
 class PlanError(PicklableError):
@@ -132,6 +134,8 @@ class Scope:
             if not self.cells.keys().isdisjoint(written.columns):
                 rewritten = as_written(written.tree, self.cells, self.is_text, self.cells.__getitem__, passes=passes)
                 written = _of_tree(rewritten.tree)
+            if (texts := value_texts(written.tree, self._is_temporal, self._type_of)) is not written.tree:
+                written = _of_tree(texts)
             expression = pl.sql_expr(written.sql)
             typing = expression if written.typing == written.sql else pl.sql_expr(written.typing)
         except Refused as refused:
@@ -141,6 +145,19 @@ class Scope:
             raise self.fault(where, "invalid_expression", text) from None
         with self.checked(where):
             return expression, self.evaluate(typing)
+
+    def _is_temporal(self, name: str) -> bool:
+        return isinstance(self.schema.get(name), pl.Time | pl.Datetime)
+
+    def _type_of(self, tree: Tree) -> str | None:
+        """The type of an expression as in `value_texts`; None also for one that does not type-check."""
+        try:
+            have = self.evaluate(pl.sql_expr(tree.typing))
+        except (PolarsError, pl.exceptions.PanicException):
+            return None
+        if isinstance(have, pl.Datetime):
+            return TIME if have.time_zone is None else TIME_WITH_ZONE
+        return TEXT if have == pl.String else TIME_OF_DAY if have == pl.Time else None
 
     def condition(self, sql: str, where: str) -> pl.Expr:
         """A SQL condition over the columns. Raises PlanError for what is not Boolean."""

@@ -90,22 +90,16 @@ class _Rewriter:
             case "sign" if self._tree_kind(args[0]) == "number":
                 number = self.made[self.values[args[0]]].name
                 return self._valued(node), self._text(f"{node.name}{number}".lstrip("+")), frozenset()
-            case "group":
-                return self._chosen(node, {args[0]})
-            case "case":
-                first = 0 if node.name == "searched" else 1
-                conditions = {args[at] for at in range(first, len(args) - 1, 2)} | set(args[:first])
-                return self._chosen(node, set(args) - conditions)
-            case "call" if node.name in _CHOOSES:
-                return self._chosen(node, set(args[_CHOOSES[node.name]]))
             case "call" if node.name == "NULLIF":
                 return self._null_if(node)
             case "call" if node.name in _EXTREMES:
                 return self._extreme(node)
+        if results := chosen(node):
+            return self._chosen(node, results)
         texts = {*_texts(node)}
         value = self._valued(node, texts=texts)
         self.texts[value] = frozenset[str]().union(*(self.passed[arg] for arg in texts))
-        return value, value if _makes_text(node) else None, frozenset()
+        return value, value if makes_text(node) else None, frozenset()
 
     def _column(self, node: Node) -> tuple[int, int | None, frozenset[str]]:
         value = self._made(node)
@@ -167,7 +161,25 @@ class _Rewriter:
         return len(self.made) - 1
 
 
-def _makes_text(node: Node) -> bool:
+def chosen(node: Node) -> set[int]:
+    """The operands of which the node returns one; empty for any other node."""
+    args = node.args
+    match node.kind:
+        case "group":
+            return {args[0]}
+        case "case":
+            first = 0 if node.name == "searched" else 1
+            conditions = {args[at] for at in range(first, len(args) - 1, 2)} | set(args[:first])
+            return set(args) - conditions
+        case "call" if node.name in _CHOOSES:
+            return set(args[_CHOOSES[node.name]])
+        case "call" if node.name in _EXTREMES:
+            return set(args)
+    return set()
+
+
+def makes_text(node: Node) -> bool:
+    """Whether the result is text, whatever the operands are."""
     match node.kind:
         case "cast":
             return TYPES.get(node.name) == TEXT
@@ -183,7 +195,7 @@ def _texts(node: Node) -> Iterator[int]:
     if node.kind == "match" and (node.name in LIKES or is_pattern(node)):
         yield node.args[0]
     elif node.kind != "call":
-        yield from node.args if _makes_text(node) else ()
+        yield from node.args if makes_text(node) else ()
     elif (function := FUNCTIONS.get(node.name)) is not None:
         for place, arg in enumerate(node.args):
             if node.name in _MAKES_TEXT_OF_ALL or function.argument(place) == TEXT:

@@ -258,3 +258,12 @@ def test_a_short_text_with_a_long_fraction_is_rounded_as_a_long_one() -> None:
     texts = pl.Series(["1:2:3.1234567", "01:02:03.1234567"])
     assert cast_text(texts.head(1), Field("at", "time"))[0].to_list() == [time(1, 2, 3, 123457)]
     assert cast_text(texts, Field("at", "time"))[0].to_list() == [time(1, 2, 3, 123457)] * 2
+
+
+def test_times_become_the_text_that_postgresql_writes() -> None:
+    stamps = pl.Series([datetime(2024, 1, 2, 10), datetime(2024, 1, 2, 10, 0, 0, 250_000), None])
+    texts, bad = cast_native(stamps, Field("t", "text"))
+    assert (texts.to_list(), bad) == (["2024-01-02 10:00:00", "2024-01-02 10:00:00.25", None], None)
+    zoned = stamps.dt.replace_time_zone("UTC").dt.convert_time_zone("Europe/Berlin")
+    texts, bad = cast_native(zoned, Field("t", "text"))
+    assert (texts.to_list(), bad) == (["2024-01-02 10:00:00+00", "2024-01-02 10:00:00.25+00", None], None)
