@@ -49,8 +49,6 @@ def database(postgres_url: str) -> Iterator[psycopg.Connection[Any]]:
 def test_text_of_a_value_is_what_postgresql_writes(
     database: psycopg.Connection[Any], name: str, data: st.DataObject
 ) -> None:
-    database: psycopg.Connection[Any], name: str, data: st.DataObject
-) -> None:
     sql_type, dtype, strategy = TYPES[name]
     values = data.draw(st.lists(strategy, min_size=1, max_size=20))
     query = f"SELECT v::text FROM unnest(%s::{sql_type}[]) WITH ORDINALITY AS u (v, n) ORDER BY n"
