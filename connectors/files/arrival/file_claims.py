@@ -113,7 +113,7 @@ class FileClaims:
             raise _in_failure_folder(failed)
         for file in found.files:
             if whole and file.name not in there and file not in skipped:
-                message = f"'{file.name}' should lie in '{file.going or file.place}' and is not there any more."
+                message = f"'{file.name}' should lie in '{file.going or file.place}' and no longer exists."
                 hint = "Put it back there, or start a new run; rows that are in the table already stay there."
                 raise SourceError("file_gone", message, hint)
             file.place = there.get(file.name, file.place if file in skipped else "")

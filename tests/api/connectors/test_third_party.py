@@ -107,7 +107,7 @@ def shop(facade: Facade, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
     for each in caches:
         each.cache_clear()
     settings = services.settings.model_copy(update={"files_root": tmp_path})
-    facade.app.state.services = replace(services, settings=settings, outside=SubprocessPool(settings, children))
+    facade.app.state.services = replace(services, settings=settings, subprocesses=SubprocessPool(settings, children))
     yield facade
     facade.app.state.services = services
     children.close()

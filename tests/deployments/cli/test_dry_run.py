@@ -130,7 +130,7 @@ def test_a_table_in_use_is_not_waited_for(headrace: Terminal, facade: Facade, fi
     with facade.engine.begin() as connection:
         connection.exec_driver_sql("LOCK TABLE public.ds_orders IN ROW EXCLUSIVE MODE")
         reported = headrace("apply", "-f", file, "--dry-run", code=EXIT_ATTENTION).output
-    assert "schema orders could not be tried" in " ".join(reported.split())
+    assert "schema orders could not be checked" in " ".join(reported.split())
 
 
 def test_credentials_that_would_go_elsewhere_are_asked_for_as_on_main(

@@ -197,7 +197,7 @@ def test_a_log_line_says_why_values_are_read(copied: Copied, monkeypatch: pytest
     assert (totals.rows_out, totals.failed) == (4999, 1)
     [line] = [text for _, text in copied.recorder.lines if "values" in text]
     assert line.startswith(
-        "Partition 1: from here on values are looked at, because PostgreSQL refused a row: Value violates check"
+        "Partition 1: from here on values are read, because PostgreSQL refused a row: Value violates check"
     )
     assert copied.rows("SELECT count(*), count(DISTINCT id) FROM public.t") == [(4999, 4999)]
 
