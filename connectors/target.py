@@ -32,13 +32,16 @@ class Written:
     """What one `write` committed: rows now in the table, and the cells the database refused (REJECT_SCHEMA).
 
     `held` counts rows that are committed but kept back from the table until the load mode publishes them, `skipped`
-    those that the load mode leaves out.
+    those that the load mode or the database leaves out. `kept_out` are those of `skipped` that a trigger of the table
+    kept out, `passed_on` those of `loaded` that triggers or rules may have inserted into tables that inherit from it.
     """
 
     loaded: int
     rejects: pl.DataFrame
     held: int = 0
     skipped: int = 0
+    kept_out: int = 0
+    passed_on: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,8 @@ class Published:
     settled: Sequence[int] = ()
     note: str | None = None
     """Other changes of the table, for the run's log."""
+    kept_out: int = 0
+    """Those of `skipped` that a trigger of the table kept out."""
 
 
 class PublishCallback(Protocol):

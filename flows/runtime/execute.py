@@ -38,7 +38,13 @@ from headrace.flows.runtime.run_recorder import RunRecorder
 from headrace.flows.runtime.shuffle.exchange import Exchange
 from headrace.flows.runtime.targets.locks import TargetLocks
 from headrace.flows.runtime.targets.publication import Publication, run_publication
-from headrace.flows.runtime.targets.tables import loaded_rows, log_discarded, log_unanswered, prepare_tables
+from headrace.flows.runtime.targets.tables import (
+    loaded_rows,
+    log_discarded,
+    log_kept_out,
+    log_unanswered,
+    prepare_tables,
+)
 from headrace.flows.runtime.transform.rejected_cells import RowOrigins
 from headrace.flows.runtime.transform.row_counts import AccountingError, RowCounts
 
@@ -333,6 +339,7 @@ class Execution:
             f"of {totals.rows_in:,}",
         )
         log_discarded(self.prepared, self.recorder, counted)
+        log_kept_out(self.prepared, self.recorder, counted)
         log_unanswered(self.prepared, self.recorder, counted)
         self._hooks.after(loaded_rows(self.prepared, counted))
         self._exchange.finish()

@@ -23,12 +23,13 @@ _COLUMN = re.compile(r"^COPY .*?, line \d+, column ([^:\n]+)", re.MULTILINE)
 
 def copy_rows(
     connection: psycopg.Connection[Any], table: sql.Composable, frame: pl.DataFrame, columns: Sequence[Column]
-) -> None:
-    """Copies the columns of a converted frame in the caller's transaction."""
+) -> int:
+    """Copies the columns of a converted frame in the caller's transaction. Returns the number of rows that the server
+    counted, without those that a trigger kept out."""
     if frame.is_empty():
-        return
+        return 0
     by_text = any(cast_on_server(column, frame.schema[column.name]) for column in columns)
-    (copy_and_cast if by_text else copy_binary)(connection, table, frame, columns)
+    return (copy_and_cast if by_text else copy_binary)(connection, table, frame, columns)
 
 
 def is_transient(error: BaseException) -> bool:

@@ -32,23 +32,26 @@ _FIRST_ATTEMPT = 64
 
 def copy_accepted_rows(
     connection: psycopg.Connection[Any], table: Table, frame: pl.DataFrame, columns: Sequence[Column]
-) -> pl.DataFrame:
-    """Copies the good rows of the frame (converted, with ROW) inside the open transaction; returns the rejects."""
+) -> tuple[pl.DataFrame, int]:
+    """Copies the good rows of the frame (converted, with ROW) inside the open transaction. Returns the rejects, and the
+    number of rows that the server counted."""
     frame, unstorable = reject_nul(frame, columns)
     frame, misread = unreadable_cells(connection, frame, columns)
     rejects = _offenders(connection, table, frame, columns)
     if rejects.height:
         frame = frame.join(rejects.select(pl.col("row").alias(ROW)).unique(), on=ROW, how="anti", maintain_order="left")
     found: list[pl.DataFrame] = [unstorable, misread, rejects]
+    counted = 0
 
     def attempt(start: int, count: int) -> None:
-        copy_rows(connection, table.identifier, frame.slice(start, count), columns)
+        nonlocal counted
+        counted += copy_rows(connection, table.identifier, frame.slice(start, count), columns)
 
     def refused(position: int, error: psycopg.Error) -> None:
         found.append(_refused(frame.slice(position, 1), error, table))
 
     _narrow(connection, frame.height, attempt, refused)
-    return pl.concat(found).sort("row", maintain_order=True)
+    return pl.concat(found).sort("row", maintain_order=True), counted
 
 
 Move = Callable[[sql.Composable], int]

@@ -22,13 +22,16 @@ from headrace.connectors.source import REJECT_SCHEMA, ROW, no_rejects
 
 def copy_binary(
     connection: psycopg.Connection[Any], table: sql.Composable, frame: pl.DataFrame, columns: Sequence[Column]
-) -> None:
-    """Copies the columns of the frame in the caller's transaction."""
+) -> int:
+    """Copies the columns of the frame in the caller's transaction. Returns the number of rows that the server counted,
+    without those that a trigger kept out."""
     names = sql.SQL(", ").join(sql.Identifier(column.name) for column in columns)
     statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT binary)").format(table, names)
-    with connection.cursor() as cursor, cursor.copy(statement) as copy:
-        for part in encode(frame, columns):
-            copy.write(part)
+    with connection.cursor() as cursor:
+        with cursor.copy(statement) as copy:
+            for part in encode(frame, columns):
+                copy.write(part)
+        return cursor.rowcount
 
 
 SOFT_ERRORS = 160_000
@@ -45,9 +48,9 @@ def cast_on_server(column: Column, dtype: pl.DataType) -> bool:
 
 def copy_and_cast(
     connection: psycopg.Connection[Any], table: sql.Composable, frame: pl.DataFrame, columns: Sequence[Column]
-) -> None:
-    """Copies the columns of the frame in the caller's transaction, some of them as text. Raises a data error if the
-    server cannot cast a text; `unreadable_cells` finds those cells."""
+) -> int:
+    """Copies the columns of the frame in the caller's transaction, some of them as text, and counts as `copy_binary`.
+    Raises a data error if the server cannot cast a text; `unreadable_cells` finds those cells."""
     odd = [column for column in columns if cast_on_server(column, frame.schema[column.name])]
     names = sql.SQL(", ").join(sql.Identifier(column.name) for column in columns)
     values = [_cast(connection, column) if column in odd else sql.Identifier(column.name) for column in columns]
@@ -56,7 +59,7 @@ def copy_and_cast(
         # Cast to the type without its length, so that the INSERT rejects values that are too long, as COPY does: a cast
         # to varchar(n) would cut them.
         insert = sql.SQL("INSERT INTO {} ({}) SELECT {} FROM {}")
-        connection.execute(insert.format(table, names, sql.SQL(", ").join(values), stage))
+        return connection.execute(insert.format(table, names, sql.SQL(", ").join(values), stage)).rowcount
 
 
 def unreadable_cells(

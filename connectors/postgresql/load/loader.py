@@ -14,6 +14,7 @@ import psycopg
 from headrace.connectors.errors import TargetError
 from headrace.connectors.postgresql.copy.copy_rows import copy_rows, is_data_error, is_transient, row_error_message
 from headrace.connectors.postgresql.copy.encode import check_dtype
+from headrace.connectors.postgresql.copy.kept_out import passes_rows_on
 from headrace.connectors.postgresql.copy.passed import check_types, copy_passed
 from headrace.connectors.postgresql.copy.precheck import precheck
 from headrace.connectors.postgresql.copy.rejected_rows import copy_accepted_rows
@@ -165,18 +166,23 @@ class CopyLoader(SessionLoader):
         on_commit: CommitCallback,
         state: _Attempt,
         quarantined: Sequence[Quarantined],
-        copy: Callable[[psycopg.Connection[Any], pl.DataFrame], pl.DataFrame],
+        copy: Callable[[psycopg.Connection[Any], pl.DataFrame], tuple[pl.DataFrame, int]],
     ) -> Written:
-        """Commits the good rows with the ledger row; `copy` returns those that the database refuses."""
+        """Commits the good rows with the ledger row; `copy` returns those that the database refuses, and the
+        number of rows that the server counted."""
         try:
             with connection.transaction():
                 connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
-                refused = copy(connection, good)
+                refused, counted = copy(connection, good)
                 if refused.height:
                     rejects = pl.concat([rejects, refused]).sort("row", maintain_order=True)
-                taken = good.height - refused.get_column("row").n_unique()
                 held = self._destination.held
-                written = Written(0 if held else taken, rejects, taken if held else 0)
+                missing = good.height - refused.get_column("row").n_unique() - counted
+                if missing and passes_rows_on(connection, self._described()):
+                    written = Written(counted + missing, rejects, passed_on=missing)
+                else:
+                    taken = (0, counted) if held else (counted, 0)
+                    written = Written(taken[0], rejects, taken[1], skipped=missing, kept_out=missing)
                 after = replace(on_commit(written), version=before.version + 1)
                 keep_rows(
                     connection, self._spec.origin_run_id or self._spec.root_run_id, self._spec.run_id, quarantined
@@ -208,18 +214,18 @@ class CopyLoader(SessionLoader):
 
     def _copy(
         self, connection: psycopg.Connection[Any], table: Table, good: pl.DataFrame, columns: list[Column]
-    ) -> pl.DataFrame:
+    ) -> tuple[pl.DataFrame, int]:
+        """The rejects, and the number of rows that the server counted."""
         try:
             with connection.transaction():
-                copy_rows(connection, table.identifier, good, columns)
+                return no_rejects(), copy_rows(connection, table.identifier, good, columns)
         except psycopg.Error as error:
             if not is_data_error(error):
                 raise
             return copy_accepted_rows(connection, table, good, columns)
-        return no_rejects()
 
-    def _pass(self, table: Table, connection: psycopg.Connection[Any], good: pl.DataFrame) -> pl.DataFrame:
-        """Raises NotPassed where the database refuses a row: which, and why, is found with values that are read."""
+    def _pass(self, table: Table, connection: psycopg.Connection[Any], good: pl.DataFrame) -> tuple[pl.DataFrame, int]:
+        """The same of rows that are passed on. Raises NotPassed where the database refuses a row: which, and why, is found with values that are read."""
         check_types(table, self._spec.passed)
         partition = self._place.partition if self._destination.staged else None
         try:
@@ -230,7 +236,7 @@ class CopyLoader(SessionLoader):
             if not is_data_error(error):
                 raise
             raise NotPassed(f"PostgreSQL refused a row: {row_error_message(error, table)}") from None
-        return no_rejects()
+        return no_rejects(), good.height
 
     def _open(self) -> None:
         connection = self._session.connection()

@@ -155,7 +155,7 @@ class BlueGreen:
         loaded, sent = self._counted(connection, shadow, key)
         complete_shadow(connection, shadow)
         swap_in(connection, shadow)
-        return Published(loaded, skipped=sent - loaded)
+        return Published(loaded, skipped=sent - loaded, kept_out=sent - loaded)
 
     def _counted(self, connection: psycopg.Connection[Any], shadow: ShadowTable, key: LedgerKey) -> tuple[int, int]:
         """(rows in the shadow table, rows counted by the ledger). They may differ only by rows that a trigger

@@ -109,7 +109,9 @@ class IncrementalWatermark:
             query = sql.SQL("SELECT {} FROM {} WHERE {}").format(sql.Identifier(STAGED_ROW), staged, taken)
             settled = [number for (number,) in connection.execute(query)]
         skipped = int(row[0]) - moved.rows - refused.height
-        return Published(moved.rows, skipped, moved.rejects, settled, self._note(mark, reached))
+        kept_out = int(row[1]) - moved.rows - refused.height
+        note = self._note(mark, reached)
+        return Published(moved.rows, skipped, moved.rejects, settled, note, kept_out)
 
     def _note(self, before: str | None, reached: str | None) -> str:
         column = self._spec.watermark_column

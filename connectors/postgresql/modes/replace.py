@@ -94,8 +94,9 @@ class Replace:
             lambda rows: connection.execute(self._staging.filling(rows)).rowcount,
         )
         check()
-        # Rows that a trigger of the table suppressed are neither loaded nor rejected.
-        return Published(moved.rows, int(counted[0]) - moved.rows - moved.refused, moved.rejects)
+        # Rows that a trigger of the table keeps out are neither loaded nor rejected.
+        kept_out = int(counted[0]) - moved.rows - moved.refused
+        return Published(moved.rows, kept_out, moved.rejects, kept_out=kept_out)
 
 
 class Truncate(Replace):

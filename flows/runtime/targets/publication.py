@@ -11,7 +11,7 @@ from headrace.flows.compile.masking import masked_cells
 from headrace.flows.runtime.limits import ErrorBudget
 from headrace.flows.runtime.run_recorder import RunRecorder
 from headrace.flows.runtime.transform.rejected_cells import RowOrigins
-from headrace.flows.runtime.transform.row_counts import RowCounts
+from headrace.flows.runtime.transform.row_counts import KEPT_OUT, RowCounts
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +51,8 @@ def run_publication(work: Publication) -> Resume:
             work.recorder.log("load", f"{target}: {published.note}")
         row_counts = RowCounts.of([target])
         row_counts.add(target, rowsOut=published.loaded, failed=failed, skipped=published.skipped)
+        if published.kept_out:
+            row_counts.add(target, **{KEPT_OUT: published.kept_out})
         return Resume(
             rows_loaded=published.loaded, rows_failed=failed, rows_skipped=published.skipped, counters=row_counts.nodes
         )

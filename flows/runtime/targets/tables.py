@@ -8,7 +8,7 @@ from headrace.flows.runtime.hooks import LoadedRows
 from headrace.flows.runtime.job import Job, Prepared
 from headrace.flows.runtime.run_recorder import RunRecorder
 from headrace.flows.runtime.targets.evolve import evolve, evolve_elsewhere
-from headrace.flows.runtime.transform.row_counts import DISCARDED, UNANSWERED, RowCounts
+from headrace.flows.runtime.transform.row_counts import DISCARDED, KEPT_OUT, PASSED_ON, UNANSWERED, RowCounts
 
 
 def prepare_tables(prepared: Prepared, recorder: RunRecorder) -> None:
@@ -45,6 +45,24 @@ def log_discarded(prepared: Prepared, recorder: RunRecorder, counted: RowCounts)
             recorder.log("load", f"{load.target.table}: {skipped}")
 
 
+def log_kept_out(prepared: Prepared, recorder: RunRecorder, counted: RowCounts) -> None:
+    """Logs a line for each table whose triggers took rows out of a load."""
+    for load in prepared.plan.loads:
+        counters = counted.nodes.get(load.target.id, {})
+        if count := counters.get(KEPT_OUT, 0):
+            recorder.log(
+                "load",
+                f"{load.target.table}: {_rows(count)} kept out by a trigger of the table (it returned NULL), "
+                "counted as skipped; whether it wrote them into another table is not known",
+            )
+        if count := counters.get(PASSED_ON, 0):
+            recorder.log(
+                "load",
+                f"{load.target.table}: {_rows(count)} taken by a trigger or rule of the table, which may insert "
+                "into tables that inherit from it: counted as loaded",
+            )
+
+
 def log_unanswered(prepared: Prepared, recorder: RunRecorder, counted: RowCounts) -> None:
     """Logs a line for each enrich node that left rows with null because a request had no answer."""
     for node, counters in counted.nodes.items():
@@ -54,6 +72,10 @@ def log_unanswered(prepared: Prepared, recorder: RunRecorder, counted: RowCounts
             recorder.log(
                 "transform", f"{node}: {count:,} rows have null, because there was no answer for them{reason_text}"
             )
+
+
+def _rows(count: int) -> str:
+    return "1 row was" if count == 1 else f"{count:,} rows were"
 
 
 def _loaded(load: Load, counted: RowCounts) -> LoadedRows:

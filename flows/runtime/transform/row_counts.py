@@ -14,6 +14,12 @@ MADE = "made"
 DISCARDED = "discarded."
 """Begins a further counter of a target: rows skipped for a value in the column that follows, which the table lacks."""
 
+KEPT_OUT = "keptOut"
+"""A further counter of a target: those of the skipped rows that a trigger of the table kept out."""
+
+PASSED_ON = "passedOn"
+"""A further counter of a target: those of the loaded rows that triggers or rules of the table may have inserted into
+tables that inherit from it."""
 
 UNANSWERED = "unanswered"
 """A further counter of a node that asks others: rows that went on with null because there was no answer."""

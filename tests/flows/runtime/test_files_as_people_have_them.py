@@ -446,3 +446,20 @@ def test_a_row_that_the_table_has_no_room_for_or_a_trigger_refuses_is_told(case:
     assert case.rows("SELECT n FROM t ORDER BY 1") == [(1,), (3,)]
     assert [row for row, _ in case.failed] == [2, 4]
     assert any(row == 4 and "No fours" in error for _, row, _, _, error in case.recorder.cells)
+
+
+def test_a_row_that_a_trigger_keeps_out_is_counted_and_told(case: Case) -> None:
+    case.table(
+        "k text PRIMARY KEY, n integer",
+        """
+        CREATE OR REPLACE FUNCTION leave_out() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+          IF new.n = 2 THEN RETURN NULL; END IF; RETURN new; END $$;
+        CREATE TRIGGER leave_out BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION leave_out();""",
+    )
+    case.put("k,n\na,1\nb,2\nc,3\n")
+    totals = case.load()
+    assert (totals.rows_in, totals.rows_out, totals.failed, totals.skipped) == (3, 2, 0, 1)
+    assert any("public.t: 1 row was kept out by a trigger of the table" in line for line in case.recorder.lines)
+    case.put("k,n\nd,1\ne,2\nf,2\n")
+    assert case.load(loadMode="replace").skipped == 2
+    assert any("public.t: 2 rows were kept out by a trigger of the table" in line for line in case.recorder.lines)

@@ -138,7 +138,7 @@ def load(connection: psycopg.Connection[Any], values: pl.Series) -> list[tuple[A
             with connection.transaction():
                 copy_rows(connection, table.identifier, good, table.columns)
         except (psycopg.errors.DataError, psycopg.errors.IntegrityError):
-            rejects = pl.concat([rejects, copy_accepted_rows(connection, table, good, table.columns)])
+            rejects = pl.concat([rejects, copy_accepted_rows(connection, table, good, table.columns)[0]])
     return rejects.sort("row").select("row", "value", "error").rows()
 
 
@@ -279,7 +279,7 @@ def test_bad_cells_in_several_columns_are_found_by_one_question_each(connection:
     connection.execute = counting  # type: ignore[method-assign]
     try:
         with connection.transaction():
-            rejects = copy_accepted_rows(connection, table, good, table.columns)
+            rejects, _ = copy_accepted_rows(connection, table, good, table.columns)
     finally:
         connection.execute = execute  # type: ignore[method-assign]
     expected = {(n + 1, "a") for n in range(0, count, 3)}

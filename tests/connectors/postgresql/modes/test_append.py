@@ -200,6 +200,55 @@ def test_what_only_the_server_can_judge_is_narrowed_down(database_url: str, run:
     assert run("SELECT count(*) FROM t") == [(294,)]
 
 
+KEEPS_OUT = """
+CREATE FUNCTION odd() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN CASE new.a % 2 WHEN 1 THEN new END; END';
+CREATE TRIGGER odd BEFORE INSERT ON {} FOR EACH ROW EXECUTE FUNCTION odd();
+"""
+
+
+@pytest.mark.parametrize(
+    ("table", "on"),
+    [
+        ("CREATE TABLE t (a int, j jsonb)", "t"),
+        ("CREATE TABLE t (a int, j circle)", "t"),
+        (
+            "CREATE TABLE t (a int, j jsonb) PARTITION BY RANGE (a); CREATE TABLE t_1 PARTITION OF t DEFAULT",
+            "t_1",
+        ),
+    ],
+)
+def test_what_a_trigger_keeps_out_is_skipped(database_url: str, run: Execute, table: str, on: str) -> None:
+    run(f"{table}; {KEEPS_OUT.format(on)}")
+    (written,) = load(spec(database_url, "a", "j"), rows(a=[1, 2, 3, 4, 5], j=[None] * 5))
+    assert (written.loaded, written.skipped, written.kept_out, written.passed_on) == (3, 2, 2, 0)
+    assert run("SELECT a FROM t ORDER BY a") == [(1,), (3,), (5,)]
+
+
+def test_what_a_trigger_keeps_out_beside_refused_rows_is_skipped(database_url: str, run: Execute) -> None:
+    run(f"CREATE TABLE t (a int UNIQUE); {KEEPS_OUT.format('t')}")
+    (written,) = load(spec(database_url, "a"), rows(a=[1, 2, 3, 1, 5]))
+    assert (written.loaded, written.skipped, written.kept_out, written.rejects["row"].to_list()) == (3, 1, 1, [4])
+    assert run("SELECT a FROM t ORDER BY a") == [(1,), (3,), (5,)]
+
+
+def test_rows_of_partitions_are_counted_as_usual(database_url: str, run: Execute) -> None:
+    run("CREATE TABLE t (a int) PARTITION BY RANGE (a); CREATE TABLE t_1 PARTITION OF t DEFAULT")
+    (written,) = load(spec(database_url, "a"), rows(a=[1, 2]))
+    assert (written.loaded, written.skipped, written.passed_on) == (2, 0, 0)
+
+
+def test_rows_that_a_trigger_inserts_into_an_inheriting_table_are_not_lost(database_url: str, run: Execute) -> None:
+    run(
+        "CREATE TABLE t (a int); CREATE TABLE t_even () INHERITS (t);"
+        "CREATE FUNCTION route() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+        "IF new.a % 2 = 1 THEN RETURN new; END IF; INSERT INTO t_even VALUES (new.*); RETURN NULL; END $$;"
+        "CREATE TRIGGER route BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION route()"
+    )
+    (written,) = load(spec(database_url, "a"), rows(a=[1, 2, 3]))
+    assert (written.loaded, written.skipped, written.kept_out, written.passed_on) == (3, 0, 0, 1)
+    assert run("SELECT a FROM t ORDER BY a") == [(1,), (2,), (3,)]
+
+
 def test_a_connection_lost_before_the_commit_loads_the_batch_again(database_url: str, run: Execute) -> None:
     run("CREATE TABLE t (a int)")
     mode = MODES["append"](spec(database_url, "a"))

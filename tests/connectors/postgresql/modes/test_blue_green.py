@@ -288,8 +288,8 @@ def test_what_a_trigger_keeps_out_is_skipped(database_url: str, sql: Table) -> N
     )
     sql("CREATE TRIGGER odd BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION odd()")
     begun = Load("blue_green", spec(database_url, ["a"])).begin()
-    begun.write(rows(a=[1, 2, 3]))
-    assert begun.publish() == Resume(rows_loaded=2, rows_skipped=1)
+    assert begun.write(rows(a=[1, 2, 3])).rows_skipped == 1
+    assert begun.publish() == Resume(rows_loaded=2)
 
 
 def test_identities_continue_after_whichever_is_ahead(database_url: str, sql: Table) -> None:
