@@ -105,7 +105,7 @@ def literal(column: Column, value: Scalar) -> str:
     if column.kind in NUMBERS:
         number = text.strip()
         if not _NUMBER.fullmatch(number):
-            raise SourceError("bad_option", f"'{text[:100]}' is no number, which '{column.name}' is compared with.")
+            raise SourceError("bad_option", f"'{text[:100]}' is not a number, which '{column.name}' is compared with.")
         if column.kind == "INT64":
             return f"({number})" if number.lstrip("+-").isdigit() else f"BIGNUMERIC '{number}'"
         return f"CAST('{number}' AS FLOAT64)" if column.kind == "FLOAT64" else f"{column.kind} '{number}'"

@@ -77,7 +77,7 @@ def literal(column: Column, value: Scalar) -> str:
         if column.kind in ("float", "double") and number.lower() in ("nan", "inf", "-inf", "infinity", "-infinity"):
             return f"CAST({text_literal(number)} AS {column.native})"
         if not _NUMBER.fullmatch(number):
-            raise SourceError("bad_option", f"'{text[:100]}' is no number, which '{column.name}' is compared with.")
+            raise SourceError("bad_option", f"'{text[:100]}' is not a number, which '{column.name}' is compared with.")
         return f"CAST({text_literal(number)} AS {column.native})"
     if column.kind == "boolean":
         return "TRUE" if text.lower() in ("true", "1") else "FALSE"
@@ -104,7 +104,7 @@ def _moment(column: Column, text: str) -> str:
             return date.fromisoformat(text[:10]).isoformat()
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise SourceError("bad_option", f"'{text[:100]}' is no {column.native} ({column.name}).") from None
+        raise SourceError("bad_option", f"'{text[:100]}' is not of the type {column.native} ({column.name}).") from None
     if column.kind == "timestamp":
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC).isoformat(" ")
     return moment.replace(tzinfo=None).isoformat(" ")

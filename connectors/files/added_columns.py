@@ -103,7 +103,7 @@ class AddedColumns:
 def _folder_value(text: str | None, field: Field, file: str) -> Any:
     values, bad = cast_text(pl.Series([text], dtype=pl.String), field)
     if bad is not None:
-        message = f"The folder of {file} says {field.name}={text}, which is no {field.data_type}."
+        message = f"The folder of {file} says {field.name}={text}, which is not of the type {field.data_type}."
         raise SourceError("bad_partition", message, "Declare the column as text, or rename the folder.")
     return values[0]
 

@@ -109,7 +109,7 @@ class Request(ClosedConfig):
         if self.method == "GET" and self.pagination.into == "body":
             raise fault("bad_option", "a GET has no body for pagination", "set pagination.into to query or header")
         if "://" in self.path or self.path.startswith("//") or any(sign in self.path for sign in "?#\\"):
-            raise fault("bad_option", f"'{self.path}' is no path", "write /v1/orders; parameters go into 'params'")
+            raise fault("bad_option", f"'{self.path}' is not a path", "write /v1/orders; parameters go into 'params'")
         if any(part in (".", "..") for part in self.path.split("/")):
             raise fault("bad_option", f"'{self.path}' leaves its folder", "write it without dots")
         for name in self.headers:

@@ -211,7 +211,7 @@ class RestSource:
             if rows.faulty and not rows.sound:
                 raise SourceError(
                     "bad_page",
-                    f"The records of {self._settings.path or '/'} are no objects: {rows.faulty[0].error}.",
+                    f"The records of {self._settings.path or '/'} are not objects: {rows.faulty[0].error}.",
                     "Set 'records' to the path of objects, or 'scalars' to a column's name for bare values.",
                 )
             for row in rows.sound:
@@ -354,7 +354,7 @@ class _Reading:
             if bad is not None:
                 raise SourceError(
                     "bad_option",
-                    f"'{values[name][:60]}' of the parent is no {column.data_type}.",
+                    f"'{values[name][:60]}' of the parent is not of the type {column.data_type}.",
                     "Declare it as text.",
                 )
             batch.frame = batch.frame.with_columns(typed.new_from_index(0, batch.frame.height).alias(column.name))

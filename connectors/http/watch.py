@@ -124,7 +124,9 @@ class CursorWatch:
         order, bad = cast_text(pl.Series([value]), Field(self._cursor.field, _TYPES[self._cursor.kind]))
         if bad is not None or order[0] is None:
             raise SourceError(
-                "bad_position", f"The cursor is at '{value[:60]}', which is no {self._cursor.kind}.", "Reset it."
+                "bad_position",
+                f"The cursor is at '{value[:60]}', which is not of the type {self._cursor.kind}.",
+                "Reset it.",
             )
         return order[0]
 
@@ -145,7 +147,7 @@ def sent_value(cursor: Cursor, since: Mark | None) -> str | None:
     if cursor.kind == "number" and cursor.lookback is not None and since is not None:
         number = number_of(cursor.lookback)
         if number is None:
-            raise SourceError("bad_option", f"'{cursor.lookback}' is no number.", "Write 3600.")
+            raise SourceError("bad_option", f"'{cursor.lookback}' is not a number.", "Write 3600.")
         return f"{Decimal(value) - number:f}"
     return value
 

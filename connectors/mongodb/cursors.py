@@ -93,7 +93,8 @@ def initial_value(cursor: MongoCursor, upto: Value) -> Value | None:
         return value_of(made)
     except (NoValue, InvalidOperation, OverflowError) as error:
         said = f"expected: {error}" if isinstance(error, NoValue) else "It does not fit."
-        raise SourceError("bad_option", f"cursor.initial: '{given}' is no value of '{cursor.column}'.", said) from None
+        message = f"cursor.initial: '{given}' is not a value of '{cursor.column}'."
+        raise SourceError("bad_option", message, said) from None
 
 
 def _upto(session: Session, newest: Value, cursor: MongoCursor) -> Value:

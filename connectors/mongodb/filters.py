@@ -52,7 +52,8 @@ def judged_projection(given: Mapping[str, Any]) -> dict[str, int]:
     found: dict[str, int] = {}
     for name, value in given.items():
         if not _is_path(name):
-            raise Refused(f"'{name[:100]}' is no field that a projection can name", "read the whole document instead")
+            message = f"'{name[:100]}' is not a field that a projection can name"
+            raise Refused(message, "read the whole document instead")
         if value not in (0, 1) or isinstance(value, float):
             raise Refused(f"The projection's '{name[:100]}' is neither 1 nor 0", "computed fields are the pipeline's")
         found[name] = int(value)
@@ -85,7 +86,7 @@ class _Judge:
             elif name.startswith("$"):
                 raise _unknown(name)
             elif not _is_path(name):
-                raise Refused(f"'{name[:100]}' is no field", "write a name, or a path such as address.city")
+                raise Refused(f"'{name[:100]}' is not a field", "write a name, or a path such as address.city")
             else:
                 found[name] = self._condition(value, depth + 1)
         return found
@@ -115,7 +116,7 @@ class _Judge:
                 names = [value] if isinstance(value, str) else value
                 for each in names:
                     if each not in _TYPES:
-                        raise Refused(f"'{str(each)[:50]}' is no type", nearest(str(each), sorted(_TYPES)))
+                        raise Refused(f"'{str(each)[:50]}' is not a type", nearest(str(each), sorted(_TYPES)))
                 return list(names)
             case "$mod", [int(), int()]:
                 return value
@@ -139,7 +140,7 @@ class _Judge:
                 return given
             case str():
                 if "\ud800" <= max(given, default="") <= "\udfff":
-                    raise Refused("A text is no Unicode", "")
+                    raise Refused("A text is not Unicode", "")
                 return given
             case int():
                 return self._checked_value(plain_number, given)
@@ -160,7 +161,7 @@ class _Judge:
         try:
             return make(given)
         except NoValue as error:
-            raise Refused(f"{str(given)[:100]} is no value", f"expected: {error}") from None
+            raise Refused(f"{str(given)[:100]} is not a value", f"expected: {error}") from None
 
     def _list(self, name: str, given: object) -> Sequence[Any]:
         if not isinstance(given, list) or (not given and name in _LOGIC):

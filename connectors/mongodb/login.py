@@ -105,7 +105,7 @@ def door(context: Context) -> Door:
     if database is None:
         raise SourceError("bad_option", "The connector names no database.", "Set 'database' in the connector's config.")
     if any(mark in database for mark in '/\\. "$*<>:|?\0'):
-        raise SourceError("bad_option", f"'{database}' is no database's name.", "Check 'database'.")
+        raise SourceError("bad_option", f"'{database}' is not the name of a database.", "Check 'database'.")
     tls = place.tls if place.tls is not None else address.tls is not False
     certificate = None
     if login.ssl_cert is not None and login.ssl_key is not None:

@@ -35,7 +35,7 @@ def _projection(given: dict[str, Any]) -> dict[str, Any]:
 
 def _collection(text: str) -> str:
     if "\0" in text or "$" in text or text.startswith((".", "system.")):
-        raise fault("bad_collection", f"'{text}' is no collection that can be read", "write its name: orders")
+        raise fault("bad_collection", f"'{text}' is not a collection that can be read", "write its name: orders")
     return text
 
 

@@ -233,7 +233,7 @@ def _forward_requests(client: socket.socket, server: socket.socket, head: bytes,
 
 
 def _request_head(client: socket.socket, began: bytes) -> tuple[bytes, bytes]:
-    """The head of a request and what follows it; empty at the end. Raises ValueError if it is no request."""
+    """The head of a request and what follows it; empty at the end. Raises ValueError if it is not a request."""
     while b"\r\n\r\n" not in began:
         more = client.recv(_BLOCK)
         if not more:

@@ -50,7 +50,7 @@ class WebAddress:
             joined = str(self.url.join(text))
         except (ValueError, TypeError, httpx.InvalidURL):
             raise SourceError(
-                "bad_url", "A link leads to what is no address.", "This must be corrected on its server."
+                "bad_url", "A link leads to what is not an address.", "This must be corrected on its server."
             ) from None
         return WebAddress.of(joined)
 

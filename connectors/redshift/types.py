@@ -120,7 +120,7 @@ def literal(column: Column, value: Scalar) -> str:
     text, kind = str(value), column.kind
     if kind in NUMBERS:
         if not _NUMBER.fullmatch(text.strip()):
-            raise SourceError("bad_option", f"'{text[:100]}' is no number, which '{column.name}' is compared with.")
+            raise SourceError("bad_option", f"'{text[:100]}' is not a number, which '{column.name}' is compared with.")
         return f"({text.strip()})" if not kind.startswith("float") else f"{text_literal(text.strip())}::float8"
     if kind == "bool":
         return "TRUE" if text.lower() in ("true", "t", "1") else "FALSE"

@@ -95,7 +95,7 @@ def literal(column: Column, value: Scalar) -> str:
         raise SourceError("bad_option", f"The value for '{column.name}' holds a NUL character.")
     if column.kind in NUMBERS | {"decfloat"}:
         if not _NUMBER.fullmatch(text.strip()):
-            raise SourceError("bad_option", f"'{text[:100]}' is no number, which '{column.name}' is compared with.")
+            raise SourceError("bad_option", f"'{text[:100]}' is not a number, which '{column.name}' is compared with.")
         return f"({text.strip()})" if column.kind != "float" else f"({text.strip()})::FLOAT"
     if column.kind == "boolean":
         return "TRUE" if text.lower() in ("true", "1") else "FALSE"

@@ -67,7 +67,7 @@ class Relation:
                 return each
         raise SourceError(
             "missing_column",
-            f"'{name}' ({setting}) is no column of {self.name}.",
+            f"'{name}' ({setting}) is not a column of {self.name}.",
             nearest_name(name, [each.name for each in self.columns]),
         )
 

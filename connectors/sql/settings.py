@@ -50,7 +50,9 @@ def checked_lag(value: str | int | float | None) -> str | int | float | None:
         lag_of(value)
     except ValueError:
         raise fault(
-            "bad_lag", f"'{value}' is no lag", "write a duration such as PT5M or P1D, or a number (seconds for times)"
+            "bad_lag",
+            f"'{value}' is not a lag",
+            "write a duration such as PT5M or P1D, or a number (seconds for times)",
         ) from None
     return value
 

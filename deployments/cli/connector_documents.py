@@ -173,7 +173,7 @@ def _read(file: Path) -> tuple[dict[str, Any], dict[str, int]]:
     if len(found) != 1:
         raise HeadraceError(f"{file} holds {len(found)} documents.", "A connector is one object.")
     if not isinstance(found[0][0], dict):
-        raise HeadraceError(f"{file} is no object.", "A connector is one object.")
+        raise HeadraceError(f"{file} is not an object.", "A connector is one object.")
     return found[0]
 
 

@@ -18,7 +18,8 @@ def roots_of(files_root: Path) -> FilesRoots:
         given = {str(tenant): Path(folder) for tenant, folder in json.loads(text).items()}
     except (ValueError, TypeError, AttributeError):
         example = '{"shop": "/srv/shop"}'
-        raise HeadraceError("HEADRACE_FILES_ROOTS is no JSON object of folders.", f"For example {example}.") from None
+        message = "HEADRACE_FILES_ROOTS is not a JSON object of folders."
+        raise HeadraceError(message, f"For example {example}.") from None
     roots = FilesRoots(files_root, given)
     for problem in roots.problems():
         raise HeadraceError(f"The folders of the tenants' files cannot be used: {problem}.", "Give each its own place.")

@@ -153,7 +153,7 @@ def _loss(change: ModeChange, table: Table, connection: psycopg.Connection[Any],
     if traits.watermark and not _marked(connection, pipeline_id, change.node):
         return f"there is no watermark yet, so the next run loads into {table.qualified} what is in it already"
     if traits.history:
-        return f"rows that are in {table.qualified} without is_current are no versions of the rows that come"
+        return f"rows that are in {table.qualified} without is_current are not versions of the rows that come"
     return None
 
 

@@ -150,7 +150,7 @@ def _check_start(text: str, start: datetime | None, parts: dict[str, str]) -> No
 
 def _prove(text: str, start: datetime, *, anywhere: bool) -> None:
     rule = _dateutil(text, start)
-    if anywhere:  # an end in the past is no error of the document
+    if anywhere:  # an end in the past is not an error of the document
         rule = rule.replace(until=None)
     steps = Steps(PROOF_STEPS)
     try:

@@ -88,7 +88,7 @@ def test_names_and_values_stay_in_their_quotes() -> None:
     assert quoted('a" FROM x; --') == '"a"" FROM x; --"'
     number = Column(Field("n", "bigint"), "bigint", "int8", sure=True)
     for wrong in ("1; DROP TABLE t", "1 OR 1=1", "0x1", "1e", "--1"):
-        with pytest.raises(SourceError, match="is no number"):
+        with pytest.raises(SourceError, match="is not a number"):
             literal(number, wrong)
     with pytest.raises(SourceError, match="NUL"):
         text_literal("a\0")

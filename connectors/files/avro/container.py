@@ -78,7 +78,7 @@ class Container:
         head = os.pread(self._file, 1 << 16, 0)
         if not head.startswith(MAGIC):
             raise SourceError(
-                "bad_avro", "It is no Avro file: it does not begin with Obj.", "Set format to what it is."
+                "bad_avro", "It is not an Avro file: it does not begin with Obj.", "Set format to what it is."
             )
         while True:
             try:
@@ -151,5 +151,5 @@ def written(value: int) -> bytes:
 def damaged(at: int) -> SourceError:
     """The error for an invalid block."""
     return SourceError(
-        "bad_avro", f"It is damaged: what is at byte {at} is no block of an Avro file.", "Send it again."
+        "bad_avro", f"It is damaged: what is at byte {at} is not a block of an Avro file.", "Send it again."
     )

@@ -34,7 +34,7 @@ class NumberFormat:
 
     def rewritten(self, text: pl.Series) -> pl.Series:
         """Numbers rewritten to the default format. Text that looks like a number in another format becomes `?`, which
-        is no number, because it could be misread."""
+        is not a number, because it could be misread."""
         point = _PATTERNS[self.decimal]
         group = _PATTERNS[self.thousands] if self.thousands is not None else ""
         digits = rf"(?:\d{{1,3}}(?:{group}\d{{3}})+|\d+)" if group else r"\d+"

@@ -119,7 +119,7 @@ def _objects(values: pa.ChunkedArray, column: str) -> pl.Series:
 
 
 def _json(values: pl.Series) -> pl.Series:
-    """Each value as JSON. One with NaN or infinity is written as what is no JSON, and is an error row where that is
+    """Each value as JSON. One with NaN or infinity is written as what is not JSON, and is an error row where that is
     wanted."""
     text, beyond = to_json(values)
     return (text if beyond is None else text.set(beyond, "NaN")).fill_null("null")

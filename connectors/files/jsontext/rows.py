@@ -194,4 +194,4 @@ def _why(record: bytes) -> str:
 
 
 def _no_number(text: str) -> Any:
-    raise ValueError(f"{text} is no number of JSON; write null, or a text")
+    raise ValueError(f"{text} is not a number of JSON; write null, or a text")

@@ -155,7 +155,7 @@ class _Build:
         try:
             WebAddress.of(filled.replace("{", "").replace("}", ""))
         except SourceError as error:
-            self._bad(path, error.code, f"'{filled[:200]}' is no address", "it begins with https://")
+            self._bad(path, error.code, f"'{filled[:200]}' is not an address", "it begins with https://")
             return ""
         return filled
 

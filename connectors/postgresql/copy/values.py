@@ -20,7 +20,7 @@ def only_as_text(column: Column) -> bool:
 
 
 def as_numeric(values: pl.Series, column: Column) -> pl.Series:
-    """The values as Decimal, or as text for the server; null where a text is no number or a number is out of range."""
+    """The values as Decimal, or as text for the server; null where a text is not a number, or one out of range."""
     dtype = values.dtype
     if isinstance(dtype, pl.Decimal):
         result = values

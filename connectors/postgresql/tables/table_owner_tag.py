@@ -31,7 +31,7 @@ class TableOwnerTag:
 
     @classmethod
     def parse(cls, comment: str | None) -> TableOwnerTag | None:
-        """Parses a table's comment; None if it is no such tag."""
+        """Parses a table's comment; None if it is not such a tag."""
         match = _MARK.fullmatch(comment or "")
         return None if match is None else cls(match[1], match[2], match[3], datetime.fromisoformat(match[4]), match[5])
 

@@ -106,7 +106,7 @@ def literal(column: Column, value: Scalar) -> str:
         return _literal(column, str(value))
     except (ValueError, InvalidOperation):
         raise SourceError(
-            "bad_option", f"'{value}' is no value of {column.name}, which is {column.native}.", "Check the settings."
+            "bad_option", f"'{value}' is not a value of {column.name}, which is {column.native}.", "Check the settings."
         ) from None
 
 

@@ -80,6 +80,6 @@ def read_json(text: str) -> Any:
         json.dumps(value, ensure_ascii=False).encode()
         return value
     except UnicodeEncodeError:
-        raise ParseFault("Half of a surrogate pair is no character", None, "write both halves of it") from None
+        raise ParseFault("Half of a surrogate pair is not a character", None, "write both halves of it") from None
     except JSONDecodeError as error:
         raise ParseFault(str(error), error.lineno) from None

@@ -93,7 +93,7 @@ def _size(part: _Extent) -> tuple[int, int, int]:
 def _plain_value(event: yaml.ScalarEvent, line: int | None) -> None:
     _no_tag(event.tag, line)
     if any("\ud800" <= letter <= "\udfff" for letter in event.value):
-        raise ParseFault("Half of a surrogate pair is no character", line, "write both halves, or leave it out")
+        raise ParseFault("Half of a surrogate pair is not a character", line, "write both halves, or leave it out")
     if event.style is None and _NUMBER.fullmatch(event.value):
         if len(event.value) > _MAX_DIGITS:
             raise ParseFault(f"A number of more than {_MAX_DIGITS} digits", line, "put it into quotes")

@@ -74,7 +74,7 @@ class LocalFolder:
         there = next(folder for folder in (self._root, *self._root.absolute().parents) if folder.exists())
         with self._explained():
             if not there.is_dir():
-                raise NotADirectoryError(f"{there} is no folder")
+                raise NotADirectoryError(f"{there} is not a folder")
             if not os.access(there, os.W_OK | os.X_OK):
                 raise PermissionError(f"{there} cannot be written")
 

@@ -91,7 +91,7 @@ def test_folders_that_name_other_columns_or_values_of_another_type_are_reported(
         everything(source(root, pattern="**/*.csv", hivePartitioning=True))
     (root / "in/a.csv").unlink()
     fields = (Field("region", "integer"), Field("id", "integer"))
-    with pytest.raises(SourceError, match=r"region=eu, which is no integer"):
+    with pytest.raises(SourceError, match=r"region=eu, which is not of the type integer"):
         everything(source(root, fields, pattern="**/*.csv", hivePartitioning=True))
 
 

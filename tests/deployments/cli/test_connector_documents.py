@@ -122,7 +122,7 @@ BOMB = "a: &a [x,x,x,x,x,x,x,x,x,x]\n" + "".join(
         (BOMB, "more than 200,000 values"),
         ("a: !!python/object/apply:os.system ['true']", "tag"),
         ("a: [", ":1: "),
-        ("- a", "no object"),
+        ("- a", "not an object"),
         ("a: 1\n---\na: 2", "2 documents"),
         ("a: 1\na: 2", "given twice"),
     ],

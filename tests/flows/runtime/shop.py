@@ -117,7 +117,7 @@ class Shop:
 
 
 def many(rows: int, bad_every: int = 0) -> str:
-    """A CSV of that many orders; each `bad_every`-th has an amount that is no number."""
+    """A CSV of that many orders; each `bad_every`-th has an amount that is not a number."""
     lines = ["id,name,amount,day"]
     for number in range(1, rows + 1):
         amount = "bad" if bad_every and number % bad_every == 0 else str(number % 1000 + 20)

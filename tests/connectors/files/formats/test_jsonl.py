@@ -84,7 +84,7 @@ def test_what_does_not_fit_is_an_error_of_its_row(tmp_path: Path, form: str, val
     ("record", "reported"),
     [
         ("{'v': 1}", "character 2"),
-        ('{"v": NaN}', "NaN is no number of JSON"),
+        ('{"v": NaN}', "NaN is not a number of JSON"),
         ("[1]", "Expected an object, found an array"),
         ("7", "Expected an object, found a number"),
         (r'{"v": "\ud800"}', "half of a pair"),

@@ -78,7 +78,7 @@ def test_a_first_run_begins_at_the_initial_value_in_utc(market: Market) -> None:
     for written in (seventh, seventh.replace(" ", "T") + "Z", seventh + "+00:00"):
         source = market.source(table="t", cursor={"column": "at", "initial": written})
         assert run(source, None)[0] == list(range(70, 101))
-    with pytest.raises(SourceError, match="no value of id"):
+    with pytest.raises(SourceError, match="not a value of id"):
         run(market.source(table="t", cursor={"column": "id", "initial": "1 OR 1"}), None)
 
 

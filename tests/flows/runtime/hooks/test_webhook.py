@@ -84,7 +84,7 @@ def test_what_does_not_go_well_in_the_end_is_reported(receiver: Receiver, status
      "http://127.1:{port}/"],
 )  # fmt: skip
 def test_it_does_not_reach_into_the_servers_network(receiver: Receiver, url: str) -> None:
-    with pytest.raises((HookError, ValidationError)):  # a host that is a number is no address of a document
+    with pytest.raises((HookError, ValidationError)):  # a host that is a number is not an address of a document
         post(WebhookHook(type="webhook", url=url.format(port=receiver.port)), means())
     assert receiver.got == []
 
