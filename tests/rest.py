@@ -23,7 +23,8 @@ FIELDS = [{"name": "amount", "dataType": "integer"}, {"name": "note", "dataType"
 class Api(httpx.Client):
     """The facade with a pipeline that loads one file of its own; `text` is what the file holds (None: there is none).
 
-    `source` and `fields` change the source node and its declared columns, `nodes` are between source and target.
+    `source` and `fields` change the source node and its declared columns, `target` the target, `nodes` are between
+    them.
     """
 
     def __init__(
@@ -35,6 +36,7 @@ class Api(httpx.Client):
         fields: list[dict[str, Any]] | None = FIELDS,
         nodes: list[dict[str, Any]] | None = None,
         execution: dict[str, Any] | None = None,
+        target: dict[str, Any] | None = None,
         **document: Any,
     ) -> None:
         super().__init__(base_url=stack.api_url, headers={"X-API-Key": stack.api_key}, timeout=30)
@@ -51,7 +53,8 @@ class Api(httpx.Client):
         chain = [reading, *(nodes or [])]
         for before, node in pairwise(chain):
             node["input"] = before["id"]
-        target = {"id": "tgt", "kind": "target", "input": chain[-1]["id"], "schema": self.table, "loadMode": "append"}
+        loading = {"id": "tgt", "kind": "target", "input": chain[-1]["id"], "schema": self.table, "loadMode": "append"}
+        loading |= target or {}
         ir = {"kind": "pipeline", "version": "1.0", "id": self.name, "metadata": {"name": self.name}}
         self.body = {
             "name": self.name,
@@ -59,7 +62,7 @@ class Api(httpx.Client):
             "schemaId": schema["id"],
             "executionConfig": execution or {},
             "irVersion": "1.0",
-            "ir": {**ir, "nodes": [*chain, target], **document},
+            "ir": {**ir, "nodes": [*chain, loading], **document},
         }
         self.pipeline = ""
 

@@ -217,3 +217,18 @@ def test_a_source_that_has_other_columns_than_in_the_last_run_is_reported(make: 
     [source] = api.get(f"/pipelines/{api.pipeline}/sources").json()["data"]
     assert [each["name"] for each in source["columns"]] == ["amount", "note", "discount"]
     assert (source["foundBy"], source["lastRunId"]) == (api.runs()[0]["id"], api.runs()[0]["id"])
+
+
+@pytest.mark.slow
+def test_a_frozen_table_does_not_take_a_source_that_has_lost_a_column_since_the_last_run(make: Make) -> None:
+    api = make("amount,note\n1,a\n", fields=None, target={"schemaContract": "freeze"})
+    first = api.start()
+    assert api.finished(first)["status"] == "completed"
+    api.file.write_text("amount\n2\n")
+    for _ in range(2):  # also the next run is compared with the last one that was planned
+        second = api.start()
+        assert api.finished(second)["status"] == "failed"
+        reason = api.detail(second)["failureReason"]
+        assert f"'src' ({api.file.name}) has no column 'note' any more" in reason
+        assert f"in {first}" in reason
+    assert api.rows() == [(1, "a")]
