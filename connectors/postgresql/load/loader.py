@@ -225,7 +225,8 @@ class CopyLoader(SessionLoader):
             return copy_accepted_rows(connection, table, good, columns)
 
     def _pass(self, table: Table, connection: psycopg.Connection[Any], good: pl.DataFrame) -> tuple[pl.DataFrame, int]:
-        """The same of rows that are passed on. Raises NotPassed where the database refuses a row: which, and why, is found with values that are read."""
+        """The same for rows that are passed on. Raises NotPassed where the database refuses a row: which, and why, is
+        found with values that are read."""
         check_types(table, self._spec.passed)
         partition = self._place.partition if self._destination.staged else None
         try:
