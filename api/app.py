@@ -35,6 +35,7 @@ import headrace.api.schema_fields.router
 import headrace.api.schema_rows.router
 import headrace.api.schemas.router
 import headrace.api.sources.router
+import headrace.api.yaml_connectors.router
 from headrace.api import errors, openapi
 from headrace.api.connectors.uploads import upload_limit
 from headrace.api.context import RunOrchestrator, Services
@@ -88,6 +89,7 @@ RESOURCES = (
     headrace.api.dlq.router,
     headrace.api.connectors.router,
     headrace.api.connector_types.router,
+    headrace.api.yaml_connectors.router,
     headrace.api.schemas.router,
     headrace.api.schema_fields.router,
     headrace.api.schema_rows.router,

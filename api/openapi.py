@@ -83,6 +83,7 @@ _TAGS = {
     "runs": "Runs of pipelines: start, watch, retry, cancel",
     "replications": "Many tables of one connection, each copied by a pipeline of its own",
     "connectors": "Where data comes from",
+    "connector documents": "HTTP APIs described in YAML, with versions",
     "schemas": "The tables data goes to",
     "api-keys": "Keys of the tenant",
     "applied sets": "Which objects came from files (`headrace apply`)",

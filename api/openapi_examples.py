@@ -23,6 +23,7 @@ import headrace.api.schema_fields.examples
 import headrace.api.schema_rows.examples
 import headrace.api.schemas.examples
 import headrace.api.sources.examples
+import headrace.api.yaml_connectors.examples
 
 EXAMPLES: dict[str, Any] = {
     **headrace.api.api_keys.examples.EXAMPLES,
@@ -41,5 +42,6 @@ EXAMPLES: dict[str, Any] = {
     **headrace.api.schema_rows.examples.EXAMPLES,
     **headrace.api.schemas.examples.EXAMPLES,
     **headrace.api.sources.examples.EXAMPLES,
+    **headrace.api.yaml_connectors.examples.EXAMPLES,
 }
 """Examples by schema name."""

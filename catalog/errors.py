@@ -35,8 +35,8 @@ class NoIr(Exception):
 
 
 class StaleVersion(Conflict):
-    """The IR was changed since it was read; `newest` is its newest version (0: none)."""
+    """The IR, or another document, was changed since it was read; `newest` is its newest version (0: none)."""
 
-    def __init__(self, newest: int) -> None:
-        super().__init__(f"The IR has changed since: its newest version is {newest}")
+    def __init__(self, newest: int, what: str = "IR") -> None:
+        super().__init__(f"The {what} has changed since: its newest version is {newest}")
         self.newest = newest

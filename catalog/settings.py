@@ -199,6 +199,10 @@ class Settings(Limits):
     max_replications: int = Field(default=1_000, ge=1)
     max_ir_versions: int = Field(default=2_000, ge=1)
     """Saved IR versions of one pipeline."""
+    max_yaml_connectors: int = Field(default=1_000, ge=1)
+    """Connector documents of a tenant."""
+    max_yaml_connector_versions: int = Field(default=1_000, ge=1)
+    """Saved versions of one connector document."""
     tenant_limits: dict[str, dict[str, Annotated[int, Field(ge=1)]]] = {}
     """Limits of single tenants, as JSON: `{"shop": {"running_runs": 5, "pipelines": 100}}`, by the names of the
     settings above without `HEADRACE_MAX_`."""
@@ -313,6 +317,8 @@ TENANT_LIMITS = (
     "applied_sets",
     "replications",
     "ir_versions",
+    "yaml_connectors",
+    "yaml_connector_versions",
 )
 """The limits that can be set for one tenant."""
 

@@ -35,8 +35,10 @@ from headrace.connectors.stores.sftp.connector import SFTP
 from headrace.connectors.unimplemented import UnimplementedSource
 from headrace.ir.problems import Problem
 from headrace.ir.secrets import PURPOSES
+from headrace.ir.yaml_connectors import is_document, reference_of
 
 GROUP = "headrace.connectors"
+_DOCUMENT_HINT = "write yaml:github, or yaml:github@3 for its version 3"
 BUILT_IN: tuple[Connector, ...] = (
     LOCAL_FS,
     CSV_UPLOAD,
@@ -92,6 +94,12 @@ def readable() -> Mapping[str, Connector]:
     return {name: each for name, each in connectors().items() if each.open is not None}
 
 
+def reader(name: str) -> Connector | None:
+    """The connector that reads the source nodes with that `connector`: the one of that name, or of `yaml:github` that
+    of documents. None: there is none, or it cannot read yet."""
+    return readable().get(REST_API.name if reference_of(name) is not None else name)
+
+
 def source_names() -> frozenset[str]:
     """Everything that a source node may name: what is registered and does not read yet says so when it is run."""
     return SOURCE_NAMES | connectors().keys() | connector_types().keys()
@@ -103,12 +111,14 @@ def of_type(type_name: str) -> Connector | None:
 
 
 def _named(name: str) -> Connector | None:
-    """The connector of a source node, by its name or by a type of its records."""
-    return connectors().get(name) or of_type(name)
+    """The connector of a source node, by its name, by a type of its records, or by a document that it reads."""
+    return connectors().get(name) or reader(name) or of_type(name)
 
 
 def config_problems(name: str, config: Mapping[str, Any]) -> list[Problem]:
     """The problems of a source's config that can be found when it is saved; paths begin with `config`."""
+    if is_document(name) and reference_of(name) is None:
+        return [Problem("connector", "unknown_connector", f"'{name}' names no document", _DOCUMENT_HINT)]
     found = _named(name)
     return found.problems(config) if found is not None and found.open is not None else []
 
@@ -119,6 +129,8 @@ def source_for(name: str, context: Context) -> Source:
         return found.source(context)
     if name in source_names():
         return UnimplementedSource(name, context)
+    if is_document(name):
+        raise SourceError("unknown_connector", f"'{name}' names no document.", f"{_DOCUMENT_HINT}.".capitalize())
     known = sorted(source_names())
     hint = near(name, tuple(known)) or f"Use one of {', '.join(known)}."
     raise SourceError("unknown_connector", f"There is no connector '{name}'.", hint)

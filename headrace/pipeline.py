@@ -319,8 +319,18 @@ class Pipeline:
             connector = replace(self._connector(shape.connector), id="in_process")
         name = " ".join(self.name.split())
         named = {each: self._connector(each) for each in named_connectors(ir)}
+        described = {each.name: dict(each.described) for each in self._documents if each.described is not None}
         return RunPipeline(
-            ir["id"], "default", name, ir, 1, connector, shape.execution_config, frozenset(), named=named
+            ir["id"],
+            "default",
+            name,
+            ir,
+            1,
+            connector,
+            shape.execution_config,
+            frozenset(),
+            named=named,
+            documents=described,
         )
 
     def _connector(self, name: str) -> ConnectorRecord:

@@ -35,6 +35,8 @@ from headrace.api.schema_fields import service as fields
 from headrace.api.schema_fields.schemas import UpdateField
 from headrace.api.schemas import service as schemas
 from headrace.api.schemas.schemas import CreateSchema, FieldBody, UpdateSchema
+from headrace.api.yaml_connectors import service as yaml_connectors
+from headrace.api.yaml_connectors.body import document_in
 from headrace.catalog.errors import Conflict, Invalid
 from headrace.catalog.repositories import TenantCatalog
 from headrace.deployments.sync.reconciler import Reconciler
@@ -189,8 +191,26 @@ def _save_ir(stage: _RehearsalContext, request: RehearsedRequest, pipeline_id: s
     return pipeline_id
 
 
+def _save_document(stage: _RehearsalContext, request: RehearsedRequest, document_id: str) -> str:
+    saved, _ = yaml_connectors.save_document(
+        stage,
+        document_id,
+        document_in(request.body),
+        comment=None,
+        publish=True,
+        expected=None,
+        confirm=_confirmed(request),
+    )
+    return saved.id
+
+
 _Action = Callable[..., str | None]
 _ACTIONS: Mapping[tuple[str, str], _Action] = {
+    ("POST", "/yaml-connectors"): lambda stage, r: (
+        yaml_connectors.create_document(stage, document_in(r.body), r.query.get("comment")).id
+    ),
+    ("PUT", "/yaml-connectors/([^/]+)"): _save_document,
+    ("DELETE", "/yaml-connectors/([^/]+)"): lambda stage, r, id_: yaml_connectors.delete_document(stage, id_),
     ("POST", "/connectors"): lambda stage, r: connectors.create_connector(stage, _body(CreateConnector, r)).id,
     ("PUT", "/connectors"): lambda stage, r: connectors.update_connector(stage, _body(UpdateConnector, r)).id,
     ("DELETE", "/connectors"): lambda stage, r: connectors.delete_connector(stage, r.query.get("id", "")),

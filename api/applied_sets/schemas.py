@@ -22,7 +22,7 @@ _OBJECTS: Any = [
 class AppliedObject(RequestModel):
     """One object that came from a file."""
 
-    kind: Literal["connector", "schema", "pipeline", "replication"]
+    kind: Literal["yaml-connector", "connector", "schema", "pipeline", "replication"]
     id: ObjectId
 
 

@@ -9,6 +9,7 @@ from headrace.api.context import RequestContext
 from headrace.api.errors import ApiError
 from headrace.connectors.connector import Connection, Surroundings
 from headrace.connectors.errors import SourceError
+from headrace.connectors.http.definition.used import wanted_document, with_endpoints
 from headrace.connectors.registry import of_type
 from headrace.flows.tenant_files import files_of
 from headrace.ir.problems import Problem
@@ -31,11 +32,15 @@ def stored_connection(context: RequestContext, connector_id: str) -> Connection:
 
 
 def opened_connection(context: RequestContext, connection: Connection) -> tuple[Connection, list[str]]:
-    """The connection with the credentials that connecting is for, and the texts that no answer may have. Raises
-    SourceError for a Prefect block that cannot be read."""
+    """The connection with the credentials that connecting is for and the endpoints of its document, and the texts that
+    no answer may have. Raises SourceError for a Prefect block that cannot be read, or a document that does not fit."""
     opened = resolve_blocks(context, dict(connection.credentials))
     kept: dict[str, Any] = connection_credentials(opened)
-    return Connection(connection.id, connection.type, connection.config, kept), list(secret_texts(opened))
+    config = connection.config
+    if (wanted := wanted_document("", connection.type, config)) is not None:
+        with context.reading() as catalog:
+            config = with_endpoints(config, wanted, catalog.yaml_connectors.documents([str(wanted)]))
+    return Connection(connection.id, connection.type, config, kept), list(secret_texts(opened))
 
 
 def refuse_unreadable(connection: Connection) -> None:

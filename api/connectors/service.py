@@ -13,10 +13,14 @@ from headrace.api.pagination import PageOf, PageRequest, page_of
 from headrace.catalog.models import Connector, new_id
 from headrace.catalog.repositories import TenantCatalog
 from headrace.catalog.security.credentials import CredentialsUnreadable, NoEncryptionKey
+from headrace.connectors.http.definition.used import TYPE, use_problems
 from headrace.connectors.registry import connector_types
 from headrace.flows.prefect.block_references import references
-from headrace.ir.problems import Problem
+from headrace.ir.problems import Problem, nearest
 from headrace.ir.secrets import connection_credentials, credential_problems
+from headrace.ir.yaml_connectors import reference_in
+
+_NOT_HERE = "name it {{secrets.…}} in the document, and give it in authConfig"
 
 
 def list_connectors(context: RequestContext, request: PageRequest) -> PageOf[ConnectorItem]:
@@ -39,6 +43,7 @@ def create_connector(context: RequestContext, body: CreateConnector) -> Connecto
     config, secrets = split_secrets(given)
     connector_id = new_id("conn")
     with context.catalog() as catalog:
+        check_document(catalog, body.type, given, secrets)
         connector = catalog.connectors.add(
             Connector(
                 id=connector_id,
@@ -66,7 +71,7 @@ def update_connector(context: RequestContext, body: UpdateConnector) -> Connecto
         if "description" in given:
             connector.description = body.description
         if given & {"config", "connection_config", "auth_config", "auth_method"}:
-            _update_connection(context, connector, body)
+            _update_connection(context, catalog, connector, body)
         connector.updated_at = datetime.now(UTC)
         return _shown(context, catalog.connectors.save(connector))
 
@@ -92,6 +97,28 @@ def check_config(kind: str, config: dict[str, Any], credentials: dict[str, Any])
     problems = [*known.problems(needed | config), *credential_problems(split_secrets(config)[1] | credentials)]
     if problems:
         raise ApiError(400, f"The config is not valid for a {kind} connector", details=problems)
+
+
+def check_document(catalog: TenantCatalog, kind: str, config: dict[str, Any], secrets: dict[str, Any]) -> None:
+    """Raises ApiError 400 for a config that does not fit the connector document that it names; keeps the document until
+    the transaction ends."""
+    wanted = reference_in(config) if kind == TYPE else None
+    if wanted is None:
+        return
+    catalog.yaml_connectors.hold(wanted.id)
+    document = catalog.yaml_connectors.documents([str(wanted)]).get(str(wanted))
+    if document is None:
+        message = f"There is no connector document '{wanted}'"
+        hint = nearest(wanted.id, catalog.yaml_connectors.names())
+        raise invalid("config.document", "unknown_document", message, hint)
+    problems = [
+        Problem(f"config.{name}", "secret_in_variable", f"'{name}' looks like a secret, and is shown", _NOT_HERE)
+        for name in ("document", "variables")
+        if name in secrets
+    ]
+    problems += use_problems(config, document, auth=True)
+    if problems:
+        raise ApiError(400, f"The config does not fit the connector document '{wanted}'", details=problems)
 
 
 def _shown(context: RequestContext, connector: Connector) -> ConnectorItem:
@@ -124,7 +151,9 @@ def credentials_of(context: RequestContext, connector: Connector) -> dict[str, A
         raise ApiError(422, "The connector's credentials cannot be read", details=[problem]) from error
 
 
-def _update_connection(context: RequestContext, connector: Connector, body: UpdateConnector) -> None:
+def _update_connection(
+    context: RequestContext, catalog: TenantCatalog, connector: Connector, body: UpdateConnector
+) -> None:
     """Applies a change of config or credentials. Secrets in the config become credentials. Credentials that are not
     given again are kept, unless the change could send them elsewhere: that raises ApiError 400."""
     given = body.model_fields_set
@@ -132,6 +161,8 @@ def _update_connection(context: RequestContext, connector: Connector, body: Upda
     if given & {"config", "connection_config"}:
         wanted = (body.config or {}) | (body.connection_config or {})
     config, secrets = split_secrets(wanted)
+    if given & {"config", "connection_config"}:
+        check_document(catalog, connector.type, wanted, secrets)
     credentials = body.auth_config
     if "auth_config" in given:
         check_config(connector.type, wanted, credentials)

@@ -8,10 +8,12 @@ from typing import Any
 from headrace.api.context import RequestContext
 from headrace.api.errors import ApiError
 from headrace.api.ir.found import found_undeclared
+from headrace.api.ir.yaml_sources import document_source_problems
+from headrace.catalog.models import Connector
 from headrace.catalog.repositories import TenantCatalog
 from headrace.catalog.repositories.connectors import chosen
 from headrace.connectors.postgresql.named_database import TYPE
-from headrace.connectors.registry import readable
+from headrace.connectors.registry import reader
 from headrace.flows.runtime.streaming.fitness import SCHEDULED, streaming_problems
 from headrace.flows.validation.catalog_tables import CatalogTables
 from headrace.flows.validation.check import check_types
@@ -21,8 +23,9 @@ from headrace.ir.nodes import SourceNode, TargetNode
 from headrace.ir.problems import nearest
 
 
-def connection_problems(ir: PipelineIR, catalog: TenantCatalog) -> Iterator[Problem]:
-    """Problems of sources and targets whose connector does not exist or has a type that they cannot use."""
+def connection_problems(ir: PipelineIR, catalog: TenantCatalog, own: Connector | None = None) -> Iterator[Problem]:
+    """Problems of sources and targets whose connector does not exist or has a type that they cannot use, and of sources
+    that read with a connector document. `own` is the pipeline's connector, if it is known."""
     named = [
         (at, node) for at, node in enumerate(ir.nodes) if isinstance(node, SourceNode | TargetNode) and node.connection
     ]
@@ -41,14 +44,20 @@ def connection_problems(ir: PipelineIR, catalog: TenantCatalog) -> Iterator[Prob
                 message = f"A target loads through a connector of type {TYPE}; '{record.name}' is {record.type}"
                 yield Problem(path, "wrong_connection", message, "name a connector of that type")
             continue
-        reads = readable().get(node.connector)
+        reads = reader(node.connector)
         if reads is not None and record.type not in reads.types and not reads.any_type:
             message = f"'{node.connector}' reads through {' or '.join(reads.types)}; '{record.name}' is {record.type}"
             yield Problem(path, "wrong_connection", message, "name a connector of that type")
+    yield from document_source_problems(ir, catalog, records, own)
 
 
 def refuse_invalid(
-    context: RequestContext, document: dict[str, Any], pipeline_id: str | None = None, *, confirm: bool = False
+    context: RequestContext,
+    document: dict[str, Any],
+    pipeline_id: str | None = None,
+    *,
+    connector_id: str | None = None,
+    confirm: bool = False,
 ) -> tuple[Problem, ...]:
     """Raises ApiError 400 with every problem of the document, and returns warnings.
 
@@ -60,8 +69,10 @@ def refuse_invalid(
     if parsed.ir is not None:
         with context.reading() as catalog:
             tables = CatalogTables(catalog.schemas)
-            problems = [*check_types(parsed.ir, tables), *connection_problems(parsed.ir, catalog)]
             pipeline = catalog.pipelines.get(pipeline_id) if pipeline_id is not None else None
+            own = pipeline.connector if pipeline is not None else None
+            own = catalog.connectors.get(connector_id) if connector_id is not None else own
+            problems = [*check_types(parsed.ir, tables), *connection_problems(parsed.ir, catalog, own)]
             if not problems:
                 found = found_problems(parsed.ir, tables, found_undeclared(catalog, pipeline, document))
     problems += found.misspelt if not confirm else ()

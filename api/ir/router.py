@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any
 
 from fastapi import Body, Header, Query, Response
 
 from headrace.api.confirmation import Confirmed
 from headrace.api.context import Context
-from headrace.api.errors import invalid
 from headrace.api.ir import lineage, service
 from headrace.api.ir.lineage_schemas import IrLineage
 from headrace.api.ir.schemas import (
@@ -23,10 +21,9 @@ from headrace.api.ir.schemas import (
     VersionNumber,
 )
 from headrace.api.requests.auth import READ, WRITE, allow, guarded_router
+from headrace.api.requests.if_match import expected_version
 
 router = guarded_router("pipeline IR")
-
-_IF_MATCH = re.compile(r'(?:W/)?"(\d{1,9})"|(\d{1,9})')
 
 
 @router.get("/pipelines/{pipeline_id}/ir", openapi_extra=allow(*READ))
@@ -61,7 +58,7 @@ def save_ir(
     """Saves the IR as the next version and makes it live; an unchanged IR returns the existing version, with 200. A
     change of load mode that could lose or duplicate rows needs `confirm=true`, and so does a column that none of the
     sources had when last inspected, if they had one with a similar name."""
-    expected = _expected(if_match)
+    expected = expected_version(if_match)
     saved, new = service.save_ir(context, pipeline_id, body, publish=publish, expected=expected, confirm=confirm)
     response.status_code = 201 if new else 200
     response.headers["ETag"] = f'"{saved.version}"'
@@ -119,13 +116,3 @@ def validate_ir(
     """Validates an IR without running it; nothing is saved. With `pipelineId`, sources without `fields` have the
     columns that were last found in them."""
     return service.validate(context, body, pipeline_id)
-
-
-def _expected(if_match: str | None) -> int | None:
-    if if_match is None or if_match.strip() == "*":
-        return None
-    match = _IF_MATCH.fullmatch(if_match.strip())
-    if match is None:
-        hint = 'the version as returned by GET, for example "3"'
-        raise invalid("If-Match", "bad_version", "If-Match does not name a version", hint)
-    return int(match[1] or match[2])

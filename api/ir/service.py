@@ -130,7 +130,7 @@ def check(context: RequestContext, pipeline_id: str, body: SaveIr) -> IrCheck:
             last = {node: each for node, each in catalog.runs.last_columns(pipeline_id).items() if node not in found}
             problems += check_types(parsed.ir, tables, last)
             problems += found_problems(parsed.ir, tables, found).all
-            problems += connection_problems(parsed.ir, catalog)
+            problems += connection_problems(parsed.ir, catalog, pipeline.connector)
     if parsed.ir is not None:
         switch = compare_load_modes(context, pipeline_id, parsed.ir)
         problems += switch.refused
@@ -151,7 +151,11 @@ def validate(context: RequestContext, document: Any, pipeline_id: str | None) ->
         if parsed.ir is not None:
             tables = CatalogTables(catalog.schemas)
             sources = found_undeclared(catalog, pipeline, document)
-            problems = [*check_types(parsed.ir, tables), *connection_problems(parsed.ir, catalog)]
+            own = pipeline.connector if pipeline is not None else None
+            problems = [
+                *check_types(parsed.ir, tables),
+                *connection_problems(parsed.ir, catalog, own),
+            ]
             found = found_problems(parsed.ir, tables, sources)
             columns = known_columns(parsed.ir, tables, {node: each.columns for node, each in sources.items()})
     problems += found.misspelt

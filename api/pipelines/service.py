@@ -68,7 +68,7 @@ def create_pipeline(context: RequestContext, body: CreatePipeline) -> PipelineDe
     too; `issues` lists what is missing.
     """
     if body.ir is not None:
-        refuse_invalid(context, body.ir)
+        refuse_invalid(context, body.ir, connector_id=body.connector_id)
         refuse_unstreamable(body.ir, body.execution_config.mode, body.schedule)
     with context.catalog() as catalog:
         _check_references(catalog, body)

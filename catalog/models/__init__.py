@@ -17,6 +17,7 @@ from headrace.catalog.models.runs import PipelineRun, RunError, RunLog, RunNode,
 from headrace.catalog.models.schemas import DataSchema, SchemaField, SchemaStatistics
 from headrace.catalog.models.sources import FoundColumns
 from headrace.catalog.models.tenants import ApiKey, Tenant
+from headrace.catalog.models.yaml_connectors import YamlConnector, YamlConnectorVersion
 
 __all__ = [
     "ApiKey",
@@ -46,5 +47,7 @@ __all__ = [
     "SchemaField",
     "SchemaStatistics",
     "Tenant",
+    "YamlConnector",
+    "YamlConnectorVersion",
     "new_id",
 ]

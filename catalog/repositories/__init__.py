@@ -15,6 +15,7 @@ from headrace.catalog.repositories.pipelines import PipelineRepository
 from headrace.catalog.repositories.replications import ReplicationRepository
 from headrace.catalog.repositories.runs import ErrorPosition, RunRepository
 from headrace.catalog.repositories.schemas import SchemaRepository
+from headrace.catalog.repositories.yaml_connectors import YamlConnectorRepository
 
 __all__ = ["ErrorPosition", "Page", "Position", "TenantCatalog"]
 
@@ -34,6 +35,9 @@ class TenantCatalog:
         self.audit = AuditRepository(session, tenant_id)
         self.applied_sets = AppliedSetRepository(session, tenant_id)
         self.replications = ReplicationRepository(session, tenant_id)
-        limited = (self.connectors, self.schemas, self.pipelines, self.keys, self.applied_sets, self.replications)
-        for repository in limited:
+        self.yaml_connectors = YamlConnectorRepository(session, tenant_id)
+        for repository in (
+            *(self.connectors, self.schemas, self.pipelines, self.keys),
+            *(self.applied_sets, self.replications, self.yaml_connectors),
+        ):
             repository.limits = limits

@@ -41,6 +41,9 @@ class RunPipeline:
     named: Mapping[str, ConnectorRecord] = field(default_factory=dict)
     """The other connectors that sources and targets name in `connection`, by the id or name used there."""
 
+    documents: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+    """The documents of connectors that sources and connectors name, by reference (`github`, `github@3`)."""
+
     def connection(self, named: str | None) -> ConnectorRecord:
         """Returns the connector that a node names; without a name the pipeline's, which is a source's. Raises
         KeyError."""

@@ -36,6 +36,7 @@ from headrace.catalog.schemas.ddl import TABLE_SCHEMA
 from headrace.catalog.security.credentials import Keyring
 from headrace.catalog.security.database_roles import tenant_url
 from headrace.catalog.settings import Settings, settings
+from headrace.catalog.yaml_documents import load_documents, references_of
 
 MAX_VALUE_CHARS = 1000
 _MAX_KEY_CHARS = 300
@@ -317,6 +318,10 @@ class RunStore:
             others: Sequence[Any] = ()
             if found is not None and named:
                 others = connection.execute(statements.CONNECTORS, {"tenant_id": found.tenant_id, "named": named}).all()
+            documents: dict[str, dict[str, Any]] = {}
+            if found is not None and found.ir is not None:
+                known = [(found.connector_type, found.config), *((other.type, other.config) for other in others)]
+                documents = load_documents(connection, found.tenant_id, references_of(found.ir, known))
         if found is None:
             raise PipelineMissing(f"There is no pipeline {pipeline_id}")
         if found.ir_version is None:
@@ -337,6 +342,7 @@ class RunStore:
                 for name in named
                 if (other := chosen(name, others)) is not None
             },
+            documents=documents,
         )
 
     def _record(self, record_id: str, kind: str, config: dict[str, Any], sealed: bytes | None) -> ConnectorRecord:

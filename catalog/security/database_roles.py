@@ -41,6 +41,8 @@ RUN_GRANTS: Mapping[str, str] = {
     "schema_statistics": "SELECT, DELETE",
     "schemas": "SELECT, UPDATE",
     "tenants": "SELECT",
+    "yaml_connector_versions": "SELECT",
+    "yaml_connectors": "SELECT",
 }
 """The rights of runs by table of the catalog; none for other tables. Runs cannot read API keys, and change only the
 results of a sync in connectors."""

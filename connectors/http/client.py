@@ -294,9 +294,16 @@ def _none_left(headers: Mapping[str, str]) -> bool:
 
 
 def config_of(config: Mapping[str, Any]) -> RestApi:
-    """Parses a connector's config. Raises SourceError(`bad_option`)."""
+    """Parses a connector's config, with the endpoints of its document in it. Raises SourceError(`bad_option`)."""
     try:
-        return RestApi.model_validate(dict(config))
+        parsed = RestApi.model_validate(dict(config))
     except ValidationError:
         first = problems_of(RestApi, dict(config))[0]
         raise SourceError("bad_option", f"{first.path}: {first.message}.", first.hint) from None
+    if parsed.document is not None:
+        raise SourceError(
+            "bad_option",
+            f"config.document: the connector document '{parsed.document}' is not there.",
+            "Put the endpoints into config.endpoints: `headrace connectors build`.",
+        )
+    return parsed

@@ -9,6 +9,7 @@ from pydantic import ConfigDict, Field, JsonValue, SecretStr, StringConstraints,
 from headrace.connectors.specs.base import HARMLESS, ClosedConfig, Config, ConnectorType, Text, Url, one_of
 from headrace.connectors.specs.databases import Secret
 from headrace.ir.problems import fault, nearest
+from headrace.ir.yaml_connectors import Reference
 
 SecurityProtocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
 SaslMechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
@@ -76,6 +77,10 @@ _HeaderName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`
 _Secret = Annotated[SecretStr, Field(json_schema_extra={"writeOnly": True})]
 
 
+_VariableName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,62}$")]
+_VariableValue = Annotated[str, StringConstraints(max_length=2000)]
+
+
 class RestAuth(ClosedConfig):
     model_config = ConfigDict(use_attribute_docstrings=True)
 
@@ -119,9 +124,22 @@ class RestApi(Config):
     """The endpoint that a connection test requests: settings of a source node. By default the first of `endpoints`, or
     the base URL."""
 
+    document: Reference | None = Field(default=None, json_schema_extra=HARMLESS)
+    """A connector document whose endpoints are read, instead of `endpoints`: `github` for the live version, or
+    `github@3`. Its address and authentication must be those of this config."""
+    variables: dict[_VariableName, _VariableValue] = Field(default={}, json_schema_extra=HARMLESS)
+    """The values of the document's variables."""
+
     @model_validator(mode="after")
     def _readable(self) -> RestApi:
         from headrace.connectors.http.settings import problems  # imported here because it imports this module's base
+
+        if self.document is None and self.variables:
+            raise fault("bad_option", "'variables' are those of a 'document'", "add 'document', or remove them")
+        if self.document is not None:
+            if self.endpoints:
+                raise fault("bad_option", "the endpoints are those of the 'document'", "remove 'endpoints'")
+            return self  # `test` may name one of the document's endpoints
 
         for name, settings in [*self.endpoints.items(), *([("test", self.test)] if self.test else [])]:
             for found in problems(settings):

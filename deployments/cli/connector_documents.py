@@ -68,25 +68,37 @@ def validate(file: File, as_json: Json = False) -> None:
     """Check a connector's document: every problem at once, with its line."""
     document, lines = _read(file)
     from headrace.connectors.http.definition.build import document_problems
+    from headrace.connectors.http.definition.places import line_of
 
     found = document_problems(document)
     if as_json:
-        emit([{**each.as_dict(), "line": _line(each.path, lines)} for each in found])
+        emit([{**each.as_dict(), "line": line_of(each.path, document, lines)} for each in found])
     else:
         for each in found:
             hint = f" ({each.hint})" if each.hint else ""
-            out.print(f"{file}:{_line(each.path, lines)}: {escape(f'{each.path}: {each.message}{hint}')}")
+            out.print(f"{file}:{line_of(each.path, document, lines)}: {escape(f'{each.path}: {each.message}{hint}')}")
     if found:
         raise DocumentFault(f"{file} has {len(found)} problem{'' if len(found) == 1 else 's'}.", found)
     if not as_json:
         say(f"{file}: valid, {len(document['endpoints'])} endpoint(s)")
 
 
-def build(file: File, values: Set = None) -> None:
+def build(
+    file: File,
+    values: Set = None,
+    stored: Annotated[
+        bool, typer.Option("--stored", help="Name the document, which is pushed or applied, instead of its endpoints.")
+    ] = False,
+) -> None:
     """Print the record that `headrace apply` makes of a connector's document; secrets come from variables of the
     environment when it is applied."""
     made = _built(file, values)
-    record = {"kind": "connector", "name": made.name, "type": "rest_api", "config": _escaped(made.config)}
+    config = made.config
+    if stored:
+        config = {name: config[name] for name in ("url", "auth") if name in config}
+        given = dict(each.split("=", 1) for each in values or [])
+        config |= {"document": _read(file)[0]["id"], **({"variables": given} if given else {})}
+    record = {"kind": "connector", "name": made.name, "type": "rest_api", "config": _escaped(config)}
     record |= {"authMethod": made.auth_method}
     if made.secrets:
         record["authConfig"] = {name: f"${{{_variable(secret)}}}" for name, secret in made.secrets.items()}
@@ -137,6 +149,20 @@ def try_document(
     note("Nothing was stored.")
 
 
+def read_checked(file: Path) -> dict[str, Any]:
+    """The document of a file. Raises HeadraceError, with the place of every problem."""
+    document, lines = _read(file)
+    from headrace.connectors.http.definition.build import document_problems
+    from headrace.connectors.http.definition.places import line_of
+
+    if found := document_problems(document):
+        said = "\n".join(
+            f"  {file}:{line_of(each.path, document, lines)}: {each.path}: {each.message}" for each in found
+        )
+        raise DocumentFault(f"{file} has {len(found)} problem{'' if len(found) == 1 else 's'}.\n{said}", found)
+    return {name: value for name, value in document.items() if name != "$schema"}
+
+
 def _built(file: Path, values: list[str] | None) -> Any:
     document, _ = _read(file)
     from headrace.connectors.http.definition.build import build as built
@@ -175,19 +201,6 @@ def _read(file: Path) -> tuple[dict[str, Any], dict[str, int]]:
     if not isinstance(found[0][0], dict):
         raise HeadraceError(f"{file} is not an object.", "A connector is one object.")
     return found[0]
-
-
-def _line(path: str, lines: dict[str, int]) -> int:
-    """The line of a problem, or of what is around it."""
-    steps = path.split(".")[1:]
-    while steps:
-        spelled = ""
-        for step in steps:
-            spelled += f"[{step}]" if step.isdigit() else f".{step}" if spelled else step
-        if spelled in lines:
-            return lines[spelled]
-        steps.pop()
-    return 1
 
 
 def _escaped(value: Any) -> Any:

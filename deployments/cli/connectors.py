@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from headrace.deployments.cli import connector_documents
+from headrace.deployments.cli import connector_documents, stored_documents
 from headrace.deployments.cli.options import ApiKey, DataDir, Json, Url, connect
 from headrace.deployments.cli.output import cell, emit, grid, note, out, say, show
 from headrace.deployments.cli.rest import Rest
@@ -21,6 +21,11 @@ connectors.command("new")(connector_documents.new)
 connectors.command("validate")(connector_documents.validate)
 connectors.command("build")(connector_documents.build)
 connectors.command("try")(connector_documents.try_document)
+connectors.command("push")(stored_documents.push)
+connectors.command("documents")(stored_documents.documents)
+connectors.command("versions")(stored_documents.versions)
+connectors.command("diff")(stored_documents.diff)
+connectors.command("publish")(stored_documents.publish)
 
 _COLUMNS = ("name", "type", "id", "status", "lastTestedAt")
 _STREAM_COLUMNS = ("name", "kind", "format", "size", "rows", "comment")

@@ -10,7 +10,7 @@ import psycopg
 
 from headrace.connectors.errors import TargetError
 from headrace.connectors.postgresql.tables.describe import describe_table
-from headrace.connectors.registry import config_problems, connectors
+from headrace.connectors.registry import config_problems, connectors, reader
 from headrace.flows.compile import ReferenceTable, TargetColumn, logical_plan, shape_problems
 from headrace.flows.compile.target.conform import no_column
 from headrace.flows.runtime.deletes.traced import traced_keys
@@ -78,7 +78,7 @@ def check_targets(
 def _source_problems(ir: PipelineIR) -> Iterator[Problem]:
     nothing_to_archive = set()
     for path, source in archived_sources(ir):
-        if (known := connectors().get(source.connector)) is not None and not known.files:
+        if (known := connectors().get(source.connector) or reader(source.connector)) is not None and not known.files:
             nothing_to_archive.add(source.id)
             message = f"The source '{source.id}' reads {source.connector}, which has no files to archive"
             yield Problem(path, "no_files", message, "remove the archive node")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from headrace.connectors.http.settings import RestSettings
 from headrace.connectors.registry import readable, source_names
 from headrace.ir.json_schema import Schema, document_schema, schema_of
+from headrace.ir.yaml_connectors import PREFIX
 
 PARAMETER = {"type": "string", "pattern": r"\{\{.+\}\}", "description": "A parameter of the run."}
 
@@ -22,7 +24,8 @@ def published_schema() -> Schema:
         for each in (settings, *inner.values()):
             _take_parameters(each)
         schema["$defs"] |= inner | {model.__name__: settings}
-        named = {"properties": {"connector": {"const": connector}}, "required": ["connector"]}
+        names = {"const": connector} if model is not RestSettings else {"pattern": f"^({connector}$|{PREFIX})"}
+        named = {"properties": {"connector": names}, "required": ["connector"]}
         config = {"properties": {"config": {"$ref": f"#/$defs/{model.__name__}"}}}
         source["allOf"].append({"if": named, "then": config})
     return schema

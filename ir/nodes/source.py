@@ -32,7 +32,7 @@ class SourceNode(NodeBase):
 
     kind: Literal["source"]
     connector: Annotated[str, StringConstraints(min_length=1, max_length=100)]
-    """The type of connector that reads."""
+    """The type of connector that reads; `yaml:<id>` for a connector document, `yaml:<id>@<version>` for one version."""
     connection: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)] | None = None
     """The id or name of the connector record that it reads through; the pipeline's without it."""
     config: dict[str, Any] = Field(default_factory=dict)

@@ -261,7 +261,14 @@ def facade(running_facade: Facade) -> Facade:
             *(f'DROP TABLE IF EXISTS public."{table}"' for table in tables),
             *(
                 f"DELETE FROM headrace.{name}"
-                for name in ("pipelines", "replications", "deployment_changes", "schemas", "connectors")
+                for name in (
+                    "pipelines",
+                    "replications",
+                    "deployment_changes",
+                    "schemas",
+                    "connectors",
+                    "yaml_connectors",
+                )
             ),
         ):
             connection.execute(text(statement))

@@ -186,3 +186,36 @@ def test_json_is_taken_as_the_api_has_it(files: Path) -> None:
     document = relaxed().document
     pipeline = Pipeline.from_json(document)
     assert isinstance(pipeline.preview("src", 1, files_root=files).rows, pl.DataFrame)
+
+
+WEB = """\
+kind: connector
+name: shop
+type: rest_api
+config: {url: "http://127.0.0.1:9", document: shop}
+---
+kind: pipeline
+version: "1.0"
+id: orders
+metadata: {name: Orders}
+connector: shop
+nodes:
+- {id: src, kind: source, connector: "yaml:shop", config: {endpoint: orders}}
+- {id: tgt, kind: target, input: src, schema: public.ds_orders}
+"""
+DESCRIBED = """\
+---
+kind: connector
+version: "1.0"
+id: shop
+displayName: Shop
+url: http://127.0.0.1:9
+endpoints: [{id: orders, path: /orders}]
+"""
+
+
+@pytest.mark.parametrize(("document", "code"), [(WEB, "unknown_document"), (WEB + DESCRIBED, "address_refused")])
+def test_a_connector_document_beside_the_pipeline_is_read(url: str, tmp_path: Path, document: str, code: str) -> None:
+    with pytest.raises(PipelineInvalid) as error:
+        Pipeline.from_yaml(document).plan(files_root=tmp_path, database_url=url)
+    assert [each.code for each in error.value.problems] == [code]

@@ -25,6 +25,9 @@ _REFS = {
     "oauth2": {"clientId": "client_id_ref", "clientSecret": "client_secret_ref"},
     "none": {},
 }
+_MOST_CHARACTERS = 4_000_000
+"""The most characters of all texts with their variables filled in: a long value in many places is more than memory
+has."""
 _NOT_SETTINGS = {"id", "description", "url", "response_rows_path", "rate_limit", "endpoint"}
 
 
@@ -66,6 +69,12 @@ def variables_of(document: Mapping[str, Any]) -> dict[str, str | None]:
     return {name: _defaults(read).get(name) for name in names}
 
 
+def secrets_of(document: Mapping[str, Any]) -> list[str]:
+    """The names of the credentials that a connector of the document needs, as they are in authConfig. Its shape must be
+    valid."""
+    return list(_Build(ConnectorDocument.model_validate(_without_schema(document)), {}).credentials())
+
+
 def build(document: Mapping[str, Any], given: Mapping[str, str]) -> Built:
     """The record, with the `given` values of variables. The document's shape must be valid; other errors are added to
     `problems`, and the record must not be used then."""
@@ -78,6 +87,7 @@ class _Build:
     def __init__(self, document: ConnectorDocument, values: Mapping[str, str]) -> None:
         self._document, self._values = document, values
         self._problems: list[Problem] = []
+        self._left = _MOST_CHARACTERS
 
     def made(self) -> Built:
         document = self._document
@@ -103,6 +113,9 @@ class _Build:
             rest = {name: value for name, value in config.items() if name not in ("endpoints", "test")}
             self._problems += problems_of(RestApi, rest, path="connector")
         return Built(document.display_name, config, method, secrets, self._problems)
+
+    def credentials(self) -> dict[str, str]:
+        return self._auth()[1]
 
     def _auth(self) -> tuple[dict[str, Any], dict[str, str], str]:
         if not self._document.auth:
@@ -155,7 +168,11 @@ class _Build:
         try:
             WebAddress.of(filled.replace("{", "").replace("}", ""))
         except SourceError as error:
-            self._bad(path, error.code, f"'{filled[:200]}' is not an address", "it begins with https://")
+            # a user with a password may be in it, which is not repeated
+            said = (
+                "It is not an address, or has a user in it" if "@" in filled else f"'{filled[:200]}' is not an address"
+            )
+            self._bad(path, error.code, said, "it begins with https://, and credentials are given in 'auth'")
             return ""
         return filled
 
@@ -215,7 +232,18 @@ class _Build:
                 return ""
             return self._values[name]
 
-        return _PLACE.sub(one, text)
+        if "{{" not in text:
+            return text
+        longest = max((len(value) for value in self._values.values()), default=0)
+        if text.count("{{") * longest > self._left:
+            if self._left >= 0:
+                message = f"With its variables filled in, it has more than {_MOST_CHARACTERS:,} characters"
+                self._bad(path, "too_large", message, "shorten the values, or use them in fewer places")
+            self._left = -1
+            return ""
+        filled = _PLACE.sub(one, text)
+        self._left -= len(filled)
+        return filled
 
     def _bad(self, path: str, code: str, message: str, hint: str) -> None:
         self._problems.append(Problem(path, code, message, hint))

@@ -136,7 +136,7 @@ class Variable(ClosedConfig):
 
     description: Annotated[str, StringConstraints(max_length=2000)] = ""
     """A description."""
-    default: str | int | None = None
+    default: Annotated[str, StringConstraints(max_length=2000)] | int | None = None
     """The default value."""
 
 

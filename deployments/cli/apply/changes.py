@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from dataclasses import replace as changed
@@ -10,11 +11,13 @@ from typing import Any, Literal
 
 from headrace.deployments.cli.apply.tenant import Ir, Item, Tenant, definition
 from headrace.deployments.cli.documents.load import Document, DocumentsInvalid, Fault
+from headrace.deployments.cli.documents.models import YAML_CONNECTOR
 from headrace.ir.diff import ir_diff
 from headrace.ir.problems import Problem, nearest
+from headrace.ir.yaml_connectors import reference_of
 
 Action = Literal["create", "update", "delete"]
-KINDS = ("connector", "schema", "pipeline", "replication")
+KINDS = (YAML_CONNECTOR, "connector", "schema", "pipeline", "replication")
 
 _SIZES = ("length", "precision", "scale")
 _MAX_SHOWN = 60
@@ -67,6 +70,7 @@ def find_changes(
             changes.append(Change("create", document.kind, document.name, document, details=_facts(document)))
             continue
         compare = {
+            YAML_CONNECTOR: _yaml_connector,
             "connector": _connector,
             "schema": _schema,
             "pipeline": _pipeline,
@@ -75,7 +79,8 @@ def find_changes(
         change = compare(document, item, tenant, faults, resend_secrets)
         if change.details:
             changes.append(change)
-    changes = [_with_losses(change, tenant, faults) for change in changes]
+    pending = {(each.kind, each.name) for each in changes}
+    changes = [_with_losses(change, tenant, faults, pending) for change in changes]
     if faults:
         raise DocumentsInvalid(faults)
     wanted = {(each.kind, each.name) for each in documents}
@@ -128,9 +133,10 @@ def _references(documents: Sequence[Document], tenant: Tenant) -> Iterator[Fault
                 yield Fault(document.origin, Problem(path, f"unknown_{kind}", message, nearest(name, known)))
 
 
-def _with_losses(change: Change, tenant: Tenant, faults: list[Fault]) -> Change:
+def _with_losses(change: Change, tenant: Tenant, faults: list[Fault], pending: set[tuple[str, str]]) -> Change:
     """The change with the API's check of its IR: errors (columns, types, expressions, load modes) become faults,
-    changes that need confirmation become losses."""
+    changes that need confirmation become losses. What the API finds wrong with connectors and connector documents that
+    are `pending` is checked when the IR is saved, after them."""
     document = change.document
     if document is None or document.ir is None:
         return change
@@ -139,13 +145,33 @@ def _with_losses(change: Change, tenant: Tenant, faults: list[Fault]) -> Change:
     else:
         found = tenant.rest.post(f"/pipelines/{change.item['id']}/ir/check", {"ir": document.ir})
     for each in found["issues"]:
+        if _is_pending(each["path"], document, pending):
+            continue
         problem = Problem(each["path"], each["code"], each["message"], each.get("hint") or "")
         faults.append(Fault(document.origin, problem))
     return changed(change, losses=(*change.losses, *(each["message"] for each in found["losses"])))
 
 
+_OF_CONNECTIONS = re.compile(r"nodes\[(\d{1,6})\]\.(?:connection|connector|config\.endpoint)")
+
+
+def _is_pending(path: str, document: Document, pending: set[tuple[str, str]]) -> bool:
+    """Whether a problem is of a node's connector or connector document, and one of them is about to change."""
+    found = _OF_CONNECTIONS.fullmatch(path)
+    if found is None or document.ir is None:
+        return False
+    node = document.ir["nodes"][int(found[1])]
+    read = reference_of(str(node.get("connector")))
+    connector = str(node.get("connection") or document.pipeline.connector)
+    if read is not None and (YAML_CONNECTOR, read.id) in pending:
+        return True
+    return ("connector", connector) in pending
+
+
 def _facts(document: Document) -> tuple[str, ...]:
     match document.kind:
+        case "yaml-connector":
+            return (f"{len((document.described or {})['endpoints'])} endpoints",)
         case "connector":
             return (f"type {document.connector.type}",)
         case "schema":
@@ -174,6 +200,21 @@ def _connector(document: Document, item: Item, _: Tenant, faults: list[Fault], r
     if resend_secrets and (shape.auth_config is not None or document.secret_settings):
         details.append("credentials: sent again")
     return Change("update", "connector", document.name, document, item, tuple(details))
+
+
+def _yaml_connector(document: Document, item: Item, tenant: Tenant, faults: list[Fault], _: bool) -> Change:
+    del faults
+    before, after = tenant.described(item), dict(document.described or {})
+    details: list[str] = []
+    for name in dict.fromkeys([*before, *after]):
+        details += _differences(name, before.get(name), after.get(name))
+    left = {each["id"] for each in after["endpoints"]}
+    losses = [
+        f"the endpoint '{each['id']}' for what reads it" for each in before["endpoints"] if each["id"] not in left
+    ]
+    if before.get("url") != after.get("url"):
+        losses.append("the connectors with its earlier address, until they have the new one")
+    return Change("update", YAML_CONNECTOR, document.name, document, item, tuple(details), tuple(losses))
 
 
 def _schema(document: Document, item: Item, tenant: Tenant, faults: list[Fault], _: bool) -> Change:

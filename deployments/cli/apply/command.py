@@ -50,8 +50,9 @@ def apply(
 ) -> None:
     """Make connectors, schemas, pipelines and replications what files say.
 
-    Documents have a `kind` (connector, schema, pipeline, replication) and are identified by name; `${NAME}` in a
-    connector's config and authConfig is taken from the environment. Everything is checked before anything is changed.
+    Documents have a `kind` (connector, schema, pipeline, replication) and are identified by name, connector documents
+    by id; `${NAME}` in a connector's config and authConfig is taken from the environment. Everything is checked before
+    anything is changed.
 
     Exit codes: 0 applied, or nothing to do; 1 an error; 2 wrong usage; 3 the dry run found changes.
     """
@@ -110,6 +111,7 @@ def export(
     out, with a note.
     """
     from headrace.deployments.cli.apply.tenant import Tenant
+    from headrace.deployments.cli.documents.models import YAML_CONNECTOR
     from headrace.deployments.cli.documents.yaml_format import write_yaml
 
     with connect(url, api_key, data_dir) as rest:
@@ -128,8 +130,11 @@ def export(
     output.mkdir(parents=True, exist_ok=True)
     taken: set[str] = set()
     for document in documents:
-        name = str(document.get("name") or document["metadata"]["name"])
-        file = _file_name(str(document["kind"]), name, taken) + (".json" if as_json else ".yaml")
+        described = document["kind"] == "connector" and "type" not in document
+        name = str(document["id"] if described else document.get("name") or document["metadata"]["name"])
+        file = _file_name(YAML_CONNECTOR if described else str(document["kind"]), name, taken) + (
+            ".json" if as_json else ".yaml"
+        )
         text = json.dumps(document, ensure_ascii=False, indent=2) + "\n" if as_json else write_yaml(document)
         (output / file).write_text(text, encoding="utf-8")
     note(f"{len(documents)} files in {output}")

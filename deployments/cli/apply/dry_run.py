@@ -8,8 +8,9 @@ from typing import Any, cast
 from headrace.catalog.schemas.names import sanitised
 from headrace.deployments.cli.apply.changes import Change
 from headrace.deployments.cli.apply.perform import perform
-from headrace.deployments.cli.apply.tenant import Item, Tenant
+from headrace.deployments.cli.apply.tenant import COLLECTIONS, Item, Tenant
 from headrace.deployments.cli.documents.load import Document, DocumentsInvalid, Fault, Origin
+from headrace.deployments.cli.documents.models import YAML_CONNECTOR
 from headrace.deployments.cli.rest import ApiRefused, Rest
 from headrace.ir.problems import Problem
 
@@ -63,6 +64,9 @@ class _RecordingSession:
     def post(self, path: str, body: Any = None, **query: Any) -> Item:
         """Records a creation; returns a temporary name and id."""
         known_as = f"new:{len(self.requests)}"
+        if path == COLLECTIONS[YAML_CONNECTOR]:  # its id is in the document, so nothing refers to a temporary one
+            self._note("POST", path, query, body)
+            return {"id": body["id"]}
         self._note("POST", path, query, body, known_as)
         name = body["document"]["metadata"]["name"] if path == "/replications" else body.get("name", "")
         return {"id": known_as, "name": sanitised(name) or name if path == "/schemas" else name}

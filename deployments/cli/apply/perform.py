@@ -8,6 +8,7 @@ from typing import Any
 from headrace.deployments.cli.apply.changes import Change, field_changes
 from headrace.deployments.cli.apply.tenant import COLLECTIONS, Item, Tenant
 from headrace.deployments.cli.documents.load import Document
+from headrace.deployments.cli.documents.models import YAML_CONNECTOR
 from headrace.deployments.cli.rest import ApiRefused, Rest
 from headrace.deployments.errors import HeadraceError
 
@@ -72,6 +73,9 @@ def _update(change: Change, tenant: Tenant) -> Item:
     assert item is not None, "an update has an item"
     rest = tenant.rest
     match change.kind:
+        case "yaml-connector":
+            query = {"comment": "headrace apply", "confirm": "true" if change.losses else None}
+            rest.put(f"{COLLECTIONS[change.kind]}/{item['id']}", document.described, **query)
         case "connector":
             shape = document.connector
             body: dict[str, Any] = {"id": item["id"], "description": shape.description, "authMethod": shape.auth_method}
@@ -114,6 +118,9 @@ def _status(active: bool | None) -> dict[str, str]:
 def _delete(change: Change, tenant: Tenant) -> None:
     assert change.item is not None, "a deletion has an item"
     confirm = "true" if change.losses else None
+    if change.kind == YAML_CONNECTOR:
+        tenant.rest.delete(f"{COLLECTIONS[change.kind]}/{change.item['id']}")
+        return
     tenant.rest.delete(COLLECTIONS[change.kind], id=change.item["id"], confirm=confirm)
 
 
@@ -131,6 +138,8 @@ def _document(change: Change) -> Document:
 
 def _new_body(document: Document, tenant: Tenant) -> dict[str, Any]:
     match document.kind:
+        case "yaml-connector":
+            return dict(document.described or {})
         case "connector":
             shape = document.connector
             return {

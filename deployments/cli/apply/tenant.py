@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from headrace.catalog.schemas.names import FieldDefinition
-from headrace.deployments.cli.documents.models import FieldShape, SchemaShape
+from headrace.deployments.cli.documents.models import YAML_CONNECTOR, FieldShape, SchemaShape
 from headrace.deployments.cli.documents.placeholders import escaped, placeholder
 from headrace.deployments.cli.rest import ApiRefused, Rest
 
 COLLECTIONS = {
+    YAML_CONNECTOR: "/yaml-connectors",
     "connector": "/connectors",
     "schema": "/schemas",
     "pipeline": "/pipelines",
@@ -30,7 +31,7 @@ class Ir:
 
 
 class Tenant:
-    """The connectors, schemas, pipelines and replications of the key's tenant, read on first use."""
+    """The objects of the key's tenant by kind and name, read on first use."""
 
     def __init__(self, rest: Rest) -> None:
         self.rest = rest
@@ -45,12 +46,17 @@ class Tenant:
     def of(self, kind: str) -> dict[str, Item]:
         """Name → object."""
         if kind not in self._items:
-            self._items[kind] = {each["name"]: each for each in self.rest.all(COLLECTIONS[kind])}
+            self._items[kind] = {_name(kind, each): each for each in self.rest.all(COLLECTIONS[kind])}
         return self._items[kind]
 
     def remember(self, kind: str, item: Item) -> None:
         """Adds an object that was created or changed."""
-        self.of(kind)[item["name"]] = item
+        self.of(kind)[_name(kind, item)] = item
+
+    def described(self, item: Item) -> Item:
+        """The live version of a connector's document."""
+        found: Item = self.rest.get(f"{COLLECTIONS[YAML_CONNECTOR]}/{item['id']}", live="true")["document"]
+        return found
 
     def ir(self, pipeline: Item) -> Ir | None:
         """The IR of a pipeline; None for one of legacy nodes and edges."""
@@ -75,6 +81,8 @@ class Tenant:
     def documents(self) -> Iterator[Item]:
         """All objects as documents of `apply`, in an order in which they can be created. Secrets are placeholders. A
         pipeline of legacy nodes and edges has no IR and cannot be applied."""
+        for _, item in sorted(self.of(YAML_CONNECTOR).items()):
+            yield self.described(item)
         types = {each["type"]: each for each in self.rest.get("/connector-types")["data"]}
         for _, item in sorted(self.of("connector").items()):
             yield _connector(item, types.get(item["type"], {}).get("authConfigSchema", {}))
@@ -126,6 +134,11 @@ class Tenant:
             "executionConfig": item["executionConfig"] or None,
         }
         return _without_nulls(beside) | {key: value for key, value in ir.items() if key != "kind"}
+
+
+def _name(kind: str, item: Item) -> str:
+    """What identifies an object among those of its kind."""
+    return str(item["id" if kind == YAML_CONNECTOR else "name"])
 
 
 def definition(shape: FieldShape) -> FieldDefinition:

@@ -14,10 +14,12 @@ from headrace.deployments.cli.documents.json_format import read_json
 from headrace.deployments.cli.documents.models import (
     OUTER_KEYS,
     SHAPES,
+    YAML_CONNECTOR,
     ConnectorShape,
     PipelineShape,
     ReplicationShape,
     SchemaShape,
+    YamlConnectorShape,
 )
 from headrace.deployments.cli.documents.placeholders import expand, settings_with_placeholders
 from headrace.deployments.cli.documents.yaml_format import read_yaml
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
 SUFFIXES = (".yaml", ".yml", ".json")
 _SHOWN_FAULTS = 100
 _MAX_BYTES = 16 * 1024 * 1024
-AnyShape = ConnectorShape | SchemaShape | PipelineShape | ReplicationShape
+AnyShape = ConnectorShape | SchemaShape | PipelineShape | ReplicationShape | YamlConnectorShape
 UNNAMED = "-"
 """The connector and schema of a pipeline that names none."""
 
@@ -72,7 +74,7 @@ class Document:
     """One object of a file. `name` identifies it among those of its kind.
 
     `secret_settings`: settings of a connector that contain placeholders; `ir`: the IR of a pipeline; `copies`: the
-    document of a replication.
+    document of a replication; `described`: a connector's document.
     """
 
     kind: str
@@ -82,6 +84,7 @@ class Document:
     secret_settings: frozenset[str] = frozenset()
     ir: Mapping[str, Any] | None = None
     copies: Mapping[str, Any] | None = None
+    described: Mapping[str, Any] | None = None
 
     @property
     def connector(self) -> ConnectorShape:
@@ -204,15 +207,22 @@ def _document(
     body: dict[str, Any], origin: Origin, environment: Mapping[str, str] | None, faults: list[Fault]
 ) -> Document | None:
     kind = body.get("kind")
-    if not isinstance(kind, str) or kind not in SHAPES:
-        hint = nearest(kind, SHAPES)
+    if kind == "connector" and "type" not in body and ("endpoints" in body or "version" in body):
+        kind = YAML_CONNECTOR
+    if not isinstance(kind, str) or kind not in SHAPES or kind == body.get("kind") == YAML_CONNECTOR:
+        hint = nearest(kind, SHAPES.keys() - {YAML_CONNECTOR})
         message = f"There is no kind {kind!r}" if "kind" in body else "'kind' is required"
         faults.append(Fault(origin, Problem("kind", "unknown_kind", message, hint)))
         return None
     problems: list[Problem] = []
     secret_settings: frozenset[str] = frozenset()
-    ir = copies = None
-    if kind == "connector":
+    ir = copies = described = None
+    if kind == YAML_CONNECTOR:
+        from headrace.connectors.http.definition.build import document_problems
+
+        described = {name: value for name, value in body.items() if name != "$schema"}
+        problems += (replace(each, path=_path_in(each.path, described)) for each in document_problems(described))
+    elif kind == "connector":
         secret_settings = (
             settings_with_placeholders(body["config"]) if isinstance(body.get("config"), dict) else secret_settings
         )
@@ -229,14 +239,26 @@ def _document(
         problems += parse_replication(copies).problems
         copies = without_editor_keys(copies)
         body = {name: value for name, value in body.items() if name in ("kind", "active")}
-    shape = _validated(kind, without_editor_keys(body), problems)
+    shape = _validated(kind, without_editor_keys(body), problems) if described is None or not problems else None
     if kind == "connector" and isinstance(shape, ConnectorShape) and (environment is not None or not secret_settings):
         problems += _settings_problems(shape)
     if problems or shape is None:
         faults += [Fault(origin, each) for each in problems]
         return None
+    if described is not None:
+        return Document(kind, str(described["id"]), shape, origin, described=described)
     name = getattr(shape, "name", None) or (ir or copies or {})["metadata"]["name"]
     return Document(kind, _identity(kind, name), shape, origin, secret_settings, ir, copies)
+
+
+def _path_in(path: str, document: Mapping[str, Any]) -> str:
+    """A problem's path in a connector's document, in the notation of `Origin.lines`."""
+    from headrace.connectors.http.definition.places import steps_of
+
+    found = ""
+    for step in steps_of(path, document):
+        found += f"[{step}]" if isinstance(step, int) else f".{step}" if found else step
+    return found
 
 
 def _validated(kind: str, body: dict[str, Any], problems: list[Problem]) -> AnyShape | None:

@@ -113,7 +113,21 @@ class ReplicationShape(_Shape):
 OUTER_KEYS = frozenset(field.alias or name for name, field in PipelineShape.model_fields.items())
 """Keys of a pipeline's document that are not part of the IR."""
 
+
+class YamlConnectorShape(_Shape):
+    """A connector's document, which is checked by `connectors.http.definition`."""
+
+    model_config = ConfigDict(extra="allow")
+
+    kind: Literal["connector"]
+    id: Name
+
+
+YAML_CONNECTOR = "yaml-connector"
+"""The kind of a connector's document (`kind: connector` with `endpoints`), to tell it from a connector's record."""
+
 SHAPES: dict[str, type[_Shape]] = {
+    YAML_CONNECTOR: YamlConnectorShape,
     "connector": ConnectorShape,
     "schema": SchemaShape,
     "pipeline": PipelineShape,

@@ -11,7 +11,7 @@ from headrace.connectors.connector import DatasetName
 from headrace.connectors.postgresql.connections import Database
 from headrace.connectors.postgresql.named_database import NamedDatabase
 from headrace.connectors.postgresql.tables.describe import split_name
-from headrace.connectors.registry import readable
+from headrace.connectors.registry import reader
 from headrace.flows.runtime.input.sources import context_of
 from headrace.flows.runtime.job import Job
 from headrace.ir.nodes import SourceNode
@@ -19,7 +19,7 @@ from headrace.ir.nodes import SourceNode
 
 def source_name(node: SourceNode, job: Job) -> DatasetName:
     """The dataset of a source, the same in every run: a folder with its pattern, not its current files."""
-    found = readable().get(node.connector)
+    found = reader(node.connector)
     if found is None or found.dataset is None:
         return _unnamed(node, job)
     return found.dataset(context_of(node, job))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from headrace.connectors.registry import connectors
+from headrace.connectors.registry import connectors, reader
 from headrace.flows.compile import LogicalPlan
 from headrace.flows.lineage.graph import Column, Root, ancestry
 from headrace.flows.lineage.trace import trace
@@ -52,7 +52,7 @@ def traced_keys(ir: PipelineIR, logical: LogicalPlan) -> tuple[dict[str, TracedK
             said.append(Problem(path, "several_sources", message, "use a key of one source, or remove deletes"))
         source = ir.node(str(sources.pop())) if len(sources) == 1 else None
         if isinstance(source, SourceNode) and not said:
-            known = connectors().get(source.connector)
+            known = connectors().get(source.connector) or reader(source.connector)
             if known is not None and known.keys is None:
                 message = f"The keys of {source.connector} cannot be read alone, so deletes cannot be noticed"
                 said.append(Problem(path, "no_keys", message, "remove deletes"))

@@ -8,7 +8,8 @@ from typing import Any
 from headrace.connectors.connector import Connection, Context, Surroundings
 from headrace.connectors.errors import SourceError
 from headrace.connectors.files.arrival.inbox import ClaimedFiles, HasInbox, Inbox
-from headrace.connectors.registry import readable, source_for
+from headrace.connectors.http.definition.used import config_with_document
+from headrace.connectors.registry import reader, source_for
 from headrace.connectors.source import Source
 from headrace.flows.compile import shape_problems
 from headrace.flows.runtime.errors import PlanFailed
@@ -42,7 +43,8 @@ def source_of(node: SourceNode, job: Job) -> Source:
 
 
 def context_of(node: SourceNode, job: Job) -> Context:
-    """The context in which the source of a node is opened. Raises SourceError(`unknown_connection`)."""
+    """The context in which the source of a node is opened. Raises SourceError(`unknown_connection`), and what
+    `config_with_document` raises."""
     try:
         record = job.pipeline.connection(node.connection)
     except KeyError:
@@ -51,9 +53,10 @@ def context_of(node: SourceNode, job: Job) -> Context:
             f"The source '{node.id}' reads through the connector '{node.connection}', which does not exist.",
             "Correct `connection`, or create the connector.",
         ) from None
-    connection = Connection(record.id, record.type, record.config, connection_credentials(record.credentials))
+    config = config_with_document(node.connector, record.type, record.config, job.pipeline.documents)
+    connection = Connection(record.id, record.type, config, connection_credentials(record.credentials))
     surroundings = Surroundings(job.files_root, job.networks, job.role_buckets)
-    known = readable().get(node.connector)
+    known = reader(node.connector)
     settings: Mapping[str, Any] = node.config
     if known is not None and known.settings is not None and "partitioning" in known.settings.model_fields:
         settings = ExecutionConfig.of(job.pipeline.execution_config).split(settings)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from headrace.connectors.postgresql.modes import MODES
-from headrace.connectors.registry import connectors
+from headrace.connectors.registry import reader
 from headrace.connectors.source import Discovery
 from headrace.ir import PipelineIR, Problem
 from headrace.ir.nodes import SourceNode, TargetNode
@@ -26,7 +26,7 @@ def streaming_problems(ir: PipelineIR) -> list[Problem]:
         problems.append(SCHEDULED)
     for index, node in enumerate(ir.nodes):
         if isinstance(node, SourceNode):
-            known = connectors().get(node.connector)
+            known = reader(node.connector)
             if known is not None and not known.continues(node.config):
                 problems.append(_endless(index, node))
         elif isinstance(node, TargetNode) and not MODES[node.load_mode].resumable:

@@ -7,18 +7,19 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
 
-from tests.api.contract.conftest import World
+from tests.api.contract.conftest import World, yaml_document
 
 Facts = Callable[[World], dict[str, Any]]
 
 
 @dataclass(frozen=True)
 class Call:
-    """How to ask: `ids` are path parameters that are not the world's of the same name, `spends` says that what it asks
-    for is not the same afterwards, `status` is the answer to who may."""
+    """How to ask: `ids` are path parameters that are not the world's of the same name, `path` those that are no
+    objects, `spends` says that what it asks for is not the same afterwards, `status` is the answer to who may."""
 
     status: int = 200
     ids: dict[str, str] = field(default_factory=dict)
+    path: dict[str, str] = field(default_factory=dict)
     query: Facts = lambda _: {}
     body: Facts | None = None
     files: Facts | None = None
@@ -99,6 +100,15 @@ CALLS: dict[str, Call] = {
     "list_files": Call(ids={"connector_id": "uploads_id"}),
     "upload_file": Call(201, ids={"connector_id": "uploads_id"}, files=lambda _: {"file": (f"{_new()}.csv", b"id")}),
     "delete_file": Call(204, ids={"connector_id": "uploads_id", "name": "upload_name"}, spends=True),
+    "list_yaml_connectors": Call(),
+    "create_yaml_connector": Call(201, body=lambda _: yaml_document(_new())),
+    "get_yaml_connector": Call(),
+    "save_yaml_connector": Call(200, body=lambda world: yaml_document(world.ids["document_id"])),
+    "delete_yaml_connector": Call(204, ids={"document_id": "spare_document_id"}, spends=True),
+    "list_yaml_connector_versions": Call(),
+    "get_yaml_connector_version": Call(path={"version": "1"}),
+    "compare_yaml_connector": Call(query=lambda _: {"from": 1, "to": 1}),
+    "publish_yaml_connector": Call(body=lambda _: {"version": 1}),
     "list_connector_types": Call(),
     "list_schemas": Call(),
     "create_schema": Call(201, body=lambda _: {"name": _new(), "displayName": "New"}),

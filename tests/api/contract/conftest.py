@@ -60,6 +60,18 @@ def contract(postgres_server: EmbeddedPostgres, tmp_path_factory: pytest.TempPat
     engine.dispose()
 
 
+def yaml_document(name: str) -> Document:
+    """A connector document."""
+    return {
+        "kind": "connector",
+        "version": "1.0",
+        "id": name,
+        "displayName": "A shop",
+        "url": "https://shop.example",
+        "endpoints": [{"id": "orders", "path": "/orders"}],
+    }
+
+
 def new_world(facade: Facade) -> World:
     """New objects of the tenant `default`, created over REST."""
     name = f"w{uuid4().hex[:12]}"
@@ -112,6 +124,10 @@ def new_world(facade: Facade) -> World:
         "spare_schema_id": created(
             facade.editor, f"{BASE_PATH}/schemas", {"name": f"{name}_spare", "displayName": "Spare"}
         )["id"],
+        "document_id": created(facade.editor, f"{BASE_PATH}/yaml-connectors", yaml_document(name))["id"],
+        "spare_document_id": created(facade.editor, f"{BASE_PATH}/yaml-connectors", yaml_document(f"{name}_spare"))[
+            "id"
+        ],
         "key_id": created(facade.admin, f"{BASE_PATH}/api-keys", {"name": name})["id"],
     }
     return World(ids, ir, copied)

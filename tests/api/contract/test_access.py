@@ -32,7 +32,7 @@ class Operation:
 
     def ask(self, client: TestClient, call: Call, world: World) -> httpx.Response:
         names = [part[1:-1] for part in self.path.split("/") if part.startswith("{")]
-        ids = {name: world.ids[call.ids.get(name, name)] for name in names}
+        ids = {name: call.path.get(name) or world.ids[call.ids.get(name, name)] for name in names}
         body = None if call.body is None else call.body(world)
         files = None if call.files is None else call.files(world)
         return client.request(self.method, self.path.format(**ids), params=call.query(world), json=body, files=files)

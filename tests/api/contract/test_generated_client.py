@@ -29,7 +29,8 @@ def client_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("client")
     document = create_app(settings_for("postgresql:///nowhere"), orchestrator=LocalOrchestrator()).openapi()
     (folder / "openapi.json").write_text(json.dumps(document))
-    (folder / "config.yml").write_text(f"package_name_override: {PACKAGE}\npost_hooks: []\n")
+    overrides = "content_type_overrides: {application/yaml: application/octet-stream}\n"
+    (folder / "config.yml").write_text(f"package_name_override: {PACKAGE}\npost_hooks: []\n{overrides}")
     command = [sys.executable, "-m", "openapi_python_client", "generate", "--path", "openapi.json"]
     options = ["--config", "config.yml", "--meta", "none", "--output-path", PACKAGE, "--fail-on-warning"]
     generated = subprocess.run([*command, *options], cwd=folder, capture_output=True, text=True, check=False)

@@ -1,0 +1,1 @@
+"""`/yaml-connectors`: connectors for HTTP APIs as documents, with versions."""

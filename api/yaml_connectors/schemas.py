@@ -1,0 +1,58 @@
+"""Response models of connector documents."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import Path
+from pydantic import Field
+
+from headrace.api.ir.schemas import VersionNumber
+from headrace.api.wire import RequestModel, ResponseModel, Timestamp
+
+DocumentId = Annotated[str, Path(max_length=128, description="The document's `id`")]
+
+
+class YamlConnectorItem(ResponseModel):
+    """A connector document."""
+
+    id: str = Field(description="The document's `id`: source nodes name it `yaml:<id>`")
+    display_name: str = Field(description="The name for people, of the live version")
+    live_version: int = Field(description="The version that is read where none is named")
+    newest_version: int = Field(description="The version that was saved last")
+    created_at: Timestamp
+    updated_at: Timestamp
+
+
+class YamlConnectorVersionItem(ResponseModel):
+    """A saved version of a connector document, without the document."""
+
+    version: int
+    authored_by: str | None = Field(description="The name of the API key that saved it")
+    comment: str | None
+    created_at: Timestamp
+    live: bool = Field(description="Whether it is read where no version is named")
+
+
+class YamlConnectorVersion(YamlConnectorVersionItem):
+    """A saved version of a connector document."""
+
+    id: str = Field(description="The document's `id`")
+    document: dict[str, Any] = Field(description="The document; its JSON Schema is at /ir/schema/connector")
+    variables: dict[str, str | None] = Field(description="The variables of the document, with their defaults")
+    secrets: list[str] = Field(description="The names of the credentials that a connector gives in authConfig")
+    endpoints: list[str] = Field(description="The endpoints that source nodes may name")
+
+
+class PublishYamlConnector(RequestModel):
+    """The version to make live."""
+
+    version: VersionNumber = Field(description="A saved version")
+
+
+class YamlConnectorDifference(ResponseModel):
+    """The difference of two versions."""
+
+    from_version: int = Field(alias="from", description="The older version")
+    to_version: int = Field(alias="to", description="The newer version")
+    patch: list[dict[str, Any]] = Field(description="An RFC 6902 patch from the older to the newer one")
