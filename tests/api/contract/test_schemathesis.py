@@ -38,7 +38,7 @@ _FIELD = {"invalid_name", "not_allowed", "out_of_range", "missing_field", "dupli
 _DOCUMENT = {"not_an_object", "not_one_document", "malformed_yaml", "too_many_fields", *_TEXT}
 _PIPELINE = {
     *("unknown_connector", "unknown_schema", "invalid_cron", "missing_field", "duplicate_id", "unknown_node"),
-    "bad_option",  # of executionConfig: bounds that its mode does not have
+    *("bad_option", "not_streamable"),  # of executionConfig: bounds, a mode that the document does not fit
 }
 
 SEMANTIC: dict[str, set[str] | None] = {
@@ -61,7 +61,7 @@ SEMANTIC: dict[str, set[str] | None] = {
     "cancel_replication_run": set(),
     "rehearse_requests": _TEXT,
     "check_ir": {"unknown_field", *_TEXT},
-    "save_ir": {"bad_version", "unknown_field", *_TEXT},  # beside `ir` nothing but `comment` is known
+    "save_ir": {"bad_version", "unknown_field", "not_streamable", *_TEXT},  # beside `ir` nothing but `comment` is known
     "plan_pipeline": _STATE,
     "preview_pipeline": _STATE,
     "preview_sql": _STATE,

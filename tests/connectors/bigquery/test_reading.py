@@ -285,6 +285,7 @@ def test_names(bigquery: Double) -> None:
             assert parts(written(name)) == tuple(name)
 
 
+@pytest.mark.slow
 def test_memory_is_that_of_a_batch(bigquery: Double) -> None:
     """A stream of about 150 MB: what a read holds does not grow with it."""
     bigquery.control(responseRows=5_000)

@@ -137,6 +137,7 @@ class TestLogins:
             ({"tls": False}, "'tls' to true"),
         ],
     )
+    @pytest.mark.first_variant
     def test_tls_that_is_not_as_it_should_be(self, closed: Double, config: dict[str, Any], mend: str) -> None:
         error = refused(closed.context({}, **config))
         assert error.code in ("connection_failed", "connection_lost"), error

@@ -18,6 +18,7 @@ def test_each_value_that_is_selected_arrives_exactly_or_as_an_error(small_cluste
     read_as_expected(small_cluster, filled(small_cluster, kind))
 
 
+@pytest.mark.slow
 def test_anything_can_be_declared_text_and_arrives_as_the_server_writes_it(small_cluster: Cluster) -> None:
     for kind, written in [("numeric(12,2)", "0.10"), ("date", "0044-03-15 BC"), ("boolean", "t"), ("real", "0.1")]:
         small_cluster.make("DROP TABLE IF EXISTS t")

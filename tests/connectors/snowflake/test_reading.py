@@ -252,6 +252,7 @@ class TestWhatBreaks:
         assert "http" not in refused.value.message.lower().replace("http request", "").replace("http status", "")
 
 
+@pytest.mark.slow
 def test_memory_is_that_of_a_batch(account: Double) -> None:
     """A result of 40 pieces of about 4 MB: what a read holds does not grow with them."""
     account.control(chunkRows=20_000)

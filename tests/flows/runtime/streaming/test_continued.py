@@ -22,7 +22,7 @@ from headrace.flows.runtime.scheduler import run_in_threads
 from tests.flows.runtime.dying import Bomb, Killed, armed
 from tests.flows.runtime.graphs.world import Mill, target, transform
 from tests.flows.runtime.shelf import Shelf
-from tests.flows.runtime.streaming.test_epochs import SHAPES, ids, mill, nodes_of
+from tests.flows.runtime.streaming.shapes import SHAPES, ids, mill, nodes_of
 from tests.flows.runtime.streaming.tide import Tide, all_of
 
 __all__ = ["mill"]
