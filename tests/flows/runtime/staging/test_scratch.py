@@ -31,7 +31,6 @@ def process(tmp_path: Path, *given: str) -> tuple[subprocess.Popen[str], Path]:
     return started, Path(started.stdout.readline().strip())
 
 
-@pytest.mark.slow
 def test_a_killed_process_leaves_nothing_for_long(tmp_path: Path) -> None:
     killed, left = process(tmp_path, "killed")
     living, kept = process(tmp_path)
