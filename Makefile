@@ -53,7 +53,7 @@ down: setup ## Stop a stack that was started with --detach
 	@$(BIN)/headrace down --data-dir $(DATA_DIR)
 
 .PHONY: test
-test: $(VENV)/.ready-to-test ## Check style, types and import direction, and run the tests (on 2 cores half an hour)
+test: $(VENV)/.ready-to-test ## Check style, types and import direction, and run the tests (on 2 cores a quarter of an hour)
 	@# Side by side, one process more than cores: the one with the tests that need a whole stack mostly waits.
 	@# Generated data are the same each time; `make test-all` has others each time.
 	@$(MAKE) --no-print-directory lint > $(VENV)/lint.log 2>&1 & lint=$$!; \
