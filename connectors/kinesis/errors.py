@@ -82,7 +82,7 @@ def made_anew(stream: str) -> SourceError:
     """Of a stream that was created at another time than the one that was read."""
     return SourceError(
         "offsets_gone",
-        f"The stream '{stream}' was deleted and made anew since it was read: its records are others.",
+        f"The stream '{stream}' was deleted and created again since it was read: its records are others.",
         "Set onMissingOffsets to earliest to read the new one from its beginning, or reset the cursors.",
     )
 

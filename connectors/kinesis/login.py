@@ -25,7 +25,7 @@ from headrace.ir.redaction import redact
 _REGION = re.compile(r"[a-z0-9][a-z0-9-]{1,40}")
 _SECONDS = 20
 _EARLY_S = 300
-"""Seconds before their end at which a role's keys are asked for anew."""
+"""Seconds before their end at which a role's keys are requested again."""
 _NOTHING_OF_THE_MACHINES = {
     **dict.fromkeys(("profile", "ca_bundle"), (None, None, None, None)),
     **dict.fromkeys(("config_file", "credentials_file"), (None, None, os.devnull, None)),
@@ -65,7 +65,7 @@ class Door:
         return self._assumed[0]
 
     def forget(self) -> None:
-        """Asks for a role's keys anew, the next time: those that there are were refused."""
+        """Requests new keys of a role at the next use, because the present ones were refused."""
         self._assumed = None
 
     def _first(self) -> Any:

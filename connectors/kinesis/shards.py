@@ -55,7 +55,7 @@ def planned(
     if others := {*listed} & ({*cursors} - {*known}):
         if not goes_on:
             raise made_anew(stream)
-        notes.append(f"the stream {stream} was made anew: read from its oldest record ({len(others):,} shards)")
+        notes.append(f"the stream {stream} was created again: read from its oldest record ({len(others):,} shards)")
         first = Beginning()
     if known:
         begins = [int(place["begin"]) for place in known.values() if place.get("begin") is not None]

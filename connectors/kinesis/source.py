@@ -65,7 +65,7 @@ class KinesisSource:
         return None
 
     def begin_at(self, cursors: Mapping[str, Position]) -> None:
-        """The positions behind what was loaded, by the shard's id."""
+        """The positions after the loaded records, by the shard's id."""
         self._cursors = {name: checked(place, name) for name, place in cursors.items()}
 
     def fingerprint(self) -> str | None:
@@ -161,7 +161,7 @@ class KinesisSource:
         rows_done: int = 0,
         position: Position | None = None,
     ) -> Iterator[Batch]:
-        """`position` is that behind the last record (see shards.py)."""
+        """`position` is the one after the last record (see shards.py)."""
         place = partition.location
         chosen = tuple(field for field in schema if wanted is None or field.name in wanted.columns)
         known: MessageRows | None = None

@@ -44,7 +44,7 @@ def passed_rows(
     size: int,
     place: Mapping[str, Any],
 ) -> Iterator[Batch]:
-    """The batches behind `rows_done` rows of a partition. Raises NotPassed, SourceError."""
+    """The batches after `rows_done` rows of a partition. Raises NotPassed, SourceError."""
     assert isinstance(dialect, PassingRows), "only what is `passable` is asked for"
     asked = [Asked(_column(columns, name)) for name in passed.columns]
     names = [column.name for column in select.order]

@@ -99,4 +99,4 @@ class StreamKeeper:
         )
         why = failing(ended) or f"{ended.run_id} has ended ({ended.failure_reason or ended.status})"
         self._store.log(accepted.run_id, "run", f"The stream is started again: {why}")
-        _log.info("stream started again", pipeline=ended.pipeline_id, run=accepted.run_id, behind=ended.run_id)
+        _log.info("stream started again", pipeline=ended.pipeline_id, run=accepted.run_id, after=ended.run_id)

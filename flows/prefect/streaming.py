@@ -22,7 +22,7 @@ from headrace.flows.runtime.execution_config import ExecutionConfig
 from headrace.flows.runtime.job import Job, Prepared
 from headrace.flows.runtime.run_recorder import RunRecorder
 from headrace.flows.runtime.stored_plan import stored_plan
-from headrace.flows.runtime.streaming.lag import told, worst
+from headrace.flows.runtime.streaming.lag import describe, worst
 from headrace.flows.runtime.streaming.stream import EPOCHS_APART_S, Stream
 from headrace.flows.runtime.targets.locks import TargetLocks
 
@@ -123,7 +123,7 @@ class StreamRun:
         if now.execution_config != before.execution_config:
             return "is followed by a run with the new executionConfig", True
         if now.waiting is not None:
-            return f"is followed by another run, behind {now.waiting}, which waits for this one", True
+            return f"is followed by another run, after {now.waiting}, which waits for this one", True
         if monotonic() - self._began >= self._config.rollover_seconds or self._stream.epoch.base >= _MOST_BASE:
             return f"is followed by another run after {self._config.rollover_seconds:,} s (rolloverSeconds)", True
         return None
@@ -161,7 +161,7 @@ class StreamRun:
             except Exception as error:  # noqa: BLE001 (an epoch finds out by itself whether the catalog is gone)
                 self.logger.debug("How far the stream is could not be stored: %r", error)
             self._watch(lags, now)
-            text = f"{self._rows:,} rows, {told(lags, now) or 'looking at its sources'}"
+            text = f"{self._rows:,} rows, {describe(lags, now) or 'looking at its sources'}"
             if self._is_due("shown", _SHOWN_S):
                 self._paused_in_prefect = await self.reporter.paused()
                 share = 100 * (monotonic() - self._began) / self._config.rollover_seconds
@@ -176,11 +176,11 @@ class StreamRun:
             return
         if seconds <= most:
             if self._lagging:
-                self.recorder.log("run", f"has caught up: {told(lags, now)}")
+                self.recorder.log("run", f"has caught up: {describe(lags, now)}")
             self._lagging = False
         elif not self._lagging:
             self._lagging = True
-            self.recorder.log("run", f"is more than {most:,} s behind (maxLagSeconds): {told(lags, now)}")
+            self.recorder.log("run", f"is more than {most:,} s behind (maxLagSeconds): {describe(lags, now)}")
             sources = {node: {"rows": lag.rows, "seconds": lag.seconds(now)} for node, lag in lags.items()}
             self.reporter.lagging({"seconds": round(seconds, 1), "maxLagSeconds": most, "sources": sources})
 

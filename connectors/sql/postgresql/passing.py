@@ -2,7 +2,7 @@
 
 The types are those whose binary form says the same to every server, whatever its settings: not money, whose digits are
 the database's, and none whose oid is. A value that a batch has no place for (`unreadable`) is noticed by the source, so
-that a row is loaded or told as it would be if its values had been read.
+that a row is loaded or reported as it would be if its values had been read.
 """
 
 from __future__ import annotations
@@ -83,22 +83,22 @@ def passable(column: Column, unreadable: str | None) -> bool:
 
 
 def beside(unreadable: Sequence[str], count: int) -> list[str]:
-    """What is selected behind the columns. The first is not zero in a row that has a value that cannot be read."""
-    told = " OR ".join(f"({each})" for each in unreadable)
-    first = f"CASE WHEN {told} THEN 1::int8 ELSE 0::int8 END" if told else "0::int8"
+    """The expressions that are selected after the columns. The first is not zero in a row with an unreadable value."""
+    conditions = " OR ".join(f"({each})" for each in unreadable)
+    first = f"CASE WHEN {conditions} THEN 1::int8 ELSE 0::int8 END" if conditions else "0::int8"
     return [first, *(f"0::int{size}" for _, size in BESIDE[1:count])]
 
 
 def frames(rows: Iterator[Rows], fields: int, count: int) -> Iterator[pl.DataFrame]:
-    """The rows as frames of the column PASSED. `fields` is how many each has, `count` of them behind the columns.
+    """The rows as frames of the column PASSED. `fields` is how many each has, `count` of them after the columns.
     Raises NotPassed, and SourceError for rows that are none."""
-    behind = sum(4 + size for _, size in BESIDE[:count])
+    trailing = sum(4 + size for _, size in BESIDE[:count])
     for each in rows:
         begins = each.ends - each.sizes
-        short = each.sizes.min() < 2 + behind
+        short = each.sizes.min() < 2 + trailing
         if short or (each.bytes[begins] != fields >> 8).any() or (each.bytes[begins + 1] != fields & 0xFF).any():
             raise _other_rows()
-        if each.bytes[each.ends - behind + 4 + 7].any():  # the last byte of the first of them
+        if each.bytes[each.ends - trailing + 4 + 7].any():  # the last byte of the first of them
             raise NotPassed("a value has no place in the column's type")
         offsets = np.concatenate([[0], each.ends]).astype(np.int64)
         cells = pa.LargeBinaryArray.from_buffers(

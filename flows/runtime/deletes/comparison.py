@@ -75,7 +75,7 @@ class Comparison:
         return self.in_database("", 0).preview()
 
     def in_database(self, load_key: str, index: int) -> KeyComparison:
-        """As the database does it; `index` is behind those of the target's publications."""
+        """As the database does it; `index` is after those of the target's publications."""
         key = LedgerKey(load_key, self.load.target.id, self.load.stage, index, kind="comparison")
         return KeyComparison(self.spec, key, self.rule)
 

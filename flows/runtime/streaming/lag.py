@@ -17,7 +17,7 @@ def worst(lags: Lags, now: datetime) -> float | None:
     return max(known, default=None)
 
 
-def told(lags: Lags, now: datetime) -> str:
+def describe(lags: Lags, now: datetime) -> str:
     """For people: `src: 0 rows, 1.2 s behind`."""
     parts = []
     for node, lag in lags.items():

@@ -49,7 +49,7 @@ Planned = Callable[[Prepared, Epoch], None]
 
 
 def streams(job: Job) -> bool:
-    """Whether the job is to be run by a `Stream`: in the mode `streaming`, or behind an epoch that was not finished."""
+    """Whether a `Stream` runs the job: in the mode `streaming`, or to continue an unfinished epoch."""
     if job.continues.replays:
         return False
     if job.continues.earlier_plan is not None:

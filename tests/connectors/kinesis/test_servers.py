@@ -173,7 +173,7 @@ def test_a_stream_that_was_made_anew(lite: Streams) -> None:
     lite.client.create_stream(StreamName=name, ShardCount=1)
     lite.settled(name)
     lite.put(name, *of_id(2), key="k")
-    with pytest.raises(SourceError, match="made anew"):
+    with pytest.raises(SourceError, match="created again"):
         run(source, cursors)
     going_on = KinesisSource(lite.context({"streamName": name, "onMissingOffsets": "earliest"}, fields=ID))
     assert run(going_on, cursors)[0] == [2]

@@ -111,7 +111,7 @@ def test_a_parent_that_went_before_its_end_was_read_is_missed() -> None:
 
 def test_a_stream_that_was_made_anew_is_not_taken_for_the_old_one() -> None:
     old = {"a": {**read(), "created": 41}, "z": {**read(), "created": 41}}
-    with pytest.raises(SourceError, match="made anew"):
+    with pytest.raises(SourceError, match="created again"):
         plan([shard("a")], old)
     found = plan([shard("a")], old, Beginning(NOW, open_only=True), goes_on=True)
     assert where_of(found.shards[0][1]) == {"ShardIteratorType": "TRIM_HORIZON"}

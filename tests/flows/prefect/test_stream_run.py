@@ -63,7 +63,7 @@ def run_of(tmp_path: Path, **config: Any) -> tuple[StreamRun, Catalog, Reporter,
         (replace(WISHES, execution_config={"mode": "batch"}), "executionConfig.mode is batch", False),
         (replace(WISHES, live_version=2), "a run of IR version 2", True),
         (replace(WISHES, execution_config={"mode": "streaming", "parallelism": 9}), "new executionConfig", True),
-        (replace(WISHES, waiting="run_9"), "behind run_9", True),
+        (replace(WISHES, waiting="run_9"), "after run_9", True),
     ],
 )
 def test_it_ends_between_two_epochs_when_something_else_is_wanted(
