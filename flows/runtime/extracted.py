@@ -13,7 +13,17 @@ from dataclasses import dataclass, field
 import polars as pl
 
 from headrace.connectors.datatypes import polars_dtype
-from headrace.connectors.source import REJECT_SCHEMA, ROW, Batch, Partition, Position, Restart, Source, no_rejects
+from headrace.connectors.source import (
+    DEAD_SCHEMA,
+    REJECT_SCHEMA,
+    ROW,
+    Batch,
+    Partition,
+    Position,
+    Restart,
+    Source,
+    no_rejects,
+)
 from headrace.flows.compile import Stage
 from headrace.flows.compile.push_down.projection import filled_up
 from headrace.flows.enrich import Interrupted
@@ -22,7 +32,7 @@ from headrace.flows.runtime.job import Prepared
 from headrace.flows.runtime.staging.files import StagingFiles
 
 BATCH_ROWS = 65_536
-_ROWS, _REJECTS, _END = "rows.parquet", "rejects", "end.parquet"
+_ROWS, _REJECTS, _DEAD, _END = "rows.parquet", "rejects", "dead", "end.parquet"
 
 
 def is_extracted(prepared: Prepared, stage: Stage) -> bool:
@@ -77,6 +87,7 @@ class ExtractedInput:
         for _, name, _ in [*self.files.list(self._place)]:  # of an attempt that died while it read
             self.files.delete(self._place, name)
         rejects: list[pl.DataFrame] = []
+        dead: list[pl.DataFrame] = []
         counted = written = 0
         position: Position | None = None
 
@@ -90,19 +101,24 @@ class ExtractedInput:
                 counted, position = counted + batch.rows, batch.position
                 if batch.rejects.height:
                     rejects.append(batch.rejects)
+                if batch.dead is not None:
+                    dead.append(batch.dead)
                 if sum(each.height for each in rejects) >= BATCH_ROWS:
-                    self._write_rejects(written, rejects)
+                    self._write_rejects(written, rejects, dead)
                     written += 1
                     rejects.clear()
+                    dead.clear()
                 yield batch.frame.select(self._nothing().columns)
 
         self.files.append(self._place, _ROWS, frames())
-        self._write_rejects(written, rejects)
+        self._write_rejects(written, rejects, dead)
         self.files.write(self._place, _END, pl.DataFrame({"rows": [counted], "position": [json.dumps(position)]}))
 
-    def _write_rejects(self, number: int, rejects: Sequence[pl.DataFrame]) -> None:
+    def _write_rejects(self, number: int, rejects: Sequence[pl.DataFrame], dead: Sequence[pl.DataFrame]) -> None:
         cells = pl.concat(rejects) if rejects else no_rejects()
         self.files.write(self._place, f"{_REJECTS}-{number:06}.parquet", cells)
+        if dead:
+            self.files.write(self._place, f"{_DEAD}-{number:06}.parquet", pl.concat(dead))
 
     def _batches(self, rows: int, position: Position | None, rows_done: int) -> Iterator[Batch]:
         size = min(self.batch_rows or BATCH_ROWS, BATCH_ROWS)
@@ -119,9 +135,18 @@ class ExtractedInput:
                 frame = staged.filter(pl.col(ROW).is_between(*inside)).collect()
                 cells = refused.filter(pl.col("row").is_between(*inside)).collect() if any_refused else no_rejects()
                 at = position if end == rows else None
-                yield Batch(filled_up(frame, self.stage.unread), end - start, end, cells, position=at)
+                dead = self._dead(inside) if cells.height else None
+                yield Batch(filled_up(frame, self.stage.unread), end - start, end, cells, position=at, dead=dead)
             if not rows:
                 yield Batch(filled_up(self._nothing(), self.stage.unread), 0, 0, position=position, last=True)
+
+    def _dead(self, rows: tuple[int, int]) -> pl.DataFrame | None:
+        """The messages of rejected rows from the first to the last of `rows`; None of a source without messages."""
+        names = [name for _, name, _ in self.files.list(self._place) if name.startswith(_DEAD)]
+        if not names:
+            return None
+        with self.files.reading(self._place, names, pl.Schema(DEAD_SCHEMA)) as staged:
+            return staged.filter(pl.col("row").is_between(*rows)).collect()
 
     def _nothing(self) -> pl.DataFrame:
         """No rows, with the columns that are staged."""

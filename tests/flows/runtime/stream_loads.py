@@ -38,7 +38,7 @@ class Loads:
     def job(self, continues: Continuation | None = None, **execution: Any) -> Job:
         ir = {"kind": "pipeline", "version": "1.0", "id": "p", "metadata": {"name": "P"}, "nodes": self.nodes}
         config = {"mode": "micro_batch", "parallelism": 2, "batchSize": 10, **execution}
-        tables = frozenset({self.nodes[1]["schema"]})
+        tables = frozenset(node["schema"] for node in self.nodes[1:])
         pipeline = RunPipeline(self.pipeline, "default", "P", ir, 1, self.connector, config, tables)
         run_id = f"run_{uuid4().hex}"
         continues = continues or Continuation(root_run_id=run_id)

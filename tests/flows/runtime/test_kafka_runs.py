@@ -72,6 +72,23 @@ def test_a_run_that_dies_between_any_two_steps_loses_and_doubles_nothing(
             return
 
 
+def test_messages_that_cannot_be_decoded_are_kept_with_several_targets_too(broker: Topics, database_url: str) -> None:
+    name = f"s-{uuid4().hex[:8]}"
+    for table in ("left_side", "right_side"):
+        make(database_url, f"CREATE TABLE public.{table} (id bigint, amount integer)")
+    broker.make(name, 2)
+    fill(broker, name, range(60))
+    loads = loads_of(broker, database_url, {"topic": name}, {"schema": "public.left_side"})
+    loads.nodes.append({"id": "other", "kind": "target", "input": "src", "schema": "public.right_side"})
+    loads.run()
+    for table in ("left_side", "right_side"):
+        assert loads.rows(f"SELECT id, amount FROM public.{table} ORDER BY id") == good(range(60))
+    dead = loads.rows(f"SELECT place, value FROM _headrace.dead_letters WHERE place LIKE '{name}[%' ORDER BY place")
+    assert [value for _, value in dead] == [b"{"] * len(dead)
+    assert [place for place, _ in dead] == sorted(error.split(":")[0] for *_, error in loads.recorder.cells)
+    assert len(dead) >= 2
+
+
 def test_a_topic_with_tombstones_is_mirrored(broker: Topics, topic: str, database_url: str) -> None:
     make(database_url, "CREATE TABLE public.mirrored (id bigint PRIMARY KEY, amount integer)")
     broker.make(topic)
