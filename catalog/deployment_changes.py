@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import Delete, Engine, delete, func, literal, select, update
+from sqlalchemy import Delete, Engine, delete, func, literal, null, select, update
 from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.orm import Session
 
@@ -38,6 +38,7 @@ class DeployedPipeline:
     name: str
     live_version: int | None
     live_schedule: dict[str, Any] | None
+    live_parameters: list[dict[str, Any]] | None
     scheduled_since: datetime | None
     execution_config: dict[str, Any]
     paused: bool
@@ -167,6 +168,7 @@ _PIPELINES = select(
     Pipeline.name,
     Pipeline.live_version,
     Pipeline.live_schedule,
+    Pipeline.live_parameters,
     Pipeline.scheduled_since,
     Pipeline.execution_config,
     (Pipeline.status == "paused").label("paused"),
@@ -182,6 +184,7 @@ _REPLICATIONS = select(
     Replication.name,
     Replication.version.label("live_version"),
     Replication.schedule.label("live_schedule"),
+    null().label("live_parameters"),
     Replication.scheduled_since,
     literal({}, JSONB).label("execution_config"),
     (Replication.status == "paused").label("paused"),

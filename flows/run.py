@@ -14,6 +14,7 @@ from typing import Any
 
 from prefect import State, flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import FlowRun
 from prefect.context import FlowRunContext
 from prefect.exceptions import CancelledRun
 from prefect.states import Cancelled, Completed
@@ -26,6 +27,7 @@ from headrace.flows.prefect.blocks import opened_pipeline
 from headrace.flows.prefect.cluster.dispatch import cluster_of
 from headrace.flows.prefect.cluster.worker import JoinedRun, join_run
 from headrace.flows.prefect.database_retries import retrying_engine, with_database_retries
+from headrace.flows.prefect.events import last_event
 from headrace.flows.prefect.lock_waits import cancel_lock_wait
 from headrace.flows.prefect.out_of_memory import MemoryGuard
 from headrace.flows.prefect.report import partition_message, publication_message
@@ -122,20 +124,26 @@ async def run_pipeline(
     """Runs a pipeline: its live IR version unless another is named. `retry_of` is the id of the run to continue,
     `parameters` fill `{{name}}` in the configs of its sources.
 
-    Ends Completed, Completed under the name CompletedWithErrors, or Failed with the reason.
+    Ends Completed, with the tag `rows-failed` when rows were rejected, or Failed with the reason.
     """
     context = FlowRunContext.get()
     if context is None or context.flow_run is None:
         raise RuntimeError("run_pipeline runs under Prefect; without it, use headrace.flows.runtime.execute")
-    run_id = f"run_{context.flow_run.id.hex}"
+    with last_event(context.flow_run):
+        return await _run_pipeline(
+            context.flow_run, RunRequest(pipeline_id, tenant_id, ir_version, retry_of, parameters or {})
+        )
+
+
+async def _run_pipeline(flow_run: FlowRun, request: RunRequest) -> State[Any]:
+    run_id = f"run_{flow_run.id.hex}"
     logger = get_run_logger()
     engine = retrying_engine(settings().for_runs, run_id, logger.warning)
-    request = RunRequest(pipeline_id, tenant_id, ir_version, retry_of, parameters or {})
-    scope = FlowRunScope(context.flow_run, run_id, request, engine, RunStore(engine), logger)
+    scope = FlowRunScope(flow_run, run_id, request, engine, RunStore(engine), logger)
     if CHECKED_BY_WORKER not in os.environ and (skipped := await _skipped_state(scope)) is not None:
         logger.info("%s", skipped.message)
         return skipped
-    guard = MemoryGuard(context.flow_run.id, run_id, scope.store, logger)
+    guard = MemoryGuard(flow_run.id, run_id, scope.store, logger)
     with guard.watching():
         return await run_to_end(scope, guard, partial(_run, scope))
 

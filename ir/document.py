@@ -9,6 +9,7 @@ from pydantic import Field, StringConstraints
 
 from headrace.ir.base import Doc
 from headrace.ir.nodes import Node
+from headrace.ir.parameters import Parameter, ParameterName
 from headrace.ir.parsing.limits import MAX_NODES
 from headrace.ir.schedules.schedule import Schedule
 
@@ -70,6 +71,8 @@ class PipelineIR(Doc):
     """Who and what."""
     schedule: Schedule | None = None
     """The schedule; without one, runs are started by hand."""
+    parameters: dict[ParameterName, Parameter] = Field(default_factory=dict, max_length=50)
+    """The run parameters that sources use as `{{name}}`, by name. One that is used need not be listed."""
     nodes: tuple[Node, ...] = Field(min_length=1, max_length=MAX_NODES)
     """The steps, in any order: what a node reads from, it names."""
     error_handling: ErrorHandling = ErrorHandling()

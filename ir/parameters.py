@@ -1,14 +1,30 @@
-"""Run parameters: `{{name}}` in the texts of a source's config, filled in when a run starts."""
+"""Run parameters: `{{name}}` in the texts of a source's config, filled in when a run starts. A document may declare
+them, with a description and a default."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Annotated, Any
 
+from pydantic import StringConstraints
+
+from headrace.ir.base import Doc
 from headrace.ir.problems import Problem, nearest
 
 ParameterValue = str | int | float | bool
+
+ParameterName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,99}$")]
+
+
+class Parameter(Doc):
+    """A run parameter, as forms show it."""
+
+    description: Annotated[str, StringConstraints(max_length=1000)] | None = None
+    """What the value means, shown where a run is started."""
+    default: ParameterValue | None = None
+    """The value of runs that give none, such as scheduled ones. Without it, a run must give one."""
+
 
 _PLACEHOLDER = re.compile(r"\{\{\s*([A-Za-z_][A-Za-z0-9_]{0,99})\s*\}\}")
 
@@ -17,8 +33,9 @@ def fill_parameters(
     document: Mapping[str, Any], parameters: Mapping[str, ParameterValue]
 ) -> tuple[dict[str, Any], list[Problem]]:
     """Returns the document with the placeholders in its sources' configs replaced, and a problem for each placeholder
-    without a value and each unused value (a misspelt name must not run with the wrong data)."""
+    without a value or a default, and each unused value (a misspelt name must not run with the wrong data)."""
     problems: list[Problem] = []
+    given, parameters = parameters, {**_defaults(document), **parameters}
     used: set[str] = set()
     nodes: list[Any] = []
     for index, node in enumerate(document.get("nodes", ())):
@@ -32,11 +49,42 @@ def fill_parameters(
                 hint = f'give it when the run is started: "parameters": {{"{name}": ...}}'
                 problems.append(Problem(where, "missing_parameter", f"The run needs the parameter '{name}'", hint))
         nodes.append({**node, "config": _filled(node.get("config"), parameters)})
-    for name in parameters:
+    for name in given:
         if name not in used:
             message = f"No source uses the parameter '{name}'"
             problems.append(Problem(f"parameters.{name}", "unknown_parameter", message, nearest(name, used)))
     return {**document, "nodes": nodes}, problems
+
+
+def parameters_of(document: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The parameters of a document's runs: `name`, and where the document declares them `description` and `default`;
+    the declared ones first."""
+    declared = document.get("parameters") or {}
+    return [{"name": name, **(declared.get(name) or {})} for name in dict.fromkeys([*declared, *_used(document)])]
+
+
+def unused_parameters(document: object) -> list[Problem]:
+    """A problem for each declared parameter that no source uses."""
+    if not isinstance(document, Mapping) or not isinstance(document.get("parameters"), Mapping):
+        return []
+    used = set(_used(document))
+    return [
+        Problem(f"parameters.{name}", "unused_parameter", f"No source uses {{{{{name}}}}}", nearest(str(name), used))
+        for name in document["parameters"]
+        if name not in used
+    ]
+
+
+def _used(document: Mapping[str, Any]) -> Iterator[str]:
+    nodes = document.get("nodes")
+    for node in nodes if isinstance(nodes, list | tuple) else ():
+        if isinstance(node, Mapping) and node.get("kind") == "source":
+            yield from (name for _, name in _placeholders(node.get("config"), ""))
+
+
+def _defaults(document: Mapping[str, Any]) -> dict[str, ParameterValue]:
+    declared = (document.get("parameters") or {}).items()
+    return {name: each["default"] for name, each in declared if each and each.get("default") is not None}
 
 
 def _placeholders(value: Any, path: str) -> Iterator[tuple[str, str]]:

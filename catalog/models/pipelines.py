@@ -19,6 +19,7 @@ class Pipeline(TenantOwned):
     """A pipeline. `live_version` is the IR version of its runs; None for legacy nodes and edges that cannot run yet.
 
     `live_schedule` is the live IR's schedule, else the cron of `schedule`; `scheduled_since` is when it was set.
+    `live_parameters` are the run parameters of the live IR (`ir.parameters.parameters_of`), None without any.
     `deployment_id` is the Prefect deployment registered last. `replication_id` is the replication that made it.
     """
 
@@ -36,6 +37,7 @@ class Pipeline(TenantOwned):
     live_version: Mapped[int | None]
     live_schedule: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     scheduled_since: Mapped[datetime | None]
+    live_parameters: Mapped[list[dict[str, Any]] | None] = mapped_column(JSONB(none_as_null=True))
     deployment_id: Mapped[str | None]
     replication_id: Mapped[str | None] = mapped_column(ForeignKey(Replication.id))
     last_run_at: Mapped[datetime | None]

@@ -20,6 +20,7 @@ from headrace.catalog.models import DeploymentChange, Pipeline, PipelineIrVersio
 from headrace.catalog.repositories.base import TenantRepository
 from headrace.catalog.runs.records import TERMINAL
 from headrace.ir.document import without_editor_keys
+from headrace.ir.parameters import parameters_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,6 +235,10 @@ class PipelineRepository(TenantRepository[Pipeline]):
             if _fires(schedule) != _fires(pipeline.live_schedule):
                 pipeline.scheduled_since = func.now() if schedule is not None else None
             pipeline.live_schedule = schedule
+            super().save(pipeline)
+        parameters = (parameters_of(live.ir) if live is not None else []) or None
+        if parameters != pipeline.live_parameters:
+            pipeline.live_parameters = parameters
             super().save(pipeline)
         note_change(self.session, pipeline.id)
 

@@ -117,7 +117,7 @@ def state_of(run: FlowRun) -> RunState:
         run_id=_run_id(run.id),
         name=run.name,
         deployment_id=str(run.deployment_id) if run.deployment_id is not None else None,
-        status=status_of(state_type, state_name, message),
+        status=status_of(state_type, message, run.tags),
         state_name=state_name or "Scheduled",
         message=message,
         created_at=due_at(run) or _time(run.created),

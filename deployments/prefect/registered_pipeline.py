@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -111,6 +111,8 @@ class RegisteredPipeline:
     parallelism: int | None = None
     active: bool = True
     scheduled_since: datetime | None = None
+    run_parameters: tuple[Mapping[str, Any], ...] = ()
+    """The run parameters of the live version, each with `name`, and `description` and `default` where it has them."""
 
     @property
     def flow_name(self) -> str:
@@ -157,6 +159,10 @@ class RegisteredPipeline:
         """The schema that Prefect checks parameters against: only this pipeline and tenant are allowed."""
         flows = REPLICATION_PARAMETER_SCHEMA if is_replication(self.id) else PARAMETER_SCHEMA
         own = {name: flows["properties"][name] | {"enum": [value]} for name, value in self.parameters.items()}
+        if self.run_parameters:
+            own["parameters"] = flows["properties"]["parameters"] | {
+                "properties": {each["name"]: _form_field(each) for each in self.run_parameters}
+            }
         return flows | {"properties": flows["properties"] | own}
 
     @property
@@ -214,3 +220,16 @@ class RegisteredPipeline:
 def queue_of(tenant_id: str) -> str:
     """The name of a tenant's work queue."""
     return f"{QUEUE_OF_TENANT}{tenant_id}"
+
+
+def _form_field(parameter: Mapping[str, Any]) -> dict[str, Any]:
+    """The field of a run parameter in Prefect's form. Its default is only described: Prefect would put it into each
+    scheduled run, which would keep it when the document has another."""
+    description = parameter.get("description") or ""
+    if (default := parameter.get("default")) is not None:
+        description = f"{description.rstrip('.')}. Default: {default}".removeprefix(". ")
+    return {
+        "title": parameter["name"],
+        "anyOf": [{"type": each} for each in ("string", "number", "boolean")],  # the form shows the first
+        "description": description,
+    }

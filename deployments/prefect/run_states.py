@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
 from headrace.deployments.prefect.crash_reasons import explain_exit
-from headrace.flows.prefect.names import CANCELLED, COMPLETED_WITH_ERRORS, GIVEN_UP, SKIPPED, WAITING
+from headrace.flows.prefect.names import CANCELLED, GIVEN_UP, ROWS_FAILED, SKIPPED, WAITING
 
 Status = Literal["pending", "running", "completed", "completed_with_errors", "failed"]
 
@@ -44,14 +45,14 @@ class RunState:
     """Why a scheduled run was skipped by the schedule's `catchup`; its status is then `completed`."""
 
 
-def status_of(state_type: str | None, state_name: str | None, message: str | None = None) -> Status:
-    """The status of a Prefect state, by its type (`RUNNING`, ...), name and message; a run without a state is
-    pending."""
+def status_of(state_type: str | None, message: str | None = None, tags: Iterable[str] = ()) -> Status:
+    """The status of a run by the type (`RUNNING`, ...) and message of its Prefect state and the run's tags; a run
+    without a state is pending."""
     if skip_reason(state_type, message) is not None:
         return "completed"
-    if state_type == "COMPLETED" and state_name == COMPLETED_WITH_ERRORS:
+    if state_type == "COMPLETED" and ROWS_FAILED in tags:
         return "completed_with_errors"
-    if state_type == "RUNNING" and state_name == WAITING:
+    if state_type == "RUNNING" and message is not None and message.startswith(WAITING):
         return "pending"
     return _BY_TYPE.get(state_type or "SCHEDULED", "pending")
 
@@ -63,7 +64,7 @@ def skip_reason(state_type: str | None, message: str | None) -> str | None:
 
 def failure_reason(state_type: str | None, state_name: str | None, message: str | None) -> str | None:
     """Why a run failed, as a text for users; None when it did not."""
-    if status_of(state_type, state_name, message) != "failed":
+    if status_of(state_type, message) != "failed":
         return None
     if state_type == "CANCELLED":
         return message if message is not None and message.startswith(GIVEN_UP) else CANCELLED

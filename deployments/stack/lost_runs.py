@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 
 from headrace.deployments.prefect.api import PrefectApi
+from headrace.flows.prefect.names import RUN_ENDS
 
 _UNFINISHED = ["PENDING", "RUNNING", "CANCELLING"]
 _PAGE = 200
@@ -95,11 +96,11 @@ def lost_run_automation(
             "expect": [
                 "prefect.flow-run.heartbeat",
                 "prefect.flow-run.Completed",
-                "prefect.flow-run.CompletedWithErrors",
                 "prefect.flow-run.Failed",
                 "prefect.flow-run.Cancelled",
                 "prefect.flow-run.Crashed",
                 "prefect.flow-run.TimedOut",
+                RUN_ENDS,
             ],
             "match": {"prefect.resource.id": [f"prefect.flow-run.{runs}"]},
             "for_each": ["prefect.resource.id"],
@@ -126,5 +127,10 @@ def ensure_lost_run_automation(prefect: PrefectApi) -> None:
         found.raise_for_status()
         if not found.json():
             client.post("/automations/", json=wanted).raise_for_status()
-        elif found.json()[0]["description"] != wanted["description"]:
+        elif not _is_current(found.json()[0], wanted):
             client.put(f"/automations/{found.json()[0]['id']}", json=wanted).raise_for_status()
+
+
+def _is_current(found: dict[str, Any], wanted: dict[str, Any]) -> bool:
+    expected = (set(each["trigger"].get("expect", ())) for each in (found, wanted))
+    return found["description"] == wanted["description"] and next(expected) == next(expected)

@@ -60,6 +60,7 @@ def registration(pipeline: DeployedPipeline) -> RegisteredPipeline | None:
         parallelism=pipeline.execution_config.get("parallelism"),
         active=not pipeline.paused,
         scheduled_since=pipeline.scheduled_since,
+        run_parameters=tuple(pipeline.live_parameters or ()),
     )
 
 

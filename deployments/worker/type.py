@@ -33,7 +33,6 @@ from headrace.deployments.worker.due_runs import RoundRobin, due_runs_to_start
 from headrace.deployments.worker.fork_client import ForkClient, ForkServerLost
 from headrace.deployments.worker.job import HeadraceJobConfiguration
 from headrace.deployments.worker.starters import BOARD_FILE, NoHooks, starter
-from headrace.flows.prefect.names import COMPLETED_WITH_ERRORS, REFUSED
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import FlowRun
@@ -51,7 +50,6 @@ _AWAITED_EVENTS = (
     "Scheduled",
     "AwaitingRetry",
     "Completed",
-    COMPLETED_WITH_ERRORS,
     "Failed",
     "Crashed",
     "Cancelled",
@@ -188,11 +186,11 @@ class HeadraceWorker(BaseWorker[HeadraceJobConfiguration, BaseVariables, Headrac
         return HeadraceWorkerResult(status_code=execution.status_code, identifier=str(execution.handle.pid))
 
     async def _refuse(self, flow_run: FlowRun, refusal_reason: str) -> None:
-        reason = f"The pool '{self._work_pool_name}' does not execute this run: {refusal_reason}."
+        reason = f"Refused: the pool '{self._work_pool_name}' does not execute this run: {refusal_reason}."
         self._logger.warning("Run %s: %s", flow_run.id, reason)
         self.get_flow_run_logger(flow_run).error(reason)
         # Not forced: only an orchestrated change releases the concurrency slot.
-        await self.client.set_flow_run_state(flow_run.id, Failed(message=reason, name=REFUSED))
+        await self.client.set_flow_run_state(flow_run.id, Failed(message=reason))
 
     async def _finish_cancelling(self, flow_run: FlowRun) -> None:
         """Sets a run to Cancelled when its process ended while it was Cancelling.

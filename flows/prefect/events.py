@@ -6,18 +6,29 @@ because of it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from prefect.client.schemas.objects import FlowRun
 from prefect.events import Event, emit_event
 
 from headrace.connectors.target import Resume
-from headrace.flows.prefect.names import event_related, event_resource
+from headrace.flows.prefect.names import RUN_ENDS, event_related, event_resource
 from headrace.flows.runtime.run_recorder import PartitionStatus
 
 _REPORTED = ("completed", "failed")
+
+
+@contextmanager
+def last_event(flow_run: FlowRun) -> Iterator[None]:
+    """Emits `RUN_ENDS` at the end of the block. It arrives after the heartbeats, which the same thread sends: Prefect's
+    own event of the final state may overtake the only heartbeat of a short run, which then seems to have vanished."""
+    try:
+        yield
+    finally:
+        with suppress(Exception):  # a failed event must not fail the run
+            emit_event(RUN_ENDS, resource={"prefect.resource.id": f"prefect.flow-run.{flow_run.id}"})
 
 
 class RunEvents:

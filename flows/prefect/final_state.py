@@ -19,6 +19,8 @@ from prefect.context import FlowRunContext
 from prefect.exceptions import Abort
 from prefect.utilities.engine import propose_state
 
+from headrace.flows.prefect.names import ROWS_FAILED
+
 _PATIENCE_S = 60.0
 _STOPPING_S = 3.0
 
@@ -36,14 +38,17 @@ class FinalState:
         assert self._proposed is not None
         return self._proposed
 
-    async def agreed(self, state: State[Any]) -> bool:
+    async def agreed(self, state: State[Any], *, rows_failed: bool) -> bool:
         """Proposes the final state to Prefect. Returns whether it was accepted; False when the run is being cancelled.
 
+        With `rows_failed` the run gets the tag `rows-failed` before, so that whoever sees it completed sees the tag.
         When Prefect does not respond for a minute, returns True: the rows are loaded, and no cancellation is possible.
         """
         self._proposed = state
         try:
             async with asyncio.timeout(_PATIENCE_S), get_client() as client:
+                if rows_failed:
+                    await client.update_flow_run(self._flow_run.id, tags=[*self._flow_run.tags, ROWS_FAILED])
                 # A copy, because the engine replaces a state that was already proposed by a new one.
                 taken = await propose_state(client, state.model_copy(deep=True), flow_run_id=self._flow_run.id)
         except Abort:

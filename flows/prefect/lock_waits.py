@@ -24,8 +24,8 @@ _LOOK_S = 2.0
 async def report_lock_waits(
     job: Job, recorder: RunRecorder, tell_prefect: Callable[[State[Any]], Awaitable[None]]
 ) -> AsyncIterator[None]:
-    """Inside the block, logs which session holds a lock that the run waits for, and sets the Waiting state in Prefect.
-    Reports a wait only after two consecutive looks, `_LOOK_S` seconds apart."""
+    """Inside the block, logs which session holds a lock that the run waits for, and says so in the message of its state
+    in Prefect. Reports a wait only after two consecutive looks, `_LOOK_S` seconds apart."""
     waits = [LockWait(database, job.run_id) for database in job.databases.all]
 
     def reason_of_any() -> str | None:
@@ -40,7 +40,7 @@ async def report_lock_waits(
                 if reason == before and reason != reported:
                     reported = reason
                     recorder.log("run", reason or "continues: it has the lock")
-                    await tell_prefect(Running() if reason is None else Running(name=WAITING, message=reason))
+                    await tell_prefect(Running() if reason is None else Running(message=f"{WAITING}{reason}"))
                 before = reason
 
     looking = asyncio.create_task(look())

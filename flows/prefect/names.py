@@ -5,14 +5,12 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 
-COMPLETED_WITH_ERRORS = "CompletedWithErrors"
-"""Name of a Completed state: the run loaded rows and rejected others."""
+ROWS_FAILED = "rows-failed"
+"""Tag of a completed run that rejected rows. Not a state's name: both of Prefect's UIs list only runs whose states have
+the names they know."""
 
-REFUSED = "Refused"
-"""Name of a Failed state: the worker did not start the run, because it does not belong to a pipeline."""
-
-WAITING = "Waiting"
-"""Name of a Running state: the run waits for its files, or for tables that another run has locked."""
+WAITING = "Waiting: "
+"""Prefix of the message of a Running state: the run waits for its files, or for tables that another run has locked."""
 
 CANCELLING = "Cancelling"
 """Name of the state of a cancelled run whose process has not ended."""
@@ -26,6 +24,9 @@ GIVEN_UP = "Not kept waiting: "
 SKIPPED = "Skipped: "
 """Prefix of the message of a Cancelled scheduled run that missed its time and was skipped by the schedule's `catchup`.
 It is not a failure."""
+
+RUN_ENDS = "headrace.flow-run.ends"
+"""The last event of a run's process; its resource is the flow run."""
 
 CANCELLED = "cancelled"
 """Not the name of a state: the failure reason of a cancelled run."""

@@ -27,7 +27,7 @@ from headrace.flows.prefect.blocks import opened_pipeline, with_blocks
 from headrace.flows.prefect.database_retries import with_database_retries
 from headrace.flows.prefect.final_state import FinalState
 from headrace.flows.prefect.lock_waits import report_lock_waits
-from headrace.flows.prefect.names import CANCELLED, COMPLETED_WITH_ERRORS
+from headrace.flows.prefect.names import CANCELLED
 from headrace.flows.prefect.next_run import start_next
 from headrace.flows.prefect.out_of_memory import MemoryGuard
 from headrace.flows.prefect.run_recorder import RunLogger
@@ -105,7 +105,7 @@ async def run_to_end(scope: FlowRunScope, guard: MemoryGuard, run: RunExecution)
             status, done = _final_state(loaded.totals)
             follows = arrival.job if loaded.followed else None
         worked_until = await reporter.reports(status, logger, missed=missed)
-        if not await conclusion.agreed(done):
+        if not await conclusion.agreed(done, rows_failed=status == "completed_with_errors"):
             return await _cancelled_at_the_end(scope, reporter)
     except EXPLAINED as error:
         reason = _without_secrets(reporter, str(error) if arrival is None else arrival.failed(error))
@@ -187,8 +187,7 @@ def _planned(store: RunStore, job: Job, recorder: CatalogRecorder, locks: Target
 def _final_state(totals: RunTotals) -> tuple[str, State[Any]]:
     status = "completed_with_errors" if totals.failed else "completed"
     message = f"{totals.rows_out:,} rows loaded, {totals.failed:,} failed, {totals.skipped:,} skipped"
-    name = COMPLETED_WITH_ERRORS if totals.failed else "Completed"
-    return status, Completed(message=f"{message} of {totals.rows_in:,}", name=name)
+    return status, Completed(message=f"{message} of {totals.rows_in:,}")
 
 
 async def _cancelled_at_the_end(scope: FlowRunScope, reporter: RunReporter) -> State[Any]:

@@ -1,5 +1,5 @@
 """Waits before a run reads: for files that arrive, and for tables that other runs use. Meanwhile it is `pending` in
-the catalog, and in Prefect its state is named Waiting."""
+the catalog, and the message of its state in Prefect says for what."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ async def wait_for_files(store: RunStore, job: Job, recorder: CatalogRecorder) -
         nonlocal waited
         if not waited:
             store.waits(job.run_id)
-            await set_prefect_state(Running(name=WAITING, message=reason))
+            await set_prefect_state(Running(message=f"{WAITING}{reason}"))
             waited = True
 
     arrival = await arrive(job, recorder, report)
@@ -47,7 +47,7 @@ async def wait_for_tables(
     while (reason := await with_database_retries(locks.acquire, warn=warn)) is not None:
         if reason != reported:
             store.waits(job.run_id)
-            await set_prefect_state(Running(name=WAITING, message=reason))
+            await set_prefect_state(Running(message=f"{WAITING}{reason}"))
             recorder.log("run", reason)  # last, so that who reads it finds the run waiting in Prefect and the catalog
             reported = reason
         await asyncio.sleep(_POLL_S)

@@ -33,8 +33,9 @@ from headrace.flows.prefect.artifacts import artifact_key
 from headrace.flows.prefect.block_references import references
 from headrace.flows.prefect.blocks import credentials_from
 from headrace.flows.prefect.database_retries import retrying_engine, with_database_retries
+from headrace.flows.prefect.events import last_event
 from headrace.flows.prefect.final_state import FinalState
-from headrace.flows.prefect.names import CANCELLED, COMPLETED_WITH_ERRORS, is_random, run_name
+from headrace.flows.prefect.names import CANCELLED, is_random, run_name
 from headrace.flows.prefect.run_recorder import RunLogger
 from headrace.flows.prefect.scheduled_runs import CHECKED_BY_WORKER, let_go
 from headrace.flows.replication.children import Children
@@ -62,12 +63,17 @@ _STOPPING_S = 5.0
 async def run_replication(replication_id: str, tenant_id: str, retry_of: str | None = None) -> State[Any]:
     """Runs a replication; `retry_of` is the id of the run whose remaining tables are copied.
 
-    Ends Completed, Completed under the name CompletedWithErrors, or Failed with the reason.
+    Ends Completed, with the tag `rows-failed` when rows were rejected, or Failed with the reason.
     """
     context = FlowRunContext.get()
     if context is None or context.flow_run is None:
         raise RuntimeError("run_replication runs under Prefect")
-    flow_run, logger = context.flow_run, get_run_logger()
+    with last_event(context.flow_run):
+        return await _run_replication(context.flow_run, replication_id, tenant_id, retry_of)
+
+
+async def _run_replication(flow_run: FlowRun, replication_id: str, tenant_id: str, retry_of: str | None) -> State[Any]:
+    logger = get_run_logger()
     run_id = f"run_{flow_run.id.hex}"
     engine = retrying_engine(settings().for_runs, run_id, logger.warning)
     store = ReplicationRunStore(engine)
@@ -97,7 +103,9 @@ async def run_replication(replication_id: str, tenant_id: str, retry_of: str | N
             await tables.copy(run)
         result = outcome_of(await with_database_retries(_snapshot, store, run_id, warn=logger.warning))
         await _report(store, run_id, record, result, logger)
-        if result.status != "failed" and not await conclusion.agreed(_state(result)):
+        if result.status != "failed" and not await conclusion.agreed(
+            Completed(message=result.message), rows_failed=result.status == "completed_with_errors"
+        ):
             return await _cancelled(store, run_id, tables)
     except _EXPLAINED as error:
         reason = redact(str(error), secrets)
@@ -199,11 +207,6 @@ def _snapshot(store: ReplicationRunStore, run_id: str) -> ReplicationRunSnapshot
     if run is None:
         raise RunFailed("The replication was deleted")
     return run
-
-
-def _state(result: Outcome) -> State[Any]:
-    name = COMPLETED_WITH_ERRORS if result.status == "completed_with_errors" else "Completed"
-    return Completed(message=result.message, name=name)
 
 
 async def _named(flow_run: FlowRun, record: ReplicationRecord) -> None:

@@ -27,7 +27,7 @@ class Part:
     group: str
     """The name of all partitions of the stage, or of all publications of the target."""
     name: str
-    """The name of this one: `orders → load [1/8]`."""
+    """The name of this one: `orders > load [1/8]`."""
 
 
 Run = Callable[[Part], Awaitable[Resume]]

@@ -13,6 +13,7 @@ from headrace.ir.document import PipelineIR
 from headrace.ir.hooks import HOOKS
 from headrace.ir.nodes import NODES
 from headrace.ir.ops import OPS
+from headrace.ir.parameters import Parameter, unused_parameters
 from headrace.ir.parsing.archive_nodes import fold_archives
 from headrace.ir.parsing.limits import too_large
 from headrace.ir.parsing.shape import shape_problems
@@ -36,7 +37,7 @@ def parse_ir(document: object) -> ParseResult:
         return ParseResult(None, [beyond])
     if texts := list(islice(unstorable_texts(document), MAX_PROBLEMS)):
         return ParseResult(None, texts)  # only these: other problems could quote the texts
-    structural = structure_problems(document)
+    structural = [*structure_problems(document), *unused_parameters(document)]
     try:
         ir = PipelineIR.model_validate(document, by_alias=True, by_name=False)
     except ValidationError as error:
@@ -54,6 +55,8 @@ def _fields_of(parent: object, owner: object, path: str) -> list[str]:
     if isinstance(owner, Mapping) and owner.get("config") is parent and owner.get("provider") in CONFIGS:
         return wire_names(CONFIGS[owner["provider"]])
     types: Mapping[str, type[BaseModel]] = HOOKS if "Hook" in path else OPS
+    if path.startswith("parameters."):
+        return wire_names(Parameter)
     model = NODES.get(str(parent.get("kind"))) or types.get(str(parent.get("type")))
     if model is None and parent.get("kind") == "pipeline":
         return wire_names(PipelineIR)

@@ -80,10 +80,10 @@ class Graph(Api):
 
 
 TASKS = {
-    "orders → clean → named [1/1]",
-    "customers → named [1/1]",
-    "named → (size → (many, few), sums) [1/1]",
-    "sums → totals [1/1]",
+    "orders > clean > named [1/1]",
+    "customers > named [1/1]",
+    "named > (size > (many, few), sums) [1/1]",
+    "sums > totals [1/1]",
     "totals: publish [1/1]",
 }
 
@@ -147,10 +147,10 @@ def test_a_graph_runs_through_prefect_with_every_node_counted(graph: Graph) -> N
 def test_a_graph_is_planned_and_previewed(graph: Graph) -> None:
     plan = graph.post(f"/pipelines/{graph.pipeline}/plan", json={}).json()
     assert [(stage["name"], stage["after"], stage["gathers"]) for stage in plan["stages"]] == [
-        ("orders → clean → named", [], None),
-        ("customers → named", [], None),
-        ("named → (size → (many, few), sums)", [0, 1], "left join by customer = nr"),
-        ("sums → totals", [2], "orders = count(), total = sum(amount) by name"),
+        ("orders > clean > named", [], None),
+        ("customers > named", [], None),
+        ("named > (size > (many, few), sums)", [0, 1], "left join by customer = nr"),
+        ("sums > totals", [2], "orders = count(), total = sum(amount) by name"),
     ]
     assert [each["node"] for each in plan["sql"]] == ["many", "few", "totals"]
     lines = plan["sql"][2]["sql"].splitlines()

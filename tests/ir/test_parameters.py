@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from headrace.ir.parameters import fill_parameters
+from headrace.ir.parameters import fill_parameters, parameters_of, unused_parameters
 
 
 def document(config: dict[str, Any]) -> dict[str, Any]:
@@ -37,3 +37,22 @@ def test_a_missing_and_an_unused_parameter_are_reported() -> None:
 def test_single_braces_are_left_alone() -> None:
     config = {"successFolder": ".archive/{YYYY}/{MM}/"}
     assert fill_parameters(document(config), {})[0]["nodes"][0]["config"] == config
+
+
+def test_a_default_is_used_where_the_run_gives_no_value() -> None:
+    declared = document({"path": "{{day}}/{{n}}.csv"}) | {"parameters": {"day": {"default": "1"}, "n": {"default": 2}}}
+    filled, problems = fill_parameters(declared, {"day": "7"})
+    assert (filled["nodes"][0]["config"], problems) == ({"path": "7/2.csv"}, [])
+
+
+def test_parameters_are_listed_with_what_the_document_says_of_them() -> None:
+    declared = document({"path": "{{day}}/{{n}}.csv"}) | {"parameters": {"n": {"description": "A number"}}}
+    assert parameters_of(declared) == [{"name": "n", "description": "A number"}, {"name": "day"}]
+    assert unused_parameters(declared) == []
+
+
+def test_a_declared_parameter_that_no_source_uses_is_a_problem() -> None:
+    declared = document({"path": "{{day}}.csv"}) | {"parameters": {"dya": {"default": "x"}}}
+    assert [(p.path, p.code, p.hint) for p in unused_parameters(declared)] == [
+        ("parameters.dya", "unused_parameter", "did you mean 'day'?")
+    ]

@@ -260,8 +260,8 @@ def test_a_deployment_of_another_kind_is_refused(
         f"/deployments/{deployment}/create_flow_run", json={"parameters": parameters} | asked.get("run", {})
     )
     state = _ended(stack, run.raise_for_status().json()["id"])
-    assert (state["type"], state["name"]) == ("FAILED", "Refused")
-    assert "The pool 'headrace' does not execute this run: " in state["message"]
+    assert (state["type"], state["name"]) == ("FAILED", "Failed")
+    assert "Refused: the pool 'headrace' does not execute this run: " in state["message"]
     assert not marker.exists()
     stack.prefect.delete(f"/deployments/{deployment}")
 
@@ -272,7 +272,7 @@ def test_a_run_without_a_deployment_is_refused(stack: RunningStack, tmp_path: Pa
     body = {"flow_id": flow, "work_pool_name": "headrace", "state": {"type": "SCHEDULED"}}
     made = stack.prefect.post("/flow_runs/", json=body | {"job_variables": {"command": _marking(marker)}})
     state = _ended(stack, made.raise_for_status().json()["id"])
-    assert (state["type"], state["name"]) == ("FAILED", "Refused")
+    assert (state["type"], state["name"]) == ("FAILED", "Failed")
     assert not marker.exists()
 
 
@@ -315,7 +315,7 @@ def test_what_the_pool_is_made_to_say_changes_no_run(stack: RunningStack, tmp_pa
             return "its work pool sets 'command'" in (state["message"] or "") or None
 
         assert eventually(refused)
-        assert statuses <= {"Refused", "CompletedWithErrors"}
+        assert statuses <= {"Failed", "Completed"}
         assert not marker.exists()
     finally:
         stack.prefect.patch("/work_pools/headrace", json={"base_job_template": pool})

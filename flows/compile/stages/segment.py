@@ -17,8 +17,8 @@ class Segment:
 
     @property
     def nodes(self) -> str:
-        """The nodes of the steps, for display: `clean → check`."""
-        return " → ".join(dict.fromkeys(step.node for step in self.steps))
+        """The nodes of the steps, for display: `clean > check`."""
+        return " > ".join(dict.fromkeys(step.node for step in self.steps))
 
 
 def fuse(steps: Iterable[Step]) -> Iterator[Segment]:

@@ -136,12 +136,12 @@ class NodeChain:
 
     @property
     def label(self) -> str:
-        """`a → b → (c → d, e)`. The blanks are there because the timeline in Prefect's UI cannot draw the arrows."""
-        shown = " → ".join(self.nodes)
+        """`a > b > (c > d, e)`, in ASCII: one of Prefect's UIs leaves other characters out of the graph of a run."""
+        shown = " > ".join(self.nodes)
         onward = [edge.node_chain.label for edge in self.edges if not edge.node_chain.audits]
         if not onward:
             return shown
-        return f"{shown} → ({', '.join(onward)})" if len(onward) > 1 else f"{shown} → {onward[0]}"
+        return f"{shown} > ({', '.join(onward)})" if len(onward) > 1 else f"{shown} > {onward[0]}"
 
 
 @dataclass(frozen=True, slots=True)

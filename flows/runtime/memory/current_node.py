@@ -18,7 +18,7 @@ _on_change: Callable[[str], None] | None = None
 
 
 class working_on:
-    """Records that the calling thread works on this node (or nodes: `clean → check`), from the call on or for the
+    """Records that the calling thread works on this node (or nodes: `clean > check`), from the call on or for the
     duration of a `with` block."""
 
     def __init__(self, node: str) -> None:

@@ -81,7 +81,7 @@ class TestPlan:
     def test_it_reports_stages_rows_sql_and_ddl(self, facade: Facade, path: str) -> None:
         plan = facade.viewer.post(f"{path}/plan", json={}).json()
         [stage] = plan.pop("stages")
-        assert (stage["name"], stage["rows"], stage["table"]) == ("src → clean → check → tgt", 6, "public.ds_orders")
+        assert (stage["name"], stage["rows"], stage["table"]) == ("src > clean > check > tgt", 6, "public.ds_orders")
         assert [partition["rows"] for partition in stage["partitions"]] == [6]
         assert [len(query) for query in stage["queries"]] == [2, 2]  # split after the filter
         assert [step for query in stage["queries"] for step in query] == stage["steps"]
@@ -113,7 +113,7 @@ class TestPlan:
         draft = IR | {"nodes": [NODES[0], NODES[3] | {"input": "src", "mapping": {"amount": "amt"}}]}
         assert facade.editor.post(f"{path}/ir?publish=false", json=draft).json()["version"] == 2
         plan = facade.viewer.post(f"{path}/plan", json={"irVersion": 2}).json()
-        assert (plan["irVersion"], plan["stages"][0]["name"]) == (2, "src → tgt")
+        assert (plan["irVersion"], plan["stages"][0]["name"]) == (2, "src > tgt")
         error_of(facade.viewer.post(f"{path}/plan", json={"irVersion": 7}), 404)
 
     def test_foreign_is_missing(self, facade: Facade, path: str) -> None:

@@ -70,8 +70,8 @@ def test_a_run_waits_for_the_one_that_has_its_table_and_says_so(make: Make) -> N
     assert alone.progress(run_id)["status"] == "pending"
     assert [(run["id"], run["status"]) for run in alone.runs()] == [(run_id, "pending")]
     state = prefect_state(alone, run_id)
-    assert (state["type"], state["name"]) == ("RUNNING", "Waiting")
-    assert state["message"] == f"waits for {slow_run}, which loads into {slow.table}"
+    assert (state["type"], state["name"]) == ("RUNNING", "Running")
+    assert state["message"] == f"Waiting: waits for {slow_run}, which loads into {slow.table}"
 
     # A run that is cancelled while it waits does not block others.
     assert alone.post(f"/pipelines/{alone.pipeline}/runs/{run_id}/cancel").status_code == 202

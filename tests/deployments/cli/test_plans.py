@@ -37,6 +37,6 @@ def test_rows_that_are_only_measured_are_reported_apart_from_those_that_go_on(
     fields = [{"name": "id", "dataType": "bigint"}]
     facade.pipeline(ir=IR | {"nodes": nodes}, schema={"name": "orders", "displayName": "Orders", "fields": fields})
     planned = headrace("plan", "orders").stdout
-    assert "src → check → tgt → public.ds_orders (append), dataset rules, later stages" in planned
+    assert "src > check > tgt → public.ds_orders (append), dataset rules, later stages" in planned
     assert "check: different id → dataset rules" in planned
     assert "2 rows in 1 partition\n" in planned

@@ -143,7 +143,8 @@ def test_a_run_is_started_once_per_key_and_its_state_followed(
     assert found is not None
     assert (found.status, found.deployment_id, found.started_at) == ("pending", deployment, None)
     client.set_flow_run_state(flow_run_id, Running(), force=True)
-    client.set_flow_run_state(flow_run_id, Completed(name="CompletedWithErrors", message="3 rows"), force=True)
+    client.request("PATCH", f"/flow_runs/{flow_run_id}", json={"tags": ["headrace", "rows-failed"]})
+    client.set_flow_run_state(flow_run_id, Completed(message="3 rows"), force=True)
     found = orchestrator.state(run.run_id)
     assert found is not None
     assert (found.status, found.message, found.failure_reason) == ("completed_with_errors", "3 rows", None)

@@ -83,9 +83,21 @@ def test_another_pipelines_or_tenants_id_is_refused() -> None:
         )
 
 
+def test_the_form_has_a_field_for_each_run_parameter() -> None:
+    described = {"name": "day", "description": "The day to load", "default": "2026-01-01"}
+    schema = replace(ORDERS, run_parameters=(described, {"name": "n"})).parameter_schema
+    fields = schema["properties"]["parameters"]["properties"]
+    assert list(fields) == ["day", "n"]
+    assert fields["day"]["description"] == "The day to load. Default: 2026-01-01"
+    for given in ({}, {"day": "x", "n": 7}, {"another_version": True}):
+        assert is_valid(ORDERS.parameters | {"parameters": given}, schema)
+    assert not is_valid(ORDERS.parameters | {"parameters": {"day": ["x"]}}, schema)
+
+
 @pytest.mark.parametrize(
     "change",
     [
+        {"run_parameters": ({"name": "day"},)},
         {"name": "Hourly orders"},
         {"tenant_id": "acme"},
         {"schedule": None},

@@ -7,7 +7,7 @@ from prefect import states
 from prefect.client.schemas.objects import State, StateType
 
 from headrace.deployments.prefect.run_states import failure_reason, skip_reason, status_of
-from headrace.flows.prefect.names import SKIPPED
+from headrace.flows.prefect.names import ROWS_FAILED, SKIPPED, WAITING
 
 EXPECTED = [
     (states.Scheduled(), "pending"),
@@ -19,7 +19,6 @@ EXPECTED = [
     (states.Retrying(), "running"),
     (states.Cancelling(), "running"),
     (states.Completed(), "completed"),
-    (states.Completed(name="CompletedWithErrors"), "completed_with_errors"),
     (states.Failed(), "failed"),
     (states.Crashed(), "failed"),
     (states.Cancelled(), "failed"),
@@ -29,7 +28,16 @@ EXPECTED = [
 
 @pytest.mark.parametrize(("state", "status"), EXPECTED, ids=lambda each: getattr(each, "name", each))
 def test_every_documented_state_has_its_status(state: State, status: str) -> None:
-    assert status_of(state.type.value, state.name) == status
+    assert status_of(state.type.value, state.message) == status
+
+
+def test_a_completed_run_with_the_tag_has_failed_rows() -> None:
+    assert status_of("COMPLETED", "2 rows loaded, 1 failed", ["headrace", ROWS_FAILED]) == "completed_with_errors"
+    assert status_of("FAILED", "Too many rows failed", [ROWS_FAILED]) == "failed"
+
+
+def test_a_run_that_waits_is_pending() -> None:
+    assert status_of("RUNNING", f"{WAITING}waits for run_1") == "pending"
 
 
 @pytest.mark.parametrize("state_type", list(StateType))
@@ -41,7 +49,7 @@ def test_no_type_of_state_is_forgotten(state_type: StateType) -> None:
 
 def test_a_run_that_its_schedule_let_go_has_not_failed() -> None:
     message = f"{SKIPPED}nobody could begin it."
-    assert status_of("CANCELLED", "Cancelled", message) == "completed"
+    assert status_of("CANCELLED", message) == "completed"
     assert skip_reason("CANCELLED", message) == message
     assert failure_reason("CANCELLED", "Cancelled", message) is None
     for state_type, said in (("CANCELLED", "Flow run was cancelled."), ("FAILED", message), ("CANCELLED", None)):

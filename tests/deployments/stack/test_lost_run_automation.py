@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -15,7 +16,7 @@ import pytest
 from headrace.deployments.stack.environment import base_environment
 from headrace.deployments.stack.lost_runs import AUTOMATION_NAME, lost_run_automation
 from tests.conftest import RunningStack
-from tests.rest import eventually
+from tests.rest import Api, eventually
 
 pytestmark = pytest.mark.stack
 
@@ -93,3 +94,34 @@ def test_a_killed_run_is_marked_as_crashed(stack: RunningStack, tmp_path: Path) 
     finally:
         process.kill()
         process.wait()
+
+
+@pytest.mark.slow
+def test_a_run_that_has_ended_is_not_reported_as_vanished(stack: RunningStack) -> None:
+    """A heartbeat that arrives after the event of the final state, as that of a short run may."""
+    with closing(Api(stack, "amount,note\n1,a\n").create()) as api:
+        name = f"test {uuid4().hex[:6]}"
+        made = stack.prefect.post("/automations/", json=lost_run_automation(name=name, silence_s=10), timeout=30).json()
+        try:
+            time.sleep(2)  # the server's triggers take it up from a message
+            ended = [api.start() for _ in range(3)]
+            for run_id in ended:
+                assert api.finished(run_id)["status"] == "completed"
+            vanished = str(uuid4())
+            beat(stack, vanished)
+            wanted = {
+                "filter": {
+                    "event": {"name": ["prefect.automation.triggered"]},
+                    "resource": {"id": [f"prefect.automation.{made['id']}"]},
+                }
+            }
+
+            def triggered() -> list[str] | None:
+                events = stack.prefect.post("/events/filter", json=wanted, timeout=30).json()["events"]
+                labels = [event["payload"]["triggering_labels"]["prefect.resource.id"] for event in events]
+                return labels if f"prefect.flow-run.{vanished}" in labels else None
+
+            # The vanished one is the last to be noticed.
+            assert eventually(triggered) == [f"prefect.flow-run.{vanished}"]
+        finally:
+            stack.prefect.delete(f"/automations/{made['id']}", timeout=30)

@@ -126,6 +126,25 @@ def test_with_nothing_to_do_nothing_is_asked(engine: Engine, prefect: Prefect, r
     assert prefect.asked == []
 
 
+def test_the_run_parameters_of_the_live_version_are_registered(
+    engine: Engine, prefect: Prefect, reconciler: Reconciler
+) -> None:
+    pipeline_id = save(engine)
+    source = {"id": "s", "kind": "source", "config": {"path": "{{day}}.csv"}}
+    for document, registered in (
+        ({"nodes": [source], "parameters": {"day": {"default": "1"}}}, ({"name": "day", "default": "1"},)),
+        ({"nodes": [source]}, ({"name": "day"},)),
+        ({"nodes": []}, ()),
+    ):
+        with Session(engine) as session, session.begin():
+            catalog = TenantCatalog(session, "default")
+            pipeline = catalog.pipelines.lock(pipeline_id)
+            assert pipeline is not None
+            catalog.pipelines.save_ir(pipeline, document, authored_by="me")
+        reconciler.sweep()
+        assert prefect.deployments[pipeline_id].run_parameters == registered
+
+
 def test_a_deleted_pipeline_is_unregistered(engine: Engine, prefect: Prefect, reconciler: Reconciler) -> None:
     pipeline = save(engine)
     reconciler.sweep()

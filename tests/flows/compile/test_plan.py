@@ -34,8 +34,8 @@ def test_a_transform_without_ops_changes_nothing_and_the_run_says_so() -> None:
 def test_tasks_are_named_by_nodes_and_partition() -> None:
     (stage,) = physical(OPS, RULES).stages
     assert [stage.task_name(p.index) for p in stage.partitions] == [
-        "src → clean → check → tgt [1/2]",
-        "src → clean → check → tgt [2/2]",
+        "src > clean > check > tgt [1/2]",
+        "src > clean > check > tgt [2/2]",
     ]
 
 

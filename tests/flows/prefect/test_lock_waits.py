@@ -36,9 +36,9 @@ def test_who_holds_the_lock_is_said_and_cancel_ends_the_wait(stack: RunningStack
 
         def waiting() -> dict[str, Any] | None:
             flow_run = stack.prefect.get(f"/flow_runs/{run_id.removeprefix('run_')}").json()
-            return flow_run["state"] if flow_run["state"]["name"] == "Waiting" else None
+            return flow_run["state"] if (flow_run["state"]["message"] or "").startswith("Waiting: ") else None
 
-        assert eventually(waiting)["message"] == line
+        assert eventually(waiting)["message"] == f"Waiting: {line}"
 
         asked = time.monotonic()
         assert api.post(f"/pipelines/{api.pipeline}/runs/{run_id}/cancel").status_code == 202
