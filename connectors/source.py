@@ -217,8 +217,9 @@ class Batch:
     """Rows removed for good before this batch, and counted with it: those a `deduplicate` does not keep."""
     unread: bool = False
     """No row was read, because no row satisfies `Wanted.bounds`; frame and rejects are empty."""
-    cells: Callable[[Collection[str]], pl.DataFrame] | None = None
-    """Returns columns as texts of the source, with ROW, if the source has more detail than `frame`."""
+    cells: Callable[[Collection[str], pl.Series], pl.DataFrame] | None = None
+    """Returns columns as texts of the source, with ROW, if the source has more detail than `frame`: for the rows of
+    these numbers (Int64, each once) that are in the batch."""
     last: bool = False
     """Whether the partition ends with it. Set by the runtime, for partitions that do not know their number of rows."""
     locate: Callable[[pl.Series], pl.Series] | None = None

@@ -112,8 +112,8 @@ STORE_ERRORS = text("""
         (root_run_id, run_id, node_id, stage, "partition", warning, "row", "column", value, error, rule, sources)
     SELECT :root, :run, :node, :stage, :partition, :warning, cell.row, cell.column, cell.value, cell.error, cell.rule,
            coalesce(CAST(cell.sources AS jsonb), '[]')
-    FROM unnest(CAST(:rows AS bigint[]), CAST(:columns AS text[]), CAST(:values AS text[]), CAST(:errors AS text[]),
-                CAST(:rules AS text[]), CAST(:sources AS text[])) AS cell ("row", "column", value, error, rule, sources)
+    FROM json_to_recordset(CAST(:cells AS json))
+        AS cell ("row" bigint, "column" text, value text, error text, rule text, sources text)
     ON CONFLICT (root_run_id, "row", "column", rule, node_id, "partition", stage) DO NOTHING
 """)
 

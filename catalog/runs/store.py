@@ -39,7 +39,7 @@ from headrace.catalog.settings import Settings, settings
 from headrace.catalog.yaml_documents import load_documents, references_of
 
 MAX_VALUE_CHARS = 1000
-_MAX_KEY_CHARS = 300
+MAX_KEY_CHARS = 300
 """Column and rule are part of the errors' key, and an index row is limited to about 2,700 bytes."""
 
 
@@ -189,19 +189,14 @@ class RunStore:
         stage: int,
         partition: int,
         *,
-        rows: list[int],
-        columns: list[str | None],
-        values: list[str | None],
-        errors: list[str],
-        rules: list[str],
-        sources: Sequence[str | None] = (),
+        cells: str,
         warning: bool = False,
     ) -> int:
-        """Stores rejected cells, given as lists of equal length; returns the number of new ones (a replayed batch adds
-        none).
+        """Stores rejected cells; returns the number of new ones (a replayed batch adds none).
 
-        Values longer than 1,000 characters are cut. `sources` are the files of each row, as in RunError, as JSON.
-        `warning`: the rows are loaded anyway.
+        `cells` is a JSON list of objects with `row`, `column` ('' for a whole row), `value`, `error`, `rule`, and
+        `sources`, the files of the row as in RunError, as JSON text; without NUL characters, and of texts that are not
+        longer than MAX_VALUE_CHARS and MAX_KEY_CHARS. `warning`: the rows are loaded anyway.
         """
         with self._engine.begin() as connection:
             stored = connection.execute(
@@ -213,12 +208,7 @@ class RunStore:
                     "stage": stage,
                     "partition": partition,
                     "warning": warning,
-                    "rows": rows,
-                    "columns": [storable(column or "", _MAX_KEY_CHARS) for column in columns],
-                    "values": [None if value is None else storable(value, MAX_VALUE_CHARS) for value in values],
-                    "errors": [storable(error, MAX_VALUE_CHARS) for error in errors],
-                    "rules": [storable(rule, _MAX_KEY_CHARS) for rule in rules],
-                    "sources": [each and each.replace("\\u0000", "") for each in sources or [None] * len(rows)],
+                    "cells": cells,
                 },
             )
             return stored.rowcount

@@ -54,9 +54,9 @@ class Rows:
             whole = whole.filter(~pl.col(ROW).is_in(rejects.get_column("row").implode()))
         del frame
 
-        def cells(columns: Collection[str]) -> pl.DataFrame:
+        def cells(columns: Collection[str], rows: pl.Series) -> pl.DataFrame:
             named = [Chosen(Field(c.field.name, "text"), c.key) for c in self._chosen if c.field.name in columns]
-            return self._frame(table, named)[0].with_columns(numbers)
+            return self._frame(table, named)[0].with_columns(numbers).filter(pl.col(ROW).is_in(rows.implode()))
 
         def locate(rows: pl.Series) -> pl.Series:
             ids, _ = self._frame(table, [Chosen(Field(ID, "text"), ID)])

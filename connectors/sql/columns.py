@@ -124,9 +124,9 @@ class Rows:
             rejects = self._explain(rejects, {each.field.name: each.column for each in self._kept})
         keys = raw.select(self._order)
 
-        def cells(columns: Collection[str]) -> pl.DataFrame:
-            written = values.select(pl.col(name).cast(pl.String) for name in columns if name in values.columns)
-            return written.with_columns(numbers.alias(ROW))
+        def cells(columns: Collection[str], rows: pl.Series) -> pl.DataFrame:
+            chosen = values.with_columns(numbers.alias(ROW)).filter(pl.col(ROW).is_in(rows.implode()))
+            return chosen.select(ROW, *(pl.col(name).cast(pl.String) for name in columns if name in values.columns))
 
         def locate(rows: pl.Series) -> pl.Series:
             return _located(keys[(rows - first).to_list()])

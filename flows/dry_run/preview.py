@@ -233,10 +233,11 @@ def _sample(source: Source, discovery: Discovery, rows: int) -> Batch:
     """The first `rows` records of a source. Raises PlanFailed."""
     schema = {each.name: polars_dtype(each) for each in discovery.schema} | {ROW: pl.Int64}
     frames, rejects, taken = [pl.DataFrame(schema=schema)], [no_rejects()], 0
-    texts: list[Callable[[Collection[str]], pl.DataFrame]] = []
+    texts: list[Callable[[Collection[str], pl.Series], pl.DataFrame]] = []
 
-    def cells(columns: Collection[str]) -> pl.DataFrame:
-        return pl.concat([pl.DataFrame(schema={ROW: pl.Int64}), *(each(columns) for each in texts)], how="diagonal")
+    def cells(columns: Collection[str], rows: pl.Series) -> pl.DataFrame:
+        nothing = pl.DataFrame(schema={ROW: pl.Int64})
+        return pl.concat([nothing, *(each(columns, rows) for each in texts)], how="diagonal")
 
     def sample() -> Batch:
         return Batch(pl.concat(frames), taken, taken, pl.concat(rejects), cells=cells if texts else None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
@@ -57,9 +57,8 @@ CREATE TABLE IF NOT EXISTS _headrace.in_process_errors (
 _STORE_ERRORS = """
 INSERT INTO _headrace.in_process_errors
   (root_run_id, stage, partition, node, warning, "row", "column", value, error, rule)
-SELECT %(root)s, %(stage)s, %(partition)s, %(node)s, %(warning)s, c.r, c.c, c.v, c.e, c.u
-FROM unnest(%(rows)s::bigint[], %(columns)s::text[], %(values)s::text[], %(errors)s::text[], %(rules)s::text[])
-  AS c (r, c, v, e, u)
+SELECT %(root)s, %(stage)s, %(partition)s, %(node)s, %(warning)s, c."row", c."column", c.value, c.error, c.rule
+FROM json_to_recordset(%(cells)s::json) AS c ("row" bigint, "column" text, value text, error text, rule text)
 ON CONFLICT DO NOTHING
 """
 
@@ -72,17 +71,6 @@ WITH RECURSIVE chain AS (
   SELECT r.id, r.retry_of FROM _headrace.in_process_runs r JOIN chain ON r.id = chain.retry_of)
 SELECT id FROM chain WHERE retry_of IS NULL OR retry_of NOT IN (SELECT id FROM chain)
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Cells:
-    """Rejected cells of one batch at one node; all lists have the same length."""
-
-    rows: list[int]
-    columns: list[str]
-    values: list[str | None]
-    errors: list[str]
-    rules: list[str]
 
 
 class History:
@@ -197,10 +185,11 @@ class History:
             found = self._connection.execute(query, (node, self.pipeline, run_id, node, runs)).fetchall()
         return [int(rows) for (rows,) in found]
 
-    def rejected(self, root_run_id: str, stage: int, partition: int, node: str, cells: Cells, *, warning: bool) -> None:
-        """Stores rejected cells; cells of a replayed batch are already stored and ignored."""
+    def rejected(self, root_run_id: str, stage: int, partition: int, node: str, cells: str, *, warning: bool) -> None:
+        """Stores rejected cells, given as by `cells_as_json`; cells of a replayed batch are stored already and
+        ignored."""
         place = {"root": root_run_id, "stage": stage, "partition": partition, "node": node, "warning": warning}
-        self._do(_STORE_ERRORS, place | asdict(cells))
+        self._do(_STORE_ERRORS, place | {"cells": cells})
 
     def forget(self, root_run_id: str, only: UncommittedRows | None) -> None:
         """Deletes the rejected cells of a chain, or `only` those of rows that were not committed."""

@@ -8,14 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 import polars as pl
 
 from headrace.catalog.runs.records import DatasetRuleOutcome, UncommittedRows
-from headrace.catalog.runs.statements import storable
-from headrace.catalog.runs.store import MAX_VALUE_CHARS
 from headrace.connectors.target import Resume
-from headrace.flows.in_process.history import Cells, History
+from headrace.flows.in_process.history import History
 from headrace.flows.runtime.execute import RunTotals
-from headrace.flows.runtime.run_recorder import LogStage, PartitionStatus
+from headrace.flows.runtime.run_recorder import LogStage, PartitionStatus, cells_as_json
 
-_MAX_KEY_CHARS = 300
 _MAX_LINES = 1_000
 
 
@@ -31,14 +28,7 @@ class InProcessRecorder:
         self.lines: list[str] = []
 
     def rejected(self, stage: int, partition: int, node: str, cells: pl.DataFrame, *, warning: bool) -> None:
-        kept = Cells(
-            rows=cells.get_column("row").to_list(),
-            columns=[storable(each or "", _MAX_KEY_CHARS) for each in cells.get_column("column").to_list()],
-            values=[each and storable(each, MAX_VALUE_CHARS) for each in cells.get_column("value").to_list()],
-            errors=[storable(each, MAX_VALUE_CHARS) for each in cells.get_column("error").to_list()],
-            rules=[storable(each, _MAX_KEY_CHARS) for each in cells.get_column("rule").to_list()],
-        )
-        self._history.rejected(self._root, stage, partition, node, kept, warning=warning)
+        self._history.rejected(self._root, stage, partition, node, cells_as_json(cells), warning=warning)
 
     def forget(self, only: UncommittedRows | None = None, *, since: int = 0) -> None:
         del since  # a program runs no epochs

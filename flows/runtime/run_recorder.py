@@ -8,12 +8,29 @@ from typing import Literal, Protocol
 import polars as pl
 
 from headrace.catalog.runs.records import DatasetRuleOutcome, UncommittedRows
-from headrace.catalog.runs.store import RunStore
+from headrace.catalog.runs.store import MAX_KEY_CHARS, MAX_VALUE_CHARS, RunStore
 from headrace.connectors.target import Resume
 from headrace.flows.runtime.transform.rejected_cells import SOURCES
 
 LogStage = Literal["extract", "transform", "validate", "load", "retry", "run"]
 PartitionStatus = Literal["pending", "running", "completed", "failed"]
+
+
+def cells_as_json(cells: pl.DataFrame) -> str:
+    """Rejected cells as a JSON list of objects, for PostgreSQL: texts are cut, and NUL characters, which it cannot
+    store, are left out."""
+
+    def text(name: str, limit: int) -> pl.Expr:
+        return pl.col(name).str.slice(0, limit).str.replace_all("\x00", "", literal=True)
+
+    return cells.select(
+        "row",
+        text("column", MAX_KEY_CHARS).fill_null(""),
+        text("value", MAX_VALUE_CHARS),
+        text("error", MAX_VALUE_CHARS),
+        text("rule", MAX_KEY_CHARS),
+        pl.col(SOURCES).str.replace_all("\\u0000", "", literal=True),
+    ).write_json()
 
 
 class RunRecorder(Protocol):
@@ -55,12 +72,7 @@ class CatalogRecorder:
             node,
             stage,
             partition,
-            rows=cells.get_column("row").to_list(),
-            columns=cells.get_column("column").to_list(),
-            values=cells.get_column("value").to_list(),
-            errors=cells.get_column("error").to_list(),
-            rules=cells.get_column("rule").to_list(),
-            sources=cells.get_column(SOURCES).to_list(),
+            cells=cells_as_json(cells),
             warning=warning,
         )
 

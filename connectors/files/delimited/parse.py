@@ -26,7 +26,7 @@ from headrace.connectors.files.delimited.structure import (
     places,
     view,
 )
-from headrace.connectors.source import REJECT_SCHEMA, no_rejects
+from headrace.connectors.source import REJECT_SCHEMA, ROW, no_rejects
 from headrace.ir.schema import Schema
 
 NATIVE = ("text", "varchar", "smallint", "integer", "bigint", "double", "boolean")
@@ -78,6 +78,24 @@ class ChunkParser:
             if self._full(raw, chunk, shape):
                 return self._typed(raw, _numbers(first_row, raw.height), no_rejects())
         return self._careful(chunk, first_row, shape)
+
+    def parse_rows(self, chunk: bytes, first_row: int, rows: pl.Series, *, quoted: bool) -> ParsedChunk:
+        """Parses only the records with these row numbers (Int64, each once) of a chunk whose first has `first_row`;
+        numbers outside of the chunk are ignored. `quoted`: quotes are relevant in the chunk."""
+        marks = self._dialect.marks if quoted else self._dialect.marks.unquoted
+        begins, ends = self._records(chunk, find_records(chunk, marks, final=True))
+        chosen = np.unique(rows.to_numpy() - first_row)
+        chosen = chosen[(chosen >= 0) & (chosen < len(begins))]
+        if not len(chosen):
+            return ParsedChunk(self._nothing(), no_rejects(), 0)
+        kept = _join_records(chunk, begins[chosen], ends[chosen])
+        parsed = self.parse(kept, 0, find_records(kept, marks, final=True) if quoted else None)
+        numbers = pl.Series(chosen + first_row)
+        return ParsedChunk(
+            parsed.frame.with_columns(numbers.gather(parsed.frame.get_column(ROW)).alias(ROW)),
+            parsed.rejects.with_columns(numbers.gather(parsed.rejects.get_column("row")).alias("row")),
+            parsed.records,
+        )
 
     def _structure(self, chunk: bytes) -> Structure:
         return find_records(chunk, self._dialect.marks.unquoted, final=True)

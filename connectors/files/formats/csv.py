@@ -151,14 +151,13 @@ def _cells(
     again: Callable[[], bytes],
     first_row: int,
     columns: Collection[str],
+    rows: pl.Series,
     *,
     quoted: bool,
 ) -> pl.DataFrame:
-    """Reads the chunk again and parses only these columns, as text."""
-    chunk = again()
-    shape = find_records(chunk, dialect.marks, final=True) if quoted else None
+    """Reads the chunk again, and parses only these columns of these rows, as text."""
     texts = tuple(Field(name, "text") for name in names if name in columns)
-    return ChunkParser(dialect, names, texts).parse(chunk, first_row, shape).frame
+    return ChunkParser(dialect, names, texts).parse_rows(again(), first_row, rows, quoted=quoted).frame
 
 
 class Tsv(Csv):

@@ -52,14 +52,10 @@ class RowOrigins:
     def described(self, stage: Stage, cells: pl.DataFrame, *, copies: int = 1) -> pl.DataFrame:
         """Adds the column SOURCES to rejected cells of a stage. `copies` is the number of rows made of each row that
         the stage reads or gathers."""
-        rows = cells.get_column("row").unique()
-        described = [self._shown(each, rows.len()) for each in self._coming(stage, (rows - 1) // copies + 1)]
-        frame = pl.DataFrame([rows, *(each.alias(f"{number}") for number, each in enumerate(described))])
-        joined = pl.concat_str(
-            [pl.col(f"{number}") for number in range(len(described))], separator=", ", ignore_nulls=True
-        )
-        sources = frame.select("row", ("[" + joined + "]").alias(SOURCES))
-        return cells.join(sources, on="row", how="left", maintain_order="left")
+        rows = (cells.get_column("row") - 1) // copies + 1
+        described = [self._shown(each, rows.len()) for each in self._coming(stage, rows)]
+        joined = pl.concat_str(described, separator=", ", ignore_nulls=True)
+        return cells.with_columns(("[" + joined + "]").alias(SOURCES))
 
     def _coming(self, stage: Stage, rows: pl.Series) -> Iterator[_SourceRows]:
         """The sources of the rows of a stage; those of a join's left side come first."""
@@ -71,7 +67,7 @@ class RowOrigins:
         if not shuffle.keeps_rows and shuffle.parents is None:
             yield from (_SourceRows(source, None) for source in dict.fromkeys(self._sources(stage)))
             return
-        found = None if shuffle.keeps_rows else self._parents(stage, rows.drop_nulls())
+        found = None if shuffle.keeps_rows else self._parents(stage, rows.drop_nulls().unique())
         for side in range(len(shuffle.sides)):
             numbers = rows
             if found is not None:
@@ -150,10 +146,12 @@ def with_source_text(found: Rejects, batch: Batch) -> pl.DataFrame:
     cells = found.cells
     shown = cells.filter(pl.col("value").is_not_null() & (pl.col("value") != MASK))
     columns = {name: found.written[name] for name in shown.get_column("column").unique() if name in found.written}
-    texts = _texts(batch, set(columns.values())) if columns else None
-    if texts is None:
+    if not columns:
         return cells
     rows = cells.select(found.rows_of_batch().alias(ROW), "column", "value")
+    texts = _texts(batch, set(columns.values()), rows.get_column(ROW).unique())
+    if texts is None:
+        return cells
     value = pl.col("value")
     for position, (name, column) in enumerate(columns.items()):
         if column not in texts.columns:
@@ -165,9 +163,9 @@ def with_source_text(found: Rejects, batch: Batch) -> pl.DataFrame:
     return cells.with_columns(rows.select(value.alias("value")).to_series())
 
 
-def _texts(batch: Batch, columns: Collection[str]) -> pl.DataFrame | None:
-    """The source text of these columns, with ROW; None when there is none."""
+def _texts(batch: Batch, columns: Collection[str], rows: pl.Series) -> pl.DataFrame | None:
+    """The source text of these columns in these rows, with ROW; None when there is none."""
     if batch.cells is not None:
-        return batch.cells(columns)
+        return batch.cells(columns, rows)
     there = [name for name in columns if batch.frame.schema.get(name) == pl.String]
-    return batch.frame.select(ROW, *there) if there else None
+    return batch.frame.filter(pl.col(ROW).is_in(rows.implode())).select(ROW, *there) if there else None

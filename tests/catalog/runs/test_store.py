@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 
+import polars as pl
 import pytest
 from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
@@ -15,6 +17,8 @@ from headrace.catalog.repositories.runs import position_of
 from headrace.catalog.runs.records import DatasetRuleOutcome, RunSnapshot, UncommittedRows
 from headrace.catalog.runs.store import RunStore
 from headrace.catalog.security.credentials import Keyring, generate_encryption_key
+from headrace.flows.runtime.run_recorder import cells_as_json
+from headrace.flows.runtime.transform.rejected_cells import SOURCES
 from headrace.ir.load_modes import load_strategy
 from tests.catalog.conftest import IR, add_pipeline
 
@@ -67,18 +71,10 @@ def report(store: RunStore, index: int, status: str, rows_in: int, failed: int =
 
 
 def reject(store: RunStore, *rows: int, run_id: str = RUN, root: str = RUN) -> int:
-    return store.errors(
-        root,
-        run_id,
-        "check",
-        0,
-        0,
-        rows=list(rows),
-        columns=["email"] * len(rows),
-        values=["x"] * len(rows),
-        errors=["Invalid email format"] * len(rows),
-        rules=["email"] * len(rows),
-    )
+    cells = [
+        {"row": row, "column": "email", "value": "x", "error": "Invalid email format", "rule": "email"} for row in rows
+    ]
+    return store.errors(root, run_id, "check", 0, 0, cells=json.dumps(cells))
 
 
 def seen(store: RunStore, run_id: str = RUN) -> RunSnapshot:
@@ -242,20 +238,19 @@ def test_a_replayed_batch_writes_its_errors_once(store: RunStore, pipeline: Pipe
 
 def test_errors_of_any_text_are_stored(store: RunStore, pipeline: Pipeline) -> None:
     open_run(store, pipeline)
-    stored = store.errors(
-        RUN,
-        RUN,
-        "check",
-        0,
-        0,
-        rows=[1, 2, 2, 3],
-        columns=[None, "a\x00b", "c" * 5000, "\ud800"],
-        values=[None, "v" * 5000, "nul\x00", "\ud800"],
-        errors=["ragged line", "Expected integer", "e", "e"],
-        rules=["ragged", "type", "r" * 5000, "r"],
+    cells = pl.DataFrame(
+        {
+            "row": [1, 2, 2, 3],
+            "column": [None, "a\x00b", "c" * 5000, "d"],
+            "value": [None, "v" * 5000, "nul\x00", '"\\\n\u2028\U0001f600'],
+            "error": ["ragged line", "Expected integer", "e", "e"],
+            "rule": ["ragged", "type", "r" * 5000, "r"],
+            SOURCES: ["[]", '[{"file":"a\\u0000.csv"}]', None, None],
+        }
     )
-    assert stored == 4
-    first, second, third, _ = seen(store).first_errors
+    assert store.errors(RUN, RUN, "check", 0, 0, cells=cells_as_json(cells)) == 4
+    first, second, third, fourth = seen(store).first_errors
+    assert fourth.value == '"\\\n\u2028\U0001f600'
     assert (first.column, first.value, first.error) == (None, None, "ragged line")
     assert (second.column, second.value) == ("ab", "v" * 1000)
     assert third.value == "nul"
@@ -299,9 +294,8 @@ def test_a_node_may_reject_the_same_row_number_in_two_stages(
 ) -> None:
     open_run(store, pipeline)
     for stage in (0, 2, 2):
-        store.errors(
-            RUN, RUN, "n", stage, 0, rows=[1], columns=["c"], values=[f"in stage {stage}"], errors=["e"], rules=["r"]
-        )
+        cell = {"row": 1, "column": "c", "value": f"in stage {stage}", "error": "e", "rule": "r"}
+        store.errors(RUN, RUN, "n", stage, 0, cells=json.dumps([cell]))
     run = mine.runs.get(RUN)
     assert run is not None
     first, second = mine.runs.errors(run, limit=10)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import psycopg
@@ -52,19 +53,8 @@ class Runs:
             assert advance_ledger(connection, LedgerKey(root, "tgt", 0, 0), Resume(), Resume(rows_done=rows))
 
     def failed(self, run_id: str, *rows: int, node: str = "tgt") -> None:
-        many = len(rows)
-        self.store.errors(
-            run_id,
-            run_id,
-            node,
-            0,
-            0,
-            rows=list(rows),
-            columns=["x"] * many,
-            values=["x"] * many,
-            errors=["bad"] * many,
-            rules=["r"] * many,
-        )
+        cells = [{"row": row, "column": "x", "value": "x", "error": "bad", "rule": "r"} for row in rows]
+        self.store.errors(run_id, run_id, node, 0, 0, cells=json.dumps(cells))
 
     def retry(self, run_id: str) -> Continuation:
         original = self.store.snapshot(run_id)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+import polars as pl
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -13,6 +14,7 @@ from headrace.connectors.files.delimited.parse import ChunkParser
 from headrace.connectors.files.delimited.records import find_records, record_chunks
 from headrace.connectors.files.delimited.structure import Marks, places
 from headrace.connectors.files.streams import open_stream
+from headrace.connectors.source import ROW
 from headrace.ir.schema import Field
 from tests.effort import examples
 
@@ -97,6 +99,17 @@ def test_chunks_and_the_parser_agree_wherever_the_text_is_cut(text: bytes, size:
     assert done == len(expected)
     assert sorted([*good, *bad]) == list(range(1, done + 1))
     assert not [row for row in good if not expected[row - 1][1]]
+
+
+@settings(max_examples=examples(300))
+@given(text=TEXT.filter(bool), chosen=st.sets(st.integers(0, 12)), quoted=st.booleans())
+def test_chosen_records_are_parsed_as_among_all(text: bytes, chosen: set[int], quoted: bool) -> None:
+    dialect = Dialect(delimiter=",", quote='"' if quoted else None)
+    parser = ChunkParser(dialect, ("a", "b"), (Field("a", "text"), Field("b", "text")))
+    whole = parser.parse(text, 5, find_records(text, dialect.marks, final=True))
+    some = parser.parse_rows(text, 5, pl.Series(sorted(chosen), dtype=pl.Int64), quoted=quoted)
+    assert some.frame.rows() == whole.frame.filter(pl.col(ROW).is_in(chosen)).rows()
+    assert some.rejects.rows() == whole.rejects.filter(pl.col("row").is_in(chosen)).rows()
 
 
 def test_a_field_longer_than_the_limit_costs_one_line(tmp_path: Path) -> None:
