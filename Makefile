@@ -90,7 +90,7 @@ docs: $(VENV)/.ready ## Write the pages that are read off the code: docs/referen
 lock: ## Resolve the dependencies again: requirements.lock to run, requirements-dev.lock to test besides
 	@rm -rf .lock-venv .lock-run && $(PYTHON) -m venv .lock-venv && $(PYTHON) -m venv .lock-run
 	@.lock-venv/bin/python -m pip install --quiet --upgrade setuptools
-	@.lock-venv/bin/python -m pip install --quiet '.[local,demo,models,files,sftp,snowflake,redshift,mongodb,bigquery,databricks,kafka,kinesis,dask,dev]'
+	@.lock-venv/bin/python -m pip install --quiet '.[local,demo,models,files,sftp,snowflake,redshift,mongodb,bigquery,databricks,kafka,kinesis,dask,mcp,dev]'
 	@.lock-venv/bin/python -m pip freeze --all --exclude headrace --exclude pip > .lock-venv/all
 	@.lock-run/bin/python -m pip install --quiet --constraint .lock-venv/all setuptools '.[local,demo]'
 	@{ $(LOCKED); .lock-run/bin/python -m pip freeze --all --exclude headrace --exclude pip; } > requirements.lock

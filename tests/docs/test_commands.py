@@ -17,6 +17,7 @@ CLONE = "tests/packaging/test_fresh_clone.py"
 _COMMANDS = "tests/deployments/cli"
 
 HEADRACE = {
+    "mcp": "tests/security/test_mcp.py",
     "--help": "tests/deployments/cli/test_app.py",
     "--install-completion": f"{_COMMANDS}/test_documents.py",
     "apply": f"{_COMMANDS}/test_apply.py",
