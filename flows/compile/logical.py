@@ -54,7 +54,7 @@ from headrace.ir.nodes import (
     ValidateNode,
     producer,
 )
-from headrace.ir.ops import Expression, Filter, Sql
+from headrace.ir.ops import Expression, Filter
 from headrace.ir.parsing.limits import GATHERED, NODE, RESHAPED
 from headrace.ir.problems import MAX_PROBLEMS
 from headrace.ir.rules import SqlCondition, Unique
@@ -176,10 +176,10 @@ def _transform(
             break
         scope = replace(before, path=f"{before.path}.ops[{position}]", schema=shape.columns)
         try:
-            after = cells_after(op, cells, lambda view: view, one_of, scope.is_text)
+            after = cells_after(op, cells, lambda view: view, one_of, scope.is_text, scope.visible)
             seen, looking = _looking(
                 scope,
-                uses_of_op(op, cells, scope.is_text),
+                uses_of_op(op, cells, scope.is_text, scope.visible),
                 cells,
                 frozenset(name for name in cells if after.get(name) is not cells[name]),
                 keep=texts_kept(op) or not makes_other_rows(op),
@@ -191,9 +191,6 @@ def _transform(
                 replace(scope, schema=shape.columns).within(counted, work)
                 with scope.checked(""):
                     shape = step.output_shape(shape)
-            if isinstance(op, Sql):
-                values = ", ".join(name for name in after if shape.columns.get(name, pl.String()) != pl.String)
-                notes += [f"{node.id}: the query returns {values} as values, not as written"] if values else []
             # keys of groups that were read are values in the output
             cells = {name: view for name, view in after.items() if shape.columns.get(name) == pl.String}
         except TooWide:

@@ -6,6 +6,9 @@ import re
 
 import polars as pl
 
+from headrace.flows.query.cell_pairs import value_type
+from headrace.ir.sql.errors import PAIR
+
 _PLAIN: dict[type[pl.DataType], str] = {
     pl.String: "VARCHAR",
     pl.Categorical: "VARCHAR",
@@ -72,6 +75,9 @@ def engine_type(dtype: pl.DataType) -> str | None:
         if dtype.time_zone is not None:
             return None if dtype.time_unit == "ns" else "TIMESTAMPTZ"
         return "TIMESTAMP_NS" if dtype.time_unit == "ns" else "TIMESTAMP"
+    if (value := value_type(dtype)) is not None:
+        inner = engine_type(value)
+        return None if inner is None else f'STRUCT("{PAIR[0]}" {inner}, "{PAIR[1]}" VARCHAR)'
     if isinstance(dtype, pl.List):
         inner = engine_type(pl.List(dtype.inner).inner)  # type: ignore[arg-type]
         return None if inner is None else f"{inner}[]"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from headrace.flows.fork_lock import ForkLock
+from headrace.flows.query.cell_pairs import is_pair, text_of
 from headrace.flows.query.duckdb_types import column_type, engine_type
 from headrace.flows.query.sandbox import create_input, describe_columns, error_text, open_database, quoted
 from headrace.ir.problems import nearest
@@ -96,7 +97,8 @@ def _typed(found: list[tuple[str, str]], ordered: str) -> tuple[dict[str, pl.Dat
     casts: list[str] = []
     same = True
     for place, (name, kind) in enumerate(found):
-        if (typed := column_type(kind)) is None:
+        paired = is_pair(kind)
+        if (typed := column_type("VARCHAR" if paired else kind)) is None:
             message = f"'{name}' would be {kind}, which is not a column type"
             raise Refused("invalid_query", message, "cast it: CAST(… AS VARCHAR)")
         if name.startswith("__"):
@@ -105,10 +107,9 @@ def _typed(found: list[tuple[str, str]], ordered: str) -> tuple[dict[str, pl.Dat
             raise Refused("invalid_query", f"Two columns are named '{name}'", "give one of them an alias")
         made[name] = typed[0]
         alias = quoted(f"c{place}")
-        casts.append(
-            f"CAST({alias} AS {typed[1]}) AS {quoted(name)}" if typed[1] != kind else f"{alias} AS {quoted(name)}"
-        )
-        same &= typed[1] == kind
+        value = text_of(alias) if paired else alias if typed[1] == kind else f"CAST({alias} AS {typed[1]})"
+        casts.append(f"{value} AS {quoted(name)}")
+        same &= value == alias
     if same:
         return made, ordered
     aliases = ", ".join(quoted(f"c{place}") for place in range(len(found)))

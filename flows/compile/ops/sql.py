@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import polars as pl
 
@@ -13,9 +13,14 @@ from headrace.flows.compile.scope import Scope
 from headrace.flows.compile.shuffle import Shuffle
 from headrace.flows.compile.step import Step
 from headrace.flows.query import result_columns, run
+from headrace.flows.query.cell_pairs import pair, pair_type
 from headrace.flows.query.result_types import input_columns
 from headrace.ir.ops import Sql
 from headrace.ir.sql import Refused
+from headrace.ir.sql.errors import undecided
+
+if TYPE_CHECKING:
+    from headrace.ir.sql.queries.query import Query
 
 
 def compile_sql(op: Sql, scope: Scope) -> tuple[Step, ...]:
@@ -26,35 +31,46 @@ def compile_sql(op: Sql, scope: Scope) -> tuple[Step, ...]:
     twins = {name: text for name, text in scope.cells.items() if text != name and text in before}
     typed = {name: dtype for name, dtype in before.items() if name not in twins.values()}
     try:
-        judged, columns = query(op.query), typed
-        if twins and (both := judged.with_values({name.lower(): _value(name) for name in twins})) is not None:
-            written = {**typed, **dict.fromkeys(twins, pl.String()), **{_value(name): before[name] for name in twins}}
-            with suppress(Refused):  # it needs a value where it could also return the cell, as in GROUP BY … HAVING
-                result_columns(both, written)
-                judged, columns = both, written
+        judged = query(op.query)
+        judged, columns = with_cells(judged, typed, [*twins], [*scope.cells]) if twins else (judged, typed)
         made, sql = result_columns(judged, columns)
         seen = input_columns(judged, columns)
     except Refused as refused:
         raise scope.fault("query", refused.code, refused.message, refused.hint) from None
-    read = {name: name for name in seen}
-    if columns is not typed:
-        read |= {name: text for name, text in twins.items() if name in seen}
-        read |= {_value(name): name for name in twins if _value(name) in seen}
+
+    def read(name: str) -> pl.Expr:
+        return pl.col(name) if columns[name] == typed[name] else pair(pl.col(name), pl.col(twins[name]))
 
     def evaluate(frames: Sequence[pl.LazyFrame]) -> pl.LazyFrame:
-        return run(judged, sql, frames[0].select(pl.col(read[name]).alias(name) for name in seen), made)
+        return run(judged, sql, frames[0].select(read(name).alias(name) for name in seen), made)
 
+    needed = {*seen, *(twins[name] for name in seen if columns[name] != typed[name])}
     origins = dict.fromkeys(made, tuple(scope.visible))
     gather = Shuffle(
         (side(scope, (), "query"),),
         evaluate,
         origins,
         made=pl.Schema(made),
-        reads=frozenset(read.values()) & frozenset(before),
+        reads=frozenset(needed) & frozenset(before),
     )
     return (Step(scope.node, scope.path, op.query, shuffle=gather),)
 
 
-def _value(name: str) -> str:
-    """The column of the query that has the values of a column that is text."""
-    return f"__value {name}"
+def with_cells(
+    given: Query, typed: Mapping[str, pl.DataType], valued: Sequence[str], cells: Sequence[str]
+) -> tuple[Query, dict[str, pl.DataType]]:
+    """The query rewritten to return the columns `cells` as they are written, and the types of its columns. `valued` are
+    those of which there are values: `typed` has the types of these. Raises Refused."""
+    try:
+        names, fault = [*result_columns(given, typed)[0]], None
+    except Refused as refused:  # perhaps of text that stands next to values, which the rewritten query can do
+        names, fault = [], refused
+    try:
+        rewritten, paired = given.as_written(cells, valued, [*typed], names)
+        columns = {name: pair_type(dtype) if name.lower() in paired else dtype for name, dtype in typed.items()}
+        result_columns(rewritten, columns)
+    except Refused as refused:
+        if fault is not None or refused.code == "undecided_cells":
+            raise fault or refused from None
+        raise undecided(refused.message, sorted(valued)) from None
+    return rewritten, columns

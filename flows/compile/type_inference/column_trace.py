@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from graphlib import TopologicalSorter
 from typing import TypeVar
 
+from headrace.connectors.source import reserved
 from headrace.flows.compile.target.conform import pairs
 from headrace.flows.compile.target.schema_contract import TargetColumn
 from headrace.flows.compile.type_inference.column_uses import Uses, cells_after, uses_of_node, uses_of_op
@@ -91,7 +92,7 @@ def trace_columns(
         reached[node_id] = set().union(*(reached.get(each, set()) for each in inputs))
         match node:
             case TransformNode():
-                cells[node_id] = _through(node, before[0], found)
+                cells[node_id] = _through(node, before[0], found, _visible(schemas.get(inputs[0])))
             case JoinNode():
                 for pair in node.on:
                     _compared(before[0].get(pair.left), before[1].get(pair.right), found)
@@ -121,10 +122,17 @@ def joined(
     return made
 
 
-def _through(node: TransformNode, cells: dict[str, Cell], found: Mapping[Origin, ColumnTrace]) -> dict[str, Cell]:
+def _visible(columns: Sequence[str] | None) -> list[str] | None:
+    return None if columns is None else [name for name in columns if not reserved(name)]
+
+
+def _through(
+    node: TransformNode, cells: dict[str, Cell], found: Mapping[Origin, ColumnTrace], columns: Sequence[str] | None
+) -> dict[str, Cell]:
     for op in node.ops:
-        _note(uses_of_op(op, cells), cells, found)
-        cells = cells_after(op, cells, Cell.changed, _one_of)
+        _note(uses_of_op(op, cells, columns=columns), cells, found)
+        cells = cells_after(op, cells, Cell.changed, _one_of, columns=columns)
+        columns = None
     return cells
 
 

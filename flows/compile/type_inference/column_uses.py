@@ -94,9 +94,14 @@ def _anything(_: str) -> bool:
     return True
 
 
-def uses_of_op(op: AnyOp, names: Collection[str], is_text: Callable[[str], bool] = _anything) -> Uses:
+def uses_of_op(
+    op: AnyOp,
+    names: Collection[str],
+    is_text: Callable[[str], bool] = _anything,
+    columns: Sequence[str] | None = None,
+) -> Uses:
     """How an op uses the columns `names`. `is_text` says whether another column is text; while that is not known, any
-    may be."""
+    may be. `columns` are all columns before it in order, None if they are not known."""
     there = frozenset(names)
     match op:
         case Expression():
@@ -131,7 +136,7 @@ def uses_of_op(op: AnyOp, names: Collection[str], is_text: Callable[[str], bool]
         case Deduplicate():
             return Uses(order=there & {each.field for each in op.order_by}, key=there & {*op.keys})
         case Sql():
-            return _in_query(op.query, there)
+            return _in_query(op.query, names, columns)
         case Trim() | Hash() | Merge() | Unpivot():
             return Uses(text=there & set(op.fields))
         case Split() | ParseJson() | Explode() | MaskPii() | LanguageDetect() | SentimentScore() | VectorEmbed():
@@ -198,9 +203,10 @@ def cells_after(
     touched: Callable[[Cell], Cell],
     merged: Callable[[Sequence[Cell]], Cell],
     is_text: Callable[[str], bool] = _anything,
+    columns: Sequence[str] | None = None,
 ) -> dict[str, Cell]:
     """The output columns of an op that still hold text cells. Those that it changes without typing them are passed
-    through `touched`, and those that hold cells of several columns are `merged`."""
+    through `touched`, and those that hold cells of several columns are `merged`. `columns` as in `uses_of_op`."""
     kept = dict(cells)
     match op:
         case Rename():
@@ -237,7 +243,7 @@ def cells_after(
         case Summarize():
             kept = {name: cells[name] for name in op.group_by if name in cells}
         case Sql():
-            kept = _results(op.query, cells, merged)
+            kept = _results(op.query, cells, merged, columns)
         case Hash() if op.to is None:
             for name in op.fields:
                 kept.pop(name, None)
@@ -247,35 +253,37 @@ def cells_after(
     return kept
 
 
-def _in_query(text: str, names: Names) -> Uses:
+def _in_query(text: str, names: Collection[str], columns: Sequence[str] | None) -> Uses:
     """How a query uses columns."""
     from headrace.ir.sql.queries.query import query  # its parser takes a while to load
 
     try:
-        found = query(text).cells
+        found = query(text).cells(names, columns)
     except Refused:
-        return Uses(value=_words(text, names, every="*" in text))
+        return Uses(value=_words(text, frozenset(names), every="*" in text))
     return Uses(
         value=frozenset(name for name in names if name.lower() in found.values),
         text=frozenset(name for name in names if name.lower() in found.texts),
     )
 
 
-def _results(text: str, cells: Mapping[str, Cell], merged: Callable[[Sequence[Cell]], Cell]) -> dict[str, Cell]:
+def _results(
+    text: str,
+    cells: Mapping[str, Cell],
+    merged: Callable[[Sequence[Cell]], Cell],
+    columns: Sequence[str] | None,
+) -> dict[str, Cell]:
     """The columns of a query's result that hold cells."""
     from headrace.ir.sql.queries.query import query
 
     try:
-        found = query(text).cells
+        found = query(text).cells(cells, columns)
     except Refused:
         return {}
-    kept = dict(cells) if found.every else {}
-    for name, sources in found.results.items():
-        of = [cells[each] for each in cells if each.lower() in sources]
-        made = next((each for each in cells if each.lower() == name), name)
-        if of:
-            kept[made] = merged(of)
-    return kept
+    return {
+        name: merged([cells[each] for each in cells if each.lower() in sources])
+        for name, sources in found.results.items()
+    }
 
 
 def in_sql(sql: str, names: Names, is_text: Callable[[str], bool] = _anything, *, passes: bool = False) -> Uses:

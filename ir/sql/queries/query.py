@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -24,8 +24,9 @@ from sqlglot.tokenizer_core import Token
 
 from headrace.ir.problems import nearest
 from headrace.ir.sql.errors import Refused
+from headrace.ir.sql.queries.as_written import as_written
 from headrace.ir.sql.queries.bounds import check_bounds
-from headrace.ir.sql.queries.cells import QueryCells, cells_of, with_values
+from headrace.ir.sql.queries.cells import QueryCells, cells_of
 from headrace.ir.sql.queries.functions import ALTERNATIVES, FUNCTIONS, ORDER_SENSITIVE, TYPES
 from headrace.ir.sql.queries.nodes import NODES, WORDS
 
@@ -66,19 +67,21 @@ class Query:
     columns: frozenset[str] | None
     order_sensitive: bool
 
-    @cached_property
-    def cells(self) -> QueryCells:
-        """How it uses columns that hold cells of text files."""
-        return cells_of(self._tree)
+    def cells(self, names: Collection[str], columns: Sequence[str] | None = None) -> QueryCells:
+        """How it uses the columns `names`, which hold cells of text files. `columns` are all columns of the input in
+        order, None if they are not known."""
+        return cells_of(self._tree, names, columns)
 
-    def with_values(self, values: Mapping[str, str]) -> Query | None:
-        """The query with columns that are text (names in lower case) replaced, where a value is needed, by the column
-        that has it; None if they cannot be told in it."""
-        tree = with_values(self._tree, values)
-        if tree is None:
-            return None
-        columns = None if self.columns is None else self.columns | {name.lower() for name in values.values()}
-        return Query(tree, columns, _order_sensitive(tree))
+    def as_written(
+        self, cells: Collection[str], valued: Collection[str], columns: Sequence[str], names: Sequence[str]
+    ) -> tuple[Query, frozenset[str]]:
+        """The query that returns the columns `cells` as they are written, and the columns that it takes as structures
+        of value and text, in lower case (see `as_written`). Raises Refused."""
+        try:
+            made = as_written(self._tree, cells, valued, columns, names)
+        except RecursionError:
+            raise _refused("It is nested too deeply", "make several ops of it") from None
+        return Query(made.tree, self.columns, _order_sensitive(made.tree)), made.paired
 
     @property
     def ordered(self) -> bool:
