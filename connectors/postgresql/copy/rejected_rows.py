@@ -62,10 +62,11 @@ Move = Callable[[sql.Composable], int]
 @dataclass(frozen=True, slots=True)
 class Moved:
     """The number of rows the target accepted, as counted by `Move`, and the rejected cells (REJECT_SCHEMA and
-    `partition`)."""
+    `partition`). `kept_out` are the rows that triggers kept out, where these are counted."""
 
     rows: int
     rejects: pl.DataFrame
+    kept_out: int = 0
 
     @property
     def refused(self) -> int:

@@ -29,6 +29,13 @@ class CdcMirror(Upsert):
         unique_key(connection, table, self._key)
         return False
 
+    def idle(self, connection: psycopg.Connection[Any], rows: sql.Composable) -> int:
+        query = sql.SQL(
+            "SELECT count(*) FROM {} WHERE s.{} = 'd' AND NOT EXISTS (SELECT FROM {} AS t WHERE {})"
+        ).format(rows, sql.Identifier(STAGED_OP), self._target, same_key(self._key, "t", "s"))
+        (count,) = connection.execute(query).fetchone() or (0,)
+        return int(count)
+
     def _merge(self, rows: sql.Composable) -> sql.Composed:
         return sql.SQL(
             "MERGE INTO {target} AS t USING {rows} ON {same} WHEN MATCHED AND s.{op} = 'd' THEN DELETE "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -13,7 +13,8 @@ from psycopg import sql
 
 from headrace.connectors.errors import TargetError
 from headrace.connectors.postgresql.connections import connect
-from headrace.connectors.postgresql.copy.rejected_rows import Moved, no_partition_rejects
+from headrace.connectors.postgresql.copy.kept_out import may_keep_rows_out
+from headrace.connectors.postgresql.copy.rejected_rows import Move, Moved, no_partition_rejects
 from headrace.connectors.postgresql.ledger.resume_check import ReloadEffect
 from headrace.connectors.postgresql.load.loader import CopyLoader, PartitionRef
 from headrace.connectors.postgresql.load.prepare import copy_statement, prepare_target
@@ -76,6 +77,26 @@ class MergeMode(ABC):
     @abstractmethod
     def merge(self, connection: psycopg.Connection[Any], table: Table, rows: sql.Composable) -> Moved:
         """Merges the rows of the query (the columns of the staging table, one row per key) into the table."""
+
+    def counted(
+        self, connection: psycopg.Connection[Any], table: Table, move: Move, idle: Callable[[sql.Composable], int]
+    ) -> tuple[Move, Callable[[], int]]:
+        """`move`, and a function that gives the number of rows that triggers kept out of it: those that neither `move`
+        counts nor `idle`, the number of rows for which there is nothing to do. Tables without such triggers are not
+        counted again."""
+        if not may_keep_rows_out(connection, table):
+            return move, lambda: 0
+        kept_out = 0
+
+        def counting(part: sql.Composable) -> int:
+            nonlocal kept_out
+            (sent,) = connection.execute(sql.SQL("SELECT count(*) FROM {}").format(part)).fetchone() or (0,)
+            sent -= idle(part)
+            moved = move(part)
+            kept_out += sent - moved
+            return moved
+
+        return counting, lambda: kept_out
 
     @abstractmethod
     def statements(self, rows: sql.Composable) -> Sequence[sql.Composed]:
@@ -163,11 +184,12 @@ class MergeMode(ABC):
         table = describe_table(connection, self._spec.table)
         (total,) = connection.execute(sql.SQL("SELECT count(*) FROM {}").format(staged)).fetchone() or (0,)
         moved = self.merge(connection, table, last_row_per_key(staged, self._key))
-        loaded, rejects = moved.rows, [no_partition_rejects(), moved.rejects]
+        loaded, kept_out, rejects = moved.rows, moved.kept_out, [no_partition_rejects(), moved.rejects]
         while moved.rejects.height:
             again = self._without(connection, staged, moved.rejects)
             moved = self.merge(connection, table, again)
             loaded += moved.rows
+            kept_out += moved.kept_out
             rejects.append(moved.rejects)
         refused = pl.concat(rejects)
         count = refused.select("partition", "row").n_unique() if refused.height else 0
@@ -175,7 +197,7 @@ class MergeMode(ABC):
         if self._spec.origin_run_id is not None:
             left = sql.SQL("SELECT {} FROM {}").format(sql.Identifier(STAGED_ROW), staged)
             settled = [row for (row,) in connection.execute(left)]
-        return Published(loaded, total - loaded - count, refused, settled)
+        return Published(loaded, total - loaded - count, refused, settled, kept_out=kept_out)
 
     def _without(
         self, connection: psycopg.Connection[Any], staged: sql.Identifier, rejects: pl.DataFrame

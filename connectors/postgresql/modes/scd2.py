@@ -76,10 +76,12 @@ class Scd2(MergeMode):
             connection.execute(close)
             return connection.execute(insert).rowcount
 
+        counting, kept_out = self.counted(connection, table, move, lambda _: 0)
         moved = move_accepted_rows(
-            connection, table, sql.SQL("SELECT * FROM {}").format(_CHANGED), self._spec.columns, move
+            connection, table, sql.SQL("SELECT * FROM {}").format(_CHANGED), self._spec.columns, counting
         )
-        return moved if late is None else Moved(moved.rows, pl.concat([late, moved.rejects]))
+        rejects = moved.rejects if late is None else pl.concat([late, moved.rejects])
+        return Moved(moved.rows, rejects, kept_out())
 
     def statements(self, rows: sql.Composable) -> Sequence[sql.Composed]:
         changed = sql.SQL("{} s").format(_CHANGED)

@@ -7,6 +7,7 @@ INSERT: it is correct for every table (triggers, foreign keys to it, untouched c
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import psycopg
@@ -43,9 +44,15 @@ class Upsert(MergeMode):
             return sum(connection.execute(statement).rowcount for statement in self.statements(part))
 
         connection.execute(_IN_KEY_ORDER, {"oid": table.oid})
-        return move_accepted_rows(
-            connection, table, rows, self._spec.columns, move, key=self._key, deletes=self.deletes
+        counting, kept_out = self.counted(connection, table, move, lambda part: self.idle(connection, part))
+        moved = move_accepted_rows(
+            connection, table, rows, self._spec.columns, counting, key=self._key, deletes=self.deletes
         )
+        return replace(moved, kept_out=kept_out())
+
+    def idle(self, connection: psycopg.Connection[Any], rows: sql.Composable) -> int:
+        """The number of rows for which there is nothing to do."""
+        return 0
 
     def statements(self, rows: sql.Composable) -> Sequence[sql.Composed]:
         if not self._may_be_null:

@@ -477,3 +477,32 @@ def test_a_row_that_a_trigger_keeps_out_is_counted_and_told(case: Case) -> None:
     case.put("k,n\nd,1\ne,2\nf,2\n")
     assert case.load(loadMode="replace").skipped == 2
     assert any("public.t: 2 rows were kept out by a trigger of the table" in line for line in case.recorder.lines)
+
+
+@pytest.mark.parametrize("mode", ["upsert", "scd2", "cdc_mirror"])
+def test_rows_that_a_trigger_keeps_out_of_a_merge_are_counted_apart(case: Case, mode: str) -> None:
+    case.table(
+        "k text, n integer, valid_from timestamptz, valid_to timestamptz, is_current boolean DEFAULT true",
+        """
+        CREATE OR REPLACE FUNCTION leave_out() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+          IF TG_OP = 'DELETE' THEN IF old.k = 'stays' THEN RETURN NULL; END IF; RETURN old; END IF;
+          IF new.n = 2 THEN RETURN NULL; END IF;
+          IF new.n = 3 THEN RAISE EXCEPTION 'no threes' USING errcode = '23514'; END IF; RETURN new; END $$;
+        CREATE TRIGGER leave_out BEFORE INSERT OR UPDATE OR DELETE ON t FOR EACH ROW EXECUTE FUNCTION leave_out();
+        INSERT INTO t VALUES ('a', 1), ('b', 1), ('c', 1), ('stays', 1), ('goes', 1);"""
+        + ("" if mode == "scd2" else "ALTER TABLE t ADD PRIMARY KEY (k);"),
+    )
+    changed = [("a", 2), ("b", 1), ("b", 5), ("c", 3), ("d", 4), ("e", 2)]
+    if mode == "cdc_mirror":
+        events = [f"u,{k},{n}" for k, n in changed] + ["d,stays,", "d,goes,", "d,unknown,"]
+        case.put("op,k,n\n" + "\n".join(events) + "\n")
+        totals = case.load(loadMode=mode, upsertKey=["k"])
+        assert case.rows("SELECT k, n FROM t ORDER BY 1") == [("a", 1), ("b", 5), ("c", 1), ("d", 4), ("stays", 1)]
+    else:
+        case.put("k,n\n" + "".join(f"{k},{n}\n" for k, n in changed))
+        totals = case.load(loadMode=mode, upsertKey=["k"])
+        assert case.rows("SELECT k, n FROM t WHERE k IN ('b', 'd') AND is_current ORDER BY 1") == [("b", 5), ("d", 4)]
+    kept_out = 3 if mode == "cdc_mirror" else 2
+    assert totals.failed == 1
+    assert totals.rows_in == totals.rows_out + totals.failed + totals.skipped
+    assert any(f"public.t: {kept_out} rows were kept out by a trigger" in line for line in case.recorder.lines)
