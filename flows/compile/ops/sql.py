@@ -32,6 +32,7 @@ def compile_sql(op: Sql, scope: Scope) -> tuple[Step, ...]:
     typed = {name: dtype for name, dtype in before.items() if name not in twins.values()}
     try:
         judged = query(op.query)
+        _check_equalities(judged, typed)
         judged, columns = with_cells(judged, typed, [*twins], [*scope.cells]) if twins else (judged, typed)
         made, sql = result_columns(judged, columns)
         seen = input_columns(judged, columns)
@@ -74,3 +75,17 @@ def with_cells(
             raise fault or refused from None
         raise undecided(refused.message, sorted(valued)) from None
     return rewritten, columns
+
+
+def _check_equalities(judged: Query, typed: Mapping[str, pl.DataType]) -> None:
+    """Raises Refused where text is compared with something else by = or IN: the engine would read '1.14' as 1.1 to
+    compare it with 1.1. (It refuses < and > itself.)"""
+    texts = {name.lower() for name, dtype in typed.items() if dtype in (pl.String, pl.Categorical, pl.Enum)}
+    others = {name.lower() for name, dtype in typed.items()} - texts
+    others -= {name.lower() for name, dtype in typed.items() if dtype == pl.Null}
+    for each in judged.equalities([*typed]):
+        for text, other in ((each.one, each.other), (each.other, each.one)):
+            if text and text <= texts and other <= others:
+                names = ", ".join(f"'{name}'" for name in sorted(text))
+                hint = f"compare it with text, or cast it: CAST({min(text)} AS DECIMAL(18, 2))"
+                raise Refused("invalid_query", f"{names} is text, and compared with what is not: {each.sql[:80]}", hint)

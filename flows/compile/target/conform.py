@@ -7,6 +7,7 @@ about columns that the table does not have.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -24,6 +25,9 @@ from headrace.flows.compile.target.schema_contract import TargetColumn, extra_co
 from headrace.ir.nodes import TargetNode
 from headrace.ir.problems import nearest
 from headrace.ir.schema import Field
+
+_DELIMITERS = (";", "\t", "|", ",")
+_MOST_LISTED = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +51,13 @@ def conform(node: TargetNode, scope: Scope, table: Sequence[TargetColumn]) -> Co
     by_name |= {field.name: TargetColumn(field) for field in added}
     incoming |= {field.name: field.name for field in added}
     if not incoming:
-        message = f"The data and the table {node.table} have no column in common"
-        raise scope.fault("schema", "no_common_column", message, f"the table has {', '.join(by_name)}")
+        message = (
+            f"The data and the table {node.table} have no column in common: the data have {_listed(scope.visible)}"
+        )
+        hint = f"the table has {', '.join(by_name)}"
+        if len(scope.visible) == 1 and (found := [each for each in _DELIMITERS if each in scope.visible[0]]):
+            hint += f"; if that is a header, set options.delimiter of the source to {json.dumps(found[0])}"
+        raise scope.fault("schema", "no_common_column", message, hint)
     missing = [name for name, column in by_name.items() if column.required and name not in incoming]
     if missing:
         message = f"The table {node.table} needs {', '.join(missing)}, which the data lack"
@@ -139,3 +148,8 @@ def _always_fits(have: pl.DataType, want: object) -> bool:
     if have_type in integers and want_type in integers:
         return integers[have_type] <= integers[want_type]
     return want_type is pl.String and not have.is_nested()
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(f"'{name[:60]}'" for name in names[:_MOST_LISTED])
+    return f"{shown} and {len(names) - _MOST_LISTED} more" if len(names) > _MOST_LISTED else shown or "none"

@@ -27,6 +27,7 @@ from headrace.ir.sql.errors import Refused
 from headrace.ir.sql.queries.as_written import as_written
 from headrace.ir.sql.queries.bounds import check_bounds
 from headrace.ir.sql.queries.cells import QueryCells, cells_of
+from headrace.ir.sql.queries.comparisons import Equality, equalities
 from headrace.ir.sql.queries.functions import ALTERNATIVES, FUNCTIONS, ORDER_SENSITIVE, TYPES
 from headrace.ir.sql.queries.nodes import NODES, WORDS
 
@@ -71,6 +72,10 @@ class Query:
         """How it uses the columns `names`, which hold cells of text files. `columns` are all columns of the input in
         order, None if they are not known."""
         return cells_of(self._tree, names, columns)
+
+    def equalities(self, columns: Sequence[str]) -> Iterator[Equality]:
+        """The comparisons by = or IN of columns and numbers. `columns` are those of the input."""
+        return equalities(self._tree, columns)
 
     def as_written(
         self, cells: Collection[str], valued: Collection[str], columns: Sequence[str], names: Sequence[str]

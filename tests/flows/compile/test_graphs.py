@@ -174,8 +174,24 @@ def test_a_query_reads_nothing_but_its_input(query: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "condition",
+    ["note = 1.1", "1.1 <> note", "note IN (1, 2)", "(note) = -1", "id = note", "id IS NOT DISTINCT FROM note"],
+)
+def test_text_is_not_compared_with_numbers_in_a_query(condition: str) -> None:
+    """DuckDB takes '1.14' for equal to 1.1."""
+    for query in (
+        f"SELECT id FROM input WHERE {condition}",
+        f"SELECT id FROM (SELECT id, note FROM input) AS x JOIN (SELECT 1 AS one) AS y ON {condition}",
+    ):
+        (found,) = problems(SRC, transform("x", "src", {"type": "sql", "query": query}), TO)
+        assert found[:2] == ("nodes[1].ops[0].query", "invalid_query")
+
+
+@pytest.mark.parametrize(
     "query",
     [
+        "select id from input where note = '1' and id = 1 and id in (1, 2) and note in ('a') and length(note) = 2",
+        "select id from input a where a.id = 1.5 and a.note = (select max(note) from input)",
         "select id, count(*) as n from input group by id order by n, id",
         'SELECT "note", trim(both from note) AS x FROM "input" WHERE note <> \'from nowhere\'',
         "WITH a AS (SELECT id FROM input), b AS (SELECT id FROM a) SELECT a.id FROM a JOIN b USING (id)",

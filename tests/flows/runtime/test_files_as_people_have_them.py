@@ -349,6 +349,19 @@ def test_a_header_is_matched_where_it_is_plain_what_is_meant(case: Case, header:
     assert header not in INVISIBLE or any(r"\u200b" in line for line in case.recorder.lines)
 
 
+@pytest.mark.parametrize(
+    ("header", "delimiter"), [("id;name;qty", ";"), ("id\tname\tqty", r"\t"), ("id|name|qty", "|")]
+)
+def test_a_header_with_another_delimiter_is_named_with_the_remedy(case: Case, header: str, delimiter: str) -> None:
+    case.table("id bigint PRIMARY KEY, name text, qty integer")
+    case.put(f"{header}\n1,Ann,2\n")
+    with pytest.raises(PlanFailed) as failed:
+        prepare(case.job(case.nodes()))
+    (problem,) = failed.value.problems
+    assert f"the data have '{header}'" in problem.message
+    assert f'set options.delimiter of the source to "{delimiter}"' in problem.hint
+
+
 def test_columns_that_stay_empty_are_reported(case: Case) -> None:
     case.table("id bigint PRIMARY KEY, name text, qty integer, at timestamptz DEFAULT now()")
     case.put("id,nme\n1,Ann\n")
