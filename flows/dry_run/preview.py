@@ -299,7 +299,7 @@ def _node_preview(compiled: LogicalNode, found: _NodeRows, rows_in: int, limit: 
         rows_out=found.frame.height,
         failed=len(failed),
         skipped=max(0, rows_in - found.frame.height - len(failed)) if _keeps_rows(compiled) else 0,
-        rows=[_row(each) for each in found.frame.head(max(limit, MOST_ROWS)).iter_rows(named=True)],
+        rows=[_row(each) for each in _showable(found.frame.head(max(limit, MOST_ROWS))).iter_rows(named=True)],
         errors=[
             PreviewError(**cell, warning=each.warning)
             for each in found.rejects
@@ -318,6 +318,21 @@ def _plain(frame: pl.DataFrame) -> pl.DataFrame:
 def _keeps_rows(compiled: LogicalNode) -> bool:
     """Whether a row that is not in the output was skipped, and not combined with other rows."""
     return all(step.copies == 1 and (step.shuffle is None or step.shuffle.keeps_rows) for step in compiled.steps)
+
+
+def _showable(frame: pl.DataFrame) -> pl.DataFrame:
+    """The frame, with text in columns of dates that Python does not have: before the year 1, and after 9999."""
+    return frame.with_columns(_text_of_far_dates(column) for column in frame if column.dtype.is_temporal())
+
+
+def _text_of_far_dates(values: pl.Series) -> pl.Series:
+    try:
+        values.to_list()
+    except (ValueError, OverflowError):
+        return values.cast(pl.String)
+    except pl.exceptions.PanicException:  # polars cannot write it either
+        return values.to_physical()
+    return values
 
 
 def _row(values: Mapping[str, Any]) -> PreviewRow:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -72,6 +73,7 @@ def split_into_runs(rows: list[int], pieces: int) -> list[tuple[int, int, int]]:
     return [(start, end, sum(rows[start:end])) for start, end in zip(starts, ends, strict=True)] or [(0, 0, 0)]
 
 
+_OFFSET = re.compile(r"[+-][0-9]{2}(:?[0-9]{2})?", re.ASCII)
 _KEY = r'^\{"key":("(?s:.*)")\}$'
 _PLAIN_KEY = r'^\{"key":([^"]+)\}$'
 
@@ -92,6 +94,8 @@ def _series(values: pa.ChunkedArray, column: str, name: str) -> pl.Series:
             return pl.Series(column, pl.from_arrow(pc.cast(values, pa.string())))
         if pa.types.is_map(values.type):
             return _objects(values, column)
+        if pa.types.is_timestamp(values.type) and _OFFSET.fullmatch(values.type.tz or ""):
+            values = pc.cast(values, pa.timestamp(values.type.unit, "UTC"))  # instants; polars has no such zones
         found = pl.from_arrow(values)
     except MemoryError:
         raise  # a problem of this process, not of the file

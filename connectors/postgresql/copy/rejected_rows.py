@@ -236,9 +236,19 @@ def _refused(part: pl.DataFrame, error: psycopg.Error, table: Table) -> pl.DataF
     name = failing_column(error, table)
     values = part.get_column(name) if name in part.columns and name is not None else None
     shown = None
-    if values is not None and values[0] is not None and not isinstance(values[0], bytes):
-        shown = str(values[0])
+    if values is not None and values.null_count() == 0 and values.dtype != pl.Binary:
+        shown = _shown(values)
     return _reject(part.get_column(ROW)[0], name, shown, error, table)
+
+
+def _shown(values: pl.Series) -> str:
+    """The first value for people. Python has no dates before the year 1 and after 9999."""
+    try:
+        return str(values[0])
+    except (ValueError, OverflowError):
+        return str(values.cast(pl.String)[0])
+    except pl.exceptions.PanicException:  # polars cannot write it either
+        return str(values.to_physical()[0])
 
 
 def _reject(row: int, column: str | None, value: str | None, error: psycopg.Error, table: Table) -> pl.DataFrame:

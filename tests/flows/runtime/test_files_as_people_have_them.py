@@ -388,6 +388,29 @@ def test_parquet_times_are_rounded_and_numbers_that_json_lacks_are_told(case: Ca
     assert row == (1, "00:00:00.000002", "1970-01-01 00:00:00.000002", "00:00:00.0000015", '{"a": 1.5}')
 
 
+def test_timestamps_that_neither_python_nor_the_table_has_are_error_rows_and_offsets_are_zones(case: Case) -> None:
+    case.table("id integer, at timestamptz, stamp timestamp")
+    table = {
+        "id": [1, 2],
+        "at": pa.array([0, 1], pa.timestamp("us", "+05:30")),
+        "stamp": pa.array([253_402_300_800_000_000, -377_705_116_800_000_000], pa.timestamp("us")),
+    }
+    pq.write_table(pa.table(table), case.files / "a.parquet")
+    nodes = case.nodes(config={"path": "a.parquet"})
+    shown = preview(case.job(nodes), rows=5)
+    assert [row.values["stamp"] for row in shown[0].rows] == [
+        "+10000-01-01 00:00:00.000000",
+        "-9999-01-01 00:00:00.000000",
+    ]
+    case.run(nodes)
+    assert [(row, column, value) for _, row, column, value, _ in case.recorder.cells] == [
+        (2, "stamp", "-9999-01-01 00:00:00.000000")
+    ]
+    assert case.rows("SELECT id, at::text, stamp::text FROM t") == [
+        (1, "1970-01-01 00:00:00+00", "10000-01-01 00:00:00")
+    ]
+
+
 @pytest.mark.parametrize("end", ["\r", "\r\n", "\n"])
 def test_lines_end_as_they_do(case: Case, end: str) -> None:
     case.table("id bigint PRIMARY KEY, name text")
