@@ -8,6 +8,7 @@ import polars as pl
 
 from headrace.connectors.casting.columns import cast_text
 from headrace.connectors.files.delimited.dialect import Dialect
+from headrace.connectors.files.delimited.numbers import NUMERIC, NumberFormat
 from headrace.connectors.files.delimited.parse import ChunkParser
 from headrace.connectors.files.delimited.records import find_records
 from headrace.connectors.source import Fitting
@@ -156,3 +157,37 @@ class TypeStatistics:
         if not count:
             return Fitting("text", 1.0)
         return Fitting(data_type, count / given, self._padded[name])
+
+
+LOCAL_SHARE = 0.95
+"""The share of values that must be numbers in the source's format; the others are error rows."""
+
+
+class LocalNumbers:
+    """Finds the columns that are numbers in a format of their own, from all values; frames may be added in any order.
+
+    These are read as numbers by the source, because nothing after it knows how they were written. A column without
+    points and separators is read the same in any format, so it is one like any other."""
+
+    def __init__(self, numbers: NumberFormat, names: Sequence[str]) -> None:
+        self._numbers = numbers
+        self._types = TypeStatistics(tuple(Field(name, "text") for name in names))
+        self._marked = dict.fromkeys(names, False)
+
+    def add(self, frame: pl.DataFrame) -> None:
+        """Adds the values of a frame."""
+        texts = [frame.get_column(name) for name in self._marked]
+        for text in texts:
+            self._marked[text.name] = self._marked[text.name] or self._numbers.has_marks(text)
+        self._types.add(pl.DataFrame([self._numbers.rewritten(text) for text in texts]))
+
+    def schema(self, inferred: Schema) -> tuple[Schema, frozenset[str]]:
+        """The inferred schema with the types of these columns, and the names of the other columns."""
+        found = self._types.found
+        types: dict[str, DataType] = {
+            name: found[name].data_type if found[name].share >= LOCAL_SHARE else "text"
+            for name, marked in self._marked.items()
+            if marked
+        }
+        fields = tuple(Field(each.name, types.get(each.name, each.data_type)) for each in inferred)
+        return fields, frozenset(each.name for each in fields if types.get(each.name, "text") not in NUMERIC)

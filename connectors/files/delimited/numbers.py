@@ -32,6 +32,11 @@ class NumberFormat:
         """Whether it is the default format: a decimal point and no grouping."""
         return self.decimal == "." and self.thousands is None
 
+    def has_marks(self, text: pl.Series) -> bool:
+        """Whether any text has a decimal point, or what separates digits, in this or the default format."""
+        marks = {".", ",", self.decimal, self.thousands or "."}
+        return bool(text.str.contains("|".join(_PATTERNS[mark] for mark in sorted(marks))).any())
+
     def rewritten(self, text: pl.Series) -> pl.Series:
         """Numbers rewritten to the default format. Text that looks like a number in another format becomes `?`, which
         is not a number, because it could be misread."""

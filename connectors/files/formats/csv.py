@@ -14,8 +14,7 @@ from headrace.connectors.datatypes import polars_dtype
 from headrace.connectors.errors import SourceError
 from headrace.connectors.files.compression import compression_of
 from headrace.connectors.files.delimited.dialect import Dialect, check_declared, missing_fields, read_header
-from headrace.connectors.files.delimited.infer import TypeStatistics, infer_schema
-from headrace.connectors.files.delimited.numbers import NUMERIC
+from headrace.connectors.files.delimited.infer import LocalNumbers, TypeStatistics, infer_schema
 from headrace.connectors.files.delimited.parse import ChunkParser
 from headrace.connectors.files.delimited.records import CHUNK_BYTES, find_records, record_chunks
 from headrace.connectors.files.delimited.scan import scan
@@ -58,25 +57,37 @@ class Csv:
         missing = missing_fields(schema, head.names)
         also: dict[str, Any] = {"lacking": list(missing)} if missing else {}
         pieces_found = [Piece(part.rows, {"start": part.start, "end": part.end, **also}) for part in found.slices]
-        sure = frozenset(field.name for field in schema if field.data_type in ALWAYS_READABLE)
         guessed = frozenset() if declared else frozenset(head.names)
-        if not dialect.numbers.plain:  # read as text, they would keep their local number format
-            guessed -= {field.name for field in schema if field.data_type in NUMERIC}
+        if not declared and not dialect.numbers.plain:
+            local = LocalNumbers(dialect.numbers, head.names)
+            for frame in self._texts(path, name, head.names):
+                local.add(frame)
+            schema, guessed = local.schema(schema)
+        sure = frozenset(field.name for field in schema if field.data_type in ALWAYS_READABLE)
         return Inspection(schema, pieces_found, sure, missing, guessed, head.notes, head.names)
 
     def types_of(self, path: Path, name: str, columns: Collection[str]) -> Mapping[str, Fitting]:
         """One more pass over the file, in which only these columns are parsed."""
+        there = sorted(columns)
+        seen = None
+        for frame in self._texts(path, name, there):
+            if seen is None:
+                seen = TypeStatistics(tuple(Field(each, "text") for each in frame.columns if each in columns))
+            seen.add(frame)
+        return seen.found if seen is not None else {}
+
+    def _texts(self, path: Path, name: str, columns: Collection[str]) -> Iterator[pl.DataFrame]:
+        """The cells of columns as text, in one more pass over the file."""
         stream = self._stream(path, name)
         try:
-            head = read_header(stream, self._dialect, tuple(Field(each, "text") for each in sorted(columns)), name)
+            head = read_header(stream, self._dialect, tuple(Field(each, "text") for each in columns), name)
             dialect = self._dialect.of_file(head)
             there = tuple(Field(each, "text") for each in head.names if each in columns)
-            parser, seen = ChunkParser(dialect, head.names, there), TypeStatistics(there)
+            parser = ChunkParser(dialect, head.names, there)
             for _, chunk, shape in record_chunks(stream, head.start, None, dialect.marks, self._chunk_bytes):
-                seen.add(parser.parse(chunk, 1, shape).frame)
+                yield parser.parse(chunk, 1, shape).frame
         finally:
             stream.close()
-        return seen.found
 
     def read(
         self,

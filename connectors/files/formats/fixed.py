@@ -13,8 +13,7 @@ from headrace.connectors.datatypes import polars_dtype
 from headrace.connectors.errors import SourceError
 from headrace.connectors.files.compression import compression_of
 from headrace.connectors.files.delimited.dialect import BOM, Dialect, check_declared, missing_fields, offset_after_lines
-from headrace.connectors.files.delimited.infer import TypeStatistics, infer_field
-from headrace.connectors.files.delimited.numbers import NUMERIC
+from headrace.connectors.files.delimited.infer import LocalNumbers, TypeStatistics, infer_field
 from headrace.connectors.files.delimited.parse import ChunkParser, ParsedChunk
 from headrace.connectors.files.delimited.records import CHUNK_BYTES, record_chunks
 from headrace.connectors.files.delimited.scan import scan
@@ -64,23 +63,31 @@ class Fixed:
         schema = declared or self._guessed(texts, found.samples)
         also: dict[str, Any] = {"lacking": list(missing)} if missing else {}
         parts = [Piece(part.rows, {"start": part.start, "end": part.end, **also}) for part in found.slices]
-        sure = frozenset(field.name for field in schema if field.data_type in ALWAYS_READABLE)
         guessed = frozenset() if declared else frozenset(names)
-        if not self._dialect.numbers.plain:
-            guessed -= {field.name for field in schema if field.data_type in NUMERIC}
+        if not declared and not self._dialect.numbers.plain:
+            local = LocalNumbers(self._dialect.numbers, names)
+            for frame in self._texts(path, name, names):
+                local.add(frame)
+            schema, guessed = local.schema(schema)
+        sure = frozenset(field.name for field in schema if field.data_type in ALWAYS_READABLE)
         return Inspection(schema, parts, sure, missing, guessed, columns=names)
 
     def types_of(self, path: Path, name: str, columns: Collection[str]) -> Mapping[str, Fitting]:
         """One more pass over the file."""
+        seen = TypeStatistics(tuple(Field(column, "text") for column in self._columns if column in columns))
+        for frame in self._texts(path, name, columns):
+            seen.add(frame)
+        return seen.found
+
+    def _texts(self, path: Path, name: str, columns: Collection[str]) -> Iterator[pl.DataFrame]:
+        """The cells of columns as text, in one more pass over the file."""
         there = tuple(Field(column, "text") for column in self._columns if column in columns)
-        seen = TypeStatistics(there)
         stream = self._stream(path, name)
         try:
             for _, chunk, _ in record_chunks(stream, self._start(stream), None, self._dialect.marks, self._chunk_bytes):
-                seen.add(self._parsed(chunk, 1, there).frame)
+                yield self._parsed(chunk, 1, there).frame
         finally:
             stream.close()
-        return seen.found
 
     def read(
         self,

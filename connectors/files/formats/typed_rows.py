@@ -73,7 +73,7 @@ def split_into_runs(rows: list[int], pieces: int) -> list[tuple[int, int, int]]:
     return [(start, end, sum(rows[start:end])) for start, end in zip(starts, ends, strict=True)] or [(0, 0, 0)]
 
 
-_OFFSET = re.compile(r"[+-][0-9]{2}(:?[0-9]{2})?", re.ASCII)
+_OFFSET = re.compile(r"[+-][0-9]{2}(:?[0-9]{2})?|Z", re.ASCII)
 _KEY = r'^\{"key":("(?s:.*)")\}$'
 _PLAIN_KEY = r'^\{"key":([^"]+)\}$'
 

@@ -303,6 +303,18 @@ def test_plans_previews_and_later_attempts_have_the_types_of_the_run(case: Case)
     assert again.views == prepared.views
 
 
+@pytest.mark.parametrize("kind", ["numeric", "double precision", "numeric(10, 2)"])
+def test_numbers_of_another_format_are_numbers_and_codes_beside_them_are_as_written(case: Case, kind: str) -> None:
+    case.table(f"id text, phone text, price {kind}, label text")
+    rows = [(f"{n:05}", f"+49{n}", f"{n % 9}.234,50", f"{n}") for n in range(200)]
+    rows[150] = ("7", "0049", "x", "1e5")
+    case.put("id;phone;price;label\n" + "".join(";".join(row) + "\n" for row in rows))
+    case.load(config={"options": {"delimiter": ";", "decimal": ",", "thousands": "."}})
+    assert case.failed == [(151, "price")]
+    found = case.rows("SELECT id, phone, price::float, label FROM t ORDER BY label::int")
+    assert found == [(i, p, float(v.replace(".", "").replace(",", ".")), q) for i, p, v, q in rows if v != "x"]
+
+
 QUOTES: list[tuple[str, list[int], list[int]]] = [
     ('1,pipe\n2,5" pipe\n3,c\n4,d\n5,6" pipe\n6,f\n', [1, 3, 4, 6], [2, 5]),
     ('1,a\n2,"size 5\\""\n3,c\n4,d\n5,"size 5\\""\n6,f\n', [1, 3, 4, 6], [2, 5]),
