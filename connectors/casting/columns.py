@@ -103,11 +103,29 @@ def cast_native(values: pl.Series, field: Field) -> tuple[pl.Series, pl.Series |
     return result, bad if bad.any() else None
 
 
+def _beyond_the_calendar(values: pl.Series) -> pl.Series | None:
+    """Which dates or timestamps polars has no calendar for, about from the year 262,000; None if there are none. It
+    panics where it writes them."""
+    if not isinstance(values.dtype, pl.Date | pl.Datetime):
+        return None
+    per_day = 1 if isinstance(values.dtype, pl.Date) else _PER_DAY[values.dtype.time_unit]
+    days = values.to_physical()
+    low, high = days.min(), days.max()
+    limit = _CALENDAR_DAYS * per_day
+    if not (isinstance(low, int) and isinstance(high, int)) or (-limit <= low and high <= limit):
+        return None
+    return ((days < -limit) | (days > limit)).fill_null(value=False)
+
+
+_CALENDAR_DAYS = 95_000_000
+_PER_DAY = {"ms": 86_400_000, "us": 86_400_000_000, "ns": 86_400_000_000_000}
+
+
 def cell_rejects(rows: pl.Series, values: pl.Series, bad: pl.Series, field: Field) -> pl.DataFrame:
     """One line of REJECT_SCHEMA for each cell in `bad` (rule `type`)."""
     if not bad.any():
         return no_rejects()
-    text = values.filter(bad).cast(pl.String, strict=False).str.slice(0, MAX_VALUE)
+    text = _shown(values.filter(bad)).str.slice(0, MAX_VALUE)
     return pl.DataFrame(
         {
             "row": rows.filter(bad).cast(pl.Int64),
@@ -133,10 +151,14 @@ def cast_columns(
     any_bad: pl.Series | None = None
     for field in fields:
         values = raw.get_column(field.name)
+        far = _beyond_the_calendar(values)
+        dates = values if far is None else values.set(far, None)
         if values.dtype == polars_dtype(field) and field.data_type not in _CHECKED_AS_TEXT:
-            columns.append(values)
-            continue
-        result, bad = cast(values, field)
+            result, bad = dates, None
+        else:
+            result, bad = cast(dates, field)
+        if far is not None:
+            bad = far if bad is None else far | bad
         columns.append(result.alias(field.name))
         if bad is not None:
             failing.append(field.name)
@@ -188,3 +210,9 @@ _CASTS: dict[str, Callable[[pl.Series, Field], pl.Series]] = {
     "timestamp": cast_timestamp,
     "timestamptz": cast_timestamp,
 }
+
+
+def _shown(values: pl.Series) -> pl.Series:
+    if _beyond_the_calendar(values) is not None:
+        values = values.to_physical()  # the number, for there is no date
+    return values.cast(pl.String, strict=False)

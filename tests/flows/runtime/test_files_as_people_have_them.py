@@ -423,6 +423,23 @@ def test_timestamps_that_neither_python_nor_the_table_has_are_error_rows_and_off
     ]
 
 
+@pytest.mark.parametrize("kind", ["date", "text", "timestamp"])
+@pytest.mark.parametrize("unit", [pa.date32(), pa.timestamp("ms"), pa.timestamp("us", "UTC")])
+def test_days_beyond_any_calendar_are_error_rows(case: Case, kind: str, unit: pa.DataType) -> None:
+    case.table(f"id integer, day {kind}")
+    size = pa.int32() if unit == pa.date32() else pa.int64()
+    greatest = 2**size.bit_width // 2 - 1
+    days = pa.array([greatest, 0, 1 - greatest], size).cast(unit)
+    pq.write_table(pa.table({"id": [1, 2, 3], "day": days}), case.files / "a.parquet")
+    nodes = case.nodes(config={"path": "a.parquet"})
+    preview(case.job(nodes), rows=5)
+    case.run(nodes)
+    assert [(row, column, value) for _, row, column, value, _ in case.recorder.cells] == [
+        (1, "day", str(greatest)), (3, "day", str(1 - greatest))
+    ]  # fmt: skip
+    assert case.rows("SELECT id, left(day::text, 10) FROM t") == [(2, "1970-01-01")]
+
+
 @pytest.mark.parametrize("end", ["\r", "\r\n", "\n"])
 def test_lines_end_as_they_do(case: Case, end: str) -> None:
     case.table("id bigint PRIMARY KEY, name text")
