@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from alembic import op
 
-revision = "0021_live_parameters"
+revision = "0017_live_parameters"
 down_revision = "0016_yaml_connectors"
 branch_labels = None
 depends_on = None
