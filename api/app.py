@@ -21,6 +21,7 @@ import headrace.api.audit.router
 import headrace.api.connector_types.router
 import headrace.api.connectors.router
 import headrace.api.dlq.router
+import headrace.api.hooks.router
 import headrace.api.ir.json_schemas
 import headrace.api.ir.router
 import headrace.api.lineage.router
@@ -39,6 +40,8 @@ import headrace.api.yaml_connectors.router
 from headrace.api import errors, openapi
 from headrace.api.connectors.uploads import upload_limit
 from headrace.api.context import RunOrchestrator, Services
+from headrace.api.hooks.known import KnownHooks
+from headrace.api.hooks.spooling import HookWriter
 from headrace.api.monitoring.collectors import AuditCollector, RequestMetrics
 from headrace.api.monitoring.logs import configure_logs
 from headrace.api.monitoring.readiness import Readiness
@@ -99,6 +102,7 @@ RESOURCES = (
     headrace.api.lineage.router,
     headrace.api.scheduler.router,
     headrace.api.sources.router,
+    headrace.api.hooks.router,
 )
 """One module per resource, each with a `router`."""
 
@@ -139,6 +143,9 @@ def create_app(
         readiness=Readiness(owned_engine),
         metrics=metrics,
         subprocesses=SubprocessPool(settings),
+        hooks=KnownHooks(settings.key_cache_s),
+        hook_limiter=RateLimiter(settings.hook_rate_limit),
+        hook_writer=HookWriter(owned_engine, settings),
     )
 
     @asynccontextmanager

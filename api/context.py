@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Annotated, Any, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 from fastapi import Depends, Request
 from sqlalchemy import Engine
@@ -26,6 +26,10 @@ from headrace.catalog.settings import Settings
 from headrace.deployments.prefect.orchestrator import RegisteredPipeline, RunState, StartedRun
 from headrace.deployments.sync.audit_sealer import AuditSealer
 from headrace.deployments.sync.reconciler import Reconciler
+
+if TYPE_CHECKING:
+    from headrace.api.hooks.known import KnownHooks
+    from headrace.api.hooks.spooling import HookWriter
 
 
 class RunOrchestrator(Protocol):
@@ -78,6 +82,10 @@ class Services:
     audit_sealer: AuditSealer
     metrics: RequestMetrics
     subprocesses: SubprocessPool
+    hooks: KnownHooks
+    hook_limiter: RateLimiter
+    """Limits requests per webhook."""
+    hook_writer: HookWriter
 
 
 @dataclass(frozen=True, slots=True)

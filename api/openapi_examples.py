@@ -12,6 +12,7 @@ import headrace.api.audit.examples
 import headrace.api.connector_types.examples
 import headrace.api.connectors.examples
 import headrace.api.dlq.examples
+import headrace.api.hooks.examples
 import headrace.api.ir.examples
 import headrace.api.lineage.examples
 import headrace.api.pipelines.examples
@@ -31,6 +32,7 @@ EXAMPLES: dict[str, Any] = {
     **headrace.api.connector_types.examples.EXAMPLES,
     **headrace.api.connectors.examples.EXAMPLES,
     **headrace.api.dlq.examples.EXAMPLES,
+    **headrace.api.hooks.examples.EXAMPLES,
     **headrace.api.ir.examples.EXAMPLES,
     **headrace.api.lineage.examples.EXAMPLES,
     **headrace.api.pipelines.examples.EXAMPLES,

@@ -176,6 +176,14 @@ class Settings(Limits):
     """Requests per API key and minute, counted by each process; 0 is no limit."""
     unauthenticated_limit: int = Field(default=600, ge=0)
     """Requests without a valid key per address and minute, counted by each process; 0 is no limit."""
+    hook_rate_limit: int = Field(default=300_000, ge=0)
+    """Requests per webhook and minute, counted by each process; 0 is no limit."""
+    max_hook_records: int = Field(default=1_000_000, ge=1)
+    """Records of one webhook that wait to be loaded; above it: 429."""
+    max_hook_bytes: int = Field(default=1024 * 1024 * 1024, ge=1024)
+    """Bytes of the bodies of these records; above it: 429."""
+    max_hook_keys: int = Field(default=10_000_000, ge=1)
+    """Idempotency keys of one webhook that are kept; above it: 429."""
     key_cache_s: float = Field(default=3, ge=0, le=60)
     """How long a valid key is cached: in other processes a revoked key works that much longer."""
 

@@ -17,6 +17,7 @@ from headrace.connectors.files.paths import FilesRoot
 from headrace.connectors.network.egress import Network
 from headrace.connectors.source import Closing, Source, StreamFound
 from headrace.connectors.specs.base import Config, ConnectorType
+from headrace.connectors.webhook.spool import Spool
 from headrace.ir.problems import Problem, nearest
 from headrace.ir.schema import Schema
 
@@ -33,6 +34,8 @@ class Surroundings:
     """The buckets that connectors may access with the server's own cloud role."""
     scratch: Path | None = None
     """The folder for copies of remote files; by default the system's folder for temporary files."""
+    spool: Spool | None = None
+    """What was sent to the connection, where it is a webhook."""
 
 
 @dataclass(frozen=True, slots=True)

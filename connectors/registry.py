@@ -33,6 +33,7 @@ from headrace.connectors.stores.object_store.gcs import GCS_FILES
 from headrace.connectors.stores.object_store.s3 import S3_FILES
 from headrace.connectors.stores.sftp.connector import SFTP
 from headrace.connectors.unimplemented import UnimplementedSource
+from headrace.connectors.webhook.connector import WEBHOOK
 from headrace.ir.problems import Problem
 from headrace.ir.secrets import PURPOSES
 from headrace.ir.yaml_connectors import is_document, reference_of
@@ -57,6 +58,7 @@ BUILT_IN: tuple[Connector, ...] = (
     REST_API,
     KAFKA,
     KINESIS,
+    WEBHOOK,
 )
 
 

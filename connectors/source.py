@@ -276,6 +276,16 @@ class Incremental(Protocol):
 
 
 @runtime_checkable
+class Acknowledging(Protocol):
+    """Implemented by sources whose server keeps what was not loaded yet: a spool, a replication slot."""
+
+    def acknowledge(self, cursors: Mapping[str, Position]) -> None:
+        """Called when a run or an epoch has ended, with the positions up to which rows are committed for all targets,
+        by `Partition.cursor`; perhaps with the same ones again. The source may remove what is before them. Raises
+        SourceError."""
+
+
+@runtime_checkable
 class Narrowing(Protocol):
     """Implemented by sources whose server determines the partitions by the requested columns and rows."""
 

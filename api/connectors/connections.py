@@ -7,21 +7,26 @@ from typing import Any
 from headrace.api.connectors.service import credentials_of, owned_connector, resolve_blocks
 from headrace.api.context import RequestContext
 from headrace.api.errors import ApiError
+from headrace.catalog.hooks.reading import SpoolReader
 from headrace.connectors.connector import Connection, Surroundings
 from headrace.connectors.errors import SourceError
 from headrace.connectors.http.definition.used import wanted_document, with_endpoints
 from headrace.connectors.registry import of_type
+from headrace.connectors.webhook.connector import WEBHOOK
 from headrace.flows.tenant_files import files_of
 from headrace.ir.problems import Problem
 from headrace.ir.redaction import redact, secret_texts
 from headrace.ir.secrets import connection_credentials
 
 
-def surroundings_of(context: RequestContext) -> Surroundings:
-    """The networks and folders that the tenant's connections may access."""
+def surroundings_of(context: RequestContext, connection: Connection) -> Surroundings:
+    """The networks and folders that one of the tenant's connections may access."""
     settings = context.services.settings
     files_root = files_of(settings, context.principal.tenant_id)
-    return Surroundings(files_root, settings.connector_networks, settings.connector_role_buckets)
+    spool = None
+    if connection.type == WEBHOOK.name:
+        spool = SpoolReader(settings.for_runs, context.principal.tenant_id, connection.id)
+    return Surroundings(files_root, settings.connector_networks, settings.connector_role_buckets, spool=spool)
 
 
 def stored_connection(context: RequestContext, connector_id: str) -> Connection:

@@ -87,7 +87,7 @@ async def _found(
     secrets: list[str] = []
     try:
         connection, secrets = await run_in_threadpool(opened_connection, context, stored)
-        tenant, surroundings = context.principal.tenant_id, surroundings_of(context)
+        tenant, surroundings = context.principal.tenant_id, surroundings_of(context, connection)
         # no transaction is open while the other server responds
         return json.loads(
             await context.services.subprocesses.run(

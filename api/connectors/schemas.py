@@ -107,6 +107,11 @@ class ConnectorItem(ResponseModel):
         description="Only when credentials are in Prefect blocks: the references by credential; `*` is a block with "
         "all credentials.",
     )
+    hook_url: str | None = Field(
+        default=None,
+        exclude_if=lambda found: found is None,
+        description="Only of type `webhook`: where the sender posts its records.",
+    )
     status: str
     last_tested_at: Timestamp | None
     last_error: str | None

@@ -15,6 +15,7 @@ from headrace.catalog.repositories import TenantCatalog
 from headrace.catalog.security.credentials import CredentialsUnreadable, NoEncryptionKey
 from headrace.connectors.http.definition.used import TYPE, use_problems
 from headrace.connectors.registry import connector_types
+from headrace.connectors.webhook.connector import WEBHOOK
 from headrace.flows.prefect.block_references import references
 from headrace.ir.problems import Problem, nearest
 from headrace.ir.secrets import connection_credentials, credential_problems
@@ -94,7 +95,12 @@ def check_config(kind: str, config: dict[str, Any], credentials: dict[str, Any])
     """Raises ApiError 400 with all missing and invalid settings. Required settings may be in either object."""
     known = connector_types()[kind]
     needed = {name: credentials[name] for name in known.setting_names if name in credentials and name not in config}
-    problems = [*known.problems(needed | config), *credential_problems(split_secrets(config)[1] | credentials)]
+    own = split_secrets(config)[1] | credentials
+    problems = [
+        *known.problems(needed | config),
+        *credential_problems(own),
+        *known.auth_problems(needed | config, connection_credentials(own)),
+    ]
     if problems:
         raise ApiError(400, f"The config is not valid for a {kind} connector", details=problems)
 
@@ -123,6 +129,8 @@ def check_document(catalog: TenantCatalog, kind: str, config: dict[str, Any], se
 
 def _shown(context: RequestContext, connector: Connector) -> ConnectorItem:
     item = ConnectorItem.model_validate(connector)
+    if connector.type == WEBHOOK.name:
+        item = item.model_copy(update={"hook_url": f"{context.services.settings.api_url}/hooks/{connector.id}"})
     if connector.auth_sealed is None:
         return item
     try:

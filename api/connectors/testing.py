@@ -63,7 +63,7 @@ async def _test(context: RequestContext, request: Request, connection: Connectio
             "connection test",
             seconds + _GRACE_S,
             jobs.try_connection,
-            *(opened, surroundings_of(context), seconds),
+            *(opened, surroundings_of(context, opened), seconds),
         )
         result = TestResult(ok=True, **json.loads(found))
     except SourceError as error:

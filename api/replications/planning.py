@@ -44,7 +44,7 @@ async def plan(
                 context.services.settings.preview_timeout_s,
                 jobs.discover_tables,
                 connection,
-                surroundings_of(context),
+                surroundings_of(context, connection),
                 document,
             )
         )

@@ -39,10 +39,11 @@ WRITE: tuple[Role, ...] = ("admin", "editor")
 _REPORT_UNSTORABLE_TEXT = {"validate_ir"}
 """Operations that store nothing and report unstorable text in their response instead of refusing the body."""
 
-_SECURITY = (
+SECURITY = (
     APIKeyHeader(name="X-API-Key", scheme_name="ApiKey", auto_error=False, description="A key of Headrace: `hr_…`"),
     HTTPBearer(scheme_name="Bearer", auto_error=False, description="The same key as a bearer token"),
 )
+"""The security schemes of the OpenAPI document."""
 
 
 def allow(*roles: Role, recorded: bool = True) -> dict[str, Any]:
@@ -107,7 +108,7 @@ def guarded_router(tag: str) -> APIRouter:
     return APIRouter(
         tags=[tag],
         route_class=GuardedRoute,
-        dependencies=[Security(scheme) for scheme in _SECURITY],
+        dependencies=[Security(scheme) for scheme in SECURITY],
     )
 
 

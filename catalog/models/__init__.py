@@ -4,6 +4,7 @@ from headrace.catalog.models.applied import AppliedSet
 from headrace.catalog.models.audit import AuditEntry, AuditHead
 from headrace.catalog.models.base import Base, new_id
 from headrace.catalog.models.connectors import Connector
+from headrace.catalog.models.hooks import HookKey, HookReader, HookRecord, HookSpool
 from headrace.catalog.models.metrics import PartitionSeconds, RunTotals
 from headrace.catalog.models.pipelines import DeploymentChange, Pipeline, PipelineIrVersion
 from headrace.catalog.models.replications import (
@@ -29,6 +30,10 @@ __all__ = [
     "DataSchema",
     "DeploymentChange",
     "FoundColumns",
+    "HookKey",
+    "HookReader",
+    "HookRecord",
+    "HookSpool",
     "PartitionSeconds",
     "Pipeline",
     "PipelineIrVersion",

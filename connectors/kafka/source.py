@@ -11,7 +11,6 @@ import polars as pl
 from headrace.connectors.connector import Context
 from headrace.connectors.errors import SourceError
 from headrace.connectors.files.delimited.dialect import near
-from headrace.connectors.files.delimited.infer import TypeStatistics
 from headrace.connectors.files.patterns import expression_of, matching
 from headrace.connectors.kafka.cluster import Cluster, Reader, TopicPartition
 from headrace.connectors.kafka.errors import GONE, offsets_gone, topic_recreated
@@ -19,8 +18,9 @@ from headrace.connectors.kafka.login import door
 from headrace.connectors.kafka.metadata import columns_of, metadata_of
 from headrace.connectors.kafka.registry import SchemaRegistry
 from headrace.connectors.kafka.settings import settings_of
-from headrace.connectors.messages.columns import all_columns, all_of, dtypes, own_columns, typed
+from headrace.connectors.messages.columns import all_columns, own_columns, typed
 from headrace.connectors.messages.formats import Layout, layout
+from headrace.connectors.messages.looking import first_new, types_of_new
 from headrace.connectors.messages.messages import Messages
 from headrace.connectors.messages.rows import MessageRows
 from headrace.connectors.messages.stored import layout_from, layout_to
@@ -35,7 +35,7 @@ from headrace.connectors.source import (
     Wanted,
     numbered_from,
 )
-from headrace.ir.schema import Field, Schema
+from headrace.ir.schema import Schema
 
 BATCH_ROWS = 50_000
 """The most messages of a batch."""
@@ -129,28 +129,11 @@ class KafkaSource:
 
     def types_of(self, columns: Collection[str]) -> Mapping[str, Fitting]:
         """The types of the columns in all new messages, which are read for this."""
-        found = self.discover(max_partitions=1)
-        names = {*columns}
-        seen = TypeStatistics(tuple(Field(name, "text") for name in sorted(names)))
-        schema = tuple(Field(each.name, "text") if each.name in names else each for each in found.schema)
-        for partition in found.partitions:
-            for batch in self.read(partition, schema, wanted=Wanted(frozenset(names))):
-                if batch.frame.height:
-                    seen.add(batch.frame)
-        return seen.found
+        return types_of_new(self, columns)
 
     def sample(self, rows: int) -> pl.DataFrame:
         """The first new messages, else the newest messages."""
-        found = self.discover(max_partitions=1)
-        frames = [pl.DataFrame(schema=dtypes(found.schema))]
-        left = rows
-        for partition in found.partitions:
-            for batch in self.read(partition, found.schema, wanted=all_of(found.schema, max(1, min(left, _ASKED)))):
-                frames.append(batch.frame.select(frames[0].columns))
-                left -= batch.frame.height
-                if left <= 0:
-                    return pl.concat(frames).head(rows)
-        return pl.concat(frames).head(rows)
+        return first_new(self, rows)
 
     def found(self) -> StreamFound:
         """Describes the topic in the settings, with its columns."""

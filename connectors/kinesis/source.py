@@ -8,7 +8,6 @@ import polars as pl
 
 from headrace.connectors.connector import Context
 from headrace.connectors.errors import SourceError
-from headrace.connectors.files.delimited.infer import TypeStatistics
 from headrace.connectors.kinesis.login import door
 from headrace.connectors.kinesis.metadata import columns_of, metadata_of
 from headrace.connectors.kinesis.reading import ShardReader, Stretch
@@ -16,8 +15,9 @@ from headrace.connectors.kinesis.records import Record, Shard
 from headrace.connectors.kinesis.service import PATIENCE_S, Service
 from headrace.connectors.kinesis.settings import HORIZON, LATEST, settings_of
 from headrace.connectors.kinesis.shards import Beginning, Place, checked, planned
-from headrace.connectors.messages.columns import all_columns, all_of, dtypes, own_columns, typed
+from headrace.connectors.messages.columns import all_columns, own_columns, typed
 from headrace.connectors.messages.formats import Layout, layout
+from headrace.connectors.messages.looking import first_new, types_of_new
 from headrace.connectors.messages.messages import Messages
 from headrace.connectors.messages.rows import MessageRows
 from headrace.connectors.messages.stored import layout_from, layout_to
@@ -32,7 +32,7 @@ from headrace.connectors.source import (
     Wanted,
     numbered_from,
 )
-from headrace.ir.schema import Field, Schema
+from headrace.ir.schema import Schema
 
 BATCH_ROWS = 50_000
 """Records of a batch at most."""
@@ -124,28 +124,11 @@ class KinesisSource:
 
     def types_of(self, columns: Collection[str]) -> Mapping[str, Fitting]:
         """Reads all that is new once more."""
-        found = self.discover(max_partitions=1)
-        names = {*columns}
-        seen = TypeStatistics(tuple(Field(name, "text") for name in sorted(names)))
-        schema = tuple(Field(each.name, "text") if each.name in names else each for each in found.schema)
-        for partition in found.partitions:
-            for batch in self.read(partition, schema, wanted=Wanted(frozenset(names))):
-                if batch.frame.height:
-                    seen.add(batch.frame)
-        return seen.found
+        return types_of_new(self, columns)
 
     def sample(self, rows: int) -> pl.DataFrame:
         """The first of what is new."""
-        found = self.discover(max_partitions=1)
-        frames = [pl.DataFrame(schema=dtypes(found.schema))]
-        left = rows
-        for partition in found.partitions:
-            for batch in self.read(partition, found.schema, wanted=all_of(found.schema, max(1, left))):
-                frames.append(batch.frame.select(frames[0].columns))
-                left -= batch.frame.height
-                if left <= 0:
-                    return pl.concat(frames).head(rows)
-        return pl.concat(frames).head(rows)
+        return first_new(self, rows)
 
     def found(self) -> StreamFound:
         """The stream of the settings, with its columns."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -48,6 +48,12 @@ class AnyCredentials(Config):
     """Credentials whose fields depend on the auth method."""
 
 
+def no_auth_problems(config: Mapping[str, Any], credentials: Mapping[str, Any]) -> list[Problem]:
+    """No problems: the credentials are tried by a connection test."""
+    del config, credentials
+    return []
+
+
 @dataclass(frozen=True, slots=True)
 class ConnectorType:
     """One connector type. `source` is the connector that source nodes of the IR use with it; None if it is only written
@@ -61,6 +67,8 @@ class ConnectorType:
     source: str | None
     auth: type[Config] = AnyCredentials
     auth_methods: tuple[AuthMethod, ...] = ("access_key",)
+    auth_problems: Callable[[Mapping[str, Any], Mapping[str, Any]], list[Problem]] = no_auth_problems
+    """The problems of credentials, with the config, that can be found when they are saved."""
 
     @property
     def config_schema(self) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from pydantic import ConfigDict, Field, JsonValue, SecretStr, StringConstraints,
 
 from headrace.connectors.specs.base import HARMLESS, ClosedConfig, Config, ConnectorType, Text, Url, one_of
 from headrace.connectors.specs.databases import Secret
+from headrace.connectors.specs.webhook import Webhook, WebhookLogin, webhook_auth_problems
 from headrace.ir.problems import fault, nearest
 from headrace.ir.yaml_connectors import Reference
 
@@ -67,10 +68,6 @@ class KinesisLogin(Config):
     """A role to take on with the key: `arn:aws:iam::123456789012:role/reader`."""
     external_id: Secret | None = None
     """What the role's trust policy asks for, if it does."""
-
-
-class HttpEndpoint(Config):
-    url: Url
 
 
 _HeaderName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}$")]
@@ -242,8 +239,10 @@ SERVICES = (
         "Webhook",
         "web",
         "Rows that another system sends.",
-        HttpEndpoint,
+        Webhook,
         "webhook",
+        auth=WebhookLogin,
         auth_methods=("access_key", "token"),
+        auth_problems=webhook_auth_problems,
     ),
 )

@@ -1,16 +1,16 @@
-"""Start positions of sources that continue where the previous run ended."""
+"""Positions of sources that continue where the previous run ended: where they begin, and what they may forget."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import psycopg
 
-from headrace.connectors.errors import TargetError
+from headrace.connectors.errors import SourceError, TargetError
 from headrace.connectors.postgresql.connections import connect, key_of
 from headrace.connectors.postgresql.cursors import Moved, read_cursors
 from headrace.connectors.postgresql.tables.describe import first_line
-from headrace.connectors.source import Incremental, Position, Source
+from headrace.connectors.source import Acknowledging, Incremental, Position, Source
 from headrace.flows.runtime.errors import PlanFailed
 from headrace.flows.runtime.job import Job
 from headrace.ir import PipelineIR, Problem
@@ -23,6 +23,36 @@ def begin_at_cursors(job: Job, ir: PipelineIR, sources: Mapping[str, Source]) ->
     incremental = {node: source for node, source in sources.items() if isinstance(source, Incremental)}
     if not incremental:
         return
+    moved = _moved(job, ir)
+    for node, source in incremental.items():
+        mine = [each for each in moved if each.source_node == node]
+        # A run that continues after its ledger has its partitions already: they determine the targets' positions.
+        source.begin_at(_positions(mine, check=job.continues.earlier_plan is None))
+
+
+def acknowledge_cursors(job: Job, ir: PipelineIR, sources: Mapping[str, Source], log: Callable[[str], object]) -> None:
+    """Reports to each acknowledging source how far its rows are committed for all targets. That only makes room: what
+    fails is logged, and made up for by the next run."""
+    acknowledging = {node: source for node, source in sources.items() if isinstance(source, Acknowledging)}
+    if not acknowledging or job.continues.replays:
+        return
+    try:
+        moved = _moved(job, ir)
+        for node, source in acknowledging.items():
+            mine = [each for each in moved if each.source_node == node]
+            differ = {
+                each.name
+                for each in mine
+                for other in mine
+                if each.name == other.name and each.position != other.position
+            }
+            source.acknowledge({each.name: each.position for each in mine if each.name not in differ})
+    except (SourceError, TargetError) as error:
+        log(f"What is loaded could not be acknowledged to its source, and the next run does so: {error}")
+
+
+def _moved(job: Job, ir: PipelineIR) -> list[Moved]:
+    """The cursors of the document's targets. Raises TargetError."""
     moved: list[Moved] = []
     databases = job.databases
     for database in databases.all:
@@ -34,10 +64,7 @@ def begin_at_cursors(job: Job, ir: PipelineIR, sources: Mapping[str, Source]) ->
             text = f"The cursors of the pipeline cannot be read: {first_line(error)}"
             raise TargetError("database_unavailable", text, "Nothing was changed; retry the run.") from error
     targets = {node.id for node in ir.nodes if isinstance(node, TargetNode)}
-    for node, source in incremental.items():
-        mine = [each for each in moved if each.source_node == node and each.target_node in targets]
-        # A run that continues after its ledger has its partitions already: they determine the targets' positions.
-        source.begin_at(_positions(mine, check=job.continues.earlier_plan is None))
+    return [each for each in moved if each.target_node in targets]
 
 
 def _positions(moved: list[Moved], *, check: bool) -> dict[str, Position]:

@@ -25,6 +25,7 @@ from headrace.flows.compile import Load, Stage
 from headrace.flows.compile.pass_through import passing
 from headrace.flows.compile.stages.stage import Audit, Sink
 from headrace.flows.resume.restage import check_loaded_rows
+from headrace.flows.runtime.cursors import acknowledge_cursors
 from headrace.flows.runtime.databases import distinct
 from headrace.flows.runtime.dataset_check import DatasetChecks
 from headrace.flows.runtime.hooks.run import Hooks
@@ -344,4 +345,6 @@ class Execution:
         self._hooks.after(loaded_rows(self.prepared, counted))
         self._exchange.finish()
         finish_copies(self.prepared.sources)
+        prepared = self.prepared
+        acknowledge_cursors(prepared.job, prepared.ir, prepared.sources, lambda text: self.recorder.log("run", text))
         return totals

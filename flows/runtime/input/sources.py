@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from headrace.catalog.hooks.reading import SpoolReader
 from headrace.connectors.connector import Connection, Context, Surroundings
 from headrace.connectors.errors import SourceError
 from headrace.connectors.files.arrival.inbox import ClaimedFiles, HasInbox, Inbox
 from headrace.connectors.http.definition.used import config_with_document
 from headrace.connectors.registry import reader, source_for
 from headrace.connectors.source import Source
+from headrace.connectors.webhook.connector import WEBHOOK
 from headrace.flows.compile import shape_problems
 from headrace.flows.runtime.errors import PlanFailed
 from headrace.flows.runtime.execution_config import ExecutionConfig
@@ -55,7 +57,13 @@ def context_of(node: SourceNode, job: Job) -> Context:
         ) from None
     config = config_with_document(node.connector, record.type, record.config, job.pipeline.documents)
     connection = Connection(record.id, record.type, config, connection_credentials(record.credentials))
-    surroundings = Surroundings(job.files_root, job.networks, job.role_buckets)
+    spool = None
+    if record.type == WEBHOOK.name:
+        # Without a catalog it is no run but a plan, which leaves no trace.
+        pipeline = job.pipeline.id if job.catalog_url else ""
+        url = job.catalog_url or job.database_url
+        spool = SpoolReader(url, job.pipeline.tenant_id, record.id, pipeline, node.id)
+    surroundings = Surroundings(job.files_root, job.networks, job.role_buckets, spool=spool)
     known = reader(node.connector)
     settings: Mapping[str, Any] = node.config
     if known is not None and known.settings is not None and "partitioning" in known.settings.model_fields:

@@ -1,0 +1,1 @@
+"""`/hooks`: what other systems send."""

@@ -1,0 +1,1 @@
+"""Records that other systems send to Headrace, read from where the API keeps them."""
