@@ -131,8 +131,9 @@ class WebhookSource:
             with database_errors():
                 records = self._spool.read(done, up_to, most=most, size=BATCH_BYTES)
             count = len(records.seqs)
-            if not count or records.seqs[0] != done + 1 or records.seqs[-1] != done + count:
-                raise _gone(done + 1)
+            if not count or records.seqs[-1] != done + count:
+                expected = range(done + 1, done + count + 1)
+                raise _gone(next((n for n, seq in zip(expected, records.seqs, strict=True) if n != seq), done + 1))
             done += count
             batch = rows.batch(self._messages(records), partition.first_row, rows_done, {"sequence": done})
             rows_done = batch.rows_done

@@ -214,7 +214,7 @@ def test_the_connection_test_says_what_waits_and_discovery_finds_the_columns(fac
     found = facade.editor.get(f"/api/v1/connectors/{hook}/stream", params={"name": "records"}).json()
     assert "fields" in found, found
     assert [(each["name"], each["dataType"]) for each in found["fields"]] == [
-        ("id", "bigint"),
+        ("id", "integer"),
         ("at", "date"),
         ("note", "text"),
     ]
