@@ -29,7 +29,7 @@ from headrace.flows.runtime.cursors import acknowledge_cursors
 from headrace.flows.runtime.databases import distinct
 from headrace.flows.runtime.dataset_check import DatasetChecks
 from headrace.flows.runtime.hooks.run import Hooks
-from headrace.flows.runtime.input.partition_input import PartitionInput, SourceInput
+from headrace.flows.runtime.input.partition_input import PartitionInput, ReadLimits, SourceInput
 from headrace.flows.runtime.job import Prepared, finish_copies
 from headrace.flows.runtime.limits import ErrorBudget
 from headrace.flows.runtime.memory.watch import explain_memory_errors
@@ -196,9 +196,12 @@ class Execution:
         batch_rows = None if prepared.job.continues.replays else prepared.execution.batch_rows
         if stage.source is None:
             return self._exchange.feed(stage, index, batch_rows)
-        if (extracted := self._exchange.extracted(stage, index, batch_rows)) is not None:
-            return extracted
         node = stage.source.id
+        execution = prepared.execution
+        most = execution.rows_of(prepared.discoveries[node])
+        limits = ReadLimits(most, execution.max_seconds, lambda: self.cut.add(node))
+        if (extracted := self._exchange.extracted(stage, index, batch_rows, limits)) is not None:
+            return extracted
         restart = Restart.EXACT if prepared.job.continues.replays else prepared.discoveries[node].restart
         return SourceInput(
             prepared.sources[node],
@@ -206,9 +209,7 @@ class Execution:
             stage.partitions[index],
             batch_rows,
             restart,
-            prepared.execution.rows_of(prepared.discoveries[node]),
-            prepared.execution.max_seconds,
-            lambda: self.cut.add(node),
+            limits,
         )
 
     def _originals(self, stage: Stage, index: int) -> Originals:

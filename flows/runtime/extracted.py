@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from time import monotonic
+from typing import NamedTuple
 
 import polars as pl
 
@@ -28,6 +30,7 @@ from headrace.flows.compile import Stage
 from headrace.flows.compile.push_down.projection import filled_up
 from headrace.flows.enrich import Interrupted
 from headrace.flows.runtime.errors import RunFailed
+from headrace.flows.runtime.input.partition_input import NO_LIMITS, ReadLimits
 from headrace.flows.runtime.job import Prepared
 from headrace.flows.runtime.staging.files import StagingFiles
 
@@ -45,9 +48,18 @@ def is_extracted(prepared: Prepared, stage: Stage) -> bool:
     return restart is Restart.NONE or (restart is Restart.BOUNDARY and len(stage.sinks) > 1)
 
 
+class _Staged(NamedTuple):
+    """How many rows there are, the position at their end, and whether the limits ended the partition there."""
+
+    rows: int
+    position: Position | None
+    cut: bool
+
+
 @dataclass(slots=True)
 class ExtractedInput:
-    """The batches of a partition that is staged as a whole first."""
+    """The batches of a partition that is staged first: as a whole, or as far as the limits allow where reading can
+    begin again behind any batch."""
 
     source: Source
     stage: Stage
@@ -55,6 +67,7 @@ class ExtractedInput:
     files: StagingFiles
     prepared: Prepared
     batch_rows: int | None = None
+    limits: ReadLimits = NO_LIMITS
     rows: int | None = field(default=None, init=False)
 
     def read(self, rows_done: int, position: Position | None) -> Iterator[Batch]:
@@ -71,17 +84,18 @@ class ExtractedInput:
             self._extract()
             found = self._staged()
             assert found is not None, "it has just been written"
-        self.rows, end = found
-        yield from self._batches(self.rows, end, rows_done)
+        self.rows = found.rows
+        if found.cut:
+            self.limits.ended_early()
+        yield from self._batches(found.rows, found.position, rows_done)
 
-    def _staged(self) -> tuple[int, Position | None] | None:
-        """How many rows there are and the position at their end, from the file that is written last: with it the
-        partition is there as a whole."""
+    def _staged(self) -> _Staged | None:
+        """What there is, from the file that is written last: with it all of it is there."""
         if not any(name == _END for _, name, _ in self.files.list(self._place)):
             return None
         with self.files.reading(self._place, [_END], pl.Schema()) as end:
-            rows, position = end.collect().row(0)
-        return int(rows), json.loads(position)
+            found = end.collect().row(0, named=True)
+        return _Staged(int(found["rows"]), json.loads(found["position"]), bool(found.get("cut")))
 
     def _extract(self) -> None:
         for _, name, _ in [*self.files.list(self._place)]:  # of an attempt that died while it read
@@ -90,11 +104,15 @@ class ExtractedInput:
         dead: list[pl.DataFrame] = []
         counted = written = 0
         position: Position | None = None
+        cut, began = False, monotonic()
+        assert self.stage.source is not None
+        bounded = self.prepared.discoveries[self.stage.source.id].restart is Restart.BOUNDARY
 
         def frames() -> Iterable[pl.DataFrame]:
-            nonlocal counted, position, written
+            nonlocal counted, cut, position, written
             yield self._nothing()
-            for batch in self.source.read(self.partition, self.stage.schema, wanted=self.stage.wanted):
+            wanted = replace(self.stage.wanted, batch_rows=self.batch_rows) if bounded else self.stage.wanted
+            for batch in self.source.read(self.partition, self.stage.schema, wanted=wanted):
                 if self.prepared.providers.stopped.is_set():
                     raise Interrupted
                 assert not batch.unread, "only a source that restarts exactly counts rows that it leaves unread"
@@ -109,10 +127,14 @@ class ExtractedInput:
                     rejects.clear()
                     dead.clear()
                 yield batch.frame.select(self._nothing().columns)
+                if bounded and self.limits.reached(self.partition, counted, monotonic() - began):
+                    cut = True
+                    return
 
         self.files.append(self._place, _ROWS, frames())
         self._write_rejects(written, rejects, dead)
-        self.files.write(self._place, _END, pl.DataFrame({"rows": [counted], "position": [json.dumps(position)]}))
+        end = {"rows": [counted], "position": [json.dumps(position)], "cut": [cut]}
+        self.files.write(self._place, _END, pl.DataFrame(end))
 
     def _write_rejects(self, number: int, rejects: Sequence[pl.DataFrame], dead: Sequence[pl.DataFrame]) -> None:
         cells = pl.concat(rejects) if rejects else no_rejects()

@@ -19,7 +19,7 @@ COMPLETE: dict[str, dict[str, Any]] = {
     "azure_blob": {"container": "c", "storageAccount": "s"},
     "sftp": {"host": "h", "port": 22},
     "rest_api": {"url": "https://example.org/x"},
-    "webhook": {"url": "https://example.org/x"},
+    "webhook": {},
     "amazon_kinesis": {"streamName": "s", "region": "eu-central-1"},
     "salesforce": {"instanceUrl": "https://example.org"},
     "hubspot": {"apiKey": "k"},

@@ -84,21 +84,36 @@ class PartitionInput(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class SourceInput:
-    """A partition of the source that a stage reads. `batch_rows` bounds a batch, if configured.
+class ReadLimits:
+    """`max_rows` and `max_seconds` end a partition with a cursor early, after the batch that reaches one of them: the
+    next run of the pipeline continues there. `ended_early` is called then, whether more rows would have come or not."""
 
-    `max_rows` and `max_seconds` end a partition with a cursor early, after the batch that reaches one of them: the next
-    run of the pipeline continues there. `ended_early` is called then, whether more rows would have come or not.
-    """
+    max_rows: int | None = None
+    max_seconds: int | None = None
+    ended_early: Callable[[], object] = lambda: None
+
+    def reached(self, partition: Partition, rows: int, seconds: float) -> bool:
+        """Whether so many rows, read in so many seconds, are enough of the partition."""
+        if partition.cursor is None or partition.counted:
+            return False
+        return (self.max_rows is not None and rows >= self.max_rows) or (
+            self.max_seconds is not None and seconds >= self.max_seconds
+        )
+
+
+NO_LIMITS = ReadLimits()
+
+
+@dataclass(frozen=True, slots=True)
+class SourceInput:
+    """A partition of the source that a stage reads. `batch_rows` bounds a batch, if configured."""
 
     source: Source
     stage: Stage
     partition: Partition
     batch_rows: int | None = None
     restart: Restart = Restart.EXACT
-    max_rows: int | None = None
-    max_seconds: int | None = None
-    ended_early: Callable[[], object] = lambda: None
+    limits: ReadLimits = NO_LIMITS
 
     def read(self, rows_done: int, position: Position | None) -> Iterator[Batch]:
         """Reads the source. Columns that it leaves out are there without values."""
@@ -119,18 +134,11 @@ class SourceInput:
                 )
             else:  # a piece of a batch has no position to continue from
                 yield batch
-            if self._enough(done, monotonic() - began):
-                self.ended_early()
+            if self.limits.reached(self.partition, done, monotonic() - began):
+                self.limits.ended_early()
                 break
         if not self.partition.counted:
             yield Batch(_no_rows(stage), 0, done, last=True)
-
-    def _enough(self, rows: int, seconds: float) -> bool:
-        if self.partition.cursor is None or self.partition.counted:
-            return False
-        return (self.max_rows is not None and rows >= self.max_rows) or (
-            self.max_seconds is not None and seconds >= self.max_seconds
-        )
 
     @property
     def rows(self) -> int | None:

@@ -20,7 +20,7 @@ from headrace.flows.compile import Stage
 from headrace.flows.compile.stages.stage import ShuffleWrite
 from headrace.flows.query import QueryLimits
 from headrace.flows.runtime.extracted import ExtractedInput, is_extracted
-from headrace.flows.runtime.input.partition_input import PartitionInput
+from headrace.flows.runtime.input.partition_input import PartitionInput, ReadLimits
 from headrace.flows.runtime.job import Prepared
 from headrace.flows.runtime.shuffle.buckets import BucketInput, ExchangedBuckets
 from headrace.flows.runtime.shuffle.writer import ShuffleWriter
@@ -76,12 +76,14 @@ class Exchange:
         assert stage.exchange is not None
         return BucketInput(self._gathered[stage.exchange.id], bucket, batch_rows, stage.unread)
 
-    def extracted(self, stage: Stage, partition: int, batch_rows: int | None) -> PartitionInput | None:
+    def extracted(
+        self, stage: Stage, partition: int, batch_rows: int | None, limits: ReadLimits
+    ) -> PartitionInput | None:
         """The input of a partition that is staged as a whole first; None if it need not be."""
         if stage.source is None or stage.index not in self._extracts:
             return None
         source, of = self._prepared.sources[stage.source.id], stage.partitions[partition]
-        return ExtractedInput(source, stage, of, self._files, self._prepared, batch_rows)
+        return ExtractedInput(source, stage, of, self._files, self._prepared, batch_rows, limits)
 
     def rows(self, stage: Stage, bucket: int) -> int:
         """The number of rows of a partition of a shuffle stage."""

@@ -8,7 +8,8 @@ from headrace.connectors.postgresql.modes import MODES
 from headrace.connectors.registry import reader
 from headrace.connectors.source import Discovery
 from headrace.ir import PipelineIR, Problem
-from headrace.ir.nodes import SourceNode, TargetNode
+from headrace.ir.dataset_rules import RowCountAnomaly
+from headrace.ir.nodes import SourceNode, TargetNode, ValidateNode
 
 SCHEDULED = Problem(
     "schedule",
@@ -17,6 +18,7 @@ SCHEDULED = Problem(
     "remove it, and start the pipeline once",
 )
 _HINT = "use micro_batch with a schedule"
+_ANOMALY_HINT = "remove rowCountAnomaly; executionConfig.maxLagSeconds reports a stream that falls behind"
 
 
 def streaming_problems(ir: PipelineIR) -> list[Problem]:
@@ -35,6 +37,12 @@ def streaming_problems(ir: PipelineIR) -> list[Problem]:
         elif isinstance(node, TargetNode) and node.deletes is not None:
             text = f"'{node.id}' compares keys with all of the source, and would do so in each epoch"
             problems.append(Problem(f"nodes[{index}].deletes", "not_streamable", text, _HINT))
+        elif isinstance(node, ValidateNode):
+            problems += [
+                Problem(f"nodes[{index}].datasetLevel.{path}", "not_streamable", _anomaly(node.id), _ANOMALY_HINT)
+                for path, rule in node.dataset_level
+                if isinstance(rule, RowCountAnomaly)
+            ]
     return problems
 
 
@@ -45,6 +53,10 @@ def unending(ir: PipelineIR, discoveries: Mapping[str, Discovery]) -> Iterator[P
             yield _endless(index, node)
         elif isinstance(node, TargetNode) and not MODES[node.load_mode].resumable:
             yield from (each for each in streaming_problems(ir) if each.path == f"nodes[{index}].loadMode")
+
+
+def _anomaly(node: str) -> str:
+    return f"'{node}' compares the number of rows with that of earlier runs, and would compare each epoch's with it"
 
 
 def _endless(index: int, node: SourceNode) -> Problem:

@@ -100,6 +100,7 @@ CALLS: dict[str, Call] = {
     "list_files": Call(ids={"connector_id": "uploads_id"}),
     "upload_file": Call(201, ids={"connector_id": "uploads_id"}, files=lambda _: {"file": (f"{_new()}.csv", b"id")}),
     "delete_file": Call(204, ids={"connector_id": "uploads_id", "name": "upload_name"}, spends=True),
+    "receive_hook": Call(202, body=lambda _: {"amount": 1}),
     "list_yaml_connectors": Call(),
     "create_yaml_connector": Call(201, body=lambda _: yaml_document(_new())),
     "get_yaml_connector": Call(),

@@ -116,6 +116,7 @@ def new_world(facade: Facade) -> World:
         "replication_id": replication,
         "failed_copy_id": failed_copy,
         "waiting_copy_id": waiting_copy,
+        "hook_id": created(facade.editor, f"{BASE_PATH}/connectors", {"name": f"hook {name}", "type": "webhook"})["id"],
         "uploads_id": uploads,
         "upload_name": f"{name}.csv",
         "field_id": table["fields"][-1]["id"],

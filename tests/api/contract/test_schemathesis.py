@@ -73,6 +73,7 @@ SEMANTIC: dict[str, set[str] | None] = {
     "save_yaml_connector": {"bad_version", "immutable", *_DOCUMENT},
     "test_connection": _CONFIG | {"not_testable"},
     "upload_file": {"bad_name", "bad_upload", "exists"},
+    "receive_hook": {"bad_gzip", "missing_key", "bad_key"},
     "create_schema": _FIELD | {"unknown_schema", "unknown_type"},
     "update_schema": {"unknown_schema", "immutable", *_TEXT},
     "add_field": _FIELD | {"immutable"},
@@ -86,7 +87,7 @@ SEMANTIC: dict[str, set[str] | None] = {
 """What operations may find wrong with a request that the document calls valid, by the codes of the details. Those that
 are not here find nothing: there the document says it all."""
 
-_KNOWN = ("pipeline_id", "replication_id", "connector_id", "schema_id", "run_id", "document_id")
+_KNOWN = ("pipeline_id", "replication_id", "connector_id", "schema_id", "run_id", "document_id", "hook_id")
 
 
 class Door:

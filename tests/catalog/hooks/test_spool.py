@@ -160,4 +160,4 @@ def test_another_tenant_has_no_such_webhook_and_a_run_may_neither_write_nor_see_
         "UPDATE headrace.hook_records SET body = ''",
     ):
         with psycopg.connect(spools.run_url) as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
-            connection.execute(statement)  # type: ignore[call-overload]
+            connection.execute(statement)

@@ -53,6 +53,10 @@ def test_a_boolean_is_no_number_in_the_settings(options: dict[str, Any]) -> None
     assert problem.path.endswith("port")
 
 
+def test_a_webhook_may_name_its_sender_as_the_page_has_it_and_need_not() -> None:
+    assert CONNECTOR_TYPES["webhook"].problems({"url": "https://example.org/x"}) == []
+
+
 def test_either_of_two_is_enough_where_the_page_says_so() -> None:
     for name, config in (("mongodb", {"connectionString": "mongodb://h"}), ("salesforce", {"apiKey": "k"})):
         assert CONNECTOR_TYPES[name].problems(config) == []
@@ -102,6 +106,7 @@ def test_only_what_reads_is_ready_and_ftp_is_no_type() -> None:
         "redshift",
         "sftp",
         "snowflake",
+        "webhook",
     }
     assert "ftp" not in source_names()
     with pytest.raises(SourceError, match="sftp"):

@@ -47,23 +47,23 @@ class Loads:
     def run(self, **execution: Any) -> RunTotals:
         return run_in_threads(Execution(prepare(self.job(**execution)), self.recorder))
 
-    def stream(self) -> Stream:
-        return Stream(self.job(mode="streaming"), self.recorder, lambda prepared, epoch: None)
+    def stream(self, **execution: Any) -> Stream:
+        return Stream(self.job(mode="streaming", **execution), self.recorder, lambda prepared, epoch: None)
 
-    def dies(self, bomb: Bomb) -> bool:
+    def dies(self, bomb: Bomb, **execution: Any) -> bool:
         """A run that dies at the bomb's step and is retried until it is through; whether it died."""
-        job = self.job()
+        job = self.job(**execution)
         with armed(bomb):
-            execution = Execution(prepare(job), self.recorder)
+            running = Execution(prepare(job), self.recorder)
             try:
-                run_in_threads(execution)
+                run_in_threads(running)
             except (Killed, Exception):
                 if not bomb.went_off:
                     raise
         if not bomb.went_off:
             return False
-        continues = Continuation(root_run_id=job.run_id, earlier_plan=stored_plan(execution.prepared))
-        run_in_threads(Execution(prepare(self.job(continues)), self.recorder))
+        continues = Continuation(root_run_id=job.run_id, earlier_plan=stored_plan(running.prepared))
+        run_in_threads(Execution(prepare(self.job(continues, **execution)), self.recorder))
         return True
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:

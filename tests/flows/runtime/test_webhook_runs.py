@@ -180,7 +180,7 @@ def test_metadata_and_several_rows_of_one_body(migrated: Roles, spools: Spools) 
         migrated, spools, {"schema": f"public.{table}", "loadMode": "append"}, format="jsonl", metadata=metadata
     )
     named = [("n", "bigint"), ("k", "text"), ("h", "json"), ("at", "timestamptz")]
-    loads.nodes[0]["fields"] = [  # type: ignore[index]
+    loads.nodes[0]["fields"] = [
         {"name": "id", "dataType": "bigint"},
         *({"name": name, "dataType": kind} for name, kind in named),
     ]
@@ -192,3 +192,43 @@ def test_metadata_and_several_rows_of_one_body(migrated: Roles, spools: Spools) 
     first, last = sent[0].received_at, sent[1].received_at
     event = {"X-Event": "made"}
     assert found == [(1, 1, "a", event, first), (2, 1, "a", event, first), (3, 2, None, None, last)]
+
+
+def test_limits_hold_for_several_targets_too_whichever_step_a_run_dies_at(migrated: Roles, spools: Spools) -> None:
+    """The rows of a partition are staged first then, as far as the limits allow."""
+    one, two = (f"d_{uuid4().hex[:8]}" for _ in range(2))
+    for at in (None, 5, 17, 29):
+        loads = HookLoads.made(migrated, spools, {"schema": f"public.{one}", "loadMode": "append"})
+        loads.nodes.append({**loads.nodes[1], "id": "other", "schema": f"public.{two}"})
+        for table in (one, two):
+            make(loads.url, f"DROP TABLE IF EXISTS public.{table}")
+            make(loads.url, f"CREATE TABLE public.{table} ({_TABLE})")
+        send(spools, loads, range(100))
+        if at is None:
+            assert [loads.run(maxRows=40).rows_in for _ in range(4)] == [40, 40, 20, 0]
+        else:
+            assert loads.dies(Bomb(at), maxRows=40)
+            assert spools.there(loads.hook) == [*range(41, 101)]
+            assert [loads.run(maxRows=40).rows_in for _ in range(3)] == [40, 20, 0]
+        for table in (one, two):
+            query = f"SELECT id, amount FROM public.{table} ORDER BY id"
+            assert loads.rows(query) == good(range(100))
+        assert spools.there(loads.hook) == []
+
+
+def test_a_stream_into_several_targets_says_that_it_is_behind_while_its_epochs_end_early(
+    migrated: Roles, spools: Spools
+) -> None:
+    loads, _ = loads_of(migrated, spools)
+    other = f"d_{uuid4().hex[:8]}"
+    make(loads.url, f"CREATE TABLE public.{other} ({_TABLE})")
+    loads.nodes.append({**loads.nodes[1], "id": "other", "schema": f"public.{other}"})
+    send(spools, loads, range(30))
+    stream = loads.stream(maxRows=20)
+    try:
+        first, second = stream.step(), stream.step()
+    finally:
+        stream.close()
+    assert first is not None
+    assert second is not None
+    assert [(each.totals.rows_in, each.complete) for each in (first, second)] == [(20, False), (10, True)]
