@@ -27,6 +27,7 @@ import pytest
 from jsonschema import Draft202012Validator
 from psycopg import sql
 
+from headrace.catalog.hooks.writing import store
 from headrace.catalog.runs.records import ConnectorRecord, RunPipeline
 from headrace.connectors.files.local.uploads import Uploads
 from headrace.connectors.files.paths import FilesRoot
@@ -38,8 +39,10 @@ from headrace.flows.runtime.input.file_arrival import arrive
 from headrace.flows.runtime.job import Job
 from headrace.flows.runtime.prepare import prepare
 from headrace.flows.runtime.scheduler import run_in_threads
+from headrace.flows.runtime.streaming.stream import Stream
 from headrace.flows.validation.check import check_types
 from headrace.ir import parse_ir
+from tests.catalog.hooks.spools import ROOM, Spools, delivery
 from tests.connectors.bigquery.double import Double as BigQueryDouble
 from tests.connectors.databricks.double import Double as Warehouse
 from tests.connectors.http.api_server import ApiServer
@@ -54,6 +57,7 @@ from tests.connectors.sql.mysql.market import certificates, mariadb, market
 from tests.connectors.sql.postgresql.shop import server, shop
 from tests.connectors.stores.conftest import made
 from tests.connectors.stores.places import LOOPBACK
+from tests.databases import Roles, new_copy
 from tests.flows.runtime.shop import Notebook
 from tests.second_database import SecondDatabase, network_postgres, second
 
@@ -87,6 +91,12 @@ def database(postgres_server: EmbeddedPostgres) -> str:
     return postgres_server.url("examples")
 
 
+@pytest.fixture(scope="module")
+def catalog(postgres_server: EmbeddedPostgres) -> Roles:
+    """A catalog for examples that need one."""
+    return new_copy(postgres_server, "examples_catalog", migrated=True)
+
+
 @pytest.fixture
 def database_url(database: str) -> str:
     """The same, with nothing in it that another example left."""
@@ -113,7 +123,11 @@ def test_an_example_gives_what_it_promises(
         connector = _connector(folder, path, tmp_path, request)
         recorder = Notebook()
         job = _job(folder, f"run_{number}", database_url, tmp_path, connector)
-        job = replace(job, pipeline=replace(job.pipeline, named=named))
+        catalog_url = request.getfixturevalue("catalog").run if connector.type == "webhook" else ""
+        job = replace(job, pipeline=replace(job.pipeline, named=named), catalog_url=catalog_url)
+        if job.pipeline.execution_config.get("mode") == "streaming":
+            _epoch(job, recorder)
+            continue
         arrival = asyncio.run(arrive(job, recorder))
         execution = Execution(prepare(arrival.job), recorder)
         run_in_threads(execution)
@@ -202,6 +216,8 @@ def _connector(folder: Path, file: Path, files_root: Path, request: pytest.Fixtu
         return _kafka(file, request)
     if folder.name == "kinesis":
         return _kinesis(file, request)
+    if json.loads((folder / "connector.json").read_text())["type"] == "webhook":
+        return _webhook(file, request)
     if folder.name == "mongodb":
         return _mongodb(file, request)
     if file.suffix == ".json":  # the records of an API
@@ -285,6 +301,28 @@ def _kinesis(file: Path, request: pytest.FixtureRequest) -> ConnectorRecord:
     return ConnectorRecord("conn_1", "amazon_kinesis", place, dict(KEY))
 
 
+def _webhook(file: Path, request: pytest.FixtureRequest) -> ConnectorRecord:
+    """A webhook, after the requests of the file (idempotency key, headers that are kept, body) were made."""
+    spools = Spools(request.getfixturevalue("catalog"))
+    with spools.engine.begin() as connection:
+        made = connection.exec_driver_sql("SELECT max(id) FROM headrace.connectors").scalar()
+    hook = spools.make() if file.name == "input.jsonl" else str(made)
+    for sent in map(json.loads, file.read_text().splitlines()):
+        store(spools.engine, hook, [delivery(sent["body"].encode(), sent["key"], sent["headers"])], ROOM)
+    spools.close()
+    return ConnectorRecord(hook, "webhook", {}, {})
+
+
+def _epoch(job: Job, recorder: Notebook) -> None:
+    """What a stream does when the records of a file have come."""
+    stream = Stream(job, recorder, lambda prepared, epoch: None)
+    try:
+        assert stream.step() is not None
+        assert stream.step() is None
+    finally:
+        stream.close()
+
+
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*/*/connector.json")), ids=lambda path: path.parent.name)
 def test_an_examples_connector_has_what_its_type_needs(path: Path) -> None:
     given = json.loads(path.read_text())
@@ -299,7 +337,9 @@ def _job(folder: Path, run_id: str, database_url: str, files_root: Path, connect
         found = connection.execute("SELECT 'public.' || tablename FROM pg_tables WHERE tablename LIKE 'ds\\_%'")
         tables = frozenset(name for (name,) in found)
     ir = json.loads((folder / "pipeline.json").read_text())
-    pipeline = RunPipeline("pipe_1", "default", folder.name, ir, 1, connector, {}, tables)
+    written = folder / "execution.json"
+    execution = json.loads(written.read_text()) if written.exists() else {}
+    pipeline = RunPipeline("pipe_1", "default", folder.name, ir, 1, connector, execution, tables)
     continues = Continuation(root_run_id=run_id)
     return Job(run_id, pipeline, database_url, files_root, continues, networks=LOOPBACK)
 

@@ -55,7 +55,7 @@ def test_a_new_version_has_to_be_one_that_can_be_streamed(facade: Facade) -> Non
 def test_a_stream_has_no_earlier_runs_whose_rows_could_be_compared(facade: Facade) -> None:
     made = streaming(facade)
     document = table(cursor={"column": "id"})
-    anomaly = {"id": "usual", "maxDeviationPct": 50}
+    anomaly = {"maxDeviationPct": 50}
     check = {"id": "v", "kind": "validate", "input": "src", "datasetLevel": {"rowCountAnomaly": anomaly}}
     document["nodes"] = [document["nodes"][0], check, {**document["nodes"][1], "input": "v"}]
     error = error_of(facade.editor.post(f"{BASE}/{made['id']}/ir", json={"ir": document}), 400)
