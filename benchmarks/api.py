@@ -89,9 +89,11 @@ class Measured:
 
 
 @contextmanager
-def facade(folder: Path, pipelines: int) -> Iterator[tuple[str, str, str]]:
-    """A facade on a filled catalog: its URL, an API key, and the database."""
-    postgres = EmbeddedPostgres(folder / "postgres", folder / "postgresql.log", DISPOSABLE)
+def facade(folder: Path, pipelines: int, *, durable: bool = False, **more: str) -> Iterator[tuple[str, str, str]]:
+    """A facade on a filled catalog: its URL, an API key, and the database. `durable`: PostgreSQL waits for the disk.
+    `more` are settings of the facade."""
+    data, log = folder / "postgres", folder / "postgresql.log"
+    postgres = EmbeddedPostgres(data, log) if durable else EmbeddedPostgres(data, log, DISPOSABLE)
     postgres.start()
     process = None
     try:
@@ -108,14 +110,20 @@ def facade(folder: Path, pipelines: int) -> Iterator[tuple[str, str, str]]:
             connection.execute(fill)  # type: ignore[call-overload]
             connection.execute("VACUUM ANALYZE")  # as autovacuum has done by the time a catalog is this large
         port = choose_port("127.0.0.1", 0, "--port")
-        settings = {"DATABASE_URL": url, "KEY_PEPPER": PEPPER, "ENCRYPTION_KEYS": ENCRYPTION_KEY, "PORT": str(port)}
+        settings = {
+            **more,
+            "DATABASE_URL": url,
+            "KEY_PEPPER": PEPPER,
+            "ENCRYPTION_KEYS": ENCRYPTION_KEY,
+            "PORT": str(port),
+        }
         command = [sys.executable, "-m", "headrace.api.server"]
-        with (folder / "facade.log").open("wb") as log:
+        with (folder / "facade.log").open("wb") as written:
             process = subprocess.Popen(
                 [*command, "--port", str(port)],
                 env=os.environ | {f"HEADRACE_{name}": value for name, value in settings.items()},
-                stdout=log,
-                stderr=log,
+                stdout=written,
+                stderr=written,
             )
         base = f"http://127.0.0.1:{port}"
         while not _answers(f"{base}/healthz"):

@@ -109,6 +109,7 @@ OTHERS = {
     "python -m benchmarks.killed_copy": "test-all",
     "python -m benchmarks.streaming": "test-all",
     "python -m benchmarks.kinesis": "test-all",
+    "python -m benchmarks.webhook": "test-all",
     "python -m benchmarks.overhead": "test-all",
     "python -m benchmarks.postgresql_source": "test-all",
     "python -m benchmarks.postgresql_to_postgresql": "test-all",
