@@ -153,7 +153,7 @@ def test_a_run_is_followed_by_another_after_its_time(own_stack: RunningStack, br
     api.close()
 
 
-def process_of(api: Flood, run_id: str) -> int:
+def process_of(api: Api, run_id: str) -> int:
     """The process of a run, by what Prefect has of it."""
     run = api.stack.prefect.get(f"/flow_runs/{run_id.removeprefix('run_')}", timeout=30).json()
     return int(run["infrastructure_pid"].rpartition(":")[2])  # the worker has told it since
