@@ -179,11 +179,7 @@ _NOTHING = _Nothing()
 def spool_of(context: Context) -> Spool:
     """Where the records are. Raises SourceError(`no_spool`) outside of a server."""
     if context.surroundings.spool is None:
-        raise SourceError(
-            "no_spool",
-            "What is sent to a webhook is kept by Headrace's API, and there is none here.",
-            "Run the pipeline on a server: headrace run.",
-        )
+        raise _no_spool()
     return context.surroundings.spool
 
 
@@ -192,11 +188,21 @@ def database_errors() -> Iterator[None]:
     """Turns errors of the database into a SourceError."""
     try:
         yield
+    except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName) as error:  # a database without a catalog
+        raise _no_spool() from error
     except psycopg.Error as error:
         first = str(error).strip().partition("\n")[0]
         raise SourceError(
             "database_unavailable", f"What was sent to the webhook cannot be read: {first}.", "Retry the run."
         ) from error
+
+
+def _no_spool() -> SourceError:
+    return SourceError(
+        "no_spool",
+        "What is sent to a webhook is kept by Headrace's API, and there is none here.",
+        "Run the pipeline on a server: headrace run.",
+    )
 
 
 def _sequence(position: Position) -> int:

@@ -232,3 +232,10 @@ def test_a_stream_into_several_targets_says_that_it_is_behind_while_its_epochs_e
     assert first is not None
     assert second is not None
     assert [(each.totals.rows_in, each.complete) for each in (first, second)] == [(20, False), (10, True)]
+
+
+def test_without_a_catalog_there_is_no_spool_and_the_error_says_so(roles: Roles) -> None:
+    nowhere = HookLoads(roles.owner, "", "conn_1", {"schema": "public.t", "loadMode": "append"})
+    with pytest.raises(SourceError, match="there is none here") as told:
+        nowhere.run()
+    assert told.value.code == "no_spool"
