@@ -116,7 +116,7 @@ _CHECKS: Mapping[str, Check] = {
 
 
 def _standard_key(secret: str) -> bytes:
-    """Secrets of Standard Webhooks are bytes in Base64, behind `whsec_`."""
+    """Secrets of Standard Webhooks are bytes in Base64, after `whsec_`."""
     try:
         return (
             base64.b64decode(secret.removeprefix("whsec_"), validate=True)

@@ -1,7 +1,7 @@
 """Stores what was sent to webhooks: many deliveries of one connector in one transaction.
 
-The connector's row is locked while numbers are assigned, until the commit: whoever sees a record sees all those with
-smaller numbers, so that a reader never skips one. A number is never given twice, and none is left out.
+The connector's row is locked while numbers are assigned, until the commit: a session that sees a record sees all those
+with smaller numbers, so that a reader never skips one. A number is never given twice, and none is left out.
 """
 
 from __future__ import annotations

@@ -16,7 +16,8 @@ class HookSpool(Base):
     """The records of a connector: those after `freed_seq`, up to `last_seq`, are there, without gaps. `bytes` is their
     size, `keys` the number of idempotency keys that are kept.
 
-    Whoever adds or removes records locks this row first, so that records are committed in the order of their numbers.
+    A session that adds or removes records locks this row first, so that records are committed in the order of their
+    numbers.
     """
 
     __tablename__ = "hook_spools"

@@ -59,7 +59,7 @@ class _Staged(NamedTuple):
 @dataclass(slots=True)
 class ExtractedInput:
     """The batches of a partition that is staged first: as a whole, or as far as the limits allow where reading can
-    begin again behind any batch."""
+    begin again after any batch."""
 
     source: Source
     stage: Stage

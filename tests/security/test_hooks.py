@@ -60,7 +60,7 @@ def test_a_signature_that_is_not_the_bodys_is_refused(facade: Facade, kind: str)
     assert spooled(facade, hook) == []
 
 
-def test_no_key_of_headrace_stands_in_for_a_signature_and_no_signature_for_a_key(facade: Facade) -> None:
+def test_an_api_key_does_not_replace_a_signature_nor_a_signature_a_key(facade: Facade) -> None:
     signed, keyed = new_hook(facade, secret=SECRET, verify="github"), new_hook(facade)
     error_of(facade.admin.post(path_of(signed), content=BODY), 401)
     error_of(facade.anonymous.post(path_of(keyed), content=BODY, headers=github(BODY, "d")), 401)

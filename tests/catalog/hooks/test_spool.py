@@ -59,7 +59,7 @@ def test_a_reader_beside_many_writers_sees_every_record_once_and_in_order(spools
         assert mine == sorted(mine)
 
 
-def test_an_open_transaction_holds_back_those_behind_it(spools: Spools) -> None:
+def test_an_open_transaction_holds_back_later_ones(spools: Spools) -> None:
     """The number of a record that is not committed yet is given to nobody else, and no later one can be seen."""
     hook = spools.make()
     spools.put(hook, b"1")
