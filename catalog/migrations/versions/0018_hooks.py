@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from alembic import op
 
-revision = "0020_hooks"
-down_revision = "0016_yaml_connectors"
+revision = "0018_hooks"
+down_revision = "0017_live_parameters"
 branch_labels = None
 depends_on = None
 
