@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, time
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -13,13 +13,9 @@ from headrace.connectors.errors import SourceError
 from headrace.connectors.source import Wanted
 from headrace.ir.schema import Field
 from tests.connectors.bigquery.double import Double
+from tests.connectors.bigquery.values import MOST, SENT, TINY, described
 from tests.connectors.reading import batches, rejects, rows
-
-TINY = Decimal(1).scaleb(-38)
-MOST = Decimal("9" * 38 + "." + "9" * 38)
-LEAST, NINES = MOST.copy_negate(), Decimal("0." + "9" * 38)
-LAST = {"date": date(9999, 12, 31), "moment": datetime(9999, 12, 31, 23, 59, 59, 999999)}
-FLOATS = [1e-300, -0.1, 5e-324, 1.7976931348623157e308, float("inf"), -float("inf")]
+from tests.connectors.sent_values import read_as_expected
 
 
 def sent(bigquery: Double, *columns: tuple[dict[str, Any], pa.Array], **settings: Any) -> Any:
@@ -33,103 +29,14 @@ def column(kind: str, values: list[Any], arrow: pa.DataType, name: str = "v", **
     return {"name": name, "type": kind, "mode": "NULLABLE", **more}, pa.array(values, arrow)
 
 
-@pytest.mark.parametrize(
-    ("kind", "arrow", "values", "more", "type_"),
-    [
-        ("INTEGER", pa.int64(), [2**63 - 1, -(2**63), 0, None], {}, "bigint"),
-        ("BOOLEAN", pa.bool_(), [True, False, None], {}, "boolean"),
-        ("STRING", pa.string(), ["", "é\n\t\\\"'", " x ", "\U0001f600", None], {}, "text"),
-        ("STRING", pa.string(), ["", "abc", None], {"maxLength": "3"}, "varchar"),
-        ("STRING", pa.string(), ["A", None], {"collation": "und:ci"}, "text"),
-        (
-            "FLOAT",
-            pa.float64(),
-            [1e-300, -0.1, 5e-324, 1.7976931348623157e308, float("inf"), -float("inf")],
-            {},
-            "double",
-        ),
-        ("DATE", pa.date32(), [date(1, 1, 1), LAST["date"], None], {}, "date"),
-        ("TIME", pa.time64("us"), [time(0), time(23, 59, 59, 999999), None], {}, "time"),
-        (
-            "DATETIME",
-            pa.timestamp("us"),
-            [datetime(1, 1, 1), datetime(9999, 12, 31, 23, 59, 59, 999999), None],
-            {},
-            "timestamp",
-        ),
-        (
-            "TIMESTAMP",
-            pa.timestamp("us", "UTC"),
-            [datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, 23, 59, 59, 999999, UTC), None],
-            {},
-            "timestamptz",
-        ),
-        ("NUMERIC", pa.decimal128(38, 9), [Decimal("9" * 29 + "." + "9" * 9), Decimal("-1E-9"), None], {}, "decimal"),
-        ("JSON", pa.string(), ['{"n": 1.10}', "12345678901234567890.123456789", "null", None], {}, "json"),
-        ("GEOGRAPHY", pa.string(), ["POINT(1 2)", None], {}, "text"),
-    ],
-)
-def test_what_is_sent_is_what_arrives(
-    bigquery: Double, kind: str, arrow: pa.DataType, values: list[Any], more: dict[str, Any], type_: str
-) -> None:
-    source = sent(bigquery, column(kind, values, arrow, **more))
-    found = source.discover(max_partitions=1)
-    [field] = found.schema
-    assert (field.data_type, found.sure) == (type_, {"v"})
-    assert [row[0] for row in rows(source)] == values
-
-
-def test_nan_is_not_null(bigquery: Double) -> None:
-    [(value,), (missing,)] = rows(sent(bigquery, column("FLOAT", [float("nan"), None], pa.float64())))
-    assert value != value  # noqa: PLR0124
-    assert missing is None
-
-
-def test_bytes_are_in_postgresqls_form(bigquery: Double) -> None:
-    source = sent(bigquery, column("BYTES", [b"", b"\x00\xff", b"\\", None], pa.binary()))
-    assert [row[0] for row in rows(source)] == ["\\x", "\\x00ff", "\\x5c", None]
-
-
-def test_bignumeric_has_all_its_digits_as_text(bigquery: Double) -> None:
-    values = [MOST, LEAST, TINY, TINY.copy_negate(), Decimal("1.5"), Decimal(0), None]
-    source = sent(bigquery, column("BIGNUMERIC", values, pa.decimal256(76, 38)))
-    [field] = source.discover(max_partitions=1).schema
-    assert field.data_type == "text"
-    assert [row[0] for row in rows(source)] == [
-        *(f"{each:f}" for each in values[:4]),
-        *("1.5", "0", None),
-    ]
-
-
-@pytest.mark.parametrize(
-    ("kind", "arrow", "size", "values"),
-    [
-        (
-            "NUMERIC",
-            pa.decimal128(38, 9),
-            {"precision": "10", "scale": "2"},
-            [Decimal("12345678.90"), Decimal("-0.01"), None],
-        ),
-        ("NUMERIC", pa.decimal128(38, 9), {"precision": "10"}, [Decimal(1234567890), None]),
-        (
-            "BIGNUMERIC",
-            pa.decimal256(76, 38),
-            {"precision": "38", "scale": "38"},
-            [Decimal("0." + "9" * 38), TINY, None],
-        ),
-        ("BIGNUMERIC", pa.decimal256(76, 38), {"precision": "38"}, [Decimal("9" * 38), None]),
-    ],
-)
-def test_numbers_of_a_declared_size(
-    bigquery: Double, kind: str, arrow: pa.DataType, size: dict[str, Any], values: list[Any]
-) -> None:
-    source = sent(bigquery, column(kind, values, arrow, **size))
-    [field] = source.discover(max_partitions=1).schema
-    assert (field.data_type, field.precision, field.scale) == (
-        *("decimal", int(size["precision"])),
-        int(size.get("scale", 0)),
-    )
-    assert [row[0] for row in rows(source)] == values
+@pytest.mark.parametrize("kind", SENT)
+def test_each_value_that_is_sent_arrives_exactly_or_as_an_error(bigquery: Double, kind: str) -> None:
+    given = SENT[kind]
+    source = sent(bigquery, (described(kind), given.array))
+    [field] = read_as_expected(source, [expected for _, expected in given.pairs]).schema
+    assert field.data_type == given.data_type
+    if "precision" in given.more and given.data_type == "decimal":
+        assert (field.precision, field.scale) == (int(given.more["precision"]), int(given.more.get("scale", 0)))
 
 
 def test_a_bignumeric_beyond_a_declared_decimal_is_an_error_row(bigquery: Double) -> None:

@@ -124,6 +124,18 @@ def least_width(table: pa.Table) -> pa.Table:
     return table
 
 
+def null_moments(table: pa.Table) -> pa.Table:
+    """As Snowflake sends a timestamp that is null: the struct is. fakesnow has nulls in the struct's fields, which it
+    describes as never null; the driver refuses that."""
+    for place, field in enumerate(table.schema):
+        if pa.types.is_struct(field.type):
+            structs = table.column(place).combine_chunks()
+            children = [structs.field(number) for number in range(field.type.num_fields)]
+            masked = pa.StructArray.from_arrays(children, fields=list(field.type), mask=children[0].is_null())
+            table = table.set_column(place, field, masked)
+    return table
+
+
 def stream(table: pa.Table) -> bytes:
     sink = io.BytesIO()
     with pa.ipc.new_stream(sink, table.schema) as writer:
@@ -206,7 +218,7 @@ async def query(request: Request) -> Response:
         statements.append(text)
     if not data.get("rowsetBase64") or body.get("describeOnly"):
         return JSONResponse(found, status_code=given.status_code)
-    table = least_width(pa.ipc.open_stream(base64.b64decode(data["rowsetBase64"])).read_all())
+    table = null_moments(least_width(pa.ipc.open_stream(base64.b64decode(data["rowsetBase64"])).read_all()))
     size = int(settings["chunkRows"])
     pieces = [table.slice(start, size) for start in range(0, table.num_rows, size)]
     results[data["queryId"]] = (found, [(each.num_rows, stream(each)) for each in pieces])
