@@ -10,9 +10,11 @@ from headrace.flows.compile.stages.stage import Load, ShuffleWrite, Stage
 from headrace.flows.prefect.names import CANCELLED
 from headrace.flows.resume.continuation import not_replayed
 from headrace.flows.resume.stored_plan import StoredPlan
-from headrace.flows.runtime.deletes.comparison import DELETED
+from headrace.flows.runtime.deletes.comparison import DELETED, RETURNED
 
-_HEADINGS = ("rowsIn", "rowsOut", "failed", "skipped", "warned")
+_HEADINGS = {"rowsIn": "rows in", "rowsOut": "rows out", **{key: key for key in ("failed", "skipped", "warned")}}
+_OF_COMPARISONS = (DELETED, RETURNED)
+"""Counters that a report has only where keys were compared."""
 _MAX_SENTENCE = 1000
 _MAX_NOTES = 50
 
@@ -42,9 +44,11 @@ def run_report(pipeline_name: str, run: RunSnapshot, note: str = "", *, api_url:
         *rest,
     ]
     if run.nodes:
-        lines += ["", "| node | rows in | rows out | failed | skipped | warned |", "|---|--:|--:|--:|--:|--:|"]
+        kinds = [*_HEADINGS, *(key for key in _OF_COMPARISONS if any(key in each for each in run.nodes.values()))]
+        titles = " | ".join(_HEADINGS.get(key, key) for key in kinds)
+        lines += ["", f"| node | {titles} |", f"|---|{'--:|' * len(kinds)}"]
         for node, counters in run.nodes.items():
-            counts = " | ".join(f"{counters.get(key, 0):,}" for key in _HEADINGS)
+            counts = " | ".join(f"{counters.get(key, 0):,}" for key in kinds)
             lines.append(f"| {_cell(node)} | {counts} |")
     if run.rules:
         lines += ["", "### Dataset rules", "", "| node | wanted | found | |", "|---|---|---|---|"]
