@@ -13,6 +13,7 @@ import httpx
 from headrace.connectors.bigquery.errors import of_rest
 from headrace.connectors.bigquery.login import Door
 from headrace.connectors.errors import SourceError
+from headrace.connectors.network.reachability import unreachable
 
 PAUSES = (1.0, 2.0, 4.0)
 """Seconds before each retry of a request after a transient failure."""
@@ -92,9 +93,7 @@ class Rest:
                         raise httpx.DecodingError("the answer is too long")
                 status = answer.status_code
         except httpx.ConnectError as error:
-            raise SourceError(
-                "connection_failed", f"{there.host}: {_text(error)}.", "Check that it can be reached from here."
-            ) from None
+            raise unreachable(there.host, error) from None
         except httpx.HTTPError as error:
             raise SourceError("connection_lost", f"{there.host}: {_text(error)}.", "Try it again.") from None
         content = content.replace(token.encode(), b"***")  # a server may echo the request, with its credentials

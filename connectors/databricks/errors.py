@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from headrace.connectors.errors import SourceError
+from headrace.connectors.network.reachability import hint_of
 
 _CLASS = re.compile(r"\[([A-Z_]+)(?:\.[A-Z_0-9]+)*\]")
 _MISSING = frozenset(("TABLE_OR_VIEW_NOT_FOUND", "SCHEMA_NOT_FOUND", "NO_SUCH_CATALOG_EXCEPTION", "CATALOG_NOT_FOUND"))
@@ -17,6 +18,8 @@ def said(error: BaseException) -> str:
     text = str(getattr(error, "message", None) or error)
     line = re.sub(r"\s+", " ", text.partition("\n\tat ")[0]).strip()
     line = re.sub(r"\bhttps?://\S+", "its address", line)
+    if cause := re.search(r"Caused by .*?'(.+)'\)+$", line):
+        line = cause[1]
     return line[:400].rstrip(". ")
 
 
@@ -51,7 +54,7 @@ def refused(error: BaseException, host: str) -> SourceError:
     return SourceError(
         "connection_failed",
         f"{host} cannot be reached: {text}.",
-        "Check 'host', that the warehouse can start, and the firewalls between.",
+        hint_of(text) or "Check 'host', that the warehouse can start, and the firewalls between.",
     )
 
 

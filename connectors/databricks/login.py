@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from headrace.connectors.connector import Context
 from headrace.connectors.errors import SourceError
 from headrace.connectors.network.egress import Network
+from headrace.connectors.network.reachability import unreachable
 from headrace.connectors.network.web_address import WebAddress
 from headrace.connectors.specs.base import problems_of
 from headrace.connectors.specs.databases import Databricks, DatabricksLogin
@@ -78,8 +79,7 @@ class Door:
                         raise httpx.DecodingError("the answer is too long")
                 status = answer.status_code
         except httpx.HTTPError as error:
-            said = str(error)[:200].rstrip(".")
-            raise SourceError("connection_failed", f"{host}: {said}.", "Check that it can be reached.") from None
+            raise unreachable(host, error) from None
         try:
             found = json.loads(body)
             return str(found["access_token"]), time.time() + float(found.get("expires_in", 3600))

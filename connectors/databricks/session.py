@@ -107,6 +107,8 @@ def session(door: Door, *, seconds: float = SECONDS) -> Iterator[Session]:
     except _errors() as error:
         if proxy.refusals:
             raise proxy.refusals.pop() from None
+        if proxy.unreachable:
+            raise proxy.unreachable.pop() from None
         raise refused(_redacted(error, door), door.address.host) from None
     try:
         found = Session(client, opened, door)

@@ -32,6 +32,8 @@ def _check(context: Context) -> Found:
     under = "TLS" if session.tls else "not encrypted"
     count = f"{len(names):,} collection{'' if len(names) == 1 else 's'}"
     message = f"MongoDB {version}, database {session.database}, {under}: {count} can be read"
+    if not names:
+        message += " (a database that does not exist looks the same: check 'database', and the rights of the login)"
     if context.settings:
         found = _stream(context)
         message += f"; {found.name} has {len(found.fields or ())} columns"

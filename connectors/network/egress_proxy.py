@@ -17,6 +17,7 @@ from typing import Protocol
 
 from headrace.connectors.errors import SourceError
 from headrace.connectors.network.egress import Network, allowed_addresses, is_allowed
+from headrace.connectors.network.reachability import unreachable
 from headrace.connectors.network.web_address import WebAddress
 
 _HEAD_BYTES = 64 << 10
@@ -48,6 +49,8 @@ class CheckedProxy:
         listener = _Listener(places)
         self.refusals = places.refusals
         """The reasons for refused hosts, the newest last, which the client's errors do not contain."""
+        self.unreachable = places.unreachable
+        """The same for hosts that could not be connected to."""
         self.password, self.port = listener.password, listener.port
         """The proxy URL with the user name `headrace`, at 127.0.0.1."""
         self.close = weakref.finalize(self, listener.close)
@@ -59,6 +62,9 @@ class _Places(Protocol):
 
     def addresses(self, asked: bytes, *, tunnel: bool) -> tuple[tuple[str, ...], int] | None:
         """The addresses and the port; None if refused."""
+
+    def failed(self, asked: bytes, error: OSError) -> None:
+        """Called when none of the addresses could be connected to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +80,9 @@ class _OneHost:
         del tunnel
         return (self.known, self.port) if asked in (self.authority, self.authority.removesuffix(b":80")) else None
 
+    def failed(self, asked: bytes, error: OSError) -> None:
+        """Implements `_Places`: does nothing."""
+
 
 class _CheckedHosts:
     """Allows every host that the egress rules allow."""
@@ -81,6 +90,7 @@ class _CheckedHosts:
     def __init__(self, networks: tuple[Network, ...]) -> None:
         self._networks = networks
         self.refusals: deque[SourceError] = deque(maxlen=8)
+        self.unreachable: deque[SourceError] = deque(maxlen=8)
 
     def addresses(self, asked: bytes, *, tunnel: bool) -> tuple[tuple[str, ...], int] | None:
         """Implements `_Places`."""
@@ -93,6 +103,10 @@ class _CheckedHosts:
             self.refusals.append(error)
             return None
         return found, address.port
+
+    def failed(self, asked: bytes, error: OSError) -> None:
+        """Implements `_Places`."""
+        self.unreachable.append(unreachable(asked.decode("ascii", "replace"), error))
 
 
 class _Listener:
@@ -140,7 +154,8 @@ class _Dialler:
                 return
             try:
                 server = _connected(*found)
-            except OSError:
+            except OSError as error:
+                self._places.failed(asked, error)
                 client.sendall(b"HTTP/1.1 502 No connection\r\nContent-Length: 0\r\n\r\n")
                 return
             with server:

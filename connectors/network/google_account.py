@@ -15,6 +15,7 @@ import httpx
 
 from headrace.connectors.errors import SourceError
 from headrace.connectors.network.egress import Network
+from headrace.connectors.network.reachability import unreachable
 from headrace.connectors.network.web_address import WebAddress
 from headrace.ir.redaction import redact
 
@@ -87,8 +88,7 @@ class ServiceAccount:
                         raise httpx.DecodingError("the answer is too long")
                 status = answer.status_code
         except httpx.HTTPError as error:
-            said = str(error)[:200].rstrip(".")
-            raise SourceError("connection_failed", f"{there.host}: {said}.", "Check that it can be reached.") from None
+            raise unreachable(there.host, error) from None
         try:
             found = json.loads(body)
             token, seconds = str(found["access_token"]), float(found.get("expires_in", 3600))

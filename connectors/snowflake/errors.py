@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from headrace.connectors.errors import SourceError
+from headrace.connectors.network.reachability import hint_of
 
 _LOGIN = (
     (r"incorrect username or password", "bad_credentials", "Check 'username' and 'password' in authConfig."),
@@ -27,11 +28,6 @@ _LOGIN = (
     (r"\bdatabase\b", "not_permitted", "Check 'database' in the connector's config, and GRANT USAGE ON it."),
     (r"\bschema\b", "not_permitted", "Check 'schema' in the connector's config, and GRANT USAGE ON it."),
     (r"\b40[34]\b", "unknown_account", "Check 'account': an organization's is myorg-myaccount."),
-    (
-        r"certificate|tls|ssl",
-        "connection_failed",
-        "Check 'url' and any proxy in between: the certificate is not the server's.",
-    ),
 )
 
 _FIRST_NUMBER = 100
@@ -67,6 +63,8 @@ def number(error: BaseException) -> int:
 def refused(error: BaseException, account: str, *, key_pair: bool) -> SourceError:
     """The error of a login, with a key pair or other credentials."""
     text = said(error)
+    if (mend := _of_tls(text)) is not None:
+        return SourceError("connection_failed", f"Snowflake's account {account} cannot be reached: {text}.", mend)
     for pattern, code, mend in _LOGIN:
         if re.search(pattern, text, re.I):
             return SourceError(code, f"Snowflake's account {account} does not let this login in: {text}.", mend)
@@ -80,8 +78,13 @@ def refused(error: BaseException, account: str, *, key_pair: bool) -> SourceErro
     return SourceError(
         "connection_failed",
         f"Snowflake's account {account} cannot be reached: {text}.",
-        "Check 'account', and the firewalls between.",
+        hint_of(text) or "Check 'account', 'url' if it is set, and the firewalls between.",
     )
+
+
+def _of_tls(text: str) -> str | None:
+    """The hint for a fault of TLS, whose texts the driver has in those of logins."""
+    return hint_of(text) if re.search(r"peer certificate|InvalidContentType|\btls\b|\bssl\b", text, re.I) else None
 
 
 def failed(error: BaseException, what: str) -> SourceError:

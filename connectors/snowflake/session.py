@@ -196,6 +196,8 @@ class Session:
         except driver.Error as error:
             if self._proxy.refusals:
                 raise self._proxy.refusals.pop() from None
+            if self._proxy.unreachable:
+                raise self._proxy.unreachable.pop() from None
             raise refused(error, place.account, key_pair="private_key" in door.secrets) from None
 
     def _errors(self) -> tuple[type[BaseException], ...]:

@@ -80,7 +80,8 @@ def test_what_is_wrong_is_reported_by_name(
 def test_a_right_that_lacks(databricks: Double) -> None:
     databricks.make("CREATE TABLE t (id INT)")
     databricks.denied = True
-    assert refused(databricks.context({"table": "t"})).code == "not_permitted"
+    error = refused(databricks.context({"table": "t"}))
+    assert (error.code, "GRANT USE CATALOG, USE SCHEMA and SELECT" in error.hint) == ("not_permitted", True), error
 
 
 def test_what_can_be_read_is_listed_and_described(databricks: Double) -> None:

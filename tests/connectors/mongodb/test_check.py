@@ -71,6 +71,24 @@ def test_a_collection_that_is_not_there_is_reported_with_the_nearest(mongo: Doub
     assert (error.code, error.hint) == ("missing_collection", "Did you mean 'customers'?")
 
 
+def test_a_database_that_is_not_there_is_empty_and_the_check_says_so(mongo: Double) -> None:
+    """MongoDB makes databases when something is written, and reads those that are not there."""
+    mongo.fill("t", [{"_id": 1}])
+    found = tried(mongo.context({}, database="nowhere"))
+    assert found.message.endswith(
+        "database nowhere, not encrypted: 0 collections can be read (a database that does not exist looks the same: "
+        "check 'database', and the rights of the login)"
+    )
+
+
+def test_a_right_that_lacks_is_reported_with_its_role(mongo: Double) -> None:
+    mongo.fill("t", [{"_id": 1}])
+    for command in ("find", "aggregate"):
+        mongo.steer("fail", name=command, after=0, code=13, times=100)
+    error = refused(mongo.context({"collection": "t"}))
+    assert (error.code, "role 'read' on the database" in error.hint) == ("not_permitted", True), error
+
+
 def test_what_can_be_read_is_listed_and_described(mongo: Double) -> None:
     mongo.fill("orders", [{"_id": n, "a": n, "b": {"c": 1}} for n in range(30)])
     mongo.fill("old.orders", [{"_id": 1}])

@@ -10,7 +10,10 @@ import pytest
 from headrace.connectors.errors import SourceError
 from headrace.connectors.redshift.connector import REDSHIFT
 from tests.connectors.redshift.cluster import Cluster
-from tests.connectors.sql.postgresql.shop import PASSWORD
+from tests.connectors.sql.postgresql.front import Front as TlsFront
+from tests.connectors.sql.postgresql.shop import PASSWORD, Certificates, certificates
+
+__all__ = ["certificates"]
 
 pytestmark = pytest.mark.postgres
 
@@ -59,4 +62,30 @@ def test_a_check_says_what_is_wrong_and_the_mend(
         REDSHIFT.tried(asked)
     assert refused.value.code == code, refused.value
     assert told in str(refused.value)
+    assert PASSWORD not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("config", "remedy"),
+    [
+        ({"sslmode": "verify-full", "host": "127.0.0.1"}, "Give as 'host' the name that is in the certificate"),
+        ({"sslmode": "verify-full", "sslRootCert": "stranger"}, "the authority that signed it in 'sslRootCert'"),
+        ({"sslmode": "verify-ca", "sslRootCert": None}, "'sslRootCert'"),
+    ],
+)
+def test_a_server_that_is_not_the_one_meant_is_not_logged_in_to(
+    stocked: Cluster, certificates: Certificates, config: dict[str, Any], remedy: str
+) -> None:
+    sealed = TlsFront(stocked.front.port, certificates)
+    try:
+        good = {"port": sealed.port, "sslmode": "verify-full", "sslRootCert": certificates.authority}
+        assert ", TLS:" in REDSHIFT.tried(stocked.context({}, **good)).message
+        given = good | config
+        if given["sslRootCert"] == "stranger":
+            given["sslRootCert"] = certificates.stranger
+        with pytest.raises(SourceError) as refused:
+            REDSHIFT.tried(stocked.context({}, **given))
+    finally:
+        sealed.close()
+    assert (refused.value.code, remedy in refused.value.hint) == ("connection_failed", True), refused.value
     assert PASSWORD not in str(refused.value)
