@@ -97,6 +97,7 @@ def test_nobody_gives_a_users_text_to_pythons_engine() -> None:
         ("connectors/sql/mysql/errors.py", "pattern"),
         ("connectors/snowflake/errors.py", "pattern"),
         ("connectors/mongodb/errors.py", "pattern"),
+        ("connectors/network/reachability.py", "pattern"),
         ("connectors/sql/relation.py", "_PART"),
         ("connectors/snowflake/names.py", "_PART"),
         ("ir/web_address.py", "_PLACE"),
