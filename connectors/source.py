@@ -363,3 +363,13 @@ class StreamFound:
     """As in Discovery."""
     details: Mapping[str, ColumnDetail] = field(default_factory=dict)
     """By the names of `fields`, where a server reports more about them."""
+    sampled: int | None = None
+    """The number of documents that `fields` are of, where a server knows no columns and not all documents were read."""
+
+    @property
+    def remark(self) -> str:
+        """The server's comment, and of how many documents the columns are."""
+        if self.sampled is None:
+            return self.comment
+        said = f"as in {self.sampled:,} documents that were sampled: others may have more"
+        return f"{self.comment}; {said}" if self.comment else said

@@ -45,7 +45,7 @@ class StreamItem(ResponseModel):
             size=found.size,
             rows=found.rows,
             key=list(found.key),
-            comment=found.comment,
+            comment=found.remark,
             fields=fields,
             guessed=sorted(found.guessed),
         )

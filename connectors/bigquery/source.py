@@ -19,7 +19,7 @@ from headrace.connectors.bigquery.types import ORDERED, Described, unordered
 from headrace.connectors.connector import Context
 from headrace.connectors.errors import SourceError
 from headrace.connectors.source import Batch, Discovery, Fitting, Partition, Position, Restart, StreamFound, Wanted
-from headrace.connectors.sql.columns import Chosen, Rows, chosen, empty
+from headrace.connectors.sql.columns import Chosen, Rows, chosen, details, empty
 from headrace.connectors.sql.plan import CURSOR, since
 from headrace.connectors.sql.query_validation import validated
 from headrace.connectors.sql.relation import Column, Relation
@@ -107,9 +107,18 @@ class BigQuerySource:
     def found(self) -> StreamFound:
         """Describes the relation for discovery: its columns, its key, the number of rows. Raises SourceError."""
         relation = self._relation()
-        fields = tuple(each.field for each in chosen(relation, self._settings.columns, self._declared))
+        columns = chosen(relation, self._settings.columns, self._declared)
         given = self._settings.model_dump(include={"table", "query", "parameters"}, exclude_defaults=True)
-        return StreamFound(relation.name, given, relation.kind, fields, relation.rows, relation.key, relation.comment)
+        return StreamFound(
+            relation.name,
+            given,
+            relation.kind,
+            tuple(each.field for each in columns),
+            relation.rows,
+            relation.key,
+            relation.comment,
+            details=details(columns),
+        )
 
     def fingerprint(self) -> None:
         """Does nothing: a session does not change."""

@@ -78,6 +78,9 @@ class MongoSettings(ClosedConfig):
     that runs code."""
     projection: Annotated[dict[str, Any], AfterValidator(_projection)] | None = None
     """The fields to read: `{"name": 1, "address.city": 1}`, or all except some: `{"photo": 0}`."""
+    known_keys: list[Name] = Field(default=[], max_length=1600)
+    """Keys that are columns, null where a document lacks them, even if no document that is read has them. Without
+    declared fields, the other columns are those of the documents that are read."""
     document: Name | None = None
     """The name of a column for the whole document, as JSON. Without declared fields, it and `_id` are the only
     columns."""
@@ -107,7 +110,7 @@ def keys_only(settings: Mapping[str, Any], columns: Sequence[str]) -> Mapping[st
     """The same collection without its cursor: `Connector.keys`. Which fields are sent is settled by the declared
     ones, and those that are wanted."""
     del columns
-    kept = {name: value for name, value in settings.items() if name not in ("cursor", "document")}
+    kept = {name: value for name, value in settings.items() if name not in ("cursor", "document", "knownKeys")}
     return {**kept, "partitioning": {"by": "none"}}
 
 

@@ -116,17 +116,16 @@ class MongoSource:
     def found(self) -> StreamFound:
         """Describes the collection for discovery: its columns in a sample of documents. Raises SourceError."""
         found = self._collection()
-        comment = ""
+        seen = None
         if self._declared or self._settings.document is not None:
             chosen = self._declared_columns()
         else:
             stages = [*self._stages([]), *([{"$sample": {"size": 200}}] if found.keyed else [])]
             types, seen = sampled_types(self.session, found.name, stages)
             chosen = self._typed(types)
-            comment = f"as in {seen:,} documents that were sampled: others may have more"
         given = self._settings.model_dump(include={"collection", "filter"}, exclude_defaults=True)
         key = (ID,) if found.keyed else ()
-        return StreamFound(found.name, given, found.kind, fields(chosen), found.rows, key, comment)
+        return StreamFound(found.name, given, found.kind, fields(chosen), found.rows, key, sampled=seen)
 
     def fingerprint(self) -> None:
         """Does nothing: a database has no version to check."""
@@ -268,6 +267,7 @@ class MongoSource:
         )
         stages = self._stages(only)
         types = all_types(self.session, found.name, stages) if locations else {}
+        types |= {key: set() for key in self._settings.known_keys if key not in types}
         chosen = self._typed(ordered(types, sampled_types(self.session, found.name, stages)[0] if types else {}))
         notes = [note_for(str(each.key), types[str(each.key)], each.field) for each in chosen]
         return chosen, [note for note in notes if note is not None]

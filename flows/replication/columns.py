@@ -42,6 +42,8 @@ def definition(column: FoundColumn, name: str, *, key: bool) -> FieldDefinition:
     precision, scale = (column.precision, column.scale) if kind == "decimal" else (None, None)
     if (wide := _wide(column)) is not None:
         kind, (precision, scale) = "decimal", wide
+    elif _unlimited(column):
+        kind = "decimal"
     length = column.precision if kind == "varchar" else None
     if length is not None and not 1 <= length <= _MAX_VARCHAR:
         kind, length = "text", None
@@ -76,6 +78,11 @@ def _wide(column: FoundColumn) -> tuple[int, int] | None:
     return (precision, scale) if scale <= precision else None
 
 
+def _unlimited(column: FoundColumn) -> bool:
+    """Whether it is a number of up to 77 digits that the source reads as text."""
+    return column.data_type == "text" and column.native.lower() == "bignumeric"
+
+
 def history() -> list[FieldDefinition]:
     """The columns of a history."""
     return [FieldDefinition(name, name, kind) for name, kind in HISTORY.items()]
@@ -86,7 +93,13 @@ def notes_of(columns: Iterable[FoundColumn]) -> list[str]:
     found, unsure = [], []
     for each in columns:
         word = each.native.lower().split("(")[0].strip().split(" ")[0]
-        if each.data_type == "text" and each.native and word not in _TEXTS and _wide(each) is None:
+        if (
+            each.data_type == "text"
+            and each.native
+            and word not in _TEXTS
+            and _wide(each) is None
+            and not _unlimited(each)
+        ):
             found.append(f"{each.name}: {each.native} is held as text, as the source writes it")
         elif each.data_type == "json" and word == "json":
             found.append(

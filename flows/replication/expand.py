@@ -62,6 +62,7 @@ class Expansion:
         return self._expanded(plan, table, known)
 
     def _expanded(self, plan: TablePlan, table: FoundTable, known: KnownTable | None) -> TablePlan:
+        table = _with_known(table, known)
         settled = self.document.settings_of(table.name)
         settings = settled.settings
         problems = list(_column_problems(table.columns))
@@ -126,7 +127,7 @@ class Expansion:
             columns=table.columns,
             names=names,
             column_changes=tuple(different),
-            notes=(*loading.notes, *notes_of(columns), *_unheld(wanted, own)),
+            notes=(*loading.notes, *_sampled(table), *notes_of(columns), *_unheld(wanted, own)),
             problems=tuple(problems),
             document=document,
             execution_config=settings.execution_config.model_dump(by_alias=True, exclude_none=True),
@@ -201,6 +202,25 @@ def _key_problems(
         has = f"({', '.join(sorted(own))})" if own else "none"
         message = f"Rows are identified by ({', '.join(sorted(key))}), and the key of {table} is {has}"
         yield Problem("key", "key_differs", message, "load it into another target, or delete the schema first")
+
+
+def _with_known(table: FoundTable, known: KnownTable | None) -> FoundTable:
+    """With the columns that are known of it, if only some documents were looked at: another sample is no change."""
+    if table.sampled is None or known is None:
+        return table
+    there = {each.name for each in table.columns}
+    kept = [each for each in known.columns if each.name not in there]
+    return table.model_copy(update={"columns": (*table.columns, *kept)})
+
+
+def _sampled(table: FoundTable) -> Iterator[str]:
+    """Of columns that are those of some documents."""
+    if table.sampled is not None:
+        yield (
+            f"its columns are those of {table.sampled:,} documents that were sampled: schemaContract says what becomes "
+            "of those that only others have; a value of another type, or a decimal with more than 29 digits before the "
+            "point or 9 after it, makes its row an error"
+        )
 
 
 def _unheld(wanted: Sequence[FieldDefinition], own: dict[str, FieldDefinition]) -> Iterator[str]:

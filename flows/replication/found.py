@@ -43,7 +43,8 @@ class FoundError(_Found):
 
 
 class FoundTable(_Found):
-    """A table or view. `columns` is empty if it could not be inspected; `error` is the reason."""
+    """A table or view. `columns` is empty if it could not be inspected; `error` is the reason. `sampled` as in
+    StreamFound."""
 
     name: str
     kind: str = "table"
@@ -51,6 +52,7 @@ class FoundTable(_Found):
     rows: int | None = None
     key: tuple[str, ...] = ()
     comment: str = ""
+    sampled: int | None = None
     columns: tuple[FoundColumn, ...] = ()
     error: FoundError | None = None
 
@@ -80,6 +82,7 @@ class FoundTable(_Found):
             rows=found.rows,
             key=found.key,
             comment=found.comment,
+            sampled=found.sampled,
             columns=tuple(columns),
         )
 

@@ -59,7 +59,9 @@ def pipeline_document(
         "connector": connector.name,
         "config": {**settings.config, **table.settings, **loading.config},
     }
-    if any(map(read_as_text, columns)):
+    if table.sampled is not None:  # to declare the fields would leave out what only other documents have
+        source["config"]["knownKeys"] = [each.name for each in columns]
+    elif any(map(read_as_text, columns)):
         source["fields"] = [_declared(each) for each in columns]
     document: dict[str, Any] = {
         "kind": "pipeline",

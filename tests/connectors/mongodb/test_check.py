@@ -100,8 +100,8 @@ def test_what_can_be_read_is_listed_and_described(mongo: Double) -> None:
     ]
     found = MONGODB.described(context, "orders")
     assert found.fields == (Field("_id", "integer"), Field("a", "integer"), Field("b", "json"))
-    assert found.comment == "as in 30 documents that were sampled: others may have more"
-    assert (found.settings, found.key) == ({"collection": "orders"}, ("_id",))
+    assert found.remark == "as in 30 documents that were sampled: others may have more"
+    assert (found.settings, found.key, found.comment) == ({"collection": "orders"}, ("_id",), "")
 
 
 class TestLogins:

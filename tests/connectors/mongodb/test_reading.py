@@ -58,6 +58,15 @@ class TestTypes:
         found = mongo.source("t", filter={"_id": 1}).discover(max_partitions=1)
         assert [each.data_type for each in found.schema] == ["integer", "integer"]
 
+    def test_known_keys_are_columns_even_where_no_document_has_them(self, mongo: Double) -> None:
+        mongo.fill("t", [{"_id": 1, "a": 1, "new": True}])
+        source = mongo.source("t", knownKeys=["a", "gone", "_id"])
+        found = source.discover(max_partitions=1)
+        assert {each.name: each.data_type for each in found.schema} == {
+            **{"_id": "integer", "a": "integer", "new": "boolean", "gone": "text"}
+        }
+        assert [batch.frame["gone"].to_list() for batch in batches(source, found, found.partitions[0])] == [[None]]
+
     def test_are_those_that_are_declared(self, mongo: Double) -> None:
         mongo.fill("t", [{"_id": 1, "a": "1", "b": 2}])
         source = mongo.source("t", (Field("a", "integer"), Field("missing", "date"), Field("A", "text")))

@@ -91,6 +91,7 @@ def test_types_keys_and_comments_become_those_of_the_table() -> None:
         FoundColumn(name="price", data_type="decimal", precision=12, scale=2, native="numeric(12,2)", sure=False),
         FoundColumn(name="exact", data_type="decimal", native="numeric", sure=False),
         FoundColumn(name="wide", data_type="text", native="numeric(60,20)"),
+        FoundColumn(name="widest", data_type="text", native="BIGNUMERIC"),
         FoundColumn(name="doc", data_type="json", native="json"),
         FoundColumn(name="raw", data_type="text", native="bytea"),
     )
@@ -99,7 +100,7 @@ def test_types_keys_and_comments_become_those_of_the_table() -> None:
     name = target["schema"].removeprefix("public.")
     assert statements(plan) == [
         f'CREATE TABLE "public"."{name}" ("id" bigint NOT NULL, "Line_No" varchar(20), "price" numeric(12, 2), '
-        '"exact" numeric, "wide" numeric(60, 20), "doc" jsonb, "raw" text, PRIMARY KEY ("id"), '
+        '"exact" numeric, "wide" numeric(60, 20), "widest" numeric, "doc" jsonb, "raw" text, PRIMARY KEY ("id"), '
         '"_headrace_load_id" bigint);',
         f'COMMENT ON TABLE "public"."{name}" IS \'All orders\';',
         f'COMMENT ON COLUMN "public"."{name}"."id" IS \'it\'\'s 100%\';',
