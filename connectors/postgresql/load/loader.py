@@ -228,6 +228,9 @@ class CopyLoader(SessionLoader):
         """The same for rows that are passed on. Raises NotPassed where the database refuses a row: which, and why, is
         found with values that are read."""
         check_types(table, self._spec.passed)
+        for name in self._destination.key:
+            if (column := table.column(name)) is None or column.nullable:
+                raise NotPassed(f"'{name}' of the key may be null, and rows without it are refused")
         partition = self._place.partition if self._destination.staged else None
         try:
             with connection.transaction():

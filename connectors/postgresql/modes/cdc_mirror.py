@@ -20,6 +20,7 @@ class CdcMirror(Upsert):
     """Merges change events by key, deletes included."""
 
     name: ClassVar[str] = "cdc_mirror"
+    beside: ClassVar[int] = 0
     checked: ClassVar[bool] = False  # a delete has only a key
     extras: ClassVar[tuple[Column, ...]] = (Column(STAGED_OP, "text", "text", nullable=False),)
     deletes: ClassVar[sql.Composable | None] = sql.SQL("t.{} = 'd'").format(sql.Identifier(STAGED_OP))

@@ -32,6 +32,7 @@ class Upsert(MergeMode):
     """Merges rows by key: updates and inserts."""
 
     name: ClassVar[str] = "upsert"
+    beside: ClassVar[int] = 3
     deletes: ClassVar[sql.Composable | None] = None
     """The condition that row `t` of the bucket deletes its key from the table."""
 

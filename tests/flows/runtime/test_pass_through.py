@@ -189,6 +189,35 @@ def test_rows_that_the_table_refuses_are_the_same_errors(
     assert (passed[0].rows_out, passed[0].failed) == (4997, 3)
 
 
+@pytest.mark.parametrize(
+    "key",
+    ["PRIMARY KEY", "UNIQUE NULLS NOT DISTINCT", *(pytest.param(key, marks=pytest.mark.slow) for key in ("UNIQUE",))],
+)
+def test_an_upsert_merges_passed_rows_as_those_that_are_read(
+    copied: Copied, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a key that repeats, and is null in some rows; of each the last row counts. Some rows are refused."""
+    monkeypatch.setattr(sql_source, "BATCH_ROWS", 300)
+    copied.shop.make(
+        MANY,
+        "ALTER TABLE t ADD code int",
+        "UPDATE t SET code = CASE WHEN id % 100 > 0 OR id < 3000 THEN id % 700 END",
+        "UPDATE t SET n = -1 WHERE id IN (4000, 4001)",
+    )
+    again = (
+        f"DROP TABLE IF EXISTS public.t; CREATE TABLE public.t (code int {key}, id bigint, n int CHECK (n >= 0), "
+        "name text); INSERT INTO public.t SELECT i, -i, 1, 'old' FROM generate_series(0, 1000, 10) i"
+    )
+    nodes = [source(partitioning={"partitions": 3}), target("tgt", "src", "t", loadMode="upsert", upsertKey="code")]
+    copied.alter(again)
+    assert copied.passes(nodes)
+    passed, read = both_ways(copied, lambda: copied.run(nodes), again)
+    assert passed == read
+    equal = key == "UNIQUE NULLS NOT DISTINCT"  # the nulls are one key
+    assert passed[0].failed == (2 if equal else 22)
+    assert len(passed[2]) == (732 if equal else 731)
+
+
 def test_a_log_line_says_why_values_are_read(copied: Copied, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sql_source, "BATCH_ROWS", 1000)
     copied.shop.make(MANY)
@@ -210,6 +239,7 @@ PASSING: dict[str, list[Node]] = {
         target("tgt", "ops", "t", mapping={"n": "m"}),
     ],
     "fewer columns": [source(columns=["id", "n"]), NODES[1]],
+    "an upsert": [source(), target("tgt", "src", "keyed", loadMode="upsert", upsertKey="id")],
     "no ops": [source(), transform("ops", "src"), target("tgt", "ops", "t")],
 }
 READING: dict[str, list[Node]] = {
@@ -239,7 +269,6 @@ READING: dict[str, list[Node]] = {
         target("tgt", "ok", "t"),
     ],
     "two targets": [*NODES, target("other", "src", "u")],
-    "an upsert": [source(), target("tgt", "src", "t", loadMode="upsert", upsertKey="id")],
     "rows that are skipped": [source(), target("tgt", "src", "narrow", schemaContract="discard_row")],
     "a column that is added": [source(), target("tgt", "src", "narrow", schemaContract="evolve")],
     "a declared type": [source() | {"fields": [{"name": "id", "dataType": "text"}]}, NODES[1]],
@@ -256,6 +285,7 @@ def world(copied: Copied) -> None:
     copied.shop.make(MANY, "CREATE TABLE no_key AS SELECT * FROM t")
     for table in ("t", "u"):
         copied.alter(f"CREATE TABLE public.{table} (id bigint UNIQUE, n int, name text)")
+    copied.alter("CREATE TABLE public.keyed (id bigint PRIMARY KEY, n int, name text)")
     copied.alter("CREATE TABLE public.narrow (id bigint, n int)")
     copied.alter("CREATE TABLE public.other (id bigint, n int, name varchar(20))")
     copied.alter("CREATE DOMAIN public.number AS int; CREATE TABLE public.domained (id bigint, n number, name text)")
@@ -266,7 +296,8 @@ def test_a_plan_that_only_moves_columns_passes_rows(copied: Copied, shape: str) 
     world(copied)
     assert copied.passes(PASSING[shape])
     assert copied.run(PASSING[shape]).rows_out == 5000
-    assert copied.rows("SELECT count(DISTINCT id), sum(n) FROM public.t") == [
+    loaded = "keyed" if shape == "an upsert" else "t"
+    assert copied.rows(f"SELECT count(DISTINCT id), sum(n) FROM public.{loaded}") == [
         (5000, sum(i % 97 for i in range(1, 5001)))
     ]
 
@@ -279,7 +310,7 @@ def test_a_plan_that_needs_values_reads_them(copied: Copied) -> None:
 @settings(max_examples=examples(12), suppress_health_check=list(HealthCheck), deadline=None)
 @given(
     deaths=st.lists(st.integers(0, 60), min_size=1, max_size=3),
-    mode=st.sampled_from(["append", "append", "replace", "blue_green"]),
+    mode=st.sampled_from(["append", "append", "replace", "blue_green", "upsert", "upsert"]),
     refused=st.booleans(),
     cut=st.sampled_from([{"partitions": 3}, {"by": "none"}, {"by": "key", "column": "n", "partitions": 3}]),
 )
@@ -295,11 +326,17 @@ def test_wherever_it_dies_every_row_is_loaded_once(
     copied.alter(
         "DROP TABLE IF EXISTS public.t; CREATE TABLE public.t (id text, n int CHECK (n <> 77), v numeric(9,2))"
     )
+    if mode == "upsert":  # some rows are there, with other values
+        copied.alter(
+            "ALTER TABLE public.t ADD PRIMARY KEY (id); "
+            "INSERT INTO public.t SELECT 'k' || i, -1 FROM generate_series(1, 300, 7) i"
+        )
     if refused:
         copied.shop.make("UPDATE t SET n = 77 WHERE n IN (100, 200)")
     else:
         copied.shop.make("UPDATE t SET n = 0 WHERE n = 77")
-    nodes = [source(partitioning=cut), target("tgt", "src", "t", loadMode=mode)]
+    key = {"upsertKey": "id"} if mode == "upsert" else {}
+    nodes = [source(partitioning=cut), target("tgt", "src", "t", loadMode=mode, **key)]
     root, earlier = f"r{uuid4().hex[:8]}", None
     for number, death in enumerate([*deaths, 10**9], 1):
         with pytest.MonkeyPatch.context() as patch, armed(Bomb(death)):
