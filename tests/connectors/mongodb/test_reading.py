@@ -60,12 +60,13 @@ class TestTypes:
 
     def test_known_keys_are_columns_even_where_no_document_has_them(self, mongo: Double) -> None:
         mongo.fill("t", [{"_id": 1, "a": 1, "new": True}])
-        source = mongo.source("t", knownKeys=["a", "gone", "_id"])
+        source = mongo.source("t", knownKeys=["a", "gone", "_id", "$where"])
         found = source.discover(max_partitions=1)
         assert {each.name: each.data_type for each in found.schema} == {
-            **{"_id": "integer", "a": "integer", "new": "boolean", "gone": "text"}
+            **{"_id": "integer", "a": "integer", "new": "boolean", "gone": "text", "$where": "text"}
         }
         assert [batch.frame["gone"].to_list() for batch in batches(source, found, found.partitions[0])] == [[None]]
+        assert not any("$where" in text for text in mongo.seen()), "a name is never an operator"
 
     def test_are_those_that_are_declared(self, mongo: Double) -> None:
         mongo.fill("t", [{"_id": 1, "a": "1", "b": 2}])

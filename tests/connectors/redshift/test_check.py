@@ -78,9 +78,9 @@ def test_a_server_that_is_not_the_one_meant_is_not_logged_in_to(
 ) -> None:
     sealed = TlsFront(stocked.front.port, certificates)
     try:
-        good = {"port": sealed.port, "sslmode": "verify-full", "sslRootCert": certificates.authority}
+        good: dict[str, Any] = {"port": sealed.port, "sslmode": "verify-full", "sslRootCert": certificates.authority}
         assert ", TLS:" in REDSHIFT.tried(stocked.context({}, **good)).message
-        given = good | config
+        given: dict[str, Any] = good | config
         if given["sslRootCert"] == "stranger":
             given["sslRootCert"] = certificates.stranger
         with pytest.raises(SourceError) as refused:
