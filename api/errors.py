@@ -12,12 +12,13 @@ import structlog
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 from sqlalchemy.exc import DataError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
+from headrace.api.wire import title
 from headrace.catalog.errors import Conflict, Invalid
 from headrace.deployments.prefect.orchestrator import OrchestratorAway, OrchestratorRefused
 from headrace.ir.problems import MAX_PROBLEMS, Problem
@@ -50,28 +51,44 @@ _PROBLEM_CODES = {"missing": "missing_field", "extra_forbidden": "unknown_field"
 
 
 class Detail(BaseModel):
-    """One problem: its path, a stable code, a message, and a hint how to fix it."""
+    """One problem of a request or of a document."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
 
     path: str
+    """The place in the body or document, such as `nodes[1].ops[0].field`, or the name of a parameter or header."""
     code: str
+    """Stable text for programs, such as `missing_field`; there may be further codes in later releases."""
     message: str
+    """What is wrong, for people."""
     hint: str = ""
+    """How to fix it; empty if there is no advice."""
 
 
 class ErrorBody(BaseModel):
-    """What went wrong, for a program (`code`) and for a person (`message`)."""
+    """The reason for an error status, for programs (`code`) and for people (`message`)."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True, field_title_generator=title)
 
     code: str
+    """Stable text for programs, one per status, such as `not_found`; `error` for a status without one."""
     message: str
+    """What went wrong, for people."""
     status: int
+    """The HTTP status of the response."""
     requestId: str
+    """The request's id in the logs and in the audit log, as in the header `X-Request-ID`."""
     details: list[Detail]
+    """Every problem that was found; empty if `message` says all."""
 
 
 class ErrorEnvelope(BaseModel):
     """The body of every response with a status of 400 or more."""
 
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
     error: ErrorBody
+    """Why the request failed."""
 
 
 class ApiError(HTTPException):

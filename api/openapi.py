@@ -11,6 +11,7 @@ from fastapi.routing import APIRoute
 
 from headrace.api.errors import CODES, RETRY_AFTER_S, ErrorEnvelope
 from headrace.api.openapi_examples import EXAMPLES
+from headrace.api.wire import title
 
 Document = dict[str, Any]
 
@@ -95,9 +96,10 @@ _DESCRIPTION = """Pipelines as documents, run by Prefect, loaded exactly once.
 
 Every request needs an API key (`X-API-Key`, or as a bearer token), which belongs to one tenant and has one role:
 `x-roles` of an operation lists the roles that may call it. Every response has `X-Request-ID`; every error is an
-`ErrorEnvelope`. Lists are paged by an opaque `cursor`. Limits of a key or tenant are answered 429 and limits of the
-server 503, with `Retry-After`. The server may also answer 400, 408, 431 or 503 before it has read a request's headers,
-and then closes the connection. The IR of a pipeline has its own JSON Schema, at `/api/v1/ir/schema`."""
+`ErrorEnvelope`. Times are ISO 8601 in UTC, with milliseconds. Lists are paged by an opaque `cursor`. Limits of a key or
+tenant are answered 429 and limits of the server 503, with `Retry-After`. The server may also answer 400, 408, 431 or
+503 before it has read a request's headers, and then closes the connection. The IR of a pipeline has its own JSON
+Schema, at `/api/v1/ir/schema`."""
 
 
 def operation_id(route: APIRoute) -> str:
@@ -136,6 +138,8 @@ def _complete(app: FastAPI) -> Document:
     envelope = ErrorEnvelope.model_json_schema(ref_template="#/components/schemas/{model}")
     schemas |= envelope.pop("$defs") | {"ErrorEnvelope": envelope}
     for method, path, operation in _operations(document):
+        for parameter in operation.get("parameters", ()):
+            parameter["schema"]["title"] = title(parameter["name"])
         responses = operation["responses"]
         if "HTTPValidationError" in str(responses.get("422")):
             del responses["422"]
@@ -146,11 +150,34 @@ def _complete(app: FastAPI) -> Document:
             response.setdefault("headers", {})["X-Request-ID"] = {"$ref": "#/components/headers/RequestId"}
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
+    schemas["JsonValue"]["description"] = "Any JSON value."
     for name, example in EXAMPLES.items():
         schemas[name]["examples"] = [example]
-    _close_maps(schemas)
+    _name_by_title(document)
+    _close_maps(document["components"]["schemas"])
     add_text_patterns(document)
     return document
+
+
+def _name_by_title(document: Document) -> None:
+    """Gives generic models the names that they have as titles: pydantic derives others from their parameters."""
+    schemas = document["components"]["schemas"]
+    names = {name: schema["title"] for name, schema in schemas.items() if name.endswith("_")}
+    renamed = {names.get(name, name): schema for name, schema in schemas.items()}
+    assert len(renamed) == len(schemas), f"two schemas have the same name, one of {sorted(names.values())}"
+    document["components"]["schemas"] = renamed
+    _rename(document, {f"#/components/schemas/{name}": f"#/components/schemas/{new}" for name, new in names.items()})
+
+
+def _rename(node: object, references: dict[str, str]) -> None:
+    if isinstance(node, dict):
+        if node.get("$ref") in references:
+            node["$ref"] = references[node["$ref"]]
+        for each in node.values():
+            _rename(each, references)
+    elif isinstance(node, list):
+        for each in node:
+            _rename(each, references)
 
 
 def _close_maps(node: object) -> None:
@@ -207,8 +234,13 @@ def _error(status: int) -> Document:
         },
     }
     if status in (429, 503):
-        retry = {"description": "Seconds", "schema": {"type": "integer", "minimum": 1}, "example": RETRY_AFTER_S}
+        retry = {
+            "description": "Seconds to wait before the request is sent again",
+            "schema": {"type": "integer", "minimum": 1},
+            "example": RETRY_AFTER_S,
+        }
         response["headers"] = {"Retry-After": retry}
     if status == 401:
-        response["headers"] = {"WWW-Authenticate": {"schema": {"type": "string"}, "example": "Bearer"}}
+        scheme = {"description": "How to authenticate", "schema": {"type": "string"}, "example": "Bearer"}
+        response["headers"] = {"WWW-Authenticate": scheme}
     return response

@@ -25,19 +25,44 @@ Stored = TypeVar("Stored", bound=TenantOwned)
 
 
 class Pagination(ResponseModel):
-    """Position of a page; `cursor` requests the next one."""
+    """The position of a page in its list."""
 
     total: int
+    """The number of items on all pages, with the filters of the request."""
     has_more: bool
+    """Whether there are items after this page."""
     limit: int
+    """The most items of a page, as requested."""
     cursor: str | None
+    """Opaque text that requests the next page, as the parameter `cursor`; null on the last page."""
 
 
 class PageOf(ResponseModel, Generic[Item]):
-    """One page of a list."""
+    """One page of a list. That of an `OrderItem` is published as `OrderPage`."""
 
     data: list[Item]
+    """The items of the page; empty if there are none."""
     pagination: Pagination
+    """How many items there are, and how to get the next page."""
+
+    @classmethod
+    def model_parametrized_name(cls, params: tuple[Any, ...]) -> str:
+        """The name of the schema of pages of one kind of item."""
+        return f"{params[0].__name__.removesuffix('Item')}Page"
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        """Adds the description of pages of one kind of item, which pydantic leaves out."""
+        super().__pydantic_init_subclass__(**kwargs)
+        if cls.__doc__ is None:
+            (item,) = cls.__pydantic_generic_metadata__["args"]
+            cls.__doc__ = f"One page of a list; each item is {item.__name__}."
+
+
+Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="The most items of a page")]
+Cursor = Annotated[
+    str | None, Query(description="The `pagination.cursor` of the page before; the first page without it")
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +73,7 @@ class PageRequest:
     after: Position | None
 
 
-async def page_request(
-    limit: Annotated[int, Query(ge=1, le=MAX_LIMIT)] = DEFAULT_LIMIT, cursor: Annotated[str | None, Query()] = None
-) -> PageRequest:
+async def page_request(limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None) -> PageRequest:
     """Reads `limit` and `cursor`. Raises ApiError 400 for an invalid cursor."""
     if cursor is None:
         return PageRequest(limit, None)

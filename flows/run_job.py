@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from headrace.catalog.errors import PipelineMissing
 from headrace.catalog.runs.records import RunPipeline
@@ -19,7 +19,7 @@ from headrace.flows.runtime.execution_config import ExecutionConfig
 from headrace.flows.runtime.found_columns import last_runs
 from headrace.flows.runtime.job import Job
 from headrace.flows.tenant_files import files_of
-from headrace.ir.load_modes import LOAD_MODES, load_strategy
+from headrace.ir.load_modes import load_modes, load_strategy
 from headrace.ir.parameters import ParameterValue
 
 
@@ -145,10 +145,3 @@ def _job(
         staging_root=settings().staging_root,
         last_runs=last_runs(store.sources, pipeline),
     )
-
-
-def load_modes(ir: dict[str, Any]) -> list[str]:
-    """The load modes of the targets. Ignores faults of the document, which `prepare` reports."""
-    nodes = [node for node in ir.get("nodes", ()) if isinstance(node, dict)]
-    modes = [node.get("loadMode", "append") for node in nodes if node.get("kind") == "target"]
-    return [mode for mode in modes if mode in LOAD_MODES]

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 LoadModeName = Literal[
     "append", "upsert", "replace", "truncate", "blue_green", "incremental_watermark", "cdc_mirror", "scd2"
@@ -54,3 +54,10 @@ def load_strategy(load_modes: Iterable[str]) -> LoadStrategy:
     """The strategy of a run whose targets have these load modes: the least resumable one among them."""
     strategies = {LOAD_MODES[mode].strategy for mode in load_modes}
     return next((strategy for strategy in _LEAST_RESUMABLE_FIRST if strategy in strategies), "append")
+
+
+def load_modes(document: Mapping[str, Any]) -> list[str]:
+    """The load modes of the targets of an IR. Ignores faults of the document."""
+    nodes = [node for node in document.get("nodes", ()) if isinstance(node, dict)]
+    modes = [node.get("loadMode", "append") for node in nodes if node.get("kind") == "target"]
+    return [mode for mode in modes if mode in LOAD_MODES]

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from fastapi import Query
-
 from headrace.api.api_keys import service
 from headrace.api.api_keys.schemas import CreatedKey, CreateKey, KeyPage, RevokeKey
 from headrace.api.context import Context
 from headrace.api.pagination import Paged
+from headrace.api.parameters import KeyIdQuery
 from headrace.api.requests.auth import allow, guarded_router
 
 router = guarded_router("api-keys")
@@ -29,7 +26,9 @@ def create_api_key(context: Context, body: CreateKey | None = None) -> CreatedKe
 
 @router.delete("/api-keys", status_code=204, openapi_extra=allow("admin"))
 def revoke_api_key(
-    context: Context, key_id: Annotated[str, Query(alias="id", max_length=200)], body: RevokeKey | None = None
+    context: Context,
+    key_id: KeyIdQuery,
+    body: RevokeKey | None = None,
 ) -> None:
     """Revokes a key permanently."""
     service.revoke_key(context, key_id, body.reason if body is not None else None)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 from fastapi import Request
 from starlette.concurrency import run_in_threadpool
@@ -25,7 +25,7 @@ from headrace.api.pagination import PageOf, Pagination, bad_cursor, decode_curso
 from headrace.api.subprocesses import jobs
 from headrace.catalog.found_columns import Seen, nodes_reading, remember, source_key
 from headrace.connectors.errors import SourceError
-from headrace.ir.schema import DataType, Field
+from headrace.ir.schema import Field
 
 _GRACE_S = 3.0
 """Extra time for the child to report the time-out itself."""
@@ -59,9 +59,7 @@ async def get_stream(context: RequestContext, request: Request, connector_id: st
 
 def _remember(context: RequestContext, connector_id: str, found: StreamItem) -> None:
     """Notes the columns for the source nodes that read this, so that documents can be checked with them."""
-    columns = tuple(
-        Field(each.name, cast("DataType", each.data_type), each.precision, each.scale) for each in found.fields or ()
-    )
+    columns = tuple(Field(each.name, each.data_type, each.precision, each.scale) for each in found.fields or ())
     configs = [found.settings, *([found.settings | {"format": found.format}] if found.format else [])]
     with context.catalog() as catalog:
         connector = catalog.connectors.get(connector_id)

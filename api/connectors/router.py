@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import Query, Request, Response
+from fastapi import Path, Query, Request, Response
 
 from headrace.api.connectors import discovery, service, testing, uploads
 from headrace.api.connectors.schemas import (
@@ -18,7 +18,8 @@ from headrace.api.connectors.schemas import (
 )
 from headrace.api.connectors.stream_schemas import StreamItem
 from headrace.api.context import Context
-from headrace.api.pagination import DEFAULT_LIMIT, MAX_LIMIT, Paged, PageOf
+from headrace.api.pagination import DEFAULT_LIMIT, Cursor, Limit, Paged, PageOf
+from headrace.api.parameters import ConnectorIdPath, ConnectorIdQuery
 from headrace.api.requests.auth import READ, WRITE, allow, guarded_router
 
 router = guarded_router("connectors")
@@ -45,7 +46,7 @@ def update_connector(context: Context, body: UpdateConnector) -> ConnectorItem:
 
 
 @router.delete("/connectors", status_code=204, openapi_extra=allow(*WRITE))
-def delete_connector(context: Context, connector_id: Annotated[str, Query(alias="id")]) -> None:
+def delete_connector(context: Context, connector_id: ConnectorIdQuery) -> None:
     """Deletes a connector that no pipeline uses."""
     service.delete_connector(context, connector_id)
 
@@ -57,7 +58,7 @@ async def test_connection(context: Context, request: Request, body: TestConnecto
 
 
 @router.get("/connectors/{connector_id}", openapi_extra=allow(*READ))
-def get_connector(context: Context, connector_id: str) -> ConnectorItem:
+def get_connector(context: Context, connector_id: ConnectorIdPath) -> ConnectorItem:
     """One connector."""
     return service.get_connector(context, connector_id)
 
@@ -77,7 +78,7 @@ _FORM = {
 
 
 @router.get("/connectors/{connector_id}/files", openapi_extra=allow(*READ))
-def list_files(context: Context, connector_id: str) -> UploadedFiles:
+def list_files(context: Context, connector_id: ConnectorIdPath) -> UploadedFiles:
     """The files that were uploaded to a connector of type `csv_upload`, by name."""
     return UploadedFiles(data=uploads.list_files(context, connector_id))
 
@@ -89,7 +90,11 @@ def list_files(context: Context, connector_id: str) -> UploadedFiles:
     openapi_extra=allow(*WRITE) | {"requestBody": _FORM},
 )
 async def upload_file(
-    context: Context, request: Request, response: Response, connector_id: str, replace: bool = False
+    context: Context,
+    request: Request,
+    response: Response,
+    connector_id: ConnectorIdPath,
+    replace: Annotated[bool, Query(description="Replace a file of this name that has other content; else 409")] = False,
 ) -> UploadedFile:
     """Uploads one file. The same content under an existing name is answered 200; other content needs `replace`."""
     file, new = await uploads.receive(context, request, connector_id, replace=replace)
@@ -98,13 +103,17 @@ async def upload_file(
 
 
 @router.delete("/connectors/{connector_id}/files/{name}", status_code=204, openapi_extra=allow(*WRITE))
-def delete_file(context: Context, connector_id: str, name: str) -> None:
+def delete_file(
+    context: Context,
+    connector_id: ConnectorIdPath,
+    name: Annotated[str, Path(description="The file's name, as listed")],
+) -> None:
     """Deletes an uploaded file."""
     uploads.delete_file(context, connector_id, name)
 
 
 @router.post("/connectors/{connector_id}/test", response_model_exclude_none=True, openapi_extra=allow(*WRITE))
-async def test_connector(context: Context, request: Request, connector_id: str) -> TestResult:
+async def test_connector(context: Context, request: Request, connector_id: ConnectorIdPath) -> TestResult:
     """Tests a stored connection; the result is kept in `status`, `lastTestedAt` and `lastError`."""
     return await testing.try_connector(context, request, connector_id)
 
@@ -113,12 +122,17 @@ async def test_connector(context: Context, request: Request, connector_id: str) 
 async def list_streams(
     context: Context,
     request: Request,
-    connector_id: str,
+    connector_id: ConnectorIdPath,
     text: Annotated[
-        str, Query(alias="filter", max_length=_NAME, description="A part of the name; of files, `folder/part`")
+        str,
+        Query(
+            alias="filter",
+            max_length=_NAME,
+            description="Only those with this text in their name; of files, `folder/text`",
+        ),
     ] = "",
-    limit: Annotated[int, Query(ge=1, le=MAX_LIMIT)] = DEFAULT_LIMIT,
-    cursor: Annotated[str | None, Query()] = None,
+    limit: Limit = DEFAULT_LIMIT,
+    cursor: Cursor = None,
 ) -> PageOf[StreamItem]:
     """The streams of the connection, by name: tables and views, files and folders. It connects like a run, and changes
     nothing."""
@@ -129,8 +143,8 @@ async def list_streams(
 async def get_stream(
     context: Context,
     request: Request,
-    connector_id: str,
-    name: Annotated[str, Query(min_length=1, max_length=_NAME, description="Its whole name, as `streams` has it")],
+    connector_id: ConnectorIdPath,
+    name: Annotated[str, Query(min_length=1, max_length=_NAME, description="The whole name, as `…/streams` lists it")],
 ) -> StreamItem:
     """One thing that the connection can be read for, with its columns as a run would discover them."""
     return await discovery.get_stream(context, request, connector_id, name)

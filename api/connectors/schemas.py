@@ -15,7 +15,19 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema
 
-from headrace.api.wire import Description, Id, Name, RequestModel, ResponseModel, Timestamp, omitted
+from headrace.api.wire import (
+    ConnectorId,
+    CreatedAt,
+    Description,
+    Id,
+    Name,
+    RequestModel,
+    ResponseModel,
+    Timestamp,
+    UpdatedAt,
+    omitted,
+)
+from headrace.catalog.models.connectors import ConnectorStatus
 from headrace.connectors.errors import SourceError
 from headrace.connectors.registry import connector_types
 from headrace.flows.prefect.block_references import PATTERN, WHOLE, BlockReference, is_reference, references
@@ -95,12 +107,17 @@ _EXAMPLE: dict[str, Any] = {"name": "Production database", **_TEST_EXAMPLE}
 class ConnectorItem(ResponseModel):
     """A connector without its credentials, which are never returned."""
 
-    id: str
+    id: ConnectorId
     name: str
+    """The name, unique in the tenant."""
     type: str
+    """The connector type, as listed at `/connector-types`. Installed packages may add types."""
     description: str | None
+    """A text for people; null without one."""
     config: dict[str, Any]
+    """The settings without secrets, as given."""
     auth_method: str
+    """How it authenticates, as given; `/connector-types` lists the methods of each type."""
     auth_references: dict[str, str] = Field(
         default_factory=dict,
         exclude_if=lambda found: not found,  # the documented shape has no such field
@@ -112,13 +129,18 @@ class ConnectorItem(ResponseModel):
         exclude_if=lambda found: found is None,
         description="Only of type `webhook`: where the sender posts its records.",
     )
-    status: str
+    status: ConnectorStatus
+    """`error` if the last test of the connection failed, else `active`."""
     last_tested_at: Timestamp | None
+    """When the connection was last tested; null if never."""
     last_error: str | None
+    """Why the last test failed; null if it succeeded or there was none."""
     last_sync_row_count: int | None
+    """The rows that the last successful run of a pipeline of this connector read; null without one."""
     last_sync_at: Timestamp | None
-    created_at: Timestamp
-    updated_at: Timestamp
+    """When the last successful run of a pipeline of this connector ended; null without one."""
+    created_at: CreatedAt
+    updated_at: UpdatedAt
 
 
 class TestConnector(RequestModel):
@@ -128,9 +150,11 @@ class TestConnector(RequestModel):
     model_config = ConfigDict(json_schema_extra={"examples": [_TEST_EXAMPLE]})
 
     type: TypeName
+    """The connector type, as listed at `/connector-types`."""
     config: Config = Field(default_factory=dict)
     connection_config: Config = Field(default_factory=dict)
     auth_method: AuthMethod = "access_key"
+    """How it authenticates; `/connector-types` lists the methods of each type."""
     auth_config: AuthConfig = Field(default_factory=dict)
 
 
@@ -140,7 +164,9 @@ class CreateConnector(TestConnector):
     model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE]})
 
     name: Name
+    """The name, unique in the tenant."""
     description: Description | None = None
+    """A text for people."""
 
 
 class UpdateConnector(RequestModel):
@@ -154,28 +180,38 @@ class UpdateConnector(RequestModel):
     )
 
     id: Id
+    """The connector's id: `conn_…`."""
     name: Name = omitted()
+    """The new name, unique in the tenant."""
     type: TypeName = omitted()
+    """May be repeated, but not changed."""
     description: Description | None = None
+    """A text for people; null removes it."""
     config: Config = omitted()
     connection_config: Config = omitted()
     auth_method: AuthMethod = omitted()
+    """How it authenticates; a change needs `authConfig` as well if credentials are stored."""
     auth_config: AuthConfig = omitted()
 
 
 class UploadedFile(ResponseModel):
-    """An uploaded file; `checksum` is the SHA-256 of its content in hexadecimal digits."""
+    """An uploaded file."""
 
     name: str
+    """The file's name, which source nodes use as path."""
     size: int
+    """Bytes."""
     checksum: str
+    """The SHA-256 of the content, in hexadecimal digits."""
     uploaded_at: Timestamp
+    """When its content was uploaded."""
 
 
 class UploadedFiles(ResponseModel):
     """The uploaded files of a connector."""
 
     data: list[UploadedFile]
+    """The files, by name."""
 
 
 class TestResult(ResponseModel):
@@ -184,6 +220,10 @@ class TestResult(ResponseModel):
     __test__ = False
 
     ok: bool
+    """Whether the connection works."""
     latency_ms: int
+    """How long the test took, in milliseconds."""
     message: str
+    """What was found, or why the connection does not work, for people."""
     sample: dict[str, Any] | None = None
+    """A part of what was found, such as names of tables or files; omitted if the connection does not work."""

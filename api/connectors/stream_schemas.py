@@ -6,7 +6,7 @@ from typing import Any, Self
 
 from pydantic import Field
 
-from headrace.api.wire import ResponseModel
+from headrace.api.wire import ColumnType, Precision, ResponseModel, Scale
 from headrace.connectors.source import StreamFound
 
 
@@ -14,22 +14,26 @@ class StreamField(ResponseModel):
     """A column as it was discovered."""
 
     name: str
-    data_type: str
-    precision: int | None = None
-    scale: int | None = None
+    """The column's name in the source."""
+    data_type: ColumnType
+    precision: Precision = None
+    scale: Scale = None
 
 
 class StreamItem(ResponseModel):
-    """Something that a connection can be read for. `settings` is the `config` of a source node that reads it."""
+    """Something that a connection can be read for."""
 
     name: str
+    """The whole name, such as `sales.orders` or `2026/orders.csv`."""
     kind: str = Field(description="`table`, `view`, `file`, `folder`, …")
     settings: dict[str, Any]
+    """The `config` of a source node that reads it."""
     format: str | None = Field(description="The format of a file, by its name; null if the name does not determine it")
     size: int | None = Field(description="Bytes of a file")
     rows: int | None = Field(description="About how many rows it has, where that is known")
     key: list[str] = Field(description="The columns that identify a row, where they are known")
     comment: str
+    """The comment that the source has for it; empty without one."""
     fields: list[StreamField] | None = Field(description="The columns; null in lists, which do not look at them")
     guessed: list[str] = Field(description="Columns of text whose types are what samples look like")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import Body, Header, Query, Response
+from fastapi import Body, Query, Response
 
 from headrace.api.confirmation import Confirmed
 from headrace.api.context import Context
@@ -18,8 +18,8 @@ from headrace.api.ir.schemas import (
     Publish,
     SaveIr,
     Validation,
-    VersionNumber,
 )
+from headrace.api.parameters import IfMatch, NewerVersion, NewestVersion, OlderVersion, PipelineIdPath, Publishing
 from headrace.api.requests.auth import READ, WRITE, allow, guarded_router
 from headrace.api.requests.if_match import expected_version
 
@@ -29,9 +29,9 @@ router = guarded_router("pipeline IR")
 @router.get("/pipelines/{pipeline_id}/ir", openapi_extra=allow(*READ))
 def get_ir(
     context: Context,
-    pipeline_id: str,
+    pipeline_id: PipelineIdPath,
     response: Response,
-    version: Annotated[VersionNumber | None, Query()] = None,
+    version: NewestVersion = None,
     live: Annotated[bool, Query(description="The version that schedules and runs use, instead of the newest")] = False,
 ) -> IrVersion:
     """A version of the pipeline's IR: the newest by default, the given `version`, or with `live` the live one."""
@@ -48,11 +48,11 @@ def get_ir(
 )
 def save_ir(
     context: Context,
-    pipeline_id: str,
+    pipeline_id: PipelineIdPath,
     body: SaveIr,
     response: Response,
-    publish: Annotated[bool, Query(description="Make the version live")] = True,
-    if_match: Annotated[str | None, Header(description="The version the change is based on; 409 if outdated")] = None,
+    publish: Publishing = True,
+    if_match: IfMatch = None,
     confirm: Confirmed = False,
 ) -> IrVersion:
     """Saves the IR as the next version and makes it live; an unchanged IR returns the existing version, with 200. A
@@ -66,14 +66,14 @@ def save_ir(
 
 
 @router.post("/pipelines/{pipeline_id}/ir/check", openapi_extra=allow(*READ))
-def check_ir(context: Context, pipeline_id: str, body: SaveIr) -> IrCheck:
+def check_ir(context: Context, pipeline_id: PipelineIdPath, body: SaveIr) -> IrCheck:
     """Why saving the IR would be refused, and what it would require to confirm; nothing is saved. For sources without
     declared fields, the columns that were last found are used."""
     return service.check(context, pipeline_id, body)
 
 
 @router.get("/pipelines/{pipeline_id}/ir/versions", openapi_extra=allow(*READ))
-def list_ir_versions(context: Context, pipeline_id: str) -> list[IrVersionItem]:
+def list_ir_versions(context: Context, pipeline_id: PipelineIdPath) -> list[IrVersionItem]:
     """The versions of the pipeline's IR, newest first."""
     return service.list_versions(context, pipeline_id)
 
@@ -81,25 +81,23 @@ def list_ir_versions(context: Context, pipeline_id: str) -> list[IrVersionItem]:
 @router.get("/pipelines/{pipeline_id}/ir/diff", openapi_extra=allow(*READ))
 def compare_ir(
     context: Context,
-    pipeline_id: str,
-    before: Annotated[VersionNumber, Query(alias="from")],
-    after: Annotated[VersionNumber, Query(alias="to")],
+    pipeline_id: PipelineIdPath,
+    before: OlderVersion,
+    after: NewerVersion,
 ) -> IrDifference:
     """The changes from one version to another: an RFC 6902 patch, and a summary per node."""
     return service.compare(context, pipeline_id, before, after)
 
 
 @router.get("/pipelines/{pipeline_id}/ir/lineage", responses={422: {}}, openapi_extra=allow(*READ))
-def get_ir_lineage(
-    context: Context, pipeline_id: str, version: Annotated[VersionNumber | None, Query()] = None
-) -> IrLineage:
+def get_ir_lineage(context: Context, pipeline_id: PipelineIdPath, version: NewestVersion = None) -> IrLineage:
     """The source columns of each target column and the steps between, for the newest version by default. No data is
     read: `unknown` lists the nodes whose columns are not known before a run."""
     return lineage.get_lineage(context, pipeline_id, version)
 
 
 @router.post("/pipelines/{pipeline_id}/ir/publish", openapi_extra=allow(*WRITE))
-def publish_ir(context: Context, pipeline_id: str, body: Publish, confirm: Confirmed = False) -> IrVersion:
+def publish_ir(context: Context, pipeline_id: PipelineIdPath, body: Publish, confirm: Confirmed = False) -> IrVersion:
     """Makes a version live: schedules and runs use it from then on. Publish an older one to roll back. A change of load
     mode that could lose or duplicate rows needs `confirm=true`."""
     return service.publish(context, pipeline_id, body.version, confirm=confirm)

@@ -8,29 +8,39 @@ from pydantic import ConfigDict, Field, StringConstraints, model_validator
 from pydantic.alias_generators import to_camel
 
 from headrace.api.errors import Detail
-from headrace.api.wire import RequestModel, ResponseModel, Timestamp
+from headrace.api.wire import ColumnType, CreatedAt, Precision, RequestModel, ResponseModel, Scale
+from headrace.ir.diff import ChangeKind
 
 VersionNumber = Annotated[int, Field(ge=1, le=2**31 - 1)]
+
+SavedVersion = Annotated[int, Field(description="The number of the version: from 1, one more for each new one.")]
+LiveVersion = Annotated[
+    int | None, Field(description="The version of the IR; null for a pipeline of legacy nodes and edges.")
+]
+AuthoredBy = Annotated[str | None, Field(description="The name of the API key that saved it; null if it is not known.")]
+Comment = Annotated[str | None, Field(description="Why it was changed, by its author; null without a comment.")]
 
 
 class IrVersionItem(ResponseModel):
     """One saved version of a pipeline's IR, without the IR."""
 
-    version: int
-    authored_by: str | None
-    comment: str | None
-    created_at: Timestamp
+    version: SavedVersion
+    authored_by: AuthoredBy
+    comment: Comment
+    created_at: CreatedAt
 
 
 class IrVersion(ResponseModel):
-    """One saved version of a pipeline's IR; `live`: whether schedules and runs use it."""
+    """One saved version of a pipeline's IR."""
 
-    version: int
+    version: SavedVersion
     ir: dict[str, Any]
-    authored_by: str | None
-    comment: str | None
-    created_at: Timestamp
+    """The document, as it was saved; its JSON Schema is at `/api/v1/ir/schema`."""
+    authored_by: AuthoredBy
+    comment: Comment
+    created_at: CreatedAt
     live: bool
+    """Whether schedules and runs use this version."""
     warnings: list[Detail] = Field(
         default_factory=list,
         exclude_if=lambda found: not found,  # the documented shape has no such field
@@ -50,7 +60,9 @@ class SaveIr(RequestModel):
     model_config = ConfigDict(alias_generator=to_camel, extra="forbid", json_schema_extra=_allow_bare_ir)
 
     ir: dict[str, Any]
+    """The document; its JSON Schema is at `/api/v1/ir/schema`."""
     comment: Annotated[str, StringConstraints(max_length=2000)] | None = None
+    """Why it is changed; at most 2,000 characters."""
 
     @model_validator(mode="before")
     @classmethod
@@ -65,56 +77,70 @@ class Publish(RequestModel):
     """The version to make live."""
 
     version: VersionNumber
+    """A saved version."""
 
 
 class NodeChange(ResponseModel):
-    """The change of a node, or with `node` null of the rest of the document."""
+    """The change of a node, or of the rest of the document."""
 
     node: str | None
-    change: str
+    """The id of the node; null for the rest of the document, such as its schedule, and for the order of nodes."""
+    change: ChangeKind
+    """`moved`: the nodes are listed in another order."""
     details: list[str]
+    """The differences in words, such as `schema: public.ds_old → public.ds_orders`."""
 
 
 class IrDifference(ResponseModel):
     """The difference of two versions: an RFC 6902 patch, and a human-readable summary."""
 
     from_version: int = Field(alias="from")
+    """The older version, as requested."""
     to_version: int = Field(alias="to")
+    """The newer version, as requested."""
     patch: list[dict[str, Any]]
+    """An RFC 6902 patch from the older to the newer one; empty if they are equal."""
     summary: list[NodeChange]
+    """What changed, per node."""
 
 
 class IrCheck(ResponseModel):
-    """The result of checking an IR as if it were saved and made live. `issues` are reasons to refuse it; `losses` are
-    changes that could lose or duplicate rows and need confirmation."""
+    """The result of checking an IR as if it were saved and made live."""
 
     issues: list[Detail]
+    """Why it would be refused, or why its runs would fail; empty if nothing is wrong."""
     losses: list[Detail]
+    """Changes that could lose or duplicate rows, and need `confirm=true`."""
 
 
 class NodeField(ResponseModel):
     """A column of a node's output."""
 
     name: str
-    data_type: str
-    precision: int | None = None
-    scale: int | None = None
+    """The column's name."""
+    data_type: ColumnType
+    precision: Precision = None
+    scale: Scale = None
 
 
 class NodeColumns(ResponseModel):
     """The columns of a node's output."""
 
     schema_: list[NodeField] = Field(alias="schema")
+    """The columns, in order."""
 
 
 class Validation(ResponseModel):
-    """The result of validating an IR. `nodes` has the nodes whose columns are known before a run; `warnings` are
-    problems that would fail a run if the sources have not changed since they were last inspected."""
+    """The result of validating an IR."""
 
     valid: bool
+    """Whether there are no `issues`."""
     issues: list[Detail]
+    """Every problem of the document."""
     warnings: list[Detail] = Field(
         default_factory=list,
         exclude_if=lambda found: not found,  # the documented shape has no such field
     )
+    """What would fail a run if the sources have not changed since they were last inspected; omitted without any."""
     nodes: dict[str, NodeColumns]
+    """The columns after each node, by its id; only nodes whose columns are known before a run."""

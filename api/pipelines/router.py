@@ -8,26 +8,31 @@ from fastapi import Query
 
 from headrace.api.context import Context
 from headrace.api.pagination import Paged, PageOf
+from headrace.api.parameters import CancelRuns, NamePart, PipelineIdPath, PipelineIdQuery
 from headrace.api.pipelines import removal, service
 from headrace.api.pipelines.schemas import CreatePipeline, PipelineDetail, PipelineItem, UpdatePipeline
 from headrace.api.requests.auth import READ, WRITE, allow, guarded_router
 
 router = guarded_router("pipelines")
 
-_Filter = Annotated[str | None, Query(max_length=200)]
-
 
 @router.get("/pipelines", openapi_extra=allow(*READ))
 def list_pipelines(
     context: Context,
     page: Paged,
-    status: _Filter = None,
-    connector_id: Annotated[str | None, Query(alias="connectorId", max_length=200)] = None,
-    schema_id: Annotated[str | None, Query(alias="schemaId", max_length=200)] = None,
-    q: _Filter = None,
+    status: Annotated[
+        str | None, Query(max_length=200, description="Only those with this status: `draft`, `active` or `paused`")
+    ] = None,
+    connector_id: Annotated[
+        str | None, Query(alias="connectorId", max_length=200, description="Only those of this connector")
+    ] = None,
+    schema_id: Annotated[
+        str | None, Query(alias="schemaId", max_length=200, description="Only those that load this schema")
+    ] = None,
+    q: NamePart = None,
     replication_id: Annotated[
         str | None,
-        Query(alias="replicationId", max_length=200, description="Of this replication; empty: of none"),
+        Query(alias="replicationId", max_length=200, description="Only those of this replication; empty: of none"),
     ] = None,
 ) -> PageOf[PipelineItem]:
     """The tenant's pipelines, newest first; `q` matches a part of the name."""
@@ -57,14 +62,14 @@ def update_pipeline(context: Context, body: UpdatePipeline) -> PipelineDetail:
 @router.delete("/pipelines", status_code=204, openapi_extra=allow(*WRITE))
 def delete_pipeline(
     context: Context,
-    pipeline_id: Annotated[str, Query(alias="id", max_length=200)],
-    force: Annotated[bool, Query(description="Cancel runs that have not ended instead of refusing")] = False,
+    pipeline_id: PipelineIdQuery,
+    force: CancelRuns = False,
 ) -> None:
     """Deletes a pipeline with its versions, runs and schedule; the rows it loaded stay."""
     removal.delete_pipeline(context, pipeline_id, force=force)
 
 
 @router.get("/pipelines/{pipeline_id}", openapi_extra=allow(*READ))
-def get_pipeline(context: Context, pipeline_id: str) -> PipelineDetail:
+def get_pipeline(context: Context, pipeline_id: PipelineIdPath) -> PipelineDetail:
     """One pipeline."""
     return service.get_pipeline(context, pipeline_id)

@@ -9,49 +9,80 @@ from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, model
 from pydantic.alias_generators import to_camel
 
 from headrace.api.errors import Detail
-from headrace.api.wire import Description, Id, Name, RequestModel, ResponseModel, Timestamp, omitted
+from headrace.api.wire import (
+    ConnectorId,
+    CreatedAt,
+    Description,
+    Id,
+    Name,
+    PipelineId,
+    RequestModel,
+    ResponseModel,
+    SchemaId,
+    TenantId,
+    Timestamp,
+    UpdatedAt,
+    omitted,
+)
 from headrace.catalog.models import Pipeline
+from headrace.catalog.models.pipelines import PipelineStatus
+from headrace.catalog.runs.records import RunStatus
 from headrace.flows.runtime.execution_config import ROLLOVER_SECONDS, Mode
 from headrace.ir.problems import Problem, fault
 from headrace.ir.schedules.cron import valid_cron
 
 
 class ConnectorRef(ResponseModel):
-    """The connector of a pipeline."""
+    """The connector of a pipeline or replication."""
 
-    id: str
+    id: ConnectorId
     name: str
+    """The connector's name."""
     type: str
+    """The connector type, as listed at `/connector-types`."""
 
 
 class SchemaRef(ResponseModel):
     """The schema of a pipeline."""
 
-    id: str
+    id: SchemaId
     name: str
+    """The schema's name."""
     display_name: str
+    """The schema's name for people."""
 
 
 class PipelineItem(ResponseModel):
     """A pipeline as shown in lists."""
 
-    id: str
-    tenant_id: str
+    id: PipelineId
+    tenant_id: TenantId
     name: str
+    """The name, unique in the tenant."""
     description: str | None
-    status: str
+    """A text for people; null without one."""
+    status: PipelineStatus
+    """`draft` until a run has completed, then `active`. The schedule of a `paused` one does not fire."""
     schedule: str | None
-    connector_id: str
-    schema_id: str
+    """The cron expression of the pipeline; null without one. A schedule in the live IR has precedence."""
+    connector_id: ConnectorId
+    schema_id: SchemaId
     execution_config: dict[str, Any]
+    """The execution settings, as given; `ExecutionConfig` has the defaults of the others."""
     connector: ConnectorRef
+    """The connector of its sources."""
     schema_: SchemaRef = Field(alias="schema", validation_alias="data_schema")
+    """The schema that it loads."""
     nodes: list[dict[str, Any]]
+    """The legacy nodes, as given; empty for a pipeline that was created with an IR."""
     edges: list[dict[str, Any]]
+    """The legacy edges, as given; empty for a pipeline that was created with an IR."""
     last_run_at: Timestamp | None
-    last_run_status: str | None
-    created_at: Timestamp
-    updated_at: Timestamp
+    """When the last run began, of those that have ended; null without one."""
+    last_run_status: RunStatus | None
+    """The status of that run; null without one."""
+    created_at: CreatedAt
+    updated_at: UpdatedAt
     replication_id: str | None = Field(
         default=None,
         exclude_if=lambda owner: owner is None,  # the documented shape has no such field
@@ -60,11 +91,12 @@ class PipelineItem(ResponseModel):
 
 
 class PipelineDetail(PipelineItem):
-    """One pipeline: `irVersion` is "1.0" when runs use its IR, null for legacy nodes and edges; `issues` lists why
-    those cannot run yet."""
+    """One pipeline, with what keeps it from running."""
 
     ir_version: Literal["1.0"] | None = None
+    """`1.0` if runs use the pipeline's IR; null for legacy nodes and edges."""
     issues: list[Detail] = Field(default_factory=list)
+    """Why it cannot run or be scheduled at the moment; empty if nothing is wrong."""
 
     @classmethod
     def of(cls, pipeline: Pipeline, issues: Sequence[Problem]) -> PipelineDetail:
@@ -82,10 +114,15 @@ class LegacyNode(RequestModel):
     model_config = ConfigDict(alias_generator=to_camel, extra="allow")
 
     id: Id
+    """The id by which edges refer to the node; unique in the request."""
     node_type: Annotated[str, Field(min_length=1, max_length=64)]
+    """`source`, `transform`, `filter`, `target`, …; the type of an unknown one is reported in `issues`."""
     label: str = ""
+    """The name for people."""
     config: dict[str, Any] = Field(default_factory=dict)
+    """The settings of this type of node; of a transform, `type` names the operation."""
     position: dict[str, Any] | None = None
+    """The place in a visual editor, `{x, y}`; runs ignore it."""
 
 
 class LegacyEdge(RequestModel):
@@ -94,8 +131,11 @@ class LegacyEdge(RequestModel):
     model_config = ConfigDict(alias_generator=to_camel, extra="allow")
 
     source: Id
+    """The id of the node that the rows come from."""
     target: Id
+    """The id of the node that the rows go to."""
     label: str | None = None
+    """A text for people."""
 
 
 LegacyNodes = Annotated[list[LegacyNode], Field(max_length=10_000)]
@@ -155,15 +195,25 @@ class CreatePipeline(RequestModel):
     """A new pipeline: IR-native with `irVersion: "1.0"` and `ir` (nodes and edges are then ignored), or legacy."""
 
     name: Name
+    """The name, unique in the tenant."""
     connector_id: Id
+    """The id of the connector of its sources."""
     schema_id: Id
+    """The id of the schema that it loads."""
     description: Description | None = None
+    """A text for people."""
     schedule: CronText | None = None
+    """A cron expression with five fields, in UTC, such as `0 2 * * *`; null for a pipeline without one."""
     execution_config: ExecutionConfig = Field(default_factory=ExecutionConfig)
+    """How runs are executed."""
     nodes: LegacyNodes = Field(default_factory=list)
+    """Legacy nodes; ignored with `ir`."""
     edges: LegacyEdges = Field(default_factory=list)
+    """Legacy edges between `nodes`; ignored with `ir`."""
     ir_version: Literal["1.0"] | None = None
+    """`1.0` together with `ir`; null for legacy nodes and edges."""
     ir: dict[str, Any] | None = None
+    """The document, saved as version 1; its JSON Schema is at `/api/v1/ir/schema`."""
 
     @model_validator(mode="after")
     def _either_ir_or_legacy(self) -> CreatePipeline:
@@ -181,13 +231,21 @@ class UpdatePipeline(RequestModel):
     pipeline does not fire, but it can be run; `active` lets the schedule fire again."""
 
     id: Id
+    """The pipeline's id: `pipe_…`."""
     status: Literal["active", "paused"] = omitted()
+    """`paused` stops the schedule; `active` starts it again."""
     name: Name = omitted()
+    """The new name, unique in the tenant."""
     description: Description | None = None
+    """A text for people; null removes it."""
     schedule: CronText | None = None
+    """A cron expression with five fields, in UTC; null removes it."""
     execution_config: ExecutionConfig = omitted()
+    """How runs are executed; replaces the stored settings as a whole."""
     nodes: LegacyNodes = omitted()
+    """Legacy nodes; replaces all nodes and edges. Refused with 409 for a pipeline that runs its IR."""
     edges: LegacyEdges = omitted()
+    """Legacy edges between `nodes`, which are required with it."""
 
     @model_validator(mode="after")
     def _edges_belong_to_nodes(self) -> UpdatePipeline:

@@ -19,6 +19,7 @@ from headrace.api.pipelines.schemas import (
     UpdatePipeline,
 )
 from headrace.catalog.models import Pipeline, new_id
+from headrace.catalog.models.pipelines import PipelineStatus
 from headrace.catalog.repositories import TenantCatalog
 from headrace.catalog.runs.records import SUCCESSFUL
 from headrace.deployments.sync.streams import failing
@@ -113,7 +114,7 @@ def update_pipeline(context: RequestContext, body: UpdatePipeline) -> PipelineDe
     return get_pipeline(context, body.id)
 
 
-def _resumed(catalog: TenantCatalog, pipeline: Pipeline) -> str:
+def _resumed(catalog: TenantCatalog, pipeline: Pipeline) -> PipelineStatus:
     """The status of a pipeline that is no longer paused: `draft` until a run has completed, then `active`."""
     ran = any(catalog.runs.newest_with_status(pipeline.id, status) is not None for status in sorted(SUCCESSFUL))
     return "active" if ran else "draft"

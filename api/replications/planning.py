@@ -89,7 +89,7 @@ def _table(plan: TablePlan, before: KnownTable | None) -> PlannedTable:
         change=plan.change,
         rows=plan.rows,
         target=plan.table or None,
-        load_mode=plan.load_mode or None,
+        load_mode=plan.load_mode,
         key=list(plan.key),
         cursor=plan.cursor,
         columns=[

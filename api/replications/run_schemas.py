@@ -7,17 +7,28 @@ from typing import Self
 
 from pydantic import Field
 
-from headrace.api.wire import ResponseModel, Timestamp
-from headrace.catalog.replications.records import ReplicationRunSnapshot, RunTable
+from headrace.api.wire import CreatedAt, ReplicationId, ResponseModel, RunId, Timestamp
+from headrace.catalog.replications.records import (
+    Phase,
+    ReplicationRunSnapshot,
+    RunTable,
+    TableChange,
+    TableStatus,
+)
+from headrace.catalog.runs.records import RunStatus
 
 
 class RowTotals(ResponseModel):
     """Counts of rows."""
 
     rows_in: int
+    """Rows that were read."""
     rows_out: int
+    """Rows that were loaded."""
     failed_rows: int
+    """Rows that broke a rule and were not loaded."""
     skipped_rows: int
+    """Rows that were left out, such as by a filter."""
 
     @classmethod
     def of(cls, tables: Sequence[RunTable]) -> Self:
@@ -31,54 +42,79 @@ class RowTotals(ResponseModel):
 
 
 class ReplicationRunItem(ResponseModel):
-    """A run of a replication. `tables` are numbers of tables by their status."""
+    """A run of a replication."""
 
-    id: str
-    replication_id: str
-    status: str
-    phase: str = Field(description="`discovering`, `found`, `loading`, `ended`")
+    id: RunId
+    replication_id: ReplicationId
+    status: RunStatus
+    """`completed_with_errors`: all tables were copied, but rows failed. `failed`: tables were not copied."""
+    phase: Phase
+    """`discovering` the tables of the source, `found` (their pipelines are being made), `loading` them, or `ended`."""
     retry_of: str | None
+    """The id of the run whose remaining tables it copies; null for a run that is not a retry."""
     version: int
-    tables: dict[str, int]
+    """The version of the document that it uses."""
+    tables: dict[TableStatus, int]
+    """The number of tables by their status."""
     totals: RowTotals
+    """The rows of all tables."""
     failure_reason: str | None
-    created_at: Timestamp
+    """Why it failed, for people; null if it did not."""
+    created_at: CreatedAt
     started_at: Timestamp | None
+    """When it began; null while it waits."""
     completed_at: Timestamp | None
+    """When it ended, in any way; null until then."""
 
 
 class RunTableItem(RowTotals):
-    """One table in a run; `runId` is the run of its pipeline."""
+    """One table in a run."""
 
     name: str
-    change: str
-    status: str
+    """The table's name in the source."""
+    change: TableChange
+    """What was new about the table when the run began, as in a plan."""
+    status: TableStatus
+    """`refused`: it cannot be copied. `skipped`: another table had failed. `not_run`: it is not to be copied."""
     pipeline_id: str | None
+    """The id of its pipeline; null if it has none."""
     run_id: str | None
+    """The id of the run of its pipeline; null before it has started."""
     ir_version: int | None
+    """The version of the IR of its pipeline; null if it has none."""
     total_rows: int = Field(description="The rows that its run has planned; 0 where that is not known")
     percent: float
+    """How much is done, from 0 to 100."""
     message: str | None
+    """Why it was not copied, for people; null if it was."""
     started_at: Timestamp | None
+    """When the run of its pipeline began; null before."""
     completed_at: Timestamp | None
+    """When it ended, in any way; null until then."""
 
 
 class ReplicationRunDetail(ReplicationRunItem):
     """A run with each of its tables, by name."""
 
     results: list[RunTableItem]
+    """The tables, by name."""
 
 
 class ReplicationProgress(ResponseModel):
     """How far a run is: of all tables, and of each."""
 
-    run_id: str
-    status: str
-    phase: str
+    run_id: RunId
+    status: RunStatus
+    """The status of the run."""
+    phase: Phase
+    """`discovering` the tables of the source, `found` (their pipelines are being made), `loading` them, or `ended`."""
     percent: float = Field(description="The mean over the tables; those that have ended count as done")
-    tables: dict[str, int]
+    tables: dict[TableStatus, int]
+    """The number of tables by their status."""
     totals: RowTotals
+    """The rows of all tables."""
     results: list[RunTableItem]
+    """The tables, by name."""
 
 
 def run_item(run: ReplicationRunSnapshot) -> ReplicationRunItem:

@@ -9,6 +9,8 @@ from fastapi import Depends, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from headrace.api.context import Context
+from headrace.api.pagination import Cursor
+from headrace.api.parameters import IdempotencyKey, PipelineIdPath, RunIdPath
 from headrace.api.requests.auth import READ, WRITE, allow, guarded_router
 from headrace.api.runs import service
 from headrace.api.runs.cancel import cancel_run
@@ -39,10 +41,10 @@ router = guarded_router("runs")
 )
 def start_run(
     context: Context,
-    pipeline_id: str,
+    pipeline_id: PipelineIdPath,
     response: Response,
     body: RunRequest | None = None,
-    idempotency_key: Annotated[str | None, Header()] = None,
+    idempotency_key: IdempotencyKey = None,
 ) -> StartedRun:
     """Starts a run. An `Idempotency-Key` that started a run before returns that run, with 200. 429 when the tenant has
     reached its limit of waiting runs, 409 when the pipeline is streaming already."""
@@ -56,13 +58,13 @@ def start_run(
 
 
 @router.get("/pipelines/{pipeline_id}/runs", openapi_extra=allow(*READ))
-def list_runs(context: Context, pipeline_id: str) -> list[RunItem]:
+def list_runs(context: Context, pipeline_id: PipelineIdPath) -> list[RunItem]:
     """The newest 20 runs, including those of schedules and of Prefect's UI."""
     return service.list_runs(context, pipeline_id)
 
 
 @router.get("/pipelines/{pipeline_id}/runs/{run_id}", openapi_extra=allow(*READ))
-def get_run(context: Context, request: Request, pipeline_id: str, run_id: str) -> RunDetail:
+def get_run(context: Context, request: Request, pipeline_id: PipelineIdPath, run_id: RunIdPath) -> RunDetail:
     """One run with statistics and per-node results."""
     base = request.url.path.rpartition("/runs/")[0]
     return detail_of(service.watch(context, pipeline_id, run_id), base=base)
@@ -71,7 +73,7 @@ def get_run(context: Context, request: Request, pipeline_id: str, run_id: str) -
 @router.get(
     "/pipelines/{pipeline_id}/runs/{run_id}/progress", openapi_extra=allow(*READ), response_model_exclude_unset=True
 )
-def get_progress(context: Context, pipeline_id: str, run_id: str) -> Progress:
+def get_progress(context: Context, pipeline_id: PipelineIdPath, run_id: RunIdPath) -> Progress:
     """The progress of a run."""
     return progress_of(service.watch(context, pipeline_id, run_id))
 
@@ -102,12 +104,15 @@ Meant = Annotated[ErrorFilter, Depends(_error_filter)]
 )
 def get_errors(
     context: Context,
-    pipeline_id: str,
-    run_id: str,
+    pipeline_id: PipelineIdPath,
+    run_id: RunIdPath,
     meant: Meant,
-    accept: Annotated[str, Header()] = "*/*",
-    limit: Annotated[int | None, Query(ge=1, le=service.ERRORS_LIMIT)] = None,
-    cursor: Annotated[str | None, Query()] = None,
+    accept: Annotated[str, Header(description="`text/csv` for a CSV file of all errors; else JSON")] = "*/*",
+    limit: Annotated[
+        int | None,
+        Query(ge=1, le=service.ERRORS_LIMIT, description="JSON: the most errors of a page; 1,000 by default"),
+    ] = None,
+    cursor: Cursor = None,
     details: Annotated[bool, Query(description="CSV: also node, rule, kind, stage, file and sources")] = False,
 ) -> RunErrors | Response:
     """The rejected cells of a run as JSON, or with `Accept: text/csv` all of them as a CSV file. Rows that passed
@@ -119,7 +124,9 @@ def get_errors(
 
 
 @router.get("/pipelines/{pipeline_id}/runs/{run_id}/errors/summary", openapi_extra=allow(*READ))
-def summarise_errors(context: Context, pipeline_id: str, run_id: str, meant: Meant) -> RunErrorsSummary:
+def summarise_errors(
+    context: Context, pipeline_id: PipelineIdPath, run_id: RunIdPath, meant: Meant
+) -> RunErrorsSummary:
     """Numbers of cells and rows that broke rules of a run, by node, rule, kind, column and file; failed and warned,
     unless `kind` selects one."""
     only = replace(meant, kind=None if meant.kind == "all" else meant.kind)
@@ -132,7 +139,7 @@ def summarise_errors(context: Context, pipeline_id: str, run_id: str, meant: Mea
     response_class=StreamingResponse,
     responses={200: {"content": {"text/event-stream": {}}}},
 )
-def stream_progress(context: Context, pipeline_id: str, run_id: str) -> StreamingResponse:
+def stream_progress(context: Context, pipeline_id: PipelineIdPath, run_id: RunIdPath) -> StreamingResponse:
     """The progress of a run as server-sent events: `progress` on each change, `end` when the run has ended, and
     `closed` with a `reason` when the stream ends earlier (its key is no longer valid, or the server stops)."""
     return progress_stream(context, pipeline_id, run_id)
@@ -141,7 +148,7 @@ def stream_progress(context: Context, pipeline_id: str, run_id: str) -> Streamin
 @router.post(
     "/pipelines/{pipeline_id}/runs/{run_id}/retry", name="retry_run", status_code=201, openapi_extra=allow(*WRITE)
 )
-def retry(context: Context, pipeline_id: str, run_id: str) -> RetriedRun:
+def retry(context: Context, pipeline_id: PipelineIdPath, run_id: RunIdPath) -> RetriedRun:
     """Resumes a failed run after the rows it committed, or runs the failed rows of a completed run again."""
     return retry_run(context, pipeline_id, run_id)
 
@@ -149,6 +156,6 @@ def retry(context: Context, pipeline_id: str, run_id: str) -> RetriedRun:
 @router.post(
     "/pipelines/{pipeline_id}/runs/{run_id}/cancel", name="cancel_run", status_code=202, openapi_extra=allow(*WRITE)
 )
-def cancel(context: Context, pipeline_id: str, run_id: str) -> RunItem:
+def cancel(context: Context, pipeline_id: PipelineIdPath, run_id: RunIdPath) -> RunItem:
     """Cancels a run; rows it committed stay, and a retry resumes after them."""
     return cancel_run(context, pipeline_id, run_id)

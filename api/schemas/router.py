@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from fastapi import Query
-
 from headrace.api.confirmation import Confirmed
 from headrace.api.context import Context
 from headrace.api.pagination import Paged, PageOf
+from headrace.api.parameters import SchemaIdPath, SchemaIdQuery
 from headrace.api.requests.auth import READ, WRITE, allow, guarded_router
 from headrace.api.schemas import service
 from headrace.api.schemas.schemas import CreateSchema, SchemaItem, UpdateSchema
@@ -35,12 +32,16 @@ def update_schema(context: Context, body: UpdateSchema) -> SchemaItem:
 
 
 @router.delete("/schemas", status_code=204, openapi_extra=allow(*WRITE))
-def delete_schema(context: Context, schema_id: Annotated[str, Query(alias="id")], confirm: Confirmed = False) -> None:
+def delete_schema(
+    context: Context,
+    schema_id: SchemaIdQuery,
+    confirm: Confirmed = False,
+) -> None:
     """Deletes a schema that no pipeline uses, and drops its table with its rows."""
     service.delete_schema(context, schema_id, confirm=confirm)
 
 
 @router.get("/schemas/{schema_id}", openapi_extra=allow(*READ))
-def get_schema(context: Context, schema_id: str) -> SchemaItem:
+def get_schema(context: Context, schema_id: SchemaIdPath) -> SchemaItem:
     """One schema with its columns."""
     return service.get_schema(context, schema_id)

@@ -37,10 +37,11 @@ from headrace.flows.replication.discover import discover
 from headrace.flows.replication.found import FOUND_TABLES
 from headrace.flows.runtime.job import Job
 from headrace.flows.validation.mode_switch import ModeChange, mode_switch
+from headrace.ir.load_modes import LoadStrategy
 from headrace.ir.replication import ReplicationIR
 
 
-def plan(job: Job, version: int | None, load_strategy: str) -> bytes:
+def plan(job: Job, version: int | None, load_strategy: LoadStrategy) -> bytes:
     """Plans a run; returns what was found in its sources and a Plan (`Inspected`)."""
 
     def planned(found: Found) -> bytes:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import Header, Query, Request, Response
+from fastapi import Path, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from headrace.api.confirmation import Confirmed
 from headrace.api.context import Context
 from headrace.api.ir.schemas import VersionNumber
 from headrace.api.pagination import Paged, PageOf
+from headrace.api.parameters import IfMatch, NewerVersion, NewestVersion, OlderVersion, Publishing
 from headrace.api.requests.auth import READ, WRITE, allow, guarded_router
 from headrace.api.requests.if_match import expected_version
 from headrace.api.yaml_connectors import service
@@ -37,6 +38,7 @@ _BODY: dict[str, Any] = {
         },
     }
 }
+_Version = Annotated[VersionNumber, Path(description="A saved version")]
 _Comment = Annotated[str | None, Query(max_length=2000, description="Why the document was changed")]
 
 
@@ -63,7 +65,7 @@ def get_yaml_connector(
     context: Context,
     document_id: DocumentId,
     response: Response,
-    version: Annotated[VersionNumber | None, Query(description="A version, instead of the newest")] = None,
+    version: NewestVersion = None,
     live: Annotated[bool, Query(description="The version that is read where none is named")] = False,
 ) -> YamlConnectorVersion:
     """A connector document: the newest version by default, the given `version`, or with `live` the live one."""
@@ -83,9 +85,9 @@ async def save_yaml_connector(
     document_id: DocumentId,
     request: Request,
     response: Response,
-    publish: Annotated[bool, Query(description="Make the version live")] = True,
+    publish: Publishing = True,
     comment: _Comment = None,
-    if_match: Annotated[str | None, Header(description="The version the change is based on; 409 if outdated")] = None,
+    if_match: IfMatch = None,
     confirm: Confirmed = False,
 ) -> YamlConnectorVersion:
     """Saves the document as the next version and makes it live; an unchanged one returns the existing version, with
@@ -118,7 +120,7 @@ def list_yaml_connector_versions(context: Context, document_id: DocumentId) -> l
 
 @router.get("/yaml-connectors/{document_id}/versions/{version}", openapi_extra=allow(*READ))
 def get_yaml_connector_version(
-    context: Context, document_id: DocumentId, version: VersionNumber, response: Response
+    context: Context, document_id: DocumentId, version: _Version, response: Response
 ) -> YamlConnectorVersion:
     """One version of a connector document."""
     found = service.get_document(context, document_id, version, live=False)
@@ -130,8 +132,8 @@ def get_yaml_connector_version(
 def compare_yaml_connector(
     context: Context,
     document_id: DocumentId,
-    before: Annotated[VersionNumber, Query(alias="from", description="The older version")],
-    after: Annotated[VersionNumber, Query(alias="to", description="The newer version")],
+    before: OlderVersion,
+    after: NewerVersion,
 ) -> YamlConnectorDifference:
     """The changes from one version to another, as an RFC 6902 patch."""
     return service.compare(context, document_id, before, after)

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 from fastapi import Path
 from pydantic import Field
 
-from headrace.api.ir.schemas import VersionNumber
-from headrace.api.wire import RequestModel, ResponseModel, Timestamp
+from headrace.api.ir.schemas import AuthoredBy, Comment, SavedVersion, VersionNumber
+from headrace.api.wire import CreatedAt, RequestModel, ResponseModel, UpdatedAt
 
 DocumentId = Annotated[str, Path(max_length=128, description="The document's `id`")]
 
@@ -20,17 +20,17 @@ class YamlConnectorItem(ResponseModel):
     display_name: str = Field(description="The name for people, of the live version")
     live_version: int = Field(description="The version that is read where none is named")
     newest_version: int = Field(description="The version that was saved last")
-    created_at: Timestamp
-    updated_at: Timestamp
+    created_at: CreatedAt
+    updated_at: UpdatedAt
 
 
 class YamlConnectorVersionItem(ResponseModel):
     """A saved version of a connector document, without the document."""
 
-    version: int
-    authored_by: str | None = Field(description="The name of the API key that saved it")
-    comment: str | None
-    created_at: Timestamp
+    version: SavedVersion
+    authored_by: AuthoredBy
+    comment: Comment
+    created_at: CreatedAt
     live: bool = Field(description="Whether it is read where no version is named")
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
-from sqlalchemy import BigInteger, UniqueConstraint
+from sqlalchemy import BigInteger, Text, UniqueConstraint
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from headrace.catalog.models.base import Created, TenantOwned, newest_first
+
+ConnectorStatus = Literal["active", "error"]
+"""`error`: the last test of its connection failed."""
 
 
 class Connector(TenantOwned):
@@ -24,7 +27,7 @@ class Connector(TenantOwned):
     config: Mapped[dict[str, Any]] = mapped_column(JSONB)
     auth_method: Mapped[str]
     auth_sealed: Mapped[bytes | None]
-    status: Mapped[str]
+    status: Mapped[ConnectorStatus] = mapped_column(Text)
     last_tested_at: Mapped[datetime | None]
     last_error: Mapped[str | None]
     last_sync_row_count: Mapped[int | None] = mapped_column(BigInteger)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
-from sqlalchemy import ForeignKey, Index, UniqueConstraint, func, text
+from sqlalchemy import ForeignKey, Index, Text, UniqueConstraint, func, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
@@ -13,6 +13,10 @@ from headrace.catalog.models.base import Base, Created, TenantOwned, newest_firs
 from headrace.catalog.models.connectors import Connector
 from headrace.catalog.models.replications import Replication
 from headrace.catalog.models.schemas import DataSchema
+from headrace.catalog.runs.records import RunStatus
+
+PipelineStatus = Literal["draft", "active", "paused"]
+"""`draft` until its first successful run, then `active`; the schedule of a `paused` one does not fire."""
 
 
 class Pipeline(TenantOwned):
@@ -27,7 +31,7 @@ class Pipeline(TenantOwned):
 
     name: Mapped[str]
     description: Mapped[str | None]
-    status: Mapped[str]
+    status: Mapped[PipelineStatus] = mapped_column(Text)
     schedule: Mapped[str | None]
     connector_id: Mapped[str] = mapped_column(ForeignKey(Connector.id))
     schema_id: Mapped[str] = mapped_column(ForeignKey(DataSchema.id))
@@ -41,7 +45,7 @@ class Pipeline(TenantOwned):
     deployment_id: Mapped[str | None]
     replication_id: Mapped[str | None] = mapped_column(ForeignKey(Replication.id))
     last_run_at: Mapped[datetime | None]
-    last_run_status: Mapped[str | None]
+    last_run_status: Mapped[RunStatus | None] = mapped_column(Text)
     updated_at: Mapped[Created]
 
     connector: Mapped[Connector] = relationship(lazy="joined", innerjoin=True, viewonly=True)

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
-from sqlalchemy import ForeignKey, Index, UniqueConstraint, func, text
+from sqlalchemy import ForeignKey, Index, Text, UniqueConstraint, func, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from headrace.catalog.models.base import Base, Created, TenantOwned, newest_first
 from headrace.catalog.models.connectors import Connector
+from headrace.catalog.replications.records import Phase, TableChange, TableStatus
+from headrace.catalog.runs.records import RunStatus
+
+ReplicationStatus = Literal["active", "paused"]
+"""The schedule of a `paused` one does not fire."""
 
 
 class Replication(TenantOwned):
@@ -20,7 +25,7 @@ class Replication(TenantOwned):
     __tablename__ = "replications"
 
     name: Mapped[str]
-    status: Mapped[str]
+    status: Mapped[ReplicationStatus] = mapped_column(Text)
     document: Mapped[dict[str, Any]] = mapped_column(JSONB)
     version: Mapped[int]
     connector_id: Mapped[str] = mapped_column(ForeignKey(Connector.id))
@@ -29,7 +34,7 @@ class Replication(TenantOwned):
     scheduled_since: Mapped[datetime | None]
     deployment_id: Mapped[str | None]
     last_run_at: Mapped[datetime | None]
-    last_run_status: Mapped[str | None]
+    last_run_status: Mapped[RunStatus | None] = mapped_column(Text)
     updated_at: Mapped[Created]
 
     connector: Mapped[Connector] = relationship(lazy="joined", innerjoin=True, viewonly=True)
@@ -69,8 +74,8 @@ class ReplicationRun(TenantOwned):
     version: Mapped[int]
     retry_of: Mapped[str | None]
     only_tables: Mapped[list[str] | None] = mapped_column(JSONB(none_as_null=True))
-    status: Mapped[str]
-    phase: Mapped[str]
+    status: Mapped[RunStatus] = mapped_column(Text)
+    phase: Mapped[Phase] = mapped_column(Text)
     found: Mapped[list[Any] | None] = mapped_column(JSONB(none_as_null=True))
     failure_reason: Mapped[str | None]
     cancel_asked: Mapped[bool] = mapped_column(server_default="false")
@@ -96,11 +101,11 @@ class ReplicationRunTable(Base):
 
     run_id: Mapped[str] = mapped_column(ForeignKey(ReplicationRun.id, ondelete="CASCADE"), primary_key=True)
     name: Mapped[str] = mapped_column(primary_key=True)
-    change: Mapped[str]
+    change: Mapped[TableChange] = mapped_column(Text)
     pipeline_id: Mapped[str | None] = mapped_column(ForeignKey("headrace.pipelines.id", ondelete="SET NULL"))
     ir_version: Mapped[int | None]
     retry_of: Mapped[str | None]
-    status: Mapped[str]
+    status: Mapped[TableStatus] = mapped_column(Text)
     child_run_id: Mapped[str | None]
     message: Mapped[str | None]
     started_at: Mapped[datetime | None]

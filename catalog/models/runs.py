@@ -5,12 +5,14 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, ForeignKey, Identity, Index, func, text
+from sqlalchemy import BigInteger, ForeignKey, Identity, Index, Text, func, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from headrace.catalog.models.base import Base, Big, Created, TenantOwned, newest_first
 from headrace.catalog.models.pipelines import Pipeline
+from headrace.catalog.runs.records import LogStage, PartitionStatus, RunStatus
+from headrace.ir.load_modes import LoadStrategy
 
 
 class PipelineRun(TenantOwned):
@@ -25,8 +27,8 @@ class PipelineRun(TenantOwned):
     origin_run_id: Mapped[str | None]
     """For a replay: the root of the runs whose failed rows it runs again."""
     parameters: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default="{}")
-    status: Mapped[str]
-    load_strategy: Mapped[str]
+    status: Mapped[RunStatus] = mapped_column(Text)
+    load_strategy: Mapped[LoadStrategy] = mapped_column(Text)
     attempt: Mapped[int] = mapped_column(server_default="0")
     total_rows: Mapped[Big] = mapped_column(server_default="0")
     fingerprint: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
@@ -72,7 +74,7 @@ class RunPartition(Base):
     stage: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     index: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     planned_rows: Mapped[Big]
-    status: Mapped[str]
+    status: Mapped[PartitionStatus] = mapped_column(Text)
     rows_in: Mapped[Big] = mapped_column(server_default="0")
     rows_out: Mapped[Big] = mapped_column(server_default="0")
     failed: Mapped[Big] = mapped_column(server_default="0")
@@ -129,7 +131,7 @@ class RunLog(Base):
 
     id: Mapped[Big] = mapped_column(Identity(always=True), primary_key=True)
     run_id: Mapped[str] = mapped_column(ForeignKey(PipelineRun.id, ondelete="CASCADE"))
-    stage: Mapped[str]
+    stage: Mapped[LogStage] = mapped_column(Text)
     message: Mapped[str]
     created_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
 

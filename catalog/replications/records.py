@@ -7,9 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from headrace.catalog.runs.records import SUCCESSFUL, ConnectorRecord
+from headrace.catalog.runs.records import SUCCESSFUL, ConnectorRecord, RunStatus
 
 Phase = Literal["discovering", "found", "loading", "ended"]
+
+TableChange = Literal["new", "known", "changed", "gone", "left_out", "ignored"]
+"""`new` and `changed` since the last run; `gone`: no longer in the source; `left_out`: excluded by `sources`;
+`ignored`: new, and ignored by `newTables`."""
 
 TableStatus = Literal[
     "waiting", "running", "completed", "completed_with_errors", "failed", "refused", "skipped", "cancelled", "not_run"
@@ -38,11 +42,11 @@ class RunTable:
     0 where it is not known. `deployment_id` is that of the pipeline in Prefect."""
 
     name: str
-    change: str
+    change: TableChange
     pipeline_id: str | None
     ir_version: int | None
     retry_of: str | None
-    status: str
+    status: TableStatus
     child_run_id: str | None
     message: str | None
     started_at: datetime | None
@@ -77,8 +81,8 @@ class ReplicationRunSnapshot:
     version: int
     retry_of: str | None
     only_tables: tuple[str, ...] | None
-    status: str
-    phase: str
+    status: RunStatus
+    phase: Phase
     failure_reason: str | None
     cancel_asked: bool
     created_at: datetime
@@ -93,7 +97,7 @@ class ReplicationRunSnapshot:
         """The tables that the run is to copy."""
         return tuple(each for each in self.tables if each.status != "not_run")
 
-    def counts(self) -> Counter[str]:
+    def counts(self) -> Counter[TableStatus]:
         """How many tables there are of each status."""
         return Counter(each.status for each in self.tables)
 

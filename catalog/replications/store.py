@@ -15,9 +15,10 @@ from headrace.catalog.replications.records import (
     UNSUCCESSFUL,
     ReplicationRecord,
     ReplicationRunSnapshot,
+    TableStatus,
 )
 from headrace.catalog.replications.snapshot import read_replication_run
-from headrace.catalog.runs.records import ConnectorRecord
+from headrace.catalog.runs.records import ConnectorRecord, RunStatus
 from headrace.catalog.security.credentials import Keyring
 from headrace.catalog.settings import settings
 
@@ -97,13 +98,13 @@ class ReplicationRunStore:
         with self._engine.begin() as connection:
             connection.execute(_TABLE_STARTED, {"run": run_id, "name": name, "child": child_run_id})
 
-    def table_ended(self, run_id: str, name: str, status: str, message: str | None) -> None:
+    def table_ended(self, run_id: str, name: str, status: TableStatus, message: str | None) -> None:
         """Notes how a table ended."""
         said = None if message is None else message[:_MAX_MESSAGE_CHARS]
         with self._engine.begin() as connection:
             connection.execute(_TABLE_ENDED, {"run": run_id, "name": name, "status": status, "message": said})
 
-    def finished(self, run_id: str, *, status: str, failure_reason: str | None) -> bool:
+    def finished(self, run_id: str, *, status: RunStatus, failure_reason: str | None) -> bool:
         """Ends the run, and tables that have not ended; False if it had ended already."""
         said = None if failure_reason is None else failure_reason[:_MAX_MESSAGE_CHARS]
         with self._engine.begin() as connection:

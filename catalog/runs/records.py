@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
+
+from headrace.ir.dataset_rules.rules import OnDatasetFail
+from headrace.ir.load_modes import LoadStrategy
+
+RunStatus = Literal["pending", "running", "completed", "completed_with_errors", "failed"]
+"""The status of a run, of a pipeline or a replication."""
+
+PartitionStatus = Literal["pending", "running", "completed", "failed"]
+
+LogStage = Literal["extract", "transform", "validate", "load", "retry", "run"]
+"""The part of a run that a line of its log is about."""
 
 TERMINAL = frozenset({"completed", "completed_with_errors", "failed"})
 """Final statuses."""
@@ -62,7 +73,7 @@ class PartitionCounts:
     stage: int
     index: int
     planned_rows: int
-    status: str
+    status: PartitionStatus
     rows_in: int
     rows_out: int
     failed: int
@@ -100,14 +111,14 @@ class DatasetRuleOutcome:
     wants: str
     found: str
     holds: bool
-    on_fail: str
+    on_fail: OnDatasetFail
 
 
 @dataclass(frozen=True, slots=True)
 class LogLine:
-    """One line of a run's log."""
+    """One line of a run's log. `queue`: it is not stored, and says why the run has not started."""
 
-    stage: str
+    stage: LogStage | Literal["queue"]
     message: str
     timestamp: datetime
 
@@ -148,8 +159,8 @@ class RunSnapshot:
     origin_run_id: str | None
     """For a replay: the root of the runs whose failed rows it processes again."""
     parameters: dict[str, Any]
-    status: str
-    load_strategy: str
+    status: RunStatus
+    load_strategy: LoadStrategy
     total_rows: int
     rows_in: int
     rows_out: int

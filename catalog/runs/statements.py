@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from sqlalchemy import literal, select, text
 from sqlalchemy.dialects.postgresql import Insert, insert
 
 from headrace.catalog.models import PipelineRun, RunLog
+from headrace.catalog.runs.records import LogStage
 
 PIPELINE = text("""
     SELECT p.id, p.tenant_id, p.name, p.execution_config, coalesce(:ir_version, p.live_version) AS ir_version, v.ir,
@@ -117,8 +116,6 @@ STORE_ERRORS = text("""
     ON CONFLICT (root_run_id, "row", "column", rule, node_id, "partition", stage) DO NOTHING
 """)
 
-
-LogStage = Literal["extract", "transform", "validate", "load", "retry", "run"]
 
 MAX_MESSAGE_CHARS = 4000
 

@@ -25,18 +25,22 @@ from headrace.catalog.runs.records import (
     SUCCESSFUL,
     TERMINAL,
     ConnectorRecord,
+    LogStage,
+    PartitionStatus,
     RunPipeline,
     RunSnapshot,
+    RunStatus,
     UncommittedRows,
 )
 from headrace.catalog.runs.snapshot import partition_counts, read_snapshot
-from headrace.catalog.runs.statements import MAX_MESSAGE_CHARS, LogStage, log_line, storable
+from headrace.catalog.runs.statements import MAX_MESSAGE_CHARS, log_line, storable
 from headrace.catalog.runs.streams import StreamStore
 from headrace.catalog.schemas.ddl import TABLE_SCHEMA
 from headrace.catalog.security.credentials import Keyring
 from headrace.catalog.security.database_roles import tenant_url
 from headrace.catalog.settings import Settings, settings
 from headrace.catalog.yaml_documents import load_documents, references_of
+from headrace.ir.load_modes import LoadStrategy
 
 MAX_VALUE_CHARS = 1000
 MAX_KEY_CHARS = 300
@@ -63,7 +67,7 @@ class RunStore:
         ir_version: int,
         root_run_id: str,
         retry_of: str | None,
-        load_strategy: str,
+        load_strategy: LoadStrategy,
         origin_run_id: str | None = None,
         parameters: Mapping[str, Any] | None = None,
         status: Literal["pending", "running"] = "pending",
@@ -144,7 +148,7 @@ class RunStore:
         stage: int,
         index: int,
         *,
-        status: str,
+        status: PartitionStatus,
         rows_in: int,
         rows_out: int,
         failed: int,
@@ -222,7 +226,7 @@ class RunStore:
         self,
         run_id: str,
         *,
-        status: str,
+        status: RunStatus,
         failure_reason: str | None,
         only_if_unfinished: bool = False,
         at: datetime | None = None,

@@ -14,7 +14,8 @@ from typing import Any
 from sqlalchemy import Engine
 
 from headrace.catalog.runs import stream_statements as statements
-from headrace.catalog.runs.records import SourceLag
+from headrace.catalog.runs.records import RunStatus, SourceLag
+from headrace.ir.load_modes import LoadStrategy
 
 SOON_S = 120.0
 """A run that fails within this time of its start failed by itself, and not by what came later."""
@@ -44,13 +45,13 @@ class EndedStream:
     deployment_id: str | None
     live_version: int
     run_id: str
-    status: str
+    status: RunStatus
     failure_reason: str | None
     planned: bool
     parameters: Mapping[str, Any]
     created_at: datetime
     ended_at: datetime
-    load_strategy: str
+    load_strategy: LoadStrategy
     root_run_id: str
     now: datetime
     failures: int

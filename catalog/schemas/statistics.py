@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 from psycopg import sql
 from sqlalchemy import Connection, text
@@ -25,6 +25,9 @@ _MAX_VALUE_CHARS = 200
 _NUMERIC = ("smallint", "integer", "bigint", "decimal", "double")
 _ORDERED = ("date", "time", "timestamp", "timestamptz")
 _NAMED = ("text", "varchar", "boolean")
+
+StatisticsType = Literal["numeric", "text", "boolean", "date", "time", "timestamp", "timestamptz", "json", "uuid"]
+"""The types of columns in statistics: all numbers are `numeric`, `varchar` is `text`."""
 
 
 def statistics_of(session: Session, schema: DataSchema) -> SchemaStatistics:

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
 
+from headrace.catalog.runs.records import RunStatus
 from headrace.deployments.prefect.crash_reasons import explain_exit
 from headrace.flows.prefect.names import CANCELLED, GIVEN_UP, ROWS_FAILED, SKIPPED, WAITING
 
-Status = Literal["pending", "running", "completed", "completed_with_errors", "failed"]
-
-_BY_TYPE: dict[str, Status] = {
+_BY_TYPE: dict[str, RunStatus] = {
     "SCHEDULED": "pending",
     "PENDING": "pending",
     "PAUSED": "pending",
@@ -32,7 +30,7 @@ class RunState:
     run_id: str
     name: str
     deployment_id: str | None
-    status: Status
+    status: RunStatus
     state_name: str
     message: str | None
     created_at: datetime
@@ -45,7 +43,7 @@ class RunState:
     """Why a scheduled run was skipped by the schedule's `catchup`; its status is then `completed`."""
 
 
-def status_of(state_type: str | None, message: str | None = None, tags: Iterable[str] = ()) -> Status:
+def status_of(state_type: str | None, message: str | None = None, tags: Iterable[str] = ()) -> RunStatus:
     """The status of a run by the type (`RUNNING`, ...) and message of its Prefect state and the run's tags; a run
     without a state is pending."""
     if skip_reason(state_type, message) is not None:

@@ -14,15 +14,14 @@ from sqlalchemy import Engine
 
 from headrace.catalog.deployment_changes import DeploymentChanges
 from headrace.catalog.errors import NoIr, PipelineMissing
-from headrace.catalog.runs.records import TERMINAL
+from headrace.catalog.runs.records import TERMINAL, RunStatus
 from headrace.catalog.runs.store import RunStore
 from headrace.catalog.runs.unfinished import RunOwner, UnfinishedRuns
 from headrace.catalog.security.credentials import CredentialsUnreadable
 from headrace.deployments.prefect.orchestrator import OrchestratorAway, OrchestratorRefused, UpcomingRun
 from headrace.deployments.prefect.run_states import RunState
 from headrace.flows.prefect.names import event_related, event_resource, is_random, run_name
-from headrace.flows.run_job import load_modes
-from headrace.ir.load_modes import load_strategy
+from headrace.ir.load_modes import load_modes, load_strategy
 
 _log = structlog.get_logger("headrace.runs")
 
@@ -169,7 +168,7 @@ class RunSync:
             self._orchestrator.emit(_event(run, "skipped", state.skip_reason))
         return 1
 
-    def _end(self, run: RunOwner, status: str, reason: str | None) -> int:
+    def _end(self, run: RunOwner, status: RunStatus, reason: str | None) -> int:
         if not self._store.finished(run.run_id, status=status, failure_reason=reason, only_if_unfinished=True):
             return 0
         if reason is not None:

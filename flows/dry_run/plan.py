@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import polars as pl
 from psycopg import sql
@@ -31,6 +31,7 @@ from headrace.flows.runtime.errors import PlanFailed
 from headrace.flows.runtime.job import Job, Prepared, finish_copies
 from headrace.flows.runtime.prepare import prepare
 from headrace.ir import PipelineIR, Problem
+from headrace.ir.load_modes import LoadModeName
 from headrace.ir.nodes import SourceNode
 from headrace.ir.parameters import ParameterValue
 from headrace.ir.schema import Schema
@@ -43,12 +44,15 @@ _PLAN_RUN_ID = "run_planned"
 _ENGINE_TABLES = ("_headrace.ledger", "_headrace.staging_ledger", "_headrace.loads")
 
 
+TableAction = Literal["add column", "create table"]
+
+
 @dataclass(frozen=True, slots=True)
 class TableChange:
     """What a run would change in the target database before it loads."""
 
     table: str
-    action: str
+    action: TableAction
     statement: str | None
     """None for the engine's own tables."""
 
@@ -60,7 +64,7 @@ class TargetPlan:
 
     node: str
     table: str
-    load_mode: str
+    load_mode: LoadModeName
     columns: tuple[str, ...]
     sql: str
 

@@ -14,6 +14,7 @@ from psycopg.rows import namedtuple_row
 from headrace.catalog.runs.records import DatasetRuleOutcome, RunSnapshot, UncommittedRows
 from headrace.connectors.postgresql.connections import connect
 from headrace.connectors.postgresql.ledger.partitions import create_ledger
+from headrace.ir.load_modes import load_modes, load_strategy
 
 _DDL = """
 CREATE TABLE IF NOT EXISTS _headrace.in_process_runs (
@@ -261,7 +262,7 @@ def _snapshot(run: Any) -> RunSnapshot:
         origin_run_id=run.origin_run_id,
         parameters=run.parameters,
         status=run.status,
-        load_strategy="",
+        load_strategy=load_strategy(load_modes(run.ir)),
         total_rows=0,
         rows_in=run.rows_in,
         rows_out=run.rows_out,

@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 
 import polars as pl
 
-from headrace.catalog.runs.records import DatasetRuleOutcome, UncommittedRows
+from headrace.catalog.runs.records import DatasetRuleOutcome, LogStage, PartitionStatus, UncommittedRows
 from headrace.connectors.target import Resume
 from headrace.flows.in_process.history import History
 from headrace.flows.runtime.execute import RunTotals
-from headrace.flows.runtime.run_recorder import LogStage, PartitionStatus, cells_as_json
+from headrace.flows.runtime.run_recorder import cells_as_json
 
 _MAX_LINES = 1_000
 

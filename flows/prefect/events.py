@@ -13,9 +13,9 @@ from typing import Any
 from prefect.client.schemas.objects import FlowRun
 from prefect.events import Event, emit_event
 
+from headrace.catalog.runs.records import PartitionStatus
 from headrace.connectors.target import Resume
 from headrace.flows.prefect.names import RUN_ENDS, event_related, event_resource
-from headrace.flows.runtime.run_recorder import PartitionStatus
 
 _REPORTED = ("completed", "failed")
 

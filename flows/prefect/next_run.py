@@ -15,9 +15,8 @@ from headrace.catalog.runs.store import RunStore
 from headrace.catalog.security.credentials import CredentialsUnreadable
 from headrace.flows.prefect.names import next_run_key, run_name
 from headrace.flows.prefect.run_recorder import RunLogger
-from headrace.flows.run_job import load_modes
 from headrace.flows.runtime.job import Job
-from headrace.ir.load_modes import load_strategy
+from headrace.ir.load_modes import load_modes, load_strategy
 
 
 async def start_next(flow_run: FlowRun, store: RunStore, job: Job, logger: RunLogger) -> str | None:

@@ -17,6 +17,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from headrace.catalog.errors import NoIr, PipelineMissing
+from headrace.catalog.runs.records import RunStatus
 from headrace.catalog.runs.store import RunStore
 from headrace.catalog.security.credentials import CredentialsUnreadable
 from headrace.catalog.settings import settings
@@ -86,7 +87,8 @@ async def run_to_end(scope: FlowRunScope, guard: MemoryGuard, run: RunExecution)
     arrival: Arrival | None = None
     reporter: RunReporter | None = None
     conclusion = FinalState(scope.flow_run)
-    status, missed = "", ""
+    status: RunStatus = "failed"
+    missed = ""
     follows: Job | None = None
     done: State[Any]
     try:
@@ -184,8 +186,8 @@ def _planned(store: RunStore, job: Job, recorder: CatalogRecorder, locks: Target
     return execution
 
 
-def _final_state(totals: RunTotals) -> tuple[str, State[Any]]:
-    status = "completed_with_errors" if totals.failed else "completed"
+def _final_state(totals: RunTotals) -> tuple[RunStatus, State[Any]]:
+    status: RunStatus = "completed_with_errors" if totals.failed else "completed"
     message = f"{totals.rows_out:,} rows loaded, {totals.failed:,} failed, {totals.skipped:,} skipped"
     return status, Completed(message=f"{message} of {totals.rows_in:,}")
 

@@ -7,10 +7,11 @@ import threading
 
 import polars as pl
 
+from headrace.catalog.runs.records import LogStage, PartitionStatus
 from headrace.catalog.runs.store import RunStore
 from headrace.connectors.target import Resume
 from headrace.flows.prefect.events import RunEvents
-from headrace.flows.runtime.run_recorder import CatalogRecorder, LogStage, PartitionStatus
+from headrace.flows.runtime.run_recorder import CatalogRecorder
 
 RunLogger = logging.Logger | logging.LoggerAdapter[logging.Logger]
 

@@ -16,7 +16,7 @@ from prefect import get_client
 from prefect.client.schemas.objects import FlowRun
 from sqlalchemy import Engine
 
-from headrace.catalog.runs.records import SUCCESSFUL, RunSnapshot
+from headrace.catalog.runs.records import SUCCESSFUL, RunSnapshot, RunStatus
 from headrace.catalog.runs.snapshot import first_errors
 from headrace.catalog.runs.store import RunStore
 from headrace.catalog.settings import settings
@@ -120,7 +120,7 @@ class RunReporter:
             ticking.cancel()
             await asyncio.wait({ticking})
 
-    async def reports(self, status: str, logger: RunLogger, *, missed: str = "") -> datetime | None:
+    async def reports(self, status: RunStatus, logger: RunLogger, *, missed: str = "") -> datetime | None:
         """Stores the report of a run before it ends with `status`, so that it exists when the end is observed. `missed`
         is the note for a run whose files did not arrive. Returns the end time in the report."""
         run = await asyncio.to_thread(self._store.snapshot, self._job.run_id)

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from headrace.catalog.replications.records import TableChange
 from headrace.catalog.schemas.ddl import TABLE_SCHEMA, definition_problems
 from headrace.catalog.schemas.names import FieldDefinition, table_name
 from headrace.connectors.connector import Connector
@@ -14,7 +15,7 @@ from headrace.flows.replication.found import FoundColumn, FoundTable
 from headrace.flows.replication.loading import Loading, loading_of
 from headrace.flows.replication.naming import column_names, pipeline_name, schema_name
 from headrace.flows.replication.pipeline import pipeline_document
-from headrace.flows.replication.table_plan import Change, KnownTable, Now, TablePlan
+from headrace.flows.replication.table_plan import KnownTable, Now, TablePlan
 from headrace.ir import parse_ir
 from headrace.ir.load_modes import LOAD_MODES
 from headrace.ir.problems import Problem, nearest
@@ -42,7 +43,7 @@ class Expansion:
         there = {table.name for table in found}
         for name, known in self.now.tables.items():
             if name not in there and (only is None or name in only):
-                change: Change = "gone" if self.document.sources.has(name) else "left_out"
+                change: TableChange = "gone" if self.document.sources.has(name) else "left_out"
                 plans.append(TablePlan(name, change, schema_name=known.schema_name, columns=known.columns))
         return sorted(plans, key=lambda plan: plan.name)
 

@@ -9,17 +9,17 @@ from typing import Any
 from headrace.connectors.connector import Connector
 from headrace.flows.compile.target.change_events import OPERATION_COLUMNS
 from headrace.flows.replication.found import FoundColumn, FoundTable
-from headrace.ir.load_modes import LOAD_MODES
+from headrace.ir.load_modes import LOAD_MODES, LoadModeName
 from headrace.ir.nodes.deletes import DELETING, SourceDeletes
 from headrace.ir.problems import Problem, nearest
-from headrace.ir.replication.settings import Cursor, Settled, TableSettings
+from headrace.ir.replication.settings import Cursor, ReplicaLoadMode, Settled, TableSettings
 
 
 @dataclass(frozen=True, slots=True)
 class Loading:
     """`key` are columns of the source. `config` is what the source is given for it; `notes` are for people."""
 
-    mode: str
+    mode: LoadModeName
     key: tuple[str, ...]
     cursor: Cursor | None
     config: Mapping[str, Any]
@@ -60,7 +60,8 @@ def loading_of(settled: Settled, table: FoundTable, columns: Sequence[FoundColum
     if len(key) < len(table.key) and not settings.key:
         key = ()  # a part of a key tells nothing apart
     # a table that only links others has nothing to update
-    mode = "replace" if settings.load_mode == "auto" and key and set(key) == there else settings.load_mode
+    only_links = settings.load_mode == "auto" and bool(key) and set(key) == there
+    mode: ReplicaLoadMode = "replace" if only_links else settings.load_mode
     cursor = settings.cursor
     supported = _has(connector, "cursor")
     if cursor is not None:

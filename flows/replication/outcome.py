@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from headrace.catalog.replications.records import ReplicationRunSnapshot, RunTable
-from headrace.catalog.runs.records import SUCCESSFUL
+from headrace.catalog.runs.records import SUCCESSFUL, RunStatus
 from headrace.flows.prefect.names import CANCELLED
 
 _NAMED = 3
@@ -15,7 +15,7 @@ _NAMED = 3
 class Outcome:
     """The status of an ended run, and the message of its final state."""
 
-    status: str
+    status: RunStatus
     message: str
 
 
@@ -28,7 +28,7 @@ def outcome_of(run: ReplicationRunSnapshot) -> Outcome:
     loaded, failed = sum(each.rows_out for each in copied), sum(each.failed_rows for each in copied)
     rows = f"{loaded:,} rows loaded" + (f", {failed:,} failed" if failed else "")
     if not others:
-        status = "completed_with_errors" if counts["completed_with_errors"] else "completed"
+        status: RunStatus = "completed_with_errors" if counts["completed_with_errors"] else "completed"
         return Outcome(status, f"{_tables(len(completed))} copied: {rows}")
     listed = "; ".join(f"{each.name}: {each.message or each.status}" for each in others[:_NAMED])
     more = f"; and {len(others) - _NAMED} more" if len(others) > _NAMED else ""

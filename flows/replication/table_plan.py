@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
+from headrace.catalog.replications.records import TableChange
 from headrace.catalog.schemas.names import FieldDefinition
 from headrace.flows.replication.columns import ColumnChange
 from headrace.flows.replication.found import FoundColumn
+from headrace.ir.load_modes import LoadModeName
 from headrace.ir.problems import Problem
-
-Change = Literal["new", "known", "changed", "gone", "left_out", "ignored"]
-"""`new` and `changed` since the last run; `gone`: no longer in the source; `left_out`: excluded by `sources`;
-`ignored`: new, and ignored by `newTables`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,14 +57,14 @@ class TablePlan:
     that is created, `added` and `altered` (before, after) those that an existing one gets."""
 
     name: str
-    change: Change
+    change: TableChange
     kind: str = "table"
     rows: int | None = None
     comment: str = ""
     schema_name: str = ""
     table: str = ""
     pipeline_name: str = ""
-    load_mode: str = ""
+    load_mode: LoadModeName | None = None
     key: tuple[str, ...] = ()
     cursor: str | None = None
     creates: bool = False

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, Protocol
+from typing import Protocol
 
 import polars as pl
 
-from headrace.catalog.runs.records import DatasetRuleOutcome, UncommittedRows
+from headrace.catalog.runs.records import DatasetRuleOutcome, LogStage, PartitionStatus, UncommittedRows
 from headrace.catalog.runs.store import MAX_KEY_CHARS, MAX_VALUE_CHARS, RunStore
 from headrace.connectors.target import Resume
 from headrace.flows.runtime.transform.rejected_cells import SOURCES
-
-LogStage = Literal["extract", "transform", "validate", "load", "retry", "run"]
-PartitionStatus = Literal["pending", "running", "completed", "failed"]
 
 
 def cells_as_json(cells: pl.DataFrame) -> str:

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import polars as pl
 
-from headrace.catalog.runs.records import DatasetRuleOutcome, UncommittedRows
+from headrace.catalog.runs.records import DatasetRuleOutcome, LogStage, PartitionStatus, UncommittedRows
 from headrace.connectors.target import Resume
-from headrace.flows.runtime.run_recorder import LogStage, PartitionStatus, RunRecorder
+from headrace.flows.runtime.run_recorder import RunRecorder
 
 _NO_NUMBERS = str.maketrans("", "", "0123456789,.")
 _MOST_LINES = 500

@@ -9,6 +9,7 @@ from fastapi.testclient import TestClient
 from prometheus_client.parser import text_string_to_metric_families
 
 from headrace.api.app import BASE_PATH, create_app
+from headrace.catalog.runs.records import RunStatus
 from tests.api.conftest import Facade, LocalOrchestrator, created, error_of, settings_for
 
 pytestmark = pytest.mark.postgres
@@ -54,7 +55,7 @@ def test_runs_rows_and_partitions_are_those_that_happened(facade: Facade) -> Non
     before = scrape(facade)
     store = facade.store
 
-    def run(retry_of: str | None, root: str | None, rows: list[int], status: str | None) -> str:
+    def run(retry_of: str | None, root: str | None, rows: list[int], status: RunStatus | None) -> str:
         run_id = f"run_{uuid4().hex}"
         facts = {"pipeline_id": pipeline["id"], "ir_version": 1, "retry_of": retry_of, "load_strategy": "append"}
         store.open(run_id, tenant_id="default", root_run_id=root or run_id, status="running", **facts)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import text
 
 from headrace.api.app import BASE_PATH
+from headrace.catalog.runs.records import PartitionStatus
 from tests.api.conftest import Facade, created
 
 
@@ -21,7 +22,7 @@ def begin(facade: Facade, pipeline: str, *partitions: tuple[int, int, int]) -> s
 
 
 def report(
-    facade: Facade, run_id: str, index: int, status: str, rows: int, *, failed: int = 0, skipped: int = 0
+    facade: Facade, run_id: str, index: int, status: PartitionStatus, rows: int, *, failed: int = 0, skipped: int = 0
 ) -> None:
     facade.store.partition(
         run_id,

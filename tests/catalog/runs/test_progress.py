@@ -7,10 +7,12 @@ from datetime import UTC, datetime
 import pytest
 
 from headrace.catalog.runs.progress import only_reads, share_done
-from headrace.catalog.runs.records import PartitionCounts
+from headrace.catalog.runs.records import PartitionCounts, PartitionStatus
 
 
-def part(stage: int, rows: int, planned: int, status: str = "running", base: int | None = 0) -> PartitionCounts:
+def part(
+    stage: int, rows: int, planned: int, status: PartitionStatus = "running", base: int | None = 0
+) -> PartitionCounts:
     return PartitionCounts(stage, 0, planned, status, rows, rows, 0, 0, base, datetime.now(UTC))
 
 

@@ -14,7 +14,7 @@ from headrace.catalog.errors import NoIr, PipelineMissing
 from headrace.catalog.models import Pipeline
 from headrace.catalog.repositories import TenantCatalog
 from headrace.catalog.repositories.runs import position_of
-from headrace.catalog.runs.records import DatasetRuleOutcome, RunSnapshot, UncommittedRows
+from headrace.catalog.runs.records import DatasetRuleOutcome, PartitionStatus, RunSnapshot, UncommittedRows
 from headrace.catalog.runs.store import RunStore
 from headrace.catalog.security.credentials import Keyring, generate_encryption_key
 from headrace.flows.runtime.run_recorder import cells_as_json
@@ -56,7 +56,9 @@ def start(store: RunStore, *partitions: tuple[int, int, int], run_id: str = RUN)
     store.started(run_id, total_rows=total, fingerprint={"src": "f"}, plan={"p": 1}, partitions=partitions)
 
 
-def report(store: RunStore, index: int, status: str, rows_in: int, failed: int = 0, run_id: str = RUN) -> None:
+def report(
+    store: RunStore, index: int, status: PartitionStatus, rows_in: int, failed: int = 0, run_id: str = RUN
+) -> None:
     store.partition(
         run_id,
         0,

@@ -10,6 +10,7 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import Engine, text
 
+from headrace.catalog.runs.records import RunStatus
 from headrace.catalog.runs.store import RunStore
 from headrace.deployments.prefect.orchestrator import StartedRun, UnknownDeployment
 from headrace.deployments.sync.streams import StreamKeeper, failing, starts_at
@@ -64,7 +65,9 @@ def keeper(store: RunStore, prefect: Prefect) -> StreamKeeper:
     return StreamKeeper(store, prefect, lambda pipeline_id: f"deployment of {pipeline_id}")
 
 
-def ended(store: RunStore, pipeline: str, run_id: str, status: str, *, ago: float, reason: str | None = None) -> None:
+def ended(
+    store: RunStore, pipeline: str, run_id: str, status: RunStatus, *, ago: float, reason: str | None = None
+) -> None:
     """A run that lasted a moment, so long ago."""
     at = datetime.now(UTC) - timedelta(seconds=ago)
     store.open(

@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import Engine
 
 from headrace.catalog.repositories import TenantCatalog
+from headrace.catalog.runs.records import RunStatus
 from headrace.catalog.runs.store import RunStore
 from headrace.catalog.security.credentials import Keyring, generate_encryption_key
 from headrace.connectors.postgresql.ledger.partitions import LedgerKey, advance_ledger, create_ledger
@@ -32,7 +33,7 @@ class Runs:
     def __init__(self, store: RunStore, pipeline_id: str, database_url: str) -> None:
         self.store, self._pipeline_id, self._url = store, pipeline_id, database_url
 
-    def died(self, run_id: str, *, planned: bool, status: str = "failed", plan: Any = PLAN, **chain: Any) -> None:
+    def died(self, run_id: str, *, planned: bool, status: RunStatus = "failed", plan: Any = PLAN, **chain: Any) -> None:
         facts = {"root_run_id": run_id, "retry_of": None, "origin_run_id": None} | chain
         self.store.open(
             run_id,

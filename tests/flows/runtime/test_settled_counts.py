@@ -12,12 +12,12 @@ import pytest
 from sqlalchemy import Engine
 
 from headrace.catalog.repositories import TenantCatalog
-from headrace.catalog.runs.records import RunSnapshot
+from headrace.catalog.runs.records import PartitionStatus, RunSnapshot
 from headrace.catalog.runs.store import RunStore
 from headrace.connectors.target import Resume
 from headrace.flows.runtime.execute import Execution
 from headrace.flows.runtime.prepare import prepare
-from headrace.flows.runtime.run_recorder import CatalogRecorder, PartitionStatus
+from headrace.flows.runtime.run_recorder import CatalogRecorder
 from headrace.flows.runtime.stored_plan import stored_plan
 from tests.catalog.conftest import add_pipeline, engine, mine, session
 from tests.flows.runtime.runs import Runner
