@@ -101,6 +101,66 @@ def test_examples_are_valid(name: str) -> None:
     assert [(error.json_path, error.message) for error in problems] == []
 
 
+def described() -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """The schemas, their properties, the parameters and the response headers: where, name, and what it has."""
+    for name, schema in SCHEMAS.items():
+        yield name, name, schema
+        yield from ((name, each, found) for each, found in schema.get("properties", {}).items())
+    for method, path, operation in OPERATIONS:
+        yield from ((f"{method} {path}", each["name"], each) for each in operation.get("parameters", ()))
+        for response in operation["responses"].values():
+            found = response.get("headers", {}).items()
+            yield from ((f"{method} {path}", each, header) for each, header in found if "$ref" not in header)
+
+
+def test_every_schema_property_and_parameter_has_a_description_that_says_more_than_its_name() -> None:
+    found = list(described())
+    assert len(found) > 1000
+    assert [(where, name) for where, name, each in found if not each.get("description", "").strip()] == []
+    words = {(where, name): re.sub(r"[^a-z]+", "", each["description"].lower()) for where, name, each in found}
+    bare = {key: re.sub(r"[^a-z]+", "", key[1].lower()) for key in words}
+    assert [key for key, text in words.items() if text in (bare[key], f"the{bare[key]}", f"its{bare[key]}")] == []
+
+
+def test_schemas_have_names_of_their_own() -> None:
+    assert [name for name in SCHEMAS if not re.fullmatch(r"[A-Z][A-Za-z]+", name)] == []
+    assert [name for name, schema in SCHEMAS.items() if schema.get("title", name) != name] == []
+    pages = {name for name, schema in SCHEMAS.items() if {"data", "pagination"} <= set(schema.get("properties", ()))}
+    assert pages >= {"ConnectorPage", "PipelinePage", "ReplicationPage", "SchemaPage", "StreamPage", "KeyPage"}
+
+
+def test_titles_are_words() -> None:
+    found = [(name, each) for schema in SCHEMAS.values() for name, each in schema.get("properties", {}).items()]
+    found += [(each["name"], each["schema"]) for *_, one in OPERATIONS for each in one.get("parameters", ())]
+    titles = {name: each["title"] for name, each in found if "title" in each}
+    assert {titles["createdAt"], titles["pipeline_id"], titles["irVersion"]} == {
+        "Created at",
+        "Pipeline ID",
+        "IR version",
+    }
+    same = {name: each for name, each in titles.items() if each.replace(" ", "").lower() == name.lower()}
+    assert len(same) > 200
+    assert [name for name, each in same.items() if len(each.split()) != 1 + len(re.findall("[A-Z]", name))] == []
+
+
+OPEN = {"SchemaItem.status"}
+"""Texts whose description says that later releases may add values."""
+
+
+def test_fixed_sets_of_values_are_enums() -> None:
+    fixed = {"status", "lastRunStatus", "loadStrategy", "loadMode", "phase", "change", "role", "dataType", "onFail"}
+    found = {
+        f"{name}.{each}": choices(schema)
+        for name, properties in ((name, each.get("properties", {})) for name, each in SCHEMAS.items())
+        for each, schema in properties.items()
+        if each in fixed and schema.get("type") != "integer"
+    }
+    assert len(found) > 30
+    assert {name for name, texts in found.items() if not all("enum" in each for each in texts)} == OPEN
+    statuses = {"pending", "running", "completed", "completed_with_errors", "failed"}
+    assert set(found["RunItem.status"][0]["enum"]) == set(found["PipelineItem.lastRunStatus"][0]["enum"]) == statuses
+
+
 def test_texts_of_queries_and_bodies_say_that_they_hold_no_nul() -> None:
     query = [each for *_, operation in GUARDED for each in operation.get("parameters", ()) if each["in"] == "query"]
     texts = [one for each in query for one in choices(each["schema"]) if one.get("type") == "string"]
