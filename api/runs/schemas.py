@@ -253,7 +253,7 @@ class Progress(ResponseModel):
     log: list[LogEntry]
     """The lines of the run's log, oldest first; of more than 500, the first."""
     lag: dict[str, SourceLagItem] | None = None
-    """Of a streaming run, how far it is behind each source, by source node; omitted for other runs."""
+    """The lag of a streaming run, by source node; omitted for other runs."""
 
 
 ErrorKind = Literal["failed", "warned"]

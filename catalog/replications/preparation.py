@@ -12,6 +12,8 @@ from typing import Any
 from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 
+from headrace.catalog.replications.records import TableChange, TableStatus
+
 
 @dataclass(frozen=True, slots=True)
 class ToPrepare:
@@ -30,8 +32,8 @@ class PreparedTable:
     """A table of a run that can begin. `retry_of` is the run of its pipeline that is continued."""
 
     name: str
-    change: str
-    status: str
+    change: TableChange
+    status: TableStatus
     pipeline_id: str | None = None
     ir_version: int | None = None
     retry_of: str | None = None
