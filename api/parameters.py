@@ -12,6 +12,7 @@ PipelineIdPath = Annotated[str, Path(description="The pipeline's id: `pipe_…`"
 ReplicationIdPath = Annotated[str, Path(description="The replication's id: `repl_…`")]
 RunIdPath = Annotated[str, Path(description="The run's id: `run_…`")]
 ConnectorIdPath = Annotated[str, Path(description="The connector's id: `conn_…`")]
+HookIdPath = Annotated[str, Path(description="The id of a connector of type `webhook`: `conn_…`")]
 SchemaIdPath = Annotated[str, Path(description="The schema's id: `schema_…`")]
 
 PipelineIdQuery = Annotated[str, Query(alias="id", max_length=200, description="The pipeline's id: `pipe_…`")]

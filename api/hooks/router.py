@@ -8,6 +8,7 @@ from fastapi import APIRouter, Request, Response, Security
 
 from headrace.api.hooks import service
 from headrace.api.hooks.schemas import HookReceipt
+from headrace.api.parameters import HookIdPath
 from headrace.api.requests.auth import SECURITY, WRITE, allow
 
 router = APIRouter(tags=["connectors"], dependencies=[Security(scheme) for scheme in SECURITY])
@@ -28,7 +29,7 @@ _BODY: dict[str, Any] = {
     responses={200: {"model": HookReceipt, "description": "A request with this idempotency key came before"}},
     openapi_extra=allow(*WRITE, recorded=False) | {"requestBody": _BODY},
 )
-async def receive_hook(request: Request, response: Response, hook_id: str) -> HookReceipt:
+async def receive_hook(request: Request, response: Response, hook_id: HookIdPath) -> HookReceipt:
     """Stores a record for the connector `hook_id` of type `webhook`, and answers when it is on disk. An API key, or
     what the connector's `verify` demands instead of it, has to come with the request."""
     receipt = await service.receive(request, hook_id)

@@ -6,8 +6,9 @@ from headrace.api.wire import ResponseModel
 
 
 class HookReceipt(ResponseModel):
-    """`id` names the record. `repeated`: a request with its key came before, whose record it is, and nothing was
-    stored."""
+    """The record that a delivery became."""
 
     id: str
+    """Names the record: that of the first request with the same idempotency key."""
     repeated: bool
+    """Whether a request with this key came before, so that nothing was stored."""

@@ -155,8 +155,8 @@ def test_the_progress_of_the_page_is_shown_as_there(contract: Facade, world: Wor
         counts = {"rows_in": read, "rows_out": out, "failed": failed, "skipped": skipped}
         store.partition(run_id, 0, index, status=status, **counts, nodes={})
     shown_error = shown["validationErrors"][0]
-    cell = {"rows": [142], "columns": ["email"], "values": ["not-an-email"], "errors": [shown_error["error"]]}
-    store.errors(run_id, run_id, "v", 0, 1, **cell, rules=["email"])
+    cell = {"row": 142, "column": "email", "value": "not-an-email", "error": shown_error["error"], "rule": "email"}
+    store.errors(run_id, run_id, "v", 0, 1, cells=json.dumps([cell]))
     store.log(run_id, "extract", shown["log"][0]["message"])
     path = f"{BASE_PATH}/pipelines/{pipeline_id}/runs/{run_id}"
     given = contract.viewer.get(f"{path}/progress").json()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from sqlalchemy import text
 
 from headrace.api.app import BASE_PATH
@@ -38,18 +40,9 @@ def report(
 
 
 def reject(facade: Facade, run_id: str, cells: list[tuple[int, str | None, str | None, str]]) -> None:
-    facade.store.errors(
-        run_id,
-        run_id,
-        "check",
-        0,
-        0,
-        rows=[row for row, _, _, _ in cells],
-        columns=[column for _, column, _, _ in cells],
-        values=[value for _, _, value, _ in cells],
-        errors=[error for _, _, _, error in cells],
-        rules=["rule"] * len(cells),
-    )
+    named = [dict(zip(("row", "column", "value", "error"), cell, strict=True)) | {"rule": "rule"} for cell in cells]
+    stored = json.dumps([each | {"column": each["column"] or ""} for each in named])
+    facade.store.errors(run_id, run_id, "check", 0, 0, cells=stored)
 
 
 def age(facade: Facade, run_id: str, seconds: int) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-from typing import Any
 
 import pytest
 
@@ -30,19 +29,15 @@ def several(facade: Facade, run_id: str) -> None:
         ("check", 0, "email", "b.csv", False, [3]),
         ("check", 0, "late", "b.csv", True, [3, 4]),
     ):
-        sources = [json.dumps([{"node": "src", "file": file, "row": row}]) for row in rows]
-        column, error = {"columns": [rule] * len(rows), "values": ["x"] * len(rows)}, f"Bad {rule}"
-        facts: dict[str, Any] = column | {"errors": [error] * len(rows), "rules": [rule] * len(rows), "rows": rows}
-        facade.store.errors(run_id, run_id, node, stage, 0, **facts, sources=sources, warning=warning)
-    both = json.dumps([{"node": "l", "file": "a.csv", "row": 9}, {"node": "r", "file": "=b.csv", "row": 1}])
-    lonely: dict[str, Any] = {
-        "rows": [1],
-        "columns": [None],
-        "values": [None],
-        "errors": ["Refused"],
-        "rules": ["23514"],
-    }
-    facade.store.errors(run_id, run_id, "tgt", 2, 1, **lonely, sources=[both])
+        cells = [
+            {"row": row, "column": rule, "value": "x", "error": f"Bad {rule}", "rule": rule}
+            | {"sources": json.dumps([{"node": "src", "file": file, "row": row}])}
+            for row in rows
+        ]
+        facade.store.errors(run_id, run_id, node, stage, 0, cells=json.dumps(cells), warning=warning)
+    both = [{"node": "l", "file": "a.csv", "row": 9}, {"node": "r", "file": "=b.csv", "row": 1}]
+    lonely = {"row": 1, "column": "", "error": "Refused", "rule": "23514", "sources": json.dumps(both)}
+    facade.store.errors(run_id, run_id, "tgt", 2, 1, cells=json.dumps([lonely]))
 
 
 class TestErrors:
