@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import base64
-import fcntl
 import io
-import subprocess
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -28,6 +25,7 @@ from headrace.connectors.files.paths import FilesRoot
 from headrace.connectors.network.egress import Network
 from headrace.ir.schema import Schema
 from tests.connectors.stores.emulators import free_port, missing, running
+from tests.environments import NotInstalledError, environment
 
 PACKAGES = ("bqemulator==1.4.0", "numpy", "pyjwt[crypto]")
 """An environment of their own: the emulator brings DuckDB, gRPC's tools and a web server."""
@@ -195,21 +193,11 @@ def double(cache_folder: Path) -> Iterator[Double]:
 
 
 def _python(cache_folder: Path) -> Path:
-    folder = cache_folder / "bigquery"
-    python, ready = folder / "bin" / "python", folder / "ready"
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with (folder.parent / "bigquery.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not ready.exists() or ready.read_text() != " ".join(PACKAGES):
-            made = [
-                [sys.executable, "-m", "venv", "--clear", str(folder)],
-                [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *PACKAGES],
-            ]
-            for command in made:
-                if subprocess.run(command, capture_output=True, check=False, timeout=900).returncode:
-                    missing("bqemulator", f"pip install {PACKAGES[0]}")
-            ready.write_text(" ".join(PACKAGES))
-    return python
+    try:
+        return environment(cache_folder / "bigquery", PACKAGES)
+    except NotInstalledError as error:
+        missing("bqemulator", str(error))
+        raise
 
 
 def _stream(table: pa.Table) -> bytes:

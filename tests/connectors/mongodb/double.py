@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import shutil
@@ -23,6 +22,7 @@ from headrace.connectors.network.egress import Network
 from headrace.ir.schema import Schema
 from tests.connectors.sql.postgresql.shop import LOOPBACK
 from tests.connectors.stores.emulators import free_port, missing, running
+from tests.environments import NotInstalledError, environment
 
 PACKAGES = ("mongoeco==4.11.0", "pymongo==4.20.1")
 """An environment of their own: mongoeco wants Python 3.13."""
@@ -124,21 +124,11 @@ def double(cache: Path, **how: Any) -> Iterator[Double]:
 
 
 def _environment(cache: Path) -> Path:
-    folder = cache / "mongodb"
-    python, ready = folder / "bin" / "python", folder / "ready"
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with (folder.parent / "mongodb.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not ready.exists() or ready.read_text() != " ".join(PACKAGES):
-            made = [
-                [_newer_python(), "-m", "venv", "--clear", str(folder)],
-                [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *PACKAGES],
-            ]
-            for command in made:
-                if subprocess.run(command, capture_output=True, check=False, timeout=900).returncode:
-                    missing("mongoeco", f"{_PYTHON} -m pip install {' '.join(PACKAGES)}")
-            ready.write_text(" ".join(PACKAGES))
-    return python
+    try:
+        return environment(cache / "mongodb", PACKAGES, _newer_python())
+    except NotInstalledError as error:
+        missing("mongoeco", str(error))
+        raise
 
 
 def _newer_python() -> str:

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import base64
-import fcntl
 import io
-import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -24,6 +21,7 @@ from headrace.connectors.snowflake.connector import SNOWFLAKE
 from headrace.connectors.snowflake.source import SnowflakeSource
 from headrace.ir.schema import Schema
 from tests.connectors.stores.emulators import free_port, missing, running
+from tests.environments import NotInstalledError, environment
 
 PACKAGES = ("fakesnow[server]==0.12.1", "snowflake-connector-python<5")
 """An environment of their own: fakesnow is made for the driver before 5."""
@@ -122,21 +120,11 @@ def double(cache: Path) -> Iterator[Double]:
 
 
 def _python(cache: Path) -> Path:
-    folder = cache / "snowflake"
-    python, ready = folder / "bin" / "python", folder / "ready"
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with (folder.parent / "snowflake.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not ready.exists() or ready.read_text() != " ".join(PACKAGES):
-            made = [
-                [sys.executable, "-m", "venv", "--clear", str(folder)],
-                [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *PACKAGES],
-            ]
-            for command in made:
-                if subprocess.run(command, capture_output=True, check=False, timeout=900).returncode:
-                    missing("fakesnow", f"pip install {PACKAGES[0]}")
-            ready.write_text(" ".join(PACKAGES))
-    return python
+    try:
+        return environment(cache / "snowflake", PACKAGES)
+    except NotInstalledError as error:
+        missing("fakesnow", str(error))
+        raise
 
 
 def _stream(table: pa.Table) -> bytes:
