@@ -6,6 +6,7 @@ import functools
 import gc
 import shutil
 import signal
+import socketserver
 import subprocess
 import sys
 import tempfile
@@ -59,6 +60,12 @@ settings.load_profile("headrace")
 # A `CliRunner` builds all commands at each call, which takes longer than most of them.
 typer.testing._get_command = functools.cache(typer.main.get_command)
 
+# Servers of `http.server` send headers and content one after the other; see tests/sockets.py.
+socketserver.StreamRequestHandler.disable_nagle_algorithm = True
+
+# Modules and tests of which most stay: looking for garbage among them takes a quarter of the time of collecting them.
+gc.disable()
+
 
 def pytest_itemcollected(item: pytest.Item) -> None:
     """Marks the variants of a test with `first_variant` as slow, but for the first that is not slow by itself."""
@@ -88,6 +95,7 @@ def pytest_collection_finish() -> None:
     """What is imported by now stays: the collector need not walk through it again and again."""
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session")

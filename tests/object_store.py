@@ -29,7 +29,7 @@ class ObjectStore:
         self._faults: list[tuple[str, Answer]] = []
         self.asked: list[tuple[str, str]] = []
         """Method and path of every request."""
-        threading.Thread(target=self._server.serve_forever, name="object-store", daemon=True).start()
+        threading.Thread(target=self._server.serve_forever, args=(0.02,), name="object-store", daemon=True).start()
         self.environment = {
             "AWS_ENDPOINT_URL": f"http://127.0.0.1:{self._server.server_port}",
             "AWS_ACCESS_KEY_ID": "headrace",

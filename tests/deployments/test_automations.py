@@ -40,7 +40,7 @@ def webhook() -> Iterator[tuple[str, queue.Queue[dict[str, Any]]]]:
             """Nobody reads it."""
 
     server = HTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}", received
     server.shutdown()

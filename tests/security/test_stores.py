@@ -148,7 +148,7 @@ def elsewhere() -> Iterator[tuple[ThreadingHTTPServer, list[str]]]:
 
     outside = ThreadingHTTPServer(("127.0.0.1", 0), Outside)
     for server in (inside, outside):
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     yield outside, asked
     for server in (inside, outside):
         server.shutdown()
@@ -381,7 +381,7 @@ class TestTls:
         tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         tls.load_cert_chain(tmp_path / "pem")
         server = make_server("127.0.0.1", 0, object_store._answer, threaded=True, ssl_context=tls)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         yield f"https://localhost:{server.server_port}", pem.decode()
         server.shutdown()
         server.server_close()

@@ -8,6 +8,8 @@ import tempfile
 import threading
 from contextlib import suppress
 
+from tests.sockets import connected, listener
+
 
 class TlsFront:
     """Takes connections with a certificate and passes what they say on to a port of this machine, set by `to`."""
@@ -20,7 +22,7 @@ class TlsFront:
             shown.flush()
             secret.flush()
             self._context.load_cert_chain(shown.name, secret.name)
-        self._listening = socket.create_server(("127.0.0.1", 0))
+        self._listening = listener()
         self.port = int(self._listening.getsockname()[1])
         self.to = 0
         threading.Thread(target=self._accept, daemon=True).start()
@@ -41,7 +43,7 @@ class TlsFront:
         with (
             suppress(OSError),
             self._context.wrap_socket(plain, server_side=True) as client,
-            socket.create_connection(("127.0.0.1", self.to)) as broker,
+            connected(self.to) as broker,
         ):
             threading.Thread(target=self._pass, args=(broker, client), daemon=True).start()
             self._pass(client, broker)

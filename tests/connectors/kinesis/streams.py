@@ -126,7 +126,7 @@ class Front:
         """Operation and `Authorization` of every request."""
         self.faults: list[tuple[str, int, Any]] = []
         """Operations, and the status and JSON that the next of each gets instead of an answer."""
-        threading.Thread(target=self._server.serve_forever, name="kinesis", daemon=True).start()
+        threading.Thread(target=self._server.serve_forever, args=(0.02,), name="kinesis", daemon=True).start()
 
     def refuse(self, operation: str, code: str, *, times: int = 1, status: int = 400) -> None:
         """The next questions of an operation get an error."""

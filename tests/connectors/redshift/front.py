@@ -23,6 +23,8 @@ import psycopg
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tests.sockets import connected, listener
+
 OWN_SETTINGS = ("describe_field_name_in_uppercase", "enable_case_sensitive_identifier")
 _UNLOAD = re.compile(
     r"UNLOAD \('(?P<select>(?:[^'\\]|''|\\.)*)'\) TO '(?P<to>(?:[^'\\]|''|\\.)*)'"
@@ -62,7 +64,7 @@ class Front:
     refuse: int = 0
 
     def __post_init__(self) -> None:
-        self._listening = socket.create_server(("127.0.0.1", 0))
+        self._listening = listener()
         self.port = int(self._listening.getsockname()[1])
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -88,7 +90,7 @@ class Front:
                 client.sendall(b"N")
                 first = _exactly(client, 8)
             rest = _exactly(client, struct.unpack("!I", first[:4])[0] - 8)
-            with socket.create_connection(("127.0.0.1", self.inner_port)) as server:
+            with connected(self.inner_port) as server:
                 server.sendall(first + rest)
                 _Connection(self, client, server).run()
 

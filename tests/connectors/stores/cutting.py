@@ -6,6 +6,8 @@ import socket
 import threading
 from contextlib import suppress
 
+from tests.sockets import connected, listener
+
 _ENOUGH = 100_000
 """No answer without a file's content is so long."""
 
@@ -16,7 +18,7 @@ class Cutting:
     def __init__(self, port: int) -> None:
         self.next_answers = 0
         self._to = port
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = listener()
         self.port: int = self._listener.getsockname()[1]
         threading.Thread(target=self._accept, name="cutting", daemon=True).start()
 
@@ -30,7 +32,7 @@ class Cutting:
                 client, _ = self._listener.accept()
             except OSError:
                 return
-            server = socket.create_connection(("127.0.0.1", self._to))
+            server = connected(self._to)
             for here, there, said in ((client, server, False), (server, client, True)):
                 threading.Thread(target=self._carry, args=(here, there, said), daemon=True).start()
 

@@ -48,7 +48,7 @@ class GcsServer:
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self._server.server_port}"
-        threading.Thread(target=self._server.serve_forever, name="gcs", daemon=True).start()
+        threading.Thread(target=self._server.serve_forever, args=(0.02,), name="gcs", daemon=True).start()
         pem = self._key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )

@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from tests.connectors.sql.postgresql.shop import Certificates
+from tests.sockets import connected, listener
 
 _ASKS_FOR_TLS = b"\x00\x00\x00\x08\x04\xd2\x16\x2f"
 
@@ -28,7 +29,7 @@ class Front:
         self.cut_after: int | None = None
         self.refuse = 0
         self._context = None if certificates is None else _context(certificates, asks=asks_for_certificate)
-        self._listening = socket.create_server(("127.0.0.1", 0))
+        self._listening = listener()
         self.port = int(self._listening.getsockname()[1])
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -56,7 +57,7 @@ class Front:
                     return
                 client.sendall(b"S")
                 client = self._context.wrap_socket(client, server_side=True)
-            with socket.create_connection(("127.0.0.1", self.inner)) as server:
+            with connected(self.inner) as server:
                 threading.Thread(target=self._pass_on, args=(client, server), daemon=True).start()
                 self._bring(server, client)
 

@@ -57,7 +57,7 @@ def receiver() -> Iterator[Receiver]:
         server.socket = context.wrap_socket(server.socket, server_side=True)
 
     here.speak_tls = speak_tls
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     yield here
     server.shutdown()
     server.server_close()
