@@ -6,6 +6,7 @@ import shutil
 import socket
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import psycopg
 import pytest
 
 from headrace.deployments.stack.database.server import DISPOSABLE, EmbeddedPostgres
+from tests.once import once
 
 _HBA = "local all all trust\nhost all all 127.0.0.1/32 scram-sha-256\n"
 
@@ -28,7 +30,12 @@ class NetworkPostgres:
 
 
 @pytest.fixture(scope="session")
-def network_postgres() -> Iterator[NetworkPostgres]:
+def network_postgres(pytestconfig: pytest.Config) -> NetworkPostgres:
+    return once(pytestconfig, _started)
+
+
+@contextmanager
+def _started() -> Iterator[NetworkPostgres]:
     folder = Path(tempfile.mkdtemp(prefix="headrace-"))
     folder.chmod(0o755)
     hba = folder / "hba.conf"

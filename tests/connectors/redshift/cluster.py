@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from headrace.ir.schema import Schema
 from tests.connectors.redshift.front import Front
 from tests.connectors.sql.postgresql.shop import LOOPBACK, PASSWORD
 from tests.object_store import BUCKET, ObjectStore
+from tests.once import once
 
 ROLE = "arn:aws:iam::012345678901:role/unloads"
 SECRET = "a-secret-access-key"
@@ -102,8 +104,13 @@ class Cluster:
 
 
 @pytest.fixture(scope="session")
-def warehouse(server: tuple[EmbeddedPostgres, int]) -> tuple[str, dict[int, int]]:
+def warehouse(pytestconfig: pytest.Config, server: tuple[EmbeddedPostgres, int]) -> tuple[str, dict[int, int]]:
     """A database as Redshift has them: its owner's URL, and its own types by their numbers here."""
+    return once(pytestconfig, _warehouse, server)
+
+
+@contextmanager
+def _warehouse(server: tuple[EmbeddedPostgres, int]) -> Iterator[tuple[str, dict[int, int]]]:
     running, port = server
     with psycopg.connect(f"{running.url('postgres')}&port={port}", autocommit=True) as connection:
         connection.execute("CREATE DATABASE warehouse")
@@ -114,7 +121,8 @@ def warehouse(server: tuple[EmbeddedPostgres, int]) -> tuple[str, dict[int, int]
         for statement in _SHIM:
             connection.execute(statement.encode())
         found = connection.execute("SELECT typname, oid FROM pg_type WHERE typname = ANY(%s)", [list(OWN_TYPES)])
-        return owner, {oid: OWN_TYPES[name] for name, oid in found.fetchall()}
+        oids = {oid: OWN_TYPES[name] for name, oid in found.fetchall()}
+    yield owner, oids
 
 
 @pytest.fixture

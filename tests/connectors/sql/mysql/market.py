@@ -25,6 +25,7 @@ from headrace.deployments.stack.process import die_with_parent
 from headrace.ir.schema import Schema
 from tests.connectors.sql.postgresql.shop import LOOPBACK, PASSWORD, Certificates, certificates
 from tests.connectors.stores.emulators import missing
+from tests.once import once
 
 __all__ = ["certificates"]
 
@@ -124,8 +125,13 @@ def owner(path: str) -> Iterator[Any]:
 
 
 @pytest.fixture(scope="session")
-def mariadb(certificates: Certificates) -> Iterator[tuple[str, int]]:
+def mariadb(pytestconfig: pytest.Config, certificates: Certificates) -> tuple[str, int]:
     """The socket and the port of a server that this session started."""
+    return once(pytestconfig, _started, certificates)
+
+
+@contextmanager
+def _started(certificates: Certificates) -> Iterator[tuple[str, int]]:
     server, install = _programs()
     folder = Path(tempfile.mkdtemp(prefix="headrace-maria-"))
     user = ["--user=root"] if os.geteuid() == 0 else []

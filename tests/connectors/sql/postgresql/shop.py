@@ -6,8 +6,10 @@ import shutil
 import socket
 import tempfile
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,7 @@ from headrace.connectors.sql.postgresql.connector import POSTGRESQL
 from headrace.connectors.sql.source import SqlSource
 from headrace.deployments.stack.database.server import DISPOSABLE, EmbeddedPostgres
 from headrace.ir.schema import Schema
+from tests.once import once
 
 LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 PASSWORD = "hunter2"
@@ -67,6 +70,11 @@ def _signed(name: str, key: Any, by: tuple[x509.Name, Any] | None, *, names: tup
 
 @pytest.fixture(scope="session")
 def certificates() -> Certificates:
+    return _certificates()
+
+
+@cache
+def _certificates() -> Certificates:
     keys = [ec.generate_private_key(ec.SECP256R1()) for _ in range(4)]
     authority, stranger = _signed("authority", keys[0], None), _signed("stranger", keys[1], None)
     by = (authority.subject, keys[0])
@@ -109,7 +117,12 @@ class Shop:
 
 
 @pytest.fixture(scope="session")
-def server() -> Iterator[tuple[EmbeddedPostgres, int]]:
+def server(pytestconfig: pytest.Config) -> tuple[EmbeddedPostgres, int]:
+    return once(pytestconfig, _started)
+
+
+@contextmanager
+def _started() -> Iterator[tuple[EmbeddedPostgres, int]]:
     folder = Path(tempfile.mkdtemp(prefix="headrace-"))
     folder.chmod(0o755)
     hba = folder / "hba.conf"
