@@ -74,6 +74,7 @@ EXPECTS_INTEGER = {"type": "expression", "field": "amount", "expression": "cast(
     ],
     ids=["missing", "empty", "encoding", "quote", "header", "drop", "expression", "jail", "connector"],
 )
+@pytest.mark.first_variant
 def test_a_run_that_cannot_go_on_fails_with_a_sentence(
     make: Make, text: str | bytes | None, options: dict[str, Any], says: str
 ) -> None:
@@ -125,6 +126,7 @@ def test_a_table_that_is_gone_is_named(make: Make) -> None:
     ],
     ids=["ragged", "type", "expression", "overflow", "undecodable"],
 )
+@pytest.mark.first_variant
 def test_bad_rows_are_reported_and_the_others_load(
     make: Make, text: str, nodes: Any, counts: tuple[int, ...], errors: list[tuple[int, str | None, str]]
 ) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from collections.abc import Iterator
 from typing import Any
 
@@ -53,17 +51,3 @@ def test_a_run_that_needs_too_much_fails_with_a_sentence_everywhere_and_keeps_wh
     # the stack has taken no harm
     harmless = Api(frugal_stack).create()
     assert harmless.run()["status"] == "completed_with_errors"
-
-
-def test_a_run_killed_by_the_kernel_says_what_it_most_likely_died_of(frugal_stack: RunningStack) -> None:
-    text = "amount,note\n" + "".join(f"{number},a note of some length\n" for number in range(300_000))
-    api = Api(frugal_stack, text, execution={"parallelism": 1, "batchSize": 500}).create()
-    run_id = api.start()
-    pid = eventually(lambda: flow_run(api, run_id)["infrastructure_pid"])
-    eventually(lambda: api.progress(run_id)["rowsOut"] or None)
-    os.kill(int(pid.rpartition(":")[2]), signal.SIGKILL)  # as the kernel does
-    assert api.finished(run_id)["status"] == "failed"
-    reason = api.detail(run_id)["failureReason"]
-    assert "SIGKILL" in reason
-    assert "ran out of memory" in reason
-    assert "node '" in reason

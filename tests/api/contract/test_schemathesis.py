@@ -25,7 +25,7 @@ from tests.api.contract.conftest import World, new_world
 
 pytestmark = pytest.mark.postgres
 
-EXAMPLES = int(os.environ.get("HEADRACE_FUZZ_EXAMPLES", "8"))
+EXAMPLES = int(os.environ.get("HEADRACE_FUZZ_EXAMPLES", "4"))
 SEED = int(os.environ.get("HEADRACE_FUZZ_SEED", "0"))
 
 _SHAPE_CODES = set(get_args(ErrorType)) - {"value_error", "assertion_error"}

@@ -77,6 +77,7 @@ def test_a_lag_an_initial_value_and_the_primary_key(orders: Double) -> None:
 
 
 @pytest.mark.parametrize("kind", ["DATE", "DATETIME", "NUMERIC", "STRING", "FLOAT64"])
+@pytest.mark.first_variant
 def test_cursors_of_every_type(bigquery: Double, kind: str) -> None:
     value = {"DATE": "DATE_ADD(DATE '2024-01-01', INTERVAL n DAY)"}.get(kind, f"CAST(n AS {kind})")
     if kind == "DATETIME":

@@ -19,7 +19,7 @@ from tests.conftest import RunningStack, started_stack
 from tests.connectors.snowflake.double import CREDENTIALS, Double
 from tests.rest import Api
 
-pytestmark = [pytest.mark.stack, pytest.mark.own_stack]
+pytestmark = [pytest.mark.stack, pytest.mark.own_stack, pytest.mark.slow]
 
 FIELDS = [
     {"name": "id", "dataType": "bigint"},

@@ -208,6 +208,7 @@ def rows_of(text: str, frame: pl.DataFrame) -> pl.LazyFrame:
 
 
 @pytest.mark.parametrize("text", LARGER, ids=["sort", "window", "join with itself"])
+@pytest.mark.first_variant
 def test_what_does_not_fit_into_memory_goes_to_a_folder_that_is_gone_afterwards(
     text: str, many: pl.DataFrame, tmp_path: Path
 ) -> None:
