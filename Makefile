@@ -15,8 +15,9 @@ PYTHON ?= $(shell for p in $$(type -ap python3.13 python3.12 python3.11 python3 
 	first=$${first:-$$p}; case $$p in (/usr/bin/*|/bin/*) echo $$p; exit;; esac; \
 	$$p -c 'import sys, sysconfig; sys.exit("--enable-opt" not in sysconfig.get_config_var("CONFIG_ARGS"))' && echo $$p && exit; \
 	done; echo $$first)
-# As many processes as cores, and one; one of them has the tests that need a stack (tests/distribution.py).
-PYTEST = $(BIN)/python -m pytest -n $$(( $$(getconf _NPROCESSORS_ONLN) + 1 )) --dist loadscope --no-loadscope-reorder
+# As many processes as cores, and two: one has the tests that need a stack (tests/distribution.py), and waits for a
+# third of its time, as the others do for their servers now and then.
+PYTEST = $(BIN)/python -m pytest -n $$(( $$(getconf _NPROCESSORS_ONLN) + 2 )) --dist loadscope --no-loadscope-reorder
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 unexport PYTHONDONTWRITEBYTECODE # tests start dozens of processes; none need compile what another has
 
@@ -55,13 +56,12 @@ down: setup ## Stop a stack that was started with --detach
 	@$(BIN)/headrace down --data-dir $(DATA_DIR)
 
 .PHONY: test
-test: $(VENV)/.ready-to-test ## Check style, types and import direction, and run the tests (on 2 cores a quarter of an hour)
-	@# Side by side, one process more than cores: the one with the tests that need a whole stack mostly waits.
+test: $(VENV)/.ready-to-test ## Check style, types and import direction, and run the tests (on 2 cores less than ten minutes)
 	@# Generated data are the same each time; `make test-all` has others each time.
 	@$(MAKE) --no-print-directory lint > $(VENV)/lint.log 2>&1 & lint=$$!; \
 		$(PYTEST) --hypothesis-seed=0 -m 'not slow'; tests=$$?; \
 		if [ $$tests = 1 ]; then \
-			echo "What failed is run once more, alone. A test that passes now depends on its neighbours or on time: mend it."; \
+			echo "What failed is run once more, alone. A test that passes now depends on its neighbours or on time: correct it."; \
 			$(BIN)/python -m pytest --hypothesis-seed=0 -m 'not slow' --last-failed --maxfail 5; tests=$$?; \
 		fi; \
 		wait $$lint; linted=$$?; cat $(VENV)/lint.log; exit $$((tests + linted))

@@ -38,6 +38,8 @@ _WELL_BEHAVED: dict[str, Any] = {
     **{"failStatus": 503, "denied": None, "billedBytes": 0, "expired": False, "tokenSeconds": 3600},
 }
 _PROGRAM = Path(__file__).with_name("server_program.py")
+_HTTP = httpx.Client(timeout=60, trust_env=False, verify=False)
+"""For all requests: a client of its own reads the machine's certificates, which takes longer than the answer."""
 
 
 @cache
@@ -163,7 +165,7 @@ class Double:
 
     def _ask(self, method: str, path: str, *, expected: tuple[int, ...] = (200,), **how: Any) -> Any:
         url, headers = f"http://127.0.0.1:{self.port}{path}", {"Authorization": f"Bearer {_TOKEN}"}
-        response = httpx.request(method, url, timeout=60, trust_env=False, headers=headers, **how)
+        response = _HTTP.request(method, url, headers=headers, **how)
         assert response.status_code in expected, response.text
         return response.json() if response.content else None
 
