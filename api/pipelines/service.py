@@ -57,7 +57,7 @@ def get_pipeline(context: RequestContext, pipeline_id: str) -> PipelineDetail:
         mode = pipeline.execution_config.get("mode")
         for ended in context.store.streams.ended(CANCELLED, pipeline_id) if mode == "streaming" else ():
             if (told := failing(ended)) is not None:
-                hint = "mend what it says, or pause the pipeline; POST /pipelines/{id}/run starts it at once"
+                hint = "correct what it says, or pause the pipeline; POST /pipelines/{id}/run starts it at once"
                 problems.append(Problem("executionConfig.mode", "stream_fails", told, hint))
         return PipelineDetail.of(pipeline, problems)
 

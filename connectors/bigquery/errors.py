@@ -94,10 +94,10 @@ def of_stream(code: str, details: object, what: str, expires: float | None = Non
     if code == "NOT_FOUND":
         return SourceError("missing_table", f"{what} cannot be read: {text}.", "Check its name.")
     if code in ("INVALID_ARGUMENT", "FAILED_PRECONDITION", "OUT_OF_RANGE", "UNIMPLEMENTED"):
-        mend = ""
+        remedy = ""
         if "filter" in text.lower() and "partition" in text.lower():
-            mend = "The table wants a filter on the column it is partitioned by: read a query, or with a cursor."
-        return SourceError("query_failed", f"{what} cannot be read: {text}.", mend)
+            remedy = "The table wants a filter on the column it is partitioned by: read a query, or with a cursor."
+        return SourceError("query_failed", f"{what} cannot be read: {text}.", remedy)
     return SourceError(
         "connection_lost", f"The connection was lost while {what} was read: {text} ({code}).", "Try it again."
     )
@@ -105,8 +105,8 @@ def of_stream(code: str, details: object, what: str, expires: float | None = Non
 
 def not_permitted(text: str, what: str) -> SourceError:
     """The error with the missing role."""
-    mend = next((mend for sign, mend in _RIGHTS if sign in text.lower()), _ROLES)
-    return SourceError("not_permitted", f"{what} may not be read: {text}.", mend)
+    remedy = next((remedy for sign, remedy in _RIGHTS if sign in text.lower()), _ROLES)
+    return SourceError("not_permitted", f"{what} may not be read: {text}.", remedy)
 
 
 def _not_let_in(text: str) -> SourceError:

@@ -15,8 +15,8 @@ from headrace.connectors.sql.settings import SqlSettings, settings_as, sql_probl
 from headrace.ir.problems import Problem
 
 _OWN = "BigQuery splits what is read into streams itself"
-_MEND = "leave 'by' and 'column' out; 'partitions' says how many at most"
-_NAME_MEND = "write project.dataset.table, dataset.table or table; read several tables (*) with a query"
+_REMEDY = "leave 'by' and 'column' out; 'partitions' says how many at most"
+_NAME_REMEDY = "write project.dataset.table, dataset.table or table; read several tables (*) with a query"
 
 
 class BigQuerySettings(SqlSettings):
@@ -33,11 +33,11 @@ def problems(config: Mapping[str, Any]) -> list[Problem]:
     found = sql_problems("bigquery", BigQuerySettings)(config)
     table, split = config.get("table"), config.get("partitioning")
     if not found and isinstance(table, str) and not PARAMETER.search(table) and parts(table) is None:
-        found.append(Problem("config.table", "bad_table", f"'{table}' is not a table name", _NAME_MEND))
+        found.append(Problem("config.table", "bad_table", f"'{table}' is not a table name", _NAME_REMEDY))
     if not found and isinstance(split, Mapping):
         for name, unused in (("by", ("auto", "none")), ("column", (None,))):
             if split.get(name, unused[0]) not in unused:
-                found.append(Problem(f"config.partitioning.{name}", "bad_option", _OWN, _MEND))
+                found.append(Problem(f"config.partitioning.{name}", "bad_option", _OWN, _REMEDY))
     return found
 
 
@@ -46,7 +46,7 @@ def read_settings(config: Mapping[str, Any]) -> BigQuerySettings:
     settings = settings_as(BigQuerySettings, config)
     split = settings.partitions
     if split.by not in ("auto", "none") or split.column is not None:
-        raise SourceError("bad_option", f"{_OWN}.", f"{_MEND[0].upper()}{_MEND[1:]}.")
+        raise SourceError("bad_option", f"{_OWN}.", f"{_REMEDY[0].upper()}{_REMEDY[1:]}.")
     return settings
 
 
@@ -54,6 +54,6 @@ def table_of(settings: SqlSettings) -> TableName:
     """The parts of the table's name. Raises SourceError(`bad_table`)."""
     name = parts(settings.table or "")
     if name is None:
-        mend = f"{_NAME_MEND[0].upper()}{_NAME_MEND[1:]}."
-        raise SourceError("bad_table", f"'{settings.table}' is not a table name.", mend)
+        remedy = f"{_NAME_REMEDY[0].upper()}{_NAME_REMEDY[1:]}."
+        raise SourceError("bad_table", f"'{settings.table}' is not a table name.", remedy)
     return name

@@ -1,4 +1,4 @@
-"""What an answer of the service means, and the mend."""
+"""What an answer of the service means, and the remedy."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ def refused(error: BaseException, name: str) -> SourceError:
     text = said(error)
     if isinstance(error, ModuleNotFoundError):
         raise error
-    hint = next((mend for pattern, mend in _CONNECTING if re.search(pattern, text, re.I)), "")
+    hint = next((remedy for pattern, remedy in _CONNECTING if re.search(pattern, text, re.I)), "")
     return SourceError("connection_failed", f"MongoDB at {name} cannot be reached: {text}.", hint)
 
 

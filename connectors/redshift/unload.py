@@ -61,10 +61,10 @@ def unload(
                 unloading.run(unload_statement(select, place, folder))
             except SourceError as error:
                 if error.code == "query_failed":
-                    mend = (
+                    remedy = (
                         f"May '{place.unload_role}' write to {place.unload_to}? The bucket must be in {place.region}."
                     )
-                    raise SourceError(error.code, error.message, error.hint or mend) from None
+                    raise SourceError(error.code, error.message, error.hint or remedy) from None
                 raise
             count = int(unloading.of("SELECT pg_last_unload_count()")[0][0])
         return folder, _listed(bucket, place, folder, what, count)

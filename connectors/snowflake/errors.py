@@ -63,17 +63,17 @@ def number(error: BaseException) -> int:
 def refused(error: BaseException, account: str, *, key_pair: bool) -> SourceError:
     """The error of a login, with a key pair or other credentials."""
     text = said(error)
-    if (mend := _of_tls(text)) is not None:
-        return SourceError("connection_failed", f"Snowflake's account {account} cannot be reached: {text}.", mend)
-    for pattern, code, mend in _LOGIN:
+    if (remedy := _of_tls(text)) is not None:
+        return SourceError("connection_failed", f"Snowflake's account {account} cannot be reached: {text}.", remedy)
+    for pattern, code, remedy in _LOGIN:
         if re.search(pattern, text, re.I):
-            return SourceError(code, f"Snowflake's account {account} does not let this login in: {text}.", mend)
+            return SourceError(code, f"Snowflake's account {account} does not let this login in: {text}.", remedy)
     if re.search(r"authentication failed", text, re.I):
-        mend = "Check the login in authConfig: each of its texts, and that it is the one the user has."
+        remedy = "Check the login in authConfig: each of its texts, and that it is the one the user has."
         if key_pair:
-            mend = "Check 'privateKey' (PEM text) and 'privateKeyPassphrase' in authConfig."
+            remedy = "Check 'privateKey' (PEM text) and 'privateKeyPassphrase' in authConfig."
         return SourceError(
-            "bad_credentials", f"Snowflake's account {account} does not let this login in: {text}.", mend
+            "bad_credentials", f"Snowflake's account {account} does not let this login in: {text}.", remedy
         )
     return SourceError(
         "connection_failed",

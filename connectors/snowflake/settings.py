@@ -12,7 +12,7 @@ from headrace.connectors.sql.settings import SqlSettings, settings_of, sql_probl
 from headrace.ir.problems import Problem
 
 _OWN = "Snowflake splits a result into batches itself"
-_MEND = "leave 'by' and 'column' out; 'partitions' says how many at most"
+_REMEDY = "leave 'by' and 'column' out; 'partitions' says how many at most"
 
 
 def problems(config: Mapping[str, Any]) -> list[Problem]:
@@ -22,7 +22,7 @@ def problems(config: Mapping[str, Any]) -> list[Problem]:
     if not found and isinstance(split, Mapping):
         for name, unused in (("by", ("auto", "none")), ("column", (None,))):
             if split.get(name, unused[0]) not in unused:
-                found.append(Problem(f"config.partitioning.{name}", "bad_option", _OWN, _MEND))
+                found.append(Problem(f"config.partitioning.{name}", "bad_option", _OWN, _REMEDY))
     return found
 
 
@@ -31,7 +31,7 @@ def read_settings(config: Mapping[str, Any]) -> SqlSettings:
     settings = settings_of(config)
     split = settings.partitions
     if split.by not in ("auto", "none") or split.column is not None:
-        raise SourceError("bad_option", f"{_OWN}.", f"{_MEND[0].upper()}{_MEND[1:]}.")
+        raise SourceError("bad_option", f"{_OWN}.", f"{_REMEDY[0].upper()}{_REMEDY[1:]}.")
     return settings
 
 

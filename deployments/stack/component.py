@@ -54,7 +54,7 @@ class Component:
         if code is not None:
             raise HeadraceError(f"{self.title} {exit_text(code)}. The end of {self.log}:\n{last_lines(self.log)}")
 
-    def mend(self) -> str | None:
+    def repair(self) -> str | None:
         """Restarts the process if it has ended, with growing pauses; returns how it ended, or None if not restarted."""
         code = self._running.poll()
         if code is None or not self._restarts.due():

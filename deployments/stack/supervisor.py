@@ -100,7 +100,7 @@ class Supervisor:
             ready(state)
             while True:
                 self._wait()
-                self._mend()
+                self._repair()
         except _StopRequested:
             self._say("stopping")
         finally:
@@ -308,15 +308,15 @@ class Supervisor:
             raise _StopRequested
         time.sleep(_LOOK_SECONDS)
 
-    def _mend(self) -> None:
+    def _repair(self) -> None:
         """Restarts dead components. Once ready, a stack keeps running however often one dies."""
         try:
-            if self._postgres is not None and self._postgres.mend():
+            if self._postgres is not None and self._postgres.repair():
                 self._say("PostgreSQL ended and was started again")
         except HeadraceError as error:
             self._say(f"PostgreSQL ended and does not start; trying again. {error.message}")
         for part in self._parts:
-            if (how := part.mend()) is not None:
+            if (how := part.repair()) is not None:
                 self._say(f"{part.title} {how} and was started again")
                 if part is self._worker and self._lost_runs is not None:
                     self._lost_runs.since(datetime.now(UTC))

@@ -61,11 +61,11 @@ class AuditSealer:
             if reason is not None:
                 broken[tenant_id] = reason
                 self._due(tenant_id)
-                _log.error("the audit log is not what was sealed", tenant=tenant_id, reason=reason, mend=_HINT)
+                _log.error("the audit log is not what was sealed", tenant=tenant_id, reason=reason, remedy=_HINT)
         for tenant_id in self._done.keys() - heads.keys():
             broken[tenant_id] = "tail_missing"
             if self._due(tenant_id):
-                _log.error("the audit log is gone", tenant=tenant_id, mend=_HINT)
+                _log.error("the audit log is gone", tenant=tenant_id, remedy=_HINT)
         sealed = sum(seal.sequence for _, seal in self._done.values() if seal is not None)
         self.state = SealState(sealed, broken)
         return EVERY_S
@@ -110,7 +110,7 @@ class AuditSealer:
     def _tell_witness(self, error: Exception) -> None:
         if self._due(""):
             hint = "HEADRACE_AUDIT_WITNESS is a file that the facade may write; meanwhile the log alone keeps the seals"
-            _log.warning("the witness of the audit log cannot be kept", kind=type(error).__name__, mend=hint)
+            _log.warning("the witness of the audit log cannot be kept", kind=type(error).__name__, remedy=hint)
 
     def _due(self, key: str) -> bool:
         now = time.monotonic()

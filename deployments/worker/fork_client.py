@@ -60,7 +60,7 @@ class ForkClient:
         self._ready: asyncio.Future[list[str]] | None = None
         self._forking: dict[str, asyncio.Future[ForkedRun]] = {}
         self._running: dict[str, ForkedRun] = {}
-        self._mending = asyncio.Lock()
+        self._repairing = asyncio.Lock()
 
     def spawn(self) -> None:
         """Starts the fork server, which begins to import; must be called on the main thread."""
@@ -106,7 +106,7 @@ class ForkClient:
 
         A fork server that has ended (for example, out of memory) is replaced here; its runs ended with it.
         """
-        async with self._mending:
+        async with self._repairing:
             if self._reading is not None and self._reading.done():
                 self.spawn()
                 await self._connect()

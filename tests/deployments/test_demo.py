@@ -62,7 +62,7 @@ def test_the_pipeline_is_sound() -> None:
     assert result.problems == []
 
 
-def test_the_source_is_written_once_and_mended_when_cut_short(tmp_path: Path) -> None:
+def test_the_source_is_written_once_and_corrected_when_cut_short(tmp_path: Path) -> None:
     path = write_flights(tmp_path)
     with path.open("rb") as file:
         assert file.readline().startswith(b"year,month,day,dep_time")

@@ -211,7 +211,7 @@ FIELDS = {"id": "integer", "name": "text"}
 
 
 @pytest.mark.postgres
-def test_a_stored_document_from_before_fails_with_the_mend_and_computes_nothing(runner: Runner) -> None:
+def test_a_stored_document_from_before_fails_with_the_remedy_and_computes_nothing(runner: Runner) -> None:
     for op, code in (
         ({"type": "hash", "fields": ["name"], "algorithm": "md5", "salt": "${credentials.saltPeople}"}, "sha256"),
         ({"type": "hash", "fields": ["name"], "salt": "${credentials.password}"}, "saltPeople"),

@@ -96,7 +96,7 @@ def test_an_answer_without_end_is_not_kept(moto: Streams, front: Front, monkeypa
         ("LimitExceededException", "throttled"),
     ],
 )
-def test_a_refusal_says_the_mend(moto: Streams, front: Front, code: str, ours: str) -> None:
+def test_a_refusal_says_the_remedy(moto: Streams, front: Front, code: str, ours: str) -> None:
     front.faults += [("DescribeStreamSummary", 400, {"__type": code, "message": f"of {SECRET}"})] * 5
     error = refusal(moto.context({}))
     assert error.code == ours

@@ -93,7 +93,7 @@ def test_nobody_gives_a_users_text_to_pythons_engine() -> None:
         ("api/applied_sets/rehearsal.py", "pattern"),  # the path of a route
         ("connectors/stores/object_store/bucket.py", "tag"),
         ("connectors/stores/http/files.py", "at"),  # a number
-        ("connectors/sql/postgresql/errors.py", "pattern"),  # what drivers say, and its mend
+        ("connectors/sql/postgresql/errors.py", "pattern"),  # what drivers say, and its remedy
         ("connectors/sql/mysql/errors.py", "pattern"),
         ("connectors/snowflake/errors.py", "pattern"),
         ("connectors/mongodb/errors.py", "pattern"),

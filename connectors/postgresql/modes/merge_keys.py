@@ -76,11 +76,11 @@ def unique_key(connection: psycopg.Connection[Any], table: Table, key: Sequence[
     found = [nulls_equal for (nulls_equal,) in connection.execute(_KEYS, {"oid": table.oid, "key": list(key)})]
     if not found:
         names = sql.SQL(", ").join(sql.Identifier(name) for name in key)
-        mend = sql.SQL("ALTER TABLE {} ADD UNIQUE ({});").format(table.identifier, names).as_string(connection)
+        remedy = sql.SQL("ALTER TABLE {} ADD UNIQUE ({});").format(table.identifier, names).as_string(connection)
         raise TargetError(
             "upsert_key_not_unique",
             f"{table.qualified} has no primary key or unique constraint on ({', '.join(key)}) that identifies rows.",
-            f"Create one: {mend} (Partial, deferrable and expression indexes cannot be used.)",
+            f"Create one: {remedy} (Partial, deferrable and expression indexes cannot be used.)",
         )
     return UniqueKey(tuple(key), any(found))
 

@@ -52,7 +52,7 @@ def refused(error: BaseException) -> SourceError:
     """The error of a failed connection. The driver's texts contain the address and the user, never the password."""
     number, text = said_by(error)
     said = f"{text} ({number})" if 1000 <= number < 2000 or number >= 3000 else text
-    hint = next((mend for pattern, mend in _CONNECTING if re.search(pattern, said, re.I)), _NO_MYSQL)
+    hint = next((remedy for pattern, remedy in _CONNECTING if re.search(pattern, said, re.I)), _NO_MYSQL)
     return SourceError("connection_failed", f"{said}.", hint)
 
 
@@ -107,5 +107,5 @@ def failed(error: BaseException, what: str) -> SourceError:
                 "bad_query", f"A column of the query is there twice: {said}.", "Name each column with AS."
             )
         case 1366 | 3854 | 1300:
-            return SourceError("bad_encoding", f"{what} holds text that cannot be read: {said}.", "Mend it there.")
+            return SourceError("bad_encoding", f"{what} holds text that cannot be read: {said}.", "Correct it there.")
     return SourceError("query_failed", f"{what} cannot be read: {said}.")

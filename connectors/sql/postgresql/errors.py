@@ -45,7 +45,7 @@ def refused(error: psycopg.Error, place: PostgreSQL) -> SourceError:
     password."""
     text = str(error).strip()
     said = text if "\n" not in text else "; ".join(line.strip(" -") for line in text.splitlines()[:4])
-    hint = next((mend for pattern, mend in _CONNECTING if re.search(pattern, said, re.I | re.S)), "")
+    hint = next((remedy for pattern, remedy in _CONNECTING if re.search(pattern, said, re.I | re.S)), "")
     del place
     return SourceError("connection_failed", said if said.endswith(".") else f"{said}.", hint)
 
@@ -70,7 +70,9 @@ def failed(error: psycopg.Error, what: str) -> SourceError:
             return SourceError("bad_query", f"{what} writes: {said}.", "A source only reads.")
         case "22021" | "22P05":
             return SourceError(
-                "bad_encoding", f"{what} holds text that is not in the database's encoding: {said}.", "Mend it there."
+                "bad_encoding",
+                f"{what} holds text that is not in the database's encoding: {said}.",
+                "Correct it there.",
             )
         case "42P01":
             return SourceError("missing_table", f"{what} cannot be read: {said}.", "Was it renamed or dropped?")

@@ -241,9 +241,9 @@ class Bucket:
         """The error for an answer of the server or an error of the client."""
         found, detail = (_element(said, tag) for tag in ("Code", "Message"))
         reason = f"{found} ({detail})" if detail and found else found or detail or _client_message(said)
-        for signs, (own, mend) in _HINTS.items():
+        for signs, (own, remedy) in _HINTS.items():
             if any(sign in said for sign in signs):
-                code, hint = own or code, mend
+                code, hint = own or code, remedy
                 break
         else:
             hint = "Check that the server answers, and the connector's endpoint and credentials."

@@ -28,7 +28,7 @@ def doctor(
             emit(finding.as_dict())
             continue
         out.print(f"{_SIGNS[finding.verdict]}  {finding.check:12}  {escape(finding.found)}")
-        if finding.mend:
-            out.print(f"{'':23}{escape(finding.mend)}", style="dim")
+        if finding.remedy:
+            out.print(f"{'':23}{escape(finding.remedy)}", style="dim")
     if failed:
         raise typer.Exit(1)

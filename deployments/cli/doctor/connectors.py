@@ -39,8 +39,8 @@ def connectors(url: str | None, key: str | None) -> Iterator[Finding]:
             yield from pool.map(lambda each: _tested(client, each), found)
     more = answer["pagination"]["total"] - len(answer["data"])
     if more > 0:
-        mend = "POST /connectors/{id}/test tests one of them."
-        yield Finding("connector", "warning", f"{more} more are not tested here", mend)
+        remedy = "POST /connectors/{id}/test tests one of them."
+        yield Finding("connector", "warning", f"{more} more are not tested here", remedy)
 
 
 def _tested(client: httpx.Client, connector: dict[str, Any]) -> Finding:
@@ -56,5 +56,5 @@ def _tested(client: httpx.Client, connector: dict[str, Any]) -> Finding:
     result = response.json()
     if result["ok"]:
         return Finding("connector", "ok", f"{name}: {result['message']}")
-    mend = "Correct its config or its credentials; runs that read through it fail."
-    return Finding("connector", "warning", f"{name}: {result['message']}", mend)
+    remedy = "Correct its config or its credentials; runs that read through it fail."
+    return Finding("connector", "warning", f"{name}: {result['message']}", remedy)

@@ -13,8 +13,8 @@ _OLDEST_POSTGRES = 140000
 def database(url: str | None) -> Iterator[Finding]:
     """PostgreSQL: reachable, recent enough, migrated, and its user has the permissions needed."""
     if url is None:
-        mend = "Set HEADRACE_DATABASE_URL, or start a stack; remotely only the API can be checked."
-        yield Finding("database", "warning", "its address is not known", mend)
+        remedy = "Set HEADRACE_DATABASE_URL, or start a stack; remotely only the API can be checked."
+        yield Finding("database", "warning", "its address is not known", remedy)
         return
     if missing("engine"):
         yield Finding("database", "warning", "cannot be checked without the extra 'engine'", install("engine"))
@@ -43,8 +43,8 @@ def database(url: str | None) -> Iterator[Finding]:
     else:
         yield Finding("database", "ok", f"PostgreSQL {name}, {taken} of {most} connections taken")
     if superuser:
-        mend = "`headrace db roles` makes roles that may do what they must and no more: see docs/database.md."
-        yield Finding("database role", "warning", f"{user} is a superuser", mend)
+        remedy = "`headrace db roles` makes roles that may do what they must and no more: see docs/database.md."
+        yield Finding("database role", "warning", f"{user} is a superuser", remedy)
     elif roles and user not in (OWNER, API):
         yield Finding("database role", "warning", f"{user} is none of Headrace's roles", "See docs/operations.md.")
     else:
@@ -79,12 +79,12 @@ def _registrations(url: str) -> Iterator[Finding]:
     engine = make_engine(url)
     try:
         for name, problem in DeploymentChanges(engine).refused():
-            mend = "Change it (`issues` of the pipeline says the same); it is tried again at every change."
-            yield Finding("pipeline", "failed", f"{name}: {problem}", mend)
+            remedy = "Change it (`issues` of the pipeline says the same); it is tried again at every change."
+            yield Finding("pipeline", "failed", f"{name}: {problem}", remedy)
         for ended in StreamStore(engine).ended(CANCELLED):
             if (told := failing(ended)) is not None:
-                mend = "Mend what it says, or pause the pipeline; `headrace run` starts it at once."
-                yield Finding("stream", "failed", f"{ended.pipeline_name}: {told}", mend)
+                remedy = "Correct what it says, or pause the pipeline; `headrace run` starts it at once."
+                yield Finding("stream", "failed", f"{ended.pipeline_name}: {told}", remedy)
     finally:
         engine.dispose()
 

@@ -28,11 +28,11 @@ def files(root: Path | None, database_url: str | None = None) -> Iterator[Findin
     for tenant, many in others.items():
         place = roots.of(tenant)
         has = f"tenant '{tenant}' has {many} connector{'s' * (many > 1)} of local files"
-        mend = f"mkdir -p -m 700 {place}, and move its own files there from {root}: docs/operations.md, Tenants' files."
+        remedy = f"mkdir -p -m 700 {place}, and move its files there from {root}: docs/operations.md, Tenants' files."
         if place.is_dir() and os.access(place, os.R_OK | os.X_OK) and not any(place.iterdir()):
-            yield Finding("files folder", "warning", f"{has}, and {place} is empty", mend)
+            yield Finding("files folder", "warning", f"{has}, and {place} is empty", remedy)
         else:
-            yield _folder_of_files(place, f"{has}: {place}", mend)
+            yield _folder_of_files(place, f"{has}: {place}", remedy)
     folders = {f"that of '{tenant}'": roots.of(tenant) for tenant in [DEFAULT_TENANT, *others]}
     for problem in overlaps(folders):
         yield Finding(
@@ -49,8 +49,8 @@ def _folder_of_files(place: Path, label: str, make: str) -> Finding:
     if not os.access(place, os.R_OK | os.X_OK):
         return Finding("files folder", "failed", f"{label} cannot be read", "Let the worker's user read it.")
     if place.stat().st_mode & 0o077:
-        mend = f"chmod 700 {place}, unless other users of this machine are to use it."
-        return Finding("files folder", "warning", f"{label} is open to other users", mend)
+        remedy = f"chmod 700 {place}, unless other users of this machine are to use it."
+        return Finding("files folder", "warning", f"{label} is open to other users", remedy)
     return Finding("files folder", "ok", label)
 
 
@@ -82,6 +82,6 @@ def staging(url: str, files_root: Path | None) -> Iterator[Finding]:
     except ValueError as error:
         yield Finding("staging", "failed", "HEADRACE_STAGING_URL cannot be used", f"{error}.")
     except StagingFailed as error:
-        yield Finding("staging", "failed", f"{root}: {error.reason}", f"{error.mend}.")
+        yield Finding("staging", "failed", f"{root}: {error.reason}", f"{error.remedy}.")
     else:
         yield Finding("staging", "ok", str(root))

@@ -13,12 +13,12 @@ TIMEOUT_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """The result of a check; `mend` says how to correct it."""
+    """The result of a check; `remedy` says how to correct it."""
 
     check: str
     verdict: Verdict
     found: str
-    mend: str = ""
+    remedy: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """The JSON of `--json`."""

@@ -15,8 +15,8 @@ from headrace.deployments.prefect.api import AUTH_HINT, NotAuthorized, PrefectAp
 def prefect(where: PrefectApi | None, pool: str) -> Iterator[Finding]:
     """Prefect's server, and whether a worker serves the work pool."""
     if where is None:
-        mend = "Set HEADRACE_PREFECT_API_URL, or start a stack."
-        yield Finding("prefect", "warning", "its address is not known", mend)
+        remedy = "Set HEADRACE_PREFECT_API_URL, or start a stack."
+        yield Finding("prefect", "warning", "its address is not known", remedy)
         return
     try:
         with where.client(TIMEOUT_S) as client:
@@ -28,8 +28,8 @@ def prefect(where: PrefectApi | None, pool: str) -> Iterator[Finding]:
         yield Finding("prefect", "failed", f"{where.url} rejects our credentials", AUTH_HINT)
         return
     except (httpx.HTTPError, ValueError) as error:
-        mend = "Start it (`headrace up`), or check HEADRACE_PREFECT_API_URL; it ends in /api."
-        yield Finding("prefect", "failed", f"{where.url} does not answer ({type(error).__name__})", mend)
+        remedy = "Start it (`headrace up`), or check HEADRACE_PREFECT_API_URL; it ends in /api."
+        yield Finding("prefect", "failed", f"{where.url} does not answer ({type(error).__name__})", remedy)
         return
     try:
         ours = version("prefect")
@@ -38,8 +38,8 @@ def prefect(where: PrefectApi | None, pool: str) -> Iterator[Finding]:
     if theirs.split(".")[:2] == ours.split(".")[:2]:
         yield Finding("prefect", "ok", f"server {theirs}, client {ours}")
     else:
-        mend = "Run the server and Headrace on the same minor version."
-        yield Finding("prefect", "failed", f"server {theirs}, client {ours}", mend)
+        remedy = "Run the server and Headrace on the same minor version."
+        yield Finding("prefect", "failed", f"server {theirs}, client {ours}", remedy)
     if workers is None:
         yield Finding("worker", "failed", f"there is no work pool '{pool}'", "`headrace worker` makes and serves it.")
         return
@@ -55,8 +55,8 @@ def prefect(where: PrefectApi | None, pool: str) -> Iterator[Finding]:
 def api(url: str | None, key: str | None) -> Iterator[Finding]:
     """The API: answers, is ready, accepts the key."""
     if url is None:
-        mend = "Give --url and --api-key, or start a stack."
-        yield Finding("api", "failed", "its address is not known", mend)
+        remedy = "Give --url and --api-key, or start a stack."
+        yield Finding("api", "failed", "its address is not known", remedy)
         return
     base = url.rstrip("/").removesuffix("/api/v1")
     try:

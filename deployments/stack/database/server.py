@@ -97,8 +97,8 @@ class EmbeddedPostgres:
         return f"postgresql://{login}@/{database}?host={quote(str(self._socket_dir), safe='/')}"
 
     def block_superuser(self) -> None:
-        """Rejects all logins as the superuser, also after a restart by `mend`. Another object that starts the server or
-        takes it over allows this system user again."""
+        """Rejects all logins as the superuser, also after a restart by `repair`. Another object that starts the server
+        or takes it over allows this system user again."""
         with psycopg.connect(self.url("postgres"), autocommit=True, connect_timeout=10) as connection:
             self._superuser_allowed = False
             self._write_access()
@@ -139,7 +139,7 @@ class EmbeddedPostgres:
         if gone:
             raise HeadraceError(f"PostgreSQL ended. The end of {self.log}:\n{last_lines(self.log)}")
 
-    def mend(self) -> bool:
+    def repair(self) -> bool:
         """Restarts the server if it has ended, with growing pauses; returns whether it did. Raises StackError when it
         does not start; may be called again."""
         if self._server() is not None or not self._restarts.due():

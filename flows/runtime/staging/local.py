@@ -83,5 +83,5 @@ class LocalFolder:
         try:
             yield
         except OSError as error:
-            mend = "Make room or set HEADRACE_STAGING_URL to another folder"
-            raise StagingFailed("their folder", str(error.strerror or error), mend) from error
+            remedy = "Make room or set HEADRACE_STAGING_URL to another folder"
+            raise StagingFailed("their folder", str(error.strerror or error), remedy) from error

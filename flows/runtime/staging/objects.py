@@ -191,9 +191,9 @@ def _explanation(said: str) -> tuple[str, str]:
     """The reason and what to do, from the client's error text and the server's response in it."""
     code, message = (_element(said, tag) for tag in ("Code", "Message"))
     reason = f"{code} ({message})" if message else code or said.partition("\n")[0][:300].rstrip(". ")
-    for signs, mend in _MENDS.items():
+    for signs, remedy in _REMEDIES.items():
         if any(sign in said for sign in signs):
-            return reason, mend
+            return reason, remedy
     return reason, "See that the object store answers and that AWS_ENDPOINT_URL is right"
 
 
@@ -202,7 +202,7 @@ def _element(said: str, tag: str) -> str:
     return found[1].strip(". ") if found else ""
 
 
-_MENDS = {
+_REMEDIES = {
     ("NoSuchBucket", "ContainerNotFound", "The specified bucket does not exist"): (
         "Make the bucket or set HEADRACE_STAGING_URL to another"
     ),

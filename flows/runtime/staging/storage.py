@@ -18,14 +18,14 @@ Result = TypeVar("Result")
 
 
 class StagingFailed(RunFailed):
-    """The storage for rows between stages cannot be used, for `reason`; `mend` says what to do."""
+    """The storage for rows between stages cannot be used, for `reason`; `remedy` says what to do."""
 
-    def __init__(self, where: object, reason: str, mend: str) -> None:
+    def __init__(self, where: object, reason: str, remedy: str) -> None:
         super().__init__(
-            f"Rows between stages cannot be kept in {where}: {reason}. {mend}, and retry the run: it continues after "
+            f"Rows between stages cannot be kept in {where}: {reason}. {remedy}, and retry the run: it continues after "
             "what is committed."
         )
-        self.reason, self.mend = reason, mend
+        self.reason, self.remedy = reason, remedy
 
 
 class StagingStorage(Protocol):

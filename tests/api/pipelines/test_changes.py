@@ -105,7 +105,7 @@ class TestPut:
 
 
 class TestLegacy:
-    def test_what_it_lacks_is_shown_and_a_run_is_422_until_it_is_mended(
+    def test_what_it_lacks_is_shown_and_a_run_is_422_until_it_is_corrected(
         self, facade: Facade, legacy: dict[str, Any]
     ) -> None:
         paths = [issue["path"] for issue in legacy["issues"]]

@@ -156,7 +156,7 @@ def test_a_failed_run_that_committed_nothing_is_retried_with_what_is_there_now(m
     assert api.rows() == [(1, "a")]
 
 
-def test_a_run_that_a_dataset_rule_ended_is_retried_by_the_mended_rule(make: Make) -> None:
+def test_a_run_that_a_dataset_rule_ended_is_retried_by_the_corrected_rule(make: Make) -> None:
     check = CHECK | {"quarantine": {"table": "dlq.held"}, "datasetLevel": {"rowCount": {"min": 120}}}
     api = make(lines(150), nodes=[check])
     os.utime(api.file, (time.time() - 60,) * 2)  # old enough to count as complete

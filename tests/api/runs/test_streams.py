@@ -32,7 +32,7 @@ def streaming(facade: Facade, **body: Any) -> dict[str, Any]:
     return facade.pipeline(ir=table(cursor={"column": "id"}), executionConfig=STREAM, **body)
 
 
-def test_a_file_cannot_be_streamed_and_the_mend_is_said(facade: Facade) -> None:
+def test_a_file_cannot_be_streamed_and_the_remedy_is_said(facade: Facade) -> None:
     made = facade.pipeline()
     answer = facade.editor.put(BASE, json={"id": made["id"], "executionConfig": STREAM})
     error = error_of(answer, 400)

@@ -46,18 +46,18 @@ def test_the_key_signs_for_a_token_which_is_used_again(bigquery: Double) -> None
 
 
 @pytest.mark.parametrize(
-    ("given", "code", "mend"),
+    ("given", "code", "remedy"),
     [
         ({}, "bad_credentials", "authConfig.serviceAccount"),
         ({"serviceAccount": "no json"}, "bad_credentials", "authConfig.serviceAccount"),
         ({"private_key": "no key"}, "bad_credentials", "Copy the JSON file again"),
     ],
 )
-def test_an_account_that_is_none(bigquery: Double, given: dict[str, Any], code: str, mend: str) -> None:
+def test_an_account_that_is_none(bigquery: Double, given: dict[str, Any], code: str, remedy: str) -> None:
     if "private_key" in given:
         given = {"serviceAccount": {**bigquery.account, **given}}
     error = refused(bigquery.context({}, credentials=given))
-    assert (error.code, mend in error.hint) == (code, True), error
+    assert (error.code, remedy in error.hint) == (code, True), error
 
 
 def test_a_key_that_is_not_the_accounts(bigquery: Double) -> None:
@@ -67,7 +67,7 @@ def test_a_key_that_is_not_the_accounts(bigquery: Double) -> None:
 
 
 @pytest.mark.parametrize(
-    ("denied", "settings", "mend"),
+    ("denied", "settings", "remedy"),
     [
         ("/jobs", {"query": "SELECT 1 AS x"}, "BigQuery Job User"),
         ("/tables", {}, "BigQuery"),
@@ -75,12 +75,12 @@ def test_a_key_that_is_not_the_accounts(bigquery: Double) -> None:
     ],
 )
 def test_a_right_that_lacks_is_reported_with_its_role(
-    bigquery: Double, denied: str, settings: dict[str, Any], mend: str
+    bigquery: Double, denied: str, settings: dict[str, Any], remedy: str
 ) -> None:
     bigquery.make("CREATE TABLE t (id INT64)")
     bigquery.control(denied=denied)
     error = refused(bigquery.context(settings))
-    assert (error.code, mend in error.hint) == ("not_permitted", True), error
+    assert (error.code, remedy in error.hint) == ("not_permitted", True), error
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,7 @@ def test_a_service_principal_gets_one_token(databricks: Double) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "mend"),
+    ("given", "remedy"),
     [
         ({"token": "dapi-wrong"}, "authConfig"),
         ({"clientId": CLIENT, "clientSecret": "wrong"}, "'clientId' and 'clientSecret'"),
@@ -53,9 +53,9 @@ def test_a_service_principal_gets_one_token(databricks: Double) -> None:
         ({"token": {"a": 1}}, "'token'"),
     ],
 )
-def test_a_login_that_is_refused(databricks: Double, given: dict[str, Any], mend: str) -> None:
+def test_a_login_that_is_refused(databricks: Double, given: dict[str, Any], remedy: str) -> None:
     error = refused(databricks.context({}, credentials=given))
-    assert (error.code, mend in error.hint) == ("bad_credentials", True), error
+    assert (error.code, remedy in error.hint) == ("bad_credentials", True), error
 
 
 @pytest.mark.parametrize(

@@ -148,7 +148,7 @@ class TestLogins:
         assert error.hint
 
     @pytest.mark.parametrize(
-        ("config", "mend"),
+        ("config", "remedy"),
         [
             ({"sslRootCert": None}, "sslRootCert"),
             ({"host": "127.0.0.1"}, "name that is in the certificate"),
@@ -156,10 +156,10 @@ class TestLogins:
         ],
     )
     @pytest.mark.first_variant
-    def test_tls_that_is_not_as_it_should_be(self, closed: Double, config: dict[str, Any], mend: str) -> None:
+    def test_tls_that_is_not_as_it_should_be(self, closed: Double, config: dict[str, Any], remedy: str) -> None:
         error = refused(closed.context({}, **config))
         assert error.code in ("connection_failed", "connection_lost"), error
-        assert mend in error.hint, error
+        assert remedy in error.hint, error
 
     def test_a_server_without_tls(self, mongo: Double) -> None:
         error = refused(mongo.context({}, tls=True))

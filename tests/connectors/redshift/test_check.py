@@ -1,4 +1,4 @@
-"""What a test of a connection says is wrong, and the mend."""
+"""What a test of a connection says is wrong, and the remedy."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_it_says_what_it_sees(stocked: Cluster) -> None:
         ({}, {"sslmode": "require"}, {}, "connection_failed", "'sslmode'"),
     ],
 )
-def test_a_check_says_what_is_wrong_and_the_mend(
+def test_a_check_says_what_is_wrong_and_the_remedy(
     stocked: Cluster,
     settings: dict[str, Any],
     config: dict[str, Any],

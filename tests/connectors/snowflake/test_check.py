@@ -66,7 +66,7 @@ def test_every_way_to_log_in(account: Double, pair: tuple[rsa.RSAPrivateKey, str
 
 
 @pytest.mark.parametrize(
-    ("given", "said", "mend"),
+    ("given", "said", "remedy"),
     [
         ({"username": "anna", "password": "wrong"}, "Incorrect username or password", "'username' and 'password'"),
         ({"username": "anna", "token": "wrong"}, "access token is invalid", "'token'"),
@@ -74,9 +74,9 @@ def test_every_way_to_log_in(account: Double, pair: tuple[rsa.RSAPrivateKey, str
         ({"username": "anna", "privateKey": "no key"}, "", "'privateKey' (PEM text)"),
     ],
 )
-def test_a_login_that_is_refused(account: Double, given: dict[str, Any], said: str, mend: str) -> None:
+def test_a_login_that_is_refused(account: Double, given: dict[str, Any], said: str, remedy: str) -> None:
     error = refused(account.context({}, credentials=given))
-    assert (error.code, said in error.message, mend in error.hint) == ("bad_credentials", True, True), error
+    assert (error.code, said in error.message, remedy in error.hint) == ("bad_credentials", True, True), error
 
 
 def test_a_key_of_another_pair_or_with_another_passphrase(account: Double, pair: tuple[rsa.RSAPrivateKey, str]) -> None:

@@ -26,7 +26,7 @@ def test_a_folder_for_rows_between_stages_must_be_writable(tmp_path: Path) -> No
     assert not (tmp_path / "staging").exists()
     (tmp_path / "file").write_text("a file is here")
     wrong = only(str(tmp_path / "file"), None)
-    assert (wrong.verdict, wrong.mend) == ("failed", "Make room or set HEADRACE_STAGING_URL to another folder.")
+    assert (wrong.verdict, wrong.remedy) == ("failed", "Make room or set HEADRACE_STAGING_URL to another folder.")
 
 
 def test_an_object_store_for_rows_between_stages_must_be_usable(
@@ -40,9 +40,9 @@ def test_an_object_store_for_rows_between_stages_must_be_usable(
     denied = only(url, None)
     assert denied.verdict == "failed"
     assert denied.found == f"{url}: AccessDenied (That is how it is)"
-    assert denied.mend == "Let its user list, read, write and delete objects there."
+    assert denied.remedy == "Let its user list, read, write and delete objects there."
     missing = only("s3://nowhere/x", None)
-    assert missing.mend == "Make the bucket or set HEADRACE_STAGING_URL to another."
+    assert missing.remedy == "Make the bucket or set HEADRACE_STAGING_URL to another."
 
 
 @pytest.mark.parametrize(
@@ -51,8 +51,8 @@ def test_an_object_store_for_rows_between_stages_must_be_usable(
 def test_a_url_that_cannot_hold_rows_is_refused_without_being_repeated(url: str) -> None:
     found = only(url, None)
     assert found.verdict == "failed"
-    assert "s3://bucket/prefix" in found.mend
-    assert SECRET not in found.found + found.mend
+    assert "s3://bucket/prefix" in found.remedy
+    assert SECRET not in found.found + found.remedy
 
 
 @pytest.mark.parametrize(

@@ -190,7 +190,7 @@ LOADED = {amount: ROWS // 10 for amount in range(10) if amount != 4}
     ["append", "replace", "truncate", "blue_green", "upsert", "incremental_watermark", "cdc_mirror", "scd2"],
 )
 @pytest.mark.first_variant
-def test_a_retry_loads_what_the_mended_version_says_and_nothing_of_what_was_staged(chain: Chain, mode: str) -> None:
+def test_a_retry_loads_what_the_corrected_version_says_and_nothing_of_what_was_staged(chain: Chain, mode: str) -> None:
     chain.save(loading(mode, least=TOO_MANY))
     first = chain.attempt("run_1", parallelism=1)
     assert (first.status, first.aborted, first.rows_out) == ("failed", True, 0)
@@ -231,7 +231,7 @@ def test_a_retry_that_dies_is_retried_whether_by_itself_or_by_what_it_was_of(
     assert chain.sql("SELECT count(*) FROM dlq.without_4") == [(ROWS - PASSED,)]
 
 
-def test_what_was_not_mended_is_held_back_again_and_can_be_retried_again(chain: Chain) -> None:
+def test_what_was_not_corrected_is_held_back_again_and_can_be_retried_again(chain: Chain) -> None:
     chain.save(loading(least=TOO_MANY))
     chain.attempt("run_1")
     assert chain.attempt("run_2", "run_1").aborted
@@ -242,7 +242,7 @@ def test_what_was_not_mended_is_held_back_again_and_can_be_retried_again(chain: 
     assert chain.amounts() == LOADED
 
 
-def test_a_mended_file_is_read_again(chain: Chain) -> None:
+def test_a_corrected_file_is_read_again(chain: Chain) -> None:
     chain.save(loading(least=TOO_MANY))
     chain.attempt("run_1")
     chain.write(2 * ROWS)
@@ -308,7 +308,9 @@ def test_a_run_whose_retry_staged_again_is_not_begun_again_itself(chain: Chain) 
 
 @pytest.mark.parametrize("mode", ["append", "upsert", "scd2", "incremental_watermark"])
 @pytest.mark.first_variant
-def test_a_run_that_staged_nothing_leaves_nothing_that_the_mended_version_does_not_fit(chain: Chain, mode: str) -> None:
+def test_a_run_that_staged_nothing_leaves_nothing_that_the_corrected_version_does_not_fit(
+    chain: Chain, mode: str
+) -> None:
     """Its staging table is there, without the column that the live version has."""
     nameless: Nodes = [{"type": "drop", "fields": ["name"]}]
     chain.save(loading(mode, least=1, ops=nameless))

@@ -119,7 +119,7 @@ def test_what_lands_in_the_target_is_what_the_source_has(fresh: Fed) -> None:
     assert fresh.rows("SELECT txt, raw, day FROM public.typed WHERE id = 0") == [("", None, None)]
 
 
-def test_a_zero_date_is_a_failed_row_that_names_the_mend(fresh: Fed) -> None:
+def test_a_zero_date_is_a_failed_row_that_names_the_remedy(fresh: Fed) -> None:
     fresh.market.make(
         "CREATE TABLE t (id int PRIMARY KEY, day date)",
         "INSERT INTO t SELECT seq, IF(seq = 7, '0000-00-00', '2024-01-01') FROM seq_1_to_20",

@@ -311,9 +311,9 @@ def test_failed_rows_are_run_again_from_what_was_kept(
     corrected = [
         shelf.node(),
         transform(
-            "mend", "src", {"type": "expression", "field": "amount", "expression": "REPLACE(amount, ' pieces', '')"}
+            "remedy", "src", {"type": "expression", "field": "amount", "expression": "REPLACE(amount, ' pieces', '')"}
         ),
-        target("tgt", "mend", "one"),
+        target("tgt", "remedy", "one"),
     ]
     again = replay(mill, corrected, run, failed)
     assert run_in_threads(again).rows_out == 4

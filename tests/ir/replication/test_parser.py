@@ -54,7 +54,7 @@ def test_what_is_valid_has_no_problem_and_is_valid_by_the_json_schema(document: 
     Draft202012Validator(replication_schema()).validate(document)
 
 
-def test_all_problems_come_at_once_with_place_code_and_mend() -> None:
+def test_all_problems_come_at_once_with_place_code_and_remedy() -> None:
     wrong = {
         **LEAST,
         "sources": {"include": ["a.*", "a.*"], "exlude": []},

@@ -190,7 +190,7 @@ def test_a_file_that_cannot_be_read_is_put_aside_alone(root: Path) -> None:
     assert reported.value.code == "file_failed"
 
 
-def test_a_mended_file_that_was_put_back_is_taken_again_by_the_same_run(root: Path) -> None:
+def test_a_corrected_file_that_was_put_back_is_taken_again_by_the_same_run(root: Path) -> None:
     of = claims(root)
     claim(of)
     of.unreadable("run_1/src", "in/c.csv")

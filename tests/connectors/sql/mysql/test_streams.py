@@ -76,7 +76,7 @@ def test_one_of_them_is_reported_with_its_columns(stocked: Market) -> None:
         ({}, {}, {"username": None}, "bad_credentials", "'username' and 'password'"),
     ],
 )
-def test_a_check_says_what_is_wrong_and_the_mend(
+def test_a_check_says_what_is_wrong_and_the_remedy(
     stocked: Market,
     settings: dict[str, Any],
     config: dict[str, Any],

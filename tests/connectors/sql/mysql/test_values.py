@@ -49,7 +49,7 @@ def test_each_value_arrives_exactly_or_as_an_error(market: Market, kind: str) ->
     assert [(column, value, rule) for _, column, value, _, rule in batch.rejects.rows()] == [
         ("v", text, "type") for text in bad
     ]
-    # the mend is named for all but days that no month has
+    # the remedy is named for all but days that no month has
     corrected = [error for *_, value, error, _ in batch.rejects.rows() if value[5:10] not in ("02-31", "02-30")]
     assert all("declare the field as text" in error for error in corrected)
     assert ("v" in found.sure) == (not kind.startswith(("date", "time")))

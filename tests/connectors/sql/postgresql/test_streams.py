@@ -71,7 +71,7 @@ def test_one_of_them_is_reported_with_its_columns(stocked: Shop) -> None:
         ({}, {"sslmode": "perhaps"}, {}, "bad_option", "sslmode"),
     ],
 )
-def test_a_check_says_what_is_wrong_and_the_mend(
+def test_a_check_says_what_is_wrong_and_the_remedy(
     stocked: Shop,
     settings: dict[str, Any],
     config: dict[str, Any],

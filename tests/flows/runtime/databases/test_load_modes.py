@@ -124,7 +124,7 @@ def failure(mill: Mill) -> str:
     return str(failed.value)
 
 
-def test_what_is_wrong_is_reported_with_the_mend(mill: Mill, second: SecondDatabase) -> None:
+def test_what_is_wrong_is_reported_with_the_remedy(mill: Mill, second: SecondDatabase) -> None:
     mill.write("orders.csv", "id,name,amount", [(1, "Ann", 3)])
     assert "public.orders" in failure(mill)
     second.alter(f"CREATE TABLE public.orders ({PLAIN})")

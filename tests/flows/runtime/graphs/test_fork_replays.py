@@ -203,7 +203,7 @@ def kept(mill: Mill, table: str) -> set[tuple[str, int]]:
 
 @pytest.mark.parametrize("seed", range(2))
 @pytest.mark.first_variant
-def test_a_run_and_its_replays_come_to_what_one_run_of_the_mended_version_gives(mill: Mill, seed: int) -> None:
+def test_a_run_and_its_replays_come_to_what_one_run_of_the_corrected_version_gives(mill: Mill, seed: int) -> None:
     failed = died = 0
     for number in range(3):
         chance = random.Random(f"{seed}.{number}")

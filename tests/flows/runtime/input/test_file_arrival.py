@@ -232,9 +232,9 @@ def test_failed_rows_beside_a_bad_file_are_replayed_whatever_became_of_it(shop: 
         earlier_plan=stored_plan(execution.prepared),
         open_rows={("src", 0): OpenPartition([2], {})},
     )
-    mended = [{"type": "expression", "field": "amount", "expression": "replace(amount, 'x', '7')"}, *cast]
+    corrected = [{"type": "expression", "field": "amount", "expression": "replace(amount, 'x', '7')"}, *cast]
     (shop.root / "in" / ".failed" / "b.csv").unlink()
-    totals, _ = load(shop, job(shop, "run_2", replay, ops=mended, config=SKIP))
+    totals, _ = load(shop, job(shop, "run_2", replay, ops=corrected, config=SKIP))
     assert totals == RunTotals(1, 1, 0, 0)
 
 

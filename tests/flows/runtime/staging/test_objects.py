@@ -42,7 +42,7 @@ def test_what_fails_for_a_moment_is_repeated(store: ObjectStore) -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "code", "reason", "mend"),
+    ("status", "code", "reason", "remedy"),
     [
         ("403 Forbidden", "AccessDenied", "AccessDenied (That is how it is)", "Let its user list, read, write"),
         ("403 Forbidden", "InvalidAccessKeyId", "InvalidAccessKeyId", "Give valid credentials by AWS_ACCESS_KEY_ID"),
@@ -50,7 +50,7 @@ def test_what_fails_for_a_moment_is_repeated(store: ObjectStore) -> None:
     ],
 )
 def test_what_is_refused_for_good_is_reported_with_what_helps(
-    store: ObjectStore, status: str, code: str, reason: str, mend: str
+    store: ObjectStore, status: str, code: str, reason: str, remedy: str
 ) -> None:
     url = store.url()
     files = StagingFiles(url, "run_1")
@@ -62,7 +62,7 @@ def test_what_is_refused_for_good_is_reported_with_what_helps(
     text = str(raised.value)
     assert text.startswith(f"Rows between stages cannot be kept in {url}: ")
     assert reason in text
-    assert mend in text
+    assert remedy in text
     assert text.endswith("and retry the run: it continues after what is committed.")
     assert SECRET not in text
     assert "headrace" not in text.replace("HEADRACE_", "")
