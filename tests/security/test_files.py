@@ -198,19 +198,19 @@ class TestAnotherTenantsFiles:
                 document = self.document(config)
                 saved = facade.foreign.post(f"{path}/ir", json={"ir": document})
                 assert saved.is_success
-                for door in ("plan", "preview"):
-                    response = facade.foreign.post(f"{path}/{door}", json={})
+                for action in ("plan", "preview"):
+                    response = facade.foreign.post(f"{path}/{action}", json={})
                     told_nothing(response, folders, config["path"])
                     assert response.status_code == 422 or config["path"].strip("./") == ""
 
-    @pytest.mark.parametrize("door", ["plan", "preview"])
-    def test_parameters_do_not_lead_there_either(self, facade: Facade, folders: FilesRoots, door: str) -> None:
+    @pytest.mark.parametrize("action", ["plan", "preview"])
+    def test_parameters_do_not_lead_there_either(self, facade: Facade, folders: FilesRoots, action: str) -> None:
         path = self.pipeline(facade.foreign, {"path": "{{where}}"}, parameters={"where": "own.csv"})
-        own = facade.foreign.post(f"{path}/{door}", json={"parameters": {"where": "own.csv"}})
+        own = facade.foreign.post(f"{path}/{action}", json={"parameters": {"where": "own.csv"}})
         assert own.is_success
         for way in ways_to(folders.default):
             asked = {"parameters": {"where": f"{way}/secret.csv"}}
-            response = facade.foreign.post(f"{path}/{door}", json=asked)
+            response = facade.foreign.post(f"{path}/{action}", json=asked)
             assert response.status_code in (400, 422), (way, response.text)
             assert "4711.4711" not in response.text
 

@@ -35,7 +35,7 @@ def with_settings(facade: Facade, **settings: Any) -> TestClient:
 
 
 @pytest.fixture
-def open_door(facade: Facade) -> TestClient:
+def api_without_keys(facade: Facade) -> TestClient:
     """The local demo, that asks for no key."""
     return with_settings(facade, auth="off")
 
@@ -45,14 +45,16 @@ class TestRebinding:
         "host", ["evil.example", "127.0.0.1.evil.example", "localhost.evil.example:8000", "a b", ""]
     )
     @pytest.mark.parametrize("path", [CONNECTORS, *PAGES])
-    def test_a_name_that_was_pointed_here_gets_nothing(self, open_door: TestClient, path: str, host: str) -> None:
-        answer = open_door.get(path, headers={"Host": host})
+    def test_a_name_that_was_pointed_here_gets_nothing(
+        self, api_without_keys: TestClient, path: str, host: str
+    ) -> None:
+        answer = api_without_keys.get(path, headers={"Host": host})
         assert answer.status_code in (400, 403), answer.text
         assert "connectors" not in answer.text
 
     @pytest.mark.parametrize("host", ["localhost:8000", "127.0.0.1", "[::1]:8000", "LOCALHOST", "127.0.0.1:1"])
-    def test_its_own_names_do(self, open_door: TestClient, host: str) -> None:
-        assert open_door.get(CONNECTORS, headers={"Host": host}).status_code == 200
+    def test_its_own_names_do(self, api_without_keys: TestClient, host: str) -> None:
+        assert api_without_keys.get(CONNECTORS, headers={"Host": host}).status_code == 200
 
     def test_with_keys_any_name_does_unless_some_are_given(self, facade: Facade) -> None:
         assert facade.viewer.get(CONNECTORS, headers={"Host": "headrace.example"}).status_code == 200
@@ -76,28 +78,28 @@ class TestOrigins:
             "null",
         ],
     )
-    def test_another_origin_does_not_write(self, open_door: TestClient, origin: str) -> None:
-        error_of(open_door.post(CONNECTORS, content=NEW, headers={"Origin": origin}), 403)
-        assert open_door.get(CONNECTORS).json()["data"] == []
+    def test_another_origin_does_not_write(self, api_without_keys: TestClient, origin: str) -> None:
+        error_of(api_without_keys.post(CONNECTORS, content=NEW, headers={"Origin": origin}), 403)
+        assert api_without_keys.get(CONNECTORS).json()["data"] == []
 
     @pytest.mark.parametrize("site", ["cross-site", "same-site"])
-    def test_another_site_does_not_ask_without_an_origin_either(self, open_door: TestClient, site: str) -> None:
+    def test_another_site_does_not_ask_without_an_origin_either(self, api_without_keys: TestClient, site: str) -> None:
         headers = {"Sec-Fetch-Site": site, "Sec-Fetch-Mode": "no-cors"}
-        error_of(open_door.get(CONNECTORS, headers=headers), 403)
-        error_of(open_door.post(CONNECTORS, content=NEW, headers={"Sec-Fetch-Site": site}), 403)
+        error_of(api_without_keys.get(CONNECTORS, headers=headers), 403)
+        error_of(api_without_keys.post(CONNECTORS, content=NEW, headers={"Sec-Fetch-Site": site}), 403)
 
-    def test_its_own_pages_do_and_those_that_are_named(self, facade: Facade, open_door: TestClient) -> None:
+    def test_its_own_pages_do_and_those_that_are_named(self, facade: Facade, api_without_keys: TestClient) -> None:
         own = {"Origin": "http://127.0.0.1:8000", "Sec-Fetch-Site": "same-origin", "Content-Type": "application/json"}
-        assert open_door.post(CONNECTORS, content=NEW, headers=own).status_code == 201
+        assert api_without_keys.post(CONNECTORS, content=NEW, headers=own).status_code == 201
         named = with_settings(facade, auth="off", cors_origins=("http://localhost:3000",))
         page = {"Origin": "http://localhost:3000", "Content-Type": "application/json", "Sec-Fetch-Site": "same-site"}
         answer = named.post(CONNECTORS, content=NEW.replace(b"files", b"more"), headers=page)
         assert answer.status_code == 201
         assert answer.headers["Access-Control-Allow-Origin"] == "http://localhost:3000"
 
-    def test_a_link_to_the_documentation_works(self, open_door: TestClient) -> None:
+    def test_a_link_to_the_documentation_works(self, api_without_keys: TestClient) -> None:
         link = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}
-        assert open_door.get("/docs", headers=link).status_code == 200
+        assert api_without_keys.get("/docs", headers=link).status_code == 200
 
 
 class TestWithoutKeys:

@@ -90,7 +90,7 @@ are not here find nothing: there the document says it all."""
 _KNOWN = ("pipeline_id", "replication_id", "connector_id", "schema_id", "run_id", "document_id", "hook_id")
 
 
-class Door:
+class Application:
     """The application: one without a database while the document is read, then the one that is tested."""
 
     def __init__(self) -> None:
@@ -100,16 +100,16 @@ class Door:
         await self.app(scope, receive, send)
 
 
-door = Door()
+application = Application()
 # too large is an answer to what is not valid, too
 REFUSALS = ["400", "401", "403", "404", "405", "409", "413", "415", "422", "429"]
 CONFIG = schemathesis.Config.from_dict({"checks": {"negative_data_rejection": {"expected-statuses": REFUSALS}}})
-schema = schemathesis.openapi.from_asgi("/openapi.json", door, config=CONFIG)
+schema = schemathesis.openapi.from_asgi("/openapi.json", application, config=CONFIG)
 
 
 @pytest.fixture(scope="module")
 def world(contract: Facade) -> World:
-    door.app = contract.app
+    application.app = contract.app
     return new_world(contract)
 
 

@@ -1,4 +1,4 @@
-"""A door before the embedded PostgreSQL that makes of it what the tests need of Redshift: a double.
+"""A proxy in front of the embedded PostgreSQL that makes of it what the tests need of Redshift: a double.
 
 It speaks the protocol message by message. Types of Redshift's own are described by Redshift's numbers, the server says
 that it is 8.0.2 and its encoding UNICODE, settings that PostgreSQL does not have are taken, and UNLOAD runs its SELECT

@@ -1,4 +1,4 @@
-"""A door before the server, as a proxy or a pooler is one: it speaks TLS, asks for certificates, and loses connections.
+"""A proxy in front of the server, or a pooler: it speaks TLS, asks for certificates, and loses connections.
 
 The embedded PostgreSQL is built without TLS; what is shown here is the client's part: libpq against OpenSSL.
 """

@@ -1,4 +1,4 @@
-"""A PostgreSQL that is a source, on loopback and with a password; certificates for a door before it."""
+"""A PostgreSQL that is a source, on loopback and with a password; certificates for a proxy in front of it."""
 
 from __future__ import annotations
 
