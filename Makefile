@@ -28,19 +28,19 @@ help: ## Show what can be made
 .PHONY: setup
 setup: $(VENV)/.ready ## Create .venv with the pinned dependencies and the project
 
-$(VENV)/.ready: requirements.lock pyproject.toml install.py
+$(VENV)/.ready: requirements.lock pyproject.toml .ci/install.py
 	@test -n "$(PYTHON)" || { echo "Headrace needs Python 3.11 or newer; install it or set PYTHON=/path/to/python" >&2; exit 1; }
 	@echo "Preparing $(VENV) with $$($(PYTHON) --version) (less than a minute the first time)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@# uv installs in a tenth of pip's time; install.py does with pip what uv cannot.
+	@# uv installs in a tenth of pip's time; .ci/install.py does with pip what uv cannot.
 	@$(BIN)/python -m pip install --quiet "$$(grep ^uv== requirements-dev.lock)" || echo "without uv: pip takes some minutes"
-	@$(BIN)/python install.py --requirement requirements.lock
-	@$(BIN)/python install.py --no-deps --no-build-isolation --editable .
+	@$(BIN)/python .ci/install.py --requirement requirements.lock
+	@$(BIN)/python .ci/install.py --no-deps --no-build-isolation --editable .
 	@touch $@
 
 $(VENV)/.ready-to-test: $(VENV)/.ready requirements-dev.lock
 	@echo "Adding what the tests need"
-	@$(BIN)/python install.py --requirement requirements-dev.lock
+	@$(BIN)/python .ci/install.py --requirement requirements-dev.lock
 	@touch $@
 
 .PHONY: demo

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-_INSTALL = Path(__file__).parents[1] / "install.py"
+_INSTALL = Path(__file__).parents[1] / ".ci" / "install.py"
 
 
 class NotInstalledError(Exception):

@@ -1,9 +1,10 @@
-"""`install.py`, by which `make` and the doubles of tests install packages."""
+"""`.ci/install.py`, by which `make` and the doubles of tests install packages."""
 
 from __future__ import annotations
 
 import importlib.util
 import os
+import runpy
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,9 +14,8 @@ from zipfile import ZipFile
 
 import pytest
 
-from install import uv_variables
-
-INSTALL = Path(__file__).parents[2] / "install.py"
+INSTALL = Path(__file__).parents[2] / ".ci" / "install.py"
+uv_variables = runpy.run_path(str(INSTALL))["uv_variables"]
 TAKEN_BY_UV = importlib.util.find_spec("uv") is not None and importlib.util.find_spec("pip") is not None
 
 
