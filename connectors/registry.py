@@ -16,6 +16,7 @@ from headrace.connectors.files.delimited.dialect import near
 from headrace.connectors.files.local.local_fs import LOCAL_FS
 from headrace.connectors.files.local.uploads import CSV_UPLOAD
 from headrace.connectors.http.connector import REST_API
+from headrace.connectors.http.shipped.connectors import shipped_connectors
 from headrace.connectors.kafka.connector import KAFKA
 from headrace.connectors.kinesis.connector import KINESIS
 from headrace.connectors.mongodb.connector import MONGODB
@@ -36,7 +37,7 @@ from headrace.connectors.unimplemented import UnimplementedSource
 from headrace.connectors.webhook.connector import WEBHOOK
 from headrace.ir.problems import Problem
 from headrace.ir.secrets import PURPOSES
-from headrace.ir.yaml_connectors import is_document, reference_of
+from headrace.ir.yaml_connectors import PREFIX, is_document, reference_of
 
 GROUP = "headrace.connectors"
 _DOCUMENT_HINT = "write yaml:github, or yaml:github@3 for its version 3"
@@ -66,7 +67,7 @@ BUILT_IN: tuple[Connector, ...] = (
 def connectors() -> Mapping[str, Connector]:
     """All connectors by their names in source nodes. A third party's connector cannot use the name of a built-in
     one."""
-    found = {each.name: each for each in BUILT_IN}
+    found = {each.name: each for each in (*BUILT_IN, *shipped_connectors())}
     for point in entry_points(group=GROUP):
         loaded = point.load()
         if isinstance(loaded, Connector):
@@ -127,7 +128,10 @@ def config_problems(name: str, config: Mapping[str, Any]) -> list[Problem]:
 
 def source_for(name: str, context: Context) -> Source:
     """The source of a node; raises SourceError(`unknown_connector`) with the nearest name."""
-    if (found := _named(name)) is not None and found.open is not None:
+    found = _named(name)
+    if name == f"{PREFIX}{context.connection.type}":  # the record has the document's type
+        found = connectors().get(context.connection.type)
+    if found is not None and found.open is not None:
         return found.source(context)
     if name in source_names():
         return UnimplementedSource(name, context)

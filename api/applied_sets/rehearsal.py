@@ -207,7 +207,7 @@ def _save_document(stage: _RehearsalContext, request: RehearsedRequest, document
 _Action = Callable[..., str | None]
 _ACTIONS: Mapping[tuple[str, str], _Action] = {
     ("POST", "/yaml-connectors"): lambda stage, r: (
-        yaml_connectors.create_document(stage, document_in(r.body), r.query.get("comment")).id
+        yaml_connectors.create_document(stage, document_in(r.body), r.query.get("comment"), confirm=_confirmed(r)).id
     ),
     ("PUT", "/yaml-connectors/([^/]+)"): _save_document,
     ("DELETE", "/yaml-connectors/([^/]+)"): lambda stage, r, id_: yaml_connectors.delete_document(stage, id_),

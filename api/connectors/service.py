@@ -14,6 +14,7 @@ from headrace.catalog.models import Connector, new_id
 from headrace.catalog.repositories import TenantCatalog
 from headrace.catalog.security.credentials import CredentialsUnreadable, NoEncryptionKey
 from headrace.connectors.http.definition.used import TYPE, use_problems
+from headrace.connectors.http.shipped.documents import document_of, shipped_documents
 from headrace.connectors.registry import connector_types
 from headrace.connectors.webhook.connector import WEBHOOK
 from headrace.flows.prefect.block_references import references
@@ -112,10 +113,10 @@ def check_document(catalog: TenantCatalog, kind: str, config: dict[str, Any], se
     if wanted is None:
         return
     catalog.yaml_connectors.hold(wanted.id)
-    document = catalog.yaml_connectors.documents([str(wanted)]).get(str(wanted))
+    document = document_of(wanted, catalog.yaml_connectors.documents([str(wanted)]))
     if document is None:
         message = f"There is no connector document '{wanted}'"
-        hint = nearest(wanted.id, catalog.yaml_connectors.names())
+        hint = nearest(wanted.id, (*catalog.yaml_connectors.names(), *shipped_documents()))
         raise invalid("config.document", "unknown_document", message, hint)
     problems = [
         Problem(f"config.{name}", "secret_in_variable", f"'{name}' looks like a secret, and is shown", _NOT_HERE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from headrace.catalog.models import Connector
@@ -11,10 +12,12 @@ from headrace.catalog.repositories.connectors import chosen
 from headrace.connectors.errors import SourceError
 from headrace.connectors.files.arrival.settings import PARAMETER
 from headrace.connectors.http.definition.used import TYPE, use_problems, wanted_document
+from headrace.connectors.http.shipped.connectors import endpoint_problems
+from headrace.connectors.http.shipped.documents import document_of, shipped_documents
 from headrace.ir import PipelineIR, Problem
 from headrace.ir.nodes import SourceNode
 from headrace.ir.problems import nearest
-from headrace.ir.yaml_connectors import Document, is_document, reference_in, reference_of
+from headrace.ir.yaml_connectors import PREFIX, Document, is_document, reference_in, reference_of
 
 
 def document_source_problems(
@@ -26,6 +29,12 @@ def document_source_problems(
     for position, node in enumerate(ir.nodes):
         if isinstance(node, SourceNode):
             record = own if node.connection is None else chosen(node.connection, records)
+            shipped = record is not None and node.connector in (record.type, f"{PREFIX}{record.type}")
+            if shipped and record is not None and record.type in shipped_documents():
+                if is_document(node.connector):  # by the type's own name, its settings are checked with the node's
+                    for each in endpoint_problems(record.type, node.config):
+                        yield replace(each, path=f"nodes[{position}].{each.path}")
+                continue
             if is_document(node.connector) or (record is not None and reference_in(record.config) is not None):
                 sources.append((position, node, record))
     if not sources:
@@ -69,17 +78,16 @@ def _problems(
             return
     if wanted is None:
         return
-    document = documents.get(str(wanted))
+    document = document_of(wanted, documents)
     if document is None:
         message = f"There is no connector document '{wanted}'"
-        yield Problem(
-            f"{path}.connector", "unknown_document", message, nearest(wanted.id, catalog.yaml_connectors.names())
-        )
+        known = (*catalog.yaml_connectors.names(), *shipped_documents())
+        yield Problem(f"{path}.connector", "unknown_document", message, nearest(wanted.id, known))
         return
     if is_document(node.connector) and "endpoint" not in node.config:
-        known = [str(each["id"]) for each in document["endpoints"]]
+        endpoints = [str(each["id"]) for each in document["endpoints"]]
         message = f"The source names no endpoint of the connector document '{wanted.id}'"
-        yield Problem(f"{path}.config.endpoint", "missing_field", message, nearest("", known))
+        yield Problem(f"{path}.config.endpoint", "missing_field", message, nearest("", endpoints))
     if (missing := endpoint_problem(node.config, document)) is not None:
         yield Problem(f"{path}.config.endpoint", "unknown_endpoint", *missing)
     if record is not None and record.type == TYPE:

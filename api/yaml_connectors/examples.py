@@ -39,7 +39,17 @@ _VERSION = {
     "createdAt": "2026-01-15T09:00:00.000Z",
     "live": True,
 }
+_SHIPPED = {
+    "id": "stripe",
+    "displayName": "Stripe",
+    "description": "Customers, payments, invoices, subscriptions and events of a Stripe account.",
+    "endpoints": ["customers", "charges"],
+    "replaced": False,
+}
 EXAMPLES: dict[str, Any] = {
+    "ShippedConnectorItem": _SHIPPED,
+    "ShippedConnectors": {"data": [_SHIPPED]},
+    "ShippedConnector": {**_SHIPPED, "document": DOCUMENT, "variables": {}, "secrets": ["token"]},
     "YamlConnectorItem": {
         "id": "github",
         "displayName": "GitHub",

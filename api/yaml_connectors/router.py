@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import Path, Query, Request, Response
@@ -20,6 +21,8 @@ from headrace.api.yaml_connectors.examples import DOCUMENT, YAML
 from headrace.api.yaml_connectors.schemas import (
     DocumentId,
     PublishYamlConnector,
+    ShippedConnector,
+    ShippedConnectors,
     YamlConnectorDifference,
     YamlConnectorItem,
     YamlConnectorVersion,
@@ -50,14 +53,27 @@ def list_yaml_connectors(context: Context, page: Paged) -> PageOf[YamlConnectorI
 
 @router.post("/yaml-connectors", status_code=201, openapi_extra=allow(*WRITE) | _BODY)
 async def create_yaml_connector(
-    context: Context, request: Request, response: Response, comment: _Comment = None
+    context: Context, request: Request, response: Response, comment: _Comment = None, confirm: Confirmed = False
 ) -> YamlConnectorVersion:
     """Creates a connector document, as JSON or YAML. It has no secrets: it names them. All problems are listed at once,
-    with JSON Pointers, and with the lines of YAML."""
+    with JSON Pointers, and with the lines of YAML. One with the `id` of a document that comes with Headrace replaces
+    it; if that would break connectors or pipelines, it needs `confirm=true`."""
     given = await read_document(request)
-    found = await run_in_threadpool(service.create_document, context, given, comment)
+    found = await run_in_threadpool(partial(service.create_document, context, given, comment, confirm=confirm))
     response.headers["ETag"] = f'"{found.version}"'
     return found
+
+
+@router.get("/shipped-connectors", openapi_extra=allow(*READ))
+def list_shipped_connectors(context: Context) -> ShippedConnectors:
+    """The connector documents that come with Headrace, by id."""
+    return service.list_shipped(context)
+
+
+@router.get("/shipped-connectors/{shipped_id}", openapi_extra=allow(*READ))
+def get_shipped_connector(context: Context, shipped_id: DocumentId) -> ShippedConnector:
+    """A connector document that comes with Headrace, to be copied and changed."""
+    return service.get_shipped(context, shipped_id)
 
 
 @router.get("/yaml-connectors/{document_id}", openapi_extra=allow(*READ))

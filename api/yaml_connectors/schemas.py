@@ -24,6 +24,31 @@ class YamlConnectorItem(ResponseModel):
     updated_at: UpdatedAt
 
 
+class ShippedConnectorItem(ResponseModel):
+    """A connector document that comes with Headrace. A tenant's own document of the same `id` replaces it for sources
+    `yaml:<id>` and connectors of the type `rest_api` that name it."""
+
+    id: str = Field(description="The document's `id`, and the type of its connectors")
+    display_name: str = Field(description="The name for people")
+    description: str = Field(description="What it reads")
+    endpoints: list[str] = Field(description="The endpoints that source nodes may name")
+    replaced: bool = Field(description="Whether the tenant has a document of the same `id`")
+
+
+class ShippedConnectors(ResponseModel):
+    """The connector documents that come with Headrace."""
+
+    data: list[ShippedConnectorItem]
+
+
+class ShippedConnector(ShippedConnectorItem):
+    """A connector document that comes with Headrace."""
+
+    document: dict[str, Any] = Field(description="The document; its JSON Schema is at /ir/schema/connector")
+    variables: dict[str, str | None] = Field(description="The variables of the document, with their defaults")
+    secrets: list[str] = Field(description="The names of the credentials that a connector gives in authConfig")
+
+
 class YamlConnectorVersionItem(ResponseModel):
     """A saved version of a connector document, without the document."""
 

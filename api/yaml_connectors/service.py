@@ -12,6 +12,9 @@ from headrace.api.pagination import PageOf, PageRequest, page_of
 from headrace.api.yaml_connectors.body import GivenDocument
 from headrace.api.yaml_connectors.followers import followers, refuse_breaking
 from headrace.api.yaml_connectors.schemas import (
+    ShippedConnector,
+    ShippedConnectorItem,
+    ShippedConnectors,
     YamlConnectorDifference,
     YamlConnectorItem,
     YamlConnectorVersion,
@@ -21,6 +24,7 @@ from headrace.catalog.models import YamlConnector
 from headrace.catalog.models import YamlConnectorVersion as StoredVersion
 from headrace.catalog.repositories import TenantCatalog
 from headrace.connectors.http.definition.build import secrets_of, variables_of
+from headrace.connectors.http.shipped.documents import shipped_documents
 
 
 def list_documents(context: RequestContext, request: PageRequest) -> PageOf[YamlConnectorItem]:
@@ -29,6 +33,23 @@ def list_documents(context: RequestContext, request: PageRequest) -> PageOf[Yaml
         page = catalog.yaml_connectors.page(limit=request.limit, after=request.after)
         newest = catalog.yaml_connectors.newest_versions(page.items)
         return page_of(page, request, lambda each: _item(each, newest.get(each.id, each.live_version)))
+
+
+def list_shipped(context: RequestContext) -> ShippedConnectors:
+    """The documents that come with Headrace, by id."""
+    with context.reading() as catalog:
+        own = frozenset(catalog.yaml_connectors.names())
+    return ShippedConnectors(data=[ShippedConnectorItem(**_shipped(name, own)) for name in shipped_documents()])
+
+
+def get_shipped(context: RequestContext, document_id: str) -> ShippedConnector:
+    """A document that comes with Headrace. Raises ApiError 404."""
+    document = shipped_documents().get(document_id)
+    if document is None:
+        raise not_found("connector document")
+    with context.reading() as catalog:
+        facts = _shipped(document_id, frozenset(catalog.yaml_connectors.names()))
+    return ShippedConnector(**facts, document=document, variables=variables_of(document), secrets=secrets_of(document))
 
 
 def get_document(context: RequestContext, document_id: str, version: int | None, *, live: bool) -> YamlConnectorVersion:
@@ -50,10 +71,18 @@ def list_versions(context: RequestContext, document_id: str) -> list[YamlConnect
         return [_version_item(found, each) for each in catalog.yaml_connectors.versions(found)]
 
 
-def create_document(context: RequestContext, given: GivenDocument, comment: str | None) -> YamlConnectorVersion:
-    """Stores a document as version 1, which is live. Errors: 400 with every problem, 409 for a taken id."""
+def create_document(
+    context: RequestContext, given: GivenDocument, comment: str | None, *, confirm: bool
+) -> YamlConnectorVersion:
+    """Stores a document as version 1, which is live. Errors: 400 with every problem, or when something that reads with
+    the document of Headrace that it replaces would fail, unless `confirm`; 409 for a taken id."""
     given.refuse_invalid()
     with context.catalog() as catalog:
+        if given.document["id"] in shipped_documents():
+            following = followers(catalog, given.document["id"])
+            if not confirm:
+                refuse_breaking(following, given.document)
+            catalog.yaml_connectors.forget_columns(following.nodes)
         stored = catalog.yaml_connectors.create(given.document, authored_by=context.principal.actor, comment=comment)
         return _shown(_owned(catalog, given.document["id"]), stored)
 
@@ -133,6 +162,17 @@ def _version(catalog: TenantCatalog, found: YamlConnector, version: int | None) 
     if stored is None:
         raise not_found("version")
     return stored
+
+
+def _shipped(name: str, own: frozenset[str]) -> dict[str, Any]:
+    document = shipped_documents()[name]
+    return {
+        "id": name,
+        "display_name": document["displayName"],
+        "description": document["description"],
+        "endpoints": [str(each["id"]) for each in document["endpoints"]],
+        "replaced": name in own,
+    }
 
 
 def _item(found: YamlConnector, newest: int) -> YamlConnectorItem:

@@ -32,11 +32,15 @@ class Answer:
     url: str
     headers: Mapping[str, str]
     body: bytes
+    nothing: bool = False
+    """Whether its status means that there are no records."""
 
 
 def records_of(answer: Answer, request: Request) -> list[bytes]:
     """The records as JSON texts; values are not changed. Raises SourceError: `bad_page` for an unexpected format,
     `drift` if the records are not at their path."""
+    if answer.nothing:
+        return []
     body = answer.body.removeprefix(BOM)
     if request.format == "csv":
         return _of_csv(answer, body)

@@ -6,7 +6,7 @@ import threading
 import time
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlencode
 
@@ -49,6 +49,8 @@ class Sent:
     body: bytes | None = None
     label: str = ""
     """Its name in messages."""
+    empty: Sequence[int] = ()
+    """Statuses of responses that mean that there are no records."""
 
 
 class Api:
@@ -109,6 +111,8 @@ class Api:
                     continue
                 limited = status == 403 and ("retry-after" in answer.headers or _none_left(answer.headers))
                 if status not in RETRIED and not limited:
+                    if status in sent.empty:
+                        return replace(answer, nothing=True)
                     if status >= 400:
                         raise self._refused(sent, status, answer)
                     return answer

@@ -77,7 +77,15 @@ def _streams(context: Context, text: str) -> Sequence[StreamFound]:
     config = config_of(context.connection.config)
     named = dict(config.endpoints) or {WebAddress.of(config.url).url.path: dict(config.test)}
     of = {name: {"endpoint": name} if config.endpoints else settings for name, settings in named.items()}
-    return [StreamFound(name, settings, kind="endpoint") for name, settings in of.items() if text in name]
+    return [
+        StreamFound(name, settings, kind="endpoint", key=tuple(map(str, _listed(named[name].get("key")))))
+        for name, settings in of.items()
+        if text in name
+    ]
+
+
+def _listed(value: object) -> list[object]:
+    return value if isinstance(value, list) else []
 
 
 REST_API = Connector(

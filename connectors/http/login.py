@@ -12,11 +12,13 @@ from typing import Any
 import msgspec
 
 from headrace.connectors.errors import SourceError
+from headrace.connectors.http.assertion import signed_jwt
 from headrace.connectors.http.settings import OWN_HEADERS
 from headrace.connectors.specs.services import RestApi, RestAuth
 from headrace.ir.redaction import secret_texts
 
 _NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
+_FETCHED = ("oauth2", "jwt_bearer")
 _EARLY_S = 30.0
 """Seconds before its expiry at which a token is renewed."""
 
@@ -45,9 +47,11 @@ class Login:
             else:
                 self._always[self._auth.header or "X-Api-Key"] = f"{self._auth.prefix or ''}{key}"
         elif self._auth.type == "bearer":
-            self._always["Authorization"] = f"{self._auth.prefix or 'Bearer '}{self._needed('token', 'accessToken')}"
+            token = self._needed("token", "accessToken", "apiKey")
+            self._always["Authorization"] = f"{self._auth.prefix or 'Bearer '}{token}"
         elif self._auth.type == "basic":
-            user, password = self._needed("username"), self._credentials.get("password", "")
+            user = self._auth.username or self._needed("username")
+            password = self._needed("password") if self._auth.username else self._credentials.get("password", "")
             pair = base64.b64encode(f"{user}:{password}".encode()).decode()
             self.secrets.append(pair)
             self._always["Authorization"] = f"Basic {pair}"
@@ -64,11 +68,11 @@ class Login:
     @property
     def any(self) -> bool:
         """Whether there are secrets."""
-        return bool(self._always or self.query or self._auth.type == "oauth2")
+        return bool(self._always or self.query or self._auth.type in _FETCHED)
 
     def headers(self) -> tuple[dict[str, str], int]:
         """The headers, and the token's number for `refused`."""
-        if self._auth.type != "oauth2":
+        if self._auth.type not in _FETCHED:
             return dict(self._always), 0
         with self._lock:
             if not self._token or time.monotonic() >= self._until:
@@ -78,7 +82,7 @@ class Login:
     def refused(self, number: int) -> bool:
         """Called after a 401: fetches another token unless that was done already; returns whether to retry the
         request."""
-        if self._auth.type != "oauth2":
+        if self._auth.type not in _FETCHED:
             return False
         with self._lock:
             if self._fetched == number:
@@ -89,24 +93,7 @@ class Login:
         auth = self._auth
         if auth.oauth_url is None:
             raise SourceError("bad_credentials", "OAuth needs the address of tokens.", "Set config.auth.oauthUrl.")
-        client, secret = self._needed("clientId"), self._needed("clientSecret")
-        refresh = self._credentials.get("refreshToken")
-        form = (
-            {"grant_type": "refresh_token", "refresh_token": refresh}
-            if refresh
-            else {"grant_type": "client_credentials"}
-        )
-        headers: dict[str, str] = {}
-        if auth.scopes:
-            form["scope"] = " ".join(auth.scopes)
-        if auth.audience:
-            form["audience"] = auth.audience
-        if auth.client == "header":
-            pair = base64.b64encode(f"{client}:{secret}".encode()).decode()
-            self.secrets.append(pair)
-            headers["Authorization"] = f"Basic {pair}"
-        else:
-            form |= {"client_id": client, "client_secret": secret}
+        form, headers = self._signed() if auth.type == "jwt_bearer" else self._granted()
         body = self._fetch(auth.oauth_url, {key: value for key, value in form.items() if value}, headers)
         try:
             found = msgspec.json.decode(body, type=dict[str, Any])
@@ -122,6 +109,32 @@ class Login:
         self._token, self._fetched = token, self._fetched + 1
         self._until = time.monotonic() + max(seconds - _EARLY_S, seconds / 2) if seconds else float("inf")
 
+    def _granted(self) -> tuple[dict[str, str], dict[str, str]]:
+        """The form and headers for a token by the client's credentials or a refresh token."""
+        auth, headers = self._auth, dict[str, str]()
+        client, secret = self._needed("clientId"), self._needed("clientSecret")
+        refresh = self._credentials.get("refreshToken")
+        form = {"grant_type": "refresh_token" if refresh else "client_credentials", "refresh_token": refresh or ""}
+        if auth.scopes:
+            form["scope"] = " ".join(auth.scopes)
+        if auth.audience:
+            form["audience"] = auth.audience
+        if auth.client == "header":
+            pair = base64.b64encode(f"{client}:{secret}".encode()).decode()
+            self.secrets.append(pair)
+            headers["Authorization"] = f"Basic {pair}"
+        else:
+            form |= {"client_id": client, "client_secret": secret}
+        return form, headers
+
+    def _signed(self) -> tuple[dict[str, str], dict[str, str]]:
+        """The form for a token by a signed JWT (RFC 7523)."""
+        made = signed_jwt(
+            self._needed("privateKey"), self._needed("clientId"), self._needed("username"), self._auth.audience or ""
+        )
+        self.secrets.append(made)
+        return {"grant_type": "urn:ietf:params:oauth:grant-type:jwt-bearer", "assertion": made}, {}
+
     def _needed(self, *names: str) -> str:
         for name in names:
             if self._credentials.get(name):
@@ -136,7 +149,7 @@ class Login:
 def _type_of(config: RestApi, credentials: Mapping[str, Any]) -> Any:
     del config
     if credentials.get("clientId"):
-        return "oauth2"
+        return "jwt_bearer" if credentials.get("privateKey") else "oauth2"
     if credentials.get("token") or credentials.get("accessToken"):
         return "bearer"
     if credentials.get("username"):

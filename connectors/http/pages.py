@@ -77,7 +77,7 @@ def _sent(api: Api, request: Request, values: Values, place: Place, label: str) 
         }
         body = msgspec.json.encode({**filled(_known(request.body or {}, values), values), **numbers})
         headers.setdefault("Content-Type", "application/json")
-    return Sent(request.method, url, query, headers, body, what)
+    return Sent(request.method, url, query, headers, body, what, request.empty_statuses)
 
 
 def _is_number(kind: str, name: str, size: str | None) -> bool:

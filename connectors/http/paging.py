@@ -59,7 +59,11 @@ def following(request: Request, place: Place, answer: Answer, records: list[byte
     token leads to itself."""
     paging, count = request.pagination, len(records)
     done = Place(place.number, None, place.pages + 1, place.records + count)
-    if paging.type == "none" or (paging.has_more is not None and not says_yes(answer, paging.has_more)):
+    if (
+        answer.nothing
+        or paging.type == "none"
+        or (paging.has_more is not None and not says_yes(answer, paging.has_more))
+    ):
         return None
     if paging.total is not None and done.records >= _total(answer, paging.total):
         return None

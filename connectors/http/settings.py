@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
@@ -13,6 +13,8 @@ from headrace.connectors.http.moments import duration_of, moment_of
 from headrace.connectors.http.template import places_of
 from headrace.connectors.specs.base import ClosedConfig, problems_of
 from headrace.ir.problems import Problem, fault, nearest
+from headrace.ir.schema import DATA_TYPES, DataType
+from headrace.ir.schema import Field as Column
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Path = Annotated[str, StringConstraints(max_length=2000)]
@@ -20,9 +22,17 @@ Scalar = str | int | float | bool | None
 Header = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}$")]
 HeaderValue = Annotated[str, StringConstraints(pattern=r"^[\x20-\x7e]*$", max_length=4000)]
 
+ColumnType = Annotated[
+    str,
+    StringConstraints(pattern=f"^({'|'.join(DATA_TYPES)}|decimal\\([1-9][0-9]?,[0-9][0-9]?\\))$"),
+]
+"""A data type, or a decimal with its digits in all and those after the point."""
+
 MOST_PAGES = 100_000
 OWN_HEADERS = ("host", "content-length", "transfer-encoding", "connection", "accept-encoding")
 """Headers that the client sets itself."""
+NEVER_EMPTY = (401, 407, 408, 425, 429)
+"""Statuses of a refused login and of requests that are retried."""
 
 
 class Pagination(ClosedConfig):
@@ -99,6 +109,8 @@ class Request(ClosedConfig):
     """How one page leads to the next."""
     max_pages: int = Field(default=MOST_PAGES, ge=1, le=10_000_000)
     """The most pages of one slice. More are an error."""
+    empty_statuses: list[Annotated[int, Field(ge=400, le=499)]] = Field(default=[], max_length=10)
+    """Statuses of responses that mean that there are no records, such as 409 for an empty repository."""
 
     @model_validator(mode="after")
     def _sendable(self) -> Request:
@@ -115,6 +127,9 @@ class Request(ClosedConfig):
         for name in self.headers:
             if name.lower() in OWN_HEADERS:
                 raise fault("bad_option", f"the header '{name}' is set by the client", "remove it")
+        for status in self.empty_statuses:
+            if status in NEVER_EMPTY:
+                raise fault("bad_option", f"the status {status} never means that there are no records", "remove it")
         if self.format != "json":
             given = self.pagination.next or self.pagination.has_more or self.pagination.total or self.records
             if given or self.scalars:
@@ -183,7 +198,8 @@ class Cursor(ClosedConfig):
     model_config = ConfigDict(use_attribute_docstrings=True)
 
     field: Name
-    """The key of a growing value in records: `updated_at`, `id`. A record without it is an error row."""
+    """The key of a growing value in records: `updated_at`, `id`; a path for a value inside: `commit.author.date`. A
+    record without it is an error row."""
     kind: Literal["time", "number", "text"] = "time"
     """Its type: times in ISO 8601, or `number`, such as seconds."""
     initial: str | int | None = None
@@ -193,6 +209,18 @@ class Cursor(ClosedConfig):
     again: for targets with a key."""
     format: str | None = None
     """The format of times, as in `window.format`; by default the API's own text."""
+    newest_first: bool = False
+    """Records come in descending order of the field: reading ends with the first page that has older records than
+    wanted, for APIs without a parameter for the cursor."""
+    restart_after: int | None = Field(default=None, ge=1, le=10_000_000)
+    """For APIs that give only so many records of one request: after them, the request begins again at the newest value.
+    Records must come in ascending order of the field."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Cursor:
+        if self.newest_first and self.restart_after is not None:
+            raise fault("bad_option", "'newestFirst' and 'restartAfter' do not go together", "remove one")
+        return self
 
 
 class RestSettings(Request):
@@ -211,18 +239,25 @@ class RestSettings(Request):
     key: list[Name] = []
     """The fields that identify a record. A record that was on an earlier page, because records moved during reading, is
     then an error row. Not needed if the target has a key, which keeps the newest."""
+    fields: dict[Name, ColumnType] = Field(default={}, max_length=1_000)
+    """The columns and their types, if the source node declares none: `{"id": "bigint", "price": "decimal(20,4)"}`.
+    Other keys are not read."""
     new_keys: Literal["fail", "ignore"] = "fail"
     """The policy for keys that no record had when columns were inferred, if no `fields` are declared."""
 
     @model_validator(mode="after")
     def _placed(self) -> RestSettings:
+        for name, kind in self.fields.items():
+            column = column_of(name, kind)
+            if column.precision is not None and (column.precision > 38 or (column.scale or 0) > column.precision):
+                raise fault("bad_option", f"'{kind}' of '{name}' has too many digits", "write decimal(38,9)")
         if self.endpoint is not None:
             return self  # validated with the endpoint's settings
         known = {f"parent.{key}" for key in (self.parent.keys if self.parent else ())}
         known |= {"window.start", "window.end"} if self.window else set()
         known |= {"cursor"} if self.cursor else set()
         sent = [self.path, self.params, self.headers, self.body, self.form]
-        for place in places_of([each for each in sent if each is not None]):
+        for place in places_of(sent):
             if place not in known:
                 raise fault(
                     "bad_option", f"there is nothing for {{{place}}}", f"one of: {', '.join(sorted(known)) or '-'}"
@@ -230,9 +265,22 @@ class RestSettings(Request):
         if self.parent is not None and self.parent.values is None:
             for place in places_of([self.parent.path, self.parent.params, self.parent.body, self.parent.form]):
                 raise fault("bad_option", f"{{{place}}} is not allowed in the parent", "remove it")
+        if self.parent is not None and (twice := [name for name in self.parent.include if name in self.fields]):
+            raise fault("bad_option", f"'{twice[0]}' is in 'fields' and in parent.include", "rename it in one of them")
+        if self.cursor is not None and self.cursor.restart_after is not None and "cursor" not in places_of(sent):
+            raise fault("bad_option", "'restartAfter' needs {cursor} in the request", "send it in a parameter")
         if self.cursor is not None and self.window is not None:
             raise fault("bad_option", "'cursor' and 'window' do not go together", "use the cursor as a parameter")
         return self
+
+
+def column_of(name: str, kind: str) -> Column:
+    """The column of an entry of `fields`."""
+    word, _, digits = kind.rstrip(")").partition("(")
+    if not digits:
+        return Column(name, cast(DataType, word))
+    precision, scale = map(int, digits.split(","))
+    return Column(name, "decimal", precision, scale)
 
 
 def settings_of(config: Mapping[str, Any], endpoints: Mapping[str, Mapping[str, Any]] | None = None) -> RestSettings:

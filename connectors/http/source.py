@@ -23,9 +23,9 @@ from headrace.connectors.http.answers import block_of
 from headrace.connectors.http.client import Api, config_of
 from headrace.connectors.http.pages import Page, pages
 from headrace.connectors.http.paging import Place
-from headrace.connectors.http.settings import settings_of
+from headrace.connectors.http.settings import column_of, settings_of
 from headrace.connectors.http.slices import beginning_with, label_of, shared_out, slices_of
-from headrace.connectors.http.watch import CursorWatch, Mark, RepeatWatch, check_keys, sent_value
+from headrace.connectors.http.watch import CursorWatch, Mark, RepeatWatch, check_described, check_keys, sent_value
 from headrace.connectors.source import (
     REJECT_SCHEMA,
     ROW,
@@ -176,8 +176,17 @@ class RestSource:
 
     def _columns(self, slices: Sequence[Mapping[str, str]]) -> _Columns:
         if self._found is None:
-            self._found = self._declared_columns(slices) if self._declared else self._seen_columns(slices)
+            if self._declared:
+                self._found = self._declared_columns(slices)
+            else:
+                self._found = self._described_columns() if self._settings.fields else self._seen_columns(slices)
         return self._found
+
+    def _described_columns(self) -> _Columns:
+        """The columns of the settings' `fields`, whose keys are as written; sends no request."""
+        own = [column_of(name, kind) for name, kind in self._settings.fields.items()]
+        added = [Field(name, "text") for name in self._included()]
+        return _Columns((*own, *added), {each.name: each.name for each in own}, frozenset(), Survey())
 
     def _included(self) -> dict[str, str]:
         return self._settings.parent.include if self._settings.parent is not None else {}
@@ -257,8 +266,10 @@ class _Reading:
         self._reader = RowReader(own, {each.name: keys.get(each.name, each.name) for each in own})
         self._included = [(each, f"parent.{included[each.name]}") for each in chosen if each.name in included]
         self._size = min(BATCH_ROWS, (wanted.batch_rows if wanted is not None else None) or BATCH_ROWS)
-        strict = not source._declared and self._settings.new_keys == "fail" and keys
+        strict = not source._declared and not self._settings.fields and self._settings.new_keys == "fail" and keys
         self._known = frozenset(keys.values()) if strict else None
+        self._expected = frozenset(self._settings.fields) if not source._declared else frozenset()
+        """The described keys, until a record had one of them."""
         self._marks: dict[str, dict[str, Any]] = {}
 
     def ended(self) -> Position:
@@ -291,21 +302,35 @@ class _Reading:
     ) -> Iterator[Batch]:
         cursor, key = self._settings.cursor, _key(values)
         since = Mark.of(going_on["since"] if "since" in going_on else self._marks.get(key))
-        watch = CursorWatch(cursor, since, Mark.of(going_on.get("newest"))) if cursor is not None else None
+        again: str | None = going_on.get("again")
+        watch = (
+            CursorWatch(cursor, since, Mark.of(going_on.get("newest")), again=again is not None)
+            if cursor is not None
+            else None
+        )
         repeats = RepeatWatch(self._settings.key)
         repeats.load(going_on.get("keys", ()))
         place = Place.of(going_on["page"]) if "page" in going_on else None
         skip, label = int(going_on.get("skip", 0)), label_of(values)
         held: Batch | None = None
-        for page in pages(self._api, self._settings, self._source._values(values, since), place, label):
+        for page in self._pages(values, watch, place, label, again):
             if self._known is not None and page.records:
                 check_keys(page.records, self._known, page.answer.what)
-            before = (watch.so_far if watch is not None else None, repeats.as_json())
+            if self._expected and page.records:
+                check_described(page.records, self._expected, page.answer.what)
+                self._expected = frozenset()
+            before = {**self._opened(values, watch, repeats, again), "page": page.here.as_json()}
             records = page.records
             lacking = None
             if watch is not None and records:
                 records, lacking = watch.kept(records)
             came = repeats.repeated(records)
+            after = None if watch is not None and watch.ended else page.after
+            if watch is not None and after is not None and watch.restarts(after.records):
+                again, after = watch.restarted(page.answer.what), None
+            behind = self._opened(values, watch, repeats, again)
+            if after is not None:
+                behind["page"] = after.as_json()
             start, skip = skip, 0
             for at in range(start, len(records), self._size):
                 part = slice(at, at + self._size)
@@ -315,20 +340,8 @@ class _Reading:
                 batch = _rejected(
                     batch, came[part], self._row(batch), None, "repeated", f"Its key came before ({page.answer.what})"
                 )
-                opened: dict[str, Any] = {"slice": values}
-                if since is not None:
-                    opened["since"] = since.as_json()
                 inside = at + self._size < len(records)
-                if inside:
-                    newest, keys = before
-                    opened |= {"page": page.here.as_json(), "skip": at + self._size}
-                else:
-                    newest, keys = (watch.so_far if watch is not None else None), repeats.as_json()
-                    opened |= {"page": page.after.as_json()} if page.after is not None else {}
-                if newest is not None:
-                    opened["newest"] = newest.as_json()
-                if keys and self._settings.key:
-                    opened["keys"] = keys
+                opened = {**before, "skip": at + self._size} if inside else behind
                 batch.position = {"open": opened, **({"marks": dict(self._marks)} if watch is not None else {})}
                 if held is not None:
                     yield held
@@ -341,6 +354,39 @@ class _Reading:
                 if watch is not None:
                     held.position["marks"] = dict(self._marks)
             yield held
+
+    def _pages(
+        self, values: dict[str, str], watch: CursorWatch | None, place: Place | None, label: str, again: str | None
+    ) -> Iterator[Page]:
+        """The pages of a slice. The request begins again (`again` is its cursor) where the API gives only so many
+        records; `watch` has seen each page before the next one is asked for."""
+        while True:
+            since = watch.since if watch is not None else None
+            given = self._source._values(values, since) if again is None else {**values, "cursor": again}
+            restarted = False
+            for page in pages(self._api, self._settings, given, place, label):
+                yield page
+                if watch is not None and (watch.ended or watch.again is not None):
+                    again, watch.again, restarted = watch.again, None, not watch.ended
+                    break
+            if not restarted:
+                return
+            place = None
+
+    def _opened(
+        self, values: dict[str, str], watch: CursorWatch | None, repeats: RepeatWatch, again: str | None
+    ) -> dict[str, Any]:
+        """The position in a slice, without its page."""
+        opened: dict[str, Any] = {"slice": values}
+        if watch is not None and watch.since is not None:
+            opened["since"] = watch.since.as_json()
+        if watch is not None and watch.so_far is not None:
+            opened["newest"] = watch.so_far.as_json()
+        if self._settings.key and (keys := repeats.as_json()):
+            opened["keys"] = keys
+        if again is not None:
+            opened["again"] = again
+        return opened
 
     def _row(self, batch: Batch) -> int:
         return self._first_row + batch.rows_done - batch.rows

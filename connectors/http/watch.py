@@ -10,6 +10,7 @@ from decimal import Decimal
 from itertools import chain, compress
 from typing import Any
 
+import msgspec
 import polars as pl
 
 from headrace.connectors.casting.columns import cast_text
@@ -43,10 +44,19 @@ class Mark:
 
 
 def texts(records: list[bytes], keys: Sequence[str]) -> list[pl.Series]:
-    """The values of keys as text, one for each record; null if missing or if the record is not an object."""
-    columns = Columns(keys)
+    """The values of keys as text, one for each record; null if missing or if the record is not an object. A key with
+    dots that no record has is a path."""
+    outer = list(dict.fromkeys((*keys, *(key.partition(".")[0] for key in keys))))
+    columns = Columns(outer)
     rows = columns.rows(block_of(records))
-    found = [cells(key, columns.values(rows.sound, place)).text for place, key in enumerate(keys)]
+    found = []
+    for key in keys:
+        text = cells(key, columns.values(rows.sound, outer.index(key))).text
+        first, _, path = key.partition(".")
+        if path and text.null_count() == text.len():
+            whole = cells(key, columns.values(rows.sound, outer.index(first)), verbatim=True).text
+            text = _inside(whole, path)
+        found.append(text)
     if not rows.faulty:
         return found
     bad = {each.index for each in rows.faulty}
@@ -54,26 +64,60 @@ def texts(records: list[bytes], keys: Sequence[str]) -> list[pl.Series]:
     return [pl.Series(each.name, [None] * len(records), dtype=pl.String).scatter(places, each) for each in found]
 
 
+def _inside(values: pl.Series, path: str) -> pl.Series:
+    """The values at a path in JSON texts, as text."""
+    steps = "".join("[" + msgspec.json.encode(step).decode() + "]" for step in path.split("."))
+    return values.str.json_path_match("$" + steps)
+
+
 class CursorWatch:
     """Follows a cursor through the pages of one slice; `since` is where the last run ended. Without a lookback, records
     below it, and records at it that the last run saw, are treated as loaded."""
 
-    def __init__(self, cursor: Cursor, since: Mark | None, newest: Mark | None = None) -> None:
-        self._cursor, self._since = cursor, since
+    def __init__(self, cursor: Cursor, since: Mark | None, newest: Mark | None = None, *, again: bool = False) -> None:
+        """With `again`, the request has begun again at `since` in this run (`restarted`)."""
+        self._cursor, self._newest = cursor, newest
+        self._exact = again or cursor.lookback is None
+        self.ended = False
+        """Whether the records that follow are older than what is wanted."""
+        self.again: str | None = None
+        """The cursor with which the request begins again now."""
+        self._begin(since)
+
+    def _begin(self, since: Mark | None) -> None:
+        self.since = since
         self._known = {*(since.ties if since is not None else ())}
-        self._newest = newest
-        if since is not None:
-            self._comparable(since.value)
+        self._lower = self._limit() if since is not None else None
 
     @property
     def newest(self) -> Mark | None:
         """The start of the next run."""
-        return self._newest or self._since
+        return self._newest or self.since
 
     @property
     def so_far(self) -> Mark | None:
         """The values seen in this run."""
         return self._newest
+
+    def restarts(self, records: int) -> bool:
+        """Whether the request has to begin again after so many records."""
+        return self._cursor.restart_after is not None and records >= self._cursor.restart_after
+
+    def restarted(self, what: str) -> str:
+        """Begins at the newest value, which is returned as the API wants it. Raises SourceError(`bad_cursor`) if that
+        is where the request began."""
+        newest, cursor = self.newest, self._cursor
+        if newest is None or (self._exact and self.since is not None and newest.value == self.since.value):
+            raise SourceError(
+                "bad_cursor",
+                f"{what}: more than {cursor.restart_after:,} records in a row have the same {cursor.field}.",
+                "Use a finer field, or read without 'restartAfter'.",
+            )
+        self._exact = True
+        self._begin(newest)
+        self.again = sent_value(cursor.model_copy(update={"lookback": None}), newest)
+        assert self.again is not None
+        return self.again
 
     def kept(self, records: list[bytes]) -> tuple[list[bytes], pl.Series]:
         """The records that were not loaded before, and which of them lack the cursor's value."""
@@ -81,8 +125,10 @@ class CursorWatch:
         [text] = texts(records, [cursor.field])
         order, bad = cast_text(text, Field(cursor.field, _TYPES[cursor.kind]))
         lacking = order.is_null() if bad is None else order.is_null() | bad
-        begin = self._since.value if self._since is not None else cursor.initial
-        if cursor.lookback is None and begin is not None:
+        if cursor.newest_first and self._lower is not None:
+            self.ended = bool((order < self._lower).any())
+        begin = self.since.value if self.since is not None else cursor.initial
+        if self._exact and begin is not None:
             limit = self._comparable(str(begin))
             keep = (order >= limit).fill_null(value=True)
             tied = (order == limit).fill_null(value=False)
@@ -109,7 +155,7 @@ class CursorWatch:
                 self._newest = before
             return
         ties = () if limit is None or before is None or top > limit else before.ties
-        if self._cursor.lookback is None:
+        if self._cursor.lookback is None or self._cursor.restart_after is not None:
             at_top = list(compress(records, (order == top).fill_null(value=False)))
             ties = tuple(dict.fromkeys((*ties, *map(_digest, at_top))))
             if len(ties) > MOST_TIES:
@@ -119,6 +165,15 @@ class CursorWatch:
                     "Use a finer field; or set 'lookback', and load into a target with a key.",
                 )
         self._newest = Mark(value, ties)
+
+    def _limit(self) -> Any:
+        """The value at which this run begins: the end of the last one, less the lookback."""
+        assert self.since is not None
+        value, cursor = self._comparable(self.since.value), self._cursor
+        if cursor.lookback is None or value is None:
+            return value
+        back = duration_of(cursor.lookback) if cursor.kind == "time" else number_of(cursor.lookback)
+        return value - back if back is not None else value
 
     def _comparable(self, value: str) -> Any:
         order, bad = cast_text(pl.Series([value]), Field(self._cursor.field, _TYPES[self._cursor.kind]))
@@ -189,6 +244,19 @@ def check_keys(records: list[bytes], known: frozenset[str], what: str) -> None:
             "drift",
             f"{what}: records have keys that no sampled record had: {shown}.",
             "Declare `fields` with those that are wanted, or set newKeys to ignore.",
+        )
+
+
+def check_described(records: list[bytes], described: frozenset[str], what: str) -> None:
+    """Raises SourceError(`drift`) if no record has any of the described keys."""
+    rows = Objects().rows(block_of(records))
+    seen = {*chain.from_iterable(rows.sound)}
+    if seen and seen.isdisjoint(described):
+        shown = ", ".join(f"'{each[:60]}'" for each in sorted(seen)[:5])
+        raise SourceError(
+            "drift",
+            f"{what}: no record has any of the columns in 'fields'; they have {shown}.",
+            "Correct 'records', or declare `fields`.",
         )
 
 

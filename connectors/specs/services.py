@@ -81,7 +81,7 @@ _VariableValue = Annotated[str, StringConstraints(max_length=2000)]
 class RestAuth(ClosedConfig):
     model_config = ConfigDict(use_attribute_docstrings=True)
 
-    type: Literal["none", "api_key", "bearer", "basic", "oauth2"] = "none"
+    type: Literal["none", "api_key", "bearer", "basic", "oauth2", "jwt_bearer"] = "none"
     """The authentication of requests."""
     header: _HeaderName | None = None
     """The header of an API key; `X-Api-Key` by default."""
@@ -97,6 +97,8 @@ class RestAuth(ClosedConfig):
     """The requested audience."""
     client: Literal["header", "body"] = "body"
     """How clientId and clientSecret are sent."""
+    username: Text | None = None
+    """The user name of `basic`, where the API only looks at the password."""
 
 
 class RestApi(Config):
@@ -161,6 +163,8 @@ class RestLogin(Config):
     client_secret: _Secret | None = None
     refresh_token: _Secret | None = None
     """For OAuth 2.0 with a refresh token instead of the client's own credentials."""
+    private_key: _Secret | None = None
+    """The key, as PEM text, that signs for `jwt_bearer`."""
 
 
 class Crm(Config):
@@ -223,7 +227,6 @@ SERVICES = (
     ConnectorType("mailchimp", "Mailchimp", "marketing", "Audiences of a Mailchimp account.", Config, "mailchimp"),
     ConnectorType("segment", "Segment", "marketing", "Events of a Segment workspace.", Config, "segment"),
     ConnectorType("shopify", "Shopify", "commerce", "Orders and customers of a shop.", Config, "shopify"),
-    ConnectorType("stripe", "Stripe", "commerce", "Payments of a Stripe account.", Config, "stripe"),
     ConnectorType(
         "rest_api",
         "REST API",
@@ -232,7 +235,7 @@ SERVICES = (
         RestApi,
         "rest_api",
         auth=RestLogin,
-        auth_methods=("none", "token", "basic", "oauth2"),
+        auth_methods=("none", "token", "basic", "oauth2", "key_pair"),
     ),
     ConnectorType(
         "webhook",

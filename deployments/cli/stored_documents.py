@@ -9,8 +9,9 @@ from typing import Annotated, Any
 import typer
 
 from headrace.deployments.cli.connector_documents import read_checked
+from headrace.deployments.cli.documents.yaml_format import write_yaml
 from headrace.deployments.cli.options import ApiKey, DataDir, Json, Url, connect
-from headrace.deployments.cli.output import cell, emit, grid, say, show
+from headrace.deployments.cli.output import cell, emit, grid, note, say, show
 from headrace.deployments.cli.rest import ApiRefused
 from headrace.deployments.errors import HeadraceError
 from headrace.deployments.stack.layout import DEFAULT_DATA_DIR
@@ -53,18 +54,44 @@ def push(
 
 
 def documents(
-    url: Url = None, api_key: ApiKey = None, data_dir: DataDir = DEFAULT_DATA_DIR, as_json: Json = False
+    shipped: Annotated[bool, typer.Option("--shipped", help="Those that come with Headrace.")] = False,
+    url: Url = None,
+    api_key: ApiKey = None,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    as_json: Json = False,
 ) -> None:
-    """List the connector documents of the tenant; `headrace connectors list` lists the connectors."""
+    """List the connector documents of the tenant, or with `--shipped` those that come with Headrace; `headrace
+    connectors list` lists the connectors."""
     with connect(url, api_key, data_dir) as rest:
-        found = rest.all("/yaml-connectors")
+        found = rest.get("/shipped-connectors")["data"] if shipped else rest.all("/yaml-connectors")
     if as_json:
         emit(found)
         return
-    table = grid(*_COLUMNS)
+    table = grid("id", "displayName", "endpoints") if shipped else grid(*_COLUMNS)
     for each in found:
-        table.add_row(*(cell(each[name]) for name in _COLUMNS))
+        if shipped:
+            table.add_row(each["id"], each["displayName"], ", ".join(each["endpoints"]))
+        else:
+            table.add_row(*(cell(each[name]) for name in _COLUMNS))
     show(table)
+    if not shipped:
+        note("`--shipped` lists those that come with Headrace.")
+
+
+def show_shipped(
+    document: DocumentId,
+    url: Url = None,
+    api_key: ApiKey = None,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    as_json: Json = False,
+) -> None:
+    """Print a connector document that comes with Headrace, to be changed and pushed."""
+    with connect(url, api_key, data_dir) as rest:
+        found = rest.get(f"/shipped-connectors/{document}")
+    if as_json:
+        emit(found)
+    else:
+        typer.echo(write_yaml(found["document"]), nl=False)
 
 
 def versions(

@@ -11,7 +11,7 @@ from headrace.connectors.errors import SourceError
 from headrace.connectors.http.definition.model import Auth, ConnectorDocument, Endpoint
 from headrace.connectors.http.settings import RestSettings
 from headrace.connectors.network.web_address import WebAddress
-from headrace.connectors.specs.base import problems_of
+from headrace.connectors.specs.base import AuthMethod, problems_of
 from headrace.connectors.specs.services import RestApi
 from headrace.ir.problems import MAX_PROBLEMS, Problem, nearest
 
@@ -23,8 +23,18 @@ _REFS = {
     "bearer": {"token": "token_ref"},
     "basic": {"username": "username_ref", "password": "password_ref"},
     "oauth2": {"clientId": "client_id_ref", "clientSecret": "client_secret_ref"},
+    "jwt_bearer": {"clientId": "client_id_ref", "username": "username_ref", "privateKey": "private_key_ref"},
     "none": {},
 }
+AUTH_METHODS: dict[str, AuthMethod] = {
+    "none": "none",
+    "api_key": "token",
+    "bearer": "token",
+    "basic": "basic",
+    "oauth2": "oauth2",
+    "jwt_bearer": "key_pair",
+}
+_HOST_PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]*")
 _MOST_CHARACTERS = 4_000_000
 """The most characters of all texts with their variables filled in: a long value in many places is more than memory
 has."""
@@ -40,6 +50,8 @@ class Built:
     auth_method: str
     secrets: dict[str, str]
     problems: list[Problem] = field(default_factory=list)
+    logins: list[dict[str, Any]] = field(default_factory=list)
+    """The authentications that the document allows; that of `config` is one of them."""
 
 
 def document_problems(document: Mapping[str, Any]) -> list[Problem]:
@@ -75,12 +87,12 @@ def secrets_of(document: Mapping[str, Any]) -> list[str]:
     return list(_Build(ConnectorDocument.model_validate(_without_schema(document)), {}).credentials())
 
 
-def build(document: Mapping[str, Any], given: Mapping[str, str]) -> Built:
-    """The record, with the `given` values of variables. The document's shape must be valid; other errors are added to
-    `problems`, and the record must not be used then."""
+def build(document: Mapping[str, Any], given: Mapping[str, str], login: int = 0) -> Built:
+    """The record, with the `given` values of variables and the authentication at that index. The document's shape must
+    be valid; other errors are added to `problems`, and the record must not be used then."""
     read = ConnectorDocument.model_validate(_without_schema(document))
     build = _Build(read, {**_defaults(read), **given})
-    return build.made()
+    return build.made(login)
 
 
 class _Build:
@@ -89,10 +101,11 @@ class _Build:
         self._problems: list[Problem] = []
         self._left = _MOST_CHARACTERS
 
-    def made(self) -> Built:
+    def made(self, login: int) -> Built:
         document = self._document
-        auth, secrets, method = self._auth()
         base = self._base()
+        logins = [self._auth(each, f"connector.auth.{index}", base) for index, each in enumerate(document.auth)]
+        auth, secrets, method = logins[login] if logins else ({}, {}, "none")
         endpoints: dict[str, Any] = {}
         for index, each in enumerate(document.endpoints):
             path = f"connector.endpoints.{index}"
@@ -112,29 +125,34 @@ class _Build:
         if base:  # problems of endpoints are already reported
             rest = {name: value for name, value in config.items() if name not in ("endpoints", "test")}
             self._problems += problems_of(RestApi, rest, path="connector")
-        return Built(document.display_name, config, method, secrets, self._problems)
+        return Built(document.display_name, config, method, secrets, self._problems, [each for each, _, _ in logins])
 
     def credentials(self) -> dict[str, str]:
-        return self._auth()[1]
+        return {name: secret for each in self._document.auth for name, secret in self._auth(each, "", "")[1].items()}
 
-    def _auth(self) -> tuple[dict[str, Any], dict[str, str], str]:
-        if not self._document.auth:
-            return {}, {}, "none"
-        auth: Auth = self._document.auth[0]
+    def _auth(self, auth: Auth, path: str, base: str) -> tuple[dict[str, Any], dict[str, str], str]:
         found: dict[str, Any] = {"type": auth.type}
         for name in ("header", "query", "prefix", "audience"):
             if (value := getattr(auth, name)) is not None:
                 found[name] = value
-        if auth.type == "oauth2":
+        if auth.type in ("oauth2", "jwt_bearer"):
             if auth.token_url is None:
-                self._bad("connector.auth.0", "missing_field", "'tokenUrl' is required for oauth2", "add it")
-            found |= {
-                "oauthUrl": self._filled(auth.token_url or "", "connector.auth.0.tokenUrl"),
-                "client": auth.client,
-            }
+                self._bad(path, "missing_field", f"'tokenUrl' is required for {auth.type}", "add it")
+            tokens = self._filled(auth.token_url or "", f"{path}.tokenUrl")
+            found["oauthUrl"] = f"{base.rstrip('/')}{tokens}" if tokens.startswith("/") else tokens
             found |= {"scopes": auth.scopes} if auth.scopes else {}
+        if auth.type == "oauth2":
+            found["client"] = auth.client
+        if auth.type == "jwt_bearer":
+            if auth.audience is None:
+                self._bad(path, "missing_field", "'audience' is required for jwt_bearer", "add it")
+            else:
+                found["audience"] = self._filled(auth.audience, f"{path}.audience")
         secrets: dict[str, str] = {}
         refs = dict(_REFS[auth.type])
+        if auth.type == "basic" and auth.username is not None:
+            found["username"] = auth.username
+            del refs["username"]
         if auth.type == "oauth2" and auth.refresh_token_ref is not None:
             refs["refreshToken"] = "refresh_token_ref"
         for credential, attribute in refs.items():
@@ -143,15 +161,14 @@ class _Build:
             named = _SECRET.fullmatch(text or f"{{{{secrets.{credential}}}}}")
             if named is None:
                 self._bad(
-                    f"connector.auth.0.{alias}",
+                    f"{path}.{alias}",
                     "secret_in_document",
                     "A secret is named, never written into the document",
                     f'write "{{{{secrets.{credential}}}}}"',
                 )
             else:
                 secrets[credential] = named[1]
-        method = {"api_key": "token", "bearer": "token", "basic": "basic", "oauth2": "oauth2"}.get(auth.type, "none")
-        return found, secrets, method
+        return found, secrets, AUTH_METHODS[auth.type]
 
     def _base(self) -> str:
         if self._document.url is not None:
@@ -165,6 +182,13 @@ class _Build:
 
     def _address(self, text: str, path: str) -> str:
         filled = self._filled(text, path)
+        host = text.partition("://")[2].partition("/")[0] if not _PLACE.match(text) else ""
+        for name in _PLACE.findall(host):  # otherwise a value could lead to another host than the document's
+            value = self._values.get(name.removeprefix("config."))
+            if value is not None and not _HOST_PART.fullmatch(value):
+                plain = name.removeprefix("config.")
+                self._bad(path, "bad_host", f"The variable '{plain}' is a part of a host's name", "such as my-shop")
+                return ""
         try:
             WebAddress.of(filled.replace("{", "").replace("}", ""))
         except SourceError as error:

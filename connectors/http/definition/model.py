@@ -18,7 +18,7 @@ class Auth(ClosedConfig):
 
     model_config = ConfigDict(use_attribute_docstrings=True)
 
-    type: Literal["none", "api_key", "bearer", "basic", "oauth2"]
+    type: Literal["none", "api_key", "bearer", "basic", "oauth2", "jwt_bearer"]
     """The authentication method."""
     header: Name | None = None
     """The header of an API key."""
@@ -32,12 +32,14 @@ class Auth(ClosedConfig):
     """The bearer token: `{{secrets.token}}`."""
     username_ref: Template | None = None
     """The user name."""
+    username: Annotated[str, StringConstraints(pattern=r"^[\x20-\x39\x3b-\x7e]{1,200}$")] | None = None
+    """A user name for everybody, where the API only looks at the password."""
     password_ref: Template | None = None
     """The password."""
     authorize_url: Template | None = None
     """The authorization URL for users; not used."""
     token_url: Template | None = None
-    """The token URL of OAuth 2.0."""
+    """The token URL of OAuth 2.0; a path is below the base URL."""
     scopes: list[Text] = []
     """The requested scopes."""
     audience: Text | None = None
@@ -50,6 +52,9 @@ class Auth(ClosedConfig):
     """The client's secret."""
     refresh_token_ref: Template | None = None
     """A refresh token, instead of the client's own credentials."""
+    private_key_ref: Template | None = None
+    """The private key, as PEM text, with which `jwt_bearer` signs (RS256); `audience` and the user name are in what it
+    signs."""
 
 
 class RateLimit(ClosedConfig):
@@ -161,8 +166,8 @@ class ConnectorDocument(ClosedConfig):
     """The base URL of every `path`; by default derived from the endpoints' `url`."""
     variables: dict[Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,62}$")], Variable] = {}
     """Settings that differ between accounts."""
-    auth: list[Auth] = Field(default=[], max_length=1)
-    """The authentication."""
+    auth: list[Auth] = Field(default=[], max_length=5)
+    """The authentication; of several, a connector uses one."""
     endpoints: list[Endpoint] = Field(min_length=1, max_length=500)
     """The endpoints."""
     read: Read | None = None

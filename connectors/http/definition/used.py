@@ -8,9 +8,10 @@ from typing import Any
 
 from headrace.connectors.errors import SourceError
 from headrace.connectors.http.definition.build import Built, build, document_problems, variables_of
+from headrace.connectors.http.shipped.documents import document_of
 from headrace.connectors.specs.services import RestAuth
 from headrace.ir.problems import Problem, nearest
-from headrace.ir.yaml_connectors import Document, is_document, reference_in, reference_of
+from headrace.ir.yaml_connectors import PREFIX, Document, is_document, reference_in, reference_of
 
 _OWN = ("document", "variables")
 
@@ -31,8 +32,8 @@ def wanted_document(connector: str, type_name: str, config: Mapping[str, Any]) -
     """The document that a source reads with; None for any other source. The version of the node comes before that of
     the connector. Raises SourceError: `wrong_connection`, `unknown_connector`."""
     named = reference_in(config) if type_name == TYPE else None
-    if not is_document(connector):
-        return named
+    if not is_document(connector) or connector == f"{PREFIX}{type_name}":
+        return named  # a record of the document's own type needs no other
     read = reference_of(connector)
     if read is None:
         raise SourceError(
@@ -43,7 +44,7 @@ def wanted_document(connector: str, type_name: str, config: Mapping[str, Any]) -
         raise SourceError(
             "wrong_connection",
             f"'{connector}' reads through a connector of type {TYPE} whose config.document is '{read.id}'; this one "
-            f"has {has}.",
+            f"{'is of type ' + type_name if type_name != TYPE else 'has ' + has}.",
             "Name another one in the source's `connection`, or set its config.document.",
         )
     return read if read.version is not None else named
@@ -55,7 +56,7 @@ def with_endpoints(
     """The config with the endpoints of its document in place of `document` and `variables`. Credentials are sent to
     the config's own `url`, whatever the document says. Raises SourceError: `unknown_document`, `bad_document`,
     `changed_address`."""
-    document = documents.get(str(wanted))
+    document = document_of(wanted, documents)
     if document is None:
         raise SourceError(
             "unknown_document",
@@ -102,8 +103,9 @@ def use_problems(config: Mapping[str, Any], document: Mapping[str, Any], *, auth
     if url.rstrip("/") != str(config.get("url", "")).rstrip("/"):
         message = f"The document's address is {url}"
         yield Problem("config.url", "changed_address", message, "set config.url to it, if credentials may go there")
-    if auth and "auth" in made.config and _auth(made.config["auth"]) != _auth(config.get("auth")):
-        message = f"The document's authentication is another one: {made.config['auth']}"
+    if auth and made.logins and _auth(config.get("auth")) not in map(_auth, made.logins):
+        named = " or ".join(map(str, made.logins))
+        message = f"The document's authentication is another one: {named}"
         yield Problem("config.auth", "changed_address", message, "`headrace connectors build` prints the connector")
 
 

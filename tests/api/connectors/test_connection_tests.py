@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from headrace.api.app import BASE_PATH
+from headrace.connectors.http.shipped.documents import shipped_documents
 from tests.api.conftest import Facade, created, error_of
 from tests.network_postgres import NetworkPostgres, network_postgres
 
@@ -86,7 +87,7 @@ def test_every_type_is_listed_with_what_it_needs(facade: Facade) -> None:
     assert list(listed) == sorted(listed)
     files = {"local_fs", "csv_upload", "aws_s3", "gcs", "azure_blob", "sftp", "http_pull"}
     databases = {"postgresql", "mysql", "snowflake", "redshift", "mongodb", "bigquery", "databricks"}
-    ready = files | databases | {"kafka", "confluent_kafka", "amazon_kinesis", "rest_api", "webhook"}
+    ready = files | databases | {"kafka", "confluent_kafka", "amazon_kinesis", "rest_api", "webhook", *shipped_documents()}
     assert {name for name, each in listed.items() if each["status"] == "ready"} == ready
     assert {name for name, each in listed.items() if each["testable"]} == ready
     assert listed["braze"]["status"] == "coming_soon"

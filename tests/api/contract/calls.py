@@ -102,6 +102,8 @@ CALLS: dict[str, Call] = {
     "delete_file": Call(204, ids={"connector_id": "uploads_id", "name": "upload_name"}, spends=True),
     "receive_hook": Call(202, body=lambda _: {"amount": 1}),
     "list_yaml_connectors": Call(),
+    "list_shipped_connectors": Call(),
+    "get_shipped_connector": Call(path={"shipped_id": "stripe"}),
     "create_yaml_connector": Call(201, body=lambda _: yaml_document(_new())),
     "get_yaml_connector": Call(),
     "save_yaml_connector": Call(200, body=lambda world: yaml_document(world.ids["document_id"])),

@@ -51,6 +51,8 @@ class ApiServer:
         """Those that are good; each POST /oauth makes one."""
         self.made = 0
         self.gzips = self.ignores_paging = False
+        self.limit: tuple[int, Failure] | None = None
+        """Every so many requests, this answer."""
         self.before_page: Callable[[Asked], None] = lambda asked: None
         outer = self
 
@@ -86,6 +88,9 @@ class ApiServer:
         query = {name: values[-1] for name, values in parse_qs(parts.query, keep_blank_values=True).items()}
         asked = Asked(request.command, parts.path, query, dict(request.headers.items()), body, request.path)
         self.asked.append(asked)
+        if self.limit is not None and len(self.asked) % self.limit[0] == 0:
+            failure = self.limit[1]
+            return self._say(request, failure.status, failure.headers, failure.body)
         if asked.path == "/oauth":
             return self._oauth(request, asked)
         if self.failures:

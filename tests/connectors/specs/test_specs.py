@@ -96,6 +96,7 @@ def test_only_what_reads_is_ready_and_ftp_is_no_type() -> None:
         "csv_upload",
         "databricks",
         "gcs",
+        "github",
         "http_pull",
         "kafka",
         "local_fs",
@@ -107,6 +108,7 @@ def test_only_what_reads_is_ready_and_ftp_is_no_type() -> None:
         "sftp",
         "snowflake",
         "webhook",
+        "stripe",
     }
     assert "ftp" not in source_names()
     with pytest.raises(SourceError, match="sftp"):

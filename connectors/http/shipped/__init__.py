@@ -1,0 +1,1 @@
+"""Connectors that come with Headrace as documents: `github.yaml` is read by `yaml:github` and is the type `github`."""
