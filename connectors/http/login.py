@@ -51,7 +51,9 @@ class Login:
             self._always["Authorization"] = f"{self._auth.prefix or 'Bearer '}{token}"
         elif self._auth.type == "basic":
             user = self._auth.username or self._needed("username")
-            password = self._needed("password") if self._auth.username else self._credentials.get("password", "")
+            password = self._credentials.get("password", "")
+            if self._auth.username:  # the password is the whole secret
+                password = self._needed("apiKey", "password")
             pair = base64.b64encode(f"{user}:{password}".encode()).decode()
             self.secrets.append(pair)
             self._always["Authorization"] = f"Basic {pair}"

@@ -242,6 +242,8 @@ class RestSettings(Request):
     fields: dict[Name, ColumnType] = Field(default={}, max_length=1_000)
     """The columns and their types, if the source node declares none: `{"id": "bigint", "price": "decimal(20,4)"}`.
     Other keys are not read."""
+    nulls: list[Annotated[str, StringConstraints(max_length=100)]] = Field(default=[], max_length=20)
+    """Texts that mean null, in all columns but `json`: `[""]`."""
     new_keys: Literal["fail", "ignore"] = "fail"
     """The policy for keys that no record had when columns were inferred, if no `fields` are declared."""
 

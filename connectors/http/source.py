@@ -263,7 +263,7 @@ class _Reading:
         self._order = [*(each.name for each in chosen), ROW]
         own = tuple(each for each in chosen if each.name not in included)
         keys: Mapping[str, str] = self._place.get("keys", {})
-        self._reader = RowReader(own, {each.name: keys.get(each.name, each.name) for each in own})
+        self._reader = RowReader(own, {each.name: keys.get(each.name, each.name) for each in own}, self._settings.nulls)
         self._included = [(each, f"parent.{included[each.name]}") for each in chosen if each.name in included]
         self._size = min(BATCH_ROWS, (wanted.batch_rows if wanted is not None else None) or BATCH_ROWS)
         strict = not source._declared and not self._settings.fields and self._settings.new_keys == "fail" and keys

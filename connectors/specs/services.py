@@ -220,13 +220,7 @@ SERVICES = (
         "salesforce",
         auth_methods=("oauth2", "token"),
     ),
-    ConnectorType(
-        "hubspot", "HubSpot", "crm", "Objects of a HubSpot portal.", Crm, "hubspot", auth_methods=("oauth2", "token")
-    ),
     ConnectorType("braze", "Braze", "marketing", "Users and events of a Braze workspace.", Config, "braze"),
-    ConnectorType("mailchimp", "Mailchimp", "marketing", "Audiences of a Mailchimp account.", Config, "mailchimp"),
-    ConnectorType("segment", "Segment", "marketing", "Events of a Segment workspace.", Config, "segment"),
-    ConnectorType("shopify", "Shopify", "commerce", "Orders and customers of a shop.", Config, "shopify"),
     ConnectorType(
         "rest_api",
         "REST API",

@@ -63,8 +63,7 @@ def logins_of(document: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def needed(auth: Mapping[str, Any]) -> tuple[str, ...]:
     """The credentials that an authentication needs."""
-    names = CREDENTIALS[auth["type"]]
-    names = tuple(each for each in names if each != "username" or "username" not in auth)
+    names = ("apiKey",) if auth["type"] == "basic" and "username" in auth else CREDENTIALS[auth["type"]]
     return (*names, "refreshToken") if "refreshTokenRef" in auth else names
 
 

@@ -22,6 +22,9 @@ COMPLETE: dict[str, dict[str, Any]] = {
     "webhook": {},
     "amazon_kinesis": {"streamName": "s", "region": "eu-central-1"},
     "salesforce": {"instanceUrl": "https://example.org"},
-    "hubspot": {"apiKey": "k"},
+    "hubspot": {},
+    "shopify": {"shop": "my-shop"},
+    "mailchimp": {"dataCenter": "us6"},
+    "github": {"owner": "octo"},
 }
 """The documented types, each with the least that the reference page requires of it."""

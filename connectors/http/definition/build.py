@@ -151,8 +151,7 @@ class _Build:
         secrets: dict[str, str] = {}
         refs = dict(_REFS[auth.type])
         if auth.type == "basic" and auth.username is not None:
-            found["username"] = auth.username
-            del refs["username"]
+            found["username"], refs = auth.username, {"apiKey": "password_ref"}
         if auth.type == "oauth2" and auth.refresh_token_ref is not None:
             refs["refreshToken"] = "refresh_token_ref"
         for credential, attribute in refs.items():
@@ -230,8 +229,22 @@ class _Build:
             case dict(entries):
                 return {name: self._filled_in(inner, f"{path}.{name}") for name, inner in entries.items()}
             case list(items):
-                return [self._filled_in(inner, f"{path}.{index}") for index, inner in enumerate(items)]
+                return [
+                    each
+                    for index, inner in enumerate(items)
+                    for each in (self._items(inner) or [self._filled_in(inner, f"{path}.{index}")])
+                ]
         return value
+
+    def _items(self, item: Any) -> list[str]:
+        """The items that a variable with `list` stands for; empty for any other item."""
+        named = _PLACE.fullmatch(item.strip()) if isinstance(item, str) else None
+        name = named[1].removeprefix("config.") if named is not None else ""
+        variable = self._document.variables.get(name)
+        if variable is None or not variable.list or name not in self._values:
+            return []
+        self._left -= len(self._values[name])
+        return [each.strip() for each in self._values[name].split(",") if each.strip()] if self._left >= 0 else []
 
     def _filled(self, text: str, path: str) -> str:
         """A text with variables filled in, and placeholders of slices in the notation of source settings. Filled-in

@@ -143,6 +143,8 @@ class Variable(ClosedConfig):
     """A description."""
     default: Annotated[str, StringConstraints(max_length=2000)] | int | None = None
     """The default value."""
+    list: bool = False
+    """Whether it is a list, separated by commas: as an item of a list in a request, it becomes several items."""
 
 
 class ConnectorDocument(ClosedConfig):

@@ -49,6 +49,7 @@ class ApiServer:
         """A header and the value that it must have."""
         self.tokens: list[str] | None = None
         """Those that are good; each POST /oauth makes one."""
+        self.token_path = "/oauth"
         self.made = 0
         self.gzips = self.ignores_paging = False
         self.limit: tuple[int, Failure] | None = None
@@ -91,7 +92,7 @@ class ApiServer:
         if self.limit is not None and len(self.asked) % self.limit[0] == 0:
             failure = self.limit[1]
             return self._say(request, failure.status, failure.headers, failure.body)
-        if asked.path == "/oauth":
+        if asked.path == self.token_path:
             return self._oauth(request, asked)
         if self.failures:
             failure = self.failures.pop(0)

@@ -14,6 +14,7 @@ from headrace.connectors.connector import Connection, Context, Surroundings
 from headrace.connectors.errors import SourceError
 from headrace.connectors.files.paths import FilesRoot
 from headrace.connectors.files.settings import FileSettings
+from headrace.connectors.http.shipped.documents import shipped_documents
 from headrace.connectors.registry import config_problems, of_type, readable, source_for, source_names
 from headrace.connectors.specs import CONNECTOR_TYPES
 from headrace.ir.schema import Field
@@ -96,7 +97,6 @@ def test_only_what_reads_is_ready_and_ftp_is_no_type() -> None:
         "csv_upload",
         "databricks",
         "gcs",
-        "github",
         "http_pull",
         "kafka",
         "local_fs",
@@ -108,7 +108,7 @@ def test_only_what_reads_is_ready_and_ftp_is_no_type() -> None:
         "sftp",
         "snowflake",
         "webhook",
-        "stripe",
+        *shipped_documents(),
     }
     assert "ftp" not in source_names()
     with pytest.raises(SourceError, match="sftp"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import Any
 
 from headrace.connectors.http.shipped.documents import shipped_documents
@@ -35,7 +36,9 @@ def records(name: str, stream: str, count: int, *, begin: int = 1) -> list[Recor
 
 
 def _record(described: Record, key: list[str], number: int) -> Record:
-    made = {each: "12.340000" if kind.startswith("decimal") else _VALUES[kind] for each, kind in described.items()}
+    made = {
+        each: "12.340000" if kind.startswith("decimal") else deepcopy(_VALUES[kind]) for each, kind in described.items()
+    }
     for each in key:
         value: Any = number if described.get(each) == "bigint" else f"id_{number:06}"
         outer, _, inner = each.partition(".")
