@@ -7,7 +7,7 @@ import time
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import urlencode
 
 import httpx
@@ -62,9 +62,11 @@ class Api:
         self.base = WebAddress.of(config.url)
         self._networks: Sequence[Network] = context.surroundings.networks
         self._most = config.max_page_bytes
+        self._most_file = config.max_file_bytes
         self._longest = config.max_wait_seconds
         self._pace = Pace(config.requests_per_second, sleep=sleep)
-        self._sleep = sleep
+        self._sleep = self.sleep = sleep
+        self.most, self.scratch = config.max_page_bytes, context.surroundings.scratch
         self._transports: dict[tuple[str, str, int], httpx.HTTPTransport] = {}
         self._lock = threading.Lock()
         self.login = Login(config, context.connection.credentials, self._fetch_token)
@@ -90,16 +92,16 @@ class Api:
         whole = f"{base.path.rstrip('/')}/{path.lstrip('/')}" if path else base.path
         return f"{base.scheme}://{base.netloc.decode()}{whole}" + (f"?{base.query.decode()}" if base.query else "")
 
-    def asked(self, sent: Sent) -> Answer:
-        """The response to a request. Retries while the API asks to wait, fails or cannot be reached, and once with a
-        new token after a 401. Raises SourceError."""
+    def asked(self, sent: Sent, into: BinaryIO | None = None) -> Answer:
+        """The response to a request; with `into`, its body is written to that file. Retries while the API asks to wait,
+        fails or cannot be reached, and once with a new token after a 401. Raises SourceError."""
         waited, tries, renewed = 0.0, 0, False
         while True:
             login, number = self.login.headers()
             self._pace.before()
             wait: float | None = None
             try:
-                status, answer = self._once(sent, login, self.login.query, self._most)
+                status, answer = self._once(sent, login, self.login.query, self._most, into)
             except (httpx.DecodingError, httpx.LocalProtocolError) as error:
                 raise SourceError("bad_page", self._failed(sent, error).message, "Check what the API gives.") from None
             except httpx.HTTPError as error:
@@ -135,7 +137,14 @@ class Api:
         """A URL for messages, without its query."""
         return redact(url.partition("?")[0].partition("#")[0], self.login.secrets)
 
-    def _once(self, sent: Sent, login: Mapping[str, str], query: Mapping[str, str], most: int) -> tuple[int, Answer]:
+    def _once(
+        self,
+        sent: Sent,
+        login: Mapping[str, str],
+        query: Mapping[str, str],
+        most: int,
+        into: BinaryIO | None = None,
+    ) -> tuple[int, Answer]:
         there, method, body = WebAddress.of(sent.url), sent.method, sent.body
         extra = list(sent.query)
         what = sent.label or self.shown(sent.url)
@@ -163,7 +172,10 @@ class Api:
             try:
                 moved = response.status_code in _MOVED and response.headers.get("Location")
                 if not moved:
-                    content = self._content(response, what, most)
+                    if into is not None and response.status_code < 400:
+                        content = self._written(response, what, into)
+                    else:
+                        content = self._content(response, what, most)
                     found = {name.lower(): value for name, value in response.headers.items()}
                     return response.status_code, Answer(what, str(there.url), found, content)
             finally:
@@ -190,6 +202,18 @@ class Api:
             if key not in self._transports:
                 self._transports[key] = httpx.HTTPTransport(trust_env=False)
             return self._transports[key]
+
+    def _written(self, response: httpx.Response, what: str, into: BinaryIO) -> bytes:
+        into.seek(0)
+        into.truncate()
+        for part in response.iter_bytes(1 << 16):
+            if into.tell() + len(part) > self._most_file:
+                raise SourceError(
+                    "too_large", f"{what}: the file has more than {self._most_file:,} bytes.", "Raise maxFileBytes."
+                )
+            into.write(part)
+        into.flush()
+        return b""
 
     def _content(self, response: httpx.Response, what: str, most: int) -> bytes:
         parts, size = [], 0

@@ -35,7 +35,7 @@ def pages(api: Api, request: Request, values: Values, begin: Place | None = None
     place = begin if begin is not None else first(request.pagination)
     before: list[bytes] | None = None
     while True:
-        answer = api.asked(_sent(api, request, values, place, label))
+        answer = api.asked(sent_of(api, request, values, place, label))
         records = records_of(answer, request)
         if before is not None and len(records) > 1 and records == before:
             raise SourceError(
@@ -51,7 +51,8 @@ def pages(api: Api, request: Request, values: Values, begin: Place | None = None
         place = after
 
 
-def _sent(api: Api, request: Request, values: Values, place: Place, label: str) -> Sent:
+def sent_of(api: Api, request: Request, values: Values, place: Place, label: str) -> Sent:
+    """The request of a page. Raises SourceError."""
     paging = request.pagination
     path = filled_path(request.path, values)
     url, query = api.address(path), _pairs(_known(request.params, values), values)

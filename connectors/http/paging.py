@@ -116,7 +116,7 @@ def _token(paging: Pagination, answer: Answer, records: list[bytes]) -> str | No
         return None
     if token is not None and paging.type == "next_url":
         return str(WebAddress.of(answer.url).onward(token).url)
-    return None if token in (None, "false", "0") else token
+    return None if token in (None, "false", "0", "null") else token
 
 
 def _total(answer: Answer, path: str) -> int:

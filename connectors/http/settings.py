@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field, StringConstraints, ValidationError, mode
 from headrace.connectors.errors import SourceError
 from headrace.connectors.files.arrival.settings import PARAMETER
 from headrace.connectors.http.moments import duration_of, moment_of
-from headrace.connectors.http.template import places_of
+from headrace.connectors.http.template import arguments_of, places_of, with_arguments
 from headrace.connectors.specs.base import ClosedConfig, problems_of
 from headrace.ir.problems import Problem, fault, nearest
 from headrace.ir.schema import DATA_TYPES, DataType
@@ -28,11 +28,20 @@ ColumnType = Annotated[
 ]
 """A data type, or a decimal with its digits in all and those after the point."""
 
+Argument = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,62}$")]
 MOST_PAGES = 100_000
 OWN_HEADERS = ("host", "content-length", "transfer-encoding", "connection", "accept-encoding")
 """Headers that the client sets itself."""
 NEVER_EMPTY = (401, 407, 408, 425, 429)
 """Statuses of a refused login and of requests that are retried."""
+
+
+def address_of(path: str) -> None:
+    """Raises for what is no path below the API's address."""
+    if "://" in path or path.startswith("//") or any(sign in path for sign in "?#\\"):
+        raise fault("bad_option", f"'{path}' is not a path", "write /v1/orders; parameters go into 'params'")
+    if any(part in (".", "..") for part in path.split("/")):
+        raise fault("bad_option", f"'{path}' leaves its folder", "write it without dots")
 
 
 class Pagination(ClosedConfig):
@@ -100,6 +109,8 @@ class Request(ClosedConfig):
     """A form body, for POST."""
     format: Literal["json", "jsonl", "csv"] = "json"
     """The format of responses. Gzip is recognised."""
+    archive: Literal["zip"] | None = None
+    """Whether the response is a ZIP file with files of the `format` jsonl."""
     records: Path = ""
     """The path of the records in a JSON response: `data.items`; by default the whole response. A single object is one
     record."""
@@ -120,16 +131,15 @@ class Request(ClosedConfig):
             raise fault("bad_option", "a GET has no body", "set 'method' to POST")
         if self.method == "GET" and self.pagination.into == "body":
             raise fault("bad_option", "a GET has no body for pagination", "set pagination.into to query or header")
-        if "://" in self.path or self.path.startswith("//") or any(sign in self.path for sign in "?#\\"):
-            raise fault("bad_option", f"'{self.path}' is not a path", "write /v1/orders; parameters go into 'params'")
-        if any(part in (".", "..") for part in self.path.split("/")):
-            raise fault("bad_option", f"'{self.path}' leaves its folder", "write it without dots")
+        address_of(self.path)
         for name in self.headers:
             if name.lower() in OWN_HEADERS:
                 raise fault("bad_option", f"the header '{name}' is set by the client", "remove it")
         for status in self.empty_statuses:
             if status in NEVER_EMPTY:
                 raise fault("bad_option", f"the status {status} never means that there are no records", "remove it")
+        if self.archive is not None and (self.format != "jsonl" or self.pagination.type != "none"):
+            raise fault("bad_option", "an archive has files of the format jsonl, and no pages", "set 'format' to jsonl")
         if self.format != "json":
             given = self.pagination.next or self.pagination.has_more or self.pagination.total or self.records
             if given or self.scalars:
@@ -223,6 +233,91 @@ class Cursor(ClosedConfig):
         return self
 
 
+class Sent(ClosedConfig):
+    """A request of an asynchronous job."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    path: Path
+    """The path below the connector's `url`."""
+    method: Literal["GET", "POST"] = "POST"
+    """The HTTP method."""
+    params: dict[Name, Scalar | list[Scalar]] = {}
+    """Parameters of the query."""
+    headers: dict[Header, HeaderValue] = {}
+    """Headers, besides the authentication."""
+    body: dict[str, Any] | None = None
+    """A JSON body, for POST."""
+    values: dict[Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,62}$")], Path] = {}
+    """Values of the response by path, for placeholders: `{"id": "id"}` for `{job.id}`."""
+
+    @property
+    def request(self) -> Request:
+        """The request."""
+        return Request(path=self.path, method=self.method, params=self.params, headers=self.headers, body=self.body)
+
+    @model_validator(mode="after")
+    def _sendable(self) -> Sent:
+        if self.method == "GET" and self.body is not None:
+            raise fault("bad_option", "a GET has no body", "set 'method' to POST")
+        address_of(self.path)
+        return self
+
+
+class Status(Sent):
+    """The request for the status of a job."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    method: Literal["GET", "POST"] = "GET"
+    """The HTTP method."""
+    at: Path
+    """The path of the status in the response: `state`."""
+    done: list[Name] = Field(min_length=1)
+    """The statuses of a job whose results are there."""
+    failed: list[Name] = []
+    """The statuses of a job that failed."""
+    message: Path | None = None
+    """The path of the reason in the response."""
+
+
+class Job(ClosedConfig):
+    """An asynchronous job: it is created, its status is polled, and the endpoint's own request gets its results."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    create: Sent
+    """The request that creates the job. It is not sent again after it was answered."""
+    status: Status | None = None
+    """The request for its status; without it, the results are requested until they are there (`notYet`)."""
+    download: Name | None = None
+    """The value with the complete URL of the results, instead of the endpoint's `path`: `url`. It may be on another
+    server, which gets no credentials."""
+    not_yet: list[Annotated[int, Field(ge=400, le=499)]] = Field(default=[], max_length=10)
+    """Statuses of responses that mean that the results are not there yet."""
+    every_seconds: float = Field(default=5, ge=0, le=3600)
+    """The pause between two polls."""
+    max_minutes: float = Field(default=120, gt=0, le=10_080)
+    """The longest time that a job may take."""
+
+    @property
+    def at_once(self) -> bool:
+        """Whether the results are one response, instead of pages."""
+        return self.download is not None or self.status is None
+
+    @model_validator(mode="after")
+    def _named(self) -> Job:
+        known = {*self.create.values, *(self.status.values if self.status is not None else ())}
+        if self.download is not None and self.download not in known:
+            raise fault("bad_option", f"there is no value '{self.download}' of the job", nearest(self.download, known))
+        if self.status is None and not self.not_yet:
+            raise fault("missing_field", "a job has a 'status', or results that are 'notYet' there", "add one of them")
+        for status in self.not_yet:
+            if status in (401, 429):
+                raise fault("bad_option", f"the status {status} does not mean that results are not there yet", "")
+        return self
+
+
 class RestSettings(Request):
     """The source config of an HTTP API."""
 
@@ -236,6 +331,11 @@ class RestSettings(Request):
     """Reads the endpoint once for each time range."""
     cursor: Cursor | None = None
     """Reads only what is new since the last run; `{cursor}` is the stored value."""
+    job: Job | None = None
+    """An asynchronous job whose results are read: `{job.id}`."""
+    arguments: dict[Argument, Annotated[str, StringConstraints(max_length=100_000)] | None] = {}
+    """Texts for the placeholders `{argument.name}` in the request and the job. The source node gives those that are
+    null in the connector's endpoint."""
     key: list[Name] = []
     """The fields that identify a record. A record that was on an earlier page, because records moved during reading, is
     then an error row. Not needed if the target has a key, which keeps the newest."""
@@ -258,12 +358,24 @@ class RestSettings(Request):
         known = {f"parent.{key}" for key in (self.parent.keys if self.parent else ())}
         known |= {"window.start", "window.end"} if self.window else set()
         known |= {"cursor"} if self.cursor else set()
-        sent = [self.path, self.params, self.headers, self.body, self.form]
+        made = [each for each in (self.job.create, self.job.status) if each is not None] if self.job else []
+        sent: list[Any] = [self.path, self.params, self.headers, self.body, self.form]
+        sent += [[each.path, each.params, each.headers, each.body] for each in made]
+        known |= {f"job.{name}" for each in made for name in each.values}
         for place in places_of(sent):
             if place not in known:
                 raise fault(
                     "bad_option", f"there is nothing for {{{place}}}", f"one of: {', '.join(sorted(known)) or '-'}"
                 )
+        for name in arguments_of(sent):
+            if name not in self.arguments:
+                raise fault("bad_option", f"there is no argument '{name}'", nearest(name, self.arguments))
+        if self.job is not None and self.job.at_once and self.pagination.type != "none":
+            raise fault("bad_option", "the results of this job have no pages", "remove 'pagination'")
+        if self.job is not None and self.cursor is not None and self.cursor.restart_after is not None:
+            raise fault("bad_option", "'job' and 'restartAfter' do not go together", "remove one")
+        if self.job is not None and self.job.download is not None and self.path:
+            raise fault("bad_option", "the results are at the job's 'download'", "remove 'path'")
         if self.parent is not None and self.parent.values is None:
             for place in places_of([self.parent.path, self.parent.params, self.parent.body, self.parent.form]):
                 raise fault("bad_option", f"{{{place}}} is not allowed in the parent", "remove it")
@@ -295,12 +407,34 @@ def settings_of(config: Mapping[str, Any], endpoints: Mapping[str, Mapping[str, 
             hint = nearest(named, known) or "The connector's config has no 'endpoints'."
             raise SourceError("bad_option", f"config.endpoint: the connector names no endpoint '{named}'.", hint)
         own = {name: value for name, value in config.items() if name != "endpoint"}
+        given = own.get("arguments")
+        if isinstance(given, Mapping) and (unknown := set(given) - set(_arguments(known[named]))):
+            hint = nearest(min(unknown), _arguments(known[named]))
+            raise SourceError("bad_option", f"config.arguments: there is no argument '{min(unknown)}'.", hint)
         config = {**known[named], **own}
+        if isinstance(given, Mapping):
+            config["arguments"] = {**_arguments(known[named]), **given}
+    if arguments := _arguments(config):
+        if missing := [name for name, value in arguments.items() if value is None]:
+            raise SourceError(
+                "missing_field",
+                f"config.arguments: the endpoint needs '{missing[0]}'.",
+                f'Add "arguments": {{"{missing[0]}": "…"}} to the source.',
+            )
+        texts = {name: str(value) for name, value in arguments.items()}
+        config = {
+            name: value if name == "arguments" else with_arguments(value, texts) for name, value in config.items()
+        }
     try:
         return RestSettings.model_validate(dict(config))
     except ValidationError:
         first = problems_of(RestSettings, dict(config))[0]
         raise SourceError("bad_option", f"{first.path}: {first.message}.", first.hint) from None
+
+
+def _arguments(config: Mapping[str, Any]) -> dict[str, Any]:
+    found = config.get("arguments")
+    return dict(found) if isinstance(found, Mapping) else {}
 
 
 def problems(config: Mapping[str, Any]) -> list[Problem]:

@@ -20,10 +20,12 @@ from headrace.connectors.files.jsontext.reader import RowReader
 from headrace.connectors.files.jsontext.rows import NULL, Objects
 from headrace.connectors.files.jsontext.survey import MOST_COLUMNS, Survey, fields_of
 from headrace.connectors.http.answers import block_of
+from headrace.connectors.http.archive import results
 from headrace.connectors.http.client import Api, config_of
+from headrace.connectors.http.jobs import created, ended
 from headrace.connectors.http.pages import Page, pages
 from headrace.connectors.http.paging import Place
-from headrace.connectors.http.settings import column_of, settings_of
+from headrace.connectors.http.settings import RestSettings, column_of, settings_of
 from headrace.connectors.http.slices import beginning_with, label_of, shared_out, slices_of
 from headrace.connectors.http.watch import CursorWatch, Mark, RepeatWatch, check_described, check_keys, sent_value
 from headrace.connectors.source import (
@@ -138,7 +140,10 @@ class RestSource:
         """The first page of the first slice, and the slice; None without parents. Raises SourceError."""
         for values in self._all_slices():
             label = label_of(values)
-            return next(pages(self._api, self._settings, self._values(values, None), None, label)), label
+            given = self._values(values, None)
+            if self._settings.job is not None:
+                given |= created(self._api, self._settings.job, given, label)
+            return next(results_of(self._api, self._settings, given, None, label)), label
         return None
 
     def read(
@@ -205,7 +210,10 @@ class RestSource:
         records: list[bytes] = []
         asked = 0
         for values in slices:
-            for page in pages(self._api, self._settings, self._values(values, None), None, label_of(values)):
+            given, label = self._values(values, None), label_of(values)
+            if self._settings.job is not None:
+                given |= created(self._api, self._settings.job, given, label)
+            for page in results_of(self._api, self._settings, given, None, label):
                 asked += 1
                 records += page.records
                 if asked >= _LOOKED_PAGES or len(records) >= most:
@@ -250,6 +258,15 @@ class RestSource:
         return cells(name, [row.get(key, NULL) for row in seen.samples]).text
 
 
+def results_of(
+    api: Api, settings: RestSettings, given: Mapping[str, str], place: Place | None, label: str
+) -> Iterator[Page]:
+    """The pages of a slice, or the blocks of its archive."""
+    if settings.archive is not None or (settings.job is not None and settings.job.at_once):
+        return results(api, settings, given, place, label)
+    return pages(api, settings, given, place, label)
+
+
 class _Reading:
     """Reads one partition."""
 
@@ -271,6 +288,8 @@ class _Reading:
         self._expected = frozenset(self._settings.fields) if not source._declared else frozenset()
         """The described keys, until a record had one of them."""
         self._marks: dict[str, dict[str, Any]] = {}
+        self._job: dict[str, str] = {}
+        """The values of the job whose results are read."""
 
     def ended(self) -> Position:
         """The position after the last record."""
@@ -312,6 +331,7 @@ class _Reading:
         repeats.load(going_on.get("keys", ()))
         place = Place.of(going_on["page"]) if "page" in going_on else None
         skip, label = int(going_on.get("skip", 0)), label_of(values)
+        self._job = dict(going_on.get("job") or {})
         held: Batch | None = None
         for page in self._pages(values, watch, place, label, again):
             if self._known is not None and page.records:
@@ -364,14 +384,34 @@ class _Reading:
             since = watch.since if watch is not None else None
             given = self._source._values(values, since) if again is None else {**values, "cursor": again}
             restarted = False
-            for page in pages(self._api, self._settings, given, place, label):
+            if self._settings.job is not None:
+                self._job = self._job_of(given, label)
+                given = {**given, **self._job}
+            for page in results_of(self._api, self._settings, given, place, label):
                 yield page
                 if watch is not None and (watch.ended or watch.again is not None):
                     again, watch.again, restarted = watch.again, None, not watch.ended
                     break
             if not restarted:
                 return
-            place = None
+            place, self._job = None, {}
+
+    def _job_of(self, given: Mapping[str, str], label: str) -> dict[str, str]:
+        """The values of the slice's job: a new one, or the one whose results were read before."""
+        job = self._settings.job
+        assert job is not None
+        if not self._job:
+            return created(self._api, job, given, label)
+        try:
+            return ended(self._api, job, given, self._job, label)
+        except SourceError as error:
+            if error.code != "not_found":
+                raise
+            raise SourceError(
+                "job_gone",
+                f"{error.message.rstrip('.')}: the job whose results were being read is not there any more.",
+                "Start a new run; if the source has a cursor, reset it: `headrace cursors PIPELINE --reset`.",
+            ) from None
 
     def _opened(
         self, values: dict[str, str], watch: CursorWatch | None, repeats: RepeatWatch, again: str | None
@@ -386,6 +426,8 @@ class _Reading:
             opened["keys"] = keys
         if again is not None:
             opened["again"] = again
+        if self._job:
+            opened["job"] = self._job
         return opened
 
     def _row(self, batch: Batch) -> int:

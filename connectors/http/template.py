@@ -1,4 +1,5 @@
-"""Placeholders in a request that each slice fills in: `{parent.id}`, `{window.start}`, `{window.end}`, `{cursor}`."""
+"""Placeholders in a request that each slice fills in: `{parent.id}`, `{window.start}`, `{window.end}`, `{cursor}`,
+`{job.id}`; and `{argument.name}`, which a source node fills in."""
 
 from __future__ import annotations
 
@@ -9,7 +10,8 @@ from urllib.parse import quote
 
 from headrace.connectors.errors import SourceError
 
-_PLACE = re.compile(r"\{(parent\.[A-Za-z_][A-Za-z0-9_]{0,99}|window\.start|window\.end|cursor)\}")
+_PLACE = re.compile(r"\{((?:parent|job)\.[A-Za-z_][A-Za-z0-9_]{0,99}|window\.start|window\.end|cursor)\}")
+_ARGUMENT = re.compile(r"\{argument\.([A-Za-z_][A-Za-z0-9_]{0,99})\}")
 _DOTS = (".", "..")
 
 Values = Mapping[str, str]
@@ -38,6 +40,31 @@ def filled(value: Any, values: Values) -> Any:
             return {key: filled(inner, values) for key, inner in entries.items()}
         case list(items):
             return [filled(inner, values) for inner in items]
+    return value
+
+
+def arguments_of(value: Any) -> Iterator[str]:
+    """The names of the arguments in the texts of a JSON value."""
+    match value:
+        case str(text):
+            yield from (found[1] for found in _ARGUMENT.finditer(text))
+        case dict(entries):
+            for inner in entries.values():
+                yield from arguments_of(inner)
+        case list(items):
+            for inner in items:
+                yield from arguments_of(inner)
+
+
+def with_arguments(value: Any, arguments: Mapping[str, str]) -> Any:
+    """A JSON value with the arguments in its texts filled in. An argument may have placeholders, but no arguments."""
+    match value:
+        case str(text):
+            return _ARGUMENT.sub(lambda found: arguments.get(found[1], found[0]), text)
+        case dict(entries):
+            return {key: with_arguments(inner, arguments) for key, inner in entries.items()}
+        case list(items):
+            return [with_arguments(inner, arguments) for inner in items]
     return value
 
 

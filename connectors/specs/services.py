@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, JsonValue, SecretStr, StringConstraints, model_validator
 
-from headrace.connectors.specs.base import HARMLESS, ClosedConfig, Config, ConnectorType, Text, Url, one_of
+from headrace.connectors.specs.base import HARMLESS, ClosedConfig, Config, ConnectorType, Text, Url
 from headrace.connectors.specs.databases import Secret
 from headrace.connectors.specs.webhook import Webhook, WebhookLogin, webhook_auth_problems
 from headrace.ir.problems import fault, nearest
@@ -114,6 +114,8 @@ class RestApi(Config):
     """The longest total wait of a request, in seconds, when the API asks to wait or does not respond."""
     max_page_bytes: int = Field(default=64 << 20, ge=1024, le=1 << 30, json_schema_extra=HARMLESS)
     """The largest response in bytes, decompressed."""
+    max_file_bytes: int = Field(default=8 << 30, ge=1024, le=1 << 42, json_schema_extra=HARMLESS)
+    """The largest file that a job gives, in bytes."""
     insecure_login: bool = False
     """Send the credentials over http too, in a trusted network."""
     endpoints: dict[Text, dict[str, JsonValue]] = Field(default={}, json_schema_extra=HARMLESS)
@@ -167,19 +169,6 @@ class RestLogin(Config):
     """The key, as PEM text, that signs for `jwt_bearer`."""
 
 
-class Crm(Config):
-    model_config = ConfigDict(json_schema_extra=one_of("instanceUrl", "apiKey"))
-
-    instance_url: Url | None = None
-    api_key: Text | None = None
-
-    @model_validator(mode="after")
-    def _somehow(self) -> Crm:
-        if self.instance_url is None and self.api_key is None:
-            raise fault("missing_field", "'instanceUrl' or 'apiKey' is required", "add one of the two")
-        return self
-
-
 SERVICES = (
     ConnectorType(
         "kafka",
@@ -210,15 +199,6 @@ SERVICES = (
         "kinesis_consumer",
         auth=KinesisLogin,
         auth_methods=("access_key", "iam_role"),
-    ),
-    ConnectorType(
-        "salesforce",
-        "Salesforce",
-        "crm",
-        "Objects of a Salesforce organisation.",
-        Crm,
-        "salesforce",
-        auth_methods=("oauth2", "token"),
     ),
     ConnectorType("braze", "Braze", "marketing", "Users and events of a Braze workspace.", Config, "braze"),
     ConnectorType(

@@ -6,10 +6,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field, SecretStr, create_model
+from pydantic import ConfigDict, Field, SecretStr, create_model, model_validator
 
 from headrace.connectors.http.shipped.documents import shipped_documents
-from headrace.connectors.specs.base import HARMLESS, AuthMethod, Config, ConnectorType, Text, Url
+from headrace.connectors.specs.base import HARMLESS, AuthMethod, Config, ConnectorType, Text, Url, one_of
+from headrace.ir.problems import fault
 
 CREDENTIALS: dict[str, tuple[str, ...]] = {
     "none": (),
@@ -48,8 +49,29 @@ class ShippedConfig(Config):
     default."""
     max_page_bytes: int | None = Field(default=None, ge=1024, le=1 << 30, json_schema_extra=HARMLESS)
     """The largest response in bytes, decompressed; 64 MiB by default."""
+    max_file_bytes: int | None = Field(default=None, ge=1024, le=1 << 42, json_schema_extra=HARMLESS)
+    """The largest file that a job gives, in bytes; 8 GiB by default."""
     insecure_login: bool = False
     """Send the credentials over http too, in a trusted network."""
+
+
+class SalesforceConfig(ShippedConfig):
+    """What the contract's page requires of this type; reading needs `instanceUrl`."""
+
+    model_config = ConfigDict(json_schema_extra=one_of("instanceUrl", "apiKey"))
+
+    instance_url: Url | None = None
+    """The organisation's address: `https://my-domain.my.salesforce.com`."""
+    api_key: Text | None = None
+
+    @model_validator(mode="after")
+    def _somehow(self) -> SalesforceConfig:
+        if self.instance_url is None and self.api_key is None:
+            raise fault("missing_field", "'instanceUrl' or 'apiKey' is required", "add one of the two")
+        return self
+
+
+_BASES: dict[str, type[ShippedConfig]] = {"salesforce": SalesforceConfig}
 
 
 class ShippedLogin(Config):
@@ -85,13 +107,17 @@ def shipped_types() -> Iterator[ConnectorType]:
 
 def _config(document: Mapping[str, Any]) -> type[Config]:
     fields: dict[str, Any] = {}
+    base = _BASES.get(document["id"], ShippedConfig)
+    known = {each.alias for each in base.model_fields.values()}
     for name, variable in document.get("variables", {}).items():
         default, meaning = variable.get("default"), variable.get("description")
+        if name in known:
+            continue
         if default is None:
             fields[name] = (Text, Field(description=meaning))
         else:
             fields[name] = (Text, Field(default=str(default), description=meaning))
-    return create_model(f"{document['displayName']}Config", __base__=ShippedConfig, **fields)
+    return create_model(f"{document['displayName']}Config", __base__=base, **fields)
 
 
 def _login(document: Mapping[str, Any]) -> type[Config]:

@@ -17,7 +17,7 @@ from headrace.ir.problems import MAX_PROBLEMS, Problem, nearest
 
 _PLACE = re.compile(r"\{\{\s*([A-Za-z_][A-Za-z0-9_.]{0,120})\s*\}\}")
 _SECRET = re.compile(r"\{\{\s*secrets\.([A-Za-z_][A-Za-z0-9_]{0,62})\s*\}\}")
-_OF_A_SLICE = ("parent.", "window.")
+_OF_A_SLICE = ("parent.", "window.", "job.", "argument.")
 _REFS = {
     "api_key": {"apiKey": "key_ref"},
     "bearer": {"token": "token_ref"},

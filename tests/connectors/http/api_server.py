@@ -50,6 +50,8 @@ class ApiServer:
         self.tokens: list[str] | None = None
         """Those that are good; each POST /oauth makes one."""
         self.token_path = "/oauth"
+        self.open_to_all: tuple[str, ...] = ()
+        """Paths of `pages` that need no token."""
         self.made = 0
         self.gzips = self.ignores_paging = False
         self.limit: tuple[int, Failure] | None = None
@@ -99,6 +101,8 @@ class ApiServer:
             return self._say(request, failure.status, failure.headers, failure.body, cut=failure.cut)
         if self.key is not None and asked.headers.get(self.key[0]) != self.key[1]:
             return self._say(request, 401, {}, b'{"message": "who are you"}')
+        if asked.path in self.open_to_all:
+            return self._say(request, *self.pages[asked.path](asked))
         if self.tokens is not None and asked.headers.get("Authorization") not in [f"Bearer {t}" for t in self.tokens]:
             return self._say(request, 401, {}, b'{"message": "expired"}')
         self.before_page(asked)
