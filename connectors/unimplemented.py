@@ -12,32 +12,24 @@ from headrace.connectors.errors import SourceError
 from headrace.connectors.source import Batch, Discovery, Fitting, Partition, Wanted
 from headrace.ir.schema import Schema
 
-READS_NO_ROWS = ("braze",)
-"""Connectors whose runs complete with zero rows."""
-
 
 class UnimplementedSource:
-    """A `Source` without partitions. Its columns are those that the node declares, if any."""
+    """A `Source` that only says that it cannot read. Its columns are those that the node declares, if any."""
+
+    note: str | None = None
 
     def __init__(self, connector: str, context: Context) -> None:
         """Accepts any config."""
         self._connector = connector
         self._fields = context.fields
 
-    @property
-    def note(self) -> str:
-        """A note for the run's log."""
-        return f"The connector '{self._connector}' is coming soon: it reads nothing yet, so this run has zero rows."
-
     def discover(self, *, max_partitions: int) -> Discovery:
-        """Raises SourceError(`not_ready`), except for connectors whose runs complete with zero rows."""
-        if self._connector not in READS_NO_ROWS:
-            raise SourceError(
-                "not_ready",
-                f"The connector '{self._connector}' is coming soon: it cannot read yet.",
-                "Nothing was loaded. Export the data to files and read those, until it can.",
-            )
-        return Discovery(self._fields, (), 0, self.fingerprint())
+        """Raises SourceError(`not_ready`)."""
+        raise SourceError(
+            "not_ready",
+            f"The connector '{self._connector}' is coming soon: it cannot read yet.",
+            "Nothing was loaded. Export the data to files and read those, until it can.",
+        )
 
     def types_of(self, columns: Collection[str]) -> Mapping[str, Fitting]:
         return {}

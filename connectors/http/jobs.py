@@ -57,7 +57,9 @@ def _values(sent: Sent, answer: Answer) -> dict[str, str]:
     for name, value in found.items():
         if value is None:
             raise SourceError(
-                "drift", f"{answer.what}: there is no '{sent.values[name]}'.", f"Correct 'values.{name}' of the job."
+                "drift",
+                f"{answer.what}: there is no '{sent.values[name]}'.",
+                f"The API gave none: see its documentation, and 'values.{name}' of the job.",
             )
     return {f"job.{name}": value for name, value in found.items()}
 

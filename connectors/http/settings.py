@@ -181,7 +181,7 @@ class Window(ClosedConfig):
     end: str = "now"
     """The end (exclusive): `now`, or a time like `start`."""
     step: str = "P30D"
-    """The length of a window: `P1D`, `PT6H`."""
+    """The length of a window: `P1D`, `PT6H`. `{window.days}` is the number of its days, at least 1."""
     format: str = "iso"
     """The format of times: `iso`, `date`, `epoch`, `epoch_ms`, or a strftime format such as `%Y/%m/%d`."""
     overlap: str | None = None
@@ -356,7 +356,7 @@ class RestSettings(Request):
         if self.endpoint is not None:
             return self  # validated with the endpoint's settings
         known = {f"parent.{key}" for key in (self.parent.keys if self.parent else ())}
-        known |= {"window.start", "window.end"} if self.window else set()
+        known |= {"window.start", "window.end", "window.days"} if self.window else set()
         known |= {"cursor"} if self.cursor else set()
         made = [each for each in (self.job.create, self.job.status) if each is not None] if self.job else []
         sent: list[Any] = [self.path, self.params, self.headers, self.body, self.form]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import product
 from typing import Any
 
@@ -40,7 +40,8 @@ def slices_of(api: Api, settings: RestSettings) -> list[dict[str, str]]:
 
 def label_of(values: Mapping[str, str]) -> str:
     """The displayed name of a slice: ` [id=42, 2024-01-01…]`; empty if there is only one."""
-    shown = [f"{name.removeprefix('parent.')}={value[:40]}" for name, value in values.items() if name != "window.end"]
+    hidden = ("window.end", "window.days")
+    shown = [f"{name.removeprefix('parent.')}={value[:40]}" for name, value in values.items() if name not in hidden]
     return f" [{', '.join(shown)}]" if shown else ""
 
 
@@ -82,7 +83,11 @@ def _windows(window: Window) -> Iterator[dict[str, str]]:
     overlap = duration_of(window.overlap) if window.overlap is not None else None
     for begin, end in windows(window.start, window.end, window.step, datetime.now(UTC)):
         last = end - overlap if overlap is not None else end
-        yield {"window.start": written(begin, window.format), "window.end": written(max(begin, last), window.format)}
+        yield {
+            "window.start": written(begin, window.format),
+            "window.end": written(max(begin, last), window.format),
+            "window.days": str(max(1, (end - begin) // timedelta(days=1))),
+        }
 
 
 def beginning_with(slices: Sequence[Mapping[str, str]], first: Mapping[str, str] | None) -> list[dict[str, str]]:

@@ -1,5 +1,5 @@
-"""Placeholders in a request that each slice fills in: `{parent.id}`, `{window.start}`, `{window.end}`, `{cursor}`,
-`{job.id}`; and `{argument.name}`, which a source node fills in."""
+"""Placeholders in a request that each slice fills in: `{parent.id}`, `{window.start}`, `{window.end}`,
+`{window.days}`, `{cursor}`, `{job.id}`; and `{argument.name}`, which a source node fills in."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from headrace.connectors.errors import SourceError
 
-_PLACE = re.compile(r"\{((?:parent|job)\.[A-Za-z_][A-Za-z0-9_]{0,99}|window\.start|window\.end|cursor)\}")
+_PLACE = re.compile(r"\{((?:parent|job)\.[A-Za-z_][A-Za-z0-9_]{0,99}|window\.start|window\.end|window\.days|cursor)\}")
 _ARGUMENT = re.compile(r"\{argument\.([A-Za-z_][A-Za-z0-9_]{0,99})\}")
 _DOTS = (".", "..")
 

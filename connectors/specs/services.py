@@ -200,7 +200,6 @@ SERVICES = (
         auth=KinesisLogin,
         auth_methods=("access_key", "iam_role"),
     ),
-    ConnectorType("braze", "Braze", "marketing", "Users and events of a Braze workspace.", Config, "braze"),
     ConnectorType(
         "rest_api",
         "REST API",

@@ -106,9 +106,7 @@ def test_uploads_are_listed_and_seen_by_a_test(looking: Facade) -> None:
 
 
 def test_a_type_that_does_not_read_yet_says_so(looking: Facade) -> None:
-    made = created(
-        looking.editor, CONNECTORS, {"name": "b", "type": "braze", "config": {"instanceUrl": "https://x.org"}}
-    )
+    made = created(looking.editor, CONNECTORS, {"name": "b", "type": "webhook", "config": {"url": "https://x.org"}})
     error = error_of(looking.editor.get(f"{CONNECTORS}/{made['id']}/streams"), 422)
     assert error["details"][0]["code"] == "not_testable"
 

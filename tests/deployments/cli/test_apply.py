@@ -192,7 +192,7 @@ def test_what_cannot_be_done_is_reported_at_once_and_before_anything_is(
     wrong["nodes"] = [source, check, target | {"input": "v"}]
     keyed = [{"name": "id", "dataType": "bigint"}, {"name": "k", "dataType": "bigint", "isPrimaryKey": True}]
     files.write(
-        CONNECTOR | {"type": "braze"},
+        CONNECTOR | {"type": "csv_upload"},
         SCHEMA | {"fields": keyed},
         wrong,
         CONNECTOR | {"name": "new"},

@@ -137,7 +137,10 @@ def test_variables_are_filled_in_in_settings_and_credentials_alone(tmp_path: Pat
 
 
 def test_a_block_of_prefect_is_stored_as_a_reference(tmp_path: Path) -> None:
-    connector = CONNECTOR | {"type": "braze", "authConfig": {"a": "${prefect:secret/db}", "b": ["${prefect:x/y/z.w}"]}}
+    connector = CONNECTOR | {
+        "type": "csv_upload",
+        "authConfig": {"a": "${prefect:secret/db}", "b": ["${prefect:x/y/z.w}"]},
+    }
     [found] = load(tmp_path, write_yaml(connector))
     assert found.connector.auth_config == {"a": "prefect://secret/db", "b": ["prefect://x/y/z.w"]}
     [found] = load(tmp_path, write_yaml(connector | {"authConfig": "${prefect:aws-credentials/prod}"}))
@@ -146,7 +149,7 @@ def test_a_block_of_prefect_is_stored_as_a_reference(tmp_path: Path) -> None:
 
 def test_a_variable_that_is_missing_and_half_a_block_reference_are_faults_and_never_stored(tmp_path: Path) -> None:
     secrets = {"a": "${MISSING}", "b": {"c": ["x${prefect:secret/db}"]}, "d": "${not a name}", "e": "${prefect:Secret}"}
-    found = faults(tmp_path, write_yaml(CONNECTOR | {"type": "braze", "authConfig": secrets}))
+    found = faults(tmp_path, write_yaml(CONNECTOR | {"type": "csv_upload", "authConfig": secrets}))
     assert [(each.path.rpartition(": ")[2], each.code) for each in found] == [
         ("authConfig.a", "missing_variable"),
         ("authConfig.b.c[0]", "unsupported_reference"),

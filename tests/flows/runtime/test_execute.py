@@ -186,16 +186,6 @@ def test_an_unknown_column_or_table_is_reported_before_anything_is_read(shop: Sh
         shop.run()
 
 
-def test_a_connector_that_is_coming_soon_says_so_and_reads_nothing(shop: Shop) -> None:
-    pipeline = shop.pipeline(ops=[{"type": "cast", "field": "amount", "to": "integer"}])
-    source = pipeline.ir["nodes"][0]
-    source["connector"] = "braze"
-    del source["fields"]
-    job = Job("run_1", pipeline, shop.url, shop.root, Continuation(root_run_id="run_1"))
-    assert run_in_threads(Execution(prepare(job), shop.recorder)) == RunTotals(0, 0, 0, 0)
-    assert any("'braze' is coming soon" in message for _, message in shop.recorder.lines)
-
-
 def test_sources_read_through_the_connectors_they_name(shop: Shop) -> None:
     for folder, ids in (("north", (1, 2)), ("south", (3, 4, 5))):
         (shop.root / folder).mkdir()
