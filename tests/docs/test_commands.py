@@ -27,6 +27,7 @@ HEADRACE = {
     "connectors documents": f"{_COMMANDS}/test_stored_documents.py",
     "connectors publish": f"{_COMMANDS}/test_stored_documents.py",
     "connectors push": f"{_COMMANDS}/test_stored_documents.py",
+    "connectors shipped": f"{_COMMANDS}/test_stored_documents.py",
     "connectors versions": f"{_COMMANDS}/test_stored_documents.py",
     "connectors discover": f"{_COMMANDS}/test_versions.py",
     "connectors list": f"{_COMMANDS}/test_versions.py",

@@ -41,6 +41,18 @@ def test_a_document_is_pushed_listed_compared_and_published(headrace: Terminal, 
     assert "There is no such connector document" in headrace.fails("connectors", "versions", "shopp")
 
 
+def test_a_document_of_headrace_is_listed_printed_and_replaced(headrace: Terminal, tmp_path: Path) -> None:
+    listed = json.loads(headrace("connectors", "documents", "--shipped", "--json").output)
+    assert {"github", "stripe", "salesforce"} <= {each["id"] for each in listed}
+    assert "pull_requests" in headrace("connectors", "documents", "--shipped").output
+    printed = headrace("connectors", "shipped", "segment").output
+    own = tmp_path / "segment.yaml"
+    own.write_text(printed.replace("displayName: Segment", "displayName: Our Segment"))
+    assert "segment: version 1 saved, live" in headrace("connectors", "push", own).output
+    shown = json.loads(headrace("connectors", "shipped", "segment", "--json").output)
+    assert (shown["replaced"], shown["displayName"]) == (True, "Segment")
+
+
 def test_an_invalid_document_is_not_pushed(headrace: Terminal, file: Path) -> None:
     file.write_text(write_yaml(shop(URL, version="2.0", displayName=1)))
     message = headrace.fails("connectors", "push", file)
