@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 from itertools import chain, compress
 from typing import Any
 
 import msgspec
+import numpy as np
 import polars as pl
 
 from headrace.connectors.casting.columns import cast_text
@@ -24,6 +25,8 @@ from headrace.ir.schema import DataType, Field
 
 MOST_TIES = 5_000
 _KEPT_KEYS = 200_000
+_UNSORTED_KEYS = 5_000
+"""Above this many, keys are sorted, so that looking them up takes no longer with every page."""
 _IN_POSITION = 500
 _TYPES: dict[str, DataType] = {"time": "timestamptz", "number": "decimal", "text": "text"}
 
@@ -207,12 +210,15 @@ def sent_value(cursor: Cursor, since: Mark | None) -> str | None:
     return value
 
 
-@dataclass(slots=True)
 class RepeatWatch:
     """Finds records whose key came on an earlier page of the slice."""
 
-    keys: Sequence[str]
-    _seen: pl.Series = field(default_factory=lambda: pl.Series([], dtype=pl.UInt64))
+    def __init__(self, keys: Sequence[str]) -> None:
+        self.keys = keys
+        self._sorted = np.zeros(0, dtype=np.uint64)
+        self._recent = pl.Series([], dtype=pl.UInt64)
+        """Hashes in the order of their records, which are not among the sorted ones yet."""
+        self._older = self._recent
 
     def repeated(self, records: list[bytes]) -> pl.Series:
         """Which records are duplicates of earlier ones, on an earlier page or this one."""
@@ -221,17 +227,31 @@ class RepeatWatch:
         columns = texts(records, self.keys)
         named = [each.alias(str(place)) for place, each in enumerate(columns)]
         hashes = pl.DataFrame(named).hash_rows(seed=7)
-        found = hashes.is_in(self._seen.implode()) | ~hashes.is_first_distinct()
-        self._seen = pl.concat([self._seen, hashes]).tail(_KEPT_KEYS)
+        found = hashes.is_in(self._recent.implode()) | ~hashes.is_first_distinct()
+        if len(self._sorted):
+            wanted = hashes.to_numpy()
+            places = np.searchsorted(self._sorted, wanted).clip(max=len(self._sorted) - 1)
+            found |= pl.Series(self._sorted[places] == wanted)
+        self._recent = pl.concat([self._recent, hashes])
+        if len(self._recent) > _UNSORTED_KEYS:
+            self._sort()
         return found
 
     def as_json(self) -> list[str]:
         """The last keys, for the position."""
-        return [str(each) for each in self._seen.tail(_IN_POSITION)]
+        last = self._recent.tail(_IN_POSITION)
+        if len(last) < _IN_POSITION:
+            last = pl.concat([self._older.tail(_IN_POSITION - len(last)), last])
+        return [str(each) for each in last]
 
     def load(self, found: Sequence[str]) -> None:
         """The inverse of `as_json`."""
-        self._seen = pl.Series([int(each) for each in found], dtype=pl.UInt64)
+        self._recent = pl.Series([int(each) for each in found], dtype=pl.UInt64)
+
+    def _sort(self) -> None:
+        self._older = pl.concat([self._older, self._recent]).tail(_KEPT_KEYS)
+        self._recent = self._recent.clear()
+        self._sorted = np.sort(self._older.to_numpy())
 
 
 def check_keys(records: list[bytes], known: frozenset[str], what: str) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from headrace.connectors.errors import SourceError
+from headrace.connectors.http.watch import RepeatWatch
 from headrace.connectors.source import Batch
 from tests.connectors.http.api_server import ApiServer, Asked, numbered
 from tests.connectors.http.opening import paged, source
@@ -135,3 +136,16 @@ def test_a_record_that_moved_to_the_next_page_is_reported_where_a_key_is_given(a
 def test_without_a_key_it_is_there_twice_for_the_target_to_deduplicate(api: ApiServer) -> None:
     ids = [each for batch in read_while_shifting(api) for each in batch.frame["id"].to_list()]
     assert len(ids) == 251
+
+
+def test_a_key_that_came_many_pages_ago_is_known() -> None:
+    watch = RepeatWatch(["id"])
+    for begin in range(0, 12_000, 500):
+        page = [json.dumps({"id": n}).encode() for n in range(begin, begin + 500)]
+        assert not watch.repeated(page).any()
+    again = [json.dumps({"id": n}).encode() for n in (12_000, 0, 5_600, 11_999, 12_001, 12_001)]
+    assert watch.repeated(again).to_list() == [False, True, True, True, False, True]
+    after = RepeatWatch(["id"])
+    after.load(watch.as_json())
+    assert len(watch.as_json()) == 500
+    assert after.repeated(again[:4]).to_list() == [True, True, True, True]
