@@ -14,7 +14,7 @@ import polars as pl
 from headrace.connectors.errors import SourceError
 from headrace.connectors.files.delimited.dialect import BOM
 from headrace.connectors.files.jsontext.block import Block
-from headrace.connectors.http.settings import Request
+from headrace.connectors.http.request_settings import Request
 
 _OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _ARRAY = msgspec.json.Decoder(list[msgspec.Raw])

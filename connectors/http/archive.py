@@ -13,10 +13,11 @@ from headrace.connectors.errors import SourceError
 from headrace.connectors.http.answers import Answer, records_of
 from headrace.connectors.http.client import Api
 from headrace.connectors.http.client import Sent as SentRequest
+from headrace.connectors.http.job_settings import Job
 from headrace.connectors.http.jobs import waited
 from headrace.connectors.http.pages import Page, sent_of
 from headrace.connectors.http.paging import Place
-from headrace.connectors.http.settings import Job, RestSettings
+from headrace.connectors.http.settings import RestSettings
 
 _BLOCK = 4 << 20
 

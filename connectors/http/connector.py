@@ -9,7 +9,8 @@ from headrace.connectors.connector import Connector, Context, DatasetName, Found
 from headrace.connectors.errors import SourceError
 from headrace.connectors.http.answers import records_of
 from headrace.connectors.http.client import Api, Sent, config_of
-from headrace.connectors.http.settings import Request, RestSettings, problems
+from headrace.connectors.http.request_settings import Request
+from headrace.connectors.http.settings import RestSettings, problems
 from headrace.connectors.http.source import RestSource
 from headrace.connectors.network.web_address import WebAddress
 from headrace.connectors.source import StreamFound

@@ -9,9 +9,9 @@ from typing import Any
 from headrace.connectors.errors import SourceError
 from headrace.connectors.http.answers import Answer, text_at
 from headrace.connectors.http.client import Api
+from headrace.connectors.http.job_settings import Job, Sent, Status
 from headrace.connectors.http.pages import sent_of
 from headrace.connectors.http.paging import Place
-from headrace.connectors.http.settings import Job, Sent, Status
 
 _SHOWN = 300
 

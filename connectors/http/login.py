@@ -13,7 +13,7 @@ import msgspec
 
 from headrace.connectors.errors import SourceError
 from headrace.connectors.http.assertion import signed_jwt
-from headrace.connectors.http.settings import OWN_HEADERS
+from headrace.connectors.http.request_settings import OWN_HEADERS
 from headrace.connectors.specs.services import RestApi, RestAuth
 from headrace.ir.redaction import secret_texts
 

@@ -14,7 +14,7 @@ from headrace.connectors.errors import SourceError
 from headrace.connectors.http.answers import Answer, records_of
 from headrace.connectors.http.client import Api, Sent
 from headrace.connectors.http.paging import Place, added, first, following
-from headrace.connectors.http.settings import Request
+from headrace.connectors.http.request_settings import Request
 from headrace.connectors.http.template import Values, filled, filled_path, places_of
 from headrace.connectors.network.web_address import WebAddress
 

@@ -10,7 +10,7 @@ import httpx
 
 from headrace.connectors.errors import SourceError
 from headrace.connectors.http.answers import Answer, says_yes, text_at
-from headrace.connectors.http.settings import Pagination, Request
+from headrace.connectors.http.request_settings import Pagination, Request
 from headrace.connectors.network.web_address import WebAddress
 
 

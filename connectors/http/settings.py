@@ -9,18 +9,14 @@ from pydantic import ConfigDict, Field, StringConstraints, ValidationError, mode
 
 from headrace.connectors.errors import SourceError
 from headrace.connectors.files.arrival.settings import PARAMETER
+from headrace.connectors.http.job_settings import Job
 from headrace.connectors.http.moments import duration_of, moment_of
+from headrace.connectors.http.request_settings import Name, Request, Scalar
 from headrace.connectors.http.template import arguments_of, places_of, with_arguments
 from headrace.connectors.specs.base import ClosedConfig, problems_of
 from headrace.ir.problems import Problem, fault, nearest
 from headrace.ir.schema import DATA_TYPES, DataType
 from headrace.ir.schema import Field as Column
-
-Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
-Path = Annotated[str, StringConstraints(max_length=2000)]
-Scalar = str | int | float | bool | None
-Header = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}$")]
-HeaderValue = Annotated[str, StringConstraints(pattern=r"^[\x20-\x7e]*$", max_length=4000)]
 
 ColumnType = Annotated[
     str,
@@ -29,122 +25,6 @@ ColumnType = Annotated[
 """A data type, or a decimal with its digits in all and those after the point."""
 
 Argument = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,62}$")]
-MOST_PAGES = 100_000
-OWN_HEADERS = ("host", "content-length", "transfer-encoding", "connection", "accept-encoding")
-"""Headers that the client sets itself."""
-NEVER_EMPTY = (401, 407, 408, 425, 429)
-"""Statuses of a refused login and of requests that are retried."""
-
-
-def address_of(path: str) -> None:
-    """Raises for what is no path below the API's address."""
-    if "://" in path or path.startswith("//") or any(sign in path for sign in "?#\\"):
-        raise fault("bad_option", f"'{path}' is not a path", "write /v1/orders; parameters go into 'params'")
-    if any(part in (".", "..") for part in path.split("/")):
-        raise fault("bad_option", f"'{path}' leaves its folder", "write it without dots")
-
-
-class Pagination(ClosedConfig):
-    """How one page leads to the next."""
-
-    model_config = ConfigDict(use_attribute_docstrings=True)
-
-    type: Literal["none", "page", "offset", "cursor", "link", "next_url"] = "none"
-    """`page`: a page number. `offset`: the number of records to skip. `cursor`: a token from the response. `link`: the
-    header `Link` with rel="next". `next_url`: a URL in the response."""
-    param: Name | None = None
-    """The parameter for the number, offset or token: `page`, `offset`, `starting_after`."""
-    into: Literal["query", "body", "header"] = "query"
-    """Where `param` and `sizeParam` are sent."""
-    start: int | None = Field(default=None, ge=0)
-    """The first number; by default 1 for pages and 0 for offsets."""
-    page_size: int | None = Field(default=None, ge=1, le=100_000)
-    """The number of records per page."""
-    size_param: Name | None = None
-    """The parameter for `pageSize`: `per_page`, `limit`."""
-    next: Path | None = None
-    """The path of the next token or URL in the response: `meta.next`."""
-    next_header: Header | None = None
-    """The response header with the token, instead of a path."""
-    next_from_record: Name | None = None
-    """The key of the page's last record whose value is the token, instead of a path: `id`."""
-    has_more: Path | None = None
-    """The path of a value in the response that is false, 0, null or missing on the last page."""
-    total: Path | None = None
-    """The path of the total number of records in the response; reading ends after that many."""
-    stop: Literal["empty_page", "short_page"] = "empty_page"
-    """The last page without `hasMore` and `total`: an empty page, or one with fewer records than `pageSize`, which
-    saves a request if the API never returns short pages in between."""
-
-    @model_validator(mode="after")
-    def _whole(self) -> Pagination:
-        if self.type in ("page", "offset", "cursor") and self.param is None:
-            raise fault("missing_field", f"pagination by {self.type} needs 'param'", "add the parameter it is sent in")
-        given = [each for each in (self.next, self.next_header, self.next_from_record) if each is not None]
-        if self.type == "cursor" and len(given) != 1:
-            raise fault("missing_field", "pagination by cursor needs one of 'next', 'nextHeader', 'nextFromRecord'", "")
-        if self.type == "next_url" and (self.next is None) == (self.next_header is None):
-            raise fault("missing_field", "pagination by next_url needs 'next' or 'nextHeader'", "add one of the two")
-        if self.page_size is None and (self.size_param is not None or self.stop == "short_page"):
-            raise fault("missing_field", "'sizeParam' and stop=short_page need 'pageSize'", "add it")
-        return self
-
-
-class Request(ClosedConfig):
-    """One request, and the records of its response."""
-
-    model_config = ConfigDict(use_attribute_docstrings=True)
-
-    path: Path = ""
-    """The path below the connector's `url`: `/v1/orders`. `{parent.id}` in it is filled in."""
-    method: Literal["GET", "POST"] = "GET"
-    """The HTTP method. A POST must only read, because it is retried after failures."""
-    params: dict[Name, Scalar | list[Scalar]] = {}
-    """Parameters of the query."""
-    headers: dict[Header, HeaderValue] = {}
-    """Headers, besides the authentication."""
-    body: dict[str, Any] | None = None
-    """A JSON body, for POST."""
-    form: dict[Name, Scalar] | None = None
-    """A form body, for POST."""
-    format: Literal["json", "jsonl", "csv"] = "json"
-    """The format of responses. Gzip is recognised."""
-    archive: Literal["zip"] | None = None
-    """Whether the response is a ZIP file with files of the `format` jsonl."""
-    records: Path = ""
-    """The path of the records in a JSON response: `data.items`; by default the whole response. A single object is one
-    record."""
-    scalars: Name | None = None
-    """The column for records that are plain values: `["a", "b"]`."""
-    pagination: Pagination = Pagination()
-    """How one page leads to the next."""
-    max_pages: int = Field(default=MOST_PAGES, ge=1, le=10_000_000)
-    """The most pages of one slice. More are an error."""
-    empty_statuses: list[Annotated[int, Field(ge=400, le=499)]] = Field(default=[], max_length=10)
-    """Statuses of responses that mean that there are no records, such as 409 for an empty repository."""
-
-    @model_validator(mode="after")
-    def _sendable(self) -> Request:
-        if self.body is not None and self.form is not None:
-            raise fault("bad_option", "a request has a 'body' or a 'form', not both", "remove one")
-        if self.method == "GET" and (self.body is not None or self.form is not None):
-            raise fault("bad_option", "a GET has no body", "set 'method' to POST")
-        if self.method == "GET" and self.pagination.into == "body":
-            raise fault("bad_option", "a GET has no body for pagination", "set pagination.into to query or header")
-        address_of(self.path)
-        for name in self.headers:
-            if name.lower() in OWN_HEADERS:
-                raise fault("bad_option", f"the header '{name}' is set by the client", "remove it")
-        for status in self.empty_statuses:
-            if status in NEVER_EMPTY:
-                raise fault("bad_option", f"the status {status} never means that there are no records", "remove it")
-        if self.archive is not None and (self.format != "jsonl" or self.pagination.type != "none"):
-            raise fault("bad_option", "an archive has files of the format jsonl, and no pages", "set 'format' to jsonl")
-        if self.format != "json":
-            given = self.pagination.next or self.pagination.has_more or self.pagination.total or self.records
-            if given or self.scalars:
-                raise fault("bad_option", f"an answer in {self.format} has no paths", "use headers, pages or offsets")
-        return self
 
 
 class Parent(Request):
@@ -230,91 +110,6 @@ class Cursor(ClosedConfig):
     def _ordered(self) -> Cursor:
         if self.newest_first and self.restart_after is not None:
             raise fault("bad_option", "'newestFirst' and 'restartAfter' do not go together", "remove one")
-        return self
-
-
-class Sent(ClosedConfig):
-    """A request of an asynchronous job."""
-
-    model_config = ConfigDict(use_attribute_docstrings=True)
-
-    path: Path
-    """The path below the connector's `url`."""
-    method: Literal["GET", "POST"] = "POST"
-    """The HTTP method."""
-    params: dict[Name, Scalar | list[Scalar]] = {}
-    """Parameters of the query."""
-    headers: dict[Header, HeaderValue] = {}
-    """Headers, besides the authentication."""
-    body: dict[str, Any] | None = None
-    """A JSON body, for POST."""
-    values: dict[Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,62}$")], Path] = {}
-    """Values of the response by path, for placeholders: `{"id": "id"}` for `{job.id}`."""
-
-    @property
-    def request(self) -> Request:
-        """The request."""
-        return Request(path=self.path, method=self.method, params=self.params, headers=self.headers, body=self.body)
-
-    @model_validator(mode="after")
-    def _sendable(self) -> Sent:
-        if self.method == "GET" and self.body is not None:
-            raise fault("bad_option", "a GET has no body", "set 'method' to POST")
-        address_of(self.path)
-        return self
-
-
-class Status(Sent):
-    """The request for the status of a job."""
-
-    model_config = ConfigDict(use_attribute_docstrings=True)
-
-    method: Literal["GET", "POST"] = "GET"
-    """The HTTP method."""
-    at: Path
-    """The path of the status in the response: `state`."""
-    done: list[Name] = Field(min_length=1)
-    """The statuses of a job whose results are there."""
-    failed: list[Name] = []
-    """The statuses of a job that failed."""
-    message: Path | None = None
-    """The path of the reason in the response."""
-
-
-class Job(ClosedConfig):
-    """An asynchronous job: it is created, its status is polled, and the endpoint's own request gets its results."""
-
-    model_config = ConfigDict(use_attribute_docstrings=True)
-
-    create: Sent
-    """The request that creates the job. It is not sent again after it was answered."""
-    status: Status | None = None
-    """The request for its status; without it, the results are requested until they are there (`notYet`)."""
-    download: Name | None = None
-    """The value with the complete URL of the results, instead of the endpoint's `path`: `url`. It may be on another
-    server, which gets no credentials."""
-    not_yet: list[Annotated[int, Field(ge=400, le=499)]] = Field(default=[], max_length=10)
-    """Statuses of responses that mean that the results are not there yet."""
-    every_seconds: float = Field(default=5, ge=0, le=3600)
-    """The pause between two polls."""
-    max_minutes: float = Field(default=120, gt=0, le=10_080)
-    """The longest time that a job may take."""
-
-    @property
-    def at_once(self) -> bool:
-        """Whether the results are one response, instead of pages."""
-        return self.download is not None or self.status is None
-
-    @model_validator(mode="after")
-    def _named(self) -> Job:
-        known = {*self.create.values, *(self.status.values if self.status is not None else ())}
-        if self.download is not None and self.download not in known:
-            raise fault("bad_option", f"there is no value '{self.download}' of the job", nearest(self.download, known))
-        if self.status is None and not self.not_yet:
-            raise fault("missing_field", "a job has a 'status', or results that are 'notYet' there", "add one of them")
-        for status in self.not_yet:
-            if status in (401, 429):
-                raise fault("bad_option", f"the status {status} does not mean that results are not there yet", "")
         return self
 
 

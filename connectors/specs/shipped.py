@@ -107,16 +107,18 @@ def shipped_types() -> Iterator[ConnectorType]:
 
 def _config(document: Mapping[str, Any]) -> type[Config]:
     fields: dict[str, Any] = {}
+    leading = str([document["url"], *logins_of(document), *(each.get("url") for each in document["endpoints"])])
     base = _BASES.get(document["id"], ShippedConfig)
     known = {each.alias for each in base.model_fields.values()}
     for name, variable in document.get("variables", {}).items():
         default, meaning = variable.get("default"), variable.get("description")
         if name in known:
             continue
-        if default is None:
-            fields[name] = (Text, Field(description=meaning))
-        else:
-            fields[name] = (Text, Field(default=str(default), description=meaning))
+        extra = None if f"{{{{{name}}}}}" in leading else HARMLESS
+        fields[name] = (
+            Text,
+            Field(default=... if default is None else str(default), description=meaning, json_schema_extra=extra),
+        )
     return create_model(f"{document['displayName']}Config", __base__=base, **fields)
 
 

@@ -25,7 +25,7 @@ COMPLETE: dict[str, dict[str, Any]] = {
     "hubspot": {},
     "shopify": {"shop": "my-shop"},
     "mailchimp": {"dataCenter": "us6"},
-    "braze": {"restEndpoint": "https://rest.iad-01.braze.com"},
+    "braze": {"restEndpoint": "https://rest.example.org"},
     "github": {"owner": "octo"},
 }
 """The documented types, each with the least that the reference page requires of it."""

@@ -25,6 +25,7 @@ HARMLESS = {
     "postgresql": {"schema"},
     "bigquery": {"dataset", "location"},
     "databricks": {"catalog", "schema"},
+    "github": {"owner"},
 }
 EXTRAS = {"endpoint": "https://evil.example.org", "proxy": "evil.example.org:3128", "basePath": "/x", "tls": False}
 

@@ -6,7 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
-from headrace.connectors.http.settings import MOST_PAGES, Name, Pagination, Parent, Path, RestSettings
+from headrace.connectors.http.request_settings import MOST_PAGES, Name, Pagination, Path
+from headrace.connectors.http.settings import Parent, RestSettings
 from headrace.connectors.specs.base import Category, ClosedConfig, Text
 
 Id = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
