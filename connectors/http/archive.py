@@ -88,10 +88,10 @@ def _blocks(file: BinaryIO, answer: Answer, most: int) -> Iterator[list[bytes]]:
 def _lines(opened: IO[bytes], answer: Answer, most: int) -> Iterator[list[bytes]]:
     rest = b""
     while part := opened.read(_BLOCK):
-        whole, newline, behind = part.rpartition(b"\n")
+        whole, newline, onward = part.rpartition(b"\n")
         if newline:
             yield from _records(rest + whole)
-            rest = behind
+            rest = onward
         else:
             rest += part
         if len(rest) > most:

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 
 from headrace.connectors.errors import SourceError
-from headrace.connectors.http.answers import Answer, says_yes, text_at
+from headrace.connectors.http.answers import Answer, says_yes, text_at, value_at
 from headrace.connectors.http.request_settings import Pagination, Request
 from headrace.connectors.network.web_address import WebAddress
 
@@ -97,6 +97,12 @@ def _token(paging: Pagination, answer: Answer, records: list[bytes]) -> str | No
             links = {}
         found = links.get("next", {}).get("url")
         return None if found is None else str(WebAddress.of(answer.url).onward(found).url)
+    if paging.always and not _is_there(paging, answer):
+        raise SourceError(
+            "drift",
+            f"{answer.what}: the token of the next page is not in the response, so that it may not be the last page.",
+            "Run it again; a proxy may have removed the header.",
+        )
     if paging.next_header is not None:
         token = answer.headers.get(paging.next_header.lower()) or None
     elif paging.next is not None:
@@ -117,6 +123,12 @@ def _token(paging: Pagination, answer: Answer, records: list[bytes]) -> str | No
     if token is not None and paging.type == "next_url":
         return str(WebAddress.of(answer.url).onward(token).url)
     return None if token in (None, "false", "0", "null") else token
+
+
+def _is_there(paging: Pagination, answer: Answer) -> bool:
+    if paging.next_header is not None:
+        return paging.next_header.lower() in answer.headers
+    return paging.next is None or value_at(answer, paging.next) is not None
 
 
 def _total(answer: Answer, path: str) -> int:

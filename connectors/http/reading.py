@@ -137,9 +137,9 @@ class Reading:
             after = None if watch is not None and watch.ended else page.after
             if watch is not None and after is not None and watch.restarts(after.records):
                 again, after = watch.restarted(page.answer.what), None
-            behind = self._opened(values, watch, repeats, again)
+            onward = self._opened(values, watch, repeats, again)
             if after is not None:
-                behind["page"] = after.as_json()
+                onward["page"] = after.as_json()
             start, skip = skip, 0
             for at in range(start, len(records), self._size):
                 part = slice(at, at + self._size)
@@ -150,7 +150,7 @@ class Reading:
                     batch, came[part], self._row(batch), None, "repeated", f"Its key came before ({page.answer.what})"
                 )
                 inside = at + self._size < len(records)
-                opened = {**before, "skip": at + self._size} if inside else behind
+                opened = {**before, "skip": at + self._size} if inside else onward
                 batch.position = {"open": opened, **({"marks": dict(self._marks)} if watch is not None else {})}
                 if held is not None:
                     yield held

@@ -54,6 +54,9 @@ class Pagination(ClosedConfig):
     """The response header with the token, instead of a path."""
     next_from_record: Name | None = None
     """The key of the page's last record whose value is the token, instead of a path: `id`."""
+    always: bool = False
+    """The token, or its header, is in every response, null or empty in the last: a missing one is an error, and not the
+    end."""
     has_more: Path | None = None
     """The path of a value in the response that is false, 0, null or missing on the last page."""
     total: Path | None = None
@@ -71,6 +74,8 @@ class Pagination(ClosedConfig):
             raise fault("missing_field", "pagination by cursor needs one of 'next', 'nextHeader', 'nextFromRecord'", "")
         if self.type == "next_url" and (self.next is None) == (self.next_header is None):
             raise fault("missing_field", "pagination by next_url needs 'next' or 'nextHeader'", "add one of the two")
+        if self.always and (self.type != "cursor" or self.next_from_record is not None):
+            raise fault("bad_option", "'always' is for tokens in a response", "remove it")
         if self.page_size is None and (self.size_param is not None or self.stop == "short_page"):
             raise fault("missing_field", "'sizeParam' and stop=short_page need 'pageSize'", "add it")
         return self

@@ -237,7 +237,7 @@ class _Build:
         return value
 
     def _items(self, item: Any) -> list[str]:
-        """The items that a variable with `list` stands for; empty for any other item."""
+        """The items that a variable with `list` becomes; empty for any other item."""
         named = _PLACE.fullmatch(item.strip()) if isinstance(item, str) else None
         name = named[1].removeprefix("config.") if named is not None else ""
         variable = self._document.variables.get(name)

@@ -31,7 +31,7 @@ class Salesforce(Service):
     def __init__(self) -> None:
         super().__init__(None, BUSY)
         self.objects: dict[str, list[Record]] = {}
-        self.batch, self.polls, self.fails = 200, 2, False
+        self.batch, self.polls, self.fails, self.strips = 200, 2, False, False
         self.jobs: dict[str, Record] = {}
         self.tokens, self.open_to_all = [], ("/services/oauth2/token",)
         self.public_key: rsa.RSAPublicKey | None = None
@@ -114,7 +114,10 @@ class Salesforce(Service):
         writer.writeheader()
         writer.writerows({**row} for row in found["rows"][begin:end])
         locator = str(end) if end < len(found["rows"]) else "null"
-        return 200, {"Content-Type": "text/csv", "Sforce-Locator": locator}, text.getvalue().encode()
+        headers = (
+            {"Content-Type": "text/csv"} if self.strips else {"Content-Type": "text/csv", "Sforce-Locator": locator}
+        )
+        return 200, headers, text.getvalue().encode()
 
 
 def _plain(text: str) -> bytes:

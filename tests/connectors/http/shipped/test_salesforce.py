@@ -118,6 +118,12 @@ def test_a_job_that_fails_says_why(org: Salesforce) -> None:
     assert failed.value.code == "job_failed"
 
 
+def test_results_whose_locator_was_lost_on_the_way_are_not_the_last(org: Salesforce) -> None:
+    org.strips = True
+    with pytest.raises(SourceError, match="it may not be the last page"):
+        read(source(org, "bulk_query", arguments={"soql": "SELECT Id FROM Account"}))
+
+
 def test_a_missing_or_unknown_argument_is_a_problem(org: Salesforce) -> None:
     with pytest.raises(SourceError, match="the endpoint needs 'soql'"):
         read(source(org, "query"))
