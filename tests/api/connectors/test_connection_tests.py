@@ -87,7 +87,9 @@ def test_every_type_is_listed_with_what_it_needs(facade: Facade) -> None:
     assert list(listed) == sorted(listed)
     files = {"local_fs", "csv_upload", "aws_s3", "gcs", "azure_blob", "sftp", "http_pull"}
     databases = {"postgresql", "mysql", "snowflake", "redshift", "mongodb", "bigquery", "databricks"}
-    ready = files | databases | {"kafka", "confluent_kafka", "amazon_kinesis", "rest_api", "webhook", *shipped_documents()}
+    ready = (
+        files | databases | {"kafka", "confluent_kafka", "amazon_kinesis", "rest_api", "webhook", *shipped_documents()}
+    )
     assert {name for name, each in listed.items() if each["status"] == "ready"} == ready
     assert {name for name, each in listed.items() if each["testable"]} == ready
     assert listed["webhook"]["status"] == "coming_soon"
