@@ -126,3 +126,11 @@ def eventually(look: Callable[[], T | None]) -> T:
             return found
         time.sleep(0.1)
     raise AssertionError(f"nothing after {_PATIENCE_S} s")
+
+
+def process_of(api: Api, run_id: str) -> int:
+    """The process that executes a run, once the worker has reported it to Prefect, some time after it began."""
+    path = f"/flow_runs/{run_id.removeprefix('run_')}"
+    return int(
+        eventually(lambda: api.stack.prefect.get(path, timeout=30).json()["infrastructure_pid"]).rpartition(":")[2]
+    )

@@ -39,6 +39,7 @@ class ShippedConnectors(ResponseModel):
     """The connector documents that come with Headrace."""
 
     data: list[ShippedConnectorItem]
+    """All of them, by id."""
 
 
 class ShippedConnector(ShippedConnectorItem):

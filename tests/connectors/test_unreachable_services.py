@@ -18,8 +18,8 @@ from headrace.connectors.errors import SourceError
 from headrace.connectors.files.paths import FilesRoot
 from headrace.connectors.network.reachability import hint_of
 from headrace.connectors.registry import of_type
+from tests.connectors.nowhere import credentials
 from tests.connectors.sql.postgresql.shop import LOOPBACK, Certificates, certificates
-from tests.connectors.test_unknown_hosts import credentials
 
 __all__ = ["certificates"]
 

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from tests.conftest import RunningStack
-from tests.rest import Api, eventually
+from tests.rest import Api, eventually, process_of
 
 pytestmark = pytest.mark.stack
 
@@ -175,7 +175,7 @@ def test_a_run_killed_halfway_is_continued_by_prefects_retry_and_loses_and_doubl
     text = "amount,note\n" + "".join(f"{number},a note of some length {number % 89}\n" for number in range(rows))
     api = make(text, execution={"parallelism": 2, "batchSize": 500})
     run_id = api.start()
-    process = _process_of(api, run_id)
+    process = process_of(api, run_id)
 
     def halfway() -> int | None:
         ledger = api.rows(f"SELECT sum(rows_done) FROM _headrace.ledger WHERE root_run_id = '{run_id}'")[0][0]
@@ -203,11 +203,6 @@ def test_a_run_killed_halfway_is_continued_by_prefects_retry_and_loses_and_doubl
 
 def _exists(api: Api, table: str) -> bool | None:
     return api.rows(f"SELECT to_regclass('{table}') IS NOT NULL")[0][0] or None
-
-
-def _process_of(api: Api, run_id: str) -> int:
-    """The process that executes a run, once the worker has reported it to Prefect, some time after it began."""
-    return int(eventually(lambda: flow_run(api, run_id)["infrastructure_pid"]).rpartition(":")[2])
 
 
 def test_a_source_that_has_other_columns_than_in_the_last_run_is_reported(make: Make) -> None:

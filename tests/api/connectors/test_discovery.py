@@ -105,12 +105,6 @@ def test_uploads_are_listed_and_seen_by_a_test(looking: Facade) -> None:
     assert looking.editor.post(f"{path}/test").json()["message"].startswith("1 file")
 
 
-def test_a_type_that_does_not_read_yet_says_so(looking: Facade) -> None:
-    made = created(looking.editor, CONNECTORS, {"name": "b", "type": "webhook", "config": {"url": "https://x.org"}})
-    error = error_of(looking.editor.get(f"{CONNECTORS}/{made['id']}/streams"), 422)
-    assert error["details"][0]["code"] == "not_testable"
-
-
 def test_the_servers_own_network_is_not_reached(facade: Facade, network_postgres: NetworkPostgres) -> None:
     body = {"name": "db", "type": "postgresql", "config": network_postgres.config}
     made = created(facade.editor, CONNECTORS, body | {"authConfig": network_postgres.credentials})

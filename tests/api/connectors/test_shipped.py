@@ -12,7 +12,6 @@ import pytest
 from headrace.api.app import BASE_PATH
 from headrace.connectors.http.shipped.documents import shipped_documents
 from tests.api.conftest import IR, Facade, created, error_of
-from tests.api.connectors.test_connectors import CONNECTORS
 from tests.connectors.http.api_server import Failure
 from tests.connectors.http.shipped.records import records
 from tests.connectors.http.shipped.service import Listing, Service, stripe_pages
@@ -21,6 +20,7 @@ pytestmark = pytest.mark.postgres
 
 SHIPPED = f"{BASE_PATH}/shipped-connectors"
 DOCUMENTS = f"{BASE_PATH}/yaml-connectors"
+CONNECTORS = f"{BASE_PATH}/connectors"
 
 
 @pytest.fixture

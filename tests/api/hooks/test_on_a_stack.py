@@ -11,8 +11,7 @@ import pytest
 
 from tests.api.hooks.sending import SECRET, github
 from tests.conftest import RunningStack
-from tests.flows.prefect.test_streaming import process_of
-from tests.rest import Api, eventually
+from tests.rest import Api, eventually, process_of
 
 pytestmark = [pytest.mark.stack, pytest.mark.slow]
 

@@ -16,6 +16,7 @@ from headrace.connectors.files.settings import FileSettings
 from headrace.connectors.http.shipped.documents import shipped_documents
 from headrace.connectors.registry import config_problems, of_type, readable, source_for, source_names
 from headrace.connectors.specs import CONNECTOR_TYPES
+from headrace.connectors.unimplemented import UnimplementedSource
 from tests.connectors.complete import COMPLETE
 
 CONTEXT = Context(Connection("conn_1", "local_fs"), Surroundings(FilesRoot(Path())))
@@ -114,8 +115,8 @@ def test_only_what_reads_is_ready_and_ftp_is_no_type() -> None:
 
 
 def test_a_connector_that_is_coming_soon_is_not_taken_for_one_without_rows() -> None:
-    source = source_for("webhook", CONTEXT)
-    with pytest.raises(SourceError, match="'webhook' is coming soon: it cannot read yet") as refused:
+    source = UnimplementedSource("later", CONTEXT)
+    with pytest.raises(SourceError, match="'later' is coming soon: it cannot read yet") as refused:
         source.discover(max_partitions=4)
     assert refused.value.code == "not_ready"
 

@@ -13,7 +13,7 @@ import pytest
 from tests.conftest import RunningStack, started_stack
 from tests.connectors.kafka.brokers import Topics
 from tests.connectors.kafka.conftest import broker
-from tests.rest import Api, eventually
+from tests.rest import Api, eventually, process_of
 
 __all__ = ["broker"]
 pytestmark = [pytest.mark.stack, pytest.mark.own_stack, pytest.mark.slow]
@@ -151,12 +151,6 @@ def test_a_run_is_followed_by_another_after_its_time(own_stack: RunningStack, br
     assert {run["status"] for run in runs} == {"completed"}
     assert sum(api.progress(run["id"])["rowsIn"] for run in runs) == api.sent
     api.close()
-
-
-def process_of(api: Api, run_id: str) -> int:
-    """The process of a run, by what Prefect has of it."""
-    run = api.stack.prefect.get(f"/flow_runs/{run_id.removeprefix('run_')}", timeout=30).json()
-    return int(run["infrastructure_pid"].rpartition(":")[2])  # the worker has told it since
 
 
 def quiet(api: Flood, last: str) -> None:
