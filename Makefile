@@ -105,7 +105,7 @@ ON_ARM = pgpq==0.9.0 ; sys_platform == "linux" and platform_machine == "aarch64"
 LOCKED = echo "\# Resolved by \`make lock\` from pyproject.toml."
 
 .PHONY: chaos
-chaos: $(VENV)/.ready-to-test ## Two hundred faults at random moments of real runs; no row may be lost or doubled
+chaos: $(VENV)/.ready-to-test ## Two hundred faults at random moments of real runs, and of streams; no row may be lost or doubled
 	@$(BIN)/python -m tests.chaos --faults 200 --seed $${SEED:-1}
 
 .PHONY: fuzz

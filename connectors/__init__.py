@@ -10,10 +10,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from headrace.connectors.connector import Connection, Connector, Context, DatasetName, Found, Surroundings
+    from headrace.connectors.connector import (
+        Connection,
+        Connector,
+        Context,
+        DatasetName,
+        Found,
+        Reader,
+        Surroundings,
+    )
     from headrace.connectors.errors import SourceError
     from headrace.connectors.source import (
         ROW,
+        Acknowledging,
         Batch,
         Bound,
         Closing,
@@ -32,10 +41,11 @@ if TYPE_CHECKING:
     from headrace.connectors.specs.base import ClosedConfig, Config, ConnectorType
 
 _HOMES = {
-    "connector": ("Connection", "Connector", "Context", "DatasetName", "Found", "Surroundings"),
+    "connector": ("Connection", "Connector", "Context", "DatasetName", "Found", "Reader", "Surroundings"),
     "errors": ("SourceError",),
     "source": (
         "ROW",
+        "Acknowledging",
         "Batch",
         "Bound",
         "Closing",
@@ -60,9 +70,11 @@ __all__ = [  # noqa: RUF022 (by where they are)
     "Context",
     "DatasetName",
     "Found",
+    "Reader",
     "Surroundings",
     "SourceError",
     "ROW",
+    "Acknowledging",
     "Batch",
     "Bound",
     "Closing",

@@ -49,14 +49,26 @@ class Connection:
 
 
 @dataclass(frozen=True, slots=True)
+class Reader:
+    """Who reads a source: the pipeline, by its id, and the source node in it. `runs` is false for plans and previews,
+    which may change nothing at the source; `load_modes` are those of the pipeline's targets."""
+
+    pipeline: str
+    node: str
+    runs: bool = False
+    load_modes: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
 class Context:
     """The input for opening a source. `settings` is the node's config, with the run's parameters filled in; `fields`
-    are its declared columns."""
+    are its declared columns; `reader` is who opens it, where that is a pipeline."""
 
     connection: Connection
     surroundings: Surroundings
     settings: Mapping[str, Any] = field(default_factory=dict)
     fields: Schema = ()
+    reader: Reader | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +95,12 @@ def no_problems(settings: Mapping[str, Any]) -> list[Problem]:
 def has_cursor(settings: Mapping[str, Any]) -> bool:
     """Whether a source node's config has the setting `cursor`."""
     return settings.get("cursor") is not None
+
+
+def nothing_kept(settings: Mapping[str, Any]) -> bool:
+    """False: runs keep nothing at the server."""
+    del settings
+    return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +138,10 @@ class Connector:
     keys: Callable[[Mapping[str, Any], Sequence[str]], Mapping[str, Any]] | None = None
     """The settings of a source that reads only these columns of every row there is now, in one partition, whatever the
     cursor in the given settings: for comparing keys. None: it has no such rows, or they cannot be read again."""
+    keeps: Callable[[Mapping[str, Any]], bool] = nothing_kept
+    """Whether runs of a source with this config keep something at its server, such as a replication slot."""
+    forget: Callable[[Context], Sequence[str]] | None = None
+    """Removes what runs of the context's `reader` keep at the server; returns the names of it. Raises SourceError."""
     extra: str | None = None
     """What has to be installed besides: `pip install 'headrace[s3]'`."""
     record_types: tuple[ConnectorType, ...] = ()

@@ -149,6 +149,16 @@ def check(type_name: str, context: Context, *, seconds: float) -> Found:
     return run_within(seconds, lambda: found.tried(context))
 
 
+def forgotten(name: str, context: Context, *, seconds: float) -> list[str]:
+    """Removes what runs of the reader of a source node keep at the server (`Connector.forget`); deadline and errors as
+    in `check`."""
+    found = reader(name)
+    if found is None or found.forget is None:
+        return []
+    forget = found.forget
+    return [*run_within(seconds, lambda: forget(context))]
+
+
 def listed(type_name: str, context: Context, text: str, *, seconds: float) -> list[StreamFound]:
     """The streams of a connection whose name contains a text, by name; deadline and errors as in `check`."""
     found = of_type(type_name)

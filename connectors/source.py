@@ -280,9 +280,9 @@ class Acknowledging(Protocol):
     """Implemented by sources whose server keeps what was not loaded yet: a spool, a replication slot."""
 
     def acknowledge(self, cursors: Mapping[str, Position]) -> None:
-        """Called when a run or an epoch has ended, with the positions up to which rows are committed for all targets,
-        by `Partition.cursor`; perhaps with the same ones again. The source may remove what is before them. Raises
-        SourceError."""
+        """Called when a run or an epoch begins (after `begin_at`) and when it has ended, never for a plan or a preview,
+        with the positions up to which rows are committed for all targets, by `Partition.cursor`; perhaps with the same
+        ones again. The source may remove what is before them. Raises SourceError."""
 
 
 @runtime_checkable

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from headrace.api.context import RequestContext
 from headrace.api.errors import ApiError
 from headrace.api.pipelines.deployment import sync_deployment
+from headrace.api.pipelines.kept_sources import forget_sources
 from headrace.api.pipelines.service import owned_pipeline, refuse_replicated
 from headrace.catalog.runs.records import TERMINAL
 from headrace.deployments.prefect.orchestrator import OrchestratorAway
@@ -25,6 +26,7 @@ def delete_pipeline(context: RequestContext, pipeline_id: str, *, force: bool) -
 
     Raises ApiError: 404, 409 for one whose table a replication copies, and while it has runs that have not ended. With
     `force` they are cancelled and awaited for at most ten seconds; raises OrchestratorAway if that cannot be requested.
+    What its runs keep at the servers of its sources is removed first; 409 if that fails, unless `force`.
     """
     with context.catalog() as catalog:
         pipeline = owned_pipeline(catalog, pipeline_id)
@@ -41,6 +43,7 @@ def delete_pipeline(context: RequestContext, pipeline_id: str, *, force: bool) -
     for run_id in active:
         context.orchestrator.cancel(run_id)
     _wait_until_ended(context, active)
+    forget_sources(context, pipeline_id, force=force)
     with context.catalog() as catalog:
         owned_pipeline(catalog, pipeline_id)
         locked = catalog.pipelines.lock(pipeline_id)

@@ -65,7 +65,7 @@ def delete_pipeline(
     pipeline_id: PipelineIdQuery,
     force: CancelRuns = False,
 ) -> None:
-    """Deletes a pipeline with its versions, runs and schedule; the rows it loaded stay."""
+    """Deletes a pipeline with its versions, runs, schedule and replication slots; the rows it loaded stay."""
     removal.delete_pipeline(context, pipeline_id, force=force)
 
 

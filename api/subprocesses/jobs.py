@@ -30,7 +30,7 @@ from headrace.connectors.errors import TargetError
 from headrace.connectors.postgresql import questions
 from headrace.connectors.postgresql.connections import Database
 from headrace.connectors.postgresql.error_messages import error_message
-from headrace.connectors.registry import check, listed, of_type
+from headrace.connectors.registry import check, forgotten, listed, of_type
 from headrace.flows.dry_run.plan import plan_run
 from headrace.flows.dry_run.preview import preview
 from headrace.flows.replication.discover import discover
@@ -158,6 +158,11 @@ def try_connection(connection: Connection, surroundings: Surroundings, seconds: 
     found = check(connection.type, Context(connection, surroundings), seconds=seconds)
     took_ms = round((time.perf_counter() - began) * 1000)
     return json.dumps({"message": found.message, "sample": dict(found.sample), "latency_ms": took_ms}).encode()
+
+
+def forget_source(connector: str, context: Context, seconds: float) -> bytes:
+    """Removes what runs of a source node keep at its server; returns the names as JSON. Raises SourceError."""
+    return json.dumps(forgotten(connector, context, seconds=seconds)).encode()
 
 
 def list_streams(

@@ -28,7 +28,7 @@ from headrace.flows.compile.target.lost_columns import LastRun
 from headrace.flows.resume.continuation import Continuation
 from headrace.flows.runtime.deletes.comparison import Comparison
 from headrace.flows.runtime.errors import PlanFailed
-from headrace.flows.runtime.job import Job, Prepared, finish_copies
+from headrace.flows.runtime.job import PLAN_RUN_ID, Job, Prepared, finish_copies
 from headrace.flows.runtime.prepare import prepare
 from headrace.ir import PipelineIR, Problem
 from headrace.ir.load_modes import LoadModeName
@@ -38,7 +38,6 @@ from headrace.ir.schema import Schema
 
 __all__ = ["PlanFailed", "RunPlan", "TargetPlan", "known_columns", "plan_run", "planned", "preview_job"]
 
-_PLAN_RUN_ID = "run_planned"
 """A placeholder for a run's id; nothing is ever stored under it."""
 
 _ENGINE_TABLES = ("_headrace.ledger", "_headrace.staging_ledger", "_headrace.loads")
@@ -93,11 +92,11 @@ def preview_job(
 ) -> Job:
     """The job of a run that will not be run. `networks`, `role_buckets` and `last_runs` as in Job."""
     return Job(
-        _PLAN_RUN_ID,
+        PLAN_RUN_ID,
         pipeline,
         database_url,
         files_root,
-        Continuation(_PLAN_RUN_ID),
+        Continuation(PLAN_RUN_ID),
         parameters or {},
         networks=networks,
         role_buckets=role_buckets,

@@ -121,7 +121,7 @@ def _no_events(
 ) -> Iterator[Problem]:
     """Why the rows of a table cannot be mirrored as change events."""
     if operation is None:
-        message = "Its rows are not change events: it has no column 'op' or '__op' with the operation (c, u, d or r)"
+        message = "Its rows are not change events: it has no column 'op' or '__op' with the operation (c, u, d, r or t)"
         hint = "use upsert, with deletes where rows are deleted; cdc_mirror is for a table that changes are written to"
         yield Problem("loadMode", "no_operation", message, hint)
     elif not settings.key:

@@ -12,7 +12,7 @@ from headrace.connectors.postgresql.cursors import Moved, read_cursors
 from headrace.connectors.postgresql.tables.describe import first_line
 from headrace.connectors.source import Acknowledging, Incremental, Position, Source
 from headrace.flows.runtime.errors import PlanFailed
-from headrace.flows.runtime.job import Job
+from headrace.flows.runtime.job import PLAN_RUN_ID, Job
 from headrace.ir import PipelineIR, Problem
 from headrace.ir.nodes import TargetNode
 
@@ -28,6 +28,8 @@ def begin_at_cursors(job: Job, ir: PipelineIR, sources: Mapping[str, Source]) ->
         mine = [each for each in moved if each.source_node == node]
         # A run that continues after its ledger has its partitions already: they determine the targets' positions.
         source.begin_at(_positions(mine, check=job.continues.earlier_plan is None))
+        if isinstance(source, Acknowledging) and job.run_id != PLAN_RUN_ID and not job.continues.replays:
+            source.acknowledge(_agreed(mine))
 
 
 def acknowledge_cursors(job: Job, ir: PipelineIR, sources: Mapping[str, Source], log: Callable[[str], object]) -> None:
@@ -40,13 +42,7 @@ def acknowledge_cursors(job: Job, ir: PipelineIR, sources: Mapping[str, Source],
         moved = _moved(job, ir)
         for node, source in acknowledging.items():
             mine = [each for each in moved if each.source_node == node]
-            differ = {
-                each.name
-                for each in mine
-                for other in mine
-                if each.name == other.name and each.position != other.position
-            }
-            source.acknowledge({each.name: each.position for each in mine if each.name not in differ})
+            source.acknowledge(_agreed(mine))
     except (SourceError, TargetError) as error:
         log(f"What is loaded could not be acknowledged to its source, and the next run does so: {error}")
 
@@ -65,6 +61,12 @@ def _moved(job: Job, ir: PipelineIR) -> list[Moved]:
             raise TargetError("database_unavailable", text, "Nothing was changed; retry the run.") from error
     targets = {node.id for node in ir.nodes if isinstance(node, TargetNode)}
     return [each for each in moved if each.target_node in targets]
+
+
+def _agreed(moved: list[Moved]) -> dict[str, Position]:
+    """The positions that are the same for all targets."""
+    differ = {one.name for one in moved for other in moved if one.name == other.name and one.position != other.position}
+    return {each.name: each.position for each in moved if each.name not in differ}
 
 
 def _positions(moved: list[Moved], *, check: bool) -> dict[str, Position]:

@@ -39,6 +39,7 @@ from headrace.flows.runtime.run_recorder import RunRecorder
 from headrace.flows.runtime.shuffle.exchange import Exchange
 from headrace.flows.runtime.targets.locks import TargetLocks
 from headrace.flows.runtime.targets.publication import Publication, run_publication
+from headrace.flows.runtime.targets.published import PublishedBefore
 from headrace.flows.runtime.targets.tables import (
     loaded_rows,
     log_discarded,
@@ -88,6 +89,7 @@ class Execution:
         self._exchange = Exchange(prepared)
         self.row_origins = RowOrigins(prepared, self._exchange.parents)
         self._audits = DatasetChecks(prepared, recorder)
+        self._before = PublishedBefore(prepared)
         self.cut: set[str] = set()
         """The source nodes of which `maxRows` or `maxSeconds` ended a partition."""
 
@@ -168,6 +170,9 @@ class Execution:
 
     def partition(self, stage: Stage, index: int) -> Resume:
         """Runs one partition, from its committed progress."""
+        if (done := self._before.resume(stage, index)) is not None:
+            self.recorder.progress(stage.index, index, "completed", done)
+            return done
         with explain_memory_errors():
             if stage.passed is not None:
                 try:
@@ -266,6 +271,8 @@ class Execution:
         """The rows of a stage that is done; those of a shuffle stage are looked up once."""
         if (known := self.prepared.gathered.get(stage.index)) is None:
             return stage.rows
+        if stage.source is not None and (before := self._before.rows(stage)) is not None:
+            return before
         if stage.source is not None:
             known |= self._rows_done(stage)
         else:

@@ -33,6 +33,10 @@ if TYPE_CHECKING:
     from headrace.flows.runtime.deletes.comparison import Comparison
 
 
+PLAN_RUN_ID = "run_planned"
+"""The id of a run that is only planned or previewed, and never run."""
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
     """One run of one pipeline version, with the state taken over from earlier runs.

@@ -61,6 +61,9 @@ class TargetNode(SingleInput):
     failing. Rows that fail or are left out never empty it."""
     backup_before_load: bool = False
     """Copy the existing rows to `<table>__backup_<run>`."""
+    events: bool = False
+    """For scd2: the rows are change events with the operation in `op`, as `cdc_mirror` reads them. A delete ends the
+    current version of its key, a truncate that of every key."""
     deletes: SourceDeletes | None = None
     """What becomes of rows whose key the source has no more (upsert, scd2); they stay without it."""
 
@@ -80,6 +83,15 @@ class TargetNode(SingleInput):
         return self
 
     @model_validator(mode="after")
+    def _eventful(self) -> TargetNode:
+        if self.events and not (self.traits.history or self.traits.events):
+            message = f"loadMode {self.load_mode} applies no change events: 'events' is for scd2"
+            raise fault("bad_option", message, "remove 'events', or use cdc_mirror")
+        if self.events and self.deletes is not None:
+            raise fault("bad_option", "'events' brings deletes, and 'deletes' compares keys", "remove one of them")
+        return self
+
+    @model_validator(mode="after")
     def _of_another_database(self) -> TargetNode:
         if self.connection is None:
             return self
@@ -95,6 +107,11 @@ class TargetNode(SingleInput):
     def traits(self) -> LoadModeTraits:
         """The properties of its load mode."""
         return LOAD_MODES[self.load_mode]
+
+    @property
+    def reads_events(self) -> bool:
+        """Whether its rows are change events."""
+        return self.traits.events or self.events
 
     @property
     def delete_action(self) -> DeleteAction | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.chaos.campaign import Campaign
+from tests.chaos.streaming import StreamCampaign, open_streams
 from tests.chaos.world import open_world
 
 pytestmark = [pytest.mark.stack, pytest.mark.slow]
@@ -20,3 +21,12 @@ def test_faults_at_random_moments_lose_and_double_nothing() -> None:
     assert result.wrong == [], "\n".join(reported)
     assert (result.lost, result.doubled) == (0, 0)
     assert result.faults.total() >= 3
+
+
+@pytest.mark.timeout(900)
+def test_streams_lose_and_double_nothing_either() -> None:
+    reported: list[str] = []
+    with open_world() as world, open_streams(world) as (streams, origin):
+        result = StreamCampaign(world, streams, origin, faults=4, seed=3, say=reported.append).run()
+    assert result.wrong == [], "\n".join(reported)
+    assert (result.lost, result.doubled) == (0, 0)

@@ -81,6 +81,7 @@ class World:
                 | {
                     "HEADRACE_DATABASE_URL": through,
                     "HEADRACE_PREFECT_DATABASE_URL": self._prefects.url("prefect"),
+                    "HEADRACE_CONNECTOR_NETWORKS": '["127.0.0.0/8"]',
                 },
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -54,6 +54,8 @@ from tests.connectors.mongodb.double import Double as MongoDouble
 from tests.connectors.redshift.cluster import cluster, warehouse
 from tests.connectors.snowflake.double import CREDENTIALS, Double
 from tests.connectors.sql.mysql.market import certificates, mariadb, market
+from tests.connectors.sql.postgresql.changes.conftest import logical_server, origin
+from tests.connectors.sql.postgresql.changes.origin import Origin
 from tests.connectors.sql.postgresql.shop import server, shop
 from tests.connectors.stores.conftest import made
 from tests.connectors.stores.places import LOOPBACK
@@ -66,10 +68,12 @@ __all__ = [
     "certificates",
     "cluster",
     "front",
+    "logical_server",
     "mariadb",
     "market",
     "moto",
     "network_postgres",
+    "origin",
     "second",
     "server",
     "shop",
@@ -197,6 +201,10 @@ def _connector(folder: Path, file: Path, files_root: Path, request: pytest.Fixtu
     if not (folder / "connector.json").exists():
         shutil.copy(file, files_root / _named(file))
         return ConnectorRecord("conn_1", "local_fs", {}, {"salt": "a salt of the example"})
+    if folder.name == "postgresql_changes":
+        origin: Origin = request.getfixturevalue("origin")
+        origin.make(*(each for each in file.read_text().split(";\n") if each.strip()))
+        return origin.record
     if file.suffix == ".sql":  # a database in which it is executed
         kind = json.loads((folder / "connector.json").read_text())["type"]
         if kind == "snowflake":

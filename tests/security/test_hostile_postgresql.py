@@ -13,6 +13,8 @@ from psycopg import sql
 from headrace.connectors.errors import SourceError
 from headrace.connectors.postgresql.copy.passed import copy_passed
 from headrace.connectors.source import PASSED, ROW, NotPassed
+from headrace.connectors.sql.postgresql.changes.events import events_of
+from headrace.connectors.sql.postgresql.changes.pgoutput import Decoder
 from headrace.connectors.sql.postgresql.copying import Rows
 from headrace.connectors.sql.postgresql.passing import frames, last_values
 
@@ -71,3 +73,44 @@ def test_rows_hidden_in_a_row_are_never_loaded(database_url: str, hidden: bytes)
             with pytest.raises((NotPassed, psycopg.DataError)), connection.transaction():
                 copy_passed(connection, sql.Identifier("public", "t"), frame, ["n"], 7, None)
         assert connection.execute("SELECT n, _headrace_load_id FROM public.t").fetchall() == [(1, 7)] * 2
+
+
+def _change_messages() -> list[bytes]:
+    """A transaction with a change of each kind, as pgoutput writes it."""
+    table, text = (77).to_bytes(4, "big"), b"t" + cell(b"value")
+    relation = b"R" + table + b"public\0t\0d\0\2" + b"\1id\0" + bytes(8) + b"\0a\0" + bytes(8)
+    row_of = b"\0\2" + text + b"n"
+    return [
+        b"B" + bytes(8 + 8 + 4),
+        relation,
+        b"I" + table + b"N" + row_of,
+        b"U" + table + b"K" + row_of + b"N" + row_of,
+        b"U" + table + b"N\0\2" + text + b"u",
+        b"D" + table + b"O" + row_of,
+        b"T\0\0\0\1\0" + table,
+        b"C\0" + bytes(8 + 8 + 8),
+    ]
+
+
+def test_changes_that_are_damaged_are_events_or_an_error() -> None:
+    """Any byte of any message may be another one: nothing is read behind the messages, and nothing large is made."""
+    chance = np.random.default_rng(5)
+    outcomes = set()
+    for turn in range(1500):
+        messages = [row(each) for each in _change_messages()]
+        if turn:
+            at = int(chance.integers(len(messages)))
+            broken = bytearray(messages[at])
+            broken[int(chance.integers(6, len(broken)))] = int(chance.integers(256))
+            messages[at] = bytes(broken[: int(chance.integers(7, len(broken) + 1))])
+        [rows] = sent(*messages)
+        try:
+            events = events_of(Decoder(77).piece(rows), ["id", "a"], ["id"])
+        except SourceError as error:
+            outcomes.add(error.code)
+        else:
+            assert events.height <= 6
+            outcomes.add("read")
+            if not turn:
+                assert events.get_column("#op").to_list() == ["c", "u", "u", "d", "t"]
+    assert outcomes >= {"read", "query_failed"}

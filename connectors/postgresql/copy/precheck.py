@@ -13,10 +13,14 @@ from headrace.connectors.source import REJECT_SCHEMA, ROW, no_rejects
 
 
 def precheck(
-    frame: pl.DataFrame, columns: Sequence[Column], key: Sequence[str] = ()
+    frame: pl.DataFrame,
+    columns: Sequence[Column],
+    key: Sequence[str] = (),
+    keyless: pl.Series | None = None,
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """(converted rows that may be sent, with ROW; rejects of the others). A row with a null in a column of `key` is
-    always rejected, because it cannot be distinguished from others."""
+    always rejected, because it cannot be distinguished from others, unless `keyless` (a mask of the rows) says that it
+    concerns the whole table."""
     rows = frame.get_column(ROW)
     found: list[pl.DataFrame] = []
     bad: pl.Series | None = None
@@ -25,7 +29,7 @@ def precheck(
         values = frame.get_column(column.name)
         result, misfits = convert_column(values, column)
         ready.append(result.alias(column.name))
-        for wrong, error, rule in _findings(values, result, misfits, column, column.name in key):
+        for wrong, error, rule in _findings(values, result, misfits, column, column.name in key, keyless):
             found.append(_rejects(rows, values, wrong, column.name, error, rule))
             bad = wrong if bad is None else bad | wrong
     good = pl.DataFrame([*ready, rows])
@@ -51,7 +55,12 @@ def reject_nul(frame: pl.DataFrame, columns: Sequence[Column]) -> tuple[pl.DataF
 
 
 def _findings(
-    values: pl.Series, result: pl.Series, misfits: pl.Series | None, column: Column, is_key: bool
+    values: pl.Series,
+    result: pl.Series,
+    misfits: pl.Series | None,
+    column: Column,
+    is_key: bool,
+    keyless: pl.Series | None,
 ) -> list[tuple[pl.Series, str, str]]:
     found: list[tuple[pl.Series, str, str]] = []
     if misfits is not None:
@@ -59,6 +68,7 @@ def _findings(
         found.append((misfits, complaint, "22003" if "range" in complaint else "22P02"))
     if (is_key or not column.nullable) and result.null_count():
         nulls = result.is_null() if misfits is None else result.is_null() & ~misfits
+        nulls = nulls & ~keyless if is_key and keyless is not None else nulls
         if nulls.any():
             error = f'Null value in key column "{column.name}"' if is_key else f'Null value in column "{column.name}"'
             found.append((nulls, error, "upsert_key" if is_key else "not_null"))

@@ -31,8 +31,10 @@ from headrace.connectors.postgresql.load.session import SessionLoader
 from headrace.connectors.postgresql.load.spec import LoadSpec
 from headrace.connectors.postgresql.tables.describe import (
     LOAD_ID,
+    STAGED_OP,
     STAGED_PARTITION,
     STAGED_ROW,
+    TRUNCATE,
     Column,
     Table,
     check_columns,
@@ -139,7 +141,8 @@ class CopyLoader(SessionLoader):
         for column in columns:
             check_dtype(column, frame.schema[column.name])
         columns += self._destination.extras
-        good, rejects = precheck(frame, columns, self._destination.key)
+        keyless = frame.get_column(STAGED_OP) == TRUNCATE if STAGED_OP in frame.columns else None
+        good, rejects = precheck(frame, columns, self._destination.key, keyless)
         good = good.with_columns(pl.lit(self._load_id, dtype=pl.Int64).alias(LOAD_ID))
         columns = [*columns, _LOAD_ID_COLUMN]
         if self._destination.staged:

@@ -1,7 +1,6 @@
 """cdc_mirror: applies change events, so that the table mirrors their origin: the last event of a key wins.
 
-An event is a row with its operation in STAGED_OP: `c`, `u` and `r` (created, updated, snapshot read) carry the row as
-it is now, `d` carries only the key to delete. A delete of a key that the table does not have counts as skipped.
+A delete of a key that the table does not have counts as skipped.
 """
 
 from __future__ import annotations
@@ -11,19 +10,17 @@ from typing import Any, ClassVar
 import psycopg
 from psycopg import sql
 
+from headrace.connectors.postgresql.modes.events import ChangeEvents
 from headrace.connectors.postgresql.modes.merge_keys import column_list, same_key, unique_key
 from headrace.connectors.postgresql.modes.upsert import Upsert
-from headrace.connectors.postgresql.tables.describe import STAGED_OP, Column, Table
+from headrace.connectors.postgresql.tables.describe import STAGED_OP, Table
 
 
-class CdcMirror(Upsert):
+class CdcMirror(ChangeEvents, Upsert):
     """Merges change events by key, deletes included."""
 
     name: ClassVar[str] = "cdc_mirror"
     beside: ClassVar[int] = 0
-    checked: ClassVar[bool] = False  # a delete has only a key
-    extras: ClassVar[tuple[Column, ...]] = (Column(STAGED_OP, "text", "text", nullable=False),)
-    deletes: ClassVar[sql.Composable | None] = sql.SQL("t.{} = 'd'").format(sql.Identifier(STAGED_OP))
 
     def check(self, connection: psycopg.Connection[Any], table: Table) -> bool:
         """Requires a unique key. Null keys are never equal: an event without a key is rejected."""
@@ -36,6 +33,9 @@ class CdcMirror(Upsert):
         ).format(rows, sql.Identifier(STAGED_OP), self._target, same_key(self._key, "t", "s"))
         (count,) = connection.execute(query).fetchone() or (0,)
         return int(count)
+
+    def _empty(self, of_bucket: sql.Composable) -> sql.Composed:
+        return sql.SQL("DELETE FROM {} AS t WHERE {}").format(self._target, of_bucket)
 
     def _merge(self, rows: sql.Composable) -> sql.Composed:
         return sql.SQL(

@@ -105,7 +105,7 @@ class MergeMode(ABC):
     def preview(self) -> str:
         staged = self._staging.identifier
         copied = copy_statement(f"_headrace.{self._staging.name}", self._spec.columns)
-        rows = sql.SQL("({}) AS s").format(last_row_per_key(staged, self._key))
+        rows = sql.SQL("({}) AS s").format(self._winners(staged))
         rendered = [statement.as_string() + ";" for statement in self.statements(rows)]
         return "\n".join([copied, "-- for every bucket of keys, in one transaction:", *rendered])
 
@@ -136,13 +136,12 @@ class MergeMode(ABC):
 
     def publish(self, stage: int, index: int, on_publish: PublishCallback) -> Resume:
         buckets = self.publications()
-        staged = self._staging.bucket(index, buckets)
         # The number of buckets is stored with every publication: a later attempt that finds one published keeps that
         # number.
         return publish_once(
             self._spec,
             self._staging.publication(stage, index),
-            lambda connection: self._publish(connection, staged),
+            lambda connection: self._publish(connection, index),
             lambda published: replace(on_publish(published), position=buckets),
             publications=buckets,
         )
@@ -177,13 +176,18 @@ class MergeMode(ABC):
         (parts,) = connection.execute(_PARTS, (self._staging.identifier.as_string(connection),)).fetchone() or (1,)
         return int(parts)
 
-    def _publish(self, connection: psycopg.Connection[Any], staged: sql.Identifier) -> Published:
+    def _winners(self, staged: sql.Composable, condition: sql.Composable | None = None) -> sql.Composed:
+        """The query of the staged rows that are merged: the last row of every key."""
+        return last_row_per_key(staged, self._key, condition)
+
+    def _publish(self, connection: psycopg.Connection[Any], index: int) -> Published:
+        staged = self._staging.bucket(index, self.publications())
         connection.execute(_SORT_IN_MEMORY)
         # The planner needs no more; statistics of every column would take a tenth of the whole time.
         connection.execute(sql.SQL("ANALYZE {} ({})").format(staged, column_list(self._key)))
         table = describe_table(connection, self._spec.table)
         (total,) = connection.execute(sql.SQL("SELECT count(*) FROM {}").format(staged)).fetchone() or (0,)
-        moved = self.merge(connection, table, last_row_per_key(staged, self._key))
+        moved = self.merge(connection, table, self._winners(staged))
         loaded, kept_out, rejects = moved.rows, moved.kept_out, [no_partition_rejects(), moved.rejects]
         while moved.rejects.height:
             again = self._without(connection, staged, moved.rejects)
@@ -219,4 +223,4 @@ class MergeMode(ABC):
             else sql.SQL("a.{0} = q.{0}").format(sql.Identifier(name))
             for name in self._key
         )
-        return last_row_per_key(staged, self._key, sql.SQL("EXISTS (SELECT FROM {} a WHERE {})").format(_AGAIN, same))
+        return self._winners(staged, sql.SQL("EXISTS (SELECT FROM {} a WHERE {})").format(_AGAIN, same))

@@ -16,9 +16,10 @@ from psycopg import sql
 
 from headrace.connectors.errors import TargetError
 from headrace.connectors.postgresql.copy.rejected_rows import Moved, move_accepted_rows
+from headrace.connectors.postgresql.modes.events import ChangeEvents
 from headrace.connectors.postgresql.modes.merge_keys import column_list, same_key
 from headrace.connectors.postgresql.modes.merge_mode import MergeMode
-from headrace.connectors.postgresql.tables.describe import STAGED_PARTITION, STAGED_ROW, Table
+from headrace.connectors.postgresql.tables.describe import STAGED_OP, STAGED_PARTITION, STAGED_ROW, Table
 from headrace.connectors.source import REJECT_SCHEMA
 
 VALID_FROM, VALID_TO, IS_CURRENT = "valid_from", "valid_to", "is_current"
@@ -48,6 +49,8 @@ class Scd2(MergeMode):
 
     name: ClassVar[str] = "scd2"
     filled: ClassVar[tuple[str, ...]] = HISTORY
+    deletes: ClassVar[sql.Composable | None] = None
+    """The condition that row `t` of the bucket only ends the current version of its key."""
 
     def check(self, connection: psycopg.Connection[Any], table: Table) -> bool:
         check_history(table)
@@ -71,17 +74,24 @@ class Scd2(MergeMode):
         (time,) = connection.execute(LOAD_TIME, (self._spec.run_id, self._spec.target_node)).fetchone() or (None,)
         starts = self._starts(table, sql.Literal(time))
 
-        def move(part: sql.Composable) -> int:
-            close, insert = self._close(part, starts), self._insert(part, starts)
-            connection.execute(close)
-            return connection.execute(insert).rowcount
-
-        counting, kept_out = self.counted(connection, table, move, lambda _: 0)
+        counting, kept_out = self.counted(
+            connection, table, lambda part: self._move(connection, part, starts), lambda _: 0
+        )
         moved = move_accepted_rows(
-            connection, table, sql.SQL("SELECT * FROM {}").format(_CHANGED), self._spec.columns, counting
+            connection,
+            table,
+            sql.SQL("SELECT * FROM {}").format(_CHANGED),
+            self._spec.columns,
+            counting,
+            deletes=self.deletes,
         )
         rejects = moved.rejects if late is None else pl.concat([late, moved.rejects])
         return Moved(moved.rows, rejects, kept_out())
+
+    def _move(self, connection: psycopg.Connection[Any], part: sql.Composable, starts: sql.Composable) -> int:
+        """Moves changed rows; returns how many the table took."""
+        connection.execute(self._close(part, starts))
+        return connection.execute(self._insert(part, starts)).rowcount
 
     def statements(self, rows: sql.Composable) -> Sequence[sql.Composed]:
         changed = sql.SQL("{} s").format(_CHANGED)
@@ -164,6 +174,33 @@ class Scd2(MergeMode):
             for row, value, place, current in connection.execute(take)
         ]
         return pl.DataFrame(cells, schema={**REJECT_SCHEMA, "partition": pl.Int32}, orient="row")
+
+
+class Scd2OfEvents(ChangeEvents, Scd2):
+    """The same for change events: a delete ends the current version of its key, a truncate that of every key."""
+
+    def _changed(self, table: Table, rows: sql.Composable) -> sql.Composed:
+        known = sql.SQL("SELECT FROM {} AS t WHERE t.{} AND {}").format(
+            self._target, sql.Identifier(IS_CURRENT), same_key(self._key, "t", "s")
+        )
+        return sql.SQL(
+            "SELECT * FROM ({}) AS s WHERE CASE s.{} WHEN 'd' THEN EXISTS ({}) ELSE NOT EXISTS ({}) END"
+        ).format(rows, sql.Identifier(STAGED_OP), known, self._same_version(table))
+
+    def _move(self, connection: psycopg.Connection[Any], part: sql.Composable, starts: sql.Composable) -> int:
+        op = sql.Identifier(STAGED_OP)
+        gone = sql.SQL("(SELECT * FROM {} WHERE s.{} = 'd') AS s").format(part, op)
+        there = sql.SQL("(SELECT * FROM {} WHERE s.{} <> 'd') AS s").format(part, op)
+        ended = connection.execute(self._close(gone, starts)).rowcount
+        return ended + super()._move(connection, there, starts)
+
+    def _empty(self, of_bucket: sql.Composable) -> sql.Composed:
+        time = sql.SQL("({})").format(sql.SQL(LOAD_TIME.replace("%s", "{}")).format(
+            sql.Literal(self._spec.run_id), sql.Literal(self._spec.target_node)))  # fmt: skip
+        return sql.SQL("UPDATE {} AS t SET {} = {}, {} = false WHERE t.{} AND {}").format(
+            self._target, sql.Identifier(VALID_TO), time, sql.Identifier(IS_CURRENT), sql.Identifier(IS_CURRENT),
+            of_bucket,
+        )  # fmt: skip
 
 
 def check_history(table: Table) -> None:

@@ -26,8 +26,11 @@ STAGED_PARTITION = "_headrace_partition"
 """Column (integer) of a staging table: the partition the row came with."""
 
 STAGED_OP = "__headrace_op"
-"""Column (text) of a staging table of change events: the operation, c, u, d or r. Frames use the same name, which
+"""Column (text) of a staging table of change events: the operation, c, u, d, r or t. Frames use the same name, which
 documents cannot."""
+
+TRUNCATE = "t"
+"""The operation that empties the table, and has no key."""
 
 
 @dataclass(frozen=True, slots=True)

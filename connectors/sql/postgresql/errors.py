@@ -57,6 +57,8 @@ def failed(error: psycopg.Error, what: str) -> SourceError:
         lost = "The connection was lost" if state is None else "The server broke off"
         return SourceError("connection_lost", f"{lost} while {what} was read: {said}.", "It can be retried.")
     match state:
+        case "55006":
+            return SourceError("in_use", f"{what} is being read by another session: {said}.", "Try again in a moment.")
         case "57014":
             return SourceError(
                 "timed_out",

@@ -86,6 +86,25 @@ class Frames:
         return values.str.replace_many(list(_ESCAPES), list(_ESCAPES.values()))
 
 
+def typed(values: pl.Series, asked: Asked) -> pl.Series:
+    """Texts of the server, not escaped, as `Frames` reads them from a COPY of `types.expression`."""
+    field = asked.column.field
+    if asked.column.kind == "bool":
+        if not asked.as_declared:
+            return values == "t"
+        return values.replace_strict({"t": "true", "f": "false"}, return_dtype=pl.String)
+    if asked.as_declared:
+        return values
+    if asked.column.kind == "float4":
+        return values.cast(pl.Float32).cast(pl.Float64)
+    if field.data_type in _PLAIN:
+        return values.cast(polars_dtype(field))
+    if field.data_type in _MAY_FAIL and _sized(asked):
+        found = _tried(values, polars_dtype(field))
+        return values if found.null_count() > values.null_count() else found
+    return _stamps(values, aware=field.data_type == "timestamptz") if field.data_type in _STAMPS else values
+
+
 def _sized(asked: Asked) -> bool:
     """Whether each value has as many digits as the type says, so that none can be lost."""
     return asked.column.field.data_type != "decimal" or asked.column.field.precision is not None

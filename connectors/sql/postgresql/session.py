@@ -69,6 +69,16 @@ class Session:
         with self.translating_errors():
             return self._connection.execute(statement.encode()).fetchall()
 
+    def asked(self, statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        """The rows of a statement built from quoted names, with bound values. Raises SourceError."""
+        with self.translating_errors():
+            return self._connection.execute(statement.encode(), values).fetchall()
+
+    def command(self, statement: str) -> None:
+        """Executes a statement without rows, built from quoted names and literals. Raises SourceError."""
+        with self.translating_errors():
+            self._connection.execute(statement.encode())
+
     def planned(self, statement: str) -> list[tuple[str, int, int]]:
         """The columns of a query (name, type oid, modifier), by the extended protocol: the server prepares it as a
         single statement and does not run it. Raises SourceError."""
@@ -124,21 +134,39 @@ def begun(connection: psycopg.Connection[Any], what: str, *, seconds: float, sna
     """The session of an open connection. Raises SourceError."""
     if snapshot is not None and not _SNAPSHOT.fullmatch(snapshot):
         raise SourceError("bad_position", "The snapshot of the partition has no name that PostgreSQL gives.")
-    settings = dict(_SETTINGS, statement_timeout=f"{seconds * 1000:.0f}")
-    if connection.info.server_version >= 170000:
-        settings["transaction_timeout"] = "0"
     try:
         live = snapshot is not None and not _record_run(connection, snapshot)
         if snapshot is None or live:
             _begin(connection)
-        row = connection.execute("SELECT current_setting('timezone')").fetchone()
-        for_all = ", ".join(["set_config(%s, %s, true)"] * len(settings))
-        values = [each for pair in settings.items() for each in pair]
-        connection.execute(f"SELECT {for_all}".encode(), values)
+        zone = _set(connection, seconds, for_transaction=True)
     except psycopg.Error as error:
         raise failed(error, what) from None
+    return Session(connection, what, live=live, own_zone=zone)
+
+
+def lasting(connection: psycopg.Connection[Any], what: str, *, seconds: float) -> Session:
+    """A session of an open connection without a transaction, whose statements are executed each at its time. Raises
+    SourceError."""
+    try:
+        zone = _set(connection, seconds, for_transaction=False)
+    except psycopg.Error as error:
+        raise failed(error, what) from None
+    return Session(connection, what, live=False, own_zone=zone)
+
+
+def _set(connection: psycopg.Connection[Any], seconds: float, *, for_transaction: bool) -> str:
+    """Sets how values are written; returns the time zone before that."""
+    settings = dict(_SETTINGS, statement_timeout=f"{seconds * 1000:.0f}")
+    if connection.info.server_version >= 170000:
+        settings["transaction_timeout"] = "0"
+    if connection.info.server_version >= 140000 and not for_transaction:
+        settings["idle_session_timeout"] = "0"
+    row = connection.execute("SELECT current_setting('timezone')").fetchone()
+    for_all = ", ".join([f"set_config(%s, %s, {str(for_transaction).lower()})"] * len(settings))
+    values = [each for pair in settings.items() for each in pair]
+    connection.execute(f"SELECT {for_all}".encode(), values)
     assert row is not None
-    return Session(connection, what, live=live, own_zone=str(row[0]))
+    return str(row[0])
 
 
 def _begin(connection: psycopg.Connection[Any]) -> None:

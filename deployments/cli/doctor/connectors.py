@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 
 from headrace.deployments.cli.doctor.finding import Finding
+from headrace.deployments.cli.doctor.slots import slots
 
 _MOST = 50
 """Connectors that are tested; the rest is counted."""
@@ -36,25 +37,31 @@ def connectors(url: str | None, key: str | None) -> Iterator[Finding]:
         testable = {each["type"] for each in types.json()["data"] if each["testable"]} if types.is_success else set()
         found = [each for each in answer["data"] if each["type"] in testable]
         with ThreadPoolExecutor(_AT_ONCE) as pool:
-            yield from pool.map(lambda each: _tested(client, each), found)
+            for findings in pool.map(lambda each: [*_tested(client, each)], found):
+                yield from findings
     more = answer["pagination"]["total"] - len(answer["data"])
     if more > 0:
         remedy = "POST /connectors/{id}/test tests one of them."
         yield Finding("connector", "warning", f"{more} more are not tested here", remedy)
 
 
-def _tested(client: httpx.Client, connector: dict[str, Any]) -> Finding:
+def _tested(client: httpx.Client, connector: dict[str, Any]) -> Iterator[Finding]:
     name = f"{connector['name']} ({connector['type']})"
     try:
         response = client.post(f"/connectors/{connector['id']}/test")
     except httpx.HTTPError as error:
-        return Finding("connector", "warning", f"{name}: the test did not end ({type(error).__name__})")
+        yield Finding("connector", "warning", f"{name}: the test did not end ({type(error).__name__})")
+        return
     if response.status_code == 403:
-        return Finding("connector", "warning", f"{name}: not tested", "Tests need the key of an editor or an admin.")
+        yield Finding("connector", "warning", f"{name}: not tested", "Tests need the key of an editor or an admin.")
+        return
     if not response.is_success:
-        return Finding("connector", "warning", f"{name}: the API answered {response.status_code} to its test")
+        yield Finding("connector", "warning", f"{name}: the API answered {response.status_code} to its test")
+        return
     result = response.json()
     if result["ok"]:
-        return Finding("connector", "ok", f"{name}: {result['message']}")
+        yield Finding("connector", "ok", f"{name}: {result['message']}")
+        yield from slots(client, connector["name"], (result.get("sample") or {}).get("slots", ()))
+        return
     remedy = "Correct its config or its credentials; runs that read through it fail."
-    return Finding("connector", "warning", f"{name}: {result['message']}", remedy)
+    yield Finding("connector", "warning", f"{name}: {result['message']}", remedy)

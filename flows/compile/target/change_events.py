@@ -1,7 +1,8 @@
 """The step that turns change events into rows: an operation and the columns of the row that it changes.
 
 An event is flat (a column `op` or `__op` beside the columns of the table) or a Debezium envelope (`op`, with `before`
-and `after` as JSON). Of a delete only the key is kept: the other values of a deleted row are not checked.
+and `after` as JSON). Of a delete only the key is kept: the other values of a deleted row are not checked. A
+history also keeps its `valid_from`.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from headrace.connectors.postgresql.tables.describe import STAGED_OP
+from headrace.connectors.postgresql.modes.scd2 import VALID_FROM
+from headrace.connectors.postgresql.tables.describe import STAGED_OP, TRUNCATE
 from headrace.connectors.source import ROW
 from headrace.flows.compile.provenance import Provenance, named, of_expression
 from headrace.flows.compile.scope import Scope
@@ -20,20 +22,21 @@ from headrace.flows.compile.target.schema_contract import TargetColumn
 from headrace.ir.nodes import TargetNode
 from headrace.ir.schema import Field
 
-_OPERATIONS = ["c", "u", "d", "r"]
+_OPERATIONS = ["c", "u", "d", "r", "t"]
+_ROWLESS = ["d", TRUNCATE]
 OPERATION_COLUMNS = ("__op", "op")
 """The names of the column with the operation; the first that is there."""
 _WHOLE = r"^-?[0-9]+$"
 
 
 def change_events(node: TargetNode, scope: Scope, table: Sequence[TargetColumn] | None) -> Step | None:
-    """The step for a cdc_mirror target. None for other load modes, and for an envelope when the table is not known.
+    """The step for a target of change events. None for other targets, and for an envelope when the table is not known.
     Raises PlanError when the incoming rows are not events."""
-    if not node.traits.events:
+    if not node.reads_events:
         return None
     name = next((name for name in OPERATION_COLUMNS if name in scope.schema), None)
     if name is None:
-        message = "The data have no column 'op' with the operation (c, u, d or r)"
+        message = "The data have no column 'op' with the operation (c, u, d, r or t)"
         raise scope.fault("loadMode", "no_operation", message, "read change events, or use upsert")
     op = pl.col(name).cast(pl.String)
     known = Check(
@@ -41,7 +44,7 @@ def change_events(node: TargetNode, scope: Scope, table: Sequence[TargetColumn] 
         column=name,
         fails=~op.is_in(_OPERATIONS).fill_null(value=False),
         value=op,
-        message="Unknown operation: expected c, u, d or r",
+        message="Unknown operation: expected c, u, d, r or t",
     )
     own = {each.field.name for each in table or () if each.writable}
     if "after" in scope.schema and "before" in scope.schema and not {"after", "before"} & own:
@@ -50,9 +53,10 @@ def change_events(node: TargetNode, scope: Scope, table: Sequence[TargetColumn] 
 
 
 def _flat(node: TargetNode, scope: Scope, op: pl.Expr, name: str, known: Check) -> Step:
-    keys = {node.mapping.get(column, column) for column in node.upsert_key}
+    kept = (*node.upsert_key, VALID_FROM) if node.traits.history else node.upsert_key
+    keys = {node.mapping.get(column, column) for column in kept}
     columns = [
-        pl.col(column) if column in keys else pl.when(op != "d").then(pl.col(column)).alias(column)
+        pl.col(column) if column in keys else pl.when(~op.is_in(_ROWLESS)).then(pl.col(column)).alias(column)
         for column in scope.schema
         if column not in (name, ROW)
     ]
@@ -66,7 +70,7 @@ def _envelope(node: TargetNode, scope: Scope, table: Sequence[TargetColumn], op:
     checks = [known]
     for side, deletes in (("before", True), ("after", False)):
         text = _json(scope, side)
-        concerned = (op == "d") == pl.lit(deletes)
+        concerned = ((op == "d") == pl.lit(deletes)) & (op != TRUNCATE)
         is_object = text.str.json_path_match("$").str.starts_with("{").fill_null(value=False)
         fails = (op.is_in(_OPERATIONS) & concerned & ~is_object).fill_null(value=False)
         checks.append(Check("cdc_image", side, fails, text, "Expected the row as a JSON object"))
@@ -77,7 +81,7 @@ def _envelope(node: TargetNode, scope: Scope, table: Sequence[TargetColumn], op:
             continue
         source = node.mapping.get(name, name)
         value = _readable(image.str.json_path_match(f"$[{json.dumps(source, ensure_ascii=False)}]"), column.field)
-        columns.append((value if name in node.upsert_key else pl.when(op != "d").then(value)).alias(source))
+        columns.append((value if name in node.upsert_key else pl.when(~op.is_in(_ROWLESS)).then(value)).alias(source))
     return _step(node, scope, "read Debezium events", checks, columns, op)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from headrace.catalog.hooks.reading import SpoolReader
-from headrace.connectors.connector import Connection, Context, Surroundings
+from headrace.connectors.connector import Connection, Context, Reader, Surroundings
 from headrace.connectors.errors import SourceError
 from headrace.connectors.files.arrival.inbox import ClaimedFiles, HasInbox, Inbox
 from headrace.connectors.http.definition.used import config_with_document
@@ -16,7 +16,7 @@ from headrace.connectors.webhook.connector import WEBHOOK
 from headrace.flows.compile import shape_problems
 from headrace.flows.runtime.errors import PlanFailed
 from headrace.flows.runtime.execution_config import ExecutionConfig
-from headrace.flows.runtime.job import Job
+from headrace.flows.runtime.job import PLAN_RUN_ID, Job
 from headrace.ir import PipelineIR, parse_ir
 from headrace.ir.nodes import SourceNode
 from headrace.ir.parameters import fill_parameters
@@ -68,7 +68,14 @@ def context_of(node: SourceNode, job: Job) -> Context:
     settings: Mapping[str, Any] = node.config
     if known is not None and known.settings is not None and "partitioning" in known.settings.model_fields:
         settings = ExecutionConfig.of(job.pipeline.execution_config).split(settings)
-    return Context(connection, surroundings, settings, node.declared)
+    who = Reader(job.pipeline.id, node.id, runs=job.run_id != PLAN_RUN_ID, load_modes=_load_modes(job))
+    return Context(connection, surroundings, settings, node.declared, who)
+
+
+def _load_modes(job: Job) -> frozenset[str]:
+    """Those of the targets; faults of the document are reported elsewhere."""
+    nodes = (node for node in job.pipeline.ir.get("nodes", ()) if isinstance(node, Mapping))
+    return frozenset(str(node.get("loadMode", "append")) for node in nodes if node.get("kind") == "target")
 
 
 def owner_of(job: Job, node: str) -> str:

@@ -12,7 +12,7 @@ from headrace.connectors.postgresql.cursors import Cursor
 from headrace.connectors.postgresql.modes import MODES, Append, LoadMode, LoadSpec, RetryPolicy
 from headrace.connectors.postgresql.modes.append import StagedAppend
 from headrace.connectors.postgresql.modes.merge_mode import MergeMode
-from headrace.connectors.postgresql.modes.scd2 import HISTORY, VALID_FROM
+from headrace.connectors.postgresql.modes.scd2 import HISTORY, VALID_FROM, Scd2OfEvents
 from headrace.connectors.postgresql.tables.describe import Table, describe_table
 from headrace.flows.compile import Load, PhysicalPlan, Stage, TargetColumn
 from headrace.flows.compile.stages.open_targets import ways
@@ -104,6 +104,8 @@ def mode_class(plan: PhysicalPlan, load: Load, job: Job) -> type[LoadMode]:
     stage = plan.stages[load.stage]
     cursors = () if job.continues.replays else tuple(_cursors(plan, stage, load))
     mode = MODES[load.target.load_mode]
+    if load.target.events and load.target.traits.history:
+        mode = Scd2OfEvents
     # A cursor moves with the rows it has passed. Where they come by another stage, or go to several targets batch by
     # batch, that is when all of them are published.
     apart = bool(cursors) and (len(stage.sinks) > 1 or any(cursor.stage != load.stage for cursor in cursors))

@@ -11,9 +11,11 @@ import pytest
 from headrace.connectors.conformance import SourceConformance
 from headrace.connectors.connector import Connector, Context
 from headrace.connectors.sql.postgresql.connector import POSTGRESQL
+from tests.connectors.sql.postgresql.changes.conftest import logical_server, origin
+from tests.connectors.sql.postgresql.changes.origin import Origin
 from tests.connectors.sql.postgresql.shop import Shop, server, shop
 
-__all__ = ["server", "shop"]
+__all__ = ["logical_server", "origin", "server", "shop"]
 
 pytestmark = pytest.mark.postgres
 
@@ -77,3 +79,28 @@ class TestQuery(_Tables):
 @pytest.mark.slow
 class TestCursor(_Tables):
     settings: ClassVar[dict[str, object]] = {"table": "shop.t", "cursor": {"column": "at"}}
+
+
+class TestChanges(SourceConformance):
+    """The snapshot, as a plan or a preview reads it: a run would make a slot."""
+
+    connector: ClassVar[Connector] = POSTGRESQL
+    numbers = "amount"
+    rows = 700
+
+    @pytest.fixture(autouse=True)
+    def _filled(self, origin: Origin) -> None:
+        self.origin = origin
+        origin.make(
+            "CREATE TABLE t (id int PRIMARY KEY, amount int, day date)",
+            "INSERT INTO t SELECT i, i * 2, date '2024-01-01' + i % 400 FROM generate_series(1, 700) i",
+            "ANALYZE t",
+        )
+
+    def context(self) -> Context:
+        return self.origin.context(runs=False, table="public.t", changes={}, partitioning={"partitions": 4})
+
+    def broken(self) -> Sequence[Context]:
+        context = self.context()
+        wrong = replace(context.connection, credentials={"username": "keeper", "password": "not-this-one"})
+        return (replace(context, connection=wrong), replace(context, settings={"table": "public.x", "changes": {}}))

@@ -31,7 +31,7 @@ class Loads:
         self, connector: ConnectorRecord, url: str, config: Mapping[str, Any], target: Mapping[str, Any]
     ) -> None:
         self.url, self.recorder, self.pipeline = url, Recording(), f"pipe_{uuid4().hex[:8]}"
-        self.connector = connector
+        self.connector, self.table = connector, str(target["schema"])
         source = {"id": "src", "kind": "source", "connector": connector.type, "config": config, "fields": FIELDS}
         self.nodes = [source, {"id": "tgt", "kind": "target", "input": "src", **target}]
 
@@ -65,6 +65,20 @@ class Loads:
         continues = Continuation(root_run_id=job.run_id, earlier_plan=stored_plan(running.prepared))
         run_in_threads(Execution(prepare(self.job(continues, **execution)), self.recorder))
         return True
+
+    def survives(self, bomb: Bomb) -> bool:
+        """A run that goes on after the bomb's step, and is retried if it fails; whether the bomb went off."""
+        job = self.job()
+        with armed(bomb):
+            execution = Execution(prepare(job), self.recorder)
+            try:
+                run_in_threads(execution)
+            except Exception:
+                if not bomb.went_off:
+                    raise
+                continues = Continuation(root_run_id=job.run_id, earlier_plan=stored_plan(execution.prepared))
+                run_in_threads(Execution(prepare(self.job(continues)), self.recorder))
+        return bomb.went_off
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
         with psycopg.connect(self.url) as connection:

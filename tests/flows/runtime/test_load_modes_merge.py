@@ -146,7 +146,7 @@ def test_flat_change_events_are_applied_in_their_order(loads: Merges) -> None:
     # out: 1 is changed, 2 deleted, 3 created; skipped: what was said of 3 before, and the delete of 9
     assert totals == RunTotals(rows_in=7, rows_out=3, failed=1, skipped=3)
     assert loads.table() == [(1, "new", None), (3, "again", 33)]
-    assert loads.cells == [(4, "Unknown operation: expected c, u, d or r")]
+    assert loads.cells == [(4, "Unknown operation: expected c, u, d, r or t")]
 
 
 def test_debezium_envelopes_are_read_into_the_tables_types(loads: Merges) -> None:
