@@ -20,6 +20,7 @@ import headrace.api.applied_sets.router
 import headrace.api.audit.router
 import headrace.api.connector_types.router
 import headrace.api.connectors.router
+import headrace.api.console.router
 import headrace.api.dlq.router
 import headrace.api.hooks.router
 import headrace.api.ir.json_schemas
@@ -39,6 +40,7 @@ import headrace.api.sources.router
 import headrace.api.yaml_connectors.router
 from headrace.api import errors, openapi
 from headrace.api.connectors.uploads import upload_limit
+from headrace.api.console.rendering import error_page
 from headrace.api.context import RunOrchestrator, Services
 from headrace.api.hooks.known import KnownHooks
 from headrace.api.hooks.spooling import HookWriter
@@ -75,7 +77,6 @@ _PAGES = frozenset(
     {
         "/openapi.json",
         "/docs",
-        "/redoc",
         f"{BASE_PATH}/ir/schema",
         f"{BASE_PATH}/ir/schema/files",
         f"{BASE_PATH}/ir/schema/replication",
@@ -193,11 +194,14 @@ def create_app(
         description="Pipelines as documents, run by Prefect, loaded exactly once.",
         lifespan=lifespan,
         redirect_slashes=False,
+        docs_url=None,  # the console has them, from this package
+        redoc_url=None,
         generate_unique_id_function=openapi.operation_id,
     )
     app.state.services = services
+    app.state.error_page = error_page
     services.metrics.registry.register(AuditCollector(services.audit_sealer))
-    errors.install(app, [resource.router for resource in RESOURCES])
+    errors.install(app, [*(resource.router for resource in RESOURCES), headrace.api.console.router.router])
     for resource in RESOURCES:
         app.include_router(resource.router, prefix=BASE_PATH)
     app.include_router(headrace.api.monitoring.health.router)
@@ -205,6 +209,7 @@ def create_app(
     app.include_router(headrace.api.monitoring.health.router, prefix=BASE_PATH, include_in_schema=False)
     app.include_router(headrace.api.ir.json_schemas.router, prefix=BASE_PATH)
     app.include_router(headrace.api.monitoring.metrics.router)
+    app.include_router(headrace.api.console.router.router)
     openapi.install(app)
     if settings.cors_origins:
         app.add_middleware(

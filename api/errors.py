@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from sqlalchemy.exc import DataError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 
 from headrace.api.wire import title
 from headrace.catalog.errors import Conflict, Invalid
@@ -123,8 +123,13 @@ def envelope(
     *,
     details: Sequence[Problem] = (),
     headers: Mapping[str, str] | None = None,
-) -> JSONResponse:
-    """The error response of a request."""
+) -> Response:
+    """The error response of a request: as a page if the request is for a page of the console, which leaves in
+    `state.error_page` how that is made."""
+    as_page = getattr(request.state, "error_page", None)
+    if as_page is not None:
+        page: Response = as_page(request, status, message, details[:MAX_PROBLEMS], headers)
+        return page
     body = {
         "code": CODES.get(status, "error"),
         "message": message,
@@ -150,12 +155,15 @@ def install(app: FastAPI, routers: Iterable[APIRouter]) -> None:
     app.add_exception_handler(PoolTimeout, _database_unavailable)
 
 
-async def _http(request: Request, error: Exception) -> JSONResponse:
+async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     messages = {404: "There is nothing here", 405: f"{request.method} is not allowed here"}
     message = error.detail if isinstance(error, ApiError) else messages.get(error.status_code, str(error.detail))
     details = error.details if isinstance(error, ApiError) else ()
     headers = {"Allow": _allowed(request)} if error.status_code == 405 else error.headers
+    nowhere = "route" not in request.scope and not request.url.path.startswith("/api/")
+    if nowhere and "text/html" in request.headers.get("accept", ""):  # somebody mistyped an address
+        request.state.error_page = request.app.state.error_page
     return envelope(request, error.status_code, message, details=details, headers=headers)
 
 
@@ -166,7 +174,7 @@ def _allowed(request: Request) -> str:
     return ", ".join(sorted(methods))
 
 
-async def _malformed(request: Request, error: Exception) -> JSONResponse:
+async def _malformed(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     problems = [_problem(each) for each in islice(error.errors(), MAX_PROBLEMS)]
     message = "The request is not valid" if len(problems) != 1 else problems[0].message
@@ -205,26 +213,26 @@ def answer_of(error: ApiError | Conflict | Invalid | ValidationError) -> tuple[i
     return 400, "The request is not valid" if len(found) != 1 else found[0].message, found
 
 
-async def _conflict(request: Request, error: Exception) -> JSONResponse:
+async def _conflict(request: Request, error: Exception) -> Response:
     return envelope(request, 409, str(error))
 
 
-async def _invalid(request: Request, error: Exception) -> JSONResponse:
+async def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, Invalid)
     return envelope(request, 400, str(error), details=error.problems)
 
 
-async def _prefect_unavailable(request: Request, error: Exception) -> JSONResponse:
+async def _prefect_unavailable(request: Request, error: Exception) -> Response:
     _log.warning("prefect unreachable", reason=str(error))
     return _unavailable(request, "Prefect cannot be reached; try again in a moment")
 
 
-async def _prefect_refused(request: Request, error: Exception) -> JSONResponse:
+async def _prefect_refused(request: Request, error: Exception) -> Response:
     problem = Problem("deployment", "refused", str(error))
     return envelope(request, 422, "Prefect rejected the pipeline", details=[problem])
 
 
-async def _database(request: Request, error: Exception) -> JSONResponse:
+async def _database(request: Request, error: Exception) -> Response:
     assert isinstance(error, DBAPIError)
     state = getattr(error.orig, "sqlstate", None)
     if isinstance(error, DataError):
@@ -242,10 +250,10 @@ async def _database(request: Request, error: Exception) -> JSONResponse:
     return envelope(request, 500, "Something went wrong here")
 
 
-async def _database_unavailable(request: Request, error: Exception) -> JSONResponse:
+async def _database_unavailable(request: Request, error: Exception) -> Response:
     _log.warning("database unreachable", kind=type(error).__name__)
     return _unavailable(request, "The database cannot be reached; try again in a moment")
 
 
-def _unavailable(request: Request, message: str) -> JSONResponse:
+def _unavailable(request: Request, message: str) -> Response:
     return envelope(request, 503, message, headers={"Retry-After": str(RETRY_AFTER_S)})

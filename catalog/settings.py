@@ -184,6 +184,8 @@ class Settings(Limits):
     """Bytes of the bodies of these records; above it: 429."""
     max_hook_keys: int = Field(default=10_000_000, ge=1)
     """Idempotency keys of one webhook that are kept; above it: 429."""
+    console_session_minutes: int = Field(default=480, ge=1, le=7 * 24 * 60)
+    """How long a login to the console lasts; it also ends when its API key is revoked or expires."""
     key_cache_s: float = Field(default=3, ge=0, le=60)
     """How long a valid key is cached: in other processes a revoked key works that much longer."""
 

@@ -14,7 +14,7 @@ ENGINE = (
     *("polars", "polars_hash", "numpy", "pyarrow", "pgpq", "psycopg", "psycopg_binary", "psycopg_pool", "sqlalchemy"),
     *("alembic", "pydantic_settings", "cryptography", "psutil", "duckdb", "msgspec", "isal"),
 )
-SERVER = ("prefect", "fastapi", "uvicorn", "structlog", "prometheus_client", "python_multipart")
+SERVER = ("prefect", "fastapi", "uvicorn", "structlog", "prometheus_client", "python_multipart", "jinja2")
 WORKER = ("prefect", "certifi", "structlog", "obstore", "openlineage")
 
 MODULES: Mapping[Extra, tuple[str, ...]] = {

@@ -49,14 +49,29 @@ def read_rows(
     )
 
 
-def _kept(context: RequestContext, run: RunSnapshot, table: str, node: str, limit: int) -> list[dict[str, Any]] | None:
+def read_row(context: RequestContext, run_id: str, pipeline_id: str, node: str, row: int) -> dict[str, Any] | None:
+    """The row of that number which the node rejected, as it was read; None if it is not in quarantine. Raises ApiError
+    404."""
+    snapshot = watch(context, pipeline_id, run_id)
+    with context.catalog() as catalog:
+        ir = runnable(catalog, owned_pipeline(catalog, pipeline_id), snapshot.ir_version).ir
+    chosen = next((each for each in ir.nodes if isinstance(each, ValidateNode) and each.id == node), None)
+    if chosen is None or chosen.quarantine is None:
+        return None
+    kept = _kept(context, snapshot, chosen.quarantine.table, node, 1, row)
+    return kept[0]["row"] if kept else None
+
+
+def _kept(
+    context: RequestContext, run: RunSnapshot, table: str, node: str, limit: int, row: int | None = None
+) -> list[dict[str, Any]] | None:
     """The rows in the databases of the targets: a row is stored in the database of a downstream target. None if there
     never were any."""
     root, found = run.origin_run_id or run.root_run_id, list[dict[str, Any]]()
     there = False
     try:
         for database in databases_at(context, run.pipeline_id, run.ir_version).all:
-            kept = ask(context, database, "quarantined", table, root, node, limit)
+            kept = ask(context, database, "quarantined", table, root, node, limit, row)
             there = there or kept is not None
             found += [dict(zip(("id", "rule_id", "row", "created_at"), each, strict=True)) for each in kept or ()]
     except TargetError as error:

@@ -104,7 +104,8 @@ def update_pipeline(context: RequestContext, body: UpdatePipeline) -> PipelineDe
                 raise ApiError(409, "The pipeline runs its IR: save a new version of that instead of nodes")
             pipeline.nodes, pipeline.edges = _nodes(body.nodes), _edges(body.edges or [])
         if given & {"execution_config", "schedule", "nodes"}:
-            live = catalog.pipelines.ir_version(pipeline) if pipeline.ir_native else None
+            with catalog.session.no_autoflush:  # a name that is taken is found by `save`
+                live = catalog.pipelines.ir_version(pipeline) if pipeline.ir_native else None
             document = (lowered(pipeline).ir or {}) if live is None else live.ir
             refuse_unstreamable(document, pipeline.execution_config.get("mode"), pipeline.schedule)
         catalog.pipelines.save(pipeline)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from typing import Any
 
 import structlog
@@ -73,20 +73,8 @@ class GuardedRoute(APIRoute):
 
         async def guarded(request: Request) -> Response:
             principal = await identify(request)
-            request.state.principal = principal
-            known = {name.removesuffix("_id"): value for name, value in request.path_params.items()}
-            structlog.contextvars.bind_contextvars(tenant=principal.tenant_id, **known)
+            admit(request, principal, roles)
             services = services_of(request)
-            wait_s = services.limiter.admit(principal.key_id)
-            if wait_s:
-                services.metrics.refused("rate")
-                message = f"The key has made its {services.settings.rate_limit} requests of this minute"
-                raise ApiError(429, message, headers={"Retry-After": str(wait_s)})
-            tenant_id = principal.tenant_id
-            request.state.ticket.assign_tenant(tenant_id, services.settings.limit("requests_per_tenant", tenant_id))
-            if principal.role not in roles:
-                raise ApiError(403, f"The role {principal.role} may not do this")
-            check_query(request)
             if takes_body and _has_body(request):
                 if not _is_json(request):
                     raise ApiError(415, "The body must be JSON (Content-Type: application/json)")
@@ -103,6 +91,25 @@ class GuardedRoute(APIRoute):
         return guarded
 
 
+def admit(request: Request, principal: Principal, roles: Collection[Role]) -> None:
+    """Makes the request one of the principal. Raises ApiError: 429 above its limits, 403 for a role that is not among
+    `roles`, 400 for its query."""
+    request.state.principal = principal
+    known = {name.removesuffix("_id"): value for name, value in request.path_params.items()}
+    structlog.contextvars.bind_contextvars(tenant=principal.tenant_id, **known)
+    services = services_of(request)
+    wait_s = services.limiter.admit(principal.key_id)
+    if wait_s:
+        services.metrics.refused("rate")
+        message = f"The key has made its {services.settings.rate_limit} requests of this minute"
+        raise ApiError(429, message, headers={"Retry-After": str(wait_s)})
+    tenant_id = principal.tenant_id
+    request.state.ticket.assign_tenant(tenant_id, services.settings.limit("requests_per_tenant", tenant_id))
+    if principal.role not in roles:
+        raise ApiError(403, f"The role {principal.role} may not do this")
+    check_query(request)
+
+
 def guarded_router(tag: str) -> APIRouter:
     """A router whose routes are GuardedRoutes."""
     return APIRouter(
@@ -116,22 +123,34 @@ async def identify(request: Request) -> Principal:
     """Authenticates the request. Raises ApiError 401 without a valid key, 403 when X-Tenant-Id is another tenant."""
     services = services_of(request)
     if services.settings.auth == "off":
-        return await run_in_threadpool(_local_principal, request)
+        return await run_in_threadpool(local_principal, request)
     key = _presented_key(request)
-    principal = services.key_cache.remembered(key) if key is not None else None
+    principal = None if key is None else await principal_of(request, key)
     if principal is None:
-        address = client_address(request)
-        # A key that was valid before is looked up even when others at the same address have used up its limit.
-        if key is None or not services.key_cache.known(key):
-            refuse_unauthenticated(services, address, counted=False)
-        if key is not None and is_key(key):
-            principal = await run_in_threadpool(services.key_cache.look_up, key)
-    if principal is None:
-        refuse_unauthenticated(services, address)
+        if key is None:
+            refuse_unauthenticated(services, client_address(request))
         message = "An API key is needed (X-API-Key)" if key is None else "The API key is not valid"
         raise ApiError(401, message, headers={"WWW-Authenticate": "Bearer"})
     if request.headers.get("X-Tenant-Id", principal.tenant_id) != principal.tenant_id:
         raise ApiError(403, "The API key belongs to another tenant")
+    return principal
+
+
+async def principal_of(request: Request, key: str) -> Principal | None:
+    """The principal of an API key; None if it is not valid, which counts for the client's address. Raises ApiError
+    429."""
+    services = services_of(request)
+    principal = services.key_cache.remembered(key)
+    if principal is not None:
+        return principal
+    address = client_address(request)
+    # A key that was valid before is looked up even when others at the same address have used up its limit.
+    if not services.key_cache.known(key):
+        refuse_unauthenticated(services, address, counted=False)
+    if is_key(key):
+        principal = await run_in_threadpool(services.key_cache.look_up, key)
+    if principal is None:
+        refuse_unauthenticated(services, address)
     return principal
 
 
@@ -177,7 +196,8 @@ def _presented_key(request: Request) -> str | None:
     return token.strip() if scheme.lower() == "bearer" else None
 
 
-def _local_principal(request: Request) -> Principal:
+def local_principal(request: Request) -> Principal:
+    """The principal of a request while authentication is off. Raises ApiError 403 for headers that are not valid."""
     tenant_id, role = request.headers.get("X-Tenant-Id", "default"), request.headers.get("X-User-Role", "admin")
     known = next((each for each in ROLES if each == role), None)
     if known is None or not TENANT_ID.fullmatch(tenant_id):

@@ -32,15 +32,7 @@ _HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
 }
-"""Defaults of every response: responses are data for one client, never pages."""
-
-_DOCS = ("/docs", "/redoc")
-_DOCS_POLICY = (
-    "default-src 'none'; script-src 'unsafe-inline' https://cdn.jsdelivr.net; connect-src 'self'; "
-    "style-src 'unsafe-inline' https://cdn.jsdelivr.net https://fonts.googleapis.com; "
-    "font-src https://fonts.gstatic.com; "
-    "img-src data: https://fastapi.tiangolo.com https://cdn.redoc.ly; worker-src blob:; frame-ancestors 'none'"
-)
+"""Defaults of every response; pages of the console bring their own policy."""
 
 
 class RequestMiddleware:
@@ -101,8 +93,6 @@ class RequestMiddleware:
                 answer[REQUEST_ID_HEADER] = request_id
                 for name, value in self._headers.items():
                     answer.setdefault(name, value)
-                if scope["path"] in _DOCS:
-                    answer["Content-Security-Policy"] = _DOCS_POLICY
                 if ticket is not None and answer.get("content-type", "").startswith(EVENT_STREAM):
                     ticket.leave()  # event streams have their own limit
             await send(message)

@@ -116,11 +116,26 @@ def watch(context: RequestContext, pipeline_id: str, run_id: str) -> RunSnapshot
     return snapshot
 
 
+def pipeline_of(context: RequestContext, run_id: str) -> str:
+    """The id of the pipeline of a run. Raises ApiError 404."""
+    with context.reading() as catalog:
+        run = catalog.runs.get(run_id)
+    if run is not None:
+        return run.pipeline_id
+    state = context.orchestrator.state(run_id) if _RUN_ID.fullmatch(run_id) else None
+    if state is not None and state.deployment_id is not None:
+        with context.reading() as catalog:
+            pipeline = catalog.pipelines.of_deployment(state.deployment_id)
+        if pipeline is not None:
+            return pipeline.id
+    raise not_found("run")
+
+
 def read_errors(
     context: RequestContext, pipeline_id: str, run_id: str, only: ErrorFilter, *, limit: int | None, cursor: str | None
 ) -> RunErrors:
     """Errors in order of rows, at most `limit` (default 1,000), with a cursor when there are more."""
-    after = _error_position(cursor) if cursor is not None else None
+    after = error_position(cursor) if cursor is not None else None
     watch(context, pipeline_id, run_id)
     wanted = limit or ERRORS_LIMIT
     with context.catalog() as catalog:
@@ -253,7 +268,8 @@ def _started(run: PipelineRun) -> StartedRun:
     return StartedRun(id=run.id, pipeline_id=run.pipeline_id, status=run.status, created_at=run.created_at)
 
 
-def _error_position(cursor: str) -> ErrorPosition:
+def error_position(cursor: str) -> ErrorPosition:
+    """The position in a cursor of errors. Raises ApiError 400."""
     match decode_cursor(cursor):
         case [int(row), str(column), str(rule), str(node_id), int(partition), int(stage)] if (
             abs(row) < 2**63 and abs(partition) < 2**31 and abs(stage) < 2**31

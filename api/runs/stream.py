@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import structlog
 from fastapi.concurrency import run_in_threadpool
@@ -60,9 +60,12 @@ class _EventStream(StreamingResponse):
             slot.__exit__(None, None, None)
 
 
-def progress_stream(context: RequestContext, pipeline_id: str, run_id: str) -> StreamingResponse:
-    """The stream of a run. Raises ApiError 404. Events are `progress` with the body of `/progress`; the last one is
-    `end`, or `closed` with a reason when the stream ends before the run does."""
+def progress_stream(
+    context: RequestContext, pipeline_id: str, run_id: str, *, allowed: Callable[[], bool] = lambda: True
+) -> StreamingResponse:
+    """The stream of a run, which also ends when `allowed` no longer holds. Raises ApiError 404. Events are `progress`
+    with the body of `/progress`; the last one is `end`, or `closed` with a reason when the stream ends before the run
+    does."""
     first = progress_of(watch(context, pipeline_id, run_id))
     closing = context.services.closing
 
@@ -96,6 +99,8 @@ def progress_stream(context: RequestContext, pipeline_id: str, run_id: str) -> S
     def _look() -> Progress:
         if not _key_is_valid(context):
             raise _Closed("The API key is not valid any more")
+        if not allowed():
+            raise _Closed("The session has ended")
         try:
             return progress_of(watch(context, pipeline_id, run_id))
         except ApiError as error:  # the run or its pipeline was deleted

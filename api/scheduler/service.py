@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from pydantic import TypeAdapter
@@ -10,6 +11,7 @@ from headrace.api.context import RequestContext
 from headrace.api.pagination import PageRequest, page_of
 from headrace.api.scheduler.schemas import ScheduledPipeline, SchedulerStatus
 from headrace.catalog.models import Pipeline
+from headrace.catalog.repositories import TenantCatalog
 from headrace.ir.schedules.fire_times import last_fire, next_fires
 from headrace.ir.schedules.schedule import Schedule
 
@@ -24,9 +26,8 @@ def scheduler_status(context: RequestContext, request: PageRequest) -> Scheduler
     with context.catalog() as catalog:
         total = catalog.pipelines.count()
         page = catalog.pipelines.page(limit=request.limit, after=request.after, where=catalog.pipelines.scheduled())
-        ids = [pipeline.id for pipeline in page.items]
-        begun, waiting = catalog.pipelines.last_starts(ids), catalog.pipelines.waiting_since(ids)
-        shown = page_of(page, request, lambda each: _status(each, begun.get(each.id), waiting.get(each.id), now))
+        found = statuses(catalog, page.items, now)
+        shown = page_of(page, request, lambda each: found[each.id])
     return SchedulerStatus(
         data=shown.data,
         pagination=shown.pagination,
@@ -37,7 +38,20 @@ def scheduler_status(context: RequestContext, request: PageRequest) -> Scheduler
     )
 
 
-def _status(pipeline: Pipeline, begun: datetime | None, waiting: datetime | None, now: datetime) -> ScheduledPipeline:
+def statuses(
+    catalog: TenantCatalog, pipelines: Sequence[Pipeline], now: datetime, fires: int = _FIRES
+) -> dict[str, ScheduledPipeline]:
+    """The state of the schedules of these pipelines, by id, with the next `fires` times; those without a schedule are
+    left out."""
+    scheduled = [each for each in pipelines if each.live_schedule is not None]
+    ids = [each.id for each in scheduled]
+    begun, waiting = catalog.pipelines.last_starts(ids), catalog.pipelines.waiting_since(ids)
+    return {each.id: _status(each, begun.get(each.id), waiting.get(each.id), now, fires) for each in scheduled}
+
+
+def _status(
+    pipeline: Pipeline, begun: datetime | None, waiting: datetime | None, now: datetime, fires: int
+) -> ScheduledPipeline:
     schedule = _SCHEDULES.validate_python(pipeline.live_schedule)
     since = pipeline.scheduled_since or pipeline.created_at
     due = last_fire(schedule, since=since, before=now)
@@ -56,5 +70,5 @@ def _status(pipeline: Pipeline, begun: datetime | None, waiting: datetime | None
         last_run_status=pipeline.last_run_status,
         last_due_at=due,
         lag_seconds=lag,
-        next_fires=[] if paused else next_fires(schedule, since=since, after=now, count=_FIRES),
+        next_fires=[] if paused else next_fires(schedule, since=since, after=now, count=fires),
     )

@@ -17,7 +17,7 @@ from headrace.catalog.models.replications import (
 from headrace.catalog.models.runs import PipelineRun, RunError, RunLog, RunNode, RunPartition, RunRequest
 from headrace.catalog.models.schemas import DataSchema, SchemaField, SchemaStatistics
 from headrace.catalog.models.sources import FoundColumns
-from headrace.catalog.models.tenants import ApiKey, Tenant
+from headrace.catalog.models.tenants import ApiKey, ConsoleSession, Tenant
 from headrace.catalog.models.yaml_connectors import YamlConnector, YamlConnectorVersion
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "AuditHead",
     "Base",
     "Connector",
+    "ConsoleSession",
     "DataSchema",
     "DeploymentChange",
     "FoundColumns",

@@ -71,6 +71,13 @@ class Pipeline(TenantOwned):
             text("id DESC"),
             postgresql_where=text("live_schedule IS NOT NULL"),
         ),
+        Index(
+            "pipelines_attention",
+            "tenant_id",
+            text("last_run_at DESC"),
+            text("id DESC"),
+            postgresql_where=text("last_run_status IN ('failed', 'completed_with_errors')"),
+        ),
         # exists only if the database has pg_trgm
         Index(
             "pipelines_name_part",

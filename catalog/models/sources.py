@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ForeignKey
+from sqlalchemy import ForeignKey, Index, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -28,3 +28,5 @@ class FoundColumns(Base):
     run_columns: Mapped[list[dict[str, Any]] | None] = mapped_column(JSONB(none_as_null=True))
     run_id: Mapped[str | None]
     run_at: Mapped[datetime | None]
+
+    __table_args__ = (Index("found_columns_changed", "pipeline_id", postgresql_where=text("run_columns <> columns")),)

@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, select, type_coerce
+from sqlalchemy import ColumnElement, func, literal, select, type_coerce
 from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import aliased
 
 from headrace.catalog.deployment_changes import note_change
 from headrace.catalog.errors import Conflict, LimitReached, StaleVersion
-from headrace.catalog.models import DeploymentChange, Pipeline, PipelineIrVersion, PipelineRun
+from headrace.catalog.models import DeploymentChange, FoundColumns, Pipeline, PipelineIrVersion, PipelineRun
 from headrace.catalog.repositories.base import TenantRepository
 from headrace.catalog.runs.records import TERMINAL
 from headrace.ir.document import without_editor_keys
@@ -67,6 +68,46 @@ class PipelineRepository(TenantRepository[Pipeline]):
     def scheduled(self) -> list[ColumnElement[bool]]:
         """Returns conditions for `page`: pipelines with a schedule."""
         return [Pipeline.live_schedule.is_not(None)]
+
+    def of_deployment(self, deployment_id: str) -> Pipeline | None:
+        """Returns the pipeline with that Prefect deployment; None without one."""
+        found: Pipeline | None = self.session.scalar(self.owned().where(Pipeline.deployment_id == deployment_id))
+        return found
+
+    def ended_badly(self) -> list[ColumnElement[bool]]:
+        """Returns conditions: pipelines whose last run failed or completed with errors."""
+        # Literals, so that the index of those is used.
+        bad = [literal(status, literal_execute=True) for status in ("failed", "completed_with_errors")]
+        return [Pipeline.last_run_status.in_(bad)]
+
+    def worst(self, limit: int) -> Sequence[Pipeline]:
+        """Returns the pipelines whose last run failed or completed with errors, at most `limit`, newest run first."""
+        chosen = self.owned().where(*self.ended_badly())
+        newest = chosen.order_by(Pipeline.last_run_at.desc(), Pipeline.id.desc()).limit(limit)
+        return self.session.scalars(newest).all()
+
+    def drifted(self, limit: int) -> list[tuple[str, str, str]]:
+        """Returns (pipeline id, name, source node) of sources that have other columns now than the last run was planned
+        with, at most `limit`."""
+        later = aliased(FoundColumns)
+        newer = (
+            select(later.node_id)
+            .where(
+                later.pipeline_id == FoundColumns.pipeline_id,
+                later.node_id == FoundColumns.node_id,
+                later.found_at > FoundColumns.found_at,
+            )
+            .exists()
+        )
+        query = (
+            self.owned()
+            .with_only_columns(Pipeline.id, Pipeline.name, FoundColumns.node_id)
+            .join(FoundColumns, FoundColumns.pipeline_id == Pipeline.id)
+            .where(FoundColumns.run_columns != FoundColumns.columns, ~newer)
+            .order_by(Pipeline.name, FoundColumns.node_id)
+            .limit(limit)
+        )
+        return [(pipeline_id, name, node) for pipeline_id, name, node in self.session.execute(query)]
 
     def count(self, where: Sequence[ColumnElement[bool]] = ()) -> int:
         """Counts the pipelines that match the conditions."""

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal, NamedTuple
 
-from sqlalchemy import ColumnElement, case, distinct, func, literal, select, tuple_
+from sqlalchemy import ColumnElement, Text, case, cast, distinct, func, literal, select, true, tuple_
 from sqlalchemy.dialects.postgresql import insert
 
-from headrace.catalog.models import PipelineRun, RunError, RunRequest
+from headrace.catalog.models import Pipeline, PipelineRun, RunError, RunLog, RunRequest
 from headrace.catalog.repositories.base import TenantRepository
 from headrace.catalog.runs.records import TERMINAL
 from headrace.ir.schema import Field, Schema
 
+_ROW_DIGITS = 20
+_VALUE_AT = _ROW_DIGITS + 1
 _ERROR_KEY = (RunError.row, RunError.column, RunError.rule, RunError.node_id, RunError.partition, RunError.stage)
 
 
@@ -77,6 +80,45 @@ class ErrorTotal(NamedTuple):
     rows: int
 
 
+class ErrorGroup(NamedTuple):
+    """Errors of a rule of a node in a column (empty for whole rows): how many cells, the text of one, and values."""
+
+    node: str
+    rule: str
+    column: str
+    warned: bool
+    error: str
+    cells: int
+    samples: Sequence[str]
+
+
+class RunSummary(NamedTuple):
+    """A run in a list. Its row totals are None until it has ended."""
+
+    id: str
+    pipeline_id: str
+    status: str
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    total_rows: int
+    rows_in: int | None
+    rows_out: int | None
+    failed_rows: int | None
+    skipped_rows: int | None
+    failure_reason: str | None
+    skip_reason: str | None
+    ir_version: int
+    retry_of: str | None
+
+    @property
+    def seconds(self) -> float | None:
+        """How long it took; None until it has ended."""
+        if self.started_at is None or self.finished_at is None:
+            return None
+        return (self.finished_at - self.started_at).total_seconds()
+
+
 class RunRepository(TenantRepository[PipelineRun]):
     """Runs of the tenant's pipelines."""
 
@@ -96,6 +138,38 @@ class RunRepository(TenantRepository[PipelineRun]):
             .order_by(PipelineRun.created_at.desc(), PipelineRun.id.desc())
             .limit(limit)
         ).all()
+
+    def recent(self, pipeline_ids: Sequence[str], each: int) -> dict[str, list[RunSummary]]:
+        """Returns pipeline id → its newest runs, at most `each`, newest first; pipelines without runs are left out."""
+        columns = [getattr(PipelineRun, name) for name in RunSummary._fields]
+        newest = (
+            self.owned()
+            .with_only_columns(*columns)
+            .where(PipelineRun.pipeline_id == Pipeline.id)
+            .order_by(PipelineRun.created_at.desc(), PipelineRun.id.desc())
+            .limit(each)
+            .correlate(Pipeline)
+            .lateral()
+        )
+        query = select(newest).select_from(Pipeline).join(newest, true()).where(Pipeline.id.in_(pipeline_ids))
+        found: dict[str, list[RunSummary]] = {}
+        for row in self.session.execute(query):
+            found.setdefault(row.pipeline_id, []).append(RunSummary(*row))
+        return found
+
+    def unfinished_runs(self, status: Literal["pending", "running"], limit: int) -> list[tuple[RunSummary, str]]:
+        """Returns the tenant's runs with that status, oldest first, each with the name of its pipeline."""
+        in_status = PipelineRun.status == literal(status, literal_execute=True)
+        columns = [getattr(PipelineRun, name) for name in RunSummary._fields]
+        query = (
+            self.owned()
+            .with_only_columns(*columns, Pipeline.name)
+            .join(Pipeline, Pipeline.id == PipelineRun.pipeline_id)
+            .where(in_status)
+            .order_by(PipelineRun.created_at, PipelineRun.id)
+            .limit(limit)
+        )
+        return [(RunSummary(*row[:-1]), row[-1]) for row in self.session.execute(query)]
 
     def last_columns(self, pipeline_id: str) -> dict[str, Schema]:
         """Returns source node → its columns in the newest planned run of the pipeline."""
@@ -130,6 +204,11 @@ class RunRepository(TenantRepository[PipelineRun]):
         query = self.owned().where(PipelineRun.retry_of == run_id).order_by(PipelineRun.created_at)
         return self.session.scalars(query).all()
 
+    def log(self, run: PipelineRun, *, limit: int, after: int = 0) -> Sequence[RunLog]:
+        """Returns at most `limit` lines of the log of a run after the one with the id `after`, oldest first."""
+        lines = select(RunLog).where(RunLog.run_id == run.id, RunLog.id > after)
+        return self.session.scalars(lines.order_by(RunLog.id).limit(limit)).all()
+
     def error_count(self, run: PipelineRun, only: ErrorFilter = EVERYTHING) -> int:
         """Counts the errors of a run and of the runs that it continues."""
         count = select(func.count()).select_from(RunError).where(*self._errors_of(run), *only.conditions)
@@ -147,6 +226,23 @@ class RunRepository(TenantRepository[PipelineRun]):
         found = self.session.execute(query.group_by(*by).order_by(cells.desc(), *by).limit(limit))
         return [ErrorTotal(*each) for each in found]
 
+    def error_groups(self, run: PipelineRun, only: ErrorFilter = EVERYTHING, *, limit: int) -> Sequence[ErrorGroup]:
+        """Groups the errors by node, rule, column and kind, largest first, at most `limit`. `samples` are up to three
+        different values: the first by row, the least and the greatest as text."""
+        by = (RunError.node_id, RunError.rule, RunError.column, RunError.warning)
+        cells = func.count()
+        padded = func.lpad(cast(RunError.row, Text), _ROW_DIGITS, "0")
+        first = func.substr(
+            func.min(func.concat(padded, RunError.value)).filter(RunError.value.is_not(None)), _VALUE_AT
+        )
+        samples = (first, func.min(RunError.value), func.max(RunError.value))
+        query = select(*by, func.min(RunError.error), cells, *samples).where(*self._errors_of(run), *only.conditions)
+        found = self.session.execute(query.group_by(*by).order_by(cells.desc(), *by).limit(limit))
+        return [
+            ErrorGroup(node, rule, column, warned, error, count, _different(values))
+            for node, rule, column, warned, error, count, *values in found
+        ]
+
     def errors(
         self, run: PipelineRun, only: ErrorFilter = EVERYTHING, *, limit: int, after: ErrorPosition | None = None
     ) -> Sequence[RunError]:
@@ -162,7 +258,9 @@ class RunRepository(TenantRepository[PipelineRun]):
             PipelineRun.root_run_id == run.root_run_id,
             (PipelineRun.created_at <= run.created_at) | (PipelineRun.id == run.id),
         )
-        return RunError.root_run_id == run.root_run_id, RunError.run_id.in_(chain)
+        # Ids instead of a subquery: with it, the first page of a million errors is found by sorting them all.
+        ids = self.session.scalars(chain).all()
+        return RunError.root_run_id == run.root_run_id, RunError.run_id.in_(ids)
 
     def requested(self, pipeline_id: str, idempotency_key: str) -> str | None:
         """Returns the id of the run that was started with the idempotency key; None without one."""
@@ -174,6 +272,10 @@ class RunRepository(TenantRepository[PipelineRun]):
         statement = insert(RunRequest).values(pipeline_id=pipeline_id, idempotency_key=idempotency_key, run_id=run_id)
         tied = statement.on_conflict_do_nothing().returning(RunRequest.run_id)
         return self.session.execute(tied).one_or_none() is not None
+
+
+def _different(values: Sequence[str | None]) -> list[str]:
+    return [value for value in dict.fromkeys(values) if value is not None]
 
 
 def position_of(error: RunError) -> ErrorPosition:

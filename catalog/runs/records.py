@@ -80,6 +80,8 @@ class PartitionCounts:
     skipped: int
     base_rows: int | None
     updated_at: datetime
+    began_at: datetime | None = None
+    """When it last began to run."""
 
 
 @dataclass(frozen=True, slots=True)

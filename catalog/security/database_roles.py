@@ -19,6 +19,7 @@ RUN_GRANTS: Mapping[str, str] = {
     "applied_sets": "",
     "audit_heads": "SELECT, INSERT, UPDATE",
     "audit_log": "SELECT, INSERT",
+    "console_sessions": "",
     "connectors": "SELECT, UPDATE (last_sync_row_count, last_sync_at)",
     "deployment_changes": "",
     "found_columns": "SELECT, INSERT, UPDATE, DELETE",

@@ -50,8 +50,10 @@ def _restart_reasons(database: Database, load_key: str) -> Any:
         return []
 
 
-def _quarantined(database: Database, table: str, root_run_id: str, node_id: str, limit: int) -> Any:
-    found = read_quarantine(database, table, root_run_id=root_run_id, node_id=node_id, limit=limit)
+def _quarantined(
+    database: Database, table: str, root_run_id: str, node_id: str, limit: int, row: int | None = None
+) -> Any:
+    found = read_quarantine(database, table, root_run_id=root_run_id, node_id=node_id, limit=limit, row=row)
     return found and [[each.id, each.rule_id, each.row, each.created_at.isoformat()] for each in found]
 
 

@@ -1,4 +1,4 @@
-"""`headrace open`: opens Prefect's UI, signed in, or the API's docs."""
+"""`headrace open`: opens the console or Prefect's UI, signed in, or the API's docs."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from html import escape
 from pathlib import Path
 from shlex import quote
 from typing import Annotated, Literal
+from urllib.parse import urlencode
 
 import httpx
 import typer
@@ -25,21 +26,26 @@ _TIMEOUT_S = 10.0
 
 
 def open_page(
-    what: Annotated[Literal["prefect", "api"], typer.Argument(help="Prefect's UI, or the API's docs.")] = "prefect",
-    page: Annotated[str, typer.Argument(help="A page of Prefect's UI, such as /runs.", show_default=False)] = "",
+    what: Annotated[
+        Literal["console", "prefect", "api"], typer.Argument(help="The console, Prefect's UI, or the API's docs.")
+    ] = "console",
+    page: Annotated[str, typer.Argument(help="A page of it, such as /runs/<id>.", show_default=False)] = "",
     data_dir: DataDir = DEFAULT_DATA_DIR,
     browser: Annotated[bool, typer.Option(help="Open a browser, where there is one.")] = True,
 ) -> None:
-    """Print a link to Prefect's UI or the API's docs, and open it in a browser.
+    """Print a link to the console, to Prefect's UI or to the API's docs, and open it in a browser.
 
-    Prefect's link signs the browser in. It works once, within two minutes; the browser stays signed in after that.
+    The first two sign the browser in. A link works once, within two minutes; the browser stays signed in after that.
     """
     layout = Layout.of(data_dir)
     state = StackState.read(layout.state)
-    if what == "api":
-        if state is None:
-            raise HeadraceError(f"No stack runs on {layout.root}.", "`headrace up` starts one.")
+    if what != "prefect" and state is None:
+        raise HeadraceError(f"No stack runs on {layout.root}.", "`headrace up` starts one.")
+    if what == "api" and state is not None:
         link = f"{state.api_url.removesuffix('/api/v1')}/docs"
+    elif what == "console" and state is not None:
+        link = console_link(state, page)
+        note("The link signs in once, within two minutes.")
     else:
         link = sign_in_link(_prefect(state, layout), page)
         note("The link signs in once, within two minutes.")
@@ -51,11 +57,28 @@ def open_page(
         webbrowser.open(detour.as_uri())
 
 
+def console_link(state: StackState, page: str = "") -> str:
+    """A link to `page` of the console (a path) that signs in once. Raises HeadraceError."""
+    base = state.api_url.removesuffix("/api/v1")
+    _check_page(page, base)
+    try:
+        answer = httpx.post(f"{base}/login/links", headers={"X-API-Key": state.api_key}, timeout=_TIMEOUT_S)
+        token = str(answer.raise_for_status().json()["token"])
+    except httpx.HTTPError as error:
+        raise HeadraceError(f"The API at {base} does not answer as it should ({type(error).__name__}).") from None
+    following = f"?{urlencode({'next': page})}" if page else ""
+    return f"{base}/login{following}#{token}" if token else f"{base}{page or '/'}"
+
+
+def _check_page(page: str, base: str) -> None:
+    if page and (not page.startswith("/") or page.startswith("//")):
+        raise HeadraceError(f"'{page}' is not a page of {base}.", "A page begins with a slash, such as /runs.")
+
+
 def sign_in_link(prefect: PrefectApi, page: str = "") -> str:
     """A link to `page` of Prefect's UI (a path) that signs in once. Raises StackError."""
     base = prefect.url.removesuffix("/api")
-    if page and (not page.startswith("/") or page.startswith("//")):
-        raise HeadraceError(f"'{page}' is not a page of {base}.", "A page begins with a slash, such as /runs.")
+    _check_page(page, base)
     try:
         answer = prefect.let_in(httpx.post(f"{base}{SIGN_IN_LINKS_PATH}", headers=prefect.headers, timeout=_TIMEOUT_S))
     except httpx.HTTPError as error:

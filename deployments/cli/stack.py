@@ -119,7 +119,8 @@ def _progress(text: str) -> None:
 def _where(state: StackState, data_dir: Path) -> None:
     base = state.api_url.removesuffix("/api/v1")
     out.print(f"API         [bold]{state.api_url}[/bold]   docs {base}/docs")
-    out.print(f"Prefect UI  {state.prefect_url}   sign in: headrace open{data_dir_option(data_dir)}")
+    out.print(f"Console     {base}/   sign in: headrace open{data_dir_option(data_dir)}")
+    out.print(f"Prefect UI  {state.prefect_url}   sign in: headrace open prefect{data_dir_option(data_dir)}")
     # not the URL: it contains a password, and terminals are visible and recorded
     out.print(f'Database    psql "$(jq -r .databaseUrl {quote(str(Layout.of(data_dir).state))})"')
     out.print(f"Addresses and the API key: {Layout.of(data_dir).state}")

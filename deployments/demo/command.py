@@ -96,6 +96,7 @@ def _stack(options: StackOptions, *, keep: bool, console: Console) -> Iterator[S
 def _print_places(console: Console, state: StackState, data_dir: Path, table: str, run_id: str) -> None:
     flow_run = run_id.removeprefix("run_")
     dashed = "-".join((flow_run[:8], flow_run[8:12], flow_run[12:16], flow_run[16:20], flow_run[20:]))
+    console.print(f"Console     headrace open console /runs/{run_id}{data_dir_option(data_dir)}", soft_wrap=True)
     console.print(f"Prefect UI  headrace open prefect /runs/flow-run/{dashed}{data_dir_option(data_dir)}")
     console.print(f"API docs    {state.api_url.removesuffix('/api/v1')}/docs")
     psql = f'psql "$(jq -r .databaseUrl {quote(str(Layout.of(data_dir).state))})"'

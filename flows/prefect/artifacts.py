@@ -13,7 +13,7 @@ from prefect.artifacts import Artifact, MarkdownArtifact, ProgressArtifact, Tabl
 
 from headrace.catalog.runs.records import RunPipeline, RunSnapshot
 from headrace.catalog.runs.snapshot import FirstError
-from headrace.flows.prefect.report import outcome, run_report
+from headrace.flows.prefect.report import console_url, outcome, run_report
 
 MAX_ERRORS = 100
 _MAX_NAME_CHARS = 60
@@ -60,8 +60,8 @@ class RunArtifacts:
             MarkdownArtifact(key=self._key("report"), markdown=report, description=f"{name}: {status}")
         ]
         if errors:
-            link = f"{self._api_url}/pipelines/{run.pipeline_id}/runs/{run.id}/errors"
-            description = f"The first {len(errors)} rejected cells; [all of them, over the API]({link})"
+            link = f"{console_url(self._api_url)}/runs/{run.id}/errors"
+            description = f"The first {len(errors)} rejected cells; [all of them]({link})"
             made.append(TableArtifact(key=self._key("errors"), table=errors_table(errors), description=description))
         async with get_client() as client:
             await asyncio.gather(

@@ -22,9 +22,10 @@ _MAX_NOTES = 50
 def run_report(pipeline_name: str, run: RunSnapshot, note: str = "", *, api_url: str = "") -> str:
     """The report: outcome, `note`, totals, facts of the run, counts of each node, dataset rules, notes, first errors.
 
-    `api_url` (up to `/api/v1`) is the base of its links and curl commands; the commands take the API key from the
-    environment.
+    `api_url` (up to `/api/v1`) is the base of its curl commands, which take the API key from the environment; its links
+    lead to pages of the console.
     """
+    page = f"{console_url(api_url)}/runs/{run.id}"
     path = f"{api_url}/pipelines/{run.pipeline_id}/runs/{run.id}"
     plan = StoredPlan.of(run.plan) or StoredPlan()
     lines = [
@@ -36,7 +37,7 @@ def run_report(pipeline_name: str, run: RunSnapshot, note: str = "", *, api_url:
     ]
     if run.status == "failed":
         lines += ["", *_failure(run, path)]
-    head, *rest = (f"| {name} | {value} |" for name, value in _circumstances(run, api_url, path))
+    head, *rest = (f"| {name} | {value} |" for name, value in _circumstances(run, console_url(api_url)))
     lines += [
         "",
         head,
@@ -58,12 +59,17 @@ def run_report(pipeline_name: str, run: RunSnapshot, note: str = "", *, api_url:
     if run.first_errors:
         lines += ["", "### First errors", "", "| row | column | value | error |", "|--:|---|---|---|"]
         lines += [_error(error) for error in run.first_errors]
-        lines += ["", f"All of them: [{path}/errors]({path}/errors), or as CSV", "", *_command(f"{path}/errors", "csv")]
+        lines += ["", f"All of them: [{page}/errors]({page}/errors), or as CSV", "", *_command(f"{path}/errors", "csv")]
         if run.status == "completed_with_errors" and not plan.replayable:
             lines += ["", f"{_cell(not_replayed(plan.entangling), _MAX_SENTENCE)}"]
         elif run.status == "completed_with_errors":
             lines += ["", "Correct the rule or the op, then run the failed rows again:", "", *_command(f"{path}/retry")]
     return "\n".join(lines)
+
+
+def console_url(api_url: str) -> str:
+    """The console of an API: its address without the base path."""
+    return api_url.removesuffix("/api/v1")
 
 
 def outcome(run: RunSnapshot) -> str:
@@ -78,42 +84,45 @@ def seconds_of(run: RunSnapshot) -> float | None:
     return ((run.finished_at or run.observed_at) - run.started_at).total_seconds()
 
 
-def _failure(run: RunSnapshot, path: str) -> list[str]:
-    command = _command(f"{path}/retry")
+def what_was_kept(run: RunSnapshot) -> str:
+    """What a run that failed left in its tables, and what to do next."""
     if run.aborted and run.rows_out:
-        kept = (
-            f"{run.rows_out:,} rows that no such rule holds back are loaded, so a retry would judge the same rows by "
+        return (
+            f"{run.rows_out:,} rows that no such rule holds back are loaded, so a retry would check the same rows by "
             "the same rules again: correct the file or the rule, then start a new run."
         )
-        command = _command(f"{path.rpartition('/runs/')[0]}/run")
-    elif run.aborted:
-        kept = (
+    if run.aborted:
+        return (
             "No row is visible: correct the file, or save the rule as it should be. A retry reads all rows again and "
             "checks them by the live version."
         )
-    elif run.load_strategy == "replace":
-        kept = "The table is as it was before the run: rows are published only when all of them are there."
+    if run.load_strategy == "replace":
         if run.rows_out:
-            kept = f"{run.rows_out:,} rows were published before it failed; a retry publishes the others."
-    elif run.rows_in:
-        kept = f"The first {run.rows_in:,} rows are committed: a retry continues after them."
-    else:
-        kept = "No row was committed: a retry starts from the beginning."
+            return f"{run.rows_out:,} rows were published before it failed; a retry publishes the others."
+        return "The table is as it was before the run: rows are published only when all of them are there."
+    if run.rows_in:
+        return f"The first {run.rows_in:,} rows are committed: a retry continues after them."
+    return "No row was committed: a retry starts from the beginning."
+
+
+def _failure(run: RunSnapshot, path: str) -> list[str]:
+    kept = what_was_kept(run)
+    again = run.aborted and run.rows_out
+    command = _command(f"{path.rpartition('/runs/')[0]}/run" if again else f"{path}/retry")
     if run.failure_reason == CANCELLED:
         return [kept, "", *command]
     reason = " ".join((run.failure_reason or "unknown").split())
     return [f"**Why:** {_cell(reason, _MAX_SENTENCE)}", "", kept, "", *command]
 
 
-def _circumstances(run: RunSnapshot, api_url: str, path: str) -> list[tuple[str, str]]:
-    pipeline = f"{api_url}/pipelines/{run.pipeline_id}"
+def _circumstances(run: RunSnapshot, console: str) -> list[tuple[str, str]]:
     found = [
-        ("run", f"[{run.id}]({path})"),
-        ("pipeline", f"[{run.pipeline_id}]({pipeline}), IR version {run.ir_version}"),
+        ("run", f"[{run.id}]({console}/runs/{run.id})"),
+        ("pipeline", f"[{run.pipeline_id}]({console}/pipelines/{run.pipeline_id}), IR version {run.ir_version}"),
         ("load", run.load_strategy),
     ]
     if run.retry_of is not None:
-        found.append(("retry of", f"[{run.retry_of}]({pipeline}/runs/{run.retry_of})"))
+        found.append(("retry of", f"[{run.retry_of}]({console}/runs/{run.retry_of})"))
     if run.started_at is not None:
         found.append(("began", f"{run.started_at:%Y-%m-%d %H:%M:%S} UTC"))
     if (seconds := seconds_of(run)) is not None:

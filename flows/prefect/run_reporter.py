@@ -24,7 +24,7 @@ from headrace.flows.lineage.openlineage.emitter import LineageEmitter
 from headrace.flows.prefect.artifacts import MAX_ERRORS, RunArtifacts
 from headrace.flows.prefect.events import RunEvents
 from headrace.flows.prefect.names import is_random, run_name
-from headrace.flows.prefect.report import outcome, seconds_of
+from headrace.flows.prefect.report import console_url, outcome, seconds_of
 from headrace.flows.prefect.run_recorder import PrefectRecorder, RunLogger
 from headrace.flows.runtime.job import Job, Prepared
 from headrace.flows.runtime.streaming.stream import streams
@@ -44,7 +44,7 @@ class RunReporter:
         pipeline = job.pipeline
         self._events = RunEvents(flow_run, pipeline.id, pipeline.name, pipeline.tenant_id)
         self._artifacts = RunArtifacts(pipeline, api_url)
-        self._errors_url = f"{api_url}/pipelines/{pipeline.id}/runs/{job.run_id}/errors"
+        self._errors_url = f"{console_url(api_url)}/runs/{job.run_id}/errors"
         self._last_share = 0.0
         self._reported = ""
         self._lineage: LineageEmitter | None = None
@@ -143,7 +143,7 @@ class RunReporter:
             rate = f", {run.rows_in / seconds:,.0f} rows/s" if seconds > 0 and run.retry_of is None else ""
             logger.info("%s: %s rows in %.1f s%s", outcome(run), f"{run.rows_in:,}", seconds, rate)
         if run.failed_rows:
-            logger.warning("%s rows failed; every one of them: GET %s", f"{run.failed_rows:,}", self._errors_url)
+            logger.warning("%s rows failed; every one of them: %s", f"{run.failed_rows:,}", self._errors_url)
         try:
             if self._reported != status:
                 await self._store_report(run, logger, missed)

@@ -255,6 +255,11 @@ def running_facade(facade_url: str, facade_roles: Roles) -> Iterator[Facade]:
 @pytest.fixture
 def facade(running_facade: Facade) -> Facade:
     """The API with only tenants and keys in its catalog, and a new orchestrator."""
+    return emptied(running_facade)
+
+
+def emptied(running_facade: Facade) -> Facade:
+    """The API as the fixture `facade` has it; for fixtures of a whole module."""
     with running_facade.engine.begin() as connection:
         tables = connection.scalars(text("SELECT table_name FROM headrace.schemas")).all()
         for statement in (

@@ -16,7 +16,7 @@ CONNECTORS = f"{BASE_PATH}/connectors"
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/nothing", f"{BASE_PATH}/nothing", f"{CONNECTORS}/", f"{BASE_PATH}/pipelines/a/b"]
+    "path", ["/a", "/nothing", f"{BASE_PATH}/nothing", f"{CONNECTORS}/", f"{BASE_PATH}/pipelines/a/b"]
 )
 def test_an_unknown_route_is_404(facade: Facade, path: str) -> None:
     assert error_of(facade.admin.get(path), 404)["code"] == "not_found"

@@ -75,6 +75,9 @@ def test_the_wheel_has_one_top_level_name(wheel: Path) -> None:
     assert {f"headrace/{room}/__init__.py" for room in ROOMS} <= files
     assert "headrace/catalog/migrations/script.py.mako" in names
     assert "headrace/py.typed" in names
+    console = REPOSITORY / "api" / "console"
+    for folder in ("templates", "static", "vendor"):
+        assert {f"headrace/api/console/{folder}/{path.name}" for path in (console / folder).iterdir()} <= set(names)
 
 
 def test_a_project_keeps_its_own_folders(project: Path, installed: Path) -> None:

@@ -44,7 +44,7 @@ ON CONFLICT DO NOTHING
 
 _READ = """
 SELECT id, rule_id, "row", created_at FROM {table}
-WHERE root_run_id = %s AND node_id = %s ORDER BY row_number, id LIMIT %s
+WHERE root_run_id = %s AND node_id = %s AND row_number = coalesce(%s, row_number) ORDER BY row_number, id LIMIT %s
 """
 
 
@@ -129,14 +129,15 @@ def release_rows(
 
 
 def read_quarantine(
-    database: Database, qualified: str, *, root_run_id: str, node_id: str, limit: int
+    database: Database, qualified: str, *, root_run_id: str, node_id: str, limit: int, row: int | None = None
 ) -> list[QuarantinedRow] | None:
-    """The rows that a node of a chain of runs has in quarantine, by row number; None if the table does not exist."""
+    """The rows that a node of a chain of runs has in quarantine, by row number; with `row` only those of that
+    number. None if the table does not exist."""
     schema, name = split_name(qualified)
     with connect(database, autocommit=True) as connection:
         identifier = sql.Identifier(schema, name)
         there = connection.execute("SELECT to_regclass(%s) IS NOT NULL", (identifier.as_string(connection),)).fetchone()
         if schema != SCHEMA or there is None or not there[0]:
             return None
-        found = connection.execute(sql.SQL(_READ).format(table=identifier), (root_run_id, node_id, limit))
+        found = connection.execute(sql.SQL(_READ).format(table=identifier), (root_run_id, node_id, row, limit))
         return [QuarantinedRow(*row) for row in found]

@@ -95,6 +95,7 @@ class TestPut:
         made = facade.pipeline("one")
         facade.pipeline("two")
         error_of(put(facade, made, name="two"), 409)
+        error_of(put(facade, made, name="two", executionConfig={"parallelism": 2}), 409)
         error_of(facade.foreign.put(PIPELINES, json={"id": made["id"], "name": "mine"}), 404)
         error_of(facade.editor.put(PIPELINES, json={"id": "pipe_none"}), 404)
 

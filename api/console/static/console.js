@@ -1,0 +1,89 @@
+// What pages do besides showing what the server sent: relative times, confirmations, filters of tables, shortcuts.
+(() => {
+  "use strict";
+
+  const UNITS = [[86400 * 365, "y"], [86400, "d"], [3600, "h"], [60, "min"], [1, "s"]];
+
+  // The same words as `formats.relative`.
+  function relative(at, now) {
+    const seconds = (at - now) / 1000;
+    const size = Math.abs(seconds);
+    if (size < 5) return "just now";
+    const [unit, name] = UNITS.find(([limit]) => size >= limit);
+    const text = `${Math.floor(size / unit)} ${name}`;
+    return seconds > 0 ? `in ${text}` : `${text} ago`;
+  }
+
+  function refreshTimes() {
+    const now = Date.now();
+    for (const element of document.querySelectorAll("time[data-relative]")) {
+      const text = relative(Date.parse(element.dateTime), now);
+      if (element.textContent !== text) element.textContent = text;
+    }
+  }
+
+  // Rows of a table that contain the text and have one of the levels. The count is said to screen readers.
+  function filterRows(form) {
+    const table = document.getElementById(form.dataset.filters);
+    if (!table) return;
+    const text = (form.querySelector("input[type=search]")?.value || "").toLowerCase();
+    const level = form.querySelector("select")?.value || "";
+    let shown = 0;
+    for (const row of table.tBodies[0]?.rows || []) {
+      const chosen = !level || (level === "problem" ? "problem" in row.dataset : row.dataset.level === level);
+      const fits = chosen && (!text || row.textContent.toLowerCase().includes(text));
+      row.hidden = !fits;
+      shown += fits ? 1 : 0;
+    }
+    const said = form.querySelector("output");
+    if (said) said.textContent = text || level ? `${shown.toLocaleString("en")} lines` : "";
+  }
+
+  // A link that signs in once: what follows the # is not sent to servers, and not kept in logs.
+  document.addEventListener("DOMContentLoaded", () => {
+    const form = document.getElementById("login");
+    if (!form || !window.location.hash.startsWith("#hrl_")) return;
+    form.elements.link.value = window.location.hash.slice(1);
+    window.history.replaceState(null, "", window.location.pathname);
+    form.elements.key.required = false;
+    form.submit();
+  });
+
+  document.addEventListener("input", (event) => {
+    const form = event.target.closest("form[data-filters]");
+    if (form) filterRows(form);
+  });
+
+  document.addEventListener("change", (event) => {
+    if (event.target.matches("select[data-submits]")) event.target.form.requestSubmit();
+  });
+
+  document.addEventListener("submit", (event) => {
+    if (event.target.dataset.filters) event.preventDefault();
+    const question = event.submitter?.dataset.confirm || event.target.dataset.confirm;
+    if (question && !window.confirm(question)) event.preventDefault();
+  });
+
+  document.addEventListener("keydown", (event) => {
+    const typing = event.target.closest("input, textarea, select");
+    if (event.key === "/" && !typing && !event.ctrlKey && !event.metaKey && !event.altKey) {
+      const search = document.querySelector("main input[type=search]");
+      if (search) {
+        event.preventDefault();
+        search.focus();
+      }
+    }
+    if (event.key === "Escape") {
+      for (const menu of document.querySelectorAll("details.menu[open]")) {
+        menu.open = false;
+        menu.querySelector("summary").focus();
+      }
+    }
+  });
+
+  document.addEventListener("htmx:afterSwap", () => {
+    refreshTimes();
+    document.querySelectorAll("form[data-filters]").forEach(filterRows);
+  });
+  window.setInterval(refreshTimes, 15000);
+})();

@@ -1,0 +1,102 @@
+"""A pipeline with runs for the console to show, reported as flows report them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+from sqlalchemy import text
+
+from headrace.api.app import BASE_PATH
+from tests.api.conftest import IR, Facade, created
+
+HOSTILE = "<script>alert('x')</script><img src=x onerror=alert(1)>\"'"
+"""A text that is markup if it is not escaped."""
+
+
+@dataclass(frozen=True)
+class World:
+    """A pipeline with two versions; a run of it that completed with errors, one that failed and one that waits."""
+
+    pipeline_id: str
+    run_id: str
+    failed_id: str
+    waiting_id: str
+
+    @property
+    def ids(self) -> dict[str, str]:
+        """The values of path parameters."""
+        return {"pipeline_id": self.pipeline_id, "run_id": self.run_id}
+
+    def missing(self) -> World:
+        """The same with ids of nothing."""
+        changed = {name: value[:-4] + "0bad" for name, value in vars(self).items()}
+        return World(**changed)
+
+
+def checked_ir() -> dict[str, Any]:
+    """A document with a validate node that keeps what it rejects; names and values in it are hostile."""
+    source, target = IR["nodes"]
+    rule = {"id": "positive", "field": "amount", "rule": "gt:0", "onFail": "quarantine"}
+    check = {
+        "id": "check",
+        "kind": "validate",
+        "input": "src",
+        "rowLevel": [rule],
+        "quarantine": {"table": "dlq.orders"},
+    }
+    source = {**source, "fields": [{"name": "amount", "dataType": "integer"}]}
+    return {**IR, "metadata": {"name": HOSTILE}, "nodes": [source, check, {**target, "input": "check"}]}
+
+
+def new_world(facade: Facade, name: str = "") -> World:
+    """A new pipeline of the tenant `default`."""
+    pipeline = facade.pipeline(name or f"w{uuid4().hex[:12]}", description=HOSTILE, ir=checked_ir())["id"]
+    path = f"{BASE_PATH}/pipelines/{pipeline}"
+    second = checked_ir()
+    second["nodes"][1]["rowLevel"][0]["rule"] = "gt:1"
+    assert facade.editor.post(f"{path}/ir", json={"ir": second, "comment": HOSTILE}).status_code == 201
+    runs = [created(facade.editor, f"{path}/run", {})["id"] for _ in range(3)]
+    plan = {"stages": [{"name": f"src → check → tgt {HOSTILE}", "nodes": ["src", "check", "tgt"]}]}
+    for run_id in runs[:2]:
+        facade.store.started(run_id, total_rows=1000, fingerprint={}, plan=plan, partitions=[(0, 0, 600), (0, 1, 400)])
+    done, failed, waiting = runs
+    for index, read in enumerate((600, 400)):
+        counts = {"rows_in": read, "rows_out": read - 12, "failed": 10, "skipped": 2}
+        nodes = {
+            "src": {"rowsIn": read, "rowsOut": read},
+            "check": {"rowsIn": read, "rowsOut": read - 12, "failed": 10, "skipped": 2, "warned": 1},
+            "tgt": {"rowsIn": read - 12, "rowsOut": read - 12},
+        }
+        facade.store.partition(done, 0, index, status="completed", nodes=nodes, **counts)
+    rows = list(range(1, 61))
+    place = [{"node": "src", "file": f"orders {HOSTILE}.csv", "row": 7}]
+    cells = [
+        {
+            "row": row,
+            "column": "amount",
+            "value": HOSTILE if row % 2 else str(-row),
+            "error": "Must be greater than 0",
+            "rule": "positive",
+            "sources": json.dumps(place),
+        }
+        for row in rows
+    ]
+    facade.store.errors(done, done, "check", 0, 0, cells=json.dumps(cells))
+    facade.store.log(done, "load", f"said {HOSTILE}")
+    facade.store.finished(done, status="completed_with_errors", failure_reason=None)
+    facade.store.finished(failed, status="failed", failure_reason=f"The file {HOSTILE} is gone")
+    return World(pipeline, done, failed, waiting)
+
+
+def more_pipelines(facade: Facade, like: str, count: int) -> None:
+    """Pipelines `beta 0`, `beta 1` … that are like one that exists, as quickly as the database makes them."""
+    statement = text(
+        "INSERT INTO headrace.pipelines (id, tenant_id, name, status, connector_id, schema_id, execution_config, nodes,"
+        " edges) SELECT id || '_' || n, tenant_id, 'beta ' || n, status, connector_id, schema_id, execution_config,"
+        " nodes, edges FROM headrace.pipelines, generate_series(0, :count - 1) n WHERE id = :id"
+    )
+    with facade.engine.begin() as connection:
+        connection.execute(statement, {"id": like, "count": count})
