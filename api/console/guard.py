@@ -28,7 +28,8 @@ from headrace.catalog.security.sessions import find, is_token
 from headrace.ir.parsing.storable_text import is_storable, unstorable
 
 _SAFE = ("GET", "HEAD")
-_MAX_FIELDS = 200
+_MAX_FIELDS = 2000
+"""A form for the columns of a table has several fields for each."""
 
 
 def seen_by(*roles: Role) -> dict[str, Any]:
@@ -39,6 +40,16 @@ def seen_by(*roles: Role) -> dict[str, Any]:
 def done_by(*roles: Role, action: str) -> dict[str, Any]:
     """The same for a route that changes something; `action` is its name in the audit log, as REST has it."""
     return {"x-roles": list(roles), "x-action": action}
+
+
+def asked_by(*roles: Role) -> dict[str, Any]:
+    """The same for a route that changes nothing, but takes a form because of the length of what it is asked about."""
+    return {"x-roles": list(roles), "x-asks": True}
+
+
+def uploaded_by(*roles: Role, action: str) -> dict[str, Any]:
+    """The same as `done_by` for a route that reads a file from the body itself."""
+    return {**done_by(*roles, action=action), "x-file": True}
 
 
 class PublicPage(APIRoute):
@@ -69,7 +80,7 @@ class GuardedPage(APIRoute):
         extra = self.openapi_extra or {}
         roles, action = extra.get("x-roles"), extra.get("x-action")
         reads = set(self.methods or ()) <= set(_SAFE)
-        if not roles or reads != (action is None):
+        if not roles or (reads or bool(extra.get("x-asks"))) != (action is None):
             raise ValueError(f"{self.path} does not say which roles may do what")
 
         async def guarded(request: Request) -> Response:
@@ -80,9 +91,10 @@ class GuardedPage(APIRoute):
             if principal is None:
                 return to_login(request)
             admit(request, principal, roles)
+            if not reads and not extra.get("x-file"):
+                await _check_form(request)
             if action is None:
                 return await handler(request)
-            await _check_form(request)
             with writing_as(Author(principal.key_id, principal.actor, request.state.request_id)) as author:
                 response = await handler(request)
                 if response.status_code < 400 and not author.recorded:

@@ -24,7 +24,14 @@ class Entry:
         )
 
 
-ENTRIES = (Entry("Pipelines", "/", below=("/pipelines", "/runs")),)
+ENTRIES = (
+    Entry("Pipelines", "/", below=("/pipelines", "/runs")),
+    Entry("Connectors", "/connectors"),
+    Entry("Schemas", "/schemas"),
+    Entry("Calendar", "/calendar"),
+    Entry("Audit", "/audit", roles=("admin",)),
+    Entry("Keys", "/keys", roles=("admin",)),
+)
 
 
 def entries(principal: Principal | None, path: str) -> list[tuple[Entry, bool]]:

@@ -33,6 +33,7 @@ _FIELD = "parameter."
 TABS = (
     ("", "Runs"),
     ("graph", "Graph"),
+    ("edit", "Edit"),
     ("versions", "Versions"),
     ("lineage", "Lineage"),
     ("plan", "Plan and preview"),

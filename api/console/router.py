@@ -7,8 +7,14 @@ from fastapi import APIRouter
 from headrace.api.console import (
     api_docs,
     assets,
+    audit,
+    calendar,
+    connectors,
+    edit,
     home,
+    keys,
     login,
+    new_pipeline,
     pipeline,
     pipeline_document,
     pipeline_plan,
@@ -16,6 +22,7 @@ from headrace.api.console import (
     quarantine,
     run,
     run_errors,
+    schemas,
 )
 
 PUBLIC = (assets.router, login.router, login.links, api_docs.router)
@@ -26,10 +33,17 @@ GUARDED = (
     run.router,
     run_errors.router,
     quarantine.router,
+    new_pipeline.router,
     pipeline.router,
+    edit.router,
     pipeline_document.router,
     pipeline_plan.router,
     pipeline_settings.router,
+    connectors.router,
+    schemas.router,
+    calendar.router,
+    audit.router,
+    keys.router,
 )
 """Routes for callers with a session and one of the roles that they name."""
 

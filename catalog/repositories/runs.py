@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Literal, NamedTuple
 
-from sqlalchemy import ColumnElement, Text, case, cast, distinct, func, literal, select, true, tuple_
+from sqlalchemy import ColumnElement, Date, Text, case, cast, distinct, func, literal, select, true, tuple_
 from sqlalchemy.dialects.postgresql import insert
 
 from headrace.catalog.models import Pipeline, PipelineRun, RunError, RunLog, RunRequest
@@ -119,6 +119,14 @@ class RunSummary(NamedTuple):
         return (self.finished_at - self.started_at).total_seconds()
 
 
+class RunsOfDay(NamedTuple):
+    """How many runs of a day are in a state (`skipped` for those that never began), and the id of one of them."""
+
+    status: str
+    runs: int
+    run_id: str
+
+
 class RunRepository(TenantRepository[PipelineRun]):
     """Runs of the tenant's pipelines."""
 
@@ -155,6 +163,25 @@ class RunRepository(TenantRepository[PipelineRun]):
         found: dict[str, list[RunSummary]] = {}
         for row in self.session.execute(query):
             found.setdefault(row.pipeline_id, []).append(RunSummary(*row))
+        return found
+
+    def by_day(
+        self, pipeline_ids: Sequence[str], start: datetime, end: datetime
+    ) -> dict[str, dict[date, list[RunsOfDay]]]:
+        """Returns pipeline id → day in UTC → the runs that were created then, from `start` to before `end`."""
+        day = cast(func.timezone("UTC", PipelineRun.created_at), Date)
+        state = case((PipelineRun.skip_reason.is_not(None), "skipped"), else_=PipelineRun.status)
+        query = (
+            self.owned()
+            .with_only_columns(PipelineRun.pipeline_id, day, state, func.count(), func.max(PipelineRun.id))
+            .where(PipelineRun.pipeline_id.in_(pipeline_ids))
+            .where(PipelineRun.created_at >= start, PipelineRun.created_at < end)
+            .group_by(PipelineRun.pipeline_id, day, state)
+            .order_by(state)
+        )
+        found: dict[str, dict[date, list[RunsOfDay]]] = {}
+        for pipeline_id, at, status, count, run_id in self.session.execute(query):
+            found.setdefault(pipeline_id, {}).setdefault(at, []).append(RunsOfDay(status, count, run_id))
         return found
 
     def unfinished_runs(self, status: Literal["pending", "running"], limit: int) -> list[tuple[RunSummary, str]]:

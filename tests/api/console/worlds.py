@@ -24,6 +24,8 @@ class World:
     run_id: str
     failed_id: str
     waiting_id: str
+    connector_id: str = "conn_x"
+    schema_id: str = "schema_x"
 
     @property
     def ids(self) -> dict[str, str]:
@@ -53,7 +55,8 @@ def checked_ir() -> dict[str, Any]:
 
 def new_world(facade: Facade, name: str = "") -> World:
     """A new pipeline of the tenant `default`."""
-    pipeline = facade.pipeline(name or f"w{uuid4().hex[:12]}", description=HOSTILE, ir=checked_ir())["id"]
+    made = facade.pipeline(name or f"w{uuid4().hex[:12]}", description=HOSTILE, ir=checked_ir())
+    pipeline = made["id"]
     path = f"{BASE_PATH}/pipelines/{pipeline}"
     second = checked_ir()
     second["nodes"][1]["rowLevel"][0]["rule"] = "gt:1"
@@ -88,7 +91,7 @@ def new_world(facade: Facade, name: str = "") -> World:
     facade.store.log(done, "load", f"said {HOSTILE}")
     facade.store.finished(done, status="completed_with_errors", failure_reason=None)
     facade.store.finished(failed, status="failed", failure_reason=f"The file {HOSTILE} is gone")
-    return World(pipeline, done, failed, waiting)
+    return World(pipeline, done, failed, waiting, made["connectorId"], made["schemaId"])
 
 
 def more_pipelines(facade: Facade, like: str, count: int) -> None:

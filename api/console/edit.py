@@ -1,0 +1,218 @@
+"""`/pipelines/{id}/edit`: a pipeline's document as text, with its problems while it is typed, and saving it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from fastapi import Form, Query, Request, Response
+
+from headrace.api.console.document_text import (
+    MAX_CHARACTERS,
+    MAX_LIVE_CHARACTERS,
+    Language,
+    TypedDocument,
+    typed,
+    written,
+)
+from headrace.api.console.guard import asked_by, done_by, pages, plain, see_other, seen_by
+from headrace.api.console.pipeline import head_of, validated
+from headrace.api.console.pipeline_document import side_by_side
+from headrace.api.console.rendering import fragment, render
+from headrace.api.context import Context, RequestContext
+from headrace.api.errors import ApiError, Detail, answer_of
+from headrace.api.ir import service as documents
+from headrace.api.ir.schemas import SaveIr, Validation, VersionNumber
+from headrace.api.pipelines.history import PipelineHistory, history
+from headrace.api.requests.auth import READ, WRITE
+from headrace.catalog.errors import Conflict, Invalid
+from headrace.ir import parse_ir
+from headrace.ir.diff import Change, ir_diff
+from headrace.ir.document import without_editor_keys
+from headrace.ir.parsing.storable_text import unstorable_texts
+from headrace.ir.problems import MAX_PROBLEMS
+
+router = pages()
+
+Text = Annotated[str, Form(max_length=2 * MAX_CHARACTERS)]
+"""Twice as long as what is read: a text that is too long is a problem that the page shows, with the text."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShownProblem:
+    """A problem, the line that it is at, and what it means: `bad` refuses a save, `amber` warns, `asks` needs a
+    confirmation."""
+
+    line: int | None
+    path: str
+    message: str
+    hint: str
+    meaning: str
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A text that was checked: its problems in the order of its lines, and what differs from the live version."""
+
+    problems: Sequence[ShownProblem]
+    changes: Sequence[Change] | None = None
+    columns: Mapping[str, int] | None = None
+
+    def count(self, meaning: str) -> int:
+        """How many problems mean that."""
+        return sum(each.meaning == meaning for each in self.problems)
+
+
+@router.get("/pipelines/{pipeline_id}/edit", name="console_edit", openapi_extra=seen_by(*READ))
+def show_editor(
+    request: Request,
+    context: Context,
+    pipeline_id: str,
+    version: Annotated[VersionNumber | None, Query()] = None,
+    language: Annotated[Language, Query(alias="as")] = "yaml",
+) -> Response:
+    """The newest version as text, or the given one."""
+    found = history(context, pipeline_id, runs=0)
+    if version is not None or found.newest_version:
+        document = documents.get_ir(context, pipeline_id, version, live=False).ir
+    else:
+        document = dict(found.document)
+    return _page(request, found, text=written(document, language) if document else "", version=version)
+
+
+@router.post(
+    "/pipelines/{pipeline_id}/edit", name="console_save_document", openapi_extra=done_by(*WRITE, action="save_ir")
+)
+def save(
+    request: Request,
+    context: Context,
+    pipeline_id: str,
+    text: Text,
+    based_on: Annotated[int, Form(ge=0, le=2**31 - 1)],
+    comment: Annotated[str, Form(max_length=2000)] = "",
+    publish: Annotated[bool, Form()] = False,
+    confirm: Annotated[bool, Form()] = False,
+) -> Response:
+    """Saves the text as the next version. What is refused is shown beside the text, which stays as it was typed."""
+    found = history(context, pipeline_id, runs=0)
+    given = typed(text)
+    if given.document is None:
+        return _page(request, found, text=given.text, comment=comment, based_on=based_on, status=400)
+    try:
+        body = validated(SaveIr, {"ir": given.document, "comment": comment.strip() or None})
+        _refuse_unstorable(given.document)
+        saved, _ = documents.save_ir(context, pipeline_id, body, publish=publish, expected=based_on, confirm=confirm)
+    except (ApiError, Conflict, Invalid) as error:
+        status, message, _ = answer_of(error)
+        if status == 404 or status >= 500:
+            raise
+        newest = found.newest_version
+        theirs = None
+        if newest not in (based_on, 0):
+            theirs = documents.get_ir(context, pipeline_id, newest, live=False)
+        asks = status == 400 and not confirm and _only_asks(context, pipeline_id, given)
+        return _page(
+            request, found, text=given.text, comment=comment, based_on=based_on, status=status,
+            problem=message, asks=asks, publish=publish, theirs=theirs,
+            lines=list(side_by_side(written(theirs.ir), written(given.document))) if theirs is not None else None,
+        )  # fmt: skip
+    return see_other(f"/pipelines/{pipeline_id}/edit?saved={saved.version}")
+
+
+@router.post("/pipelines/{pipeline_id}/edit/problems", name="console_check_document", openapi_extra=asked_by(*WRITE))
+def check(context: Context, pipeline_id: str, text: Text, now: Annotated[bool, Form()] = False) -> Response:
+    """The problems of the text, and what it would change."""
+    found = history(context, pipeline_id, runs=0)
+    if len(text) > MAX_LIVE_CHARACTERS and not now:
+        return plain(fragment("document_problems.html", checked=None, found=found))
+    return plain(fragment("document_problems.html", checked=checked_text(context, typed(text), found), found=found))
+
+
+@router.post(
+    "/pipelines/{pipeline_id}/edit/difference", name="console_compare_document", openapi_extra=asked_by(*WRITE)
+)
+def compare(context: Context, pipeline_id: str, text: Text) -> Response:
+    """The text beside the live version, line by line."""
+    found = history(context, pipeline_id, runs=0)
+    given = typed(text)
+    after = written(given.document) if given.document is not None else given.text
+    lines = list(side_by_side(written(found.document) if found.document else "", after))
+    return plain(fragment("document_difference.html", lines=lines))
+
+
+def checked_text(context: RequestContext, given: TypedDocument, found: PipelineHistory | None) -> Checked:
+    """Everything that is known of a text before it is saved, as `/ir/validate` and `/ir/check` say it: as a version of
+    a pipeline, or by itself."""
+    if given.document is None:
+        fault = given.fault
+        assert fault is not None
+        return Checked([ShownProblem(given.lines.get(""), "", fault.message, fault.hint, "bad")])
+    unstorable = [Detail.model_validate(each.as_dict()) for each in _unstorable(given.document)]
+    if unstorable:
+        return Checked(list(_shown(given, [("bad", unstorable)])))
+    pipeline_id = found.detail.id if found is not None else None
+    validation: Validation = documents.validate(context, given.document, pipeline_id)
+    groups: list[tuple[str, list[Detail]]] = [("bad", validation.issues), ("amber", validation.warnings)]
+    changes = None
+    if found is not None:
+        checks = documents.check(context, found.detail.id, SaveIr(ir=given.document))
+        known = {(each.path, each.code) for _, some in groups for each in some}
+        groups.append(("amber", [each for each in checks.issues if (each.path, each.code) not in known]))
+        groups.append(("asks", checks.losses))
+        if found.document and parse_ir(given.document).ir is not None and parse_ir(found.document).ir is not None:
+            changes = ir_diff(found.document, without_editor_keys(given.document)).changes
+    columns = {name: len(node.schema_) for name, node in validation.nodes.items()}
+    return Checked(list(_shown(given, groups)), changes, columns)
+
+
+def _shown(given: TypedDocument, groups: Iterable[tuple[str, list[Detail]]]) -> Iterator[ShownProblem]:
+    found = [
+        ShownProblem(given.line_of(each.path), each.path, each.message, each.hint, meaning)
+        for meaning, some in groups
+        for each in some
+    ]
+    yield from sorted(found[:MAX_PROBLEMS], key=lambda each: each.line or 0)
+
+
+def _only_asks(context: RequestContext, pipeline_id: str, given: TypedDocument) -> bool:
+    """Whether a document that was refused would be saved with a confirmation."""
+    assert given.document is not None
+    validation = documents.validate(context, given.document, None)
+    return not validation.issues
+
+
+def _unstorable(document: Mapping[str, Any]) -> list[Any]:
+    return [each for each, _ in zip(unstorable_texts(document), range(MAX_PROBLEMS), strict=False)]
+
+
+def _refuse_unstorable(document: Mapping[str, Any]) -> None:
+    if found := _unstorable(document):
+        raise ApiError(400, found[0].message, details=found)
+
+
+def _page(
+    request: Request,
+    found: PipelineHistory,
+    *,
+    text: str,
+    status: int = 200,
+    comment: str = "",
+    based_on: int | None = None,
+    version: int | None = None,
+    **more: Any,
+) -> Response:
+    shown: dict[str, Any] = {"problem": "", "asks": False, "publish": True, "theirs": None, "lines": None}
+    saved = request.query_params.get("saved", "")
+    return render(
+        request,
+        "edit.html",
+        status_code=status,
+        **head_of(found, "edit"),
+        text=text,
+        comment=comment,
+        based_on=found.newest_version if based_on is None else based_on,
+        version=version,
+        saved=int(saved) if saved.isascii() and saved.isdigit() and int(saved[:9]) <= found.newest_version else None,
+        **{**shown, **more},
+    )
