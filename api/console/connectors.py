@@ -70,9 +70,9 @@ def show_new(request: Request, kind: _Type = "") -> Response:
     if kind:
         return _form(request, _known(kind), {}, {})
     by_category: dict[str, list[ConnectorTypeItem]] = {}
-    for each in sorted(known.values(), key=lambda item: (item.status != "ready", item.title)):
-        by_category.setdefault(category_words(each.category), []).append(each)
-    return render(request, "connector_types.html", title="New connector", by_category=dict(sorted(by_category.items())))
+    for each in sorted(known.values(), key=lambda item: (item.status != "ready", item.category, item.title)):
+        by_category.setdefault(category_words(each.category), []).append(each)  # what can be read comes first
+    return render(request, "connector_types.html", title="New connector", by_category=by_category)
 
 
 @router.post(

@@ -10,12 +10,16 @@ from typing import Any, Literal
 from headrace.deployments.cli.documents.json_format import read_json
 from headrace.deployments.cli.documents.yaml_format import read_yaml, write_yaml
 from headrace.deployments.cli.documents.yaml_limits import ParseFault
+from headrace.ir.base import wire_names
+from headrace.ir.document import PipelineIR
 from headrace.ir.problems import Problem
 
 MAX_CHARACTERS = 500_000
 """Longer documents are not for a text field: `headrace apply` reads them from files."""
 MAX_LIVE_CHARACTERS = 60_000
 """Longer documents are not checked while somebody types: reading YAML takes a second for so many characters."""
+
+_NODE_FIRST = ("id", "kind", "connector", "connection", "input", "inputs", "left", "right", "schema", "loadMode")
 
 Language = Literal["yaml", "json"]
 
@@ -28,6 +32,14 @@ class TypedDocument:
     document: dict[str, Any] | None = None
     fault: Problem | None = None
     lines: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def reason(self) -> str:
+        """Why it has no value, with the line; empty for a document."""
+        if self.fault is None:
+            return ""
+        line = self.lines.get("")
+        return self.fault.message if line is None else f"{self.fault.message} (line {line})"
 
     def line_of(self, path: str) -> int | None:
         """The line where the value at a path begins, or the nearest one around it."""
@@ -53,10 +65,18 @@ def typed(text: str) -> TypedDocument:
 
 
 def written(document: Mapping[str, Any], language: Language = "yaml") -> str:
-    """The text of a document, as `typed` reads it, with its fields in their order."""
+    """The text of a document, as `typed` reads it, in the order in which people read it."""
+    ordered = _ordered(document, tuple(wire_names(PipelineIR)))
+    if isinstance(nodes := ordered.get("nodes"), list):
+        ordered["nodes"] = [_ordered(each, _NODE_FIRST) if isinstance(each, dict) else each for each in nodes]
     if language == "json":
-        return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
-    return write_yaml(dict(document))
+        return json.dumps(ordered, indent=2, ensure_ascii=False) + "\n"
+    return write_yaml(ordered)
+
+
+def _ordered(found: Mapping[str, Any], first: tuple[str, ...]) -> dict[str, Any]:
+    """The same, with the fields that say what it is first: the database keeps no order."""
+    return {name: found[name] for name in first if name in found} | dict(found)
 
 
 def _yaml(text: str) -> tuple[Any, Mapping[str, int]]:

@@ -57,7 +57,7 @@ class Checked:
 
     problems: Sequence[ShownProblem]
     changes: Sequence[Change] | None = None
-    columns: Mapping[str, int] | None = None
+    columns: Mapping[str, Sequence[str]] | None = None
 
     def count(self, meaning: str) -> int:
         """How many problems mean that."""
@@ -88,8 +88,8 @@ def save(
     request: Request,
     context: Context,
     pipeline_id: str,
-    text: Text,
     based_on: Annotated[int, Form(ge=0, le=2**31 - 1)],
+    text: Text = "",
     comment: Annotated[str, Form(max_length=2000)] = "",
     publish: Annotated[bool, Form()] = False,
     confirm: Annotated[bool, Form()] = False,
@@ -98,7 +98,8 @@ def save(
     found = history(context, pipeline_id, runs=0)
     given = typed(text)
     if given.document is None:
-        return _page(request, found, text=given.text, comment=comment, based_on=based_on, status=400)
+        problem = given.reason
+        return _page(request, found, text=given.text, comment=comment, based_on=based_on, status=400, problem=problem)
     try:
         body = validated(SaveIr, {"ir": given.document, "comment": comment.strip() or None})
         _refuse_unstorable(given.document)
@@ -121,7 +122,7 @@ def save(
 
 
 @router.post("/pipelines/{pipeline_id}/edit/problems", name="console_check_document", openapi_extra=asked_by(*WRITE))
-def check(context: Context, pipeline_id: str, text: Text, now: Annotated[bool, Form()] = False) -> Response:
+def check(context: Context, pipeline_id: str, text: Text = "", now: Annotated[bool, Form()] = False) -> Response:
     """The problems of the text, and what it would change."""
     found = history(context, pipeline_id, runs=0)
     if len(text) > MAX_LIVE_CHARACTERS and not now:
@@ -132,7 +133,7 @@ def check(context: Context, pipeline_id: str, text: Text, now: Annotated[bool, F
 @router.post(
     "/pipelines/{pipeline_id}/edit/difference", name="console_compare_document", openapi_extra=asked_by(*WRITE)
 )
-def compare(context: Context, pipeline_id: str, text: Text) -> Response:
+def compare(context: Context, pipeline_id: str, text: Text = "") -> Response:
     """The text beside the live version, line by line."""
     found = history(context, pipeline_id, runs=0)
     given = typed(text)
@@ -162,7 +163,9 @@ def checked_text(context: RequestContext, given: TypedDocument, found: PipelineH
         groups.append(("asks", checks.losses))
         if found.document and parse_ir(given.document).ir is not None and parse_ir(found.document).ir is not None:
             changes = ir_diff(found.document, without_editor_keys(given.document)).changes
-    columns = {name: len(node.schema_) for name, node in validation.nodes.items()}
+    columns = {
+        name: [f"{each.name} {each.data_type}" for each in node.schema_] for name, node in validation.nodes.items()
+    }
     return Checked(list(_shown(given, groups)), changes, columns)
 
 

@@ -26,7 +26,7 @@ from headrace.api.console.guided_document import (
     table_for,
 )
 from headrace.api.console.pipeline import validated
-from headrace.api.console.rendering import fragment, render
+from headrace.api.console.rendering import HEADERS, fragment, render
 from headrace.api.context import Context, RequestContext
 from headrace.api.errors import ApiError, answer_of, invalid
 from headrace.api.pagination import MAX_LIMIT, PageRequest
@@ -112,7 +112,10 @@ async def create_guided(request: Request, context: Context) -> Response:
     """Creates the table if it is a new one, then the pipeline; leads to the editor with the document. Nothing runs."""
     form = {name: str(value) for name, value in (await request.form()).items()}
     made = await run_in_threadpool(_create, context, form)
-    return see_other(f"/pipelines/{made.id}/edit")
+    place = f"/pipelines/{made.id}/edit"
+    if "HX-Request" in request.headers:  # so that the form stays in the page when it is refused
+        return Response(status_code=204, headers={**HEADERS, "HX-Redirect": place})
+    return see_other(place)
 
 
 @router.get("/pipelines/new/document", name="console_new_document", openapi_extra=seen_by(*WRITE))
@@ -127,7 +130,7 @@ def show_document(request: Request, context: Context) -> Response:
 def create_from_document(
     request: Request,
     context: Context,
-    text: Text,
+    text: Text = "",
     connector: Annotated[str, Form(max_length=128)] = "",
     schema_id: Annotated[str, Form(alias="schema", max_length=128)] = "",
     name: Annotated[str, Form(max_length=1000)] = "",
@@ -136,7 +139,7 @@ def create_from_document(
     form = {"text": text, "connector": connector, "schema": schema_id, "name": name}
     given = typed(text)
     if given.document is None:
-        return _document_page(request, context, form, status=400)
+        return _document_page(request, context, form, status=400, problem=given.reason)
     metadata = given.document.get("metadata")
     named = name.strip() or (metadata.get("name") if isinstance(metadata, dict) else None)
     facts = {"name": named, "connectorId": connector, "schemaId": schema_id, "irVersion": "1.0", "ir": given.document}
@@ -151,7 +154,7 @@ def create_from_document(
 
 
 @router.post("/pipelines/new/problems", name="console_check_new", openapi_extra=asked_by(*WRITE))
-def check_new(context: Context, text: Text, now: Annotated[bool, Form()] = False) -> Response:
+def check_new(context: Context, text: Text = "", now: Annotated[bool, Form()] = False) -> Response:
     """The problems of a text that is no pipeline's yet."""
     checked = None if len(text) > MAX_LIVE_CHARACTERS and not now else checked_text(context, typed(text), None)
     return plain(fragment("document_problems.html", checked=checked, found=None))

@@ -12,6 +12,7 @@ from headrace.api.errors import invalid
 Kind = Literal["text", "long", "integer", "number", "boolean", "choice", "secret", "long_secret", "list", "json"]
 _LONG = 10_000
 """Texts that may be longer than this, such as certificates, have several lines."""
+_WORDS = {each.lower(): each for each in ("URL", "URLs", "SSL", "STS", "API", "HTTP", "TLS")} | {"sslmode": "SSL mode"}
 _BLOCKS_OF_LINES = ("privateKey", "sslCert", "sslKey", "serviceAccount")
 
 
@@ -81,8 +82,8 @@ def values_of(schema: Mapping[str, Any], prefix: str, form: Mapping[str, str]) -
 def label_of(name: str) -> str:
     """`accessKeyId` as people write it: `Access key id`."""
     words = "".join(f" {letter.lower()}" if letter.isupper() else letter for letter in name).split()
-    text = " ".join(words).replace("ssl ", "SSL ").replace("sts ", "STS ")
-    return {"Url": "URL", "Urls": "URLs"}.get(text[:1].upper() + text[1:], text[:1].upper() + text[1:])
+    text = " ".join(_WORDS.get(each, each) for each in words)
+    return text[:1].upper() + text[1:]
 
 
 def _resolved(part: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from headrace.api.schemas import service
 router = pages()
 
 PAGE = 50
-_ROWS = 50
+_ROWS = 20
 
 
 async def _page(cursor: Annotated[str | None, Query(max_length=400)] = None) -> PageRequest:
