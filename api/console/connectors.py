@@ -125,8 +125,7 @@ def show_edit(request: Request, context: Context, connector_id: str) -> Response
     openapi_extra=done_by(*WRITE, action="update_connector"),
 )
 async def update(request: Request, context: Context, connector_id: str) -> Response:
-    """Saves the form. Credentials that are not given again are kept; settings that it does not have stay as they
-    are."""
+    """Saves the form. Credentials that are not given again are kept."""
     form = await _fields(request)
     found = await run_in_threadpool(service.get_connector, context, connector_id)
     kind = types()[found.type]
@@ -134,8 +133,6 @@ async def update(request: Request, context: Context, connector_id: str) -> Respo
         given = _connection(kind, form)
         if given["authMethod"] == found.auth_method:
             del given["authMethod"]
-        in_form = set(kind.config_schema.get("properties", ()))
-        given["config"] = {k: v for k, v in found.config.items() if k not in in_form} | given["config"]
         if form.get("forget") == "true":
             given["authConfig"] = {}
         elif not given["authConfig"]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 DASH = "\u2013"
 """What is written for a value that is not there."""
@@ -102,6 +104,11 @@ def size(count: int) -> str:
             return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
         value /= 1000
     return f"{value:.1f} TB"
+
+
+def as_json(value: Any) -> str:
+    """A value as JSON, to be escaped like any other text."""
+    return json.dumps(value, ensure_ascii=False, default=str)
 
 
 def status_words(status: str | None) -> str:

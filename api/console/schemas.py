@@ -19,6 +19,12 @@ from headrace.api.schemas import service
 router = pages()
 
 PAGE = 50
+
+
+class Digits(str):
+    """A number as PostgreSQL wrote it."""
+
+
 _ROWS = 20
 
 
@@ -43,21 +49,37 @@ def show_schema(
         context, PageRequest(20, None), status=None, connector_id=None, schema_id=schema_id, q=None
     )
     # numbers keep all their digits: they are shown as PostgreSQL wrote them
-    exact: dict[str, Any] = json.loads(
-        bytes(rows.read_rows(context, schema_id, limit=_ROWS, offset=offset).body), parse_float=str, parse_int=str
-    )
+    page = rows.read_rows(context, schema_id, limit=_ROWS, offset=offset)
+    exact: dict[str, Any] = json.loads(bytes(page.body), parse_float=Digits, parse_int=Digits)
+    shown = [{name: text_of(value) for name, value in each.items()} for each in exact["rows"]]
     return render(
         request,
         "schema.html",
         title=found.display_name,
         schema=found,
         loading=loading,
-        rows=exact["rows"],
+        rows=shown,
         total=int(exact["total"]),
         offset=offset,
         limit=_ROWS,
-        columns=list(dict.fromkeys(name for each in exact["rows"] for name in each)),
+        columns=list(dict.fromkeys(name for each in shown for name in each)),
     )
+
+
+def text_of(value: Any) -> str | None:
+    """A value as text; None for none. JSON is written as JSON, in which numbers keep their digits too."""
+    return value if value is None or isinstance(value, str) else _json(value)
+
+
+def _json(value: Any) -> str:
+    match value:
+        case Digits():
+            return value
+        case dict():
+            return "{" + ", ".join(f"{_json(name)}: {_json(each)}" for name, each in value.items()) + "}"
+        case list():
+            return "[" + ", ".join(map(_json, value)) + "]"
+    return json.dumps(value, ensure_ascii=False)
 
 
 @router.get("/schemas/{schema_id}/statistics", name="console_statistics", openapi_extra=seen_by(*READ))
