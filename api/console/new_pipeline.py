@@ -13,7 +13,7 @@ from headrace.api.connector_types.service import list_connector_types
 from headrace.api.connectors import discovery
 from headrace.api.connectors import service as connectors
 from headrace.api.connectors.stream_schemas import StreamItem
-from headrace.api.console.document_text import MAX_LIVE_CHARACTERS, typed
+from headrace.api.console.document_text import MAX_LIVE_CHARACTERS, typed, written
 from headrace.api.console.edit import Text, checked_text
 from headrace.api.console.guard import asked_by, done_by, pages, plain, see_other, seen_by
 from headrace.api.console.guided_document import (
@@ -42,6 +42,17 @@ from headrace.ir.schema import DATA_TYPES
 router = pages()
 
 _STREAMS = 50
+_SKELETON: dict[str, Any] = {
+    "kind": "pipeline",
+    "version": "1.0",
+    "id": "orders",
+    "metadata": {"name": "Orders"},
+    "nodes": [
+        {"id": "source", "kind": "source", "connector": "postgresql", "config": {"table": "public.orders"}},
+        {"id": "target", "kind": "target", "input": "source", "schema": "public.ds_orders", "loadMode": "append"},
+    ],
+}
+"""A document to begin with: the least that runs."""
 _ALL = PageRequest(MAX_LIMIT, None)
 _Name = Annotated[str, Query(max_length=2000)]
 _Id = Annotated[str, Query(max_length=128)]
@@ -121,7 +132,7 @@ async def create_guided(request: Request, context: Context) -> Response:
 @router.get("/pipelines/new/document", name="console_new_document", openapi_extra=seen_by(*WRITE))
 def show_document(request: Request, context: Context) -> Response:
     """An editor for a document that somebody has already."""
-    return _document_page(request, context, {})
+    return _document_page(request, context, {"text": written(_SKELETON)})
 
 
 @router.post(
