@@ -17,7 +17,7 @@ from headrace.api.scheduler.calendar import DAYS, week
 
 router = pages()
 
-PAGE = 50
+PAGE = 25
 _FARTHEST = timedelta(days=366)
 
 

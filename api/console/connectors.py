@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Annotated, Any
 
 from fastapi import Depends, Query, Request, Response
@@ -37,8 +38,9 @@ async def _page(cursor: Annotated[str | None, Query(max_length=400)] = None) -> 
     return await page_request(MAX_LIMIT, cursor)
 
 
+@cache
 def types() -> dict[str, ConnectorTypeItem]:
-    """All types by name."""
+    """All types by name; they do not change while the process runs."""
     return {each.type: each for each in list_connector_types().data}
 
 

@@ -9,10 +9,10 @@ from typing import Annotated, Any
 from fastapi import Form, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from headrace.api.connector_types.service import list_connector_types
 from headrace.api.connectors import discovery
 from headrace.api.connectors import service as connectors
 from headrace.api.connectors.stream_schemas import StreamItem
+from headrace.api.console.connectors import types
 from headrace.api.console.document_text import MAX_LIVE_CHARACTERS, typed, written
 from headrace.api.console.edit import Text, checked_text
 from headrace.api.console.guard import asked_by, done_by, pages, plain, see_other, seen_by
@@ -62,7 +62,7 @@ _Id = Annotated[str, Query(max_length=128)]
 def show_new(request: Request, context: Context, connector: _Id = "", stream: _Name = "", schema: _Id = "") -> Response:
     """One of three steps: the connector, what is read through it, or the columns; discovery is loaded afterwards."""
     chosen = connectors.get_connector(context, connector) if connector else None
-    kinds = {each.type: each for each in list_connector_types().data}
+    kinds = types()
     listed = None if chosen is not None else connectors.list_connectors(context, _ALL)
     return render(
         request,
@@ -175,8 +175,7 @@ def _create(context: RequestContext, form: dict[str, str]) -> PipelineDetail:
     connector = connectors.get_connector(context, form.get("connector", ""))
     columns = chosen_columns(form)
     settings = settings_in(form.get("settings", ""))
-    kinds = {each.type: each.source for each in list_connector_types().data}
-    reader = kinds.get(connector.type)
+    reader = types()[connector.type].source
     if reader is None:
         raise invalid("connector", "unreadable", f"Connectors of type {connector.type} are not read", "choose another")
     name, mode = form.get("name", "").strip(), form.get("mode", "")

@@ -17,7 +17,7 @@ from headrace.ir.schedules.fire_times import next_fires
 from headrace.ir.schedules.schedule import Schedule
 
 DAYS = 7
-LISTED = 24
+LISTED = 8
 """Fire times that are listed of a day; of more often ones there is only a count that is a lower limit."""
 _SCHEDULES: TypeAdapter[Schedule] = TypeAdapter(Schedule)
 

@@ -75,7 +75,7 @@ class TestCalendar:
         assert "02:30" not in nightly[0]
         assert all("02:30" in day for day in nightly[2:7])
         [often] = [found for name, found in by_name.items() if "often" in name]
-        assert all("over 24 times" in day for day in often[2:7])
+        assert all("over 8 times" in day for day in often[2:7])
         assert f'href="/runs/{world.failed_id}"' in page
         scheduled = people.viewer.get("/calendar").text
         assert "nightly" in scheduled
