@@ -30,6 +30,8 @@ router = pages()
 
 UPLOADS = "csv_upload"
 _STREAMS = 50
+_REFERENCE = "prefect://type/name/field"
+"""How a credential is named that is in a block of Prefect."""
 _CATEGORIES = {"crm": "CRM"}
 _Type = Annotated[str, Query(alias="type", max_length=64)]
 
@@ -276,6 +278,7 @@ def _form(
         settings=fields_of(kind.config_schema, "config.", values),
         credentials=fields_of(kind.auth_config_schema, "auth.", {}, secret=True),
         problem=message,
+        reference=_REFERENCE,
         hint=hint,
         problems=shown,
     )
