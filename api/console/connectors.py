@@ -14,7 +14,7 @@ from headrace.api.connector_types.service import list_connector_types
 from headrace.api.connectors import discovery, service, testing, uploads
 from headrace.api.connectors.schemas import ConnectorItem, CreateConnector, TestConnector, UpdateConnector
 from headrace.api.connectors.secrets import split_secrets
-from headrace.api.console.guard import asked_by, done_by, pages, plain, see_other, seen_by, uploaded_by
+from headrace.api.console.guard import done_by, pages, plain, see_other, seen_by, uploaded_by
 from headrace.api.console.pipeline import validated
 from headrace.api.console.rendering import fragment, render
 from headrace.api.console.schema_form import fields_of, values_of
@@ -94,7 +94,7 @@ async def create(request: Request, context: Context) -> Response:
     return see_other(f"/connectors/{made.id}")
 
 
-@router.post("/connectors/test", name="console_test_form", openapi_extra=asked_by(*WRITE))
+@router.post("/connectors/test", name="console_test_form", openapi_extra=done_by(*WRITE, action="test_connection"))
 async def test_form(request: Request, context: Context) -> Response:
     """Tests what a form has, without storing it."""
     form = await _fields(request)
@@ -209,14 +209,13 @@ async def upload(request: Request, context: Context, connector_id: str, replace:
 
 
 @router.post(
-    "/connectors/{connector_id}/files/delete",
+    "/connectors/{connector_id}/files/{name}/delete",
     name="console_delete_file",
     openapi_extra=done_by(*WRITE, action="delete_file"),
 )
-async def delete_file(request: Request, context: Context, connector_id: str) -> Response:
+def delete_file(context: Context, connector_id: str, name: str) -> Response:
     """Deletes an uploaded file."""
-    form = await _fields(request)
-    await run_in_threadpool(uploads.delete_file, context, connector_id, form.get("name", ""))
+    uploads.delete_file(context, connector_id, name)
     return see_other(f"/connectors/{connector_id}")
 
 

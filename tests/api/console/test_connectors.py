@@ -177,6 +177,6 @@ class TestLooking:
         assert "orders.csv" in people.viewer.get(place).text
         [file] = looking.viewer.get(f"{CONNECTORS}/{made}/files").json()["data"]
         assert file["size"] == 4
-        assert people.editor.post(f"{place}/files/delete", data={"name": "none.csv"}).status_code == 404
-        assert people.editor.post(f"{place}/files/delete", data={"name": "orders.csv"}).status_code == 303
+        assert people.editor.post(f"{place}/files/none.csv/delete").status_code == 404
+        assert people.editor.post(f"{place}/files/orders.csv/delete").status_code == 303
         assert looking.viewer.get(f"{CONNECTORS}/{made}/files").json()["data"] == []
