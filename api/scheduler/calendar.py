@@ -67,22 +67,33 @@ def _row(
     pipeline: Pipeline, days: Sequence[date], counted: Mapping[date, Sequence[RunsOfDay]], now: datetime
 ) -> CalendarRow:
     paused = pipeline.status == "paused"
-    shown = []
-    for day in days:
-        fires = [] if paused else _fires(pipeline, day, now)
-        shown.append(CalendarDay(day, counted.get(day, ()), fires[:LISTED], len(fires) > LISTED))
+    fires = {} if paused else _fires(pipeline, days, now)
+    shown = [
+        CalendarDay(day, counted.get(day, ()), fires.get(day, [])[:LISTED], len(fires.get(day, ())) > LISTED)
+        for day in days
+    ]
     return CalendarRow(pipeline.id, pipeline.name, paused, shown)
 
 
-def _fires(pipeline: Pipeline, day: date, now: datetime) -> list[datetime]:
-    """The fire times of a day that are after `now`, at most one more than are listed."""
-    end = _midnight(day + timedelta(days=1))
-    if pipeline.live_schedule is None or end <= now:
-        return []
+def _fires(pipeline: Pipeline, days: Sequence[date], now: datetime) -> dict[date, list[datetime]]:
+    """The fire times after `now` by day, of each day at most one more than are listed. A few are computed at a time:
+    they are enough for the week of most schedules, and the rest of a day that is full is passed over."""
+    end = _midnight(days[-1] + timedelta(days=1))
+    found: dict[date, list[datetime]] = {}
+    if pipeline.live_schedule is None:
+        return found
     schedule = _SCHEDULES.validate_python(pipeline.live_schedule)
     since = pipeline.scheduled_since or pipeline.created_at
-    after = max(now, _midnight(day) - timedelta(microseconds=1))
-    return [each for each in next_fires(schedule, since=since, after=after, count=LISTED + 1) if each < end]
+    after = max(now, _midnight(days[0]) - timedelta(microseconds=1))
+    while after < end and (some := next_fires(schedule, since=since, after=after, count=LISTED + 1)):
+        for at in some:
+            of_day = found.setdefault(at.date(), [])
+            if len(of_day) <= LISTED:
+                of_day.append(at)
+        after = some[-1]
+        if len(found[after.date()]) > LISTED:
+            after = _midnight(after.date() + timedelta(days=1)) - timedelta(microseconds=1)
+    return found
 
 
 def _midnight(day: date) -> datetime:
