@@ -11,7 +11,7 @@ MAX_PORT = 65535
 
 _PLACE = r"(?P<host>[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::(?P<port>[0-9]{1,5}))?"
 PATTERN = r"^https?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?([/?][^\s#]*)?$"
-"""The form of an address, for a JSON Schema, which can judge neither the number of a port nor that of an IP address."""
+"""The form of an address, for a JSON Schema, which can check neither the number of a port nor that of an IP address."""
 _ADDRESS = re.compile(rf"https?://{_PLACE}(?:[/?][^\s#]*)?")
 _HOST = re.compile(rf"(?:https?://)?{_PLACE}")
 _NUMERIC = re.compile(r"[0-9]+.[0-9]+.[0-9]+.[0-9]+")

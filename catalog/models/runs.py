@@ -41,7 +41,7 @@ class PipelineRun(TenantOwned):
     skip_reason: Mapped[str | None]
     """Why a scheduled run was skipped by the schedule's `catchup`: it is `completed` and never began."""
     rules: Mapped[list[dict[str, Any]] | None] = mapped_column(JSONB(none_as_null=True))
-    """The results of its dataset rules (catalog.run_records.JudgedRule); None before they are checked."""
+    """The results of its dataset rules (catalog.run_records.EvaluatedRule); None before they are checked."""
     lags: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     """Of a streaming run: how far it is behind each source node (catalog.runs.records.SourceLag); empty before it has
     looked. None for any other run."""

@@ -33,7 +33,7 @@ class DatasetRuleStore:
             found = connection.execute(_EARLIER, {"run_id": run_id, "node": node, "runs": runs})
             return [int(rows) for (rows,) in found if rows is not None]
 
-    def judged(self, run_id: str, rules: Sequence[DatasetRuleOutcome]) -> None:
+    def evaluated(self, run_id: str, rules: Sequence[DatasetRuleOutcome]) -> None:
         """Stores the results of the run's dataset rules."""
         with self._engine.begin() as connection:
             values = {"rules": [asdict(rule) for rule in rules]}

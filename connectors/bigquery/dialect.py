@@ -12,7 +12,7 @@ import polars as pl
 from headrace.connectors.bigquery import catalog
 from headrace.connectors.bigquery.frames import frame
 from headrace.connectors.bigquery.jobs import SECONDS, Jobs, Statement
-from headrace.connectors.bigquery.login import Door, door
+from headrace.connectors.bigquery.login import Access, access
 from headrace.connectors.bigquery.names import quoted
 from headrace.connectors.bigquery.rest import Rest
 from headrace.connectors.bigquery.storage import Storage
@@ -35,7 +35,7 @@ class BigQueryDialect:
     parser = "bigquery"
     compares_rows = False
 
-    def __init__(self, way: Door, *, seconds: float = SECONDS, most_bytes: int | None = None) -> None:
+    def __init__(self, way: Access, *, seconds: float = SECONDS, most_bytes: int | None = None) -> None:
         self.note: str | None = None
         self.place = way.place
         self.rest = Rest(way)
@@ -48,7 +48,7 @@ class BigQueryDialect:
         """Creates the dialect of a source's context. Raises SourceError."""
         seconds, most = context.settings.get("timeoutSeconds"), context.settings.get("maximumBytesBilled")
         return cls(
-            door(context),
+            access(context),
             seconds=float(seconds) if isinstance(seconds, int | float | str) else SECONDS,
             most_bytes=int(most) if isinstance(most, int | str) else None,
         )

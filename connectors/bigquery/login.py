@@ -17,7 +17,7 @@ _STORAGE = "https://bigquerystorage.googleapis.com"
 
 
 @dataclass(frozen=True, slots=True)
-class Door:
+class Access:
     """The addresses of the two APIs, and the account. Its `repr` contains no secret."""
 
     place: BigQuery
@@ -27,14 +27,14 @@ class Door:
     networks: tuple[Network, ...]
 
 
-def door(context: Context) -> Door:
+def access(context: Context) -> Access:
     """The login of a connection. Raises SourceError(`bad_credentials`, `bad_option`, `bad_url`)."""
     config = dict(context.connection.config)
     if found := problems_of(BigQuery, config):
         raise SourceError("bad_option", f"{found[0].path}: {found[0].message}.", found[0].hint)
     place = BigQuery.model_validate(config)
     networks = (*context.surroundings.networks,)
-    return Door(
+    return Access(
         place,
         WebAddress.of(place.endpoint or _REST),
         WebAddress.of(place.storage_endpoint or _STORAGE),

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 
 from headrace.connectors.bigquery.errors import of_rest
-from headrace.connectors.bigquery.login import Door
+from headrace.connectors.bigquery.login import Access
 from headrace.connectors.errors import SourceError
 from headrace.connectors.network.reachability import unreachable
 
@@ -36,8 +36,8 @@ def understood(what: str) -> Iterator[None]:
 class Rest:
     """Requests below `/bigquery/v2`. May be used from several threads and processes."""
 
-    def __init__(self, door: Door) -> None:
-        self._door = door
+    def __init__(self, access: Access) -> None:
+        self._access = access
         self.pauses = PAUSES
 
     def ask(
@@ -69,9 +69,9 @@ class Rest:
     def _sent(
         self, method: str, path: str, body: Mapping[str, Any] | None, query: Mapping[str, str] | None
     ) -> tuple[int, dict[str, Any]]:
-        there = self._door.rest
-        address = there.dialled(self._door.networks)[0]
-        token = str(self._door.account.token()["token"])
+        there = self._access.rest
+        address = there.dialled(self._access.networks)[0]
+        token = str(self._access.account.token()["token"])
         url = there.at(address)
         url = url.copy_with(raw_path=f"{url.path.rstrip('/')}/bigquery/v2/{path}".encode(), query=None)
         try:

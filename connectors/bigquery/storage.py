@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import quote
 
 from headrace.connectors.bigquery.errors import of_stream
-from headrace.connectors.bigquery.login import Door
+from headrace.connectors.bigquery.login import Access
 from headrace.connectors.errors import SourceError
 from headrace.connectors.sql.relation import Column
 
@@ -48,8 +48,8 @@ class ReadSession:
 class Storage:
     """Sessions and streams of one source; each process connects at its first request. Thread-safe."""
 
-    def __init__(self, door: Door) -> None:
-        self._door = door
+    def __init__(self, access: Access) -> None:
+        self._access = access
         self._lock = threading.Lock()
         self._channel: Any = None
         self._owner: int | None = None
@@ -62,7 +62,7 @@ class Storage:
         Raises SourceError."""
         from google.cloud.bigquery_storage_v1 import types
 
-        project = f"projects/{self._door.place.project}"
+        project = f"projects/{self._access.place.project}"
         names = [column.name for column in columns]
         options: dict[str, Any] = {"selected_fields": names, "row_restriction": where}
         if any(column.kind == "TIMESTAMP_PICOS" for column in columns):
@@ -108,7 +108,7 @@ class Storage:
                     if answer.row_count:
                         piece = pa.py_buffer(answer.arrow_record_batch.serialized_record_batch)
                         records = pa.ipc.read_record_batch(piece, schema)
-                        if self._door.place.storage_endpoint is not None:
+                        if self._access.place.storage_endpoint is not None:
                             records.validate(full=True)  # otherwise its offsets are not validated
                         yield records
             except (pa.ArrowException, OSError) as error:
@@ -132,8 +132,8 @@ class Storage:
     def _connected(self) -> Any:
         with self._lock:
             if self._channel is None or self._owner != os.getpid():
-                grpc, there = _library(), self._door.storage
-                found = there.dialled(self._door.networks)
+                grpc, there = _library(), self._access.storage
+                found = there.dialled(self._access.networks)
                 family = "ipv6" if ":" in found[0] else "ipv4"
                 same = [each for each in found if (":" in each) == (family == "ipv6")]
                 named = [f"[{each}]" if ":" in each else each for each in same]
@@ -148,7 +148,7 @@ class Storage:
             return self._channel
 
     def _metadata(self, name: str, value: str) -> tuple[tuple[str, str], ...]:
-        self._token = str(self._door.account.token()["token"])
+        self._token = str(self._access.account.token()["token"])
         return (
             ("authorization", f"Bearer {self._token}"),
             ("x-goog-request-params", f"{name}={quote(value, safe='/')}"),

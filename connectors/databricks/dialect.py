@@ -15,7 +15,7 @@ import polars as pl
 from headrace.connectors.connector import Context
 from headrace.connectors.databricks import catalog
 from headrace.connectors.databricks.frames import frame
-from headrace.connectors.databricks.login import Door, door
+from headrace.connectors.databricks.login import Access, access
 from headrace.connectors.databricks.names import quoted, text_literal
 from headrace.connectors.databricks.session import SECONDS, Session, session
 from headrace.connectors.databricks.types import (
@@ -46,17 +46,17 @@ class DatabricksDialect:
     parser = "databricks"
     compares_rows = False
 
-    def __init__(self, way: Door, *, seconds: float = SECONDS) -> None:
+    def __init__(self, way: Access, *, seconds: float = SECONDS) -> None:
         self.note: str | None = None
         self.place = way.place
-        self._door, self._seconds = way, seconds
+        self._access, self._seconds = way, seconds
         self._known: Relation | None = None
 
     @classmethod
     def of(cls, context: Context) -> DatabricksDialect:
         """Creates the dialect of a source's context. Raises SourceError."""
         given = context.settings.get("timeoutSeconds")
-        return cls(door(context), seconds=float(given) if isinstance(given, int | float) else SECONDS)
+        return cls(access(context), seconds=float(given) if isinstance(given, int | float) else SECONDS)
 
     def table(self, name: TableName) -> Relation:
         with self.session() as asked:
@@ -188,7 +188,7 @@ class DatabricksDialect:
 
     def session(self) -> AbstractContextManager[Session]:
         """Opens a session."""
-        return session(self._door, seconds=self._seconds)
+        return session(self._access, seconds=self._seconds)
 
     def close(self) -> None:
         """Does nothing: no connection is kept open."""

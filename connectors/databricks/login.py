@@ -25,7 +25,7 @@ _HOW = "Give 'token' (a personal access token), or 'clientId' and 'clientSecret'
 
 
 @dataclass(slots=True)
-class Door:
+class Access:
     """A workspace and its credentials. Its `repr` contains no secret."""
 
     place: Databricks
@@ -91,7 +91,7 @@ class Door:
             ) from None
 
 
-def door(context: Context) -> Door:
+def access(context: Context) -> Access:
     """The login of a connection. Raises SourceError(`bad_credentials`, `bad_option`, `bad_url`)."""
     config = dict(context.connection.config)
     if found := problems_of(Databricks, config):
@@ -107,7 +107,7 @@ def door(context: Context) -> Door:
     except ValidationError:
         raise SourceError("bad_credentials", "The login is not complete, or more than one.", _HOW) from None
     if login.token is not None and login.client_secret is None and login.client_id is None:
-        return Door(place, address, allowed_ahead, login.token.get_secret_value().strip())
+        return Access(place, address, allowed_ahead, login.token.get_secret_value().strip())
     if login.token is None and login.client_secret is not None and login.client_id is not None:
-        return Door(place, address, allowed_ahead, login.client_secret.get_secret_value().strip(), login.client_id)
+        return Access(place, address, allowed_ahead, login.client_secret.get_secret_value().strip(), login.client_id)
     raise SourceError("bad_credentials", "The login is not complete, or more than one.", _HOW)

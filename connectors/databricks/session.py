@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from headrace.connectors.databricks.errors import failed, refused
-from headrace.connectors.databricks.login import Door
+from headrace.connectors.databricks.login import Access
 from headrace.connectors.errors import SourceError
 from headrace.connectors.network.egress_proxy import CheckedProxy
 
@@ -52,18 +52,18 @@ class _Cursor:
 class _Token:
     """Adds the credentials to each request."""
 
-    def __init__(self, door: Door) -> None:
-        self._door = door
+    def __init__(self, access: Access) -> None:
+        self._access = access
 
     def add_headers(self, headers: dict[str, str]) -> None:
-        headers["Authorization"] = f"Bearer {self._door.token()}"
+        headers["Authorization"] = f"Bearer {self._access.token()}"
 
 
 class Session:
     """Executes statements, one after the other. Errors are SourceErrors about `what`."""
 
-    def __init__(self, client: Any, opened: Any, door: Door) -> None:
-        self._client, self._opened, self._door = client, opened, door
+    def __init__(self, client: Any, opened: Any, access: Access) -> None:
+        self._client, self._opened, self._access = client, opened, access
 
     def rows(self, statement: str, what: str) -> list[tuple[Any, ...]]:
         """All rows of a statement with a small result. Raises SourceError."""
@@ -71,7 +71,7 @@ class Session:
 
     def tables(self, statement: str, what: str, rows: int = _ROWS) -> Iterator[Any]:
         """The rows of a statement as pyarrow Tables of at most `rows` rows. Raises SourceError."""
-        with _translating_errors(what, self._door):
+        with _translating_errors(what, self._access):
             cursor = _Cursor()
             result = self._client.execute_command(
                 statement, self._opened, rows, _BYTES, True, cursor, use_cloud_fetch=False, parameters=[]
@@ -95,13 +95,13 @@ class Session:
 
 
 @contextmanager
-def session(door: Door, *, seconds: float = SECONDS) -> Iterator[Session]:
+def session(access: Access, *, seconds: float = SECONDS) -> Iterator[Session]:
     """Opens a session in UTC with a statement timeout in seconds. Raises SourceError."""
-    door.token()  # raises the original exceptions
-    proxy = CheckedProxy(door.networks)
-    client = _client(door, proxy)
+    access.token()  # raises the original exceptions
+    proxy = CheckedProxy(access.networks)
+    client = _client(access, proxy)
     try:
-        opened = client.open_session({}, door.place.catalog, door.place.schema_)
+        opened = client.open_session({}, access.place.catalog, access.place.schema_)
     except SourceError:
         raise
     except _errors() as error:
@@ -109,9 +109,9 @@ def session(door: Door, *, seconds: float = SECONDS) -> Iterator[Session]:
             raise proxy.refusals.pop() from None
         if proxy.unreachable:
             raise proxy.unreachable.pop() from None
-        raise refused(_redacted(error, door), door.address.host) from None
+        raise refused(_redacted(error, access), access.address.host) from None
     try:
-        found = Session(client, opened, door)
+        found = Session(client, opened, access)
         for setting in ("TIME ZONE 'UTC'", f"STATEMENT_TIMEOUT = {int(seconds)}"):
             found.rows(f"SET {setting}", "the session")
         yield found
@@ -121,16 +121,16 @@ def session(door: Door, *, seconds: float = SECONDS) -> Iterator[Session]:
         proxy.close()
 
 
-def _client(door: Door, proxy: CheckedProxy) -> Any:
+def _client(access: Access, proxy: CheckedProxy) -> Any:
     from databricks.sql.backend.thrift_backend import ThriftDatabricksClient
     from databricks.sql.types import SSLOptions
     from urllib3.util import make_headers
 
     logging.getLogger("databricks").setLevel(logging.CRITICAL)  # errors are reported by our own messages
-    address, path = door.checked(), door.place.http_path.lstrip("/")
-    scheme, host, port = door.address.url.scheme, door.address.host, door.address.port
+    address, path = access.checked(), access.place.http_path.lstrip("/")
+    scheme, host, port = access.address.url.scheme, access.address.host, access.address.port
     bracketed = f"[{host}]" if ":" in host else host
-    login: Any = _Token(door)
+    login: Any = _Token(access)
     unused: Any = None
     client = ThriftDatabricksClient(
         host,
@@ -146,7 +146,7 @@ def _client(door: Door, proxy: CheckedProxy) -> Any:
         **_RETRIES,
     )
     transport = client._transport
-    if door.plain:
+    if access.plain:
         transport.realhost = transport.realport = transport.proxy_uri = transport.proxy_auth = None
         transport.host, transport.port = address, port
     else:
@@ -158,7 +158,7 @@ def _client(door: Door, proxy: CheckedProxy) -> Any:
 
 
 @contextmanager
-def _translating_errors(what: str, door: Door) -> Iterator[None]:
+def _translating_errors(what: str, access: Access) -> Iterator[None]:
     from databricks.sql.exc import ServerOperationError
 
     try:
@@ -166,13 +166,13 @@ def _translating_errors(what: str, door: Door) -> Iterator[None]:
     except SourceError:
         raise
     except _errors() as error:
-        raise failed(_redacted(error, door), what, server=isinstance(error, ServerOperationError)) from None
+        raise failed(_redacted(error, access), what, server=isinstance(error, ServerOperationError)) from None
 
 
-def _redacted(error: BaseException, door: Door) -> BaseException:
+def _redacted(error: BaseException, access: Access) -> BaseException:
     """The text without the credentials, which a server may echo."""
     text = str(getattr(error, "message", None) or error)
-    secrets = [each for each in (door.secret, door._held[0] if door._held else "") if each]
+    secrets = [each for each in (access.secret, access._held[0] if access._held else "") if each]
     for secret in secrets:
         text = text.replace(secret, "***")
     clean = RuntimeError(text)

@@ -13,7 +13,7 @@ from typing import Any
 from headrace.connectors.errors import SourceError
 from headrace.connectors.kafka.dialling import Dialling
 from headrace.connectors.kafka.errors import failed
-from headrace.connectors.kafka.login import Door
+from headrace.connectors.kafka.login import Access
 
 ASK_SECONDS = 15.0
 """Seconds that a request to the cluster may take."""
@@ -42,20 +42,20 @@ class TopicPartition:
 class Cluster:
     """One connection's clients. Raises SourceError."""
 
-    def __init__(self, door: Door, *, seconds: float = ASK_SECONDS) -> None:
+    def __init__(self, access: Access, *, seconds: float = ASK_SECONDS) -> None:
         from confluent_kafka import KafkaException
         from confluent_kafka.admin import AdminClient
 
-        self._door, self._seconds = door, seconds
+        self._access, self._seconds = access, seconds
         self._heard: deque[Any] = deque(maxlen=_HEARD)
         self._problem = KafkaException
         self._tells_ids = True
         self.brokers = 0
         """The number of brokers in the metadata."""
-        self._options = door.options()
+        self._options = access.options()
         try:
             self._admin = AdminClient({**self._options, **self._ears(self._heard)}, logger=_QUIET)
-            self._dialling = door.watched(self._admin)
+            self._dialling = access.watched(self._admin)
         except (KafkaException, ValueError) as error:
             raise self._bad_option(error) from None
 
@@ -63,7 +63,7 @@ class Cluster:
         """The partitions of every visible topic, without internal topics."""
         found = self._listed()
         for broker in found.brokers.values():  # reported at once, not only when one of them is connected to
-            self._door.checked(str(broker.host), broker.port)
+            self._access.checked(str(broker.host), broker.port)
         self.brokers = len(found.brokers)
         return {
             name: len(topic.partitions)
@@ -134,7 +134,7 @@ class Cluster:
         }
         try:
             consumer = Consumer(options, logger=_QUIET)
-            return Reader(consumer, heard, self._door, self._door.watched(consumer))
+            return Reader(consumer, heard, self._access, self._access.watched(consumer))
         except (self._problem, ValueError) as error:
             raise self._bad_option(error) from None
 
@@ -167,7 +167,7 @@ class Cluster:
 
     def _failed(self, error: Any, what: str) -> SourceError:
         self._admin.poll(0)
-        return self._dialling.refusal() or failed(error, what, self._door.secrets, [*self._heard])
+        return self._dialling.refusal() or failed(error, what, self._access.secrets, [*self._heard])
 
     def _ears(self, heard: deque[Any]) -> dict[str, Any]:
         return {"error_cb": heard.append}
@@ -177,7 +177,7 @@ class Cluster:
 
         first = error.args[0] if error.args else None
         if isinstance(first, ck.KafkaError):
-            failure = failed(first, "The client", self._door.secrets)
+            failure = failed(first, "The client", self._access.secrets)
             return SourceError("connection_failed", failure.message, "Check the PEM texts and config.saslMechanism.")
         return SourceError("bad_option", "The client does not take the connector's config.", "Check its settings.")
 
@@ -185,8 +185,8 @@ class Cluster:
 class Reader:
     """A consumer of one partition."""
 
-    def __init__(self, consumer: Any, heard: deque[Any], door: Door, dialling: Dialling) -> None:
-        self._consumer, self._heard, self._door, self._dialling = consumer, heard, door, dialling
+    def __init__(self, consumer: Any, heard: deque[Any], access: Access, dialling: Dialling) -> None:
+        self._consumer, self._heard, self._access, self._dialling = consumer, heard, access, dialling
 
     def begin(self, at: TopicPartition, offset: int) -> None:
         """Continues reading from an offset."""
@@ -200,7 +200,7 @@ class Reader:
 
     def failure(self, error: Any, what: str) -> SourceError:
         """The error for a KafkaError."""
-        return self._dialling.refusal() or failed(error, what, self._door.secrets, [*self._heard])
+        return self._dialling.refusal() or failed(error, what, self._access.secrets, [*self._heard])
 
     @property
     def refused(self) -> SourceError | None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from headrace.connectors.connector import Connector, Context, DatasetName, Found
 from headrace.connectors.errors import SourceError
 from headrace.connectors.kafka.cluster import Cluster
-from headrace.connectors.kafka.login import brokers, door
+from headrace.connectors.kafka.login import access, brokers
 from headrace.connectors.kafka.settings import KafkaSettings, problems
 from headrace.connectors.kafka.source import KafkaSource
 from headrace.connectors.source import StreamFound
@@ -18,7 +18,7 @@ _CHECK_SECONDS = 8.0
 
 def _check(context: Context) -> Found:
     """Lists the topics as a run does, and inspects the topics in the settings, if any."""
-    way = door(context)
+    way = access(context)
     cluster = Cluster(way, seconds=_CHECK_SECONDS)
     topics = cluster.topics()
     encrypted = "TLS" if way.encrypted else "not encrypted"
@@ -45,7 +45,7 @@ def _dataset(context: Context) -> DatasetName:
 
 
 def _streams(context: Context, text: str) -> Sequence[StreamFound]:
-    topics = Cluster(door(context)).topics()
+    topics = Cluster(access(context)).topics()
     return [StreamFound(name, {"topic": name}, "topic") for name in topics if text.lower() in name.lower()]
 
 

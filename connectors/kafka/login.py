@@ -21,7 +21,7 @@ _MAX_PORT = 65535
 
 
 @dataclass(frozen=True, slots=True)
-class Door:
+class Access:
     """A cluster and its credentials. Its `repr` contains no secret."""
 
     place: Kafka
@@ -111,7 +111,7 @@ def brokers(text: str) -> list[tuple[str, int]]:
     return found
 
 
-def door(context: Context) -> Door:
+def access(context: Context) -> Access:
     """The login of a connection. Raises SourceError(`bad_credentials`, `bad_option`)."""
     config = dict(context.connection.config)
     if found := problems_of(Kafka, config):
@@ -127,7 +127,7 @@ def door(context: Context) -> Door:
         raise _incomplete(f"{protocol} sends no password: set config.securityProtocol to SASL_SSL.")
     secrets = [login.password, login.ssl_key, login.registry_password]
     known = tuple(each.get_secret_value() for each in secrets if each is not None)
-    return Door(place, login, protocol, _networks(context.surroundings.networks), known)
+    return Access(place, login, protocol, _networks(context.surroundings.networks), known)
 
 
 def _networks(networks: Sequence[Network]) -> tuple[Network, ...]:

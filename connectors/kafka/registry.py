@@ -10,7 +10,7 @@ from urllib.parse import quote
 import httpx
 
 from headrace.connectors.errors import SourceError
-from headrace.connectors.kafka.login import Door
+from headrace.connectors.kafka.login import Access
 from headrace.connectors.network.web_address import WebAddress
 from headrace.connectors.stores.http.client import HttpClient, origin
 
@@ -20,17 +20,17 @@ _MOST_BYTES = 4 << 20
 class SchemaRegistry:
     """Implements `messages.formats.Registry`."""
 
-    def __init__(self, door: Door) -> None:
-        url = door.place.schema_registry_url
+    def __init__(self, access: Access) -> None:
+        url = access.place.schema_registry_url
         assert url is not None
         self._url = url.rstrip("/")
         address, headers, secrets = WebAddress.of(self._url), dict[str, str](), tuple[str, ...]()
-        if door.login.registry_username is not None and door.login.registry_password is not None:
-            password = door.login.registry_password.get_secret_value()
-            pair = base64.b64encode(f"{door.login.registry_username}:{password}".encode()).decode()
+        if access.login.registry_username is not None and access.login.registry_password is not None:
+            password = access.login.registry_password.get_secret_value()
+            pair = base64.b64encode(f"{access.login.registry_username}:{password}".encode()).decode()
             headers, secrets = {"Authorization": f"Basic {pair}"}, (password, pair)
-            door.allowed(address.host, address.port, encrypted=address.url.scheme == "https")
-        self._client = HttpClient(door.networks, headers, frozenset({origin(address)}), secrets)
+            access.allowed(address.host, address.port, encrypted=address.url.scheme == "https")
+        self._client = HttpClient(access.networks, headers, frozenset({origin(address)}), secrets)
         self._known: dict[str, Any] = {}
 
     def schema(self, number: int) -> Any:

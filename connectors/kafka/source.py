@@ -14,7 +14,7 @@ from headrace.connectors.files.delimited.dialect import near
 from headrace.connectors.files.patterns import expression_of, matching
 from headrace.connectors.kafka.cluster import Cluster, Reader, TopicPartition
 from headrace.connectors.kafka.errors import GONE, offsets_gone, topic_recreated
-from headrace.connectors.kafka.login import door
+from headrace.connectors.kafka.login import access
 from headrace.connectors.kafka.metadata import columns_of, metadata_of
 from headrace.connectors.kafka.registry import SchemaRegistry
 from headrace.connectors.kafka.settings import settings_of
@@ -56,10 +56,10 @@ class KafkaSource:
 
     def __init__(self, context: Context) -> None:
         self._settings = settings_of(context.settings)
-        self._door = door(context)
+        self._access = access(context)
         self._declared = context.fields
         self._metadata = columns_of(self._settings.metadata)
-        self._registry = SchemaRegistry(self._door) if self._door.place.schema_registry_url else None
+        self._registry = SchemaRegistry(self._access) if self._access.place.schema_registry_url else None
         self._known: Cluster | None = None
         self._cursors: Mapping[str, Position] = {}
         self._notes: list[str] = []
@@ -241,7 +241,7 @@ class KafkaSource:
     @property
     def _cluster(self) -> Cluster:
         if self._known is None:
-            self._known = Cluster(self._door)
+            self._known = Cluster(self._access)
         return self._known
 
     @property

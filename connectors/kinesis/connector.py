@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from headrace.connectors.connector import Connector, Context, DatasetName, Found
 from headrace.connectors.errors import SourceError
-from headrace.connectors.kinesis.login import door
+from headrace.connectors.kinesis.login import access
 from headrace.connectors.kinesis.service import Service
 from headrace.connectors.kinesis.settings import KinesisSettings, problems
 from headrace.connectors.kinesis.source import KinesisSource
@@ -20,7 +20,7 @@ _COUNTED = 50
 
 def _check(context: Context) -> Found:
     """Asks for the stream as a run would; looks at the settings' stream and its records, if there are any."""
-    way = door(context)
+    way = access(context)
     service = Service(way, patience=_CHECK_SECONDS)
     name = str(context.settings.get("streamName") or way.place.stream_name)
     try:
@@ -51,7 +51,7 @@ def _dataset(context: Context) -> DatasetName:
 
 def _streams(context: Context, text: str) -> Sequence[StreamFound]:
     """The streams, the first of them with how many shards they have."""
-    service = Service(door(context), patience=_CHECK_SECONDS)
+    service = Service(access(context), patience=_CHECK_SECONDS)
     try:
         names = [name for name in service.streams(_LISTED) if text.lower() in name.lower()]
         said = [_shards(service, name) for name in names[:_COUNTED]] + [""] * (len(names) - _COUNTED)

@@ -34,7 +34,7 @@ _NOTHING_OF_THE_MACHINES = {
 
 
 @dataclass(slots=True)
-class Door:
+class Access:
     """The way to a stream. Nothing is dialled before it is needed."""
 
     address: WebAddress
@@ -125,13 +125,13 @@ class Door:
         return made, given["Expiration"].timestamp()
 
 
-def door(context: Context) -> Door:
+def access(context: Context) -> Access:
     """The way to the streams of a connection. Raises SourceError(`bad_credentials`, `bad_option`, `bad_url`)."""
     place, login = place_of(context.connection), _login(context.connection)
     stream = str(context.settings.get("streamName") or place.stream_name)
     _lent(context, place, login, stream)
     address = WebAddress.of(api_of("kinesis", place.region, place.endpoint))
-    return Door(address, place, login, (*context.surroundings.networks,))
+    return Access(address, place, login, (*context.surroundings.networks,))
 
 
 def place_of(connection: Connection) -> Kinesis:

@@ -16,7 +16,7 @@ import msgspec
 
 from headrace.connectors.errors import SourceError
 from headrace.connectors.kinesis.errors import EXPIRED, THROTTLED, not_reached, refused
-from headrace.connectors.kinesis.login import Door
+from headrace.connectors.kinesis.login import Access
 from headrace.connectors.kinesis.records import Described, Opened, Records, Refusal, Shard, Shards, Streams, Summary
 from headrace.ir.redaction import redact
 
@@ -41,8 +41,8 @@ class Expired(Exception):
 class Service:
     """Asks for one connection. It keeps its connections and can be asked by several threads."""
 
-    def __init__(self, door: Door, *, patience: float = PATIENCE_S) -> None:
-        self.door, self._patience = door, patience
+    def __init__(self, access: Access, *, patience: float = PATIENCE_S) -> None:
+        self.access, self._patience = access, patience
         self._transport = httpx.HTTPTransport(trust_env=False)
         self._addresses: tuple[list[str], float] | None = None
         self._clock_ms: int | None = None
@@ -107,7 +107,7 @@ class Service:
                     raise
                 failure = error
             except (httpx.HTTPError, OSError) as error:
-                said = redact(str(error) or type(error).__name__, self.door.secrets)[:200].rstrip(". ")
+                said = redact(str(error) or type(error).__name__, self.access.secrets)[:200].rstrip(". ")
                 failure = not_reached(what, said)
                 self._addresses = None
                 if "CERTIFICATE" in said.upper() or isinstance(error, httpx.LocalProtocolError):
@@ -118,9 +118,9 @@ class Service:
                 code, text = _refusal(body)
                 if code == EXPIRED:
                     raise Expired
-                failure = refused(code or f"HTTP {status}", redact(text, self.door.secrets), what)
-                if code in _OLD_KEYS and self.door.login.role_arn is not None and not renewed:
-                    self.door.forget()
+                failure = refused(code or f"HTTP {status}", redact(text, self.access.secrets), what)
+                if code in _OLD_KEYS and self.access.login.role_arn is not None and not renewed:
+                    self.access.forget()
                     renewed = True
                     continue
                 if code not in THROTTLED and status < 500 and status != 429:
@@ -134,7 +134,7 @@ class Service:
         from botocore.auth import SigV4Auth
         from botocore.awsrequest import AWSRequest
 
-        there = self.door.address
+        there = self.access.address
         body = msgspec.json.encode(asked)
         headers = {
             "Content-Type": "application/x-amz-json-1.1",
@@ -143,7 +143,7 @@ class Service:
             "Host": there.url.netloc.decode(),
         }
         signed = AWSRequest("POST", str(there.url), headers=headers, data=body)
-        SigV4Auth(self.door.keys(), "kinesis", self.door.place.region).add_auth(signed)
+        SigV4Auth(self.access.keys(), "kinesis", self.access.place.region).add_auth(signed)
         request = httpx.Request(
             "POST",
             there.at(self._address()),
@@ -168,7 +168,7 @@ class Service:
     def _address(self) -> str:
         """An address of the service that was checked a short time ago: they change."""
         if self._addresses is None or time.monotonic() - self._addresses[1] > _RESOLVED_S:
-            self._addresses = self.door.address.dialled(self.door.networks), time.monotonic()
+            self._addresses = self.access.address.dialled(self.access.networks), time.monotonic()
         return self._addresses[0][0]
 
 

@@ -8,7 +8,7 @@ import polars as pl
 
 from headrace.connectors.connector import Context
 from headrace.connectors.errors import SourceError
-from headrace.connectors.kinesis.login import door
+from headrace.connectors.kinesis.login import access
 from headrace.connectors.kinesis.metadata import columns_of, metadata_of
 from headrace.connectors.kinesis.reading import ShardReader, Stretch
 from headrace.connectors.kinesis.records import Record, Shard
@@ -51,11 +51,11 @@ class KinesisSource:
 
     def __init__(self, context: Context, *, patience: float = PATIENCE_S) -> None:
         self._settings = settings_of(context.settings)
-        self._door = door(context)
-        self._stream = self._settings.stream_name or self._door.place.stream_name
+        self._access = access(context)
+        self._stream = self._settings.stream_name or self._access.place.stream_name
         self._declared = context.fields
         self._metadata = columns_of(self._settings.metadata)
-        self._service = Service(self._door, patience=patience)
+        self._service = Service(self._access, patience=patience)
         self._cursors: Mapping[str, Place] = {}
         self._sampled: Sequence[bytes] = ()
 

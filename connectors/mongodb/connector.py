@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from headrace.connectors.connector import Connector, Context, DatasetName, Found
 from headrace.connectors.errors import SourceError
 from headrace.connectors.mongodb import catalog
-from headrace.connectors.mongodb.login import CONNECT_MS, door
+from headrace.connectors.mongodb.login import CONNECT_MS, access
 from headrace.connectors.mongodb.session import Session
 from headrace.connectors.mongodb.settings import MongoSettings, keys_only, problems
 from headrace.connectors.mongodb.source import MongoSource
@@ -23,7 +23,7 @@ def _open(context: Context) -> MongoSource:
 def _check(context: Context) -> Found:
     """Logs in as a run does, lists some of the readable collections, and inspects the collection in the settings, if
     any."""
-    session = Session(door(context), seconds=CONNECT_MS / 1000)
+    session = Session(access(context), seconds=CONNECT_MS / 1000)
     try:
         names = sorted(each["name"] for each in session.collections() if not str(each["name"]).startswith("system."))
         version = _version(session)
@@ -51,13 +51,13 @@ def _version(session: Session) -> str:
 
 def _dataset(context: Context) -> DatasetName:
     """The dataset's name by OpenLineage's rules: mongodb://{host}:{port}, {database}.{collection}."""
-    way = door(context)
+    way = access(context)
     host, port = way.address.hosts[0]
     return DatasetName(f"mongodb://{host}:{port}", f"{way.database}.{context.settings.get('collection')}")
 
 
 def _streams(context: Context, text: str) -> Sequence[StreamFound]:
-    session = Session(door(context))
+    session = Session(access(context))
     try:
         return catalog.streams(session, text)
     finally:

@@ -26,7 +26,7 @@ _KNOWN = {"username", "password", "sslCert", "sslKey"}
 
 
 @dataclass(frozen=True, slots=True)
-class Door:
+class Access:
     """A deployment and its credentials. Its `repr` contains no secret."""
 
     address: Address
@@ -91,7 +91,7 @@ class Door:
         return client, dialler
 
 
-def door(context: Context) -> Door:
+def access(context: Context) -> Access:
     """The login of a connection. Raises SourceError(`bad_credentials`, `bad_option`)."""
     connection = context.connection
     secret = connection.credentials.get("connectionString")
@@ -125,7 +125,7 @@ def door(context: Context) -> Door:
             "The login is not complete.",
             "authConfig needs 'username' and 'password', or 'sslCert' and 'sslKey'.",
         )
-    return Door(address, database, tls, (*context.surroundings.networks,), place.ssl_root_cert, certificate)
+    return Access(address, database, tls, (*context.surroundings.networks,), place.ssl_root_cert, certificate)
 
 
 def _address(place: MongoDB) -> Address:

@@ -12,7 +12,7 @@ from typing import Any
 from headrace.connectors.errors import SourceError
 from headrace.connectors.mongodb.dialling import Dialler
 from headrace.connectors.mongodb.errors import failed
-from headrace.connectors.mongodb.login import Door
+from headrace.connectors.mongodb.login import Access
 
 SECONDS = 6 * 3600.0
 """The default time limit of one command, in seconds."""
@@ -22,8 +22,8 @@ class Session:
     """Commands to one database. The client is created at the first command, and again in a forked process; it is
     thread-safe. Errors are SourceErrors about `what`."""
 
-    def __init__(self, door: Door, *, seconds: float = SECONDS) -> None:
-        self._door, self._seconds = door, seconds
+    def __init__(self, access: Access, *, seconds: float = SECONDS) -> None:
+        self._access, self._seconds = access, seconds
         self._lock = threading.Lock()
         self._client: Any = None
         self._dialler: Dialler | None = None
@@ -32,17 +32,17 @@ class Session:
     @property
     def database(self) -> str:
         """The database's name."""
-        return self._door.database
+        return self._access.database
 
     @property
     def tls(self) -> bool:
         """Whether the connection is under TLS."""
-        return self._door.tls
+        return self._access.tls
 
     @property
     def place(self) -> str:
         """The hosts, for messages."""
-        return self._door.name
+        return self._access.name
 
     def command(self, what: str, name: str, *, database: str | None = None, **more: Any) -> dict[str, Any]:
         """The response to a read-only command. Raises SourceError."""
@@ -149,6 +149,6 @@ class Session:
         with self._lock:
             if self._client is None or self._process != os.getpid():
                 # a client's threads do not survive a fork
-                self._client, self._dialler = self._door.client(seconds=self._seconds)
+                self._client, self._dialler = self._access.client(seconds=self._seconds)
                 self._process = os.getpid()
             return self._client

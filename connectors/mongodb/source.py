@@ -17,9 +17,9 @@ from headrace.connectors.errors import SourceError
 from headrace.connectors.files.formats.json_rows import column_names
 from headrace.connectors.mongodb.catalog import Collection, all_types, collection, ordered, sampled_types
 from headrace.connectors.mongodb.cursors import comparable, conditions, initial_value, present
-from headrace.connectors.mongodb.filters import Refused, judged_filter, judged_projection
+from headrace.connectors.mongodb.filters import Refused, evaluated_filter, evaluated_projection
 from headrace.connectors.mongodb.frames import ID, Chosen, Rows, fields, projection
-from headrace.connectors.mongodb.login import door
+from headrace.connectors.mongodb.login import access
 from headrace.connectors.mongodb.ranges import cuts, documents_after, within
 from headrace.connectors.mongodb.raw import Value, packed, unpacked
 from headrace.connectors.mongodb.session import SECONDS, Session
@@ -56,13 +56,13 @@ class MongoSource:
         self._declared = context.fields
         self._pauses = pauses
         given = self._settings.timeout_seconds
-        self.session = Session(door(context), seconds=SECONDS if given is None else given)
+        self.session = Session(access(context), seconds=SECONDS if given is None else given)
         self._cursors: Mapping[str, Position] = {}
         self._found: Collection | None = None
         try:
-            self._filter = judged_filter(self._settings.filter)
+            self._filter = evaluated_filter(self._settings.filter)
             sent = self._settings.projection
-            self._projection = None if sent is None else judged_projection(sent)
+            self._projection = None if sent is None else evaluated_projection(sent)
         except Refused as error:
             raise SourceError("bad_filter", f"{error}.", error.hint) from None
 

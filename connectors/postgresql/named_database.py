@@ -13,7 +13,7 @@ from headrace.connectors.errors import SourceError, TargetError
 from headrace.connectors.network.egress import Network
 from headrace.connectors.postgresql.error_messages import is_temporary_refusal
 from headrace.connectors.sql.postgresql.errors import refused
-from headrace.connectors.sql.postgresql.login import Door, door_of
+from headrace.connectors.sql.postgresql.login import Access, door_of
 
 TYPE = "postgresql"
 """The type of the connector records that a target may name."""
@@ -35,12 +35,12 @@ class NamedDatabase:
     """The database of one connector record; `key` is the record's id."""
 
     key: str
-    door: Door = field(compare=False)
+    access: Access = field(compare=False)
 
     @property
     def place(self) -> str:
         """Where it is, for people: `shop on db.example.com:5432`."""
-        where = self.door.place
+        where = self.access.place
         return f"{where.database} on {where.host}:{where.port}"
 
     def connect(self, **options: Any) -> psycopg.Connection[Any]:
@@ -49,13 +49,13 @@ class NamedDatabase:
         known = {name: value for name, value in options.items() if name in _OPTIONS}
         autocommit = bool(known.pop("autocommit", False))
         try:
-            connection = self.door.dial(autocommit=True, **known)
+            connection = self.access.dial(autocommit=True, **known)
         except SourceError as error:
             raise TargetError(error.code, error.message, error.hint) from None
         except psycopg.Error as error:
             if is_temporary_refusal(error):
                 raise
-            found = refused(error, self.door.place)
+            found = refused(error, self.access.place)
             text = f"The database {self.place} (connector {self.key}) cannot be used: {found.message}"
             raise TargetError(found.code, text, found.hint) from None
         try:

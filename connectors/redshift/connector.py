@@ -25,8 +25,8 @@ def _open(context: Context) -> RedshiftSource:
 def _check(context: Context) -> Found:
     """Logs in as a run does, lists some of the tables, and inspects the table or query in the settings, if any."""
     dialect = RedshiftDialect.of(context)
-    place = dialect.door.place
-    with session(dialect.door, "the list of tables", seconds=CONNECT_SECONDS) as asked:
+    place = dialect.access.place
+    with session(dialect.access, "the list of tables", seconds=CONNECT_SECONDS) as asked:
         tables = catalog.streams(asked, "")
         encrypted = "TLS" if asked.encrypted else "not encrypted"
     count = len(tables)

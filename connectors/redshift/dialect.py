@@ -15,7 +15,7 @@ from headrace.connectors.connector import Context
 from headrace.connectors.errors import SourceError
 from headrace.connectors.redshift import catalog
 from headrace.connectors.redshift.frames import PIECE_BYTES, frame
-from headrace.connectors.redshift.login import Door, door
+from headrace.connectors.redshift.login import Access, access
 from headrace.connectors.redshift.session import RedshiftSession, session
 from headrace.connectors.redshift.types import (
     NUMBERS,
@@ -47,28 +47,28 @@ class RedshiftDialect:
     parser = "redshift"
     compares_rows = False
 
-    def __init__(self, way: Door, *, seconds: float = SECONDS) -> None:
+    def __init__(self, way: Access, *, seconds: float = SECONDS) -> None:
         self.note: str | None = None
-        self.door, self.seconds = way, seconds
+        self.access, self.seconds = way, seconds
 
     @classmethod
     def of(cls, context: Context) -> RedshiftDialect:
         """Creates the dialect of a source's context. Raises SourceError."""
         given = context.settings.get("timeoutSeconds")
-        return cls(door(context), seconds=float(given) if isinstance(given, int | float) else SECONDS)
+        return cls(access(context), seconds=float(given) if isinstance(given, int | float) else SECONDS)
 
     def table(self, name: TableName) -> Relation:
-        place = self.door.place
+        place = self.access.place
         full = catalog.full_name(name, place.database, place.schema_ or _PUBLIC)
-        with session(self.door, ".".join(full), seconds=self.seconds, cased=catalog.cased(full)) as asked:
+        with session(self.access, ".".join(full), seconds=self.seconds, cased=catalog.cased(full)) as asked:
             return catalog.table(asked, full)
 
     def query(self, query: Query, parameters: dict[str, Scalar]) -> Relation:
-        with session(self.door, "the query", seconds=self.seconds) as asked:
+        with session(self.access, "the query", seconds=self.seconds) as asked:
             return catalog.query(asked, query.bound(parameters, _parameter))
 
     def streams(self, text: str) -> Sequence[StreamFound]:
-        with session(self.door, "the list of tables", seconds=self.seconds) as asked:
+        with session(self.access, "the list of tables", seconds=self.seconds) as asked:
             return catalog.streams(asked, text)
 
     def estimate(self, select: Select) -> int | None:
@@ -197,7 +197,7 @@ class RedshiftDialect:
         """Does nothing: no connection is kept open."""
 
     def _session(self, relation: Relation) -> AbstractContextManager[RedshiftSession]:
-        return session(self.door, relation.name, seconds=self.seconds, cased=bool(relation.own.get("cased")))
+        return session(self.access, relation.name, seconds=self.seconds, cased=bool(relation.own.get("cased")))
 
 
 def _written(value: int | Decimal) -> str | None:

@@ -11,9 +11,9 @@ from headrace.connectors.network.egress import Network
 from headrace.connectors.redshift.temporary_login import TemporaryDoor, api_of
 from headrace.connectors.specs.base import problems_of
 from headrace.connectors.specs.databases import Login, Redshift, RedshiftLogin
-from headrace.connectors.sql.postgresql.login import Door
+from headrace.connectors.sql.postgresql.login import Access
 
-__all__ = ["Door", "bucket_context", "door", "place_of"]
+__all__ = ["Access", "access", "bucket_context", "place_of"]
 
 _OURS = {"username", "password", "sslCert", "sslKey", "accessKeyId", "secretAccessKey", "sessionToken"}
 
@@ -26,13 +26,13 @@ def place_of(connection: Connection) -> Redshift:
     return Redshift.model_validate(config)
 
 
-def door(context: Context) -> Door:
+def access(context: Context) -> Access:
     """The login of a connection; does not connect. Raises SourceError(`bad_credentials`, `bad_option`)."""
     networks: tuple[Network, ...] = (*context.surroundings.networks,)
     place, given = place_of(context.connection), _given(context.connection.credentials)
     login = Login(username=given.username, password=given.password, ssl_cert=given.ssl_cert, ssl_key=given.ssl_key)
     if place.cluster_identifier is None or given.password.get_secret_value() or given.ssl_cert is not None:
-        return Door(place, login, networks)
+        return Access(place, login, networks)
     if given.access_key_id is None or given.secret_access_key is None or place.region is None:
         raise SourceError(
             "bad_credentials",

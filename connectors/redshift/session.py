@@ -16,7 +16,7 @@ from psycopg import adapt, generators, pq
 from psycopg.types.string import TextLoader
 
 from headrace.connectors.errors import SourceError
-from headrace.connectors.redshift.login import Door
+from headrace.connectors.redshift.login import Access
 from headrace.connectors.redshift.types import KINDS
 from headrace.connectors.sql.postgresql.errors import failed
 from headrace.connectors.sql.postgresql.session import SECONDS, Session
@@ -74,12 +74,12 @@ class RedshiftSession(Session):
 
 @contextmanager
 def session(
-    door: Door, what: str, *, seconds: float = SECONDS, cased: bool = False, writes_files: bool = False
+    access: Access, what: str, *, seconds: float = SECONDS, cased: bool = False, writes_files: bool = False
 ) -> Iterator[RedshiftSession]:
     """A session that ends with the block. `cased`: a name in it has letters that are not small, so that names in quotes
     must be taken as they are. `writes_files`: for UNLOAD, which a transaction that cannot write may refuse. Raises
     SourceError."""
-    connection = door.connect()
+    connection = access.connect()
     try:
         yield _begun(connection, what, seconds=seconds, cased=cased, read_only=not writes_files)
     finally:

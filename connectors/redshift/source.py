@@ -85,7 +85,7 @@ class RedshiftSource(SqlSource):
         ]
         select = f"SELECT {', '.join(texts)}{tail(Select(relation, asked), self._redshift)}"
         folder, files = unload(
-            self._redshift.door,
+            self._redshift.access,
             self._place,
             self._bucket,
             select,

@@ -15,7 +15,7 @@ import psycopg
 from headrace.connectors.errors import SourceError
 from headrace.connectors.network.egress_proxy import Endpoint
 from headrace.connectors.specs.databases import Login, RedshiftLogin
-from headrace.connectors.sql.postgresql.login import Door
+from headrace.connectors.sql.postgresql.login import Access
 
 _REGION = re.compile(r"[a-z0-9][a-z0-9-]{1,40}")
 _SECONDS = 20
@@ -27,7 +27,7 @@ _NOTHING_OF_THE_MACHINES = {
 
 
 @dataclass(frozen=True, slots=True)
-class TemporaryDoor(Door):
+class TemporaryDoor(Access):
     """A login whose password is requested for each connection. `cluster` is its identifier, `api` the address of
     Redshift's API."""
 
@@ -38,7 +38,7 @@ class TemporaryDoor(Door):
 
     def connect(self) -> psycopg.Connection[Any]:
         """Opens a connection. Raises SourceError, `not_permitted` if the key may not log in."""
-        return Door(self.place, self._login(), self.networks).connect()
+        return Access(self.place, self._login(), self.networks).connect()
 
     def _login(self) -> Login:
         from botocore.config import Config

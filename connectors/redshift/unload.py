@@ -17,7 +17,7 @@ from typing import Any
 from uuid import uuid4
 
 from headrace.connectors.errors import SourceError
-from headrace.connectors.redshift.login import Door
+from headrace.connectors.redshift.login import Access
 from headrace.connectors.redshift.session import session
 from headrace.connectors.redshift.types import text_literal
 from headrace.connectors.specs.databases import Redshift
@@ -50,13 +50,13 @@ def unload_statement(select: str, place: Redshift, folder: str) -> str:
 
 
 def unload(
-    door: Door, place: Redshift, bucket: Bucket, select: str, what: str, *, seconds: float, cased: bool
+    access: Access, place: Redshift, bucket: Bucket, select: str, what: str, *, seconds: float, cased: bool
 ) -> tuple[str, list[Unloaded]]:
     """Unloads the rows of a SELECT; returns the folder and its files in order. Raises SourceError after removing the
     files."""
     folder = f"headrace-{int(time.time())}-{uuid4().hex[:12]}"
     try:
-        with session(door, what, seconds=seconds, cased=cased, writes_files=True) as unloading:
+        with session(access, what, seconds=seconds, cased=cased, writes_files=True) as unloading:
             try:
                 unloading.run(unload_statement(select, place, folder))
             except SourceError as error:

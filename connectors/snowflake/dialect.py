@@ -13,7 +13,7 @@ from headrace.connectors.connector import Context
 from headrace.connectors.errors import SourceError
 from headrace.connectors.snowflake import catalog
 from headrace.connectors.snowflake.frames import frame
-from headrace.connectors.snowflake.login import Door, door
+from headrace.connectors.snowflake.login import Access, access
 from headrace.connectors.snowflake.names import folded, quoted
 from headrace.connectors.snowflake.session import SECONDS, Session, Statement
 from headrace.connectors.snowflake.types import NUMBERS, STAMPS, TIMES, cast_name, expression, literal
@@ -34,7 +34,7 @@ class SnowflakeDialect:
     parser = "snowflake"
     compares_rows = False
 
-    def __init__(self, way: Door, *, seconds: float = SECONDS) -> None:
+    def __init__(self, way: Access, *, seconds: float = SECONDS) -> None:
         self.note: str | None = None
         self.place = way.place
         self.session = Session(way, seconds=seconds)
@@ -44,7 +44,7 @@ class SnowflakeDialect:
     def of(cls, context: Context) -> SnowflakeDialect:
         """Creates the dialect of a source's context. Raises SourceError."""
         given = context.settings.get("timeoutSeconds")
-        return cls(door(context), seconds=float(given) if isinstance(given, int | float) else SECONDS)
+        return cls(access(context), seconds=float(given) if isinstance(given, int | float) else SECONDS)
 
     @property
     def database(self) -> str:

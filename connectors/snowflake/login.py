@@ -21,7 +21,7 @@ _SUFFIX = ".snowflakecomputing."
 
 
 @dataclass(frozen=True, slots=True)
-class Door:
+class Access:
     """An account and its credentials. Its `repr` contains no secret."""
 
     place: Snowflake
@@ -34,14 +34,14 @@ class Door:
     """The driver's own parameters of the login."""
 
 
-def door(context: Context) -> Door:
+def access(context: Context) -> Access:
     """The login of a connection. Raises SourceError(`bad_credentials`, `bad_option`, `bad_url`)."""
     config = dict(context.connection.config)
     if found := problems_of(Snowflake, config):
         raise SourceError("bad_option", f"{found[0].path}: {found[0].message}.", found[0].hint)
     place = Snowflake.model_validate(config)
     address = WebAddress.of(place.url or f"https://{host_of(place.account)}")
-    return Door(
+    return Access(
         place,
         address.host,
         address.port,

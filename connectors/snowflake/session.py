@@ -20,7 +20,7 @@ from headrace.connectors.errors import SourceError
 from headrace.connectors.network.egress import allowed_addresses
 from headrace.connectors.network.egress_proxy import CheckedProxy
 from headrace.connectors.snowflake.errors import expired, failed, refused, result_gone
-from headrace.connectors.snowflake.login import Door
+from headrace.connectors.snowflake.login import Access
 from headrace.connectors.snowflake.types import Typed
 from headrace.connectors.sql.relation import Column, Scalar
 
@@ -56,8 +56,8 @@ class Session:
     """Executes statements in one session, opened at first use and again when lost. Thread-safe. Errors are SourceErrors
     about `what`."""
 
-    def __init__(self, door: Door, *, seconds: float = SECONDS) -> None:
-        self._door, self._seconds = door, seconds
+    def __init__(self, access: Access, *, seconds: float = SECONDS) -> None:
+        self._access, self._seconds = access, seconds
         self._lock = threading.Lock()
         self._connection: Any = None
         self._proxy: CheckedProxy | None = None
@@ -155,20 +155,20 @@ class Session:
             return self._connection
 
     def _connect(self) -> Any:
-        driver, door = _driver(), self._door
-        allowed_addresses(door.host, door.port, door.networks)
-        self._proxy = self._proxy or CheckedProxy(door.networks)
-        place = door.place
+        driver, access = _driver(), self._access
+        allowed_addresses(access.host, access.port, access.networks)
+        self._proxy = self._proxy or CheckedProxy(access.networks)
+        place = access.place
         try:
             return driver.connect(
                 account=place.account.partition(".snowflakecomputing.")[0],
-                host=door.host,
-                port=door.port,
-                protocol="http" if door.plain else "https",
+                host=access.host,
+                port=access.port,
+                protocol="http" if access.plain else "https",
                 warehouse=place.warehouse,
                 database=place.database,
                 **{name: value for name, value in (("schema", place.schema_), ("role", place.role)) if value},
-                **door.secrets,
+                **access.secrets,
                 proxy_host="127.0.0.1",
                 proxy_port=self._proxy.port,
                 proxy_user="headrace",
@@ -198,7 +198,7 @@ class Session:
                 raise self._proxy.refusals.pop() from None
             if self._proxy.unreachable:
                 raise self._proxy.unreachable.pop() from None
-            raise refused(error, place.account, key_pair="private_key" in door.secrets) from None
+            raise refused(error, place.account, key_pair="private_key" in access.secrets) from None
 
     def _errors(self) -> tuple[type[BaseException], ...]:
         return (_driver().Error,)

@@ -184,7 +184,7 @@ def sql_problems(dialect: str, model: type[SqlSettings] = SqlSettings) -> Callab
     """The problems of a config, checked when it is saved; `dialect` is sqlglot's name of the system."""
 
     def problems(config: Mapping[str, Any]) -> list[Problem]:
-        found = [each for each in problems_of(model, _judgeable(config)) if not PARAMETER.search(each.message)]
+        found = [each for each in problems_of(model, _evaluable(config)) if not PARAMETER.search(each.message)]
         query = config.get("query")
         if isinstance(query, str) and not found:
             try:
@@ -199,7 +199,7 @@ def sql_problems(dialect: str, model: type[SqlSettings] = SqlSettings) -> Callab
 _NUMBERS = ("timeoutSeconds", "maximumBytesBilled")
 
 
-def _judgeable(config: Mapping[str, Any]) -> dict[str, Any]:
+def _evaluable(config: Mapping[str, Any]) -> dict[str, Any]:
     """Numbers may be replaced by run parameters."""
     known = {name: value for name, value in config.items() if name not in _NUMBERS or not _open(value)}
     split = known.get("partitioning")

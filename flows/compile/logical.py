@@ -282,25 +282,25 @@ def _validate(
         if len(problems) >= MAX_PROBLEMS:
             break
         try:
-            judged, at = (of_values, seen) if path in valued else (checks, scope)
-            judged.append(compile_rule(rule, replace(at, path=path)))
+            evaluated, at = (of_values, seen) if path in valued else (checks, scope)
+            evaluated.append(compile_rule(rule, replace(at, path=path)))
         except PlanError as error:
             problems.append(error.problem)
         except Undecided:
             continue
     measured = looked_at(Uses(value=uses_of_dataset_rules(node, cells).looked_at), cells)
     measured = {name: to for name, to in measured.items() if before.schema.get(name) == pl.String}
-    seen_by_audit = cast_step(before, measured, keep=False, judges=False) if measured else None
+    seen_by_audit = cast_step(before, measured, keep=False, evaluates=False) if measured else None
     audit = compile_dataset_rules(node, before, problems, seen_by_audit)
     if not places:
         return LogicalNode(node, (), schema_of(before.schema), audit=audit)
     label = "check " + ", ".join(f"{rule.field} {rule.rule} ({rule.on_fail})" for rule in node.row_level)
     marks = [name for name in scope.schema if name not in before.schema]
-    judges = [Step(node.id, before.path, label, checks=tuple(checks))] if checks or not of_values else []
+    evaluates = [Step(node.id, before.path, label, checks=tuple(checks))] if checks or not of_values else []
     if marks:
         forget = Step(node.id, before.path, label, reshape=lambda frame: frame.drop(marks), origins={})
-        judges = [replace(judge, reshape=forget.reshape, origins={}) for judge in judges] or [forget]
+        evaluates = [replace(evaluate, reshape=forget.reshape, origins={}) for evaluate in evaluates] or [forget]
     if of_values:
-        judges += looking((Step(node.id, before.path, label, checks=tuple(of_values)),))
+        evaluates += looking((Step(node.id, before.path, label, checks=tuple(of_values)),))
     marked = [step for steps in marking.values() for step in steps]
-    return LogicalNode(node, (*marked, *judges), schema_of(before.schema), audit=audit)
+    return LogicalNode(node, (*marked, *evaluates), schema_of(before.schema), audit=audit)

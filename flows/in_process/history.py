@@ -169,7 +169,7 @@ class History:
             (status, None if reason is None else reason.replace("\x00", ""), *counts, json.dumps(nodes), run_id),
         )
 
-    def judged(self, run_id: str, rules: Sequence[DatasetRuleOutcome]) -> None:
+    def evaluated(self, run_id: str, rules: Sequence[DatasetRuleOutcome]) -> None:
         """Stores the results of the run's dataset rules."""
         self._do(
             "UPDATE _headrace.in_process_runs SET rules = %s WHERE id = %s",

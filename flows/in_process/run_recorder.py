@@ -38,8 +38,8 @@ class InProcessRecorder:
         with self._lock:
             self._committed[stage, partition] = committed
 
-    def judged(self, rules: Sequence[DatasetRuleOutcome]) -> None:
-        self._history.judged(self._run_id, rules)
+    def evaluated(self, rules: Sequence[DatasetRuleOutcome]) -> None:
+        self._history.evaluated(self._run_id, rules)
         for rule in rules:
             self.log("validate", f"{rule.node}: {rule.wants}: {'holds' if rule.holds else 'BROKEN'} ({rule.found})")
 

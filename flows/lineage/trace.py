@@ -55,7 +55,7 @@ def trace(plan: LogicalPlan) -> dict[str, Frame]:
         frames = [_entering(plan.nodes, ends, reference, next(orders)) for reference in node.node.inputs]
         for step in node.steps:
             place = Place(next(orders), step.node, step.path, step.label)
-            frames = [_passed(frames, step, place, judges=isinstance(node.node, ValidateNode))]
+            frames = [_passed(frames, step, place, evaluates=isinstance(node.node, ValidateNode))]
         [last] = frames
         ends[node_id] = replace(last, columns={name: last.of(name) for name in _visible(node)}, opaque=None)
     return ends
@@ -76,12 +76,12 @@ def _entering(nodes: Mapping[str, LogicalNode], ends: Mapping[str, Frame], refer
     return frame.after(Decision(place, "filter", tuple(map(frame.of, decided_by(node.node, route)))))
 
 
-def _passed(before: Sequence[Frame], step: Step, place: Place, *, judges: bool) -> Frame:
-    """The frame after a step. `judges`: its checks are row rules, and not checks that a value can be read."""
+def _passed(before: Sequence[Frame], step: Step, place: Place, *, evaluates: bool) -> Frame:
+    """The frame after a step. `evaluates`: its checks are row rules, and not checks that a value can be read."""
     if step.shuffle is not None:
         return _gathered(before, step, place)
     [frame] = before
-    if judges:
+    if evaluates:
         checks = [check for check in step.checks if check.on_fail in _TAKES_AWAY]
         read = [*named(name for check in checks for name in check.fails.meta.root_names())]
         read += [key for check in checks for broadcast in check.reads for key in broadcast.keys]

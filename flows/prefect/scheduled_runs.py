@@ -66,7 +66,7 @@ class ScheduledRuns:
         self._oldest_open: datetime | None = None
 
     async def verdict(self, run: FlowRun, taken_at: datetime) -> Verdict:
-        """Decides whether the run starts, by `catchup.judged`."""
+        """Decides whether the run starts, by `catchup.evaluated`."""
         due = due_at(run)
         if due is None:
             return Starts()

@@ -33,7 +33,7 @@ from headrace.flows.runtime.run_recorder import RunRecorder
 from headrace.flows.runtime.shuffle.exchange import loader_spec
 
 _HIDDEN = "a value that must not be shown"
-_JUDGED = "judged"
+_EVALUATED = "evaluated"
 
 
 class DatasetCheckLoader(SessionLoader):
@@ -78,7 +78,7 @@ class DatasetChecks:
         spec = loader_spec(self._prepared, audit.node, f"the dataset rules of {audit.node}")
         return DatasetCheckLoader(spec, self._key(audit, partition), audit.measures)
 
-    def judge(self, rows_of: Callable[[Stage], int]) -> None:
+    def evaluate(self, rows_of: Callable[[Stage], int]) -> None:
         """Evaluates the rules; called after all partitions and before held back rows become visible. `rows_of` returns
         the rows of a stage that must have been measured. A stored result that passed is reported again and not
         evaluated again, because rows may be visible since.
@@ -90,35 +90,37 @@ class DatasetChecks:
             return
         session = Session(loader_spec(self._prepared, plan.audits[0].node, "the dataset rules"))
         try:
-            judged = [
+            evaluated = [
                 rule
                 for audit in plan.audits
-                for rule in session.with_retries(partial(self._judged, session, audit, rows_of))
+                for rule in session.with_retries(partial(self._evaluated, session, audit, rows_of))
             ]
         finally:
             session.close()
-        if not judged:
+        if not evaluated:
             return
-        self._recorder.judged(judged)
-        if broken := [rule for rule in judged if not rule.holds and rule.on_fail == "abort"]:
+        self._recorder.evaluated(evaluated)
+        if broken := [rule for rule in evaluated if not rule.holds and rule.on_fail == "abort"]:
             raise RunFailed(_refusal(broken))
 
-    def _judged(self, session: Session, audit: NodeAudit, rows_of: Callable[[Stage], int]) -> list[DatasetRuleOutcome]:
+    def _evaluated(
+        self, session: Session, audit: NodeAudit, rows_of: Callable[[Stage], int]
+    ) -> list[DatasetRuleOutcome]:
         connection = session.connection()
         verdict = LedgerKey(self._prepared.load_key, f"{audit.node}.rules", 0, 0, kind="verdict")
         if (held := find_row(connection, verdict)) is not None:
             connection.commit()
-            return [DatasetRuleOutcome(**rule) for rule in held.counters.get(_JUDGED, ())]
+            return [DatasetRuleOutcome(**rule) for rule in held.counters.get(_EVALUATED, ())]
         facts = Facts(
             self._measured(connection, audit.node, rows_of),
             partial(self._recorder.earlier_rows, audit.node),
             datetime.now(UTC),
         )
-        judged = [self._rule(audit.node, assertion, facts) for assertion in audit.assertions]
-        if all(rule.holds or rule.on_fail != "abort" for rule in judged):
-            record_publication(connection, verdict, Resume(counters={_JUDGED: [asdict(rule) for rule in judged]}))
+        evaluated = [self._rule(audit.node, assertion, facts) for assertion in audit.assertions]
+        if all(rule.holds or rule.on_fail != "abort" for rule in evaluated):
+            record_publication(connection, verdict, Resume(counters={_EVALUATED: [asdict(rule) for rule in evaluated]}))
         connection.commit()
-        return judged
+        return evaluated
 
     def _measured(
         self, connection: psycopg.Connection[tuple[object, ...]], node: str, rows_of: Callable[[Stage], int]
@@ -143,7 +145,7 @@ class DatasetChecks:
                     yield stage, sink
 
     def _rule(self, node: str, assertion: Assertion, facts: Facts) -> DatasetRuleOutcome:
-        verdict = assertion.judge(facts)
+        verdict = assertion.evaluate(facts)
         private = {name for stage in self._prepared.plan.stages for name in stage.private.get(node, frozenset())}
         found = _HIDDEN if assertion.field in private else verdict.found
         return DatasetRuleOutcome(node, assertion.path, assertion.wants, found, verdict.holds, assertion.on_fail)

@@ -137,7 +137,7 @@ class Execution:
         for mode in self.prepared.modes.values():
             mode.begin()  # finds what is there already, and learns what it has to know of it
 
-    def judge(self, failed: int, seen: int) -> None:
+    def evaluate(self, failed: int, seen: int) -> None:
         """Reports the failed and read rows of all partitions so far, if they run in other processes. Raises RunFailed
         when a limit is exceeded."""
         self._budget.record(("all",), failed, seen)
@@ -238,7 +238,7 @@ class Execution:
         """The publications after the last partition: the target whose load mode held rows back, the index of the
         publication, and ` [1/8]` for display. They are independent of each other. Dataset rules and hooks are evaluated
         first: raises RunFailed, HookFailed, TargetError."""
-        self._audits.judge(self._rows)
+        self._audits.evaluate(self._rows)
         self._hooks.staged()
         found: list[tuple[Load, int, str]] = []
         for load in self.prepared.plan.loads:

@@ -46,7 +46,7 @@ class RunRecorder(Protocol):
     def progress(self, stage: int, partition: int, status: PartitionStatus, committed: Resume) -> None:
         """Records the status and the committed row counts of a partition."""
 
-    def judged(self, rules: Sequence[DatasetRuleOutcome]) -> None:
+    def evaluated(self, rules: Sequence[DatasetRuleOutcome]) -> None:
         """Records the results of the run's dataset rules."""
 
     def earlier_rows(self, node: str, runs: int) -> Sequence[int]:
@@ -89,8 +89,8 @@ class CatalogRecorder:
             nodes={node: dict(counters) for node, counters in committed.counters.items()},
         )
 
-    def judged(self, rules: Sequence[DatasetRuleOutcome]) -> None:
-        self._store.rules.judged(self._run_id, rules)
+    def evaluated(self, rules: Sequence[DatasetRuleOutcome]) -> None:
+        self._store.rules.evaluated(self._run_id, rules)
         for rule in rules:
             text = f"{rule.node}: {rule.wants}: {'holds' if rule.holds else 'BROKEN'} ({rule.found})"
             self.log("validate", text, warning=not rule.holds)

@@ -171,4 +171,4 @@ def test_offsets_that_lead_out_of_a_batch_are_not_believed(key: str, monkeypatch
 
 
 def test_the_rest_client_has_no_key_in_its_repr(key: str) -> None:
-    assert "PRIVATE" not in repr(vars(Rest(BigQueryDialect.of(context(9, key, {})).rest._door)))
+    assert "PRIVATE" not in repr(vars(Rest(BigQueryDialect.of(context(9, key, {})).rest._access)))

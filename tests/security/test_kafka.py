@@ -13,7 +13,7 @@ from headrace.connectors.connector import Connection, Context, Surroundings
 from headrace.connectors.errors import SourceError
 from headrace.connectors.files.paths import FilesRoot
 from headrace.connectors.kafka.connector import KAFKA
-from headrace.connectors.kafka.login import door
+from headrace.connectors.kafka.login import access
 from headrace.connectors.kafka.settings import problems
 from headrace.connectors.kafka.source import KafkaSource
 from headrace.ir.schema import Field
@@ -87,9 +87,9 @@ def test_without_tls_only_the_operators_networks_are_reached() -> None:
 
 def test_a_login_without_a_protocol_is_sent_encrypted_only() -> None:
     login = {"username": "u", "password": SECRET}
-    assert door(context(LOOPBACK, login, bootstrapServers="127.0.0.1:1")).protocol == "SASL_SSL"
-    assert door(context(LOOPBACK, bootstrapServers="127.0.0.1:1")).protocol == "SSL"
-    assert SECRET not in repr(door(context(LOOPBACK, login, bootstrapServers="127.0.0.1:1")))
+    assert access(context(LOOPBACK, login, bootstrapServers="127.0.0.1:1")).protocol == "SASL_SSL"
+    assert access(context(LOOPBACK, bootstrapServers="127.0.0.1:1")).protocol == "SSL"
+    assert SECRET not in repr(access(context(LOOPBACK, login, bootstrapServers="127.0.0.1:1")))
     plain = context(LOOPBACK, login, bootstrapServers="127.0.0.1:1", securityProtocol="PLAINTEXT")
     assert refusal(plain).code == "bad_credentials"
 
@@ -105,7 +105,7 @@ def test_a_login_without_a_protocol_is_sent_encrypted_only() -> None:
     ],
 )
 def test_no_option_of_the_client_is_a_users(name: str, value: str) -> None:
-    given = door(context(bootstrapServers="127.0.0.1:1", securityProtocol="SSL", **{name: value})).options()
+    given = access(context(bootstrapServers="127.0.0.1:1", securityProtocol="SSL", **{name: value})).options()
     assert name not in given
     assert value not in given.values()
     assert problems({"topic": "t", name: value})[0].code == "unknown_field"

@@ -11,7 +11,7 @@ import pytest
 from headrace.connectors.connector import Context
 from headrace.connectors.errors import SourceError
 from headrace.connectors.kinesis.connector import KINESIS
-from headrace.connectors.kinesis.login import door
+from headrace.connectors.kinesis.login import access
 from headrace.connectors.kinesis.settings import problems
 from headrace.connectors.kinesis.source import KinesisSource
 from headrace.connectors.source import Partition
@@ -129,7 +129,7 @@ def test_the_certificate_has_to_be_of_the_host(moto: Streams, front: Front, cert
 def test_a_key_has_two_parts(moto: Streams) -> None:
     for given in ({"accessKeyId": "k"}, {"secretAccessKey": SECRET}):
         assert refusal(moto.context({}, credentials=given)).code == "bad_credentials"
-    assert SECRET not in repr(door(moto.context({}, credentials=KEY)))
+    assert SECRET not in repr(access(moto.context({}, credentials=KEY)))
 
 
 def own_role(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -146,7 +146,7 @@ def test_the_servers_own_role_is_lent_for_what_the_operator_names(
     def code(settings: dict[str, Any], lent: Any, credentials: Any = None, **config: Any) -> str:
         place = {"streamName": "orders", "endpoint": None, **config}
         try:
-            door(moto.context(settings, credentials=credentials or {}, lent=lent, **place))
+            access(moto.context(settings, credentials=credentials or {}, lent=lent, **place))
         except SourceError as error:
             return error.code
         return ""

@@ -193,7 +193,7 @@ class TestTheDialect:
             {},
         ],
     )
-    def test_what_a_run_is_given_is_judged_then(self, config: dict[str, Any]) -> None:
+    def test_what_a_run_is_given_is_evaluated_then(self, config: dict[str, Any]) -> None:
         assert problems_of(config) == []
 
 

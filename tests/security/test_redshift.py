@@ -14,7 +14,7 @@ from headrace.connectors.connector import Connection, Context, Surroundings
 from headrace.connectors.errors import SourceError
 from headrace.connectors.files.paths import FilesRoot
 from headrace.connectors.redshift.connector import REDSHIFT
-from headrace.connectors.redshift.login import bucket_context, door
+from headrace.connectors.redshift.login import access, bucket_context
 from headrace.connectors.redshift.types import literal, quoted, text_literal
 from headrace.connectors.redshift.unload import unload_statement
 from headrace.connectors.specs.base import problems_of
@@ -76,8 +76,8 @@ def test_what_is_unloaded_is_one_literal_in_a_literal(text: str) -> None:
 
 @given(text=_HOSTILE)
 @settings(max_examples=examples(200))
-def test_the_judge_reads_a_literal_as_the_server_does(text: str) -> None:
-    """What the judge takes for the inside of a literal must be that for the server too."""
+def test_the_evaluate_reads_a_literal_as_the_server_does(text: str) -> None:
+    """What the evaluate takes for the inside of a literal must be that for the server too."""
     [tree] = parse(f"SELECT {text_literal(text)} AS a", read="redshift")
     assert tree is not None
     assert tree.find(exp.Literal).this.replace("''", "'") == text or "\\" in text
@@ -132,7 +132,7 @@ def test_no_query_is_more_than_one_select(query: str) -> None:
 
 def test_only_addresses_that_may_be_dialled_are() -> None:
     with pytest.raises(SourceError) as refused:
-        door(_context(table="t")).connect()
+        access(_context(table="t")).connect()
     assert refused.value.code == "address_refused"
     context = _context({"s3Endpoint": "http://169.254.169.254"}, table="t")
     place = Redshift.model_validate(dict(context.connection.config))
@@ -153,7 +153,7 @@ def test_no_secret_is_in_what_is_said_of_a_door() -> None:
     connection = Connection(
         "c", "redshift", _CONFIG, {"username": "u", "password": "hunter2-x", "secretAccessKey": "k"}
     )
-    assert "hunter2-x" not in repr(door(replace(_context(table="t"), connection=connection)))
+    assert "hunter2-x" not in repr(access(replace(_context(table="t"), connection=connection)))
 
 
 def _context(more: dict[str, object] | None = None, **asked: object) -> Context:

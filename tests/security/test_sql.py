@@ -482,12 +482,12 @@ query_soup = st.lists(st.sampled_from([*NAMES, *CLAUSES, *PIECES, "$$", "'", "--
 @example(parts=["from input where a in (select a from (`read_csv`", f"('{MISSING}')", "))"])
 def test_a_query_that_is_let_through_is_let_through_again_and_reads_no_file(parts: list[str], decoy: Watched) -> None:
     try:
-        judged = query(" ".join(["select *", *parts]))
+        evaluated = query(" ".join(["select *", *parts]))
     except Refused:
         return
-    assert query(judged.sql).sql == judged.sql
+    assert query(evaluated.sql).sql == evaluated.sql
     try:
-        result_columns(judged, {"a": pl.Int64()})
+        result_columns(evaluated, {"a": pl.Int64()})
     except Refused as refused:
         assert MISSING not in refused.message or "does not exist" in refused.message  # noqa: PT017
     assert decoy.touched() == []

@@ -314,7 +314,7 @@ class TestHttp:
         connection = Connection("c", "http_pull", config, credentials)
         return Context(connection, Surroundings(FilesRoot(Path()), [ip_network(networks)]))
 
-    def test_every_hop_is_judged(self, web: WebServer, inside: WebServer) -> None:
+    def test_every_hop_is_evaluated(self, web: WebServer, inside: WebServer) -> None:
         web.redirects = {"/a.csv": "/b.csv", "/b.csv": f"{inside.url}/a.csv"}
         assert refusal(self.found({"url": f"{web.url}/a.csv"})).code == "address_refused"
         assert inside.asked == []

@@ -54,7 +54,7 @@ class Candidates:
     deletes: sql.Composable | None = None
 
     @property
-    def judged(self) -> sql.Composable:
+    def evaluated(self) -> sql.Composable:
         """The condition that candidate `t` is a row to be loaded, not a delete."""
         return sql.SQL("true") if self.deletes is None else sql.SQL("NOT ({})").format(self.deletes)
 
@@ -72,7 +72,7 @@ class Violation:
 
 def delete_violations(connection: psycopg.Connection[Any], candidates: Candidates) -> list[Violation]:
     """Deletes the candidates that certainly violate a constraint: nulls and checks first, then foreign keys, then
-    unique keys, where the first of equal rows stays. Candidates that a query cannot judge (partial keys, exclusions,
+    unique keys, where the first of equal rows stays. Candidates that a query cannot evaluate (partial keys, exclusions,
     triggers) stay."""
     found: list[Violation] = []
     for constraint in [*_not_null(candidates), *_constraints(connection, candidates.table)]:
@@ -104,9 +104,11 @@ def _violations(connection: psycopg.Connection[Any], candidates: Candidates, con
     # A column can be blamed only if it is the constraint's only one.
     blamed = constraint.columns[0] if constraint.columns else None
     shown = sql.SQL("t.{}::text").format(sql.Identifier(blamed)) if blamed else sql.SQL("NULL::text")
-    query = sql.SQL("DELETE FROM {stage} t WHERE {judged} AND {condition} RETURNING t.{row}, {shown}, {place}").format(
+    query = sql.SQL(
+        "DELETE FROM {stage} t WHERE {evaluated} AND {condition} RETURNING t.{row}, {shown}, {place}"
+    ).format(
         stage=candidates.identifier,
-        judged=candidates.judged,
+        evaluated=candidates.evaluated,
         condition=_condition(candidates, constraint),
         row=sql.Identifier(candidates.row),
         shown=shown,
@@ -167,9 +169,9 @@ def _repeated(candidates: Candidates, constraint: Constraint) -> sql.Composable:
     keys = sql.SQL(", ").join(sql.Identifier(name) for name in constraint.columns)
     return sql.SQL(
         "SELECT r FROM (SELECT {row} AS r, row_number() OVER (PARTITION BY {keys} ORDER BY {row}) AS n FROM {stage} t "
-        "WHERE {judged}) d "
+        "WHERE {evaluated}) d "
         "WHERE n > 1"
-    ).format(row=sql.Identifier(candidates.row), keys=keys, stage=candidates.identifier, judged=candidates.judged)
+    ).format(row=sql.Identifier(candidates.row), keys=keys, stage=candidates.identifier, evaluated=candidates.evaluated)
 
 
 def _all_equal(one: LiteralString, other: LiteralString, columns: Sequence[str], operator: sql.SQL) -> sql.Composable:

@@ -171,7 +171,7 @@ CROSS JOIN LATERAL (SELECT source_node, target_table FROM _headrace.loads AS l
 Ledger = Literal["ledger", "staging_ledger"]
 Kind = Literal["load", "exchange", "measure", "publication", "verdict", "comparison"]
 """What a row counts: rows into a target or its staging table; rows sent to another stage; what dataset rules measure; a
-publication of what was staged; the judgement of a node's dataset rules; the comparison of a target's keys with those of
+publication of what was staged; the check of a node's dataset rules; the comparison of a target's keys with those of
 its source."""
 
 

@@ -8,7 +8,7 @@ from headrace.connectors.connector import Connector, Context, DatasetName, Found
 from headrace.connectors.source import StreamFound
 from headrace.connectors.sql.mysql import catalog
 from headrace.connectors.sql.mysql.dialect import MySqlDialect
-from headrace.connectors.sql.mysql.login import CONNECT_SECONDS, door
+from headrace.connectors.sql.mysql.login import CONNECT_SECONDS, access
 from headrace.connectors.sql.mysql.session import session
 from headrace.connectors.sql.relation import table_name
 from headrace.connectors.sql.settings import SqlSettings, keys_only, sql_problems
@@ -24,7 +24,7 @@ def _open(context: Context) -> SqlSource:
 def _check(context: Context) -> Found:
     """Logs in as a run does, lists some of the visible tables, and inspects the table or query in the settings, if
     any."""
-    way = door(context)
+    way = access(context)
     with session(way, "the list of tables", seconds=CONNECT_SECONDS) as asked:
         found = catalog.streams(asked, "")
         wire = asked.wire

@@ -15,7 +15,7 @@ from headrace.connectors.errors import SourceError
 from headrace.connectors.source import Bound, StreamFound
 from headrace.connectors.sql.mysql import catalog
 from headrace.connectors.sql.mysql.frames import frames
-from headrace.connectors.sql.mysql.login import Door, door
+from headrace.connectors.sql.mysql.login import Access, access
 from headrace.connectors.sql.mysql.session import SECONDS, Session, session
 from headrace.connectors.sql.mysql.statistics import key_cuts
 from headrace.connectors.sql.mysql.types import (
@@ -50,8 +50,8 @@ class MySqlDialect:
     compares_rows = False
     note: str | None = None
 
-    def __init__(self, way: Door, *, seconds: float = SECONDS) -> None:
-        self._door, self._seconds = way, seconds
+    def __init__(self, way: Access, *, seconds: float = SECONDS) -> None:
+        self._access, self._seconds = way, seconds
 
     @classmethod
     def of(cls, context: Context) -> MySqlDialect:
@@ -59,11 +59,11 @@ class MySqlDialect:
         import asyncmy  # noqa: F401 - said at once where it is missing
 
         given = context.settings.get("timeoutSeconds")
-        return cls(door(context), seconds=float(given) if isinstance(given, int | float) else SECONDS)
+        return cls(access(context), seconds=float(given) if isinstance(given, int | float) else SECONDS)
 
     def table(self, name: TableName) -> Relation:
         with self._session(".".join(name)) as asked:
-            return catalog.table(asked, name, self._door.place.database)
+            return catalog.table(asked, name, self._access.place.database)
 
     def query(self, query: Query, parameters: dict[str, Scalar]) -> Relation:
         with self._session("the query") as asked:
@@ -195,7 +195,7 @@ class MySqlDialect:
         """Does nothing: no connection is kept open."""
 
     def _session(self, what: str) -> AbstractContextManager[Session]:
-        return session(self._door, what, seconds=self._seconds)
+        return session(self._access, what, seconds=self._seconds)
 
 
 def plain_literal(value: Scalar) -> str:

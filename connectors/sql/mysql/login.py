@@ -34,7 +34,7 @@ class _Named(ssl.SSLContext):
 
 
 @dataclass(frozen=True, slots=True)
-class Door:
+class Access:
     """The address and credentials of a database. Its `repr` contains no secret."""
 
     place: MySQL
@@ -111,12 +111,14 @@ class Door:
                 ) from None
 
 
-def door(context: Context) -> Door:
+def access(context: Context) -> Access:
     """The login of a connection. Raises SourceError(`bad_credentials`, `bad_option`)."""
     config = dict(context.connection.config)
     if found := problems_of(MySQL, config):
         raise SourceError("bad_option", f"{found[0].path}: {found[0].message}.", found[0].hint)
-    return Door(MySQL.model_validate(config), _login(context.connection.credentials), (*context.surroundings.networks,))
+    return Access(
+        MySQL.model_validate(config), _login(context.connection.credentials), (*context.surroundings.networks,)
+    )
 
 
 def _login(credentials: Mapping[str, Any]) -> Login:

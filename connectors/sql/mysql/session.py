@@ -8,7 +8,7 @@ from typing import Any
 
 from headrace.connectors.errors import SourceError
 from headrace.connectors.sql.mysql.errors import failed
-from headrace.connectors.sql.mysql.login import Door
+from headrace.connectors.sql.mysql.login import Access
 from headrace.connectors.sql.mysql.types import text_literal
 from headrace.connectors.sql.mysql.wire import Described, Wire, faults
 
@@ -95,9 +95,9 @@ def translating_errors(what: str) -> Iterator[None]:
 
 
 @contextmanager
-def session(door: Door, what: str, *, seconds: float = SECONDS) -> Iterator[Session]:
+def session(access: Access, what: str, *, seconds: float = SECONDS) -> Iterator[Session]:
     """A session for the block with a consistent snapshot of its start. Raises SourceError."""
-    wire = door.connect(seconds + _SLACK)
+    wire = access.connect(seconds + _SLACK)
     try:
         with translating_errors(what):
             begun = _begun(wire, what, seconds)

@@ -13,7 +13,7 @@ from headrace.connectors.sql.postgresql.changes.names import base_name
 from headrace.connectors.sql.postgresql.changes.settings import PostgresSettings, continues, keeps, plain_keys
 from headrace.connectors.sql.postgresql.changes.source import ChangeSource
 from headrace.connectors.sql.postgresql.dialect import PostgresDialect
-from headrace.connectors.sql.postgresql.login import CONNECT_SECONDS, door
+from headrace.connectors.sql.postgresql.login import CONNECT_SECONDS, access
 from headrace.connectors.sql.postgresql.session import session
 from headrace.connectors.sql.relation import table_name
 from headrace.connectors.sql.settings import settings_as, sql_problems
@@ -39,7 +39,7 @@ def _open(context: Context) -> Source:
 def _check(context: Context) -> Found:
     """Logs in as a run does, lists some of the readable tables, and inspects the table or query in the settings, if
     any."""
-    way = door(context)
+    way = access(context)
     with session(way, "the list of tables", seconds=CONNECT_SECONDS) as asked:
         rows = asked.rows(_TABLES, (_SHOWN,))
         changes, kept = slots.ability(asked)
@@ -79,7 +79,7 @@ def _forget(context: Context) -> Sequence[str]:
     """Drops the replication slots of a source node, and their publications."""
     reader = context.reader
     assert reader is not None, "slots are those of a pipeline"
-    with slots.changes_session(door(context), "the list of replication slots", CONNECT_SECONDS) as asked:
+    with slots.changes_session(access(context), "the list of replication slots", CONNECT_SECONDS) as asked:
         found = slots.kept_slots(asked, base_name(reader.pipeline, reader.node))
         for each in found:
             slots.drop_slot(asked, each.name)

@@ -19,7 +19,7 @@ from headrace.connectors.source import Bound, StreamFound
 from headrace.connectors.sql.postgresql import catalog, passing
 from headrace.connectors.sql.postgresql.copying import binary_rows, pieces
 from headrace.connectors.sql.postgresql.frames import Frames
-from headrace.connectors.sql.postgresql.login import Door, door
+from headrace.connectors.sql.postgresql.login import Access, access
 from headrace.connectors.sql.postgresql.session import SECONDS, Session, begun, session
 from headrace.connectors.sql.postgresql.statistics import key_cuts, page_ranges
 from headrace.connectors.sql.postgresql.types import (
@@ -46,9 +46,9 @@ class PostgresDialect:
     parser = "postgres"
     compares_rows = True
 
-    def __init__(self, way: Door, *, seconds: float = SECONDS) -> None:
+    def __init__(self, way: Access, *, seconds: float = SECONDS) -> None:
         self.note: str | None = None
-        self._door, self._seconds = way, seconds
+        self._access, self._seconds = way, seconds
         self._holder: psycopg.Connection[Any] | None = None
         self._process = 0
 
@@ -56,11 +56,11 @@ class PostgresDialect:
     def of(cls, context: Context) -> PostgresDialect:
         """Creates the dialect of a source's context. Raises SourceError."""
         given = context.settings.get("timeoutSeconds")
-        return cls(door(context), seconds=float(given) if isinstance(given, int | float) else SECONDS)
+        return cls(access(context), seconds=float(given) if isinstance(given, int | float) else SECONDS)
 
     def table(self, name: TableName) -> Relation:
         with self._session(".".join(name)) as asked:
-            return catalog.table(asked, name, self._door.place.database, self._door.place.schema_)
+            return catalog.table(asked, name, self._access.place.database, self._access.place.schema_)
 
     def query(self, query: Query, parameters: dict[str, Scalar]) -> Relation:
         with self._session("the query") as asked:
@@ -165,7 +165,7 @@ class PostgresDialect:
 
     def hold_snapshot(self) -> str | None:
         self.close()
-        self._holder, self._process = self._door.connect(), os.getpid()
+        self._holder, self._process = self._access.connect(), os.getpid()
         try:
             holding = begun(self._holder, "the snapshot", seconds=self._seconds)
             return str(holding.rows("SELECT pg_catalog.pg_export_snapshot()")[0][0])
@@ -214,7 +214,7 @@ class PostgresDialect:
             holder.close()
 
     def _session(self, what: str, snapshot: str | None = None) -> AbstractContextManager[Session]:
-        return session(self._door, what, seconds=self._seconds, snapshot=snapshot)
+        return session(self._access, what, seconds=self._seconds, snapshot=snapshot)
 
 
 def plain_literal(value: Scalar) -> str:

@@ -27,7 +27,7 @@ _NO_FILE = f"{os.devnull}/none"
 
 
 @dataclass(frozen=True, slots=True)
-class Door:
+class Access:
     """The address and credentials of a database. Its `repr` contains no secret."""
 
     place: PostgreSQL
@@ -84,17 +84,17 @@ class Door:
             )
 
 
-def door(context: Context) -> Door:
+def access(context: Context) -> Access:
     """The login of a source's connection. Raises SourceError(`bad_credentials`, `bad_option`)."""
     return door_of(context.connection, context.surroundings.networks)
 
 
-def door_of(connection: Connection, networks: Sequence[Network]) -> Door:
+def door_of(connection: Connection, networks: Sequence[Network]) -> Access:
     """The login of a connection; does not connect. Raises SourceError(`bad_credentials`, `bad_option`)."""
     config = dict(connection.config)
     if found := problems_of(PostgreSQL, config):
         raise SourceError("bad_option", f"{found[0].path}: {found[0].message}.", found[0].hint)
-    return Door(PostgreSQL.model_validate(config), _login(connection.credentials), (*networks,))
+    return Access(PostgreSQL.model_validate(config), _login(connection.credentials), (*networks,))
 
 
 def _login(credentials: Mapping[str, Any]) -> Login:

@@ -12,7 +12,7 @@ from psycopg import generators, pq
 
 from headrace.connectors.errors import SourceError
 from headrace.connectors.sql.postgresql.errors import failed
-from headrace.connectors.sql.postgresql.login import Door
+from headrace.connectors.sql.postgresql.login import Access
 
 _SNAPSHOT = re.compile(r"[0-9A-Fa-f]{8}-[0-9A-Fa-f]{8}-[0-9]{1,10}")
 _SETTINGS = {
@@ -120,10 +120,10 @@ class Session:
 
 
 @contextmanager
-def session(door: Door, what: str, *, seconds: float = SECONDS, snapshot: str | None = None) -> Iterator[Session]:
+def session(access: Access, what: str, *, seconds: float = SECONDS, snapshot: str | None = None) -> Iterator[Session]:
     """A session for the block. With a snapshot it reads that snapshot, or reports that it no longer exists. Raises
     SourceError."""
-    connection = door.connect()
+    connection = access.connect()
     try:
         yield begun(connection, what, seconds=seconds, snapshot=snapshot)
     finally:

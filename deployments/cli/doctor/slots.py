@@ -16,7 +16,7 @@ _LARGE_BYTES = 1 << 30
 
 
 def slots(client: httpx.Client, connector: str, found: Sequence[Mapping[str, Any]]) -> Iterator[Finding]:
-    """Judges the slots that the test of a connector has found: which no pipeline of the tenant reads, which are lost,
+    """Says of the slots that the test of a connector has found: which no pipeline of the tenant reads, which are lost,
     and which keep much of the server's log."""
     owners = _owners(client, [str(each["name"]) for each in found]) if found else None
     if found and owners is None:

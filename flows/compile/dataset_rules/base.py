@@ -58,7 +58,7 @@ class Assertion:
     wants: str
     on_fail: OnDatasetFail
     needs: tuple[Needed, ...]
-    judge: Callable[[Facts], Verdict]
+    evaluate: Callable[[Facts], Verdict]
     field: str | None = None
 
 

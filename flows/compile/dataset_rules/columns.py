@@ -28,13 +28,13 @@ def null_rate(rule: NullRate, scope: Scope, path: str) -> Assertion:
     scope.column(rule.field, f"{path}.field")
     nulls = Measure(f"nulls of {rule.field}", (pl.col(rule.field).null_count(),), added)
 
-    def judge(facts: Facts) -> Verdict:
+    def evaluate(facts: Facts) -> Verdict:
         missing, rows = facts.count(nulls), facts.count(ROWS)
         rate = missing / rows if rows else 0.0
         return Verdict(rate <= rule.max, f"{missing:,} of {counted(rows)}, {rate:.4g}")
 
     wants = f"at most {rule.max:g} of the rows without a value in '{rule.field}'"
-    return Assertion(path, wants, rule.on_fail, (Needed(ROWS), Needed(nulls)), judge)
+    return Assertion(path, wants, rule.on_fail, (Needed(ROWS), Needed(nulls)), evaluate)
 
 
 def uniqueness(rule: Uniqueness, scope: Scope, path: str) -> Assertion:
@@ -44,13 +44,13 @@ def uniqueness(rule: Uniqueness, scope: Scope, path: str) -> Assertion:
     named = ", ".join(rule.fields)
     different = _distinct(scope, rule.fields, f"different {named}", f"{path}.fields")
 
-    def judge(facts: Facts) -> Verdict:
+    def evaluate(facts: Facts) -> Verdict:
         found, rows = facts.count(different.measure), facts.count(ROWS)
         rate = found / rows if rows else 1.0
         return Verdict(rate >= rule.min, f"{found:,} different of {counted(rows)}, {rate:.4g}")
 
     wants = f"at least {rule.min:g} of the rows different in {named}"
-    return Assertion(path, wants, rule.on_fail, (Needed(ROWS), different), judge)
+    return Assertion(path, wants, rule.on_fail, (Needed(ROWS), different), evaluate)
 
 
 def freshness(rule: Freshness, scope: Scope, path: str) -> Assertion:
@@ -66,7 +66,7 @@ def freshness(rule: Freshness, scope: Scope, path: str) -> Assertion:
         micros = pl.col(rule.field).max().dt.convert_time_zone("UTC").cast(pl.Datetime("us", "UTC")).cast(pl.Int64)
     newest = Measure(f"newest {rule.field}", (micros,), greatest)
 
-    def judge(facts: Facts) -> Verdict:
+    def evaluate(facts: Facts) -> Verdict:
         value = facts.number(newest)
         if value is None:
             return Verdict(holds=False, found="no value")
@@ -76,7 +76,7 @@ def freshness(rule: Freshness, scope: Scope, path: str) -> Assertion:
 
     hours = f"{rule.max_age_hours:g} hour{'' if rule.max_age_hours == 1 else 's'}"
     wants = f"the newest '{rule.field}' at most {hours} old"
-    return Assertion(path, wants, rule.on_fail, (Needed(newest),), judge, rule.field)
+    return Assertion(path, wants, rule.on_fail, (Needed(newest),), evaluate, rule.field)
 
 
 def statistic(rule: Statistic, scope: Scope, path: str) -> Assertion:
@@ -87,7 +87,7 @@ def statistic(rule: Statistic, scope: Scope, path: str) -> Assertion:
         raise scope.fault(f"{path}.field", "wrong_type", message, "cast the field before")
     needed = _needed(rule, scope, have, path)
 
-    def judge(facts: Facts) -> Verdict:
+    def evaluate(facts: Facts) -> Verdict:
         value = _value(rule, facts, needed)
         if value is None:
             return Verdict(holds=False, found="no value")
@@ -95,7 +95,7 @@ def statistic(rule: Statistic, scope: Scope, path: str) -> Assertion:
 
     wants = f"{rule.fn} of '{rule.field}' {between(rule.min, rule.max)}"
     shown_field = None if rule.fn in COUNTS else rule.field
-    return Assertion(path, wants, rule.on_fail, (needed,), judge, shown_field)
+    return Assertion(path, wants, rule.on_fail, (needed,), evaluate, shown_field)
 
 
 def _needed(rule: Statistic, scope: Scope, have: pl.DataType, path: str) -> Needed:

@@ -15,19 +15,19 @@ ROWS = Measure("rows", (pl.len(),), added)
 def row_count(rule: RowCount, scope: Scope, path: str) -> Assertion:
     """Holds when the number of rows is within the bounds."""
 
-    def judge(facts: Facts) -> Verdict:
+    def evaluate(facts: Facts) -> Verdict:
         rows = facts.count(ROWS)
         return Verdict(within(rows, rule.min, rule.max), counted(rows))
 
     rows = "row" if (rule.min if rule.max is None else rule.max) == 1 else "rows"
-    return Assertion(path, f"{between(rule.min, rule.max)} {rows}", rule.on_fail, (Needed(ROWS),), judge)
+    return Assertion(path, f"{between(rule.min, rule.max)} {rows}", rule.on_fail, (Needed(ROWS),), evaluate)
 
 
 def row_count_anomaly(rule: RowCountAnomaly, scope: Scope, path: str) -> Assertion:
     """Holds when the number of rows is within `maxDeviationPct` of the mean of earlier runs, or there are none."""
     most = f"{rule.max_deviation_pct:g} %"
 
-    def judge(facts: Facts) -> Verdict:
+    def evaluate(facts: Facts) -> Verdict:
         rows = facts.count(ROWS)
         before = facts.earlier(rule.lookback_runs)
         if not before:
@@ -41,7 +41,7 @@ def row_count_anomaly(rule: RowCountAnomaly, scope: Scope, path: str) -> Asserti
         return Verdict(apart <= rule.max_deviation_pct, found)
 
     wants = f"rows within {most} of those of the last {rule.lookback_runs} runs"
-    return Assertion(path, wants, rule.on_fail, (Needed(ROWS),), judge)
+    return Assertion(path, wants, rule.on_fail, (Needed(ROWS),), evaluate)
 
 
 def within(value: float, least: float | None, most: float | None) -> bool:

@@ -31,11 +31,11 @@ def compile_sql(op: Sql, scope: Scope) -> tuple[Step, ...]:
     twins = {name: text for name, text in scope.cells.items() if text != name and text in before}
     typed = {name: dtype for name, dtype in before.items() if name not in twins.values()}
     try:
-        judged = query(op.query)
-        _check_equalities(judged, typed)
-        judged, columns = with_cells(judged, typed, [*twins], [*scope.cells]) if twins else (judged, typed)
-        made, sql = result_columns(judged, columns)
-        seen = input_columns(judged, columns)
+        evaluated = query(op.query)
+        _check_equalities(evaluated, typed)
+        evaluated, columns = with_cells(evaluated, typed, [*twins], [*scope.cells]) if twins else (evaluated, typed)
+        made, sql = result_columns(evaluated, columns)
+        seen = input_columns(evaluated, columns)
     except Refused as refused:
         raise scope.fault("query", refused.code, refused.message, refused.hint) from None
 
@@ -43,7 +43,7 @@ def compile_sql(op: Sql, scope: Scope) -> tuple[Step, ...]:
         return pl.col(name) if columns[name] == typed[name] else pair(pl.col(name), pl.col(twins[name]))
 
     def evaluate(frames: Sequence[pl.LazyFrame]) -> pl.LazyFrame:
-        return run(judged, sql, frames[0].select(read(name).alias(name) for name in seen), made)
+        return run(evaluated, sql, frames[0].select(read(name).alias(name) for name in seen), made)
 
     needed = {*seen, *(twins[name] for name in seen if columns[name] != typed[name])}
     origins = dict.fromkeys(made, tuple(scope.visible))
@@ -77,13 +77,13 @@ def with_cells(
     return rewritten, columns
 
 
-def _check_equalities(judged: Query, typed: Mapping[str, pl.DataType]) -> None:
+def _check_equalities(evaluated: Query, typed: Mapping[str, pl.DataType]) -> None:
     """Raises Refused where text is compared with something else by = or IN: the engine would read '1.14' as 1.1 to
     compare it with 1.1. (It refuses < and > itself.)"""
     texts = {name.lower() for name, dtype in typed.items() if dtype in (pl.String, pl.Categorical, pl.Enum)}
     others = {name.lower() for name, dtype in typed.items()} - texts
     others -= {name.lower() for name, dtype in typed.items() if dtype == pl.Null}
-    for each in judged.equalities([*typed]):
+    for each in evaluated.equalities([*typed]):
         for text, other in ((each.one, each.other), (each.other, each.one)):
             if text and text <= texts and other <= others:
                 names = ", ".join(f"'{name}'" for name in sorted(text))

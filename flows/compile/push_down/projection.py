@@ -144,8 +144,8 @@ def _needed(node_chain: NodeChain, schema: pl.Schema, narrow: Mapping[str, Shuff
 
 def _before(step: Step, needed: Names, schema: pl.Schema) -> Names:
     """The input columns that a step needs for the `needed` output columns."""
-    judged = [expression for check in step.checks for expression in check.expressions]
-    reads = _read([*judged, *([] if step.keep is None else [step.keep]), *step.columns], schema)
+    evaluated = [expression for check in step.checks for expression in check.expressions]
+    reads = _read([*evaluated, *([] if step.keep is None else [step.keep]), *step.columns], schema)
     if step.reshape is None:
         return reads | (needed - {column.meta.output_name() for column in step.columns})
     wanted = sorted(needed)

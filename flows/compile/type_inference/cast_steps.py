@@ -25,13 +25,13 @@ def looked_at(uses: Uses, views: Mapping[str, View]) -> dict[str, Field]:
     return found
 
 
-def cast_step(scope: Scope, wanted: Mapping[str, Field], *, keep: bool, judges: bool = True) -> Step:
-    """Reads the columns. `judges`: a value that is not of its type makes an error row; otherwise it is null. `keep`:
+def cast_step(scope: Scope, wanted: Mapping[str, Field], *, keep: bool, evaluates: bool = True) -> Step:
+    """Reads the columns. `evaluates`: a value that is not of its type makes an error row; otherwise it is null. `keep`:
     the text is saved for `restore_step`."""
     checks, columns = [], []
     for name, field in wanted.items():
         check, read = readable("type", name, pl.String(), Field(name, field.data_type, field.precision, field.scale))
-        checks += [check] if judges else []
+        checks += [check] if evaluates else []
         columns += [pl.col(name).alias(_raw(name)), read.alias(name)] if keep else [read.alias(name)]
     casts = ", ".join(f"{name} as {field.data_type}" for name, field in wanted.items())
     same = frozenset(wanted)

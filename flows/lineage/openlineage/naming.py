@@ -28,7 +28,7 @@ def source_name(node: SourceNode, job: Job) -> DatasetName:
 def table_name(table: str, database: Database) -> DatasetName:
     """The dataset of a table of a database. A database at a socket is on `localhost`."""
     if isinstance(database, NamedDatabase):
-        where = database.door.place
+        where = database.access.place
         return _postgres(where.host, str(where.port), where.database, table)
     assert isinstance(database, str), "there is no third kind"
     parts = {name: str(value) for name, value in conninfo_to_dict(database).items() if value}

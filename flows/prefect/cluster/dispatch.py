@@ -77,7 +77,7 @@ class Cluster:
                 # The worker has recorded it in the catalog; events and progress are recorded here.
                 stage = -1 - number if publishes else number
                 self._execution.recorder.progress(stage, index, "completed", await state.aresult())
-                await asyncio.to_thread(self._judge)
+                await asyncio.to_thread(self._evaluate)
             if not state.is_crashed() or lost == _LOST_WORKERS:
                 return state
         raise AssertionError("the last attempt returns or raises")
@@ -88,7 +88,7 @@ class Cluster:
             with suppress(psycopg.OperationalError):  # server restart: the next beat takes the lock again
                 await asyncio.to_thread(self._heartbeat.beat)
             try:
-                await asyncio.to_thread(self._judge)
+                await asyncio.to_thread(self._evaluate)
             except RunFailed as error:
                 self._failure = error
                 return
@@ -96,8 +96,8 @@ class Cluster:
                 _log.warning("The limits of failed rows could not be checked: %r", error)
             await asyncio.sleep(LOOK_S)
 
-    def _judge(self) -> None:
-        self._execution.judge(*self._store.counted(self._execution.prepared.job.run_id))
+    def _evaluate(self) -> None:
+        self._execution.evaluate(*self._store.counted(self._execution.prepared.job.run_id))
 
     async def end(self) -> None:
         """Stops the workers and waits up to `_ENDING_S` seconds until none of them writes."""

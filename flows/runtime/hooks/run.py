@@ -58,7 +58,7 @@ class Hooks:
             if (apart := self._apart(target)) is not None:
                 kept = f"{target.table} is as it was."
                 for position, hook in enumerate(target.post_hook):
-                    if _judges(hook):
+                    if _evaluates(hook):
                         self._once(target, "post_load", position, hook, kept, loading=apart)
 
     def after(self, rows: Mapping[str, LoadedRows]) -> None:
@@ -68,7 +68,7 @@ class Hooks:
             count = f"{loaded.loaded:,} rows" if loaded is not None else "The rows"
             kept = f"{count} are loaded into {target.table} and stay there; a retry runs the hook again."
             for position, hook in enumerate(target.post_hook):
-                if self._apart(target) is None or not _judges(hook):
+                if self._apart(target) is None or not _evaluates(hook):
                     self._once(target, "post_load", position, hook, kept, rows=loaded)
 
     @property
@@ -139,7 +139,7 @@ class Hooks:
         self._recorder.log("load", f"{name}: {remark}")
 
 
-def _judges(hook: AnyHook) -> bool:
+def _evaluates(hook: AnyHook) -> bool:
     """Whether the hook runs before a swap. Webhooks and refreshes run after it: they notify others or read the live
     table."""
     if isinstance(hook, SqlHook):

@@ -36,9 +36,9 @@ class EpochRecorder:
     def progress(self, stage: int, partition: int, status: PartitionStatus, committed: Resume) -> None:
         self._inner.progress(stage, self._base + partition, status, committed)
 
-    def judged(self, rules: Sequence[DatasetRuleOutcome]) -> None:
+    def evaluated(self, rules: Sequence[DatasetRuleOutcome]) -> None:
         if self._first or not all(rule.holds for rule in rules):
-            self._inner.judged(rules)
+            self._inner.evaluated(rules)
 
     def earlier_rows(self, node: str, runs: int) -> Sequence[int]:
         return self._inner.earlier_rows(node, runs)

@@ -108,7 +108,7 @@ def test_dataset_rules_are_kept_and_compared_with_completed_runs_of_the_pipeline
     assert store.rules.earlier_rows("run_now", "src", 1) == [10]
     assert store.rules.earlier_rows("run_now", "nobody", 5) == []
     rule = DatasetRuleOutcome("check", "nodes[1].datasetLevel.rowCount", "at least 1 rows", "0 rows", False, "abort")
-    store.rules.judged("run_now", [rule])
+    store.rules.evaluated("run_now", [rule])
     assert seen(store, "run_now").rules == (rule,)
     assert seen(store, "run_0").rules == ()
 

@@ -178,7 +178,7 @@ def chosen(sql: str, table: pa.Table) -> pa.Table:
     return table if listed.strip() == "*" else table.select(re.findall(r'"([^"]+)"', listed))
 
 
-class Door:
+class Access:
     """Tokens, and what goes wrong, before the emulator's own REST API."""
 
     def __init__(self, inner: Any) -> None:
@@ -307,7 +307,7 @@ reading.BigQueryReadHandler = Reading
 sessions._compute_stream_layout = layout
 import bqemulator.server  # noqa: E402
 
-bqemulator.server.create_app = lambda context: Door(create_app(context))
+bqemulator.server.create_app = lambda context: Access(create_app(context))
 
 
 async def main() -> None:

@@ -9,7 +9,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from headrace.connectors.bigquery.connector import BIGQUERY
-from headrace.connectors.bigquery.login import door
+from headrace.connectors.bigquery.login import access
 from headrace.connectors.connector import Context, Found
 from headrace.connectors.errors import SourceError
 from tests.connectors.bigquery.double import EMAIL, Double, pem
@@ -151,7 +151,7 @@ class TestAddresses:
 
 
 def test_a_door_shows_no_secret(bigquery: Double) -> None:
-    assert "PRIVATE" not in repr(door(bigquery.context({})))
+    assert "PRIVATE" not in repr(access(bigquery.context({})))
 
 
 def test_a_fork_of_a_process_that_has_used_grpc_says_so(bigquery: Double, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -320,7 +320,7 @@ print(count, peaks[len(peaks) // 4], peaks[-1])
     assert late - early < 60, f"{early} MiB after a quarter, {late} MiB at the end"
 
 
-def test_its_config_is_judged_when_it_is_saved() -> None:
+def test_its_config_is_evaluated_when_it_is_saved() -> None:
     cases: list[tuple[dict[str, Any], list[str]]] = [
         ({"table": "a.b.c"}, []),
         ({"table": "`a-b.b.c`", "maximumBytesBilled": 10**12}, []),

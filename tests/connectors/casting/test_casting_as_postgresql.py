@@ -73,7 +73,7 @@ def test_what_is_read_is_what_postgresql_reads(kind: str, postgres_url: str) -> 
         @given(st.lists(texts, min_size=1, max_size=30))
         @example(KNOWN_NUMBERS)
         @example(KNOWN_TIMES)
-        def judged(texts: list[str]) -> None:
+        def evaluated(texts: list[str]) -> None:
             series = pl.Series("v", texts, dtype=pl.String)
             values, bad = cast_text(series, field)
             good = [True] * len(texts) if bad is None else (~bad).to_list()
@@ -81,7 +81,7 @@ def test_what_is_read_is_what_postgresql_reads(kind: str, postgres_url: str) -> 
                 if fits and text.strip():
                     assert same(connection, text, value, sql_type(field)), (text, value)
 
-        judged()
+        evaluated()
 
 
 def same(connection: psycopg.Connection[Any], text: str, value: object, kind: str) -> bool:

@@ -10,7 +10,7 @@ import pytest
 
 from headrace.connectors.connector import Context, Found
 from headrace.connectors.databricks.connector import DATABRICKS
-from headrace.connectors.databricks.login import door
+from headrace.connectors.databricks.login import access
 from headrace.connectors.errors import SourceError
 from tests.connectors.databricks.double import CLIENT, SECRET, TOKEN, Double
 
@@ -128,6 +128,6 @@ class TestAddresses:
 
 
 def test_a_door_shows_no_secret(databricks: Double) -> None:
-    assert TOKEN not in repr(door(databricks.context({})))
+    assert TOKEN not in repr(access(databricks.context({})))
     given = {"clientId": CLIENT, "clientSecret": SECRET}
-    assert SECRET not in repr(door(databricks.context({}, credentials=given)))
+    assert SECRET not in repr(access(databricks.context({}, credentials=given)))

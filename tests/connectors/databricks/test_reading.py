@@ -244,7 +244,7 @@ def test_names(databricks: Double) -> None:
     assert parts(written(("main", "a b", "c"))) == ("main", "a b", "c")
 
 
-def test_its_config_is_judged_when_it_is_saved() -> None:
+def test_its_config_is_evaluated_when_it_is_saved() -> None:
     for config, paths in (
         ({"table": "a.b.c"}, []),
         ({"query": "DELETE FROM t"}, ["config.query"]),

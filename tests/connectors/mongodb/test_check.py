@@ -11,7 +11,7 @@ import pytest
 from headrace.connectors.connector import Context, Found
 from headrace.connectors.errors import SourceError
 from headrace.connectors.mongodb.connector import MONGODB
-from headrace.connectors.mongodb.login import door
+from headrace.connectors.mongodb.login import access
 from headrace.ir.schema import Field
 from tests.connectors.mongodb.double import CREDENTIALS, PASSWORD, SUBJECT, USERS, Double, double
 from tests.connectors.reading import rows
@@ -173,6 +173,6 @@ def test_a_port_at_which_nobody_listens(mongo: Double) -> None:
 
 def test_a_door_shows_no_secret(closed: Double, certificates: Certificates) -> None:
     given = {**CREDENTIALS, "sslCert": certificates.badge[0], "sslKey": certificates.badge[1]}
-    shown = repr(door(closed.context({}, credentials=given)))
+    shown = repr(access(closed.context({}, credentials=given)))
     assert PASSWORD not in shown
     assert "PRIVATE" not in shown

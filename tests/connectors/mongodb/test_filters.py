@@ -12,7 +12,7 @@ from bson.decimal128 import Decimal128
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace.connectors.mongodb.filters import OPERATORS, Refused, judged_filter, judged_projection
+from headrace.connectors.mongodb.filters import OPERATORS, Refused, evaluated_filter, evaluated_projection
 from headrace.connectors.mongodb.settings import problems
 
 
@@ -36,7 +36,7 @@ from headrace.connectors.mongodb.settings import problems
     ],
 )
 def test_what_only_compares_is_sent(given_: dict[str, Any], sent: dict[str, Any]) -> None:
-    assert judged_filter(given_) == sent
+    assert evaluated_filter(given_) == sent
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_what_only_compares_is_sent(given_: dict[str, Any], sent: dict[str, Any]
 )
 def test_nothing_else_is(given_: dict[str, Any]) -> None:
     with pytest.raises(Refused):
-        judged_filter(given_)
+        evaluated_filter(given_)
 
 
 def test_a_filter_has_a_size() -> None:
@@ -84,7 +84,7 @@ def test_a_filter_has_a_size() -> None:
         deep = {"$and": [deep]}
     for large in (deep, {"a": {"$in": list(range(3000))}}):
         with pytest.raises(Refused, match="too large"):
-            judged_filter(large)
+            evaluated_filter(large)
 
 
 JSON = st.recursive(
@@ -106,7 +106,7 @@ JSON = st.recursive(
 @given(st.dictionaries(st.sampled_from(["a", "$and", "$where", "$expr", "$nor"]), JSON, max_size=3))
 def test_whatever_is_given_only_known_operators_are_sent(given_: dict[str, Any]) -> None:
     try:
-        sent = judged_filter(given_)
+        sent = evaluated_filter(given_)
     except Refused:
         return
     assert _operators(sent) <= OPERATORS | {"$options"}
@@ -120,7 +120,7 @@ def _operators(value: Any) -> set[str]:
 
 @pytest.mark.parametrize("given_", [{"a": 1, "b.c": 1}, {"a": 0}, {"_id": 1, "a": 0}, {"a": True}])
 def test_a_projection_names_what_is_read_or_what_is_not(given_: dict[str, Any]) -> None:
-    assert judged_projection(given_) == given_
+    assert evaluated_projection(given_) == given_
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ def test_a_projection_names_what_is_read_or_what_is_not(given_: dict[str, Any]) 
 )
 def test_and_nothing_else(given_: dict[str, Any]) -> None:
     with pytest.raises(Refused):
-        judged_projection(given_)
+        evaluated_projection(given_)
 
 
 class TestWhenItIsSaved:
@@ -155,6 +155,6 @@ class TestWhenItIsSaved:
         [found] = problems(config)
         assert (found.path, hint in found.hint) == (path, True), found
 
-    def test_a_runs_parameters_are_judged_when_they_are_known(self) -> None:
+    def test_a_runs_parameters_are_evaluated_when_they_are_known(self) -> None:
         assert problems({"collection": "a", "filter": {"at": {"$gte": {"$date": "{{since}}"}}}}) == []
         assert problems({"collection": "a", "cursor": {"column": "at", "lag": "{{lag}}"}}) == []

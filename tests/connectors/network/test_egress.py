@@ -39,7 +39,7 @@ def test_an_ipv6_form_of_an_allowed_ipv4_address_is_allowed() -> None:
         allowed_addresses("::ffff:10.2.0.1", 443, [ip_network("10.1.0.0/16")])
 
 
-def test_a_name_is_judged_by_its_addresses() -> None:
+def test_a_name_is_evaluated_by_its_addresses() -> None:
     with pytest.raises(SourceError, match=r"127\.0\.0\.1|::1"):
         allowed_addresses("localhost", 443, [])
     with pytest.raises(SourceError, match="cannot be found"):

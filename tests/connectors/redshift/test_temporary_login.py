@@ -13,7 +13,7 @@ from moto.redshift.models import RedshiftBackend
 from headrace.connectors.connector import Connection, Context, Surroundings
 from headrace.connectors.errors import SourceError
 from headrace.connectors.files.paths import FilesRoot
-from headrace.connectors.redshift.login import door
+from headrace.connectors.redshift.login import access
 from tests.connectors.reading import rows
 from tests.connectors.redshift.cluster import Cluster
 from tests.connectors.sql.postgresql.shop import LOOPBACK, PASSWORD
@@ -49,7 +49,7 @@ def context(cluster: Cluster) -> Context:
 
 def test_the_password_that_the_api_gives_is_what_logs_in(iam: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SourceError, match="password authentication failed"):
-        door(context(iam)).connect()  # the emulator's password is nobody's
+        access(context(iam)).connect()  # the emulator's password is nobody's
     asked = []
 
     def known(self: RedshiftBackend, *given: object) -> dict[str, object]:
@@ -74,11 +74,11 @@ def test_what_the_api_refuses_is_reported_and_no_other_address_is_asked(iam: Clu
     assert iam.store is not None
     iam.store._faults.append(("POST", denied))
     with pytest.raises(SourceError, match="User headrace is not authorized") as refused:
-        door(context(iam)).connect()
+        access(context(iam)).connect()
     assert refused.value.code == "not_permitted"
     inside = replace(context(iam), surroundings=Surroundings(FilesRoot(Path("/nowhere"))))
     with pytest.raises(SourceError) as kept:
-        door(inside).connect()
+        access(inside).connect()
     assert kept.value.code == "address_refused"
 
 
@@ -86,5 +86,5 @@ def test_a_key_is_whole_and_none_of_the_machines_is_used(iam: Cluster) -> None:
     given = context(iam)
     half = replace(given, connection=replace(given.connection, credentials={"username": "reader", "accessKeyId": "a"}))
     with pytest.raises(SourceError) as wrong:
-        door(half)
+        access(half)
     assert wrong.value.code == "bad_credentials"

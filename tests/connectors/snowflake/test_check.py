@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from headrace.connectors.connector import Context, Found
 from headrace.connectors.errors import SourceError
 from headrace.connectors.snowflake.connector import SNOWFLAKE
-from headrace.connectors.snowflake.login import door, host_of
+from headrace.connectors.snowflake.login import access, host_of
 from tests.connectors.reading import rows
 from tests.connectors.snowflake.double import PASSWORD, Double
 
@@ -193,7 +193,7 @@ def test_the_host_of_an_account(account: str, host: str) -> None:
 
 
 def test_a_door_shows_no_secret(account: Double) -> None:
-    assert PASSWORD not in repr(door(account.context({})))
+    assert PASSWORD not in repr(access(account.context({})))
 
 
 def test_a_fork_of_a_process_that_has_used_the_driver_says_so(account: Double, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -285,7 +285,7 @@ print(count, peaks[len(peaks) // 4], peaks[-1])
     assert late - early < 60, f"{early} MiB after a quarter, {late} MiB at the end"
 
 
-def test_its_config_is_judged_when_it_is_saved() -> None:
+def test_its_config_is_evaluated_when_it_is_saved() -> None:
     from headrace.connectors.registry import config_problems
 
     cases: list[tuple[dict[str, Any], list[str]]] = [

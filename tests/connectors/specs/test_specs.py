@@ -121,7 +121,7 @@ def test_a_connector_that_is_coming_soon_is_not_taken_for_one_without_rows() -> 
     assert refused.value.code == "not_ready"
 
 
-def test_the_endpoints_of_an_api_are_judged_when_its_connector_is_saved() -> None:
+def test_the_endpoints_of_an_api_are_evaluated_when_its_connector_is_saved() -> None:
     known, config = CONNECTOR_TYPES["rest_api"], COMPLETE["rest_api"]
     paged = {"path": "/x", "pagination": {"type": "page", "param": "page"}}
     assert known.problems(config | {"endpoints": {"x": paged}, "test": {"endpoint": "x"}}) == []

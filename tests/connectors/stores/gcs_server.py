@@ -61,7 +61,7 @@ class GcsServer:
         }
 
     def close(self) -> None:
-        """Stops the door."""
+        """Stops the access."""
         self._server.shutdown()
         self._server.server_close()
 

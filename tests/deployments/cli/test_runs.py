@@ -68,7 +68,7 @@ def test_a_watched_run_that_failed_says_what_helps(headrace: Terminal, facade: F
         "check", "nodes[1].datasetLevel.rowCount", "1 row", "0 rows", holds=False, on_fail=on_fail
     )
     facade.store.started(run_id, total_rows=0, fingerprint={}, plan={}, partitions=[])
-    facade.store.rules.judged(run_id, [broken])
+    facade.store.rules.evaluated(run_id, [broken])
     facade.store.finished(run_id, status="failed", failure_reason="no rows")
     ended = headrace(*run, "--watch", code=1).exception
     assert isinstance(ended, HeadraceError)

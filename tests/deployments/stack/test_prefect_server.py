@@ -13,14 +13,14 @@ from headrace.deployments.stack.prefect_server import remember_schemas
 
 
 @pytest.fixture
-def judged(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
-    """The schemas that jsonschema itself has judged."""
+def evaluated(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
+    """The schemas that jsonschema itself has evaluated."""
     seen: list[Any] = []
-    judge = Draft202012Validator.check_schema
+    evaluate = Draft202012Validator.check_schema
 
     def counted(schema: Any, *given: Any, **named: Any) -> None:
         seen.append(schema)
-        judge(schema, *given, **named)
+        evaluate(schema, *given, **named)
 
     monkeypatch.setattr(Draft202012Validator, "check_schema", counted)
     remember_schemas()
@@ -28,13 +28,13 @@ def judged(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
     monkeypatch.undo()
 
 
-def test_the_schemas_of_all_pipelines_are_judged_once(judged: list[Any]) -> None:
+def test_the_schemas_of_all_pipelines_are_evaluated_once(evaluated: list[Any]) -> None:
     for pipeline_id in ("pipe_1", "pipe_2", 'a "quoted" \\ one', ""):
         Draft202012Validator.check_schema(RegisteredPipeline(pipeline_id, "Orders", "default").parameter_schema)
-    assert len(judged) == 1
+    assert len(evaluated) == 1
 
 
-def test_a_bad_schema_is_refused_each_time_and_others_are_judged_by_themselves(judged: list[Any]) -> None:
+def test_a_bad_schema_is_refused_each_time_and_others_are_evaluated_by_themselves(evaluated: list[Any]) -> None:
     good = {"properties": {"a": {"enum": ["x"]}}}
     bad: list[dict[str, Any]] = [
         {"properties": {"a": {"enum": "x"}}},
@@ -46,4 +46,4 @@ def test_a_bad_schema_is_refused_each_time_and_others_are_judged_by_themselves(j
         for schema in bad:
             with pytest.raises(SchemaError):
                 Draft202012Validator.check_schema(schema)
-    assert len(judged) == 1 + 2 * len(bad)
+    assert len(evaluated) == 1 + 2 * len(bad)

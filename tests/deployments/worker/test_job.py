@@ -100,7 +100,7 @@ def test_the_environment_of_a_job_is_the_workers() -> None:
         _ = refused.entrypoint
 
 
-def test_a_job_that_nobody_judged_is_refused() -> None:
+def test_a_job_that_nobody_evaluated_is_refused() -> None:
     # As Prefect makes one for a flow that is handed over in a bundle.
     made = HeadraceJobConfiguration(command="sh", env={"A": "b"})
     assert made.refusal_reason == "it has not been checked"

@@ -36,7 +36,7 @@ def compiled(**rules: Any) -> tuple[list[Assertion], list[Problem]]:
     return list(audit.assertions) if audit is not None else [], problems
 
 
-def judged(frames: list[pl.DataFrame], earlier: list[int] | None = None, **rules: Any) -> Verdict:
+def evaluated(frames: list[pl.DataFrame], earlier: list[int] | None = None, **rules: Any) -> Verdict:
     """What one rule says of rows that come in these pieces."""
     (assertion,), _ = compiled(**rules)
     found: dict[str, Any] = {}
@@ -47,7 +47,7 @@ def judged(frames: list[pl.DataFrame], earlier: list[int] | None = None, **rules
             pieces = [needed.shuffle.shuffle.apply([pl.concat(frames).lazy()]).collect()]
         parts = [restored(stored(measure(piece, [needed.measure]))) for piece in pieces]
         found |= merged([needed.measure], parts)
-    return assertion.judge(Facts(found, lambda runs: (earlier or [])[:runs], NOW))
+    return assertion.evaluate(Facts(found, lambda runs: (earlier or [])[:runs], NOW))
 
 
 def rows(**columns: list[Any]) -> pl.DataFrame:
@@ -68,13 +68,13 @@ def test_a_statistic_does_not_depend_on_how_rows_are_cut(pieces: list[list[float
         return
     exact = float(expected)  # type: ignore[arg-type]
     slack = 1e-9 * max(1.0, abs(exact), float(whole.abs().max() or 0))  # type: ignore[arg-type]
-    assert judged(frames, statistic={**rule, "min": exact - slack, "max": exact + slack}).holds
-    assert not judged(frames, statistic={**rule, "min": exact + 2 * slack}).holds
+    assert evaluated(frames, statistic={**rule, "min": exact - slack, "max": exact + slack}).holds
+    assert not evaluated(frames, statistic={**rule, "min": exact + 2 * slack}).holds
 
 
 @given(st.lists(st.lists(st.integers(-(2**63), 2**63 - 1), max_size=5), min_size=1, max_size=5))
 def test_a_sum_of_integers_is_exact(pieces: list[list[int]]) -> None:
-    verdict = judged([rows(id=piece) for piece in pieces], statistic={"field": "id", "fn": "sum", "min": 0})
+    verdict = evaluated([rows(id=piece) for piece in pieces], statistic={"field": "id", "fn": "sum", "min": 0})
     every = [value for piece in pieces for value in piece]
     assert verdict == (Verdict(sum(every) >= 0, f"{sum(every):,}") if every else Verdict(False, "no value"))
 
@@ -112,7 +112,7 @@ def test_each_rule(rule: dict[str, Any], holds: bool, found: str) -> None:
         day=[date(2026, 2, 28), None, None, date(2020, 1, 1)],
         zoned=[datetime(2026, 3, 1, 11, 30, tzinfo=UTC), None, None, None],
     )
-    assert judged([data[:1], data[1:1], data[1:3], data[3:]], **rule) == Verdict(holds, found)
+    assert evaluated([data[:1], data[1:1], data[1:3], data[3:]], **rule) == Verdict(holds, found)
 
 
 @pytest.mark.parametrize(
@@ -125,9 +125,9 @@ def test_each_rule(rule: dict[str, Any], holds: bool, found: str) -> None:
         ([0], False, "110 rows, and the run before had none"),
     ],
 )
-def test_an_anomaly_is_judged_by_the_runs_before(earlier: list[int], holds: bool, found: str) -> None:
+def test_an_anomaly_is_evaluated_by_the_runs_before(earlier: list[int], holds: bool, found: str) -> None:
     rule = {"maxDeviationPct": 10, "lookbackRuns": 2}
-    assert judged([rows(id=[1] * 110)], earlier, rowCountAnomaly=rule) == Verdict(holds, found)
+    assert evaluated([rows(id=[1] * 110)], earlier, rowCountAnomaly=rule) == Verdict(holds, found)
 
 
 @pytest.mark.parametrize(
@@ -144,29 +144,29 @@ def test_an_anomaly_is_judged_by_the_runs_before(earlier: list[int], holds: bool
     ],
 )
 def test_no_rows_at_all(rule: dict[str, Any], holds: bool) -> None:
-    assert judged([rows(id=[])], **rule).holds is holds
+    assert evaluated([rows(id=[])], **rule).holds is holds
 
 
 def test_not_a_number_is_reported_and_lies_nowhere() -> None:
     frames = [rows(amount=[math.nan]), rows(amount=[1.0])]
-    verdict = judged(frames, statistic={"field": "amount", "fn": "sum", "min": -1e9})
+    verdict = evaluated(frames, statistic={"field": "amount", "fn": "sum", "min": -1e9})
     assert verdict == Verdict(holds=False, found="nan")
-    assert judged([rows(amount=[math.inf])], statistic={"field": "amount", "fn": "max", "min": 1}).found == "inf"
+    assert evaluated([rows(amount=[math.inf])], statistic={"field": "amount", "fn": "max", "min": 1}).found == "inf"
 
 
 @given(st.permutations([[math.nan], [1.0], [math.nan, 2.0], []]))
 def test_the_smallest_and_the_greatest_are_of_what_is_a_number(pieces: list[list[float]]) -> None:
     frames = [rows(amount=piece) for piece in pieces]
-    assert judged(frames, statistic={"field": "amount", "fn": "min", "max": 1}) == Verdict(holds=True, found="1")
-    assert judged(frames, statistic={"field": "amount", "fn": "max", "min": 2}) == Verdict(holds=True, found="2")
+    assert evaluated(frames, statistic={"field": "amount", "fn": "min", "max": 1}) == Verdict(holds=True, found="1")
+    assert evaluated(frames, statistic={"field": "amount", "fn": "max", "min": 2}) == Verdict(holds=True, found="2")
 
 
 @pytest.mark.parametrize("fn", ["min", "mean", "median", "stddev"])
-def test_the_greatest_numbers_there_are_can_be_judged(fn: str) -> None:
+def test_the_greatest_numbers_there_are_can_be_evaluated(fn: str) -> None:
     wide = {"field": "wide", "fn": fn, "max": 1e300}
-    assert judged([rows(wide=[Decimal("9" * 38)] * 3)], statistic=wide).holds
+    assert evaluated([rows(wide=[Decimal("9" * 38)] * 3)], statistic=wide).holds
     frames = [rows(amount=[1.7e308]), rows(amount=[1.6e308])]
-    assert not judged(frames, statistic={"field": "amount", "fn": fn, "max": 1}).holds
+    assert not evaluated(frames, statistic={"field": "amount", "fn": fn, "max": 1}).holds
 
 
 def test_a_great_number_comes_back_from_the_database_as_it_was() -> None:

@@ -44,9 +44,9 @@ ROWS = pl.DataFrame(
 
 
 def given(text: str, frame: pl.DataFrame = ROWS) -> pl.DataFrame:
-    judged = query(text)
-    made, sql = result_columns(judged, frame.schema)
-    result = run(judged, sql, frame.lazy().select(*input_columns(judged, frame.schema)), made).collect()
+    evaluated = query(text)
+    made, sql = result_columns(evaluated, frame.schema)
+    result = run(evaluated, sql, frame.lazy().select(*input_columns(evaluated, frame.schema)), made).collect()
     assert result.schema == pl.Schema(made)
     return result
 
@@ -202,9 +202,9 @@ def many() -> pl.DataFrame:
 
 
 def rows_of(text: str, frame: pl.DataFrame) -> pl.LazyFrame:
-    judged = query(text)
-    made, sql = result_columns(judged, frame.schema)
-    return run(judged, sql, frame.lazy().select(*input_columns(judged, frame.schema)), made)
+    evaluated = query(text)
+    made, sql = result_columns(evaluated, frame.schema)
+    return run(evaluated, sql, frame.lazy().select(*input_columns(evaluated, frame.schema)), made)
 
 
 @pytest.mark.parametrize("text", LARGER, ids=["sort", "window", "join with itself"])

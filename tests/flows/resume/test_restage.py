@@ -259,7 +259,7 @@ def test_rows_that_were_gathered_are_gathered_again(chain: Chain) -> None:
     assert (again.status, chain.amounts()) == ("completed", LOADED)
 
 
-def test_a_rule_that_held_before_is_judged_again(chain: Chain) -> None:
+def test_a_rule_that_held_before_is_evaluated_again(chain: Chain) -> None:
     nodes = loading()
     nodes[1:2] = [nodes[1] | {"id": "sure"}, nodes[1] | {"input": "sure", "datasetLevel": {"rowCount": {"max": 1}}}]
     chain.save(nodes)

@@ -9,7 +9,7 @@ from headrace.connectors.target import Resume
 
 
 class Quiet:
-    """A recorder that keeps nothing; `earlier` are the rows of earlier runs, `rules` those that were judged last."""
+    """A recorder that keeps nothing; `earlier` are the rows of earlier runs, `rules` those that were evaluated last."""
 
     earlier: Sequence[int] = ()
     rules: Sequence[DatasetRuleOutcome] = ()
@@ -20,7 +20,7 @@ class Quiet:
     def forget(self, only: UncommittedRows | None = None, *, since: int = 0) -> None:
         """Nothing is kept here between runs."""
 
-    def judged(self, rules: Sequence[DatasetRuleOutcome]) -> None:
+    def evaluated(self, rules: Sequence[DatasetRuleOutcome]) -> None:
         self.rules = rules
 
     def earlier_rows(self, node: str, runs: int) -> Sequence[int]:

@@ -117,7 +117,7 @@ def test_measures_that_went_in_a_crash_of_the_server_are_missed(audited: Audited
     assert (lost.value.code, audited.count) == ("staging_lost", 1)
 
 
-def test_what_held_once_is_not_judged_again_when_rows_may_be_visible(audited: Audited) -> None:
+def test_what_held_once_is_not_evaluated_again_when_rows_may_be_visible(audited: Audited) -> None:
     audited.recorder.earlier = [PASSED]
     job = audited.job(rowCountAnomaly={"maxDeviationPct": 1})
     prepared = prepare(job)
@@ -126,14 +126,14 @@ def test_what_held_once_is_not_judged_again_when_rows_may_be_visible(audited: Au
     for partition in prepared.plan.stages[0].partitions:
         first.partition(prepared.plan.stages[0], partition.index)
     first.publications()  # and dies after it
-    judged, audited.recorder.earlier, audited.recorder.rules = audited.recorder.rules, [1], ()
+    evaluated, audited.recorder.earlier, audited.recorder.rules = audited.recorder.rules, [1], ()
     again = Continuation(job.run_id, retry_of=job.run_id, earlier_plan=stored_plan(prepared))
     audited.run("append", again, rowCountAnomaly={"maxDeviationPct": 1})
-    assert [rule.holds for rule in judged] == [True]
-    assert (audited.recorder.rules, audited.count) == (judged, PASSED + 1)  # reported nevertheless
+    assert [rule.holds for rule in evaluated] == [True]
+    assert (audited.recorder.rules, audited.count) == (evaluated, PASSED + 1)  # reported nevertheless
 
 
-def test_failed_rows_that_run_again_are_not_judged(audited: Audited) -> None:
+def test_failed_rows_that_run_again_are_not_evaluated(audited: Audited) -> None:
     job = audited.job(rowCount={"min": PASSED})
     prepared = prepare(job)
     run_in_threads(Execution(prepared, audited.recorder))

@@ -515,9 +515,9 @@ def test_a_row_that_the_table_has_no_room_for_or_a_trigger_refuses_is_told(case:
     case.table(
         "k text PRIMARY KEY, n integer",
         f"""
-        CREATE OR REPLACE FUNCTION judge() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        CREATE OR REPLACE FUNCTION evaluate() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
           IF new.n = 4 THEN RAISE EXCEPTION 'no fours' USING errcode = '{state}'; END IF; RETURN new; END $$;
-        CREATE TRIGGER judge BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION judge();""",
+        CREATE TRIGGER evaluate BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION evaluate();""",
     )
     noise = random.Random(1).randbytes(9_000).hex()
     case.put(f"k,n\na,1\n{noise},2\nc,3\nd,4\n")

@@ -22,7 +22,7 @@ def test_a_batch_reported_again_counts_once() -> None:
         budget.record((0, 0), 10, 100)
 
 
-def test_a_rate_is_judged_on_enough_rows_only() -> None:
+def test_a_rate_is_evaluated_on_enough_rows_only() -> None:
     budget = ErrorBudget(10**6, 0.1)
     budget.record((0, 0), 500, 999)
     with pytest.raises(RunFailed, match="maxErrorRate"):

@@ -120,7 +120,7 @@ def test_a_source_that_changed_meanwhile_is_not_read(runner: Runner) -> None:
         elsewhere(execution, runner)()
 
 
-def test_only_who_began_the_run_judges_the_rate_of_failed_rows(runner: Runner) -> None:
+def test_only_who_began_the_run_evaluates_the_rate_of_failed_rows(runner: Runner) -> None:
     (runner.files / "in" / "0.csv").write_text("id,v\n" + "".join(f"{row},x\n" for row in range(1, 1001)))
     job = runner.job([SOURCE | {"fields": [{"name": n, "dataType": "bigint"} for n in ("id", "v")]}, TARGET])
     ir = job.pipeline.ir | {"errorHandling": {"maxErrorRate": 0.4, "maxErrorRows": 5000}}
@@ -130,9 +130,9 @@ def test_only_who_began_the_run_judges_the_rate_of_failed_rows(runner: Runner) -
     [stage] = there.prepared.plan.stages
     done = [there.partition(stage, partition.index) for partition in stage.partitions]
     assert sum(each.rows_failed for each in done) == 1000
-    execution.judge(1000, 3000)
+    execution.evaluate(1000, 3000)
     with pytest.raises(RunFailed, match="maxErrorRate"):
-        execution.judge(1300, 3000)
+        execution.evaluate(1300, 3000)
 
 
 def test_work_ends_when_the_run_is_not_wanted_any_more(database_url: str) -> None:

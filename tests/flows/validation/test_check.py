@@ -30,11 +30,11 @@ def test_a_misspelt_column_of_a_declared_source_is_reported() -> None:
     assert found([{"name": "amont", "dataType": "integer"}]) == []
 
 
-def test_an_undeclared_source_is_not_judged() -> None:
+def test_an_undeclared_source_is_not_evaluated() -> None:
     assert found(None) == []
 
 
-def judged(*nodes: dict[str, Any], columns: int = 4) -> list[str]:
+def evaluated(*nodes: dict[str, Any], columns: int = 4) -> list[str]:
     """The codes of the problems of consecutive nodes, of which the first reads that many columns."""
     raw = document()
     raw["nodes"][0]["fields"] = [{"name": f"c{number}", "dataType": "bigint"} for number in range(columns)]
@@ -69,17 +69,17 @@ def test_many_expressions_are_asked_for_together_and_once(queries: list[int]) ->
     ops = [{"type": "expression", "field": f"e{number}", "expression": f"c0 + {number}"} for number in range(1_000)]
     row_level = [{"id": f"r{number}", "field": "c1", "rule": f"expr:c1 > {number} AND c2 < 3"} for number in range(990)]
     nodes = [transform(ops), {"id": "check", "kind": "validate", "rowLevel": row_level}]
-    assert judged(*nodes) == []
+    assert evaluated(*nodes) == []
     assert len(queries) < 50
     first = len(queries)
-    assert judged(*nodes) == []
+    assert evaluated(*nodes) == []
     assert len(queries) == first  # a document that is saved again
 
 
 def test_a_fault_among_many_is_reported_at_its_place(queries: list[int]) -> None:
     ops = [{"type": "expression", "field": f"e{number}", "expression": f"c0 + {number}"} for number in range(150)]
     ops[70]["expression"], ops[140]["expression"] = "c0 + missing", "upper(c0)"
-    assert judged(transform(ops)) == ["unknown_column", "invalid_expression"]
+    assert evaluated(transform(ops)) == ["unknown_column", "invalid_expression"]
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_a_fault_among_many_is_reported_at_its_place(queries: list[int]) -> None
 )
 @pytest.mark.first_variant
 def test_wide_tables_through_many_steps_are_refused(columns: int, ops: list[dict[str, Any]], nodes: int) -> None:
-    assert judged(*(transform(ops, f"t{n}") for n in range(nodes)), columns=columns) == ["too_wide"]
+    assert evaluated(*(transform(ops, f"t{n}") for n in range(nodes)), columns=columns) == ["too_wide"]
 
 
 def test_a_long_chain_of_joins_is_refused_before_it_is_wide() -> None:

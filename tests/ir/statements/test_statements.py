@@ -19,7 +19,7 @@ LOADED = "public.ds_new"
 VERBS = ("DROP", "DELETE", "UPDATE", "TRUNCATE", "INSERT", "MERGE", "COPY", "GRANT", "REVOKE", "ALTER")
 
 
-def judged(text: str) -> AdminStatement | None:
+def evaluated(text: str) -> AdminStatement | None:
     """The statement; None when it is refused."""
     try:
         return admin_statement(text)
@@ -97,12 +97,12 @@ REFUSED = [
 
 @pytest.mark.parametrize("text", REFUSED)
 def test_all_else_is_refused(text: str) -> None:
-    assert judged(text) is None
+    assert evaluated(text) is None
 
 
 @pytest.mark.parametrize("text", ["SELECT 'DROP TABLE ds_o'", 'SELECT "delete" FROM ds_o', "SELECT 1 -- DROP TABLE a"])
 def test_a_forbidden_word_that_is_no_statement_is_no_reason(text: str) -> None:
-    assert judged(text) is not None
+    assert evaluated(text) is not None
 
 
 PIECES = st.sampled_from(
@@ -125,7 +125,7 @@ def bare_words(sql: str) -> set[str]:
 @settings(max_examples=examples(600))
 @given(TEXTS)
 def test_whatever_gets_through_has_no_forbidden_verb(text: str) -> None:
-    statement = judged(text)
+    statement = evaluated(text)
     if statement is not None:
         sent = statement.render(LOADED)
         assert not bare_words(sent) & set(VERBS), sent
@@ -137,7 +137,7 @@ def test_whatever_gets_through_has_no_forbidden_verb(text: str) -> None:
 @settings(max_examples=examples(300))
 @given(st.sampled_from(["SELECT {}", "SELECT 1 FROM ds_o WHERE {}", "WITH q AS ({}) SELECT 1", "SELECT ({})"]), TEXTS)
 def test_nor_inside_a_query(frame: str, text: str) -> None:
-    statement = judged(frame.replace("{}", text))
+    statement = evaluated(frame.replace("{}", text))
     if statement is not None:
         assert not bare_words(statement.render(LOADED)) & set(VERBS)
 
@@ -155,7 +155,7 @@ def test_the_server_reads_what_is_sent_as_one_statement_that_changes_nothing(dat
         @settings(max_examples=examples(300))
         @given(TEXTS.map(lambda text: f"SELECT {text}"))
         def run(text: str) -> None:
-            statement = judged(text)
+            statement = evaluated(text)
             if statement is None:
                 return
             ran.append(text)

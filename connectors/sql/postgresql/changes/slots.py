@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from headrace.connectors.errors import SourceError
 from headrace.connectors.sql.postgresql.changes.names import PREFIX
 from headrace.connectors.sql.postgresql.changes.publications import check_publication, publish
-from headrace.connectors.sql.postgresql.login import Door
+from headrace.connectors.sql.postgresql.login import Access
 from headrace.connectors.sql.postgresql.session import Session, lasting
 from headrace.connectors.sql.postgresql.types import quoted, text_literal
 from headrace.connectors.sql.relation import Relation
@@ -73,9 +73,9 @@ def lsn_text(lsn: int) -> str:
 
 
 @contextmanager
-def changes_session(door: Door, what: str, seconds: float) -> Iterator[Session]:
+def changes_session(access: Access, what: str, seconds: float) -> Iterator[Session]:
     """A session without a transaction, whose statements are executed each at its time."""
-    connection = door.connect()
+    connection = access.connect()
     try:
         yield lasting(connection, what, seconds=seconds)
     finally:

@@ -29,7 +29,7 @@ from headrace.connectors.sql.postgresql.changes.rows import EventRows
 from headrace.connectors.sql.postgresql.changes.settings import ChangeSettings, PostgresSettings
 from headrace.connectors.sql.postgresql.changes.snapshot import parts_of, read_part
 from headrace.connectors.sql.postgresql.dialect import PostgresDialect
-from headrace.connectors.sql.postgresql.login import door
+from headrace.connectors.sql.postgresql.login import access
 from headrace.connectors.sql.postgresql.session import SECONDS, Session, session
 from headrace.connectors.sql.relation import Column, Relation, table_name
 from headrace.connectors.sql.select import Select
@@ -56,7 +56,7 @@ class ChangeSource:
         self._changes: ChangeSettings = self._settings.changes
         self._declared = context.fields
         self._reader = context.reader
-        self._door = door(context)
+        self._access = access(context)
         self._dialect = PostgresDialect.of(context)
         self._seconds = self._settings.timeout_seconds or SECONDS
         self._cursors: Mapping[str, Position] = {}
@@ -305,7 +305,7 @@ class ChangeSource:
         part = place["parts"][place["part"]]
         position["parts"] = place["parts"]
         first = bool(place["again"]) and place["part"] == 0 and self._changes.on_truncate == "apply"
-        with session(self._door, self._what, seconds=self._seconds) as keeping:
+        with session(self._access, self._what, seconds=self._seconds) as keeping:
             asked = [each.asked for each in kept]
             yield from read_part(keeping, self._dialect, relation, asked, rows, part, position, first=first)
 
@@ -313,7 +313,7 @@ class ChangeSource:
 
     def _asking(self) -> AbstractContextManager[Session]:
         """A session whose statements are executed each at its time."""
-        return slots.changes_session(self._door, self._what, self._seconds)
+        return slots.changes_session(self._access, self._what, self._seconds)
 
     @property
     def _what(self) -> str:

@@ -69,7 +69,7 @@ def test_a_source_that_asks_for_nothing_is_left_alone() -> None:
     assert not ArrivalRules.from_config({"path": "x", "waitPolicy": None}).any
 
 
-def test_run_parameters_are_judged_once_they_are_filled_in() -> None:
+def test_run_parameters_are_evaluated_once_they_are_filled_in() -> None:
     given = {"waitPolicy": {"maxRetries": "{{times}}"}, "atomicity": {"successFolder": "done/{{region}}/"}}
     assert arrival_problems(given) == []
     filled = {"waitPolicy": {"maxRetries": "4"}, "atomicity": {"successFolder": "done/north/"}}

@@ -176,7 +176,7 @@ def test_a_batch_of_nothing_but_duplicates_needs_few_statements(database_url: st
     assert run("SELECT count(*) FROM t") == [(20_000,)]
 
 
-def test_what_only_the_server_can_judge_is_narrowed_down(database_url: str, run: Execute) -> None:
+def test_what_only_the_server_can_evaluate_is_narrowed_down(database_url: str, run: Execute) -> None:
     run("CREATE TABLE t (id int, j jsonb, k text)")
     run("CREATE UNIQUE INDEX only_lower ON t (lower(k))")
     run(

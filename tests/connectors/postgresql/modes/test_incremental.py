@@ -166,7 +166,7 @@ def test_a_column_that_cannot_order_rows_is_reported(database_url: str, sql: Tab
         Load(MODE, by(column, database_url, columns=("w", "v", "b"))).begin()
 
 
-def test_a_batch_of_another_type_is_judged_by_the_database(database_url: str, sql: Table) -> None:
+def test_a_batch_of_another_type_is_evaluated_by_the_database(database_url: str, sql: Table) -> None:
     sql("CREATE TABLE t (w numeric, v text); INSERT INTO t VALUES (2, 'there')")
     begun = Load(MODE, by("w", database_url)).begin()
     frame = rows(w=[1, 3], v=["a", "b"])

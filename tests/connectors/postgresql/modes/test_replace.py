@@ -136,7 +136,7 @@ def test_a_table_that_only_could_be_referred_to_is_replaced(database_url: str, s
 
 
 @BOTH
-def test_deferrable_keys_are_judged_when_the_new_rows_are_there(database_url: str, sql: Table, mode: str) -> None:
+def test_deferrable_keys_are_evaluated_when_the_new_rows_are_there(database_url: str, sql: Table, mode: str) -> None:
     sql("CREATE TABLE t (a int PRIMARY KEY); INSERT INTO t VALUES (1), (2)")
     sql("CREATE TABLE child (a int REFERENCES t DEFERRABLE); INSERT INTO child VALUES (1)")
     load(mode, spec(database_url, ["a"]), rows(a=[1, 3]))

@@ -174,11 +174,11 @@ def test_nothing_is_written_and_no_session_stays(market: Market) -> None:
 
 
 def test_what_nobody_has_asked_for_yet_stays_with_the_server(market: Market) -> None:
-    from headrace.connectors.sql.mysql.login import door
+    from headrace.connectors.sql.mysql.login import access
     from headrace.connectors.sql.mysql.session import session
 
     filled(market, rows=60_000)
-    with session(door(market.context({})), "t") as reading:
+    with session(access(market.context({})), "t") as reading:
         reading.begin("SELECT id, x FROM t")
         wire: Any = reading.wire
         for _ in range(500):
@@ -187,11 +187,11 @@ def test_what_nobody_has_asked_for_yet_stays_with_the_server(market: Market) -> 
 
 
 def test_several_statements_in_one_are_refused_by_the_server_too(market: Market) -> None:
-    from headrace.connectors.sql.mysql.login import door
+    from headrace.connectors.sql.mysql.login import access
     from headrace.connectors.sql.mysql.session import session
 
     market.make("CREATE TABLE t (id int)", "GRANT ALL ON shop.* TO reader@'%'")
-    with session(door(market.context({})), "x") as asked:
+    with session(access(market.context({})), "x") as asked:
         with pytest.raises(SourceError, match="syntax"):
             asked.rows("SELECT 1; DROP TABLE t")
         with pytest.raises(SourceError, match="READ ONLY"):

@@ -117,7 +117,7 @@ def test_a_rule_that_names_what_is_not_there_is_reported(rule: str, code: str) -
     assert plan.problems[0].hint.startswith("did you mean")
 
 
-def test_without_the_tables_a_lookup_and_what_is_after_it_is_not_judged() -> None:
+def test_without_the_tables_a_lookup_and_what_is_after_it_is_not_evaluated() -> None:
     plan = planned(lookup("txt"), {"type": "drop", "fields": ["nonsense"]})
     assert not plan.problems
     assert "clean" not in plan.nodes

@@ -105,8 +105,8 @@ def test_rows_that_are_quarantined_as_they_came_need_every_column() -> None:
 
 
 def test_what_dataset_rules_measure_is_read() -> None:
-    judged = {"nullRate": {"field": "day", "max": 0.5}, "uniqueness": {"fields": ["note"], "min": 1}}
-    check = {"id": "check", "kind": "validate", "input": "src", "datasetLevel": judged}
+    evaluated = {"nullRate": {"field": "day", "max": 0.5}, "uniqueness": {"fields": ["note"], "min": 1}}
+    check = {"id": "check", "kind": "validate", "input": "src", "datasetLevel": evaluated}
     reading, unique = plan(SRC, check, target("t", "check")).stages
     assert unread(reading) == ["customer", "amount", "more"]
     assert [*reading.sinks[-1].columns] == ["note"]  # type: ignore[union-attr]

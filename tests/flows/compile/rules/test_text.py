@@ -84,7 +84,7 @@ def test_a_column_of_dates_is_all_dates() -> None:
         ("txt", "unique", "unknown_column"),
     ],
 )
-def test_what_cannot_be_judged_is_reported_when_the_pipeline_is_saved(field: str, rule: str, code: str) -> None:
+def test_what_cannot_be_evaluated_is_reported_when_the_pipeline_is_saved(field: str, rule: str, code: str) -> None:
     plan = planned(TRIM, rules=[{"field": field, "rule": rule}])
     assert [each.code for each in plan.problems] == [code]
     assert plan.problems[0].hint

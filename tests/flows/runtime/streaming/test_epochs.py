@@ -124,7 +124,7 @@ def test_a_source_without_a_cursor_is_not_streamed(mill: Mill, monkeypatch: pyte
         tide.stream().step()
 
 
-def test_dataset_rules_are_judged_for_each_epoch(mill: Mill, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dataset_rules_are_evaluated_for_each_epoch(mill: Mill, monkeypatch: pytest.MonkeyPatch) -> None:
     level: dict[str, Any] = {"rowCount": {"min": 3, "onFail": "warn"}}
     check = {"id": "chk", "kind": "validate", "input": "src", "datasetLevel": level}
     tide = Tide.over(mill, [Shelf().node(), check, target("tgt", "chk", "one")], monkeypatch)

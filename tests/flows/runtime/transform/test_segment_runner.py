@@ -119,7 +119,7 @@ def test_skip_drops_without_an_error_and_warn_loads_with_one() -> None:
     assert row_counts.nodes["check"] == {"rowsIn": 2, "rowsOut": 1, "failed": 0, "skipped": 1, "warned": 2}
 
 
-def test_a_row_that_failed_is_not_judged_again_later() -> None:
+def test_a_row_that_failed_is_not_evaluated_again_later() -> None:
     ops = [{"type": "cast", "field": "amount", "to": "integer"}]
     _, row_counts, rejects = run(rows(id=[1], amount=["x"]), ops, [{"field": "amount", "rule": "not_null"}])
     assert [cell[0] for cell in cells(rejects)] == ["clean"]
