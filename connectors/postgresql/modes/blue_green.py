@@ -1,7 +1,8 @@
 """blue_green: rows are loaded into a shadow table, which then replaces the table: no reader sees a partial load.
 
-The shadow table has the table's keys, so violations are found while batches are loaded. The table is locked only for
-the swap.
+The shadow table has the table's keys, so violations are found while batches are loaded. Indexes that cannot refuse a
+row, and the key of an identity that the data lack, are built once before the swap, in its transaction. The table is
+locked only for the swap.
 """
 
 from __future__ import annotations
@@ -82,7 +83,7 @@ class BlueGreen:
     def begin(self) -> None:
         """Creates the shadow table. Raises TargetError: `cannot_be_swapped` with the obstacles, `name_taken`."""
         with prepare_target(self._spec) as (connection, table):
-            shadow = describe_shadow(connection, table)
+            shadow = describe_shadow(connection, table, self._spec.columns)
             self._ledger = "staging_ledger" if shadow.unlogged else "ledger"
             self._names = shadow.names
             with connection.transaction():
@@ -144,7 +145,7 @@ class BlueGreen:
 
     def _swap(self, connection: psycopg.Connection[Any], key: LedgerKey) -> Published:
         table = describe_table(connection, self._spec.table)
-        shadow = describe_shadow(connection, table)
+        shadow = describe_shadow(connection, table, self._spec.columns)
         mark = self._there(connection)
         if mark is None or not self._is_mine(mark):
             raise TargetError(

@@ -19,12 +19,28 @@ WITH t AS (
 )
 """
 
+_CANNOT_REPEAT: LiteralString = """
+  x.indpred IS NULL AND x.indexprs IS NULL
+  AND NOT EXISTS (SELECT FROM pg_trigger g WHERE g.tgrelid = t.oid AND NOT g.tgisinternal AND g.tgtype & 7 = 7)
+  AND NOT EXISTS (
+    SELECT FROM pg_attribute a WHERE a.attrelid = t.oid AND a.attnum = ANY (x.indkey::int2[]) AND NOT (
+      a.attidentity <> '' AND a.attname <> ALL (%(filled)s::text[]) AND EXISTS (
+        SELECT FROM pg_depend d JOIN pg_sequence q ON q.seqrelid = d.objid
+        WHERE d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass AND d.deptype = 'i'
+          AND (d.refobjid, d.refobjsubid) = (a.attrelid, a.attnum) AND NOT q.seqcycle)))
+"""
+"""Whether a unique index of the shadow table cannot refuse a row: all its columns are identities that neither the data
+nor a trigger fills, and no other session takes numbers from the sequences of a shadow table."""
+
 _INDEX: LiteralString = (
     _TABLE
     + """
 , i AS (
   SELECT x.*, c.relname AS name, c.reloptions AS options, s.spcname AS space, con.oid AS constraint_oid, con.conname,
          pg_get_indexdef(c.oid) AS def, CASE WHEN x.indisunique THEN 'UNIQUE ' ELSE '' END AS uniquely,
+         x.indisunique AND NOT ("""
+    + _CANNOT_REPEAT
+    + """) AS checks_rows,
 """
     + _new_name("c.relname")
     + """ AS new_name
@@ -66,13 +82,17 @@ FROM pg_attribute a, LATERAL (
 WHERE a.attrelid = %(oid)s::oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum
 """
 
-_KEYS: LiteralString = (
-    _INDEX
-    + """
+
+def _keys(which: LiteralString) -> LiteralString:
+    return (
+        _INDEX
+        + """
 SELECT format('ALTER TABLE %%s ADD CONSTRAINT %%I %%s', %(new)s::text, new_name, pg_get_constraintdef(constraint_oid))
-FROM i WHERE constraint_oid IS NOT NULL ORDER BY indexrelid
-"""
-)
+FROM i WHERE constraint_oid IS NOT NULL AND """
+        + which
+        + " ORDER BY indexrelid"
+    )
+
 
 _FOREIGN_KEYS: LiteralString = """
 SELECT format('ALTER TABLE %%s ADD CONSTRAINT %%I %%s', %(new)s::text, conname, pg_get_constraintdef(oid))
@@ -234,11 +254,12 @@ SELECT format('COMMENT ON TABLE %%s IS %%L', qualified, obj_description(oid, 'pg
 PARTS: tuple[tuple[Step, LiteralString], ...] = (
     ("make", _CREATE),
     ("make", _COLUMN_SETTINGS),
-    ("make", _KEYS),
-    ("make", _indexes("indisunique")),
+    ("make", _keys("(checks_rows OR NOT indisunique)")),
+    ("make", _indexes("checks_rows")),
     ("make", _FOREIGN_KEYS),
     ("make", _triggers("true")),
-    ("complete", _indexes("NOT indisunique")),
+    ("complete", _keys("indisunique AND NOT checks_rows")),
+    ("complete", _indexes("NOT checks_rows")),
     ("complete", _INDEX_SETTINGS),
     ("complete", _triggers("false")),
     ("complete", _STATISTICS),

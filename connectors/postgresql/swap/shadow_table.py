@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, LiteralString, cast
@@ -22,11 +22,12 @@ _NAME_LIMIT = 63
 
 @dataclass(frozen=True, slots=True)
 class ShadowTable:
-    """`make`, `complete`, `swap`, `rename`: the DDL of each step. `shape` is a digest of what rows must meet.
-    `triggered`: a trigger of the table may suppress rows. `names` maps index names of the shadow table to those of the
-    table."""
+    """`make`, `complete`, `swap`, `rename`: the DDL of each step. `filled`: the columns that the data fill. `shape` is
+    a digest of what rows must meet. `triggered`: a trigger of the table may suppress rows. `names` maps index names of
+    the shadow table to those of the table."""
 
     table: Table
+    filled: tuple[str, ...]
     make: tuple[str, ...]
     complete: tuple[str, ...]
     swap: tuple[str, ...]
@@ -56,11 +57,11 @@ def shadow_name(table: str) -> str:
     return name
 
 
-def describe_shadow(connection: psycopg.Connection[Any], table: Table) -> ShadowTable:
-    """The shadow table of a table's current definition. Raises TargetError(`cannot_be_swapped`), which names dependent
-    objects that would be lost."""
+def describe_shadow(connection: psycopg.Connection[Any], table: Table, filled: Sequence[str]) -> ShadowTable:
+    """The shadow table of a table's current definition, for data that fill the columns `filled`. Raises
+    TargetError(`cannot_be_swapped`), which names dependent objects that would be lost."""
     new = sql.Identifier(table.schema, shadow_name(table.name)).as_string(connection)
-    values = {"oid": table.oid, "new": new}
+    values = {"oid": table.oid, "new": new, "filled": list(filled)}
     with _qualified_names(connection):
         if obstacles := [str(row[0]) for row in connection.execute(OBSTACLES, values)]:
             raise _cannot_be_swapped(table, obstacles)
@@ -74,7 +75,7 @@ def describe_shadow(connection: psycopg.Connection[Any], table: Table) -> Shadow
     digest = hashlib.sha256("\n".join([*found["make"], *shape]).encode()).hexdigest()[:16]
     make, complete, swap, rename = (tuple(statements) for statements in found.values())
     unlogged, triggered = bool(row[0]), bool(row[1])
-    return ShadowTable(table, make, complete, swap, rename, digest, triggered, unlogged, dict(names))
+    return ShadowTable(table, tuple(filled), make, complete, swap, rename, digest, triggered, unlogged, dict(names))
 
 
 def create_shadow(connection: psycopg.Connection[Any], shadow: ShadowTable) -> None:
@@ -104,7 +105,7 @@ def swap_in(connection: psycopg.Connection[Any], shadow: ShadowTable) -> None:
 def _swap(connection: psycopg.Connection[Any], shadow: ShadowTable) -> None:
     table = shadow.table
     connection.execute(sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(table.identifier))
-    if describe_shadow(connection, table) != shadow:
+    if describe_shadow(connection, table, shadow.filled) != shadow:
         raise target_changed(table)
     identities = _continue_identities(connection, shadow)
     _run(connection, shadow.swap)

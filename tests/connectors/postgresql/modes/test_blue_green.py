@@ -26,6 +26,7 @@ def sql(database_url: str) -> Iterator[Table]:
     table.connection.close()
 
 
+FILLED = ["a", "b", "o"]
 EVERYTHING = """
 CREATE TABLE other (id int PRIMARY KEY); INSERT INTO other VALUES (1);
 CREATE FUNCTION stamp() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN new.stamped := tg_op; RETURN new; END';
@@ -69,9 +70,9 @@ def reader(database_url: str, sql: Table) -> Iterator[None]:
 @pytest.mark.usefixtures("reader")
 def test_everything_about_the_table_is_as_it_was_but_its_rows(database_url: str, sql: Table) -> None:
     sql(EVERYTHING)
-    begun = Load("blue_green", spec(database_url, ["a", "b", "o"])).begin()
+    begun = Load("blue_green", spec(database_url, FILLED)).begin()
     with sql.connection.transaction():
-        before = describe_shadow(sql.connection, describe_table(sql.connection, "public.t"))
+        before = describe_shadow(sql.connection, describe_table(sql.connection, "public.t"), FILLED)
     access = (
         "SELECT relacl::text, relowner, obj_description(oid, 'pg_class'), relkind FROM pg_class WHERE relname = 't'"
     )
@@ -82,7 +83,7 @@ def test_everything_about_the_table_is_as_it_was_but_its_rows(database_url: str,
     was = sql(access), sql(columns), sql("SELECT indexdef FROM pg_indexes ORDER BY 1")
     begun.write(rows(a=[7, 8], b=["seven", None], o=[1, None]))
     assert begun.publish() == Resume(rows_loaded=2)
-    after = describe_shadow(sql.connection, describe_table(sql.connection, "public.t"))
+    after = describe_shadow(sql.connection, describe_table(sql.connection, "public.t"), FILLED)
     for step in ("make", "complete", "swap", "rename"):
         assert sorted(getattr(after, step)) == sorted(getattr(before, step)), step
     assert after.shape == before.shape
