@@ -112,6 +112,23 @@ FROM i, t WHERE constraint_oid IS NULL AND """
     )
 
 
+def _caches(numbers: LiteralString) -> LiteralString:
+    """How many numbers a session takes from the identities of the shadow table at once. Only for bigint: what a session
+    does not use is lost."""
+    return (
+        """
+SELECT format('ALTER TABLE %%s ALTER COLUMN %%I SET CACHE %%s', %(new)s::text, a.attname, """
+        + numbers
+        + """)
+FROM pg_depend d JOIN pg_sequence q ON q.seqrelid = d.objid
+JOIN pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
+WHERE d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass AND d.refobjid = %(oid)s::oid
+  AND d.deptype = 'i' AND q.seqtypid = 'bigint'::regtype AND q.seqincrement = 1 AND q.seqcache < 32 AND NOT q.seqcycle
+  AND a.attname <> ALL (%(filled)s::text[]) ORDER BY a.attnum
+"""
+    )
+
+
 _INDEX_SETTINGS: LiteralString = (
     _INDEX
     + """
@@ -254,6 +271,7 @@ SELECT format('COMMENT ON TABLE %%s IS %%L', qualified, obj_description(oid, 'pg
 PARTS: tuple[tuple[Step, LiteralString], ...] = (
     ("make", _CREATE),
     ("make", _COLUMN_SETTINGS),
+    ("make", _caches("32")),
     ("make", _keys("(checks_rows OR NOT indisunique)")),
     ("make", _indexes("checks_rows")),
     ("make", _FOREIGN_KEYS),
@@ -270,6 +288,7 @@ PARTS: tuple[tuple[Step, LiteralString], ...] = (
     ("complete", _PUBLICATIONS),
     ("complete", _COMMENTS),
     ("swap", _SERIALS),
+    ("swap", _caches("q.seqcache")),
     ("rename", _RENAMES),
 )
 """In the order in which they are run."""

@@ -41,7 +41,12 @@ def test_a_generated_key_is_built_after_the_load_with_all_that_is_said_about_it(
     assert begun.publish() == Resume(rows_loaded=3)
     assert sql(keys) == before
     assert sql("SELECT obj_description(oid) FROM pg_constraint WHERE conname = 't_pkey'") == [("k",)]
-    assert sql("SELECT id, n, a FROM t ORDER BY id") == [(3, 3, 3), (4, 4, 4), (5, 5, 5)]
+    # A session takes numbers from a bigint's sequence by 32, so that partitions wait less for each other: the first one
+    # has 3 to 34, the second from 35. The table's own sequence goes on one by one.
+    assert sql("SELECT id, n, a FROM t ORDER BY id") == [(3, 3, 3), (4, 4, 4), (35, 5, 5)]
+    with psycopg.connect(database_url) as one, psycopg.connect(database_url) as other:
+        ids = [each.execute("INSERT INTO t (a) VALUES (6) RETURNING id").fetchone() for each in (one, other, one)]
+    assert ids == [(67,), (68,), (69,)]
     with pytest.raises(psycopg.errors.UniqueViolation):
         sql("INSERT INTO t (id, a) VALUES (3, 9)")
 
@@ -74,6 +79,8 @@ def test_a_swap_that_ends_after_the_keys_are_built_is_done_again(database_url: s
     begun.mode.finish()
     assert len(seen) == 2
     assert sql("SELECT id, a FROM t ORDER BY id") == [(2, 2), (3, 3)]
+    sql("INSERT INTO t (a) VALUES (4), (5)")
+    assert sql("SELECT id FROM t ORDER BY id DESC LIMIT 2") == [(35,), (34,)]
     assert sql(INDEXES) == [("t_pkey",)]
 
 
