@@ -89,11 +89,20 @@ def create_shadow(connection: psycopg.Connection[Any], shadow: ShadowTable) -> N
 
 
 def complete_shadow(connection: psycopg.Connection[Any], shadow: ShadowTable) -> None:
-    """Adds indexes and other objects not needed during loading, in the open transaction; locks no other table."""
+    """Adds indexes and other objects not needed during loading, in the open transaction; locks no other table. Raises
+    TargetError(`number_repeated`) if somebody has set back the sequence of a generated key."""
     new = shadow.identifier.as_string(connection)
     with _qualified_names(connection):
         revoked = [str(row[0]) for row in connection.execute(DEFAULT_GRANTS, {"new": new})]
-    _run(connection, [*revoked, *shadow.complete, f"ANALYZE {new}"])
+    try:
+        _run(connection, [*revoked, *shadow.complete, f"ANALYZE {new}"])
+    except psycopg.errors.UniqueViolation as error:
+        raise TargetError(
+            "number_repeated",
+            f"Rows of {new} have got the same generated number, so {shadow.table.qualified} was not changed: "
+            f"{error.diag.message_detail}",
+            "Somebody else has set its sequence back; retry the run.",
+        ) from None
 
 
 def swap_in(connection: psycopg.Connection[Any], shadow: ShadowTable) -> None:

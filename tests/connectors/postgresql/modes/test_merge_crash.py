@@ -2,46 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import signal
-import tempfile
-from collections.abc import Iterator
-from pathlib import Path
-
-import psutil
 import psycopg
 import pytest
 
 from headrace.connectors.target import Resume
-from headrace.deployments.stack.database.server import KILLABLE, EmbeddedPostgres
+from headrace.deployments.stack.database.server import EmbeddedPostgres
+from tests.connectors.postgresql.crash import crash, server
 from tests.connectors.postgresql.modes.full_load import Load, rows, spec
 
+__all__ = ["server"]
 pytestmark = pytest.mark.postgres
-
-
-@pytest.fixture
-def server() -> Iterator[EmbeddedPostgres]:
-    """A server of this test alone, because it is crashed."""
-    # Not pytest's own temp folders: those are private to this user, and as root PostgreSQL runs as another one.
-    folder = Path(tempfile.mkdtemp(prefix="headrace-"))
-    made = EmbeddedPostgres(folder / "postgres", folder / "postgresql.log", KILLABLE)
-    try:
-        made.start()
-        yield made
-    finally:
-        made.stop()
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _crash(server: EmbeddedPostgres) -> None:
-    """`pg_ctl stop -m immediate`: nothing is written, so that the next start has to recover."""
-    pid = server.pid
-    assert pid is not None
-    process = psutil.Process(pid)
-    os.kill(pid, signal.SIGQUIT)
-    psutil.wait_procs([process], timeout=30)
-    server.start()
 
 
 def test_a_crash_between_two_buckets_loses_and_doubles_nothing(server: EmbeddedPostgres) -> None:
@@ -61,7 +31,7 @@ def test_a_crash_between_two_buckets_loses_and_doubles_nothing(server: EmbeddedP
     assert first.mode.publications() == 3
     assert done.rows_loaded > 0
 
-    _crash(server)
+    crash(server)
     again = begun("run_2")
     with again.mode.loader(0, 0, "src") as loader:
         assert loader.resume == Resume()  # what was staged went with the crash, and so did its count

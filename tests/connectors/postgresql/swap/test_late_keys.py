@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
+from headrace.connectors.errors import TargetError
 from headrace.connectors.postgresql.swap.shadow_table import describe_shadow
 from headrace.connectors.postgresql.tables.describe import describe_table
 from headrace.connectors.target import Published, Resume
@@ -111,6 +112,17 @@ def test_a_key_that_may_refuse_a_row_is_there_while_rows_are_loaded(
         shadow = describe_shadow(sql.connection, describe_table(sql.connection, "public.t"), filled)
     assert any("t_pkey__new" in statement for statement in shadow.make)
     assert not any("t_pkey__new" in statement for statement in shadow.complete)
+
+
+def test_numbers_that_somebody_repeats_leave_the_table_as_it_is(database_url: str, sql: Table) -> None:
+    sql(f"CREATE TABLE t ({GENERATED}, a int); INSERT INTO t (a) VALUES (1)")
+    begun = Load("blue_green", spec(database_url, ["a"])).begin()
+    begun.write(rows(a=[2, 3]))
+    sql("SELECT setval('t__new_id_seq', 1)")
+    begun.write(rows(a=[4]), partition=1)
+    with pytest.raises(TargetError, match=r"so public.t was not changed: Key \(id\)=\(2\) is duplicated"):
+        begun.publish()
+    assert sql("SELECT id, a FROM t") == [(1, 1)]
 
 
 def test_a_generated_key_that_the_data_bring_names_the_row_that_repeats_it(database_url: str, sql: Table) -> None:
