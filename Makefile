@@ -70,7 +70,7 @@ test: $(VENV)/.ready-to-test ## Check style, types and import direction, and run
 test-all: test ## Everything: `make test`, then all tests with all data that they generate, chaos, fuzz, benchmarks (hours)
 	@HEADRACE_TEST_EFFORT=full HEADRACE_EVERY_SERVER=1 $(PYTEST) -m ''
 	@$(MAKE) --no-print-directory chaos fuzz bench test-ray
-	@for each in api bson_columns kafka killed_copy kinesis overhead postgresql_source postgresql_to_postgresql reconcile start stores streaming upsert webhook; do $(BIN)/python -m benchmarks.$$each || exit 1; done
+	@for each in api bson_columns generated_key kafka killed_copy kinesis overhead postgresql_source postgresql_to_postgresql reconcile start stores streaming upsert webhook; do $(BIN)/python -m benchmarks.$$each || exit 1; done
 
 .PHONY: lint
 lint: $(VENV)/.ready-to-test ## Check style, types and import direction

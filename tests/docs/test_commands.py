@@ -106,6 +106,7 @@ OTHERS = {
     "python -c": "tests/deployments/test_automations.py",
     "python -m benchmarks.api": "test-all",
     "python -m benchmarks.bson_columns": "test-all",
+    "python -m benchmarks.generated_key": "test-all",
     "python -m benchmarks.kafka": "test-all",
     "python -m benchmarks.killed_copy": "test-all",
     "python -m benchmarks.streaming": "test-all",
