@@ -33,7 +33,8 @@ class Written:
 
     `held` counts rows that are committed but kept back from the table until the load mode publishes them, `skipped`
     those that the load mode or the database leaves out. `kept_out` are those of `skipped` that a trigger of the table
-    kept out, `passed_on` those of `loaded` that triggers or rules may have inserted into tables that inherit from it.
+    kept out, `passed_on` those of `loaded` that triggers or rules may have inserted into tables that inherit from it,
+    `sent_again` those that an API may have got twice. `notes` are for the run's log.
     """
 
     loaded: int
@@ -42,6 +43,8 @@ class Written:
     skipped: int = 0
     kept_out: int = 0
     passed_on: int = 0
+    sent_again: int = 0
+    notes: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)

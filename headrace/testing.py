@@ -112,7 +112,8 @@ def land(
             _execute(url, tables)
         pipeline.create_tables(url)
         result = pipeline.run(files_root=files, database_url=url, parameters=parameters)
-        targets = [each["schema"] for each in pipeline.document["nodes"] if each["kind"] == "target"]
+        nodes = pipeline.document["nodes"]
+        targets = [each["schema"] for each in nodes if each["kind"] == "target" and "schema" in each]
         found: dict[str, pl.DataFrame] = {name: _read(url, name) for name in targets}
         return Landed(found, result.errors(limit=None), result)
 

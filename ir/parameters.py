@@ -1,5 +1,5 @@
-"""Run parameters: `{{name}}` in the texts of a source's config, filled in when a run starts. A document may declare
-them, with a description and a default."""
+"""Run parameters: `{{name}}` in the texts of the config of a source, or of a target that is an API, filled in when a
+run starts. A document may declare them, with a description and a default."""
 
 from __future__ import annotations
 
@@ -26,20 +26,23 @@ class Parameter(Doc):
     """The value of runs that give none, such as scheduled ones. Without it, a run must give one."""
 
 
+_CONFIGURED = ("source", "target")
+"""The kinds of nodes with a config of a connector."""
+
 _PLACEHOLDER = re.compile(r"\{\{\s*([A-Za-z_][A-Za-z0-9_]{0,99})\s*\}\}")
 
 
 def fill_parameters(
     document: Mapping[str, Any], parameters: Mapping[str, ParameterValue]
 ) -> tuple[dict[str, Any], list[Problem]]:
-    """Returns the document with the placeholders in its sources' configs replaced, and a problem for each placeholder
+    """Returns the document with the placeholders in its nodes' configs replaced, and a problem for each placeholder
     without a value or a default, and each unused value (a misspelt name must not run with the wrong data)."""
     problems: list[Problem] = []
     given, parameters = parameters, {**_defaults(document), **parameters}
     used: set[str] = set()
     nodes: list[Any] = []
     for index, node in enumerate(document.get("nodes", ())):
-        if not isinstance(node, Mapping) or node.get("kind") != "source":
+        if not isinstance(node, Mapping) or node.get("kind") not in _CONFIGURED or "config" not in node:
             nodes.append(node)
             continue
         path = f"nodes[{index}].config"
@@ -51,7 +54,7 @@ def fill_parameters(
         nodes.append({**node, "config": _filled(node.get("config"), parameters)})
     for name in given:
         if name not in used:
-            message = f"No source uses the parameter '{name}'"
+            message = f"No node uses the parameter '{name}'"
             problems.append(Problem(f"parameters.{name}", "unknown_parameter", message, nearest(name, used)))
     return {**document, "nodes": nodes}, problems
 
@@ -64,12 +67,12 @@ def parameters_of(document: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def unused_parameters(document: object) -> list[Problem]:
-    """A problem for each declared parameter that no source uses."""
+    """A problem for each declared parameter that no node uses."""
     if not isinstance(document, Mapping) or not isinstance(document.get("parameters"), Mapping):
         return []
     used = set(_used(document))
     return [
-        Problem(f"parameters.{name}", "unused_parameter", f"No source uses {{{{{name}}}}}", nearest(str(name), used))
+        Problem(f"parameters.{name}", "unused_parameter", f"No node uses {{{{{name}}}}}", nearest(str(name), used))
         for name in document["parameters"]
         if name not in used
     ]
@@ -78,7 +81,7 @@ def unused_parameters(document: object) -> list[Problem]:
 def _used(document: Mapping[str, Any]) -> Iterator[str]:
     nodes = document.get("nodes")
     for node in nodes if isinstance(nodes, list | tuple) else ():
-        if isinstance(node, Mapping) and node.get("kind") == "source":
+        if isinstance(node, Mapping) and node.get("kind") in _CONFIGURED:
             yield from (name for _, name in _placeholders(node.get("config"), ""))
 
 

@@ -12,6 +12,7 @@ from headrace.api.ir.yaml_sources import document_source_problems
 from headrace.catalog.models import Connector
 from headrace.catalog.repositories import TenantCatalog
 from headrace.catalog.repositories.connectors import chosen
+from headrace.connectors.api_targets import API_TARGETS
 from headrace.connectors.postgresql.named_database import TYPE
 from headrace.connectors.registry import reader
 from headrace.flows.runtime.streaming.fitness import SCHEDULED, streaming_problems
@@ -40,8 +41,10 @@ def connection_problems(ir: PipelineIR, catalog: TenantCatalog, own: Connector |
             )
             continue
         if isinstance(node, TargetNode):
-            if record.type != TYPE:
-                message = f"A target loads through a connector of type {TYPE}; '{record.name}' is {record.type}"
+            types = (TYPE,) if node.connector is None else API_TARGETS[node.connector].types
+            if record.type not in types:
+                does = f"'{node.connector}' sends" if node.connector else "A target loads"
+                message = f"{does} through a connector of type {' or '.join(types)}; '{record.name}' is {record.type}"
                 yield Problem(path, "wrong_connection", message, "name a connector of that type")
             continue
         reads = reader(node.connector)

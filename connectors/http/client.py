@@ -7,6 +7,7 @@ import time
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, BinaryIO
 from urllib.parse import urlencode
 
@@ -16,6 +17,7 @@ from pydantic import ValidationError
 
 from headrace.connectors.connector import Context
 from headrace.connectors.errors import SourceError
+from headrace.connectors.http import waits
 from headrace.connectors.http.answers import Answer
 from headrace.connectors.http.login import Login
 from headrace.connectors.http.pace import RETRIED, Pace, pause, requested_wait
@@ -28,6 +30,9 @@ from headrace.ir.redaction import redact
 MAX_REDIRECTS = 5
 _MOVED = (301, 302, 303, 307, 308)
 _KEEPS_METHOD = (307, 308)
+_NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+_NOT_TAKEN = (425, 429)
+"""Statuses of a request that the API has not looked at."""
 _TIMEOUT = {"connect": 10.0, "read": 60.0, "write": 60.0, "pool": 60.0}
 _TOKEN_BYTES = 1 << 20
 _GZIP = b"\x1f\x8b\x08"
@@ -51,6 +56,18 @@ class Sent:
     """Its name in messages."""
     empty: Sequence[int] = ()
     """Statuses of responses that mean that there are no records."""
+    repeatable: bool = True
+    """It may be sent again where it is not known whether the API has had it."""
+    moves: bool = True
+    """Redirects are followed."""
+
+
+@dataclass(slots=True)
+class Attempts:
+    """What became of the attempts of a request before the last one."""
+
+    unknown: int = 0
+    """Those after which it is not known whether the API has taken the request."""
 
 
 class Api:
@@ -64,8 +81,9 @@ class Api:
         self._most = config.max_page_bytes
         self._most_file = config.max_file_bytes
         self._longest = config.max_wait_seconds
-        self._pace = Pace(config.requests_per_second, sleep=sleep)
-        self._sleep = self.sleep = sleep
+        self.sleep = sleep
+        self._sleep = partial(waits.wait, sleep)
+        self._pace = Pace(config.requests_per_second, sleep=partial(self._sleep, f"the rate limit of {self.base.host}"))
         self.most, self.scratch = config.max_page_bytes, context.surroundings.scratch
         self._transports: dict[tuple[str, str, int], httpx.HTTPTransport] = {}
         self._lock = threading.Lock()
@@ -95,7 +113,20 @@ class Api:
     def asked(self, sent: Sent, into: BinaryIO | None = None) -> Answer:
         """The response to a request; with `into`, its body is written to that file. Retries while the API asks to wait,
         fails or cannot be reached, and once with a new token after a 401. Raises SourceError."""
+        status, answer = self.delivered(sent, into=into)
+        if status in sent.empty:
+            return replace(answer, nothing=True)
+        if status >= 400:
+            raise self.refusal(sent, status, answer)
+        return answer
+
+    def delivered(
+        self, sent: Sent, attempts: Attempts | None = None, *, into: BinaryIO | None = None
+    ) -> tuple[int, Answer]:
+        """The status and the response to a request that refuses it or not, retried as in `asked`. `attempts` counts
+        those that may have been taken. Raises SourceError; `outcome_unknown` for one that is not repeatable."""
         waited, tries, renewed = 0.0, 0, False
+        attempts = attempts if attempts is not None else Attempts()
         while True:
             login, number = self.login.headers()
             self._pace.before()
@@ -106,6 +137,7 @@ class Api:
                 raise SourceError("bad_page", self._failed(sent, error).message, "Check what the API gives.") from None
             except httpx.HTTPError as error:
                 failure = self._failed(sent, error)
+                self._may_be_taken(sent, attempts, failure, certain=isinstance(error, _NOT_SENT))
             else:
                 self._pace.after(answer.headers, longest=self._longest)
                 if status == 401 and not renewed and self.login.refused(number):
@@ -113,13 +145,10 @@ class Api:
                     continue
                 limited = status == 403 and ("retry-after" in answer.headers or _none_left(answer.headers))
                 if status not in RETRIED and not limited:
-                    if status in sent.empty:
-                        return replace(answer, nothing=True)
-                    if status >= 400:
-                        raise self._refused(sent, status, answer)
-                    return answer
+                    return status, answer
                 wait = requested_wait(answer.headers, time.time())
-                failure = self._refused(sent, status, answer)
+                failure = self.refusal(sent, status, answer)
+                self._may_be_taken(sent, attempts, failure, certain=status in _NOT_TAKEN or limited)
             if wait is None:
                 if tries >= _TRIES:
                     raise failure
@@ -131,7 +160,16 @@ class Api:
                 said = f"{failure.message} Another try would be after {waited + wait:,.0f} s in all."
                 raise SourceError(code, said, f"{failure.hint} maxWaitSeconds is {self._longest:g}.".strip())
             waited, tries = waited + wait, tries + 1
-            self._sleep(wait)
+            self._sleep(failure.message.rstrip("."), wait)
+
+    @staticmethod
+    def _may_be_taken(sent: Sent, attempts: Attempts, failure: SourceError, *, certain: bool) -> None:
+        """Counts an attempt without an answer. Raises SourceError if the request must not be sent again."""
+        if certain:
+            return
+        attempts.unknown += 1
+        if not sent.repeatable:
+            raise SourceError("outcome_unknown", failure.message, failure.hint)
 
     def shown(self, url: str) -> str:
         """A URL for messages, without its query."""
@@ -180,6 +218,8 @@ class Api:
                     return response.status_code, Answer(what, str(there.url), found, content)
             finally:
                 response.close()
+            if not sent.moves:
+                raise SourceError("redirected", f"{what} redirects elsewhere.", "Use the final address.")
             onward = there.onward(moved)
             if there.url.scheme == "https" and onward.url.scheme != "https":
                 raise SourceError("insecure", f"{what} redirects from https to http.", "Use an https address.")
@@ -266,16 +306,17 @@ class Api:
                     return answer.body
                 failure = SourceError(
                     "login_refused" if status not in RETRIED else "connection_failed",
-                    f"{answer.what} answered {status}{self._said(answer)}.",
+                    f"{answer.what} answered {status}{self.said(answer)}.",
                     "Check clientId, clientSecret and scopes.",
                 )
                 if status not in RETRIED:
                     raise failure
             if tries < 3:
-                self._sleep(pause(tries))
+                self._sleep(failure.message.rstrip("."), pause(tries))
         raise failure
 
-    def _refused(self, sent: Sent, status: int, answer: Answer) -> SourceError:
+    def refusal(self, sent: Sent, status: int, answer: Answer) -> SourceError:
+        """The error for a response that refuses a request."""
         code, hint = "not_readable", "Check the settings, and what the API's documents say of them."
         if status in (401, 407):
             code, hint = "login_refused", "Give the connector valid credentials."
@@ -288,9 +329,14 @@ class Api:
         elif status >= 500:
             code, hint = "connection_failed", "The API fails; run it later."
         what = answer.what or self.shown(sent.url)
-        return SourceError(code, f"{what}: the API answered {status}{self._said(answer)}.", hint)
+        return SourceError(code, f"{what}: the API answered {status}{self.said(answer)}.", hint)
 
-    def _said(self, answer: Answer) -> str:
+    def clean(self, text: str) -> str:
+        """A text of the API for people: without secrets, on one line, cut."""
+        line = redact(" ".join(text.split()), self.login.secrets)[:_SAID]
+        return line if line.isprintable() else ""
+
+    def said(self, answer: Answer) -> str:
         """The API's error message, without secrets, on one line."""
         text = answer.body[: 4 * _SAID].decode("utf-8", "replace")
         try:
@@ -303,8 +349,8 @@ class Api:
         except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
             if text.lstrip().startswith("<"):
                 text = ""
-        line = redact(" ".join(text.split()), self.login.secrets)[:_SAID].rstrip(".")
-        return f": {line}" if line and line.isprintable() else ""
+        line = self.clean(text).rstrip(".")
+        return f": {line}" if line else ""
 
     def _failed(self, sent: Sent, error: httpx.HTTPError) -> SourceError:
         said = redact(str(error) or type(error).__name__, self.login.secrets)[:200].rstrip(".")

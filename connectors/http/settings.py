@@ -234,10 +234,11 @@ def _arguments(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def problems(config: Mapping[str, Any]) -> list[Problem]:
     """The problems of a config, checked when it is saved; a run parameter may replace any value."""
-    return [each for each in problems_of(RestSettings, dict(config)) if not _open(config, each)]
+    return [each for each in problems_of(RestSettings, dict(config)) if not is_parameter(config, each)]
 
 
-def _open(config: Mapping[str, Any], problem: Problem) -> bool:
+def is_parameter(config: Mapping[str, Any], problem: Problem) -> bool:
+    """Whether the problem is about a value that a run parameter replaces."""
     if PARAMETER.search(problem.message):
         return True
     value: Any = config

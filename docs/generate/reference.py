@@ -8,6 +8,7 @@ from typing import get_args
 
 from docs.generate.registered import EXAMPLE_TEST, EXAMPLES, hooks_of, registered
 from docs.generate.tables import Models, Schema
+from headrace.connectors.api_targets import API_TARGETS
 from headrace.connectors.postgresql.modes import MODES
 from headrace.connectors.registry import readable
 from headrace.ir.dataset_rules import DatasetLevel
@@ -34,7 +35,8 @@ pages it links to explain how things work. Editors can use [pipeline-ir.schema.j
 API serves at `/api/v1/ir/schema`.
 
 [Document](#document) · [Schedules](#schedules) · [Data types](#data-types) · [Nodes](#nodes) ·
-[Settings of sources](#settings-of-sources) · [Ops](#ops) · [Functions of expressions](#functions-of-expressions) ·
+[Settings of sources](#settings-of-sources) · [Settings of targets](#settings-of-targets) · [Ops](#ops) ·
+[Functions of expressions](#functions-of-expressions) ·
 [Functions of queries](#functions-of-queries) · [Row rules](#row-rules) · [Dataset rules](#dataset-rules) ·
 [Load modes](#load-modes) · [Hooks](#hooks) · [Examples and tests](#examples-and-tests)
 """
@@ -120,6 +122,11 @@ def _settings(models: Models) -> Iterator[str]:
     for model, names in connectors.items():
         yield from (f"### {', '.join(names)}", "")
         yield from models.described(model)
+    yield from ("## Settings of targets", "")
+    yield from ("The `config` of a target with a `connector`. Texts, numbers and choices may contain `{{name}}`.", "")
+    for name, api in API_TARGETS.items():
+        yield from (f"### `{name}` (target)", "")
+        yield from models.described(api.settings.__name__)
 
 
 def _ops(models: Models) -> Iterator[str]:

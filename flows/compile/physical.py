@@ -15,6 +15,7 @@ from headrace.flows.compile.source_cells import with_source_cells
 from headrace.flows.compile.stages.builder import Builder
 from headrace.flows.compile.stages.open_targets import OpenTargets, ways
 from headrace.flows.compile.stages.stage import Load, Stage
+from headrace.flows.compile.target.api_columns import api_target_problems
 from headrace.flows.compile.target.key_columns import missing_keys, missing_watermarks
 from headrace.ir import PipelineIR, Problem
 from headrace.ir.nodes import TargetNode
@@ -103,7 +104,7 @@ class PhysicalPlan:
 
 def shape_problems(ir: PipelineIR) -> list[Problem]:
     """Problems of a well-formed document that cannot run."""
-    return [*missing_watermarks(ir), *missing_keys(ir)]
+    return [*missing_watermarks(ir), *missing_keys(ir), *api_target_problems(ir)]
 
 
 def physical_plan(
@@ -145,6 +146,8 @@ def physical_plan(
 def _notes(node: TargetNode, target: LogicalNode) -> Iterator[str]:
     if target.left_out:
         rows = "rows with a value there are skipped" if node.schema_contract == "discard_row" else "not loaded"
+        if node.connector is not None and node.schema_contract != "discard_row":
+            rows = "not sent"
         yield f"{node.table} has no column for {', '.join(target.left_out)}: {rows}"
     if target.added:
         columns = ", ".join(f"{field.name} {field.data_type}" for field in target.added)

@@ -213,6 +213,8 @@ def _changes_in(database: Database, prepared: Prepared, there: Collection[str]) 
         wanted += [table for table in stage.quarantine.values() if table not in wanted]
     with connect(database, autocommit=True) as connection:
         for load in loads:
+            if load.target.connector is not None:
+                continue
             table = describe_table(connection, load.target.table)
             if table.column(LOAD_ID) is None:
                 add = sql.SQL("ALTER TABLE {} ADD COLUMN IF NOT EXISTS {} bigint;")

@@ -12,8 +12,10 @@ from typing import Any
 import polars as pl
 from polars.exceptions import PolarsError
 
+from headrace.connectors.api_targets import API_TARGETS
 from headrace.connectors.datatypes import polars_dtype
 from headrace.connectors.errors import SourceError
+from headrace.connectors.http.target.records import rendered
 from headrace.connectors.postgresql.copy.server_cast import predict_rejects
 from headrace.connectors.postgresql.tables.describe import describe_table
 from headrace.connectors.source import ROW, Batch, Discovery, Source, Wanted, no_rejects, reserved
@@ -25,6 +27,7 @@ from headrace.flows.compile.scope import first_line
 from headrace.flows.compile.source_cells import with_source_cells
 from headrace.flows.compile.stages.segment import fuse
 from headrace.flows.compile.step import Step
+from headrace.flows.compile.target.api_columns import known_api_columns
 from headrace.flows.dry_run.join_sample import (
     DEEP_SAMPLE_ROWS,
     MatchingRows,
@@ -115,12 +118,13 @@ def preview(
 
 
 def _previews(job: Job, prepared: Prepared, rows: int, *, frames: bool) -> list[NodePreview]:
+    nodes = [node for node in prepared.ir.nodes if isinstance(node, TargetNode)]
     tables = {
         node.id: describe_table(job.database_of(node.id), node.table)
-        for node in prepared.ir.nodes
-        if isinstance(node, TargetNode) and job.database_url
+        for node in nodes
+        if node.connector is None and job.database_url
     }
-    taken = {node: target_columns(table) for node, table in tables.items()}
+    taken = {node: target_columns(table) for node, table in tables.items()} | known_api_columns(prepared.ir)
     schemas = {node: found.schema for node, found in prepared.discoveries.items()}
     secrets = document_credentials(job.pipeline.connector.credentials)
     logical = logical_plan(
@@ -152,6 +156,10 @@ def _previews(job: Job, prepared: Prepared, rows: int, *, frames: bool) -> list[
                 if not refused.is_empty():
                     found.rejects.append(Rejects(node_id, refused, written=compiled.cells))
                     found.frame = found.frame.filter(~pl.col(ROW).is_in(refused.get_column("row").implode()))
+            elif isinstance(node, TargetNode) and node.connector is not None:
+                made = rendered(found.frame, API_TARGETS[node.connector].settings_of(node.config))
+                found.rejects.append(Rejects(node_id, made.rejects, written=compiled.cells))
+                found.frame = found.frame.join(made.frame.select(ROW), on=ROW, how="semi", maintain_order="left")
         if isinstance(node, BranchNode):
             found.frame = _split_routes(node, prepared.ir, found.frame, seen)
         if (sample := looking.sample_of(node)) is not None:

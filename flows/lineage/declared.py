@@ -9,6 +9,7 @@ from graphlib import TopologicalSorter
 import polars as pl
 
 from headrace.flows.compile import LogicalPlan, ReferenceTable, TargetColumn, logical_plan
+from headrace.flows.compile.target.api_columns import known_api_columns
 from headrace.flows.lineage.targets import TargetLineage, lineage_of
 from headrace.ir import PipelineIR
 from headrace.ir.nodes import AnyNode, ArchiveNode, SourceNode, TargetNode, producer
@@ -35,7 +36,7 @@ def declared_lineage(
         node.id: [TargetColumn(field, takes=_is_nested) for field in tables[node.table].fields]
         for node in ir.nodes
         if isinstance(node, TargetNode) and node.table in tables
-    }
+    } | known_api_columns(ir)
     plan = logical_plan(ir, sources, targets, tables=tables)
     unknown = _unknown(ir, plan, tables)
     traced = (target for target in lineage_of(plan) if target.node.id not in unknown)
@@ -64,7 +65,7 @@ def _unknown(ir: PipelineIR, plan: LogicalPlan, tables: Mapping[str, ReferenceTa
             found[node_id] = (
                 "The source declares no 'fields': its columns are known once a run or plan has inspected it"
             )
-        elif isinstance(node, TargetNode) and node.table not in tables:
+        elif isinstance(node, TargetNode) and node.connector is None and node.table not in tables:
             found[node_id] = f"'{node.table}' is not a table of one of your schemas"
         elif node_id not in plan.nodes and not isinstance(node, ArchiveNode):
             found[node_id] = "Its columns are known when a run is planned"

@@ -1,4 +1,4 @@
-"""Reports that a run waits for a lock in PostgreSQL, and cancels the wait when the run is stopped."""
+"""Reports that a run waits for a lock in PostgreSQL or for an API, and cancels the wait when the run is stopped."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from prefect import State
 from prefect.states import Running
 
 from headrace.connectors.errors import TargetError
+from headrace.connectors.http import waits as requests
 from headrace.connectors.postgresql.locks.lock_wait import LockWait
 from headrace.flows.prefect.names import WAITING
 from headrace.flows.runtime.job import Job
@@ -24,12 +25,12 @@ _LOOK_S = 2.0
 async def report_lock_waits(
     job: Job, recorder: RunRecorder, tell_prefect: Callable[[State[Any]], Awaitable[None]]
 ) -> AsyncIterator[None]:
-    """Inside the block, logs which session holds a lock that the run waits for, and says so in the message of its state
-    in Prefect. Reports a wait only after two consecutive looks, `_LOOK_S` seconds apart."""
+    """Inside the block, logs which session holds a lock that the run needs, or which API it waits for, and says so
+    in the message of its state in Prefect. Reports a wait only after two consecutive looks, `_LOOK_S` seconds apart."""
     waits = [LockWait(database, job.run_id) for database in job.databases.all]
 
     def reason_of_any() -> str | None:
-        return next((reason for wait in waits if (reason := wait.look()) is not None), None)
+        return next((reason for wait in waits if (reason := wait.look()) is not None), None) or requests.reason()
 
     async def look() -> None:
         before, reported = None, None
@@ -39,7 +40,7 @@ async def report_lock_waits(
                 reason = await asyncio.to_thread(reason_of_any)
                 if reason == before and reason != reported:
                     reported = reason
-                    recorder.log("run", reason or "continues: it has the lock")
+                    recorder.log("run", reason or "continues")
                     await tell_prefect(Running() if reason is None else Running(message=f"{WAITING}{reason}"))
                 before = reason
 

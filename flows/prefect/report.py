@@ -11,6 +11,7 @@ from headrace.flows.prefect.names import CANCELLED
 from headrace.flows.resume.continuation import not_replayed
 from headrace.flows.resume.stored_plan import StoredPlan
 from headrace.flows.runtime.deletes.comparison import DELETED, RETURNED
+from headrace.flows.runtime.transform.row_counts import SENT_AGAIN
 
 _HEADINGS = {"rowsIn": "rows in", "rowsOut": "rows out", **{key: key for key in ("failed", "skipped", "warned")}}
 _OF_COMPARISONS = (DELETED, RETURNED)
@@ -51,6 +52,10 @@ def run_report(pipeline_name: str, run: RunSnapshot, note: str = "", *, api_url:
         for node, counters in run.nodes.items():
             counts = " | ".join(f"{counters.get(key, 0):,}" for key in kinds)
             lines.append(f"| {_cell(node)} | {counts} |")
+    for node, counters in run.nodes.items():
+        if again := counters.get(SENT_AGAIN, 0):
+            what = f"rows of {_cell(node)} were sent again after requests without an answer"
+            lines += ["", f"**{again:,}** {what}: the API may have them twice. The run's log names them."]
     if run.rules:
         lines += ["", "### Dataset rules", "", "| node | wanted | found | |", "|---|---|---|---|"]
         lines += [_rule(rule) for rule in run.rules]

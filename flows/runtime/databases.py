@@ -89,9 +89,13 @@ def databases_of(pipelines: Iterable[RunPipeline], warehouse: str, networks: Seq
 
 
 def target_connections(ir: Mapping[str, Any]) -> dict[str, str | None]:
-    """The `connection` of each target of a document, which need not be valid, by node."""
+    """The `connection` of each target of a document, which need not be valid, by node. The ledger of a target that is
+    an API is in the warehouse."""
     nodes = (node for node in ir.get("nodes", ()) if isinstance(node, Mapping) and node.get("kind") == "target")
-    return {str(node.get("id")): str(node["connection"]) if node.get("connection") else None for node in nodes}
+    return {
+        str(node.get("id")): str(node["connection"]) if node.get("connection") and not node.get("connector") else None
+        for node in nodes
+    }
 
 
 def _named(pipeline: RunPipeline, node: str, named: str, networks: Sequence[Network]) -> Database:

@@ -44,6 +44,7 @@ from headrace.flows.runtime.targets.tables import (
     loaded_rows,
     log_discarded,
     log_kept_out,
+    log_sent_again,
     log_unanswered,
     prepare_tables,
 )
@@ -52,6 +53,9 @@ from headrace.flows.runtime.transform.row_counts import AccountingError, RowCoun
 
 COMPARES = ": compare keys"
 """What the last part of a target that notices deletes is called, behind its name."""
+
+API_ROWS = 5_000
+"""The most rows of a batch that is sent to an API: the ledger, and the run's progress, follow batch by batch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +203,8 @@ class Execution:
     def _feed(self, stage: Stage, index: int) -> PartitionInput:
         prepared = self.prepared
         batch_rows = None if prepared.job.continues.replays else prepared.execution.batch_rows
+        if any(load.target.connector is not None for load in stage.loads):
+            batch_rows = min(batch_rows or API_ROWS, API_ROWS)
         if stage.source is None:
             return self._exchange.feed(stage, index, batch_rows)
         node = stage.source.id
@@ -349,6 +355,7 @@ class Execution:
         )
         log_discarded(self.prepared, self.recorder, counted)
         log_kept_out(self.prepared, self.recorder, counted)
+        log_sent_again(self.prepared, self.recorder, counted)
         log_unanswered(self.prepared, self.recorder, counted)
         self._hooks.after(loaded_rows(self.prepared, counted))
         self._exchange.finish()

@@ -31,7 +31,7 @@ from headrace.flows.runtime.memory.current_node import working_on
 from headrace.flows.runtime.originals import NO_ORIGINALS, Originals
 from headrace.flows.runtime.run_recorder import RunRecorder
 from headrace.flows.runtime.transform.rejected_cells import RowOrigins, with_source_text
-from headrace.flows.runtime.transform.row_counts import KEPT_OUT, PASSED_ON, AccountingError, RowCounts
+from headrace.flows.runtime.transform.row_counts import KEPT_OUT, PASSED_ON, SENT_AGAIN, AccountingError, RowCounts
 from headrace.flows.runtime.transform.segment_runner import Rejects
 from headrace.flows.runtime.transform.stage_runner import SinkBatch, run_batch
 
@@ -257,7 +257,8 @@ def _load(
             # Staged rows are counted as the output of the target when they are published.
             out = -refused - written.skipped - written.held
             row_counts.add(sink.target.id, failed=refused, skipped=written.skipped, rowsOut=out)
-            for counter, rows in ((KEPT_OUT, written.kept_out), (PASSED_ON, written.passed_on)):
+            further = ((KEPT_OUT, written.kept_out), (PASSED_ON, written.passed_on), (SENT_AGAIN, written.sent_again))
+            for counter, rows in further:
                 row_counts.add(sink.target.id, **({counter: rows} if rows else {}))
             if refused:
                 copies = work.stage.trunk.copies_to(sink.id)
@@ -285,6 +286,8 @@ def _load(
 
     with working_on(sink.target.id if isinstance(sink, Load) else sink.node):
         written = loader.write(arrived.frame, on_commit, processed.quarantined[sink.id])
+    for note in written.notes:
+        work.recorder.log("load", note)
     refused_before[sink.id] += _refused(written)
     return settled[-1]
 

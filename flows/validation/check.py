@@ -12,6 +12,7 @@ from headrace.connectors.errors import TargetError
 from headrace.connectors.postgresql.tables.describe import describe_table
 from headrace.connectors.registry import config_problems, connectors, reader
 from headrace.flows.compile import ReferenceTable, TargetColumn, logical_plan, shape_problems
+from headrace.flows.compile.target.api_columns import known_api_columns
 from headrace.flows.compile.target.conform import no_column
 from headrace.flows.runtime.deletes.traced import traced_keys
 from headrace.flows.runtime.hooks.check import hook_problems
@@ -35,7 +36,7 @@ def check_types(
     declared = {name: columns for name, columns in (found or {}).items() if name in sources}
     declared |= {node.id: node.declared for node in sources.values() if node.fields}
     problems = [*shape_problems(ir), *_source_problems(ir), *hook_problems(ir, tables)]
-    logical = logical_plan(ir, declared, {}, tables=tables, assumed=True)
+    logical = logical_plan(ir, declared, known_api_columns(ir), tables=tables, assumed=True)
     return [*problems, *logical.problems, *traced_keys(ir, logical)[1]]
 
 
@@ -49,9 +50,9 @@ def check_targets(
     required column without a value, a column that the table lacks. `found` as in `check_types`. Tables in the databases
     of connectors are checked by a plan only."""
     problems: list[Problem] = []
-    targets: dict[str, list[TargetColumn]] = {}
+    targets: dict[str, list[TargetColumn]] = {**known_api_columns(ir)}
     for index, node in enumerate(ir.nodes):
-        if isinstance(node, TargetNode) and node.connection is None:
+        if isinstance(node, TargetNode) and node.connection is None and node.connector is None:
             try:
                 if node.table not in tables:
                     raise unknown_table(node.table, tables)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from headrace.connectors.api_targets import API_TARGETS
 from headrace.connectors.http.settings import RestSettings
 from headrace.connectors.registry import readable, source_names
+from headrace.connectors.specs.base import Config
 from headrace.ir.json_schema import Schema, document_schema, schema_of
 from headrace.ir.yaml_connectors import PREFIX
 
@@ -17,18 +19,24 @@ def published_schema() -> Schema:
     source["properties"]["connector"]["examples"] = [*readable(), *sorted(source_names() - readable().keys())]
     source["allOf"] = []
     for connector, model in ((name, each.settings) for name, each in readable().items()):
-        if model is None:
-            continue
-        settings = schema_of(model)
-        inner = settings.pop("$defs", {})
-        for each in (settings, *inner.values()):
-            _take_parameters(each)
-        schema["$defs"] |= inner | {model.__name__: settings}
-        names = {"const": connector} if model is not RestSettings else {"pattern": f"^({connector}$|{PREFIX})"}
-        named = {"properties": {"connector": names}, "required": ["connector"]}
-        config = {"properties": {"config": {"$ref": f"#/$defs/{model.__name__}"}}}
-        source["allOf"].append({"if": named, "then": config})
+        if model is not None:
+            names = {"const": connector} if model is not RestSettings else {"pattern": f"^({connector}$|{PREFIX})"}
+            source["allOf"].append(_config_of(schema, names, model))
+    schema["$defs"]["TargetNode"]["allOf"] = [
+        _config_of(schema, {"const": name}, each.settings) for name, each in API_TARGETS.items()
+    ]
     return schema
+
+
+def _config_of(schema: Schema, connector: Schema, model: type[Config]) -> Schema:
+    """The rule that nodes with a `connector` have a `config` of this model, which is added to the definitions."""
+    settings = schema_of(model)
+    inner = settings.pop("$defs", {})
+    for each in (settings, *inner.values()):
+        _take_parameters(each)
+    schema["$defs"] |= inner | {model.__name__: settings}
+    named = {"properties": {"connector": connector}, "required": ["connector"]}
+    return {"if": named, "then": {"properties": {"config": {"$ref": f"#/$defs/{model.__name__}"}}}}
 
 
 def _take_parameters(settings: Schema) -> None:

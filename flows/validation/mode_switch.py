@@ -65,7 +65,9 @@ def mode_changes(
     target's table."""
     found = []
     for index, node in enumerate(after.nodes):
-        if isinstance(node, TargetNode) and (earlier := _earlier(before, node, database_of)) != node.load_mode:
+        if not isinstance(node, TargetNode) or node.connector is not None:
+            continue
+        if (earlier := _earlier(before, node, database_of)) != node.load_mode:
             change = ModeChange(f"nodes[{index}].loadMode", node, earlier)
             found.append(replace(change, others=tuple(loaded_by(node))) if change.replaces else change)
     return found

@@ -1,10 +1,10 @@
-"""The target node: the table that rows are loaded into, and how."""
+"""The target node: the table that rows are loaded into, or the API that they are sent to, and how."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, StringConstraints, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 
 from headrace.ir.base import ColumnName, Shorthand, TableName, item_schema
 from headrace.ir.hooks import Hooks
@@ -18,6 +18,18 @@ SchemaContract = Literal["evolve", "freeze", "discard_row", "discard_value"]
 
 RESERVED = frozenset({"information_schema", "_headrace", "dlq", "headrace"})
 """Schemas of another database that cannot hold targets, besides those of the server (`pg_…`)."""
+
+ApiName = Literal["http", "braze"]
+"""The connectors that send rows to an API."""
+
+_NO_TABLE = "api.records"
+"""The value of `schema` for a target without a table."""
+
+
+def _schema_or_connector(schema: dict[str, Any]) -> None:
+    """Requires `schema`, or a `connector`, in the JSON Schema."""
+    schema["required"] = [name for name in schema["required"] if name != "schema"]
+    schema["anyOf"] = [{"required": ["schema"]}, {"required": ["connector"]}]
 
 
 def _several(value: object) -> object:
@@ -34,14 +46,22 @@ class TargetNode(SingleInput):
     (`freeze`, also when a source has lost a column that is loaded), rows with a value in one are skipped
     (`discard_row`), or the values are left out (`discard_value`).
     `preHook` runs before the first row, `postHook` after the last. `backupBeforeLoad` copies the existing rows.
+
+    With a `connector` there is no table: rows are sent to an API, as `config` says.
     """
+
+    model_config = ConfigDict(json_schema_extra=_schema_or_connector)
 
     kind: Literal["target"]
     target_schema: TableName = Field(alias="schema")
     """The table; it belongs to one of the tenant's schemas, or with `connection` it is `schema.table` there."""
+    connector: ApiName | None = None
+    """For rows that are sent to an API: `http`, or `braze`. `schema` is left out."""
+    config: dict[str, Any] = Field(default_factory=dict)
+    """How rows are sent; see the connector's settings. `{{name}}` in a text is a run's parameter."""
     connection: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)] | None = None
     """The id or name of a connector record of type postgresql, whose database the table is in; the warehouse without
-    it."""
+    it. With `connector`: the record with the API's address and credentials; the pipeline's without it."""
     load_mode: LoadModeName = "append"
     """How rows are written to the table."""
     upsert_key: Annotated[tuple[ColumnName, ...], BeforeValidator(_several), Shorthand(item_schema)] = ()
@@ -66,6 +86,20 @@ class TargetNode(SingleInput):
     current version of its key, a truncate that of every key."""
     deletes: SourceDeletes | None = None
     """What becomes of rows whose key the source has no more (upsert, scd2); they stay without it."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_table(cls, given: Any) -> Any:
+        named = isinstance(given, dict) and given.get("connector") is not None
+        return {"schema": _NO_TABLE, **given} if named else given
+
+    @model_validator(mode="after")
+    def _one_place(self) -> TargetNode:
+        if self.connector is not None and self.target_schema != _NO_TABLE:
+            raise fault("bad_option", "An API has no table: 'schema' and 'connector' exclude each other", "remove one")
+        if self.connector is None and self.config:
+            raise fault("bad_option", "'config' is for targets with a 'connector'", "remove it, or add 'connector'")
+        return self
 
     @model_validator(mode="after")
     def _deleting(self) -> TargetNode:
@@ -93,7 +127,7 @@ class TargetNode(SingleInput):
 
     @model_validator(mode="after")
     def _of_another_database(self) -> TargetNode:
-        if self.connection is None:
+        if self.connection is None or self.connector is not None:
             return self
         schema, point, _ = self.target_schema.partition(".")
         if not point:
@@ -119,6 +153,15 @@ class TargetNode(SingleInput):
         return None if self.deletes is None else self.deletes.action or DELETING[self.load_mode][0]
 
     @property
+    def called(self) -> str:
+        """What it is, for messages."""
+        return f"The table {self.table}" if self.connector is None else f"The API {self.table}"
+
+    @property
     def table(self) -> str:
-        """The qualified table: `public` where no schema is named."""
+        """The qualified table: `public` where no schema is named. For an API: a name of the place, as for a table."""
+        if self.connector is not None:
+            path = "/users/track" if self.connector == "braze" else str(self.config.get("path") or "/")
+            place = f"{self.connection or ''}{path}".replace('"', "")
+            return f'{self.connector}."{place}"'
         return self.target_schema if "." in self.target_schema else f"public.{self.target_schema}"

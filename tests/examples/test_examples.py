@@ -81,7 +81,9 @@ __all__ = [
 ]
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-FOLDERS = sorted(path.parent for path in EXAMPLES.glob("*/*/pipeline.json"))
+FOLDERS = sorted(
+    path.parent for path in EXAMPLES.glob("*/*/pipeline.json") if path.parts[-3] != "targets"
+)  # those are in tests/connectors/http/target/test_examples.py
 
 
 def ids(folder: Path) -> str:

@@ -9,7 +9,13 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-_TABLES = {"ledger": "root_run_id", "staging_ledger": "root_run_id", "begun": "load_key", "hooks": "root_run_id"}
+_TABLES = {
+    "ledger": "root_run_id",
+    "staging_ledger": "root_run_id",
+    "begun": "load_key",
+    "hooks": "root_run_id",
+    "sent_requests": "load_key",
+}
 """Those with rows of an epoch, and their column of its id."""
 
 _THERE = "SELECT to_regclass(%s) IS NOT NULL"

@@ -159,6 +159,11 @@ INSERT INTO _headrace.replayed (origin_run_id, target_node, run_id, row_number)
 SELECT %s, %s, %s, unnest(%s::bigint[]) ON CONFLICT DO NOTHING
 """
 
+_BY_OTHERS = """
+SELECT EXISTS (SELECT FROM _headrace.replayed
+  WHERE origin_run_id = %s AND target_node = %s AND run_id <> %s AND row_number = ANY(%s))
+"""
+
 _REPLAYED = """
 SELECT l.source_node, r.target_node, l.target_table, r.rows
 FROM (SELECT run_id, target_node, array_agg(row_number) AS rows FROM _headrace.replayed
@@ -303,6 +308,14 @@ def mark_replayed(
     before for one of them, and this one must give up."""
     cursor = connection.execute(_MARK, (origin_run_id, target_node, run_id, rows))
     return cursor.rowcount == len(rows)
+
+
+def replayed_by_others(
+    connection: psycopg.Connection[Any], origin_run_id: str, target_node: str, run_id: str, rows: list[int]
+) -> bool:
+    """Whether another run has loaded one of these failed rows."""
+    found = connection.execute(_BY_OTHERS, (origin_run_id, target_node, run_id, rows)).fetchone()
+    return found == (True,)
 
 
 class Replayed(NamedTuple):

@@ -17,6 +17,8 @@ from headrace.connectors.postgresql.hooks import create_hooks_table
 from headrace.connectors.postgresql.ledger.exchange_manifest import create_exchange_manifest
 from headrace.connectors.postgresql.ledger.partitions import create_ledger
 from headrace.connectors.postgresql.ledger.resume_check import create_load_starts
+from headrace.connectors.postgresql.ledger.sent_attributes import create_sent_attributes
+from headrace.connectors.postgresql.ledger.sent_requests import create_sent_requests
 from headrace.connectors.postgresql.ledger.watermarks import create_watermarks
 from headrace.connectors.postgresql.load.spec import LoadSpec
 from headrace.connectors.postgresql.originals import create_originals
@@ -112,3 +114,5 @@ def _create_tables(connection: psycopg.Connection[Any]) -> None:
     create_cursors(connection)
     create_originals(connection)
     create_dead_letters(connection)
+    create_sent_requests(connection)
+    create_sent_attributes(connection)

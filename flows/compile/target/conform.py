@@ -45,6 +45,7 @@ class Conformed:
 def conform(node: TargetNode, scope: Scope, table: Sequence[TargetColumn]) -> Conformed:
     """The step for `table`. Raises PlanError when no column, or not every required one, would be written."""
     by_name = {column.field.name: column for column in table if column.writable}
+    place = "schema" if node.connector is None else "config"
     incoming = _incoming(node, scope, by_name)
     extra = extra_columns(node, scope, table, incoming.values())
     added = extra.added
@@ -52,17 +53,20 @@ def conform(node: TargetNode, scope: Scope, table: Sequence[TargetColumn]) -> Co
     incoming |= {field.name: field.name for field in added}
     if not incoming:
         message = (
-            f"The data and the table {node.table} have no column in common: the data have {_listed(scope.visible)}"
+            f"The data and {node.called[0].lower()}{node.called[1:]} have no column in common: "
+            f"the data have {_listed(scope.visible)}"
         )
-        hint = f"the table has {', '.join(by_name)}"
+        hint = f"the {'table' if node.connector is None else 'API'} has {', '.join(by_name)}"
         if len(scope.visible) == 1 and (found := [each for each in _DELIMITERS if each in scope.visible[0]]):
             hint += f"; if that is a header, set options.delimiter of the source to {json.dumps(found[0])}"
-        raise scope.fault("schema", "no_common_column", message, hint)
+        raise scope.fault(place, "no_common_column", message, hint)
     missing = [name for name, column in by_name.items() if column.required and name not in incoming]
     if missing:
-        message = f"The table {node.table} needs {', '.join(missing)}, which the data lack"
+        message = f"{node.called} needs {', '.join(missing)}, which the data lack"
         hint = "add the column with a transform, map it, or give it a default in the table"
-        raise scope.fault("schema", "required_column", message, hint)
+        if node.connector is not None:
+            hint = nearest(missing[0], scope.visible)
+        raise scope.fault(place, "required_column", message, hint)
 
     checks: list[Check] = []
     columns: list[pl.Expr] = []
@@ -76,7 +80,7 @@ def conform(node: TargetNode, scope: Scope, table: Sequence[TargetColumn]) -> Co
         try:
             check, read = readable("type", source, have, to)
         except ImpossibleCast as error:
-            raise scope.fault("schema", "impossible_cast", f"'{source}' to '{name}': {error}") from None
+            raise scope.fault(place, "impossible_cast", f"'{source}' to '{name}': {error}") from None
         if to.data_type == "uuid" or not _always_fits(have, polars_dtype(to)):
             checks.append(check)
         columns.append(read.alias(name))
@@ -113,7 +117,7 @@ def pairs(node: TargetNode, names: Sequence[str], table: Sequence[str]) -> dict[
 
 def no_column(node: TargetNode, name: str, columns: Iterable[str]) -> tuple[str, str]:
     """The message and the hint for a mapping of a column that the table does not have."""
-    return f"The table {node.table} has no column '{name}' to write", nearest(name, columns)
+    return f"{node.called} has no column '{name}' to write", nearest(name, columns)
 
 
 def _incoming(node: TargetNode, scope: Scope, by_name: dict[str, TargetColumn]) -> dict[str, str]:

@@ -50,7 +50,7 @@ def extra_columns(node: TargetNode, scope: Scope, table: Sequence[TargetColumn],
         return ExtraColumns()
     match node.schema_contract:
         case "freeze":
-            message = f"The table {node.table} is frozen and has no column for {', '.join(unknown)}"
+            message = f"{node.called} is frozen and has no column for {', '.join(unknown)}"
             hint = "drop them from the data, add them to the schema, or choose another schemaContract"
             raise scope.fault("schemaContract", "schema_frozen", message, hint)
         case "evolve":

@@ -15,7 +15,6 @@ from openlineage.client.facet_v2 import (
 )
 
 from headrace.connectors.connector import DatasetName
-from headrace.connectors.postgresql.tables.describe import describe_table
 from headrace.flows.compile import TargetColumn, logical_plan
 from headrace.flows.dry_run.plan import columns
 from headrace.flows.lineage.graph import Place, Root, Use
@@ -23,7 +22,7 @@ from headrace.flows.lineage.openlineage.naming import source_name, table_name
 from headrace.flows.lineage.targets import TargetLineage, lineage_of
 from headrace.flows.runtime.job import Job, Prepared
 from headrace.flows.runtime.reference_tables import ReferenceTables
-from headrace.flows.runtime.targets.load_modes import target_columns
+from headrace.flows.runtime.targets.load_modes import table_columns
 from headrace.ir import PipelineIR
 from headrace.ir.nodes import SourceNode, TargetNode
 from headrace.ir.schema import Schema
@@ -42,7 +41,7 @@ def planned_columns(prepared: Prepared) -> PlannedColumns:
     schemas = {node: found.schema for node, found in prepared.discoveries.items() if found.schema}
     targets: dict[str, list[TargetColumn]] = {}
     for load in prepared.plan.loads:
-        found = target_columns(describe_table(prepared.job.database_of(load.target.id), load.target.table))
+        found = table_columns(load.target, prepared.job)
         # The load is planned, so required columns are not checked again; a load mode may fill some itself.
         targets[load.target.id] = [
             replace(column, required=False, writable=column.field.name in load.columns) for column in found

@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import partial
 
 from headrace.connectors.errors import TargetError
+from headrace.connectors.http.target.mode import ApiLoad
 from headrace.connectors.postgresql.copy.encode import accepts_as_is
 from headrace.connectors.postgresql.cursors import Cursor
 from headrace.connectors.postgresql.modes import MODES, Append, LoadMode, LoadSpec, RetryPolicy
@@ -16,7 +17,9 @@ from headrace.connectors.postgresql.modes.scd2 import HISTORY, VALID_FROM, Scd2O
 from headrace.connectors.postgresql.tables.describe import Table, describe_table
 from headrace.flows.compile import Load, PhysicalPlan, Stage, TargetColumn
 from headrace.flows.compile.stages.open_targets import ways
+from headrace.flows.compile.target.api_columns import api_columns
 from headrace.flows.runtime.job import Job
+from headrace.flows.runtime.targets.apis import api_target
 from headrace.ir import PipelineIR, Problem
 from headrace.ir.nodes import TargetNode
 
@@ -60,6 +63,8 @@ def target_columns(table: Table) -> list[TargetColumn]:
 
 
 def table_columns(node: TargetNode, job: Job) -> list[TargetColumn]:
+    if node.connector is not None:
+        return api_columns(node)
     if node.connection is None and node.table not in job.pipeline.tables:
         raise unknown_table(node.table, job.pipeline.tables)
     return columns_for(node, describe_table(job.database_of(node.id), node.table))
@@ -95,26 +100,34 @@ def load_spec_of(
 
 
 def load_mode_of(plan: PhysicalPlan, load: Load, job: Job, spec: LoadSpec) -> LoadMode:
-    """The load mode of a target, for `load_spec_of` it."""
+    """The load mode of a target, for `load_spec_of` it. Raises TargetError for an API that cannot be used."""
+    if load.target.connector is not None:
+        changed_only = load.target.load_mode == "upsert"
+        return ApiLoad(spec, api_target(load.target, job), changed_only=changed_only, apart=_apart(plan, load, job))
     return mode_class(plan, load, job)(spec)
 
 
 def mode_class(plan: PhysicalPlan, load: Load, job: Job) -> type[LoadMode]:
     """The load mode, as the run needs it."""
-    stage = plan.stages[load.stage]
-    cursors = () if job.continues.replays else tuple(_cursors(plan, stage, load))
+    if load.target.connector is not None:
+        return ApiLoad
     mode = MODES[load.target.load_mode]
     if load.target.events and load.target.traits.history:
         mode = Scd2OfEvents
-    # A cursor moves with the rows it has passed. Where they come by another stage, or go to several targets batch by
-    # batch, that is when all of them are published.
-    apart = bool(cursors) and (len(stage.sinks) > 1 or any(cursor.stage != load.stage for cursor in cursors))
-    if (load.audited or apart) and mode is Append:
+    if (load.audited or _apart(plan, load, job)) and mode is Append:
         mode = StagedAppend
     if job.continues.replays and not mode.resumable:
         # Published rows stay: failed rows are added to them and do not replace the table.
         mode = Append
     return mode
+
+
+def _apart(plan: PhysicalPlan, load: Load, job: Job) -> bool:
+    """Whether cursors move apart from the batches. A cursor moves with the rows it has passed. Where they come by
+    another stage, or go to several targets batch by batch, that is when all of them are published."""
+    stage = plan.stages[load.stage]
+    cursors = () if job.continues.replays else tuple(_cursors(plan, stage, load))
+    return bool(cursors) and (len(stage.sinks) > 1 or any(cursor.stage != load.stage for cursor in cursors))
 
 
 def _cursors(plan: PhysicalPlan, stage: Stage, load: Load) -> Iterator[Cursor]:

@@ -29,7 +29,9 @@ class TargetLocks:
         for node in parsed(job).nodes:
             if isinstance(node, TargetNode):
                 # Two runs that restage at the same time would drop each other's staged rows.
-                shared = not (MODES[node.load_mode].exclusive or job.continues.reloads)
+                # Rows that two replays send are there twice.
+                alone = job.continues.replays and node.connector is not None
+                shared = not (MODES[node.load_mode].exclusive or job.continues.reloads or alone)
                 place = (key_of(databases.by_target[node.id]), node.table)
                 modes[place] = modes.get(place, True) and shared
         by_key = {key_of(each): each for each in databases.all}

@@ -8,7 +8,14 @@ from headrace.flows.runtime.hooks import LoadedRows
 from headrace.flows.runtime.job import Job, Prepared
 from headrace.flows.runtime.run_recorder import RunRecorder
 from headrace.flows.runtime.targets.evolve import evolve, evolve_elsewhere
-from headrace.flows.runtime.transform.row_counts import DISCARDED, KEPT_OUT, PASSED_ON, UNANSWERED, RowCounts
+from headrace.flows.runtime.transform.row_counts import (
+    DISCARDED,
+    KEPT_OUT,
+    PASSED_ON,
+    SENT_AGAIN,
+    UNANSWERED,
+    RowCounts,
+)
 
 
 def prepare_tables(prepared: Prepared, recorder: RunRecorder) -> None:
@@ -60,6 +67,17 @@ def log_kept_out(prepared: Prepared, recorder: RunRecorder, counted: RowCounts) 
                 "load",
                 f"{load.target.table}: {_rows(count)} taken by a trigger or rule of the table, which may insert "
                 "into tables that inherit from it: counted as loaded",
+            )
+
+
+def log_sent_again(prepared: Prepared, recorder: RunRecorder, counted: RowCounts) -> None:
+    """Logs a line for each API that may have some rows twice."""
+    for load in prepared.plan.loads:
+        if count := counted.nodes.get(load.target.id, {}).get(SENT_AGAIN, 0):
+            recorder.log(
+                "load",
+                f"{load.target.id}: {_rows(count)} sent again after requests without an answer; the API may have them "
+                "twice",
             )
 
 

@@ -21,6 +21,9 @@ PASSED_ON = "passedOn"
 """A further counter of a target: those of the loaded rows that triggers or rules of the table may have inserted into
 tables that inherit from it."""
 
+SENT_AGAIN = "sentAgain"
+"""A further counter of a target: those of the loaded or failed rows that an API may have got twice."""
+
 UNANSWERED = "unanswered"
 """A further counter of a node that asks others: rows that went on with null because there was no answer."""
 

@@ -66,7 +66,7 @@ class ApiServer:
             def do_GET(self) -> None:
                 outer._answer(self)
 
-            do_POST = do_GET
+            do_POST = do_PUT = do_PATCH = do_GET
 
             def log_message(self, *args: Any) -> None: ...
 

@@ -36,7 +36,7 @@ def test_parameters_version_and_key_reach_the_run(headrace: Terminal, facade: Fa
     facade.pipeline("orders")
     first = headrace("run", "orders", "--idempotency-key", "monday", "--ir-version", "1").stdout
     assert headrace("run", "orders", "--idempotency-key", "monday").stdout == first
-    assert "No source uses the parameter 'day'" in headrace.fails("run", "orders", "-p", "day=2026-01-01")
+    assert "No node uses the parameter 'day'" in headrace.fails("run", "orders", "-p", "day=2026-01-01")
     headrace("run", "orders", "-p", "day", code=2)
 
 

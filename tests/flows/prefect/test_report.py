@@ -102,3 +102,9 @@ def test_what_cannot_be_run_again_by_itself_says_which_node_prevents_it() -> Non
     report = run_report("Orders", entangled)
     assert "node 'sums' brings rows together or makes several of one" in report
     assert "/retry" not in report
+
+
+def test_rows_that_an_api_may_have_twice_are_reported() -> None:
+    found = replace(snapshot(), nodes={"crm": {"rowsIn": 20, "rowsOut": 20, "sentAgain": 10}})
+    assert "**10** rows of crm were sent again after requests without an answer" in run_report("orders", found)
+    assert "sent again" not in run_report("orders", snapshot())

@@ -54,7 +54,7 @@ class Runner:
         listed = list(nodes)
         ir = {"kind": "pipeline", "version": "1.0", "id": "p", "metadata": {"name": "P"}, "nodes": listed}
         connector = ConnectorRecord("conn_1", self.type, self.config, self.credentials)
-        tables = frozenset(node["schema"] for node in listed if node["kind"] == "target")
+        tables = frozenset(node["schema"] for node in listed if node["kind"] == "target" and "schema" in node)
         pipeline = RunPipeline("pipe_1", "default", "P", ir, 1, connector, {}, tables)
         run_id = f"run_{uuid4().hex}"
         continues = Continuation(root_run_id=run_id)

@@ -1,0 +1,1 @@
+"""Braze as a target: attributes, events and purchases of users."""

@@ -1,0 +1,1 @@
+"""Sending rows to an API: the settings of such a target, requests, answers, and the load."""
