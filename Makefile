@@ -69,8 +69,8 @@ test: $(VENV)/.ready-to-test ## Check style, types and import direction, and run
 .PHONY: test-all
 test-all: test ## Everything: `make test`, then all tests with all data that they generate, chaos, fuzz, benchmarks (hours)
 	@HEADRACE_TEST_EFFORT=full HEADRACE_EVERY_SERVER=1 $(PYTEST) -m ''
-	@$(MAKE) --no-print-directory chaos fuzz bench test-ray
-	@for each in api bson_columns generated_key kafka killed_copy kinesis overhead postgresql_source postgresql_to_postgresql reconcile start stores streaming upsert webhook; do $(BIN)/python -m benchmarks.$$each || exit 1; done
+	@$(MAKE) --no-print-directory chaos fuzz test-ray
+	@$(MAKE) --no-print-directory bench OUT=$(VENV)/benchmarks.json
 
 .PHONY: lint
 lint: $(VENV)/.ready-to-test ## Check style, types and import direction
@@ -118,8 +118,9 @@ test-ray: $(VENV)/.ready-to-test ## Runs over a Ray cluster (brings the extra in
 	@$(BIN)/python -m pytest -m slow tests/flows/prefect/test_cluster_ray.py
 
 .PHONY: bench
-bench: setup ## Measure appending against psql (about two minutes; see docs/performance.md)
-	@$(BIN)/python -m benchmarks.append
+bench: $(VENV)/.ready-to-test ## Run all benchmarks (about an hour), or those of NAMES="append upsert"; ROWS= ROUNDS= PEERS=1
+	@$(BIN)/python -m benchmarks $(NAMES) $(if $(ROWS),--rows $(ROWS)) $(if $(ROUNDS),--rounds $(ROUNDS)) \
+		$(if $(PEERS),--peers) $(if $(OUT),--out $(OUT))
 
 .PHONY: clean
 clean: ## Remove what was built (not the data folder)

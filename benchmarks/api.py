@@ -107,7 +107,7 @@ def facade(folder: Path, pipelines: int, *, durable: bool = False, **more: str) 
         engine.dispose()
         with psycopg.connect(url, autocommit=True) as connection:
             fill = _FILL.replace("PIPELINES", str(pipelines)).replace("IR_DOCUMENT", json.dumps(_IR))
-            connection.execute(fill)  # type: ignore[call-overload]
+            connection.execute(fill)
             connection.execute("VACUUM ANALYZE")  # as autovacuum has done by the time a catalog is this large
         port = choose_port("127.0.0.1", 0, "--port")
         settings = {
@@ -153,11 +153,8 @@ async def a_running_run(database_url: str, pipeline_id: str, seconds: float) -> 
     store.open(RUNNING, **facts, retry_of=None, load_strategy="append", status="running")  # type: ignore[arg-type]
     partitions = [(0, index, 1_000_000) for index in range(PARTITIONS)]
     store.started(RUNNING, total_rows=8_000_000, fingerprint={}, plan={}, partitions=partitions)
-    cells = 200
-    store.errors(
-        RUNNING, RUNNING, "src", 0, 0, rows=list(range(cells)), columns=["amount"] * cells, values=["x"] * cells,
-        errors=["Expected integer"] * cells, rules=["type"] * cells,
-    )  # fmt: skip
+    cell = {"column": "amount", "value": "x", "error": "Expected integer", "rule": "type", "sources": None}
+    store.errors(RUNNING, RUNNING, "src", 0, 0, cells=json.dumps([{"row": row, **cell} for row in range(200)]))
     began = time.monotonic()
     while (passed := time.monotonic() - began) < seconds:
         rows = int(passed * 10_000)

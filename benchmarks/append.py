@@ -1,158 +1,145 @@
-"""Append: whole runs over REST through Prefect, against `psql \\copy` of the same file in the same run.
+"""Append: whole runs over REST through Prefect, against `psql \\copy` of the same file into the same table.
 
-    python -m benchmarks.append [--rows 2000000] [--rounds 3]
-
-Starts a stack of its own in a temporary folder. Prints, per variant, the median seconds of the run (as the facade
-reports it), rows/s, the ratio to psql, and the peak memory of the run's process.
+Each file into each kind of table; orders also with ops, with rules, and with 1 % of rows that a rule refuses. Every
+load goes into a table that has just been created. In the first round the contents are compared too.
 """
 
 from __future__ import annotations
 
-import argparse
-import statistics
 import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import httpx
-import psutil
-import psycopg
-
-from benchmarks.orders import TABLE, pipeline_ir, write_orders
+from benchmarks import tables
+from benchmarks.comparison import Comparison, Way
+from benchmarks.datasets import DATASETS, ORDERS, Dataset, write_bad_orders
+from benchmarks.measure import Taken, measured
+from benchmarks.orders import RULES
+from benchmarks.stack import Bench, stack
 from headrace.deployments.stack.database.installation import find_binaries
 from headrace.deployments.stack.state import StackState
 
-FIELDS = [
-    {"name": "id", "dataType": "bigint"},
-    {"name": "customer", "dataType": "integer"},
-    {"name": "email", "dataType": "text"},
-    {"name": "full_name", "dataType": "text"},
-    {"name": "city", "dataType": "text"},
-    {"name": "amount", "dataType": "decimal", "precision": 12, "scale": 2},
-    {"name": "price", "dataType": "double"},
-    {"name": "quantity", "dataType": "smallint"},
-    {"name": "active", "dataType": "boolean"},
-    {"name": "birthday", "dataType": "date"},
-    {"name": "created", "dataType": "timestamptz"},
-    {"name": "note", "dataType": "text"},
+PSQL = "psql \\copy"
+OPS: list[dict[str, Any]] = [
+    {"type": "trim", "fields": ["city"]},
+    {"type": "expression", "field": "price", "expression": "price * 1.19"},
+    {"type": "expression", "field": "email", "expression": "lower(email)"},
 ]
+"""They replace values, so that the table is the same with and without them."""
 
 
-@contextmanager
-def stack(folder: Path) -> Iterator[StackState]:
-    """Starts a stack."""
-    command = [sys.executable, "-P", "-m", "headrace.deployments.cli.app"]
-    where = ["--data-dir", str(folder / "data")]
-    subprocess.run([*command, "up", *where, "--port", "0", "--prefect-port", "0", "--detach"], check=True)
-    try:
-        state = StackState.read(folder / "data" / "stack.json")
-        assert state is not None
-        yield state
-    finally:
-        subprocess.run([*command, "down", *where], check=True)
+class Loads:
+    """Ways to load one file into one kind of table. What the first of them has loaded, all others must load too."""
+
+    def __init__(self, bench: Bench, dataset: Dataset, kind: str, rows: int) -> None:
+        self.bench, self.dataset, self.kind, self.rows = bench, dataset, kind, rows
+        self.url = bench.state.database_url
+        self._content: Any = None
+        self._compared: set[str] = set()
+
+    def psql(self, file: Path) -> Way:
+        """`\\copy` of the file."""
+        options = f"format csv, header, null '{self.dataset.null}'"
+        copy = f"\\copy {tables.name_of(self.dataset)} ({', '.join(self.dataset.names)}) from '{file}' with ({options})"
+        return self.command(PSQL, [str(find_binaries() / "psql"), self.url, "-qc", copy])
+
+    def command(self, name: str, command: Sequence[str], *, given: Path | None = None) -> Way:
+        """Another tool's command; `given` is the file it gets as its input."""
+
+        def work() -> float:
+            began = time.perf_counter()
+            with (given or Path("/dev/null")).open("rb") as file:
+                subprocess.run(command, check=True, stdin=file)
+            return time.perf_counter() - began
+
+        postgres = self.bench.postgres.pid
+        return Way(name, lambda: self._load(name, lambda: measured(postgres, work)), plain=True)
+
+    def run(self, name: str, pipeline: str, *, changed: bool = False) -> Way:
+        """A run of a pipeline, which loads other rows than the file's if `changed`."""
+        return Way(name, lambda: self._load(name, lambda: self.bench.run(pipeline), changed=changed))
+
+    def _load(self, name: str, work: Callable[[], Taken], *, changed: bool = False) -> Taken:
+        tables.renew(self.url, self.dataset, self.kind)
+        taken = work()
+        if changed:
+            return taken
+        if (found := tables.count(self.url, self.dataset)) != self.rows:
+            raise SystemExit(f"{name} has loaded {found:,} of {self.rows:,} rows of {self.dataset.name}")
+        if name not in self._compared:
+            content = tables.content(self.url, self.dataset)
+            self._compared.add(name)
+            if self._content not in (None, content):
+                raise SystemExit(f"{name} has loaded other values of {self.dataset.name}")
+            self._content = content
+        return taken
 
 
-class Bench(httpx.Client):
-    """A client of the stack that makes pipelines over the benchmark's files and times their runs."""
-
-    def __init__(self, state: StackState) -> None:
-        super().__init__(base_url=state.api_url, headers={"X-API-Key": state.api_key}, timeout=60)
-        self.state = state
-        self.connector = self.made("/connectors", {"name": "files", "type": "local_fs"})["id"]
-        self.schema = self.made("/schemas", {"name": "orders", "displayName": "Orders", "fields": FIELDS})["id"]
-
-    def made(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
-        answer = self.post(path, json=body)
-        answer.raise_for_status()
-        made: dict[str, Any] = answer.json()
-        return made
-
-    def pipeline(self, name: str, ir: dict[str, Any]) -> str:
-        """Creates a pipeline of two partitions at a time; returns its id."""
-        references = {"connectorId": self.connector, "schemaId": self.schema}
-        body = {"name": name, **references, "irVersion": "1.0", "ir": ir, "executionConfig": {"parallelism": 2}}
-        return str(self.made("/pipelines", body)["id"])
-
-    def run(self, pipeline: str) -> tuple[float, float]:
-        """Runs it into an empty table: seconds of the run, and the peak memory of its process in MB."""
-        with psycopg.connect(self.state.database_url, autocommit=True) as connection:
-            connection.execute("TRUNCATE public.ds_orders")
-            connection.execute("CHECKPOINT")
-        run = self.made(f"/pipelines/{pipeline}/run", {})
-        peak, pid = 0.0, None
-        while True:
-            progress = self.get(f"/pipelines/{pipeline}/runs/{run['id']}/progress").json()
-            if progress["status"] not in ("pending", "running"):
-                break
-            pid = pid or self._process(run["id"])
-            peak = max(peak, _memory(pid))
-            time.sleep(0.05)
-        if not progress["status"].startswith("completed"):
-            raise SystemExit(f"the run failed: {progress['log'][-1]['message']}")
-        return progress["durationMs"] / 1000, peak
-
-    def _process(self, run_id: str) -> int | None:
-        with self.state.prefect_api.client(30) as prefect:
-            flow_run = prefect.get(f"/flow_runs/{run_id.removeprefix('run_')}").json()
-        found = str(flow_run.get("infrastructure_pid") or "").rpartition(":")[2]
-        return int(found) if found.isdecimal() else None
+def document(
+    dataset: Dataset,
+    path: str,
+    *,
+    connector: str = "local_fs",
+    ops: Sequence[dict[str, Any]] = (),
+    rules: Sequence[dict[str, Any]] = (),
+) -> dict[str, Any]:
+    """The pipeline that appends the file to the dataset's table."""
+    config: dict[str, Any] = {"path": path}
+    if dataset.options and ".csv" in path:
+        config["options"] = dataset.options
+    nodes: list[dict[str, Any]] = [
+        {"id": "src", "kind": "source", "connector": connector, "config": config, "fields": dataset.read_as}
+    ]
+    if ops:
+        nodes.append({"id": "clean", "kind": "transform", "input": nodes[-1]["id"], "ops": [*ops]})
+    if rules:
+        nodes.append({"id": "check", "kind": "validate", "input": nodes[-1]["id"], "rowLevel": [*rules]})
+    nodes.append({"id": "tgt", "kind": "target", "input": nodes[-1]["id"], "schema": tables.name_of(dataset)})
+    return {
+        "kind": "pipeline",
+        "version": "1.0",
+        "id": dataset.name,
+        "metadata": {"name": dataset.name},
+        "nodes": nodes,
+        "errorHandling": {"maxErrorRows": 100_000_000},
+    }
 
 
-def _memory(pid: int | None) -> float:
-    try:
-        return psutil.Process(pid).memory_info().rss / 1e6 if pid else 0.0
-    except psutil.NoSuchProcess:
-        return 0.0
-
-
-def psql_copy(state: StackState, file: Path) -> float:
-    """Seconds of `\\copy` of the raw file into a table of the same columns."""
-    psql = find_binaries() / "psql"
-    with psycopg.connect(state.database_url, autocommit=True) as connection:
-        connection.execute(f"DROP TABLE IF EXISTS public.raw_orders; CREATE TABLE public.raw_orders ({TABLE})")
-        connection.execute("CHECKPOINT")
-    started = time.perf_counter()
-    copy = f"\\copy public.raw_orders from '{file}' with (format csv, header)"
-    subprocess.run([str(psql), state.database_url, "-qc", copy], check=True)
-    return time.perf_counter() - started
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", type=int, default=2_000_000)
-    parser.add_argument("--rounds", type=int, default=3)
-    given = parser.parse_args()
+def append(name: str, rows: int, rounds: int) -> Iterator[Comparison]:
+    """The comparisons of one dataset."""
+    dataset = DATASETS[name]
     with tempfile.TemporaryDirectory(prefix="headrace-bench-") as folder, stack(Path(folder)) as state:
-        clean, bad = state.files_root / "orders.csv", state.files_root / "bad.csv"
-        write_orders(clean, given.rows)
-        write_orders(bad, given.rows, bad_share=0.01)
-        print(f"{given.rows:,} rows, {clean.stat().st_size / 1e6:.0f} MB, median of {given.rounds}")
-        bench, table = Bench(state), "public.ds_orders"
-        variants = {
-            "copy only": bench.pipeline("copy", pipeline_ir(clean.name, table, ops=False, rules=False)),
-            "3 ops": bench.pipeline("ops", pipeline_ir(clean.name, table, rules=False)),
-            "3 ops, 4 rules": bench.pipeline("rules", pipeline_ir(clean.name, table)),
-            "1 % bad rows": bench.pipeline("bad", pipeline_ir(bad.name, table)),
-        }
-        seconds: dict[str, list[float]] = {name: [] for name in ["psql \\copy", *variants]}
-        peaks = dict.fromkeys(seconds, 0.0)
-        for _ in range(given.rounds):
-            seconds["psql \\copy"].append(psql_copy(state, clean))
-            for name, pipeline in variants.items():
-                took, peak = bench.run(pipeline)
-                seconds[name].append(took)
-                peaks[name] = max(peaks[name], peak)
-        base = statistics.median(seconds["psql \\copy"])
-        for name, taken in seconds.items():
-            median = statistics.median(taken)
-            memory = f"{peaks[name]:6.0f} MB" if peaks[name] else ""
-            print(f"{name:16} {median:6.2f} s {given.rows / median:12,.0f} rows/s {median / base:5.2f} x psql {memory}")
+        file = state.files_root / f"{name}.csv"
+        rows = dataset.write(file, rows)
+        bench = Bench(state)
+        schema = bench.schema(name, [*dataset.fields])
+        copy = bench.pipeline(name, document(dataset, file.name), schema)
+        for kind in tables.kinds_of(dataset):
+            loads = Loads(bench, dataset, kind, rows)
+            ways = [loads.psql(file), loads.run("headrace", copy)]
+            if dataset is ORDERS and kind == tables.KINDS[0]:
+                ways += _more(bench, state, loads, schema)
+            yield Comparison.of(f"{name}, {kind}", rows, file.stat().st_size, ways, rounds)
+
+
+def _more(bench: Bench, state: StackState, loads: Loads, schema: str) -> list[Way]:
+    """Orders with ops, rules, and rows that are refused."""
+    write_bad_orders(state.files_root / "bad.csv", loads.rows)
+    variants: list[tuple[str, str, dict[str, Any]]] = [
+        ("headrace, 3 ops", "orders.csv", {"ops": OPS}),
+        ("headrace, 3 ops and 4 rules", "orders.csv", {"ops": OPS, "rules": RULES}),
+        ("headrace, the same, 1 % bad rows", "bad.csv", {"ops": OPS, "rules": RULES}),
+    ]
+    return [
+        loads.run(name, bench.pipeline(name, document(ORDERS, path, **nodes), schema), changed=True)
+        for name, path, nodes in variants
+    ]
 
 
 if __name__ == "__main__":
-    main()
+    from benchmarks.__main__ import main
+
+    main(["append"])

@@ -5,34 +5,23 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
-import resource
 import subprocess
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import uuid4
 
-import psutil
 import psycopg
 
+from benchmarks.measure import Taken, measured
 from benchmarks.postgresql_tables import Table
 from benchmarks.silence import Silence
-from headrace.deployments.stack.database.server import EmbeddedPostgres, find_binaries
-
-
-class Taken(NamedTuple):
-    """Seconds on the clock, CPU seconds of the clients and of the server, and the clients' peak memory in MB."""
-
-    seconds: float
-    client: float
-    server: float
-    memory: float
+from headrace.deployments.stack.database.installation import find_binaries
+from headrace.deployments.stack.database.server import EmbeddedPostgres
 
 
 @dataclass(frozen=True)
@@ -82,43 +71,9 @@ class Copies:
         if found != (self.rows,):
             raise SystemExit(f"{found} rows have arrived")
 
-    def cpu(self) -> float:
-        """CPU seconds of the server so far, those of processes that have ended included."""
-        assert self.server.pid is not None
-        times = [psutil.Process(self.server.pid).cpu_times()]
-        ended = times[0].children_user + times[0].children_system
-        for child in psutil.Process(self.server.pid).children():
-            with suppress(psutil.NoSuchProcess):
-                times.append(child.cpu_times())
-        return float(sum(each.user + each.system for each in times) + ended)
-
 
 def _measured(made: Copies, work: Callable[[], float]) -> Taken:
-    """`work` starts processes, waits for them and gives the seconds they took."""
-    server, before = made.cpu(), resource.getrusage(resource.RUSAGE_CHILDREN)
-    peak, over = 0.0, threading.Event()
-
-    def watch() -> None:
-        nonlocal peak
-        while not over.wait(0.05):
-            total = 0
-            for child in psutil.Process().children(recursive=True):
-                with suppress(psutil.NoSuchProcess):
-                    if child.name() != "postgres":
-                        total += child.memory_info().rss
-            peak = max(peak, total / 1e6)
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    try:
-        seconds = work()
-    finally:
-        over.set()
-        watcher.join()
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    time.sleep(0.2)  # until the server has seen its sessions end
-    client = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return Taken(seconds, client, made.cpu() - server, peak)
+    return measured(made.server.pid, work)
 
 
 def psql(made: Copies) -> Taken:
@@ -172,6 +127,7 @@ def job(
 ) -> Any:
     """The job of one run."""
     from headrace.catalog.runs.records import ConnectorRecord, RunPipeline
+    from headrace.connectors.files.paths import FilesRoot
     from headrace.flows.resume.continuation import Continuation
     from headrace.flows.runtime.job import Job
 
@@ -183,7 +139,7 @@ def job(
     )
     continues = Continuation(**{"root_run_id": run_id, **continued})
     networks = (ip_network("127.0.0.0/8"),)
-    return Job(run_id, pipeline, url, Path(tempfile.gettempdir()), continues, networks=networks)
+    return Job(run_id, pipeline, url, FilesRoot(Path(tempfile.gettempdir())), continues, networks=networks)
 
 
 def _run(pipe: Any, port: int, url: str, table: str, ops: Sequence[dict[str, Any]], parallelism: int) -> None:

@@ -22,7 +22,8 @@ from typing import Any
 
 import psycopg
 
-from headrace.deployments.stack.database.server import DISPOSABLE, EmbeddedPostgres, find_binaries
+from headrace.deployments.stack.database.installation import find_binaries
+from headrace.deployments.stack.database.server import DISPOSABLE, EmbeddedPostgres
 
 _ROWS, _ROUNDS = 500_000, 3
 _COLUMNS = "id, customer, kind, amount, ratio, paid, day, at, name, note"

@@ -12,15 +12,18 @@ from __future__ import annotations
 
 import argparse
 import os
-import statistics
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks.database_copies import Copies, Taken, dlt, headrace, psql, sling
+from benchmarks.comparison import Comparison, Way
+from benchmarks.database_copies import Copies, dlt, headrace, psql, sling
+from benchmarks.measure import Taken
 from benchmarks.postgresql_tables import TABLES
 from headrace.deployments.stack.database.server import EmbeddedPostgres, ensure_database
+
+Peer = Callable[[Copies], Taken]
 
 ONE_OP = ({"type": "expression", "field": "twice", "expression": "{number} * 2"},)
 
@@ -47,6 +50,30 @@ def copies(table: str, rows: int) -> Iterator[Copies]:
             server.stop()
 
 
+def table_to_table(table: str, rows: int, rounds: int, peers: Mapping[str, Peer] | None = None) -> Iterator[Comparison]:
+    """The comparison of one table; `peers` are other tools, by name."""
+    with copies(table, rows) as made:
+        number = TABLES[table].number
+        one_op = [{**op, "expression": op["expression"].format(number=number)} for op in ONE_OP]
+
+        def way(name: str, load: Peer, *, plain: bool = False) -> Way:
+            def once() -> Taken:
+                made.empty()
+                taken = load(made)
+                made.check()
+                return taken
+
+            return Way(name, once, plain)
+
+        ways = [
+            way("psql | psql", psql, plain=True),
+            way("headrace", lambda made: headrace(made, ())),
+            way("headrace, one op", lambda made: headrace(made, one_op)),
+            *(way(name, load) for name, load in (peers or {}).items()),
+        ]
+        yield Comparison.of(f"{table}, PostgreSQL to PostgreSQL, primary key", rows, 0, ways, rounds)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=2_000_000)
@@ -55,34 +82,13 @@ def main() -> None:
     parser.add_argument("--dlt", metavar="PYTHON")
     parser.add_argument("--sling", metavar="PROGRAM")
     given = parser.parse_args()
-    with copies(given.table, given.rows) as made:
-        number = TABLES[given.table].number
-        one_op = [{**op, "expression": op["expression"].format(number=number)} for op in ONE_OP]
-        variants: dict[str, Callable[[], Taken]] = {
-            "psql | psql": lambda: psql(made),
-            "headrace": lambda: headrace(made, ()),
-            "headrace, one op": lambda: headrace(made, one_op),
-        }
-        if given.dlt:
-            variants["dlt"] = lambda: dlt(made, given.dlt)
-        if given.sling:
-            variants["sling"] = lambda: sling(made, given.sling)
-        taken: dict[str, list[Taken]] = {name: [] for name in variants}
-        for _ in range(given.rounds):
-            for name, variant in variants.items():
-                made.empty()
-                taken[name].append(variant())
-                made.check()
-        print(f"{given.rows:,} rows of {given.table}, median of {given.rounds}")
-        base = statistics.median(each.seconds for each in taken["psql | psql"])
-        for name, found in taken.items():
-            seconds = statistics.median(each.seconds for each in found)
-            client = statistics.median(each.client for each in found)
-            served = statistics.median(each.server for each in found)
-            print(
-                f"{name:17} {seconds:6.2f} s {given.rows / seconds:10,.0f} rows/s {base / seconds:5.2f} x psql; "
-                f"CPU {client:5.2f} + {served:5.2f} s; {max(each.memory for each in found):4.0f} MB"
-            )
+    peers: dict[str, Peer] = {}
+    if given.dlt:
+        peers["dlt"] = lambda made: dlt(made, given.dlt)
+    if given.sling:
+        peers["sling"] = lambda made: sling(made, given.sling)
+    for _ in table_to_table(given.table, given.rows, given.rounds, peers):
+        pass
 
 
 if __name__ == "__main__":

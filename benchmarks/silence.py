@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
 import polars as pl
 
+from headrace.catalog.runs.records import DatasetRuleOutcome, UncommittedRows
 from headrace.connectors.target import Resume
 
 
@@ -18,8 +19,14 @@ class Silence:
     def progress(self, stage: int, partition: int, status: str, committed: Resume) -> None:
         pass
 
-    def forget(self, *uncommitted: Any) -> None:
+    def forget(self, only: UncommittedRows | None = None, *, since: int = 0) -> None:
         pass
+
+    def judged(self, rules: Sequence[DatasetRuleOutcome]) -> None:
+        pass
+
+    def earlier_rows(self, node: str, runs: int) -> Sequence[int]:
+        return ()
 
     def log(self, stage: str, message: str) -> None:
         pass

@@ -21,8 +21,10 @@ from pathlib import Path
 import httpx
 import psycopg
 
-from benchmarks.append import Bench, stack
-from benchmarks.orders import pipeline_ir, write_orders
+from benchmarks.append import document
+from benchmarks.datasets import ORDERS
+from benchmarks.orders import write_orders
+from benchmarks.stack import Bench, stack
 from headrace.deployments.stack.environment import base_environment, prefect_client_environment
 from headrace.deployments.stack.state import StackState
 
@@ -38,7 +40,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="headrace-start-") as folder, stack(Path(folder)) as state:
         write_orders(state.files_root / "orders.csv", 10)
         bench = Bench(state)
-        pipeline = bench.pipeline("start", pipeline_ir("orders.csv", "public.ds_orders", ops=False, rules=False))
+        schema = bench.schema("orders", [*ORDERS.fields])
+        pipeline = bench.pipeline("start", document(ORDERS, "orders.csv"), schema)
         ours = [first_row(state, lambda: bench.made(f"/pipelines/{pipeline}/run", {})) for _ in range(given.rounds + 1)]
         report("headrace", ours[1:])
         with stock_worker(state, Path(folder)) as start:

@@ -53,7 +53,7 @@ def load(pipe: Pipe, root: str, url: str, kind: str, config: dict[str, Any], cre
     from tests.flows.runtime.runs import Runner
 
     names = {"aws_s3": "s3"}
-    nodes = [
+    nodes: list[dict[str, Any]] = [
         {
             "id": "src",
             "kind": "source",
@@ -165,7 +165,7 @@ def main() -> None:
                             for name, kind in COLUMNS.items()
                         )
                         connection.execute("DROP TABLE IF EXISTS public.ds_orders")
-                        connection.execute(f"CREATE TABLE public.ds_orders ({columns})")  # type: ignore[arg-type]
+                        connection.execute(f"CREATE TABLE public.ds_orders ({columns})")
                     measured(kind, load, str(path.parent), url, kind, config, credentials)
                 for place in places[1:]:
                     measured(f"{place[0]} download", download, folder, *place)

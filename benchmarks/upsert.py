@@ -24,6 +24,7 @@ import psycopg
 from benchmarks.orders import pipeline_ir, write_orders
 from benchmarks.silence import Silence
 from headrace.catalog.runs.records import ConnectorRecord, RunPipeline
+from headrace.connectors.files.paths import FilesRoot
 from headrace.deployments.stack.database.server import EmbeddedPostgres, ensure_database
 from headrace.flows.resume.continuation import Continuation
 from headrace.flows.runtime.execute import Execution
@@ -53,7 +54,9 @@ class Bench:
         pipeline = RunPipeline("pipe_1", "default", "Orders", ir, 1, connector, {"parallelism": 2}, tables)
         run_id = uuid4().hex
         started = time.perf_counter()
-        totals = run(Execution(prepare(Job(run_id, pipeline, self.url, self.folder, Continuation(run_id))), Silence()))
+        totals = run(
+            Execution(prepare(Job(run_id, pipeline, self.url, FilesRoot(self.folder), Continuation(run_id))), Silence())
+        )
         taken = time.perf_counter() - started
         assert totals.rows_out == self.rows, totals
         return taken
@@ -63,7 +66,7 @@ class Bench:
         with psycopg.connect(self.url, autocommit=True) as connection:
             started = time.perf_counter()
             for statement in statements:
-                connection.execute(statement)  # type: ignore[arg-type]
+                connection.execute(statement)
             return time.perf_counter() - started
 
     def fill(self, *, keys: str) -> None:
@@ -80,14 +83,14 @@ class Bench:
         changes = ", ".join(f"{name} = EXCLUDED.{name}" for name in names[1:])
         started = time.perf_counter()
         with psycopg.connect(self.url) as connection:
-            connection.execute(f"CREATE TEMP TABLE t ({plain})")  # type: ignore[arg-type]
+            connection.execute(f"CREATE TEMP TABLE t ({plain})")
             copy = "COPY t FROM STDIN (FORMAT csv, HEADER)"
             with (self.folder / "orders.csv").open("rb") as file, connection.cursor().copy(copy) as into:
                 while part := file.read(1 << 20):
                     into.write(part)
             given = ", ".join(names)
             merge = f"INSERT INTO ds_orders ({given}) SELECT * FROM t ON CONFLICT (id) DO UPDATE SET {changes}"
-            connection.execute(merge)  # type: ignore[arg-type]
+            connection.execute(merge)
         return time.perf_counter() - started
 
 

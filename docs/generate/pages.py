@@ -6,6 +6,7 @@ import json
 import re
 from pathlib import Path
 
+from benchmarks import report
 from docs.generate.exactness import exactness
 from docs.generate.reference import reference
 from headrace.connectors.http.definition.model import json_schema as connector_schema
@@ -27,6 +28,7 @@ def pages() -> dict[str, str]:
         "replication.schema.json": _json(replication_schema()),
         "reference.md": reference(published_schema()),
         "connectors.md": _with_conformance((DOCS / "connectors.md").read_text(encoding="utf-8")),
+        **report.pages(),
     }
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks import report
 from docs.generate.pages import DOCS, pages
 from docs.generate.reference import HOOK_TESTS
 from docs.generate.registered import EXAMPLE_TEST, ROOT, Registered, registered
@@ -24,6 +25,7 @@ from headrace.ir.hooks import HOOKS
         "connector.schema.json",
         "connectors.md",
         "exactness.md",
+        *report.pages(),
     ],
 )
 def test_a_page_is_current(name: str) -> None:

@@ -1,0 +1,123 @@
+"""A stack of its own for a benchmark, and whole runs on it over REST through Prefect, measured."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import psycopg
+
+from benchmarks.measure import Taken, cpu_of, server_cpu
+from headrace.deployments.stack.state import StackState
+
+_POLL_S = 0.05
+_FORKER = "headrace.deployments.worker.fork_server"
+
+
+@contextmanager
+def stack(folder: Path, **environment: str) -> Iterator[StackState]:
+    """Starts a stack with its data below `folder` and further environment variables, and stops it."""
+    command = [sys.executable, "-P", "-m", "headrace.deployments.cli.app"]
+    where = ["--data-dir", str(folder / "data")]
+    up = [*command, "up", *where, "--port", "0", "--prefect-port", "0", "--detach"]
+    subprocess.run(up, check=True, stdout=subprocess.DEVNULL, env={**os.environ, **environment})
+    try:
+        state = StackState.read(folder / "data" / "stack.json")
+        assert state is not None
+        yield state
+    finally:
+        subprocess.run([*command, "down", *where], check=True, stdout=subprocess.DEVNULL)
+
+
+class Bench(httpx.Client):
+    """A client of the stack that makes pipelines and measures their runs."""
+
+    def __init__(self, state: StackState) -> None:
+        super().__init__(base_url=state.api_url, headers={"X-API-Key": state.api_key}, timeout=60)
+        self.state = state
+        self.files = self.connector("files", "local_fs")
+
+    def made(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        """What a POST of `body` has made. Raises SystemExit with the answer if it is refused."""
+        answer = self.post(path, json=body)
+        if not answer.is_success:
+            raise SystemExit(f"POST {path} was refused: {answer.text}")
+        made: dict[str, Any] = answer.json()
+        return made
+
+    def connector(self, name: str, kind: str, **settings: Any) -> str:
+        """Makes a connector; returns its id."""
+        return str(self.made("/connectors", {"name": name, "type": kind, **settings})["id"])
+
+    def schema(self, name: str, fields: list[dict[str, Any]]) -> str:
+        """Makes a schema with its table `public.ds_<name>`; returns its id."""
+        return str(self.made("/schemas", {"name": name, "displayName": name, "fields": fields})["id"])
+
+    def pipeline(self, name: str, ir: dict[str, Any], schema: str, connector: str | None = None) -> str:
+        """Makes a pipeline of two partitions at a time; returns its id."""
+        references = {"connectorId": connector or self.files, "schemaId": schema}
+        body = {"name": name, **references, "irVersion": "1.0", "ir": ir, "executionConfig": {"parallelism": 2}}
+        return str(self.made("/pipelines", body)["id"])
+
+    def run(self, pipeline: str) -> Taken:
+        """Runs it to its end. The seconds are those from its start to its end, as the API reports them; `client` is the
+        run's process, `beside` all other processes of the stack. Raises SystemExit if it fails."""
+        server = self.postgres
+        forker, rest = self._own()
+        before = server_cpu(server.pid), cpu_of([forker]), cpu_of(rest)
+        run = self.made(f"/pipelines/{pipeline}/run", {})
+        peak, process = 0.0, None
+        while True:
+            progress = self.get(f"/pipelines/{pipeline}/runs/{run['id']}/progress").json()
+            if progress["status"] not in ("pending", "running"):
+                break
+            process = process or self._process(run["id"])
+            with suppress(psutil.NoSuchProcess):
+                peak = max(peak, process.memory_info().rss / 1e6 if process else 0.0)
+            time.sleep(_POLL_S)
+        if not progress["status"].startswith("completed"):
+            raise SystemExit(f"the run failed: {progress['log'][-1]['message']}")
+        while forker.children():  # until its process has ended: only then are its CPU seconds counted
+            time.sleep(_POLL_S)
+        seconds = progress["durationMs"] / 1000
+        own = cpu_of([forker]) - before[1]
+        return Taken(seconds, own, server_cpu(server.pid) - before[0], peak, cpu_of(rest) - before[2])
+
+    @property
+    def postgres(self) -> psutil.Process:
+        """The first process of the stack's server."""
+        [found] = [each for each in psutil.Process(self.state.pid).children() if each.name() == "postgres"]
+        return found
+
+    def _own(self) -> tuple[psutil.Process, list[psutil.Process]]:
+        """The process whose children the runs are, and the stack's others except PostgreSQL's and this program's."""
+        postgres = self.postgres
+        apart = {postgres, *postgres.children(recursive=True)}
+        supervisor = psutil.Process(self.state.pid)
+        others = [each for each in (supervisor, *supervisor.children(recursive=True)) if each not in apart]
+        [forker] = [each for each in others if _FORKER in " ".join(each.cmdline())]
+        return forker, [each for each in others if each != forker]
+
+    def _process(self, run_id: str) -> psutil.Process | None:
+        with self.state.prefect_api.client(30) as prefect:
+            flow_run = prefect.get(f"/flow_runs/{run_id.removeprefix('run_')}").json()
+        found = str(flow_run.get("infrastructure_pid") or "").rpartition(":")[2]
+        try:
+            return psutil.Process(int(found)) if found.isdecimal() else None
+        except psutil.NoSuchProcess:
+            return None
+
+
+def emptied(state: StackState, table: str) -> None:
+    """Truncates a table."""
+    with psycopg.connect(state.database_url, autocommit=True) as connection:
+        connection.execute(f"TRUNCATE {table}".encode())
+        connection.execute("CHECKPOINT")
