@@ -330,7 +330,7 @@ def test_sources_are_named_the_same_in_every_run(tmp_path: Path) -> None:
 
     based = replace(job.pipeline.connector, config={"basePath": "shop"})
     assert named("local_fs", path="in/", pattern={"type": "glob", "value": "*.csv"}) == ("file", f"{tmp_path}/in/*.csv")
-    assert named("webhook", resource="orders") == ("webhook", "conn_1/orders")
+    assert named("webhook") == ("headrace://webhook", "conn_1")
     job = replace(job, pipeline=replace(job.pipeline, connector=based))
     assert named("local_fs", path="a.csv") == ("file", f"{tmp_path}/shop/a.csv")
     for path in ("../../a.csv", "/a.csv", "x/../../../a.csv"):  # never read, and never another tenant's name
