@@ -8,6 +8,7 @@ from ipaddress import ip_network
 from typing import Any
 
 import pytest
+from fastapi.testclient import TestClient
 
 from headrace.api.app import BASE_PATH
 from headrace.deployments.cli.doctor.slots import slots
@@ -72,11 +73,12 @@ def test_a_slot_that_cannot_be_dropped_keeps_the_pipeline(dialling: Facade, pipe
 def test_doctor_names_the_slots_that_no_pipeline_reads(dialling: Facade, pipeline: str, origin: Origin) -> None:
     listed = dialling.editor.get(f"{BASE_PATH}/connectors").json()["data"]
     [connector] = [each["id"] for each in listed if each["name"] == "origin"]
-    client: Any = dialling.editor
-    tested = client.post(f"{BASE_PATH}/connectors/{connector}/test").json()
+    client: Any = TestClient(
+        dialling.app, base_url=f"http://testserver{BASE_PATH}", headers=dict(dialling.editor.headers)
+    )
+    tested = client.post(f"/connectors/{connector}/test").json()
     assert "changes can be read: 1 of 20 replication slots are used" in tested["message"]
     [kept] = tested["sample"]["slots"]
-    client.base_url = client.base_url.join(BASE_PATH)
     assert list(slots(client, "origin", [kept])) == []
     assert [each.found.partition(" for")[0] for each in slots(client, "origin", [kept | {"held": 3 << 30}])] == [
         "origin: the server keeps 3,221.2 MB of its log"]  # fmt: skip
