@@ -8,10 +8,12 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from psycopg import sql
 from headrace.catalog.engine import upgrade
 from headrace.connectors.errors import TargetError
 from headrace.connectors.postgresql.copy.copy_rows import is_data_error, is_transient
+from headrace.connectors.postgresql.load.loader import CopyLoader
 from headrace.deployments.stack.database.server import KILLABLE, EmbeddedPostgres, ensure_database
 from headrace.deployments.stack.ports import choose_port
 from headrace.flows.runtime.execute import RunTotals
@@ -111,15 +114,25 @@ EXACT = [(ROWS, ROWS, ROWS * (ROWS + 1) // 2)]
 
 
 def loading(world: Loads, trouble: Callable[[], Any], *, attempts: int = 8, **options: Any) -> RunTotals:
-    """A run in small batches that meets the trouble when some of its rows are committed."""
+    """A run in small batches that meets the trouble when some of its rows are committed. After a quarter of them it
+    waits for it, so that the run is never quicker than the trouble."""
     world.numbers(ROWS)
     options |= {"execution": {"batchSize": 200, "parallelism": 2}, "errorHandling": patience(attempts)}
     execution = world.execution(**options)
-    with ThreadPoolExecutor(1) as pool:
+    write, begins, sent = CopyLoader.write, threading.Event(), count(200, 200)
+
+    def patient(self: CopyLoader, *args: Any, **named: Any) -> Any:
+        if next(sent) > ROWS // 4:
+            begins.wait(60)
+        return write(self, *args, **named)
+
+    with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(1) as pool:
+        patch.setattr(CopyLoader, "write", patient)
         run = pool.submit(run_in_threads, execution)
         while committed(world) < ROWS // 8:
-            assert not run.done(), "the run was quicker than the trouble"
+            assert not run.done(), run.result()
             time.sleep(0.005)
+        begins.set()
         trouble()
         return run.result()
 
