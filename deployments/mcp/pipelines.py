@@ -9,10 +9,9 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from headrace.deployments.cli.rest import Rest, find_pipeline
-from headrace.deployments.errors import HeadraceError
+from headrace.deployments.mcp.named import named_id
 from headrace.deployments.mcp.tools import reads, writes
 from headrace.ir.diff import ir_diff
-from headrace.ir.problems import nearest
 
 Pipeline = Annotated[str, Field(description="The pipeline's name or id")]
 Document = Annotated[dict[str, Any], Field(description="A Pipeline IR document; `catalogue` lists what it may contain")]
@@ -85,7 +84,10 @@ class PipelineTools:
     ) -> Any:
         """Create a pipeline; its name is `metadata.name`. The first call checks it and answers `confirm`; the call with
         that saves it."""
-        places = {"connectorId": self._id("/connectors", connector), "schemaId": self._id("/schemas", schema)}
+        places = {
+            "connectorId": named_id(self._rest, "connector", connector),
+            "schemaId": named_id(self._rest, "schema", schema),
+        }
         token = _token(places, document)
         checked = self._rest.post("/ir/validate", document)
         if not checked["valid"]:
@@ -120,14 +122,6 @@ class PipelineTools:
 
     def _path(self, pipeline: str) -> str:
         return f"/pipelines/{find_pipeline(self._rest, pipeline)['id']}"
-
-    def _id(self, collection: str, name: str) -> str:
-        found = self._rest.all(collection)
-        for each in found:
-            if name in (each["name"], each["id"]):
-                return str(each["id"])
-        what = collection.strip("/").removesuffix("s")
-        raise HeadraceError(f"There is no {what} '{name}'.", nearest(name, [str(each["name"]) for each in found]))
 
 
 def _token(*parts: Any) -> str:

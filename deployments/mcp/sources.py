@@ -8,6 +8,7 @@ from pydantic import Field
 
 from headrace.deployments.cli.rest import Rest
 from headrace.deployments.errors import HeadraceError
+from headrace.deployments.mcp.named import named_id
 from headrace.deployments.mcp.tools import reads
 from headrace.ir.problems import nearest
 
@@ -58,7 +59,7 @@ class SourceTools:
     @reads
     def test_connector(self, connector: Connector) -> Any:
         """Test a connection: whether it works, or what is wrong and how to fix it."""
-        return self._rest.post(f"/connectors/{self._id(connector)}/test")
+        return self._rest.post(f"/connectors/{named_id(self._rest, 'connector', connector)}/test")
 
     @reads
     def discover(
@@ -68,17 +69,8 @@ class SourceTools:
         stream: Annotated[str | None, Field(description="Show the columns of this stream, by its whole name")] = None,
     ) -> Any:
         """List what can be read at a connection (tables, files, topics, objects of an API), or the columns of one."""
-        path = f"/connectors/{self._id(connector)}/streams"
+        path = f"/connectors/{named_id(self._rest, 'connector', connector)}/streams"
         if stream is not None:
             return self._rest.get(path.removesuffix("s"), name=stream)
         page = self._rest.get(path, filter=text, limit=50)
         return {"streams": page["data"], "total": page["pagination"]["total"]}
-
-    def _id(self, connector: str) -> str:
-        found = self._rest.all("/connectors")
-        for each in found:
-            if connector in (each["name"], each["id"]):
-                return str(each["id"])
-        raise HeadraceError(
-            f"There is no connector '{connector}'.", nearest(connector, [str(each["name"]) for each in found])
-        )

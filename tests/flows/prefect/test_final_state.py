@@ -138,6 +138,18 @@ def test_a_cancellation_after_it_is_reported_that_the_run_has_ended(
         assert run.states()[-2:] == ["Running", "Completed"]  # set once, so that it fires automations once
 
 
+def test_the_tag_of_failed_rows_leaves_tags_that_somebody_gave_the_run(
+    stack: RunningStack, held: Callable[[Api, str], Held]
+) -> None:
+    with closing(Api(stack, "amount,note\n1,a\nx,b\n").create()) as api:
+        run = held(api, "before")
+        path = f"/flow_runs/{run.run_id.removeprefix('run_')}"
+        tags = stack.prefect.get(path).json()["tags"]
+        assert stack.prefect.patch(path, json={"tags": [*tags, "mine"]}).is_success
+        assert run.goes_on()["type"] == "COMPLETED"
+        assert set(stack.prefect.get(path).json()["tags"]) == {*tags, "mine", "rows-failed"}
+
+
 @pytest.mark.slow
 def test_a_run_that_is_stopped_after_it_is_complete_for_both(
     stack: RunningStack, held: Callable[[Api, str], Held]
