@@ -10,7 +10,9 @@ from headrace.deployments.cli.rest import Rest, find_pipeline, run_path
 from headrace.deployments.mcp.pipelines import Pipeline
 from headrace.deployments.mcp.tools import reads, writes
 
-RunId = Annotated[str | None, Field(description="The run's id; without it, the newest run")]
+RunId = Annotated[
+    str | None, Field(pattern="^run_[0-9a-f]{32}$", description="The run's id; without it, the newest run")
+]
 
 _SAMPLES = 5
 _LINES = 20

@@ -149,6 +149,9 @@ def test_a_run_is_started_and_shown(agent: Agent, facade: Facade) -> None:
     assert (shown["id"], shown["progress"]["partitions"]) == (run, 0)
     assert agent.call("run_errors", pipeline="orders", run=run)["matching"] == 0
     assert agent.call("cancel_run", pipeline="orders", run=run) == {"cancelling": True}
+    for other in (f"{run}/retry?x=", "../../api-keys"):  # no other path of the API
+        assert "run" in agent.fails("cancel_run", pipeline="orders", run=other)
+    assert [each["id"] for each in agent.call("list_runs", pipeline="orders")] == [run]
     assert "There is no such run" in agent.fails("retry_run", pipeline="orders", run="run_" + "0" * 32)
 
 
