@@ -38,13 +38,13 @@ class Refused(ValueError):
         self.hint = hint
 
 
-def evaluated_filter(given: Mapping[str, Any]) -> dict[str, Any]:
+def checked_filter(given: Mapping[str, Any]) -> dict[str, Any]:
     """The filter with the driver's values. Needs the driver only for values that JSON has no type for. Raises
     Refused."""
-    return _Evaluate().conditions(given, 0)
+    return _Checker().conditions(given, 0)
 
 
-def evaluated_projection(given: Mapping[str, Any]) -> dict[str, int]:
+def checked_projection(given: Mapping[str, Any]) -> dict[str, int]:
     """The projection: names or paths, all with 1 (only these) or all with 0 (all except these). `_id` is always read.
     Raises Refused."""
     if not given:
@@ -68,7 +68,7 @@ def _is_path(name: str) -> bool:
     return bool(name) and "\0" not in name and not any(not part or part.startswith("$") for part in name.split("."))
 
 
-class _Evaluate:
+class _Checker:
     """Validates one filter and counts its nodes."""
 
     def __init__(self) -> None:

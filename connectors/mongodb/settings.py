@@ -9,7 +9,7 @@ from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, Valid
 
 from headrace.connectors.errors import SourceError
 from headrace.connectors.files.arrival.settings import PARAMETER
-from headrace.connectors.mongodb.filters import Refused, evaluated_filter, evaluated_projection
+from headrace.connectors.mongodb.filters import Refused, checked_filter, checked_projection
 from headrace.connectors.specs.base import ClosedConfig, problems_of
 from headrace.connectors.sql.settings import Name, Value, checked_lag
 from headrace.ir.problems import Problem, fault
@@ -17,7 +17,7 @@ from headrace.ir.problems import Problem, fault
 
 def _filter(given: dict[str, Any]) -> dict[str, Any]:
     try:
-        evaluated_filter(given)
+        checked_filter(given)
     except Refused as error:
         raise fault("bad_filter", str(error), error.hint) from None
     except ModuleNotFoundError:  # validated when the source is opened
@@ -27,7 +27,7 @@ def _filter(given: dict[str, Any]) -> dict[str, Any]:
 
 def _projection(given: dict[str, Any]) -> dict[str, Any]:
     try:
-        evaluated_projection(given)
+        checked_projection(given)
     except Refused as error:
         raise fault("bad_projection", str(error), error.hint) from None
     return given
@@ -94,7 +94,7 @@ class MongoSettings(ClosedConfig):
     @model_validator(mode="after")
     def _together(self) -> MongoSettings:
         if self.cursor is not None and self.projection is not None:
-            sent = evaluated_projection(self.projection)
+            sent = checked_projection(self.projection)
             named = self.cursor.column in sent
             if self.cursor.column != "_id" and named != (1 in sent.values()):
                 raise fault("bad_projection", f"The projection leaves out '{self.cursor.column}', the cursor", "add it")

@@ -17,7 +17,7 @@ from headrace.connectors.errors import SourceError
 from headrace.connectors.files.formats.json_rows import column_names
 from headrace.connectors.mongodb.catalog import Collection, all_types, collection, ordered, sampled_types
 from headrace.connectors.mongodb.cursors import comparable, conditions, initial_value, present
-from headrace.connectors.mongodb.filters import Refused, evaluated_filter, evaluated_projection
+from headrace.connectors.mongodb.filters import Refused, checked_filter, checked_projection
 from headrace.connectors.mongodb.frames import ID, Chosen, Rows, fields, projection
 from headrace.connectors.mongodb.login import access
 from headrace.connectors.mongodb.ranges import cuts, documents_after, within
@@ -60,9 +60,9 @@ class MongoSource:
         self._cursors: Mapping[str, Position] = {}
         self._found: Collection | None = None
         try:
-            self._filter = evaluated_filter(self._settings.filter)
+            self._filter = checked_filter(self._settings.filter)
             sent = self._settings.projection
-            self._projection = None if sent is None else evaluated_projection(sent)
+            self._projection = None if sent is None else checked_projection(sent)
         except Refused as error:
             raise SourceError("bad_filter", f"{error}.", error.hint) from None
 

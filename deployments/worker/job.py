@@ -48,12 +48,12 @@ class HeadraceJobConfiguration(BaseJobConfiguration):
         if deployment is None and flow_run.deployment_id is not None:
             deployment = await client.read_deployment(flow_run.deployment_id)
         job = cls()
-        job.evaluate(flow_run, deployment, work_pool)
+        job.decide(flow_run, deployment, work_pool)
         flow = await client.read_flow(flow_run.flow_id)
         job.prepare_for_flow_run(flow_run, deployment, flow, work_pool, worker_name, worker_id)
         return job
 
-    def evaluate(self, flow_run: FlowRun, deployment: DeploymentResponse | None, work_pool: WorkPool) -> None:
+    def decide(self, flow_run: FlowRun, deployment: DeploymentResponse | None, work_pool: WorkPool) -> None:
         """Decides whether the run is executed: sets `entrypoint` or `refusal_reason`."""
         found = refusal_reason(flow_run, deployment, work_pool, self.flows)
         self._refusal_reason = found or ""

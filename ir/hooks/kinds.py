@@ -41,7 +41,7 @@ class RefreshHook(HookBase):
     """`true` requires it, `false` forbids it."""
 
 
-def _evaluated(text: str) -> str:
+def _checked(text: str) -> str:
     admin_statement(text)
     return text
 
@@ -51,7 +51,7 @@ class SqlHook(HookBase):
     replaced by the table that is loaded."""
 
     type: Literal["sql"]
-    statement: Annotated[str, StringConstraints(min_length=1, max_length=MAX_STATEMENT), AfterValidator(_evaluated)]
+    statement: Annotated[str, StringConstraints(min_length=1, max_length=MAX_STATEMENT), AfterValidator(_checked)]
     """One statement on tables of the tenant's schemas."""
 
     @property

@@ -83,7 +83,7 @@ def scan(stream: ByteStream, start: int, dialect: Dialect, *, pieces: int, name:
             f"Every record of {name} has a quote that is never closed; the first starts in row 1.",
             "Close it, double it if it is part of the text, or set options.quote to null if quotes mean nothing here.",
         )
-    text.evaluate(name, found.rows, position)
+    text.check(name, found.rows, position)
     if found.rows > cut_rows or not found.slices:
         found.slices.append(Slice(cut, position, found.rows - cut_rows))
     elif found.slices:
@@ -139,7 +139,7 @@ class _EncodingCheck:
 
         self._check(text, offset, row_of)
 
-    def evaluate(self, name: str, rows: int, end: int) -> None:
+    def check(self, name: str, rows: int, end: int) -> None:
         self._check(self._tail, end - len(self._tail), lambda place: rows)
         if self._first and not self._other_alphabets and self._bad_rows * _BAD_SHARE > rows:
             raise bad_encoding(name, *self._first)

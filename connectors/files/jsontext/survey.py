@@ -80,7 +80,7 @@ def survey(
             cut, cut_rows = end_offset, found.rows
     if found.rows > cut_rows or not found.slices:
         found.slices.append(Slice(cut, end_offset, found.rows - cut_rows))
-    encoding.evaluate(found.rows, name)
+    encoding.check(found.rows, name)
     found.keys = list(keys)
     return found
 
@@ -117,7 +117,7 @@ class _Encoding:
         if bad and self._first is None:
             self._first = before + bad[0].index + 1, bad[0]
 
-    def evaluate(self, rows: int, name: str) -> None:
+    def check(self, rows: int, name: str) -> None:
         if self._first is None or self._other_alphabets or self._bad * _WRONG_ENCODING <= rows:
             return
         row, first = self._first

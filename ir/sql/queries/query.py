@@ -115,7 +115,7 @@ def query(text: str) -> Query:
     """Parses and checks a query. Raises Refused."""
     tree = _parsed(text)
     try:
-        _evaluate(tree)
+        _check_tree(tree)
         tables = check_tables(tree)
         check_bounds(tree, tables)
     except RecursionError:
@@ -139,7 +139,7 @@ def _order_sensitive(tree: exp.Query) -> bool:
 def _check_written(written: str) -> None:
     """Refuses text that sqlglot read too leniently (`SELECT *, SELECT a`): parsed again, its SQL differs."""
     again = _parsed(written)
-    _evaluate(again)
+    _check_tree(again)
     check_tables(again)
     if _written(again) != written:
         raise _refused("It is not one SELECT")
@@ -192,7 +192,7 @@ def _is_type(token: Token) -> bool:
     return typed and kind != TokenType.INTERVAL
 
 
-def _evaluate(tree: exp.Expr) -> None:
+def _check_tree(tree: exp.Expr) -> None:
     for node in tree.walk():
         allowed = NODES.get(type(node))
         if allowed is None:

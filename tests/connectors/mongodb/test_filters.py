@@ -12,7 +12,7 @@ from bson.decimal128 import Decimal128
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace.connectors.mongodb.filters import OPERATORS, Refused, evaluated_filter, evaluated_projection
+from headrace.connectors.mongodb.filters import OPERATORS, Refused, checked_filter, checked_projection
 from headrace.connectors.mongodb.settings import problems
 
 
@@ -36,7 +36,7 @@ from headrace.connectors.mongodb.settings import problems
     ],
 )
 def test_what_only_compares_is_sent(given_: dict[str, Any], sent: dict[str, Any]) -> None:
-    assert evaluated_filter(given_) == sent
+    assert checked_filter(given_) == sent
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_what_only_compares_is_sent(given_: dict[str, Any], sent: dict[str, Any]
 )
 def test_nothing_else_is(given_: dict[str, Any]) -> None:
     with pytest.raises(Refused):
-        evaluated_filter(given_)
+        checked_filter(given_)
 
 
 def test_a_filter_has_a_size() -> None:
@@ -84,7 +84,7 @@ def test_a_filter_has_a_size() -> None:
         deep = {"$and": [deep]}
     for large in (deep, {"a": {"$in": list(range(3000))}}):
         with pytest.raises(Refused, match="too large"):
-            evaluated_filter(large)
+            checked_filter(large)
 
 
 JSON = st.recursive(
@@ -106,7 +106,7 @@ JSON = st.recursive(
 @given(st.dictionaries(st.sampled_from(["a", "$and", "$where", "$expr", "$nor"]), JSON, max_size=3))
 def test_whatever_is_given_only_known_operators_are_sent(given_: dict[str, Any]) -> None:
     try:
-        sent = evaluated_filter(given_)
+        sent = checked_filter(given_)
     except Refused:
         return
     assert _operators(sent) <= OPERATORS | {"$options"}
@@ -120,7 +120,7 @@ def _operators(value: Any) -> set[str]:
 
 @pytest.mark.parametrize("given_", [{"a": 1, "b.c": 1}, {"a": 0}, {"_id": 1, "a": 0}, {"a": True}])
 def test_a_projection_names_what_is_read_or_what_is_not(given_: dict[str, Any]) -> None:
-    assert evaluated_projection(given_) == given_
+    assert checked_projection(given_) == given_
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ def test_a_projection_names_what_is_read_or_what_is_not(given_: dict[str, Any]) 
 )
 def test_and_nothing_else(given_: dict[str, Any]) -> None:
     with pytest.raises(Refused):
-        evaluated_projection(given_)
+        checked_projection(given_)
 
 
 class TestWhenItIsSaved:
