@@ -12,7 +12,7 @@ from typing import NamedTuple
 import psutil
 
 _EVERY_S = 0.05
-_SESSIONS_END_S = 0.2
+SESSIONS_END_S = 0.2
 
 
 class Taken(NamedTuple):
@@ -68,6 +68,6 @@ def measured(server_pid: int | None, work: Callable[[], float]) -> Taken:
         over.set()
         watcher.join()
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    time.sleep(_SESSIONS_END_S)  # until the server has seen its sessions end
+    time.sleep(SESSIONS_END_S)  # until the server has seen its sessions end
     client = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return Taken(seconds, client, server_cpu(server_pid) - server, peak)

@@ -1,15 +1,15 @@
 """How much longer a run takes when its file lies elsewhere: local, S3 and SFTP.
 
-    python -m benchmarks.stores [ROWS [ROUNDS]]
+    python -m benchmarks.stores [ROWS [ROUNDS [aws_s3|sftp]]]
 
-For each place: `wall` seconds, `cpu` seconds of the run's process, `server` CPU seconds of the process with the servers
-(moto, asyncssh). `download` is the same file, fetched by boto3 or asyncssh alone into a file: how fast these servers
-are on this machine. PostgreSQL is the embedded one. The last line compares the best walls of all rounds.
+For each place: `wall` seconds, `cpu` seconds of the run's process, `server` those of the process with the servers
+(moto, asyncssh), `postgresql` those of the embedded PostgreSQL. `by` a client: the same file, fetched into a file and
+not read (`benchmarks.fetches`), how fast these servers are on this machine. The last line compares the rounds with the
+best walls.
 """
 
 from __future__ import annotations
 
-import asyncio
 import json
 import multiprocessing
 import resource
@@ -24,6 +24,8 @@ from typing import Any
 
 import psycopg
 
+from benchmarks.fetches import FILE, Place, clients
+from benchmarks.measure import SESSIONS_END_S, server_cpu
 from benchmarks.orders import COLUMNS, write_orders
 from headrace.deployments.stack.database.server import DISPOSABLE, EmbeddedPostgres
 
@@ -39,16 +41,17 @@ def serve(pipe: Pipe, path: str) -> None:
 
     objects, files = ObjectStore(), SshServer()
     with Path(path).open("rb") as content:
-        objects.client.upload_fileobj(content, BUCKET, "orders.csv")
-    (files.folder("bench") / "orders.csv").hardlink_to(path)
-    pipe.send((objects.environment["AWS_ENDPOINT_URL"], files.port, files.key.get_fingerprint()))
+        objects.client.upload_fileobj(content, BUCKET, FILE)
+    (files.folder("bench") / FILE).hardlink_to(path)
+    login = files.login_key.export_private_key("openssh").decode()
+    pipe.send((objects.environment["AWS_ENDPOINT_URL"], files.port, files.key.get_fingerprint(), login))
     with suppress(EOFError):
         while pipe.recv():
             pipe.send(time.process_time())
     files.close()
 
 
-def load(pipe: Pipe, root: str, url: str, kind: str, config: dict[str, Any], credentials: dict[str, Any]) -> None:
+def load(pipe: Pipe, root: str, url: str, place: Place) -> None:
     """One run, in a process that has done nothing else."""
     from tests.flows.runtime.runs import Runner
 
@@ -57,63 +60,72 @@ def load(pipe: Pipe, root: str, url: str, kind: str, config: dict[str, Any], cre
         {
             "id": "src",
             "kind": "source",
-            "connector": names.get(kind, kind),
-            "config": {"path": "orders.csv"},
+            "connector": names.get(place.kind, place.kind),
+            "config": {"path": FILE},
             "fields": [{"name": name, "dataType": data_type} for name, data_type in COLUMNS.items()],
         },
         {"id": "out", "kind": "target", "input": "src", "schema": "public.ds_orders"},
     ]
-    runner = Runner(Path(root), url, credentials, type=kind, config=config)
-    before, began = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
+    runner = Runner(Path(root), url, place.credentials, type=place.kind, config=place.config)
+    before, began = cpu_seconds(), time.perf_counter()
     totals = runner.run(nodes)
-    wall, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_SELF)
-    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    pipe.send({"cpu": round(cpu, 2), "wall": round(wall, 2), "rows": totals.rows_out, "mib": after.ru_maxrss // 1024})
+    wall, cpu = time.perf_counter() - began, cpu_seconds() - before
+    mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    pipe.send({"cpu": round(cpu, 2), "wall": round(wall, 2), "rows": totals.rows_out, "mib": mib})
 
 
-def download(pipe: Pipe, folder: str, kind: str, config: dict[str, Any], credentials: dict[str, Any]) -> None:
-    """The file, fetched by boto3 or asyncssh as they do it when nothing is said."""
-    import asyncssh
-    import boto3
-
-    into = f"{folder}/fetched.csv"
-
-    async def over_ssh() -> None:
-        login = {"port": config["port"], "config": None, "known_hosts": None, **credentials}
-        async with asyncssh.connect(config["host"], **login) as connection, connection.start_sftp_client() as client:
-            await client.get("orders.csv", into)
-
-    before, began = time.process_time(), time.perf_counter()
-    if kind == "sftp":
-        asyncio.run(over_ssh())
-    else:
-        key, secret = credentials["accessKeyId"], credentials["secretAccessKey"]
-        place = {"endpoint_url": config["endpoint"], "region_name": config["region"]}
-        client = boto3.client("s3", aws_access_key_id=key, aws_secret_access_key=secret, **place)
-        client.download_file(config["bucket"], "orders.csv", into)
-    wall = time.perf_counter() - began
-    Path(into).unlink()
-    pipe.send({"cpu": round(time.process_time() - before, 2), "wall": round(wall, 2)})
+def fetch(pipe: Pipe, folder: str, place: Place, client: str) -> None:
+    """The file, fetched by one client and not read."""
+    into, fetched = Path(folder) / "fetched.csv", clients(place.kind)[client]
+    before, began = cpu_seconds(), time.perf_counter()
+    fetched(place, into)
+    wall, cpu = time.perf_counter() - began, cpu_seconds() - before
+    into.unlink()
+    pipe.send({"cpu": round(cpu, 2), "wall": round(wall, 2)})
 
 
-def compared(best: Mapping[str, float]) -> dict[str, dict[str, float]]:
-    """For each place, the time of the local run as a share of this one's, and that of a plain download and then a local
-    run."""
+def cpu_seconds() -> float:
+    """Of this process and of those that it has started and that have ended."""
+    own, started = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
+    return own.ru_utime + own.ru_stime + started.ru_utime + started.ru_stime
+
+
+def empty_table(url: str) -> None:
+    """Makes the target anew."""
+    columns = ", ".join(
+        f'"{name}" {"double precision" if kind == "double" else kind.replace("decimal", "numeric")}'
+        for name, kind in COLUMNS.items()
+    )
+    with psycopg.connect(url) as connection:
+        connection.execute("DROP TABLE IF EXISTS public.ds_orders")
+        connection.execute(f"CREATE TABLE public.ds_orders ({columns})")
+
+
+def compared(best: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float]]:
+    """For each place with a server, the local run as a share of this one: by wall seconds; by CPU seconds, which is the
+    share of two runs that keep all cores busy, with the server on the same cores and without; and the wall seconds of
+    the fastest fetch and then the local run as a share of this one's."""
     local = best["local_fs"]
-    places = [place for place in best if f"{place} download" in best]
-    return {
-        place: {
-            "of local": round(local / best[place], 2),
-            "of download, then local": round((best[f"{place} download"] + local) / best[place], 2),
+    found = {}
+    for place, run in best.items():
+        fetched = min((one["wall"] for name, one in best.items() if name.startswith(f"{place} by ")), default=None)
+        if fetched is None:
+            continue
+        busy = local["cpu"] + local["postgresql"]
+        found[place] = {
+            "of local": round(local["wall"] / run["wall"], 2),
+            "of local, by CPU": round(busy / (run["cpu"] + run["postgresql"] + run["server"]), 2),
+            "of local, by CPU without the server's": round(busy / (run["cpu"] + run["postgresql"]), 2),
+            "of fastest fetch, then local": round((fetched + local["wall"]) / run["wall"], 2),
         }
-        for place in places
-    }
+    return found
 
 
 def main() -> None:
-    """Prints a line for each place and round, and then how the places compare."""
+    """Prints a line for each place and round, and then how the places compare; of one place only where it is named."""
     rows = int(sys.argv[1]) if len(sys.argv) > 1 else _ROWS
     rounds = int(sys.argv[2]) if len(sys.argv) > 2 else 2
+    named = {"local_fs", *(sys.argv[3:] or ("aws_s3", "sftp"))}
     spawn = multiprocessing.get_context("spawn")
 
     def apart(work: Callable[..., None], *given: Any) -> tuple[Any, Pipe]:
@@ -124,51 +136,52 @@ def main() -> None:
         return process, here
 
     with tempfile.TemporaryDirectory(prefix="headrace-bench-") as folder:
-        path = Path(folder) / "files" / "orders.csv"
+        path = Path(folder) / "files" / FILE
         path.parent.mkdir()
         write_orders(path, rows)
         server = EmbeddedPostgres(Path(folder) / "postgres", Path(folder) / "postgresql.log", DISPOSABLE)
         Path(folder).chmod(0o755)
         server.start()
         servers, ready = apart(serve, str(path))
-        endpoint, port, key = ready.recv()
+        endpoint, port, key, login = ready.recv()
         s3 = {"bucket": "rows", "region": "us-east-1", "endpoint": endpoint}
-        places: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
-            ("local_fs", {}, {}),
-            ("aws_s3", s3, {"accessKeyId": "headrace", "secretAccessKey": "a secret that no log may hold"}),
-            (
-                "sftp",
-                {"host": "127.0.0.1", "port": port, "hostKey": key},
-                {"username": "bench", "password": PASSWORD},
-            ),
+        sftp = {"host": "127.0.0.1", "port": port, "hostKey": key}
+        places = [
+            Place("local_fs", {}, {}),
+            Place("aws_s3", s3, {"accessKeyId": "headrace", "secretAccessKey": "a secret that no log may hold"}),
+            Place("sftp", sftp, {"username": "bench", "password": PASSWORD}, login),
         ]
-        best: dict[str, float] = {}
+        places = [place for place in places if place.kind in named]
+        best: dict[str, dict[str, float]] = {}
 
-        def measured(place: str, work: Callable[..., None], *given: Any) -> None:
+        def server_seconds() -> float:
             ready.send(True)
-            before = ready.recv()
+            found: float = ready.recv()
+            return found
+
+        def measured(name: str, work: Callable[..., None], *given: Any) -> None:
+            before, database = server_seconds(), server_cpu(server.pid)
             process, answer = apart(work, *given)
             found = answer.recv()
             process.join()
-            ready.send(True)
-            found["server"] = round(ready.recv() - before, 2)
-            best[place] = min(found["wall"], best.get(place, found["wall"]))
-            print(json.dumps({"place": place, **found}), flush=True)
+            time.sleep(SESSIONS_END_S)
+            found |= {
+                "server": round(server_seconds() - before, 2),
+                "postgresql": round(server_cpu(server.pid) - database, 2),
+            }
+            if name not in best or found["wall"] < best[name]["wall"]:
+                best[name] = found
+            print(json.dumps({"place": name, **found}), flush=True)
 
         try:
             for _ in range(rounds):
-                for kind, config, credentials in places:
+                for place in places:
                     url = server.url("postgres")
-                    with psycopg.connect(url) as connection:
-                        columns = ", ".join(
-                            f'"{name}" {"double precision" if kind == "double" else kind.replace("decimal", "numeric")}'
-                            for name, kind in COLUMNS.items()
-                        )
-                        connection.execute("DROP TABLE IF EXISTS public.ds_orders")
-                        connection.execute(f"CREATE TABLE public.ds_orders ({columns})")
-                    measured(kind, load, str(path.parent), url, kind, config, credentials)
+                    empty_table(url)
+                    measured(place.kind, load, str(path.parent), url, place)
                 for place in places[1:]:
-                    measured(f"{place[0]} download", download, folder, *place)
+                    for client in clients(place.kind):
+                        measured(f"{place.kind} by {client}", fetch, folder, place, client)
             print(json.dumps(compared(best)))
         finally:
             ready.close()

@@ -10,9 +10,11 @@ from headrace.connectors.stores.downloads import write_at
 if TYPE_CHECKING:
     import asyncssh
 
-BLOCK_BYTES = 256 << 10
-"""Blocks of this size cost the client less CPU than reads of 4 MiB, which asyncssh puts together from packets
-and copies as a whole. OpenSSH answers 255 KiB at most."""
+BLOCK_BYTES = 1 << 20
+"""Larger and smaller ones cost the client more CPU. OpenSSH answers 255 KiB at most."""
+ASKED_BYTES = 16 << 20
+"""What is asked for at once; some servers hold all of it in memory."""
+_MOST_REQUESTS = 128
 
 
 class OtherVersion(Exception):
@@ -51,7 +53,8 @@ async def download(
     """Fetches a file from `blocks.reached` to `size`. Ends early where the file does. Raises OtherVersion, NotWritten
     and what asyncssh raises."""
     block = min(client.limits.max_read_len or BLOCK_BYTES, BLOCK_BYTES)
-    async with client.open(path, "rb", block_size=block) as file:
+    requests = min(_MOST_REQUESTS, ASKED_BYTES // block)
+    async with client.open(path, "rb", block_size=block, max_requests=requests) as file:
         if not is_it(await file.stat()):
             raise OtherVersion
         start = blocks.reached

@@ -22,6 +22,9 @@ T = TypeVar("T")
 _CONNECT_S = 10
 _LOGIN_S = 20
 _MAX_ADDRESSES = 2
+_PACKET_BYTES = 128 << 10
+"""The largest packet that the server may send: each costs asyncssh about as much as 30 KiB of content. OpenSSH sends 32
+KiB at most."""
 _KINDS = (
     ("ssh-ed25519",),
     ("ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521"),
@@ -194,6 +197,7 @@ def _options(account: Account, wanted: _HostKey, kinds: Sequence[str]) -> asyncs
         # fastest with AES instructions of the CPU
         encryption_algs="^aes128-gcm@openssh.com,aes256-gcm@openssh.com",
         compression_algs=["none"],
+        max_pktsize=_PACKET_BYTES,
         username=account.username,
         password=account.password,
         client_keys=keys,
