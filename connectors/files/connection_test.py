@@ -18,7 +18,7 @@ def found_files(source: FileSource, folder: str) -> Found:
     newest = sorted(files, key=lambda file: (-file.mtime, file.name))[:_SHOWN]
     sample = [
         {
-            "name": printable(file.name),
+            "name": printable(file.name.rpartition("/")[2]),  # as a source's path names it
             "size": file.size,
             "modifiedAt": datetime.fromtimestamp(file.mtime, UTC).isoformat(timespec="milliseconds")[:23] + "Z",
         }

@@ -184,5 +184,13 @@ FILES = (
         auth=HttpLogin,
         auth_methods=("none", "token", "basic"),
     ),
-    ConnectorType("csv_upload", "CSV upload", "files", "A CSV file sent by a browser.", Config, "csv_upload"),
+    ConnectorType(
+        "csv_upload",
+        "CSV upload",
+        "files",
+        "A CSV file sent by a browser.",
+        Config,
+        "csv_upload",
+        auth_methods=("none",),
+    ),
 )
