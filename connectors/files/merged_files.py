@@ -30,8 +30,8 @@ def merge_files(
 ) -> MergedFiles:
     """One schema for all files: the declared one, or columns wide enough for all files.
 
-    `missing` says what happens to a column that some files lack: `null` or `fail`; None: null if it is declared, else
-    fail, because the file may be the wrong one. Raises SourceError with its `file`.
+    `missing` says what happens to a column that some files lack: `null` or `fail`; None: null if it is declared and the
+    file has another declared one, else fail, because the file may be the wrong one. Raises SourceError with its `file`.
     """
     first = next(iter(files))
     schema = declared or files[first].schema
@@ -45,7 +45,7 @@ def merge_files(
         if not lacks:
             continue
         nowhere = [each for each in lacks if all(each in others for others in lacking.values())]
-        if nowhere or missing == "fail":
+        if nowhere or missing == "fail" or (missing is None and len(lacks) == len(schema)):
             raise _with_file(missing_column((nowhere or lacks)[0], files[name].columns, name), name)
         notes.append(f"{name} lacks {', '.join(lacks)}: null in all its rows")
     placed = {name: _with_missing(seen, lacking[name]) for name, seen in files.items()}

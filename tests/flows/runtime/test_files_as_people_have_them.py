@@ -490,6 +490,25 @@ def test_files_may_lack_a_column_be_empty_and_have_another_order(case: Case) -> 
         prepare(case.job(nodes))
 
 
+@pytest.mark.parametrize("other", ["other,columns\n7,8\n", "id;a\n7;8\n"])
+def test_a_file_without_any_declared_column_is_no_file_of_nulls(case: Case, other: str) -> None:
+    case.table("id bigint, a text")
+    case.put("id,a\n1,a1\n", "in/1.csv")
+    case.put(other, "in/2.csv")
+    nodes = case.nodes(config=SEVERAL)
+    nodes[0]["fields"] = [{"name": "id", "dataType": "bigint"}, {"name": "a", "dataType": "text"}]
+    with pytest.raises(SourceError, match=r"Column 'id' is not in in/2\.csv"):
+        prepare(case.job(nodes))
+    nodes[0]["config"] = {**SEVERAL, "onBadFile": "skip"}
+    case.run(nodes)
+    assert case.rows("SELECT id, a FROM t") == [(1, "a1")]
+    assert any("in/2.csv was left out" in line for line in case.recorder.lines)
+    case.table("id bigint, a text")
+    nodes[0]["config"] = {**SEVERAL, "options": {"missingColumns": "null"}}
+    case.run(nodes)
+    assert case.rows("SELECT id, a FROM t ORDER BY id") == [(1, "a1"), (None, None)]
+
+
 def test_a_byte_that_is_no_character_costs_its_row(case: Case) -> None:
     case.table("id bigint PRIMARY KEY, name text")
     lines = [b"%d,caf\xe9" % n for n in range(1, 2001)]
