@@ -62,6 +62,7 @@ BENCHMARKS: Mapping[str, Compared | Program] = {
     "overhead": Program("overhead"),
     "postgresql_source": Program("postgresql_source", ""),
     "reconcile": Program("reconcile"),
+    "rest_api": Program("rest_api", "--records"),
     "start": Program("start"),
     "stores": Program("stores", ""),
     "streaming": Program("streaming"),

@@ -13,20 +13,15 @@ from headrace.connectors.files.jsontext.reader import RowReader
 from headrace.connectors.http.answers import block_of
 from headrace.connectors.http.archive import results
 from headrace.connectors.http.client import Api
+from headrace.connectors.http.gathering import Gathered, gathered
 from headrace.connectors.http.jobs import created, ended
 from headrace.connectors.http.pages import Page, pages
 from headrace.connectors.http.paging import Place
+from headrace.connectors.http.screening import Screened, screened
 from headrace.connectors.http.settings import RestSettings
 from headrace.connectors.http.slices import label_of
 from headrace.connectors.http.watch import CursorWatch, Mark, RepeatWatch, check_described, check_keys, sent_value
-from headrace.connectors.source import (
-    REJECT_SCHEMA,
-    ROW,
-    Batch,
-    Partition,
-    Position,
-    Wanted,
-)
+from headrace.connectors.source import ROW, Batch, Partition, Position, Wanted
 from headrace.ir.schema import Schema
 
 BATCH_ROWS = 65_536
@@ -122,39 +117,37 @@ class Reading:
         skip, label = int(going_on.get("skip", 0)), label_of(values)
         self._job = dict(going_on.get("job") or {})
         held: Batch | None = None
-        for page in self._pages(values, watch, place, label, again):
-            if self._known is not None and page.records:
-                check_keys(page.records, self._known, page.answer.what)
-            if self._expected and page.records:
-                check_described(page.records, self._expected, page.answer.what)
-                self._expected = frozenset()
-            before = {**self._opened(values, watch, repeats, again), "page": page.here.as_json()}
-            records = page.records
-            lacking = None
-            if watch is not None and records:
-                records, lacking = watch.kept(records)
-            came = repeats.repeated(records)
-            after = None if watch is not None and watch.ended else page.after
-            if watch is not None and after is not None and watch.restarts(after.records):
-                again, after = watch.restarted(page.answer.what), None
-            onward = self._opened(values, watch, repeats, again)
-            if after is not None:
-                onward["page"] = after.as_json()
-            start, skip = skip, 0
-            for at in range(start, len(records), self._size):
-                part = slice(at, at + self._size)
-                batch = self._batch(records[part], values)
-                if lacking is not None and cursor is not None:
-                    batch = _rejected(batch, lacking[part], self._row(batch), cursor.field, "cursor", "No such value")
-                batch = _rejected(
-                    batch, came[part], self._row(batch), None, "repeated", f"Its key came before ({page.answer.what})"
-                )
-                inside = at + self._size < len(records)
-                opened = {**before, "skip": at + self._size} if inside else onward
-                batch.position = {"open": opened, **({"marks": dict(self._marks)} if watch is not None else {})}
-                if held is not None:
-                    yield held
-                held = batch
+
+        def stops(page: Page) -> bool:
+            return watch is not None and watch.decides(page.after.records if page.after is not None else 0)
+
+        try:
+            for group in gathered(self._pages(values, watch, place, label, again), self._size, stops):
+                self._check(group)
+                first, last = group.pages[0], group.pages[-1]
+                before: dict[str, Any] = {}
+                if group.rows > self._size:  # one page in several batches
+                    before = {**self._opened(values, watch, repeats, again), "page": first.here.as_json()}
+                found = screened(group, cursor, watch, repeats)
+                after = None if watch is not None and watch.ended else last.after
+                if watch is not None and after is not None and watch.restarts(after.records):
+                    again, after = watch.restarted(last.answer.what), None
+                onward = self._opened(values, watch, repeats, again)
+                if after is not None:
+                    onward["page"] = after.as_json()
+                start, skip = skip, 0
+                for at in range(start, len(found.records), self._size):
+                    batch = self._batch(found, slice(at, at + self._size), values)
+                    inside = at + self._size < len(found.records)
+                    opened = {**before, "skip": at + self._size} if inside else onward
+                    batch.position = {"open": opened, **({"marks": dict(self._marks)} if watch is not None else {})}
+                    if held is not None:
+                        yield held
+                    held = batch
+        except SourceError:
+            if held is not None:
+                yield held
+            raise
         if watch is not None and watch.newest is not None:
             self._marks = {**self._marks, key: watch.newest.as_json()}
         if held is not None:
@@ -163,6 +156,14 @@ class Reading:
                 if watch is not None:
                     held.position["marks"] = dict(self._marks)
             yield held
+
+    def _check(self, group: Gathered) -> None:
+        """Raises SourceError(`drift`) for records of another shape."""
+        if self._known is not None:
+            check_keys(group, self._known)
+        if self._expected and group.rows:
+            check_described(group.records, self._expected, group.pages[0].answer.what)
+            self._expected = frozenset()
 
     def _pages(
         self, values: dict[str, str], watch: CursorWatch | None, place: Place | None, label: str, again: str | None
@@ -219,11 +220,9 @@ class Reading:
             opened["job"] = self._job
         return opened
 
-    def _row(self, batch: Batch) -> int:
-        return self._first_row + batch.rows_done - batch.rows
-
-    def _batch(self, records: list[bytes], values: Mapping[str, str]) -> Batch:
-        batch = self._reader.parse(block_of(records), self._first_row + self._done, 0)
+    def _batch(self, found: Screened, part: slice, values: Mapping[str, str]) -> Batch:
+        first_row = self._first_row + self._done
+        batch = self._reader.parse(block_of(found.records[part]), first_row, 0)
         self._done += batch.rows
         batch.rows_done = self._done
         for column, name in self._included:
@@ -236,29 +235,7 @@ class Reading:
                 )
             batch.frame = batch.frame.with_columns(typed.new_from_index(0, batch.frame.height).alias(column.name))
         batch.frame = batch.frame.select(self._order)
-        return batch
-
-
-def _rejected(batch: Batch, which: pl.Series, first: int, column: str | None, rule: str, error: str) -> Batch:
-    """The batch with more rejected rows; already rejected rows keep their reason."""
-    if not which.any():
-        return batch
-    numbers = pl.Series(range(first, first + which.len()), dtype=pl.Int64).filter(which)
-    taken = batch.frame.get_column(ROW).is_in(numbers.implode())
-    rows = batch.frame.get_column(ROW).filter(taken)
-    more = pl.DataFrame(
-        {
-            "row": rows,
-            "column": [column] * rows.len(),
-            "value": [None] * rows.len(),
-            "error": [error] * rows.len(),
-            "rule": [rule] * rows.len(),
-        },
-        schema=REJECT_SCHEMA,
-    )
-    batch.frame = batch.frame.filter(~taken)
-    batch.rejects = pl.concat([batch.rejects, more]).sort("row", maintain_order=True)
-    return batch
+        return found.rejected(batch, part, first_row)
 
 
 def _key(values: Mapping[str, str]) -> str:

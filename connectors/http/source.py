@@ -121,8 +121,9 @@ class RestSource:
     def sample(self, rows: int) -> pl.DataFrame:
         found = self.discover(max_partitions=1)
         frames, count = [], 0
+        wanted = Wanted(frozenset(each.name for each in found.schema), batch_rows=rows)
         for partition in found.partitions[:1]:
-            for batch in self.read(partition, found.schema):
+            for batch in self.read(partition, found.schema, wanted=wanted):
                 frames.append(batch.frame)
                 count += batch.frame.height
                 if count >= rows:
@@ -156,10 +157,15 @@ class RestSource:
             self._api, self._settings, partition, schema, wanted, rows_done, declared=bool(self._declared)
         )
         held: Batch | None = None
-        for batch in reading.batches(position):
+        try:
+            for batch in reading.batches(position):
+                if held is not None:
+                    yield held
+                held = batch
+        except SourceError:  # a retry goes on behind what was read before
             if held is not None:
                 yield held
-            held = batch
+            raise
         if held is not None:
             held.position = reading.ended()
             yield held

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
-from itertools import chain, compress
+from itertools import chain
 from typing import Any
 
 import msgspec
@@ -19,6 +19,7 @@ from headrace.connectors.errors import SourceError
 from headrace.connectors.files.jsontext.cells import cells
 from headrace.connectors.files.jsontext.rows import Columns, Objects
 from headrace.connectors.http.answers import block_of
+from headrace.connectors.http.gathering import Gathered
 from headrace.connectors.http.moments import duration_of, moment_of, number_of, written
 from headrace.connectors.http.settings import Cursor
 from headrace.ir.schema import DataType, Field
@@ -122,30 +123,38 @@ class CursorWatch:
         assert self.again is not None
         return self.again
 
-    def kept(self, records: list[bytes]) -> tuple[list[bytes], pl.Series]:
-        """The records that were not loaded before, and which of them lack the cursor's value."""
+    def decides(self, records: int) -> bool:
+        """Whether the next page is requested only after this one was seen; `records` were read with it."""
+        newest_first = self._cursor.newest_first and self._lower is not None
+        return newest_first or self.restarts(records)
+
+    def kept(self, records: list[bytes], text: pl.Series) -> tuple[pl.Series | None, pl.Series]:
+        """Which records were not loaded before, None for all of them; and which of those lack the cursor's value.
+        `text` has the value of each record."""
         cursor = self._cursor
-        [text] = texts(records, [cursor.field])
         order, bad = cast_text(text, Field(cursor.field, _TYPES[cursor.kind]))
         lacking = order.is_null() if bad is None else order.is_null() | bad
         if cursor.newest_first and self._lower is not None:
             self.ended = bool((order < self._lower).any())
         begin = self.since.value if self.since is not None else cursor.initial
+        keep: pl.Series | None = None
         if self._exact and begin is not None:
             limit = self._comparable(str(begin))
             keep = (order >= limit).fill_null(value=True)
             tied = (order == limit).fill_null(value=False)
             if self._known and tied.any():
-                keep &= ~pl.Series(
-                    [hit and _digest(record) in self._known for record, hit in zip(records, tied, strict=True)]
-                )
-            if not keep.all():
-                records = list(compress(records, keep))
+                places = tied.arg_true()
+                loaded = [_digest(records[place]) in self._known for place in places.to_list()]
+                keep = keep.scatter(places.filter(pl.Series(loaded)), values=False)
+            if keep.all():
+                keep = None
+            else:
                 order, text, lacking = order.filter(keep), text.filter(keep), lacking.filter(keep)
-        self._follow(records, order, text)
-        return records, lacking
+        self._follow(records, keep, order, text)
+        return keep, lacking
 
-    def _follow(self, records: list[bytes], order: pl.Series, text: pl.Series) -> None:
+    def _follow(self, records: list[bytes], keep: pl.Series | None, order: pl.Series, text: pl.Series) -> None:
+        """Moves the newest value on. `order` and `text` have the values of the records that are kept."""
         if order.null_count() == order.len():
             return
         place = order.arg_max()
@@ -159,8 +168,9 @@ class CursorWatch:
             return
         ties = () if limit is None or before is None or top > limit else before.ties
         if self._cursor.lookback is None or self._cursor.restart_after is not None:
-            at_top = list(compress(records, (order == top).fill_null(value=False)))
-            ties = tuple(dict.fromkeys((*ties, *map(_digest, at_top))))
+            at_top = (order == top).arg_true()
+            places = at_top if keep is None else keep.arg_true().gather(at_top)
+            ties = tuple(dict.fromkeys((*ties, *(_digest(records[each]) for each in places.to_list()))))
             if len(ties) > MOST_TIES:
                 raise SourceError(
                     "bad_cursor",
@@ -220,11 +230,11 @@ class RepeatWatch:
         """Hashes in the order of their records, which are not among the sorted ones yet."""
         self._older = self._recent
 
-    def repeated(self, records: list[bytes]) -> pl.Series:
-        """Which records are duplicates of earlier ones, on an earlier page or this one."""
-        if not self.keys or not records:
-            return pl.Series([False] * len(records), dtype=pl.Boolean)
-        columns = texts(records, self.keys)
+    def repeated(self, columns: Sequence[pl.Series]) -> pl.Series | None:
+        """Which records are duplicates of earlier ones, on an earlier page or these; None without keys. `columns` have
+        the keys' values."""
+        if not columns:
+            return None
         named = [each.alias(str(place)) for place, each in enumerate(columns)]
         hashes = pl.DataFrame(named).hash_rows(seed=7)
         found = hashes.is_in(self._recent.implode()) | ~hashes.is_first_distinct()
@@ -254,23 +264,27 @@ class RepeatWatch:
         self._sorted = np.sort(self._older.to_numpy())
 
 
-def check_keys(records: list[bytes], known: frozenset[str], what: str) -> None:
+def check_keys(group: Gathered, known: frozenset[str]) -> None:
     """Raises SourceError(`drift`) for keys that no column takes."""
-    rows = Objects().rows(block_of(records))
-    new = {*chain.from_iterable(rows.sound)} - known
-    if new:
-        shown = ", ".join(f"'{each[:60]}'" for each in sorted(new)[:5])
-        raise SourceError(
-            "drift",
-            f"{what}: records have keys that no sampled record had: {shown}.",
-            "Declare `fields` with those that are wanted, or set newKeys to ignore.",
-        )
+    if _keys_of(group.records) <= known:
+        return
+    for page in group.pages:
+        if new := _keys_of(page.records) - known:
+            shown = ", ".join(f"'{each[:60]}'" for each in sorted(new)[:5])
+            raise SourceError(
+                "drift",
+                f"{page.answer.what}: records have keys that no sampled record had: {shown}.",
+                "Declare `fields` with those that are wanted, or set newKeys to ignore.",
+            )
+
+
+def _keys_of(records: list[bytes]) -> set[str]:
+    return {*chain.from_iterable(Objects().rows(block_of(records)).sound)} if records else set()
 
 
 def check_described(records: list[bytes], described: frozenset[str], what: str) -> None:
     """Raises SourceError(`drift`) if no record has any of the described keys."""
-    rows = Objects().rows(block_of(records))
-    seen = {*chain.from_iterable(rows.sound)}
+    seen = _keys_of(records)
     if seen and seen.isdisjoint(described):
         shown = ", ".join(f"'{each[:60]}'" for each in sorted(seen)[:5])
         raise SourceError(

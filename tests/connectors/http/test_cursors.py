@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+import polars as pl
 import pytest
 
 from headrace.connectors.errors import SourceError
@@ -141,11 +142,16 @@ def test_without_a_key_it_is_there_twice_for_the_target_to_deduplicate(api: ApiS
 def test_a_key_that_came_many_pages_ago_is_known() -> None:
     watch = RepeatWatch(["id"])
     for begin in range(0, 12_000, 500):
-        page = [json.dumps({"id": n}).encode() for n in range(begin, begin + 500)]
-        assert not watch.repeated(page).any()
-    again = [json.dumps({"id": n}).encode() for n in (12_000, 0, 5_600, 11_999, 12_001, 12_001)]
-    assert watch.repeated(again).to_list() == [False, True, True, True, False, True]
+        page = watch.repeated([pl.Series([str(n) for n in range(begin, begin + 500)])])
+        assert page is not None
+        assert not page.any()
+    again = pl.Series(["12000", "0", "5600", "11999", "12001", "12001"])
+    found = watch.repeated([again])
+    assert found is not None
+    assert found.to_list() == [False, True, True, True, False, True]
     after = RepeatWatch(["id"])
     after.load(watch.as_json())
     assert len(watch.as_json()) == 500
-    assert after.repeated(again[:4]).to_list() == [True, True, True, True]
+    found = after.repeated([again[:4]])
+    assert found is not None
+    assert found.to_list() == [True, True, True, True]

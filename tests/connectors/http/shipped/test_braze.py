@@ -191,7 +191,7 @@ def test_the_users_of_a_segment_are_exported(
     made = source(braze, "users", arguments={"segment_id": "seg-1"})
     found = source_for("braze", made)
     seen = found.discover(max_partitions=4)
-    whole = batches(found, seen, seen.partitions[0])
+    whole = batches(found, seen, seen.partitions[0], batch_rows=500)
     ids = [each for batch in whole for each in batch.frame["braze_id"].to_list()]
     assert sorted(ids) == sorted(f"b{n}" for n in range(12_000))
     body = json.loads(created[0].body)
@@ -199,7 +199,7 @@ def test_the_users_of_a_segment_are_exported(
     assert not [each for each in bucket.asked if "Authorization" in each.headers]
     assert len(whole) > 5
     for stop in (0, 3, len(whole) - 2):  # a retry reads on in the same file
-        more = batches(found, seen, seen.partitions[0], position=whole[stop].position)
+        more = batches(found, seen, seen.partitions[0], batch_rows=500, position=whole[stop].position)
         assert sum(batch.rows for batch in whole[: stop + 1]) + sum(batch.rows for batch in more) == 12_000
     assert len(created) == 1
 

@@ -89,7 +89,7 @@ def test_a_run_that_was_broken_off_reads_on_in_the_results_of_its_job(org: Sales
         assert isinstance(found, Incremental)
         found.begin_at({})
         seen = found.discover(max_partitions=1)
-        return batches(found, seen, seen.partitions[0], position=position)
+        return batches(found, seen, seen.partitions[0], position=position, batch_rows=200)
 
     whole = opened(None)
     jobs = len(org.jobs)
