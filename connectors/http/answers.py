@@ -13,6 +13,7 @@ import polars as pl
 
 from headrace.connectors.errors import SourceError
 from headrace.connectors.files.delimited.dialect import BOM
+from headrace.connectors.files.formats.xml import records_in
 from headrace.connectors.files.jsontext.block import Block
 from headrace.connectors.http.request_settings import Request
 
@@ -44,6 +45,8 @@ def records_of(answer: Answer, request: Request) -> list[bytes]:
     body = answer.body.removeprefix(BOM)
     if request.format == "csv":
         return _of_csv(answer, body)
+    if request.format == "xml":
+        return _of_xml(answer, body, request.records)
     if request.format == "jsonl":
         return [line for line in map(bytes.strip, body.split(b"\n")) if line]
     if not body.strip():
@@ -131,6 +134,17 @@ def _of_csv(answer: Answer, body: bytes) -> list[bytes]:
         said = str(error).splitlines()[0][:200]
         raise SourceError("bad_page", f"{answer.what}: not CSV: {said}.", "Check what the API gives.") from None
     return frame.write_ndjson().encode().splitlines() if frame.height else []
+
+
+def _of_xml(answer: Answer, body: bytes, row: str) -> list[bytes]:
+    if not body.strip():
+        return []
+    try:
+        return records_in(body, row)
+    except SourceError as error:
+        code = {"no_rows": "drift", "bad_xml": "bad_page"}.get(error.code, error.code)
+        hint = "Set 'records' to the element of a record." if code == "drift" else error.hint
+        raise SourceError(code, f"{answer.what}: {error.message}", hint) from None
 
 
 def _whole(answer: Answer, text: bytes) -> None:

@@ -89,8 +89,8 @@ class Api:
         self._lock = threading.Lock()
         self.login = Login(config, context.connection.credentials, self._fetch_token)
         if self.login.any:
-            places = [config.url, *([config.auth.oauth_url] if config.auth and config.auth.oauth_url else [])]
-            if any(each.startswith("http:") for each in places) and not config.insecure_login:
+            logins = [config.auth.oauth_url, config.auth.login_url] if config.auth else []
+            if any(each.startswith("http:") for each in (config.url, *logins) if each) and not config.insecure_login:
                 raise SourceError(
                     "insecure",
                     "The login would be sent over http, which others can read.",
@@ -285,17 +285,10 @@ class Api:
             "Ask for smaller pages, or raise maxPageBytes.",
         )
 
-    def _fetch_token(self, url: str, form: Mapping[str, str], headers: Mapping[str, str]) -> bytes:
-        """Posts the form of a token request to its own origin, without other credentials than the form and these
+    def _fetch_token(self, url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
+        """Posts a token request or a login to its own origin, without other credentials than those in its body and
         headers. Retries transient failures, not refusals."""
-        sent = Sent(
-            "POST",
-            url,
-            (),
-            {"Content-Type": "application/x-www-form-urlencoded", **headers},
-            urlencode(form).encode(),
-            f"The server of tokens ({url.partition('?')[0]})",
-        )
+        sent = Sent("POST", url, (), headers, body, f"The server of tokens ({url.partition('?')[0]})")
         for tries in range(4):
             try:
                 status, answer = self._once(sent, {}, {}, _TOKEN_BYTES)
@@ -303,11 +296,11 @@ class Api:
                 failure = self._failed(sent, error)
             else:
                 if status < 400:
-                    return answer.body
+                    return answer
                 failure = SourceError(
                     "login_refused" if status not in RETRIED else "connection_failed",
                     f"{answer.what} answered {status}{self.said(answer)}.",
-                    "Check clientId, clientSecret and scopes.",
+                    self.login.hint,
                 )
                 if status not in RETRIED:
                     raise failure

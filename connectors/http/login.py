@@ -1,4 +1,4 @@
-"""Authentication of requests: API keys, bearer tokens, passwords, fetched OAuth 2.0 tokens."""
+"""Authentication of requests: API keys, bearer tokens, passwords; fetched tokens of OAuth 2.0 and of logins."""
 
 from __future__ import annotations
 
@@ -8,22 +8,27 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
+from urllib.parse import urlencode
 
 import msgspec
 
 from headrace.connectors.errors import SourceError
+from headrace.connectors.http.answers import Answer, text_at
 from headrace.connectors.http.assertion import signed_jwt
 from headrace.connectors.http.request_settings import OWN_HEADERS
-from headrace.connectors.specs.services import RestApi, RestAuth
+from headrace.connectors.specs.services import RestApi, RestAuth, SessionLogin
 from headrace.ir.redaction import secret_texts
 
 _NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
-_FETCHED = ("oauth2", "jwt_bearer")
+_FETCHED = ("oauth2", "jwt_bearer", "session")
+_FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+_JSON = {"Content-Type": "application/json"}
+_OF_HEADER = "header:"
 _EARLY_S = 30.0
 """Seconds before its expiry at which a token is renewed."""
 
-Fetch = Callable[[str, Mapping[str, str], Mapping[str, str]], bytes]
-"""Posts a form (URL, form, headers) and returns the body of a successful response."""
+Fetch = Callable[[str, bytes, Mapping[str, str]], Answer]
+"""Posts a body (URL, body, headers) and returns a successful response."""
 
 
 class Login:
@@ -54,9 +59,7 @@ class Login:
             password = self._credentials.get("password", "")
             if self._auth.username:  # the password is the whole secret
                 password = self._needed("apiKey", "password")
-            pair = base64.b64encode(f"{user}:{password}".encode()).decode()
-            self.secrets.append(pair)
-            self._always["Authorization"] = f"Basic {pair}"
+            self._always["Authorization"] = self._basic(user, password)
         for name, value in self._always.items():
             if name.lower() in OWN_HEADERS or not _NAME.fullmatch(name):
                 raise SourceError("bad_credentials", f"A header cannot be called '{name[:60]!a}'.", "Remove it.")
@@ -79,7 +82,17 @@ class Login:
         with self._lock:
             if not self._token or time.monotonic() >= self._until:
                 self._renew()
-            return {**self._always, "Authorization": f"{self._auth.prefix or 'Bearer '}{self._token}"}, self._fetched
+            prefix = self._auth.prefix
+            if prefix is None:
+                prefix = "" if self._auth.header else "Bearer "
+            return {**self._always, self._auth.header or "Authorization": f"{prefix}{self._token}"}, self._fetched
+
+    @property
+    def hint(self) -> str:
+        """What to do when a token is refused."""
+        if self._auth.type == "session":
+            return "Check username and password, and config.auth.login."
+        return "Check clientId, clientSecret and scopes."
 
     def refused(self, number: int) -> bool:
         """Called after a 401: fetches another token unless that was done already; returns whether to retry the
@@ -92,24 +105,53 @@ class Login:
             return True
 
     def _renew(self) -> None:
+        token, seconds = self._session() if self._auth.type == "session" else self._access_token()
+        if token is None or not token or not token.isascii() or not token.isprintable():
+            raise SourceError("login_refused", "The server of tokens gave no token that can be sent.", self.hint)
+        self.secrets.append(token)
+        self._token, self._fetched = token, self._fetched + 1
+        self._until = time.monotonic() + max(seconds - _EARLY_S, seconds / 2) if seconds else float("inf")
+
+    def _session(self) -> tuple[str | None, float]:
+        """A token by a login with a user name and a password, and its seconds."""
+        auth, login = self._auth, self._auth.login or SessionLogin()
+        if auth.login_url is None:
+            raise SourceError("bad_credentials", "A session needs the address of logins.", "Set config.auth.loginUrl.")
+        user, password = self._needed("username"), self._needed("password")
+        body, headers = dict[str, Any](login.body), dict(_FORM if login.format == "form" else _JSON)
+        if login.format == "basic":
+            headers["Authorization"] = self._basic(user, password)
+        else:
+            body |= {login.username_key: user, login.password_key: password}
+        text = urlencode(body).encode() if login.format == "form" else msgspec.json.encode(body) if body else b""
+        answer = self._fetch(auth.login_url, text, headers)
+        seconds = (login.valid_minutes or 0) * 60
+        if login.token.startswith(_OF_HEADER):
+            return answer.headers.get(login.token.removeprefix(_OF_HEADER).strip().lower()), seconds
+        try:
+            return text_at(answer, login.token), seconds
+        except SourceError:  # its message could have a part of the answer
+            return None, seconds
+
+    def _access_token(self) -> tuple[str | None, float]:
+        """A token of OAuth 2.0, and its seconds."""
         auth = self._auth
         if auth.oauth_url is None:
             raise SourceError("bad_credentials", "OAuth needs the address of tokens.", "Set config.auth.oauthUrl.")
         form, headers = self._signed() if auth.type == "jwt_bearer" else self._granted()
-        body = self._fetch(auth.oauth_url, {key: value for key, value in form.items() if value}, headers)
+        text = urlencode({key: value for key, value in form.items() if value}).encode()
+        answer = self._fetch(auth.oauth_url, text, {**_FORM, **headers})
         try:
-            found = msgspec.json.decode(body, type=dict[str, Any])
+            found = msgspec.json.decode(answer.body, type=dict[str, Any])
             token = found["access_token"]
-            seconds = float(found.get("expires_in") or 0)
+            return (token if isinstance(token, str) else None), float(found.get("expires_in") or 0)
         except (msgspec.MsgspecError, KeyError, TypeError, ValueError):
-            token, seconds = "", 0.0
-        if not isinstance(token, str) or not token or not token.isascii() or not token.isprintable():
-            raise SourceError(
-                "login_refused", "The server of tokens gave no access_token.", "Check oauthUrl, clientId and scopes."
-            )
-        self.secrets.append(token)
-        self._token, self._fetched = token, self._fetched + 1
-        self._until = time.monotonic() + max(seconds - _EARLY_S, seconds / 2) if seconds else float("inf")
+            return None, 0.0
+
+    def _basic(self, user: str, password: str) -> str:
+        pair = base64.b64encode(f"{user}:{password}".encode()).decode()
+        self.secrets.append(pair)
+        return f"Basic {pair}"
 
     def _granted(self) -> tuple[dict[str, str], dict[str, str]]:
         """The form and headers for a token by the client's credentials or a refresh token."""
@@ -122,9 +164,7 @@ class Login:
         if auth.audience:
             form["audience"] = auth.audience
         if auth.client == "header":
-            pair = base64.b64encode(f"{client}:{secret}".encode()).decode()
-            self.secrets.append(pair)
-            headers["Authorization"] = f"Basic {pair}"
+            headers["Authorization"] = self._basic(client, secret)
         else:
             form |= {"client_id": client, "client_secret": secret}
         return form, headers

@@ -78,6 +78,8 @@ def sent_of(api: Api, request: Request, values: Values, place: Place, label: str
         }
         body = msgspec.json.encode({**filled(_known(request.body or {}, values), values), **numbers})
         headers.setdefault("Content-Type", "application/json")
+    if request.format == "xml":
+        headers.setdefault("Accept", "application/xml, text/xml, */*;q=0.5")
     return Sent(request.method, url, query, headers, body, what, request.empty_statuses)
 
 

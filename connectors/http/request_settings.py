@@ -98,13 +98,13 @@ class Request(ClosedConfig):
     """A JSON body, for POST."""
     form: dict[Name, Scalar] | None = None
     """A form body, for POST."""
-    format: Literal["json", "jsonl", "csv"] = "json"
+    format: Literal["json", "jsonl", "csv", "xml"] = "json"
     """The format of responses. Gzip is recognised."""
     archive: Literal["zip"] | None = None
     """Whether the response is a ZIP file with files of the `format` jsonl."""
     records: Path = ""
     """The path of the records in a JSON response: `data.items`; by default the whole response. A single object is one
-    record."""
+    record. In XML, the element of a record: `order`, or `orders/order`."""
     scalars: Name | None = None
     """The column for records that are plain values: `["a", "b"]`."""
     pagination: Pagination = Pagination()
@@ -131,8 +131,10 @@ class Request(ClosedConfig):
                 raise fault("bad_option", f"the status {status} never means that there are no records", "remove it")
         if self.archive is not None and (self.format != "jsonl" or self.pagination.type != "none"):
             raise fault("bad_option", "an archive has files of the format jsonl, and no pages", "set 'format' to jsonl")
+        if self.format == "xml" and not self.records.strip("/"):
+            raise fault("missing_field", "in XML, 'records' names the element of a record", "write orders/order")
         if self.format != "json":
-            given = self.pagination.next or self.pagination.has_more or self.pagination.total or self.records
-            if given or self.scalars:
+            given = self.pagination.next or self.pagination.has_more or self.pagination.total
+            if given or self.scalars or (self.records and self.format != "xml"):
                 raise fault("bad_option", f"an answer in {self.format} has no paths", "use headers, pages or offsets")
         return self

@@ -78,11 +78,31 @@ _VariableName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_
 _VariableValue = Annotated[str, StringConstraints(max_length=2000)]
 
 
+class SessionLogin(ClosedConfig):
+    """The login request of `session`."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    format: Literal["json", "form", "basic"] = "json"
+    """How the user name and the password are sent: in a JSON or form body, or as basic authentication."""
+    username_key: Text = "username"
+    """The key of the user name in the body."""
+    password_key: Text = "password"  # noqa: S105
+    """The key of the password in the body."""
+    body: dict[str, str | int | bool] = {}
+    """Other values of the body."""
+    token: Text = "token"  # noqa: S105
+    """The path of the token in the response: `session.id`; `header:X-Token` for a response header."""
+    valid_minutes: float | None = Field(default=None, gt=0, le=525_600)
+    """How long a token is valid; without it, until a request is answered by 401."""
+
+
 class RestAuth(ClosedConfig):
     model_config = ConfigDict(use_attribute_docstrings=True)
 
-    type: Literal["none", "api_key", "bearer", "basic", "oauth2", "jwt_bearer"] = "none"
-    """The authentication of requests."""
+    type: Literal["none", "api_key", "bearer", "basic", "oauth2", "jwt_bearer", "session"] = "none"
+    """The authentication of requests. `session`: a user name and a password are sent to `loginUrl`, which gives a
+    token."""
     header: _HeaderName | None = None
     """The header of an API key; `X-Api-Key` by default."""
     query: Text | None = None
@@ -99,6 +119,10 @@ class RestAuth(ClosedConfig):
     """How clientId and clientSecret are sent."""
     username: Text | None = None
     """The user name of `basic`, where the API only looks at the password."""
+    login_url: Url | None = None
+    """The URL of a login request (POST), for `session`."""
+    login: SessionLogin | None = None
+    """How a login request is made, for `session`."""
 
 
 class RestApi(Config):

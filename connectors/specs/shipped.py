@@ -19,9 +19,16 @@ CREDENTIALS: dict[str, tuple[str, ...]] = {
     "basic": ("username", "password"),
     "oauth2": ("clientId", "clientSecret"),
     "jwt_bearer": ("clientId", "username", "privateKey"),
+    "session": ("username", "password"),
 }
 """The credentials that each authentication needs, by their names in authConfig."""
-_METHODS: dict[str, AuthMethod] = {"none": "none", "basic": "basic", "oauth2": "oauth2", "jwt_bearer": "key_pair"}
+_METHODS: dict[str, AuthMethod] = {
+    "none": "none",
+    "basic": "basic",
+    "oauth2": "oauth2",
+    "jwt_bearer": "key_pair",
+    "session": "basic",
+}
 _SHOWN = ("clientId", "username")
 _MEANINGS = {
     "apiKey": "The API key.",

@@ -6,7 +6,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
+import polars as pl
 import pytest
 
 from headrace.connectors.api_targets import API_TARGETS
@@ -14,8 +16,10 @@ from headrace.connectors.connector import Connection, Context, Surroundings
 from headrace.connectors.errors import TargetError
 from headrace.connectors.files.paths import FilesRoot
 from headrace.connectors.http.client import Attempts
-from headrace.connectors.http.target.settings import problems
+from headrace.connectors.http.target.records import rendered
+from headrace.connectors.http.target.settings import problems, settings_of
 from headrace.connectors.http.target.target import ApiTarget
+from headrace.connectors.source import ROW
 from tests.connectors.http.api_server import ApiServer
 from tests.connectors.stores.places import LOOPBACK
 
@@ -38,7 +42,7 @@ def target(url: str, config: dict[str, Any] = CONFIG, *, inside: bool = True, **
 
 def refused(found: ApiTarget) -> TargetError:
     with pytest.raises(TargetError) as error:
-        found.send(['{"id":1}'], "key", Attempts())
+        found.send("/in", ['{"id":1}'], "key", Attempts())
     found.close()
     assert SECRET not in str(error.value)
     return error.value
@@ -69,7 +73,7 @@ def test_what_the_api_says_shows_no_secret_and_stays_on_one_line(api: ApiServer)
     said = f'{{"errors": [{{"index": 0, "message": "your {SECRET}\\nERROR forged"}}]}}'
     api.pages["/in"] = lambda asked: (200, {}, said.encode())
     found = target(api.url, {**CONFIG, "rejects": {"path": "errors"}}, insecureLogin=True)
-    assert found.send(['{"id":1}'], "key", Attempts()).rejects == {0: "your *** ERROR forged"}
+    assert found.send("/in", ['{"id":1}'], "key", Attempts()).rejects == {0: "your *** ERROR forged"}
     found.close()
 
 
@@ -86,6 +90,11 @@ def test_a_huge_answer_is_not_read(api: ApiServer) -> None:
         {"path": "/a/../../admin"},
         {"path": "/in?key=1"},
         {"path": "/{id}"},
+        {"path": "/{field.}", "batch": {"rows": 1}},
+        {"path": "/{field.id}/../admin", "batch": {"rows": 1}},
+        {"path": "/{field.id}?a=1", "batch": {"rows": 1}},
+        {"path": "{field.id}://x", "batch": {"rows": 1}},
+        {"path": "/{field.id}"},
         {"headers": {"Host": "elsewhere"}},
         {"headers": {"X": "a\r\nY: b"}},
         {"headers": {"X\r\nY": "a"}},
@@ -109,3 +118,36 @@ def test_a_deep_template_is_refused() -> None:
     for _ in range(200):
         deep = {"a": deep}
     assert problems({**CONFIG, "record": deep})[0].code == "too_large"
+
+
+HOSTILE = [
+    "../admin",
+    "a/../b",
+    "..",
+    ".",
+    "",
+    "..\\x",
+    "a/b",
+    "a?b=c#d",
+    "%2e%2e",
+    "{field.id}",
+    "a\r\nHost: x",
+    "é@h:1",
+]
+
+
+def test_a_value_in_a_path_is_one_segment_of_it(api: ApiServer) -> None:
+    """What would lead elsewhere is an error row; everything else is encoded, once."""
+    settings = settings_of({**CONFIG, "path": "/users/{field.id}/x-{field.id}", "batch": {"rows": 1}})
+    made = rendered(pl.DataFrame({ROW: range(len(HOSTILE)), "id": HOSTILE}), settings)
+    assert made.rejects["row"].to_list() == [0, 1, 2, 3, 4, 5]
+    found = target(
+        api.url, {**CONFIG, "path": "/users/{field.id}/x-{field.id}", "batch": {"rows": 1}}, insecureLogin=True
+    )
+    for row, path in made.frame.select(ROW, "path").iter_rows():
+        own = quote(HOSTILE[row], safe="")
+        assert path == f"/users/{own}/x-{own}"
+        api.pages[path] = lambda asked: (200, {}, b"")
+        assert found.send(path, ["{}"], "key", Attempts()).whole is None
+        assert (api.asked[-1].url, api.asked[-1].headers["Host"]) == (path, api.url.removeprefix("http://"))
+    found.close()

@@ -5,6 +5,7 @@ Nothing outside the file is read, and no entity is expanded: a document that dec
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
@@ -65,6 +66,21 @@ class Xml(JsonRows):
                 return
         if some:
             yield block_of_lines(some, done)
+
+
+def records_in(text: bytes, row: str) -> list[bytes]:
+    """The rows of a document as JSON texts, those of a file of this format with `row` as its option. None where the
+    element around them is there without rows. Raises SourceError(`bad_xml`, `no_rows`)."""
+    path = [part for part in row.split("/") if part]
+    try:
+        found = [record(each) for each in _Elements(io.BytesIO(text), path).rows()]
+    except SourceError as error:
+        if error.code != "no_rows":
+            raise
+        if len(path) > 1:
+            next(iter(_Elements(io.BytesIO(text), path[:-1]).rows()))  # raises no_rows
+        return []
+    return block_of_lines(found, 0).records()
 
 
 class _Elements:

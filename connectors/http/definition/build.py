@@ -24,6 +24,7 @@ _REFS = {
     "basic": {"username": "username_ref", "password": "password_ref"},
     "oauth2": {"clientId": "client_id_ref", "clientSecret": "client_secret_ref"},
     "jwt_bearer": {"clientId": "client_id_ref", "username": "username_ref", "privateKey": "private_key_ref"},
+    "session": {"username": "username_ref", "password": "password_ref"},
     "none": {},
 }
 AUTH_METHODS: dict[str, AuthMethod] = {
@@ -33,6 +34,7 @@ AUTH_METHODS: dict[str, AuthMethod] = {
     "basic": "basic",
     "oauth2": "oauth2",
     "jwt_bearer": "key_pair",
+    "session": "basic",
 }
 _HOST_PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]*")
 _MOST_CHARACTERS = 4_000_000
@@ -60,7 +62,8 @@ def document_problems(document: Mapping[str, Any]) -> list[Problem]:
     if found:
         return found
     read = ConnectorDocument.model_validate(_without_schema(document))
-    addresses = [read.url, *(each.url for each in read.endpoints), *(each.token_url for each in read.auth)]
+    addresses = [read.url, *(each.url for each in read.endpoints)]
+    addresses += [url for each in read.auth for url in (each.token_url, each.login_url)]
     hosts = {begun[1].removeprefix("config.") for each in addresses if each and (begun := _PLACE.match(each))}
     stand_ins = {
         name: f"https://{name.replace('_', '-').lower()}.example" if name in hosts else "x"
@@ -138,8 +141,7 @@ class _Build:
         if auth.type in ("oauth2", "jwt_bearer"):
             if auth.token_url is None:
                 self._bad(path, "missing_field", f"'tokenUrl' is required for {auth.type}", "add it")
-            tokens = self._filled(auth.token_url or "", f"{path}.tokenUrl")
-            found["oauthUrl"] = f"{base.rstrip('/')}{tokens}" if tokens.startswith("/") else tokens
+            found["oauthUrl"] = self._below(auth.token_url or "", f"{path}.tokenUrl", base)
             found |= {"scopes": auth.scopes} if auth.scopes else {}
         if auth.type == "oauth2":
             found["client"] = auth.client
@@ -148,6 +150,12 @@ class _Build:
                 self._bad(path, "missing_field", "'audience' is required for jwt_bearer", "add it")
             else:
                 found["audience"] = self._filled(auth.audience, f"{path}.audience")
+        if auth.type == "session":
+            if auth.login_url is None:
+                self._bad(path, "missing_field", "'loginUrl' is required for session", "add it")
+            found["loginUrl"] = self._below(auth.login_url or "", f"{path}.loginUrl", base)
+            if auth.login is not None:
+                found["login"] = auth.login.model_dump(by_alias=True, mode="json", exclude_unset=True)
         secrets: dict[str, str] = {}
         refs = dict(_REFS[auth.type])
         if auth.type == "basic" and auth.username is not None:
@@ -168,6 +176,11 @@ class _Build:
             else:
                 secrets[credential] = named[1]
         return found, secrets, AUTH_METHODS[auth.type]
+
+    def _below(self, text: str, path: str, base: str) -> str:
+        """A complete URL of a text that is one, or a path below the base."""
+        filled = self._filled(text, path)
+        return f"{base.rstrip('/')}{filled}" if filled.startswith("/") else filled
 
     def _base(self) -> str:
         if self._document.url is not None:

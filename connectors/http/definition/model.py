@@ -9,6 +9,7 @@ from pydantic import ConfigDict, Field, StringConstraints, model_validator
 from headrace.connectors.http.request_settings import MOST_PAGES, Name, Pagination, Path
 from headrace.connectors.http.settings import Parent, RestSettings
 from headrace.connectors.specs.base import Category, ClosedConfig, Text
+from headrace.connectors.specs.services import SessionLogin
 
 Id = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 Template = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2000)]
@@ -19,7 +20,7 @@ class Auth(ClosedConfig):
 
     model_config = ConfigDict(use_attribute_docstrings=True)
 
-    type: Literal["none", "api_key", "bearer", "basic", "oauth2", "jwt_bearer"]
+    type: Literal["none", "api_key", "bearer", "basic", "oauth2", "jwt_bearer", "session"]
     """The authentication method."""
     header: Name | None = None
     """The header of an API key."""
@@ -56,6 +57,10 @@ class Auth(ClosedConfig):
     private_key_ref: Template | None = None
     """The private key, as PEM text, with which `jwt_bearer` signs (RS256); `audience` and the user name are in what it
     signs."""
+    login_url: Template | None = None
+    """The URL of a login request (POST), for `session`; a path is below the base URL."""
+    login: SessionLogin | None = None
+    """How a login request is made: the keys of the user name and the password, and where the token is."""
 
 
 class RateLimit(ClosedConfig):

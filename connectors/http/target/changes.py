@@ -15,7 +15,8 @@ from headrace.connectors.source import REJECT_SCHEMA, ROW
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """`key` are the columns that identify a record. Frames of records get a column `key`, JSON text."""
+    """`key` are the columns that identify a record. Frames of records get a column `key`, JSON text; that what is sent
+    has changed is seen from `content`."""
 
     key: tuple[str, ...]
     sent: SentAttributes
@@ -41,7 +42,7 @@ class Changes:
     def changed(self, connection: psycopg.Connection[Any], records: pl.DataFrame) -> pl.DataFrame:
         """The last row of each key, unless the API has its record."""
         last = records.unique("key", keep="last", maintain_order=True)
-        known = self.sent.unchanged(connection, last.get_column("key"), last.get_column("record"))
+        known = self.sent.unchanged(connection, last.get_column("key"), last.get_column("content"))
         return last.filter(~pl.col("key").is_in(known.implode()))
 
     def forget(self, connection: psycopg.Connection[Any], records: pl.DataFrame) -> None:
@@ -51,4 +52,4 @@ class Changes:
     def store(self, connection: psycopg.Connection[Any], records: pl.DataFrame) -> None:
         """Called when the API has the records."""
         last = records.unique("key", keep="last", maintain_order=True)
-        self.sent.store(connection, last.get_column("key"), last.get_column("record"))
+        self.sent.store(connection, last.get_column("key"), last.get_column("content"))

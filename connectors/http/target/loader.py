@@ -27,7 +27,7 @@ from headrace.connectors.http.client import Attempts
 from headrace.connectors.http.target.answers import Outcome, UnclearAnswer
 from headrace.connectors.http.target.changes import Changes
 from headrace.connectors.http.target.earlier import Earlier, row_range
-from headrace.connectors.http.target.records import Records, cuts, refused, rendered
+from headrace.connectors.http.target.records import Records, content_of, cuts, refused, rendered
 from headrace.connectors.http.target.target import ApiTarget
 from headrace.connectors.postgresql.cursors import move_cursor
 from headrace.connectors.postgresql.ledger.partitions import LedgerKey, read_ledger, register_load, replayed_by_others
@@ -95,7 +95,11 @@ class ApiLoader(SessionLoader):
         made = rendered(frame, self._target.settings)
         if self._changes is not None:
             made = self._changes.keyed(made, frame)
-        made = Records(_with_digests(made.frame), made.rejects)
+        content = content_of(made.frame, self._target.settings)
+        digests = (
+            pl.DataFrame({"c": content}).select(plh.col("c").nchash.xxh3_64().reinterpret(signed=True)).to_series()
+        )
+        made = Records(made.frame.with_columns(content=content, digest=digests), made.rejects)
         sending = _Sending()
         left = self._settle_earlier(made.frame, sending)
         skipped = 0
@@ -188,7 +192,9 @@ class ApiLoader(SessionLoader):
         """Raises TargetError. A request that the API has certainly not taken is forgotten before."""
         attempts = Attempts()
         try:
-            outcome = self._target.send(records.get_column("record").to_list(), request.request_id, attempts)
+            path = str(records.get_column("path")[0])
+            texts = records.get_column("record").to_list()
+            outcome = self._target.send(path, texts, request.request_id, attempts)
         except UnclearAnswer:
             raise
         except TargetError:
@@ -292,7 +298,3 @@ class ApiLoader(SessionLoader):
         connection.commit()
         self._earlier = Earlier(earlier)
         self._number = max((each.number for each in earlier), default=0)
-
-
-def _with_digests(records: pl.DataFrame) -> pl.DataFrame:
-    return records.with_columns(digest=plh.col("record").nchash.xxh3_64().reinterpret(signed=True))

@@ -13,6 +13,7 @@ import polars as pl
 from headrace.connectors.casting.nested import to_json
 from headrace.connectors.casting.times import text_of_time
 from headrace.connectors.errors import TargetError
+from headrace.connectors.http.target.path import COMPLAINT, columns_of, paths, texts_of, unusable
 from headrace.connectors.http.target.settings import HttpTarget
 from headrace.connectors.http.target.template import Constant, FieldPlace, Items, Members, Part, fields_of
 from headrace.connectors.source import REJECT_SCHEMA, ROW, no_rejects
@@ -23,8 +24,8 @@ _RAWS = msgspec.json.Decoder(list[msgspec.Raw])
 
 @dataclass(frozen=True, slots=True)
 class Records:
-    """The rows that can be sent: `frame` has ROW and `record` (JSON text), in the order of the rows. `rejects`
-    (REJECT_SCHEMA) are the cells that cannot."""
+    """The rows that can be sent: `frame` has ROW, `record` (JSON text) and the `path` of the request, in the order of
+    the rows. `rejects` (REJECT_SCHEMA) are the cells that cannot."""
 
     frame: pl.DataFrame
     rejects: pl.DataFrame
@@ -48,8 +49,16 @@ def rendered(frame: pl.DataFrame, settings: HttpTarget) -> Records:
             values = frame.get_column(name).cast(pl.String, strict=False).filter(wrong)
             rejects.append(_rejected(frame.get_column(ROW).filter(wrong), name, values, complaint, "type"))
             bad = bad | wrong
+    in_path: dict[str, pl.Series] = {}
+    for name in columns_of(settings.path):
+        in_path[name] = texts_of(frame.get_column(name))
+        if (wrong := unusable(in_path[name])).any():
+            rows, values = frame.get_column(ROW).filter(wrong), in_path[name].filter(wrong)
+            rejects.append(_rejected(rows, name, values, COMPLAINT, "path"))
+            bad = bad | wrong
     made = pl.DataFrame({ROW: frame.get_column(ROW), **cells})
-    records = made.select(ROW, _record(settings.template, settings).alias("record")).filter(~bad)
+    record, path = _record(settings.template, settings), paths(settings.path, in_path)
+    records = made.select(ROW, record.alias("record"), path.alias("path")).filter(~bad)
     too_long = records.get_column("record").str.len_bytes() > settings.batch.bytes - len(empty_body(settings))
     if too_long.any():
         rows = records.get_column(ROW).filter(too_long)
@@ -58,6 +67,12 @@ def rendered(frame: pl.DataFrame, settings: HttpTarget) -> Records:
         records = records.filter(~too_long)
     found = pl.concat(rejects).sort("row", maintain_order=True) if rejects else no_rejects()
     return Records(records, found)
+
+
+def content_of(records: pl.DataFrame, settings: HttpTarget) -> pl.Series:
+    """What of the frame of `Records` is sent, for digests: the record, and its path where that has values."""
+    record = records.get_column("record")
+    return record if not columns_of(settings.path) else records.get_column("path") + " " + record
 
 
 def refused(rows: pl.Series, messages: pl.Series) -> pl.DataFrame:

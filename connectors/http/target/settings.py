@@ -12,6 +12,7 @@ from pydantic_core import PydanticCustomError
 from headrace.connectors.errors import TargetError
 from headrace.connectors.http.request_settings import OWN_HEADERS, Header, HeaderValue, Name, Path, Scalar
 from headrace.connectors.http.settings import is_parameter
+from headrace.connectors.http.target.path import PLACE, columns_of
 from headrace.connectors.http.target.template import FieldPlace, Members, fields_of, parsed
 from headrace.connectors.specs.base import ClosedConfig, problems_of
 from headrace.ir.problems import MAX_PROBLEMS, Problem
@@ -56,7 +57,8 @@ class HttpTarget(ClosedConfig):
     model_config = ConfigDict(use_attribute_docstrings=True, ignored_types=(cached_property,))
 
     path: Path = ""
-    """The path below the connector's `url`: `/v1/contacts/batch`."""
+    """The path below the connector's `url`: `/v1/contacts/batch`. `{field.id}` in it is the value of a column,
+    percent-encoded, for `batch.rows` 1: `/v1/contacts/{field.id}`."""
     method: Literal["POST", "PUT", "PATCH"] = "POST"
     """The HTTP method."""
     params: dict[Name, Scalar | list[Scalar]] = {}
@@ -107,9 +109,13 @@ class HttpTarget(ClosedConfig):
         return _whole(self, [Problem(f"config.{at}", "bad_option", *said) for at, *said in self._faults()])
 
     def _faults(self) -> Iterator[tuple[str, str, str]]:
-        if "://" in self.path or self.path.startswith("//") or any(sign in self.path for sign in "?#\\{}"):
-            yield "path", f"'{self.path}' is not a path", "write /v1/contacts; parameters go into 'params'"
-        if any(part in (".", "..") for part in self.path.split("/")):
+        plain = PLACE.sub("x", self.path)
+        if "://" in plain or plain.startswith("//") or any(sign in plain for sign in "?#\\{}"):
+            hint = "write /v1/contacts or /v1/contacts/{field.id}; parameters go into 'params'"
+            yield "path", f"'{self.path}' is not a path", hint
+        if plain != self.path and self.batch.rows != 1:
+            yield "batch.rows", "a path with values is that of one record", "set batch.rows to 1"
+        if any(part in (".", "..") for part in plain.split("/")):
             yield "path", f"'{self.path}' leaves its folder", "write it without dots"
         for at, name in (*(("headers", each) for each in self.headers), ("idempotencyHeader", self.idempotency_header)):
             if name is not None and name.lower() in (*OWN_HEADERS, "content-type"):
@@ -139,8 +145,9 @@ class HttpTarget(ClosedConfig):
 
     @property
     def fields(self) -> dict[str, FieldPlace]:
-        """The columns that are sent, by name."""
-        return {each.field: each for each in fields_of(self.template)}
+        """The columns that are sent, by name, in records and in the path."""
+        in_path = {name: FieldPlace.model_validate({"$field": name}) for name in columns_of(self.path)}
+        return in_path | {each.field: each for each in fields_of(self.template)}
 
     @property
     def once(self) -> bool:

@@ -40,14 +40,14 @@ class ApiTarget:
                     raise as_target_error(error) from None
             return self._api
 
-    def send(self, records: list[str], request_id: str, attempts: Attempts) -> Outcome:
-        """Sends one request. Raises UnclearAnswer where the API has it and its answer is not clear, and TargetError;
-        `attempts` then says whether it may have been taken."""
+    def send(self, path: str, records: list[str], request_id: str, attempts: Attempts) -> Outcome:
+        """Sends one request to a path, whose values are filled in. Raises UnclearAnswer where the API has it and its
+        answer is not clear, and TargetError; `attempts` then says whether it may have been taken."""
         api, settings = self.client(), self.settings
         headers = {**settings.headers, "Content-Type": content_type(settings)}
         if settings.idempotency_header is not None:
             headers[settings.idempotency_header] = request_id
-        url = api.address(settings.path)
+        url = api.address(path)
         sent = Sent(
             settings.method,
             url,

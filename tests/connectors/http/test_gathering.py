@@ -6,6 +6,7 @@ import cProfile
 import pstats
 from collections.abc import Iterator
 from itertools import count
+from typing import Any
 
 import pytest
 
@@ -20,7 +21,7 @@ from tests.connectors.http.api_server import ApiServer, Failure, numbered
 from tests.connectors.http.opening import paged, source
 from tests.connectors.reading import batches, run
 
-WATCHED = {"key": ["id"], "cursor": {"field": "at"}}
+WATCHED: dict[str, Any] = {"key": ["id"], "cursor": {"field": "at"}}
 
 
 def pages(*sizes: int) -> Iterator[Page]:

@@ -140,7 +140,7 @@ def test_the_rate_limit_of_the_config_and_of_the_headers_is_kept(api: ApiServer,
     target = API_TARGETS["http"].target(context)
     waits, target.sleep = waited()
     for _ in range(4):
-        target.send(["{}"], "id", Attempts())
+        target.send(PATH, ["{}"], "id", Attempts())
     target.close()
     assert [round(each) for each in waits] == [2, 4, 40]
 
@@ -224,6 +224,25 @@ def test_one_record_per_request(api: ApiServer, runner: Runner) -> None:
     sending = {"path": PATH, "method": "PUT", "record": RECORD, "format": "object", "batch": {"rows": 1}}
     assert run(job_of(runner, api, nodes(sending)), runner).rows_out == 3
     assert [(each.method, json.loads(each.body)["id"]) for each in api.asked] == [("PUT", 1), ("PUT", 2), ("PUT", 3)]
+
+
+def test_each_record_may_have_a_path_of_its_own(api: ApiServer, runner: Runner) -> None:
+    """A retry, and `upsert`, tell records with the same body and other paths apart."""
+    for name in ("7", "a%20b%2Fc", "8"):
+        Taking(records_of=lambda body: [body]).put(api, f"/people/{name}")
+    path = {"path": "/people/{field.id}", "format": "object", "records": "", "batch": {"rows": 1}, "method": "PUT"}
+    record = {"name": {"$field": "name"}}
+    write(runner.files, [(7, "x"), ("a b/c", "x"), ("..", "x"), (None, "x"), (8, "x")])
+    sending = nodes(config(**path, record=record), loadMode="upsert", upsertKey="name")
+    totals = run(job_of(runner, api, nodes(config(**path, record=record))), runner)
+    assert (totals.rows_out, totals.failed) == (3, 2)
+    assert [each.url for each in api.asked] == ["/people/7", "/people/a%20b%2Fc", "/people/8"]
+    assert {each.body for each in api.asked} == {'{"name":"x"}'}
+    write(runner.files, [(7, "x")])
+    assert run(job_of(runner, api, sending), runner).rows_out == 1
+    assert run(job_of(runner, api, sending), runner).skipped == 1
+    write(runner.files, [(8, "x")])
+    assert run(job_of(runner, api, sending), runner).rows_out == 1
 
 
 def test_a_column_that_the_data_lack_is_found_when_planning(api: ApiServer, runner: Runner) -> None:
