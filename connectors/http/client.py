@@ -73,14 +73,18 @@ class Attempts:
 class Api:
     """A client of one API. Thread-safe; `close` closes its connections."""
 
-    def __init__(self, context: Context, *, sleep: Callable[[float], None] = time.sleep) -> None:
-        """Raises SourceError: `bad_option`, `bad_url`, `bad_credentials`, `insecure`."""
+    def __init__(
+        self, context: Context, *, sleep: Callable[[float], None] = time.sleep, longest: float | None = None
+    ) -> None:
+        """`longest` bounds the wait of a request, in seconds, beside the connector's `maxWaitSeconds`. Raises
+        SourceError: `bad_option`, `bad_url`, `bad_credentials`, `insecure`."""
         config = config_of(context.connection.config)
         self.base = WebAddress.of(config.url)
         self._networks: Sequence[Network] = context.surroundings.networks
         self._most = config.max_page_bytes
         self._most_file = config.max_file_bytes
-        self._longest = config.max_wait_seconds
+        self._longest = config.max_wait_seconds if longest is None else min(longest, config.max_wait_seconds)
+        self._bound = "maxWaitSeconds is" if longest is None else "A test waits for at most"
         self.sleep = sleep
         self._sleep = partial(waits.wait, sleep)
         self._pace = Pace(config.requests_per_second, sleep=partial(self._sleep, f"the rate limit of {self.base.host}"))
@@ -158,7 +162,7 @@ class Api:
             if waited + wait > self._longest:
                 code = "rate_limited" if failure.code == "rate_limited" else failure.code
                 said = f"{failure.message} Another try would be after {waited + wait:,.0f} s in all."
-                raise SourceError(code, said, f"{failure.hint} maxWaitSeconds is {self._longest:g}.".strip())
+                raise SourceError(code, said, f"{failure.hint} {self._bound} {self._longest:g} s.".strip())
             waited, tries = waited + wait, tries + 1
             self._sleep(failure.message.rstrip("."), wait)
 

@@ -15,6 +15,8 @@ from headrace.connectors.http.source import RestSource
 from headrace.connectors.network.web_address import WebAddress
 from headrace.connectors.source import StreamFound
 
+_TEST_WAIT = 3.0
+"""Seconds for which a test waits and tries again: it says what is wrong before its own time is over."""
 _SHOWN = 5
 _SHOWN_BYTES = 2_000
 
@@ -30,7 +32,7 @@ def _check(context: Context) -> Found:
     settings = context.settings or config.test or ({} if first is None else {"endpoint": first})
     if not settings:
         return _root(context)
-    source = RestSource(replace(context, settings=settings))
+    source = RestSource(replace(context, settings=settings), longest=_TEST_WAIT)
     try:
         seen = source.first_page()
         if seen is None:
@@ -45,7 +47,7 @@ def _check(context: Context) -> Found:
 
 
 def _root(context: Context) -> Found:
-    api = Api(context)
+    api = Api(context, longest=_TEST_WAIT)
     try:
         answer = api.asked(Sent("GET", api.address("")))
     except SourceError as error:

@@ -59,11 +59,13 @@ class RestSource:
 
     note: str | None = None
 
-    def __init__(self, context: Context, *, sleep: Callable[[float], None] = time.sleep) -> None:
-        """Raises SourceError for invalid settings."""
+    def __init__(
+        self, context: Context, *, sleep: Callable[[float], None] = time.sleep, longest: float | None = None
+    ) -> None:
+        """`longest` as for `Api`. Raises SourceError for invalid settings."""
         self._settings = settings_of(context.settings, config_of(context.connection.config).endpoints)
         self._declared = context.fields
-        self._api = Api(context, sleep=sleep)
+        self._api = Api(context, sleep=sleep, longest=longest)
         self._cursor: Position | None = None
         self._found: _Columns | None = None
         self._slices: list[dict[str, str]] | None = None

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, JsonValue, StringConstraints, ValidationError
 from pydantic.alias_generators import to_camel
@@ -128,13 +129,42 @@ def _json_schema(model: type[Config]) -> dict[str, Any]:
 def _problem(model: type[Config], path: str, error: ErrorDetails) -> Problem:
     path = ".".join([path, *(str(step) for step in error["loc"])])
     name = str(error["loc"][-1]) if error["loc"] else ""
-    known = [field.alias or key for key, field in model.model_fields.items()]
     match error["type"]:
         case "missing":
             return Problem(path, "missing_field", f"'{name}' is required", f"add '{name}'")
         case "extra_forbidden":
+            known = _settings_at(model, error["loc"][:-1])
             return Problem(path, "unknown_field", f"Unknown setting '{name}'", nearest(name, known))
     context = error.get("ctx", {})
     if "text" in context:  # raised by ir.problems.fault
         return Problem(path, error["type"], str(context["text"]), str(context.get("hint", "")))
     return Problem(path, error["type"], error["msg"])
+
+
+def _settings_at(model: type[Config], steps: Sequence[str | int]) -> list[str]:
+    """The settings that an object at that place may have."""
+    kinds: list[Any] = [model]
+    for step in steps:
+        kinds = [inner for kind in kinds for inner in _inside(kind, step)]
+    models = [each for kind in kinds for each in _alternatives(kind) if isinstance(each, type)]
+    fields = [each.model_fields for each in models if issubclass(each, BaseModel)]
+    return list(dict.fromkeys(field.alias or name for known in fields for name, field in known.items()))
+
+
+def _inside(kind: Any, step: str | int) -> Iterator[Any]:
+    """The annotations of what is at a step into a value of an annotation."""
+    for each in _alternatives(kind):
+        if get_origin(each) in (list, dict):
+            yield get_args(each)[-1]
+        elif isinstance(each, type) and issubclass(each, BaseModel):
+            yield from (field.annotation for name, field in each.model_fields.items() if step in (name, field.alias))
+
+
+def _alternatives(kind: Any) -> Iterator[Any]:
+    if get_origin(kind) in (Union, UnionType):
+        for each in get_args(kind):
+            yield from _alternatives(each)
+    elif get_origin(kind) is Annotated:
+        yield from _alternatives(get_args(kind)[0])
+    else:
+        yield kind

@@ -9,7 +9,7 @@ from headrace.connectors.errors import SourceError
 from headrace.connectors.http.connector import REST_API
 from headrace.connectors.http.settings import problems
 from headrace.ir.schema import Field
-from tests.connectors.http.api_server import ApiServer, numbered
+from tests.connectors.http.api_server import ApiServer, Failure, numbered
 from tests.connectors.http.opening import PAGINATION, context, paged, source
 from tests.connectors.reading import rows
 
@@ -89,3 +89,12 @@ def test_no_setting_is_taken_for_a_credential() -> None:
     """What looks like one is moved to the credentials when a connector is saved."""
     config = {"endpoints": {way: paged(way) for way in PAGINATION}, "test": paged("token")}
     assert split_secrets(config) == (config, {})
+
+
+def test_a_test_does_not_wait_for_an_api_that_asks_to(api: ApiServer) -> None:
+    """It has seconds, and says what a run would wait for."""
+    api.failures = [Failure(429, {"Retry-After": "30"})]
+    with pytest.raises(SourceError, match="answered 429") as refused:
+        REST_API.tried(context(api, test=paged("token")))
+    assert (refused.value.code, len(api.asked)) == ("rate_limited", 1)
+    assert "A test waits for at most 3 s" in str(refused.value.hint)

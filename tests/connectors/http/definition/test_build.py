@@ -167,3 +167,10 @@ def test_a_secret_that_is_written_out_is_not_repeated() -> None:
     problems = document_problems(changed(auth__0__clientSecretRef="abc123-secret"))
     assert problems
     assert "abc123-secret" not in repr(problems)
+
+
+def test_a_name_written_wrong_is_compared_with_those_of_its_place() -> None:
+    endpoint = {**DOCUMENTED["endpoints"][0], "cursr": {}, "pagination": {"type": "link", "sizeParm": "n"}}
+    found = {each.path: each.hint for each in document_problems(changed(endpoints=[endpoint]))}
+    assert "did you mean 'cursor'" in found["connector.endpoints.0.cursr"]
+    assert "did you mean 'sizeParam'" in found["connector.endpoints.0.pagination.sizeParm"]
