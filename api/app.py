@@ -57,6 +57,7 @@ from headrace.api.requests.rate_limit import RateLimiter
 from headrace.api.server.shutdown import ShutdownSignal
 from headrace.api.subprocesses.pool import SubprocessPool
 from headrace.catalog.audit.witness import Witness
+from headrace.catalog.due_runs import DueRuns
 from headrace.catalog.engine import make_engine
 from headrace.catalog.runs.store import RunStore
 from headrace.catalog.settings import Settings
@@ -156,6 +157,7 @@ def create_app(
         gc.freeze()  # imported objects stay: without this every full collection scans them, a pause of 0.1 s
         background = [
             BackgroundThread("reconciler", Reconciler(services.engine, services.orchestrator).step),
+            BackgroundThread("due runs", DueRuns(services.engine).step),
             BackgroundThread("audit sealer", services.audit_sealer.step),
             BackgroundThread("replications", Preparer(services).step),
         ]

@@ -54,6 +54,7 @@ BENCHMARKS: Mapping[str, Compared | Program] = {
     **{f"postgresql/{name}": _copying(name) for name in TABLES},
     **{f"peers/{name}": _beside_peers(name) for name in ("orders", "lineitem")},
     "api": Program("api"),
+    "console": Program("console"),
     "bson_columns": Program("bson_columns"),
     "generated_key": Program("generated_key", "--rows"),
     "kafka": Program("kafka"),

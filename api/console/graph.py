@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from headrace.ir import PipelineIR
@@ -32,6 +32,7 @@ def graph_of(ir: PipelineIR, counts: Counts | None = None, links: Mapping[str, s
             if (rows := _passed(counted, before, node.id, len(node.inputs), route)) is not None:
                 edge["rows"] = rows
             edges.append(edge)
+        _fill_last(edges, counted, node.id, len(node.inputs))
     return {"nodes": nodes, "edges": edges}
 
 
@@ -41,6 +42,16 @@ def _passed(counts: Counts, before: str, after: str, inputs: int, route: str) ->
     if inputs == 1 and after in counts:
         return counts[after].get("rowsIn", 0)
     return counts[before].get("rowsOut", 0) if before in counts and not route else None
+
+
+def _fill_last(edges: Sequence[dict[str, Any]], counts: Counts, after: str, inputs: int) -> None:
+    """Counts the one edge into a node whose rows are not known, such as a route of a branch into a join: they are what
+    the others leave of the rows that came in."""
+    into = [edge for edge in edges[len(edges) - inputs :] if edge["to"] == after]
+    unknown = [edge for edge in into if "rows" not in edge]
+    if len(unknown) == 1 and after in counts:
+        others = sum(edge.get("rows", 0) for edge in into)
+        unknown[0]["rows"] = max(counts[after].get("rowsIn", 0) - others, 0)
 
 
 def _kind(node: Any) -> str:

@@ -68,7 +68,7 @@ def spark(runs: Sequence[RunSummary]) -> list[Bar]:
     bars = []
     for index, (run, count) in enumerate(zip(reversed(runs), reversed(counts), strict=True)):
         height = 3 + (_SPARK_HEIGHT - 3) * (count / most) if most else 3.0
-        bars.append(Bar(index * 10, round(height, 1), "skipped" if run.skip_reason else run.status))
+        bars.append(Bar(index * 10, round(height, 1), run.state))
     return bars
 
 

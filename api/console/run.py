@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Annotated, Any, get_args
 from urllib.parse import urlencode
 
-from fastapi import Request, Response
+from fastapi import Depends, Query, Request, Response
 from starlette.responses import StreamingResponse
 
 from headrace.api.console.formats import iso
@@ -14,36 +14,45 @@ from headrace.api.console.graph import graph_of
 from headrace.api.console.guard import done_by, pages, plain, see_other, seen_by, session_is_valid
 from headrace.api.console.rendering import fragment, render
 from headrace.api.console.run_rows import node_rows, rows_bar, source_bars
-from headrace.api.console.run_stages import gantt_of, stages_of
+from headrace.api.console.run_stages import gantt_of, timed_stages
 from headrace.api.console.run_words import can_be_retried, explained
 from headrace.api.context import Context, RequestContext
 from headrace.api.requests.auth import READ, WRITE
 from headrace.api.runs.cancel import cancel_run
-from headrace.api.runs.report import RunReport, read_report, whole_log
+from headrace.api.runs.report import RunReport, read_log, read_report, whole_log
 from headrace.api.runs.retry import retry_run
 from headrace.api.runs.service import pipeline_of
 from headrace.api.runs.stream import progress_stream
-from headrace.catalog.runs.records import TERMINAL
+from headrace.catalog.repositories.runs import LogFilter
+from headrace.catalog.runs.records import TERMINAL, LogLevel, LogStage
 
 router = pages()
 
 _FIRST_ERRORS = 5
+_RETRIED = ("pending", "running", "completed")
+"""Of a retry: there is no use for another one."""
 
 
 @router.get("/runs/{run_id}", name="console_run", openapi_extra=seen_by(*READ))
 def show_run(request: Request, context: Context, run_id: str) -> Response:
     """The page."""
     report = read_report(context, run_id)
-    return render(request, "run.html", title=f"Run of {report.pipeline_name}", **_shown(context, report))
+    return render(
+        request,
+        "run.html",
+        title=f"{explained(report.run).state}: {report.pipeline_name}",
+        log=read_log(context, run_id, LogFilter()),
+        filtered=False,
+        steps=get_args(LogStage),
+        **_shown(context, report),
+    )
 
 
 @router.get("/runs/{run_id}/live", name="console_run_live", openapi_extra=seen_by(*READ))
 def show_progress(context: Context, run_id: str) -> Response:
     """The parts of the page that change while the run goes on."""
     may_write = context.principal.role != "viewer"
-    return plain(
-        fragment("run_live.html", may_write=may_write, part=True, **_shown(context, read_report(context, run_id)))
-    )
+    return plain(fragment("run_live.html", may_write=may_write, **_shown(context, read_report(context, run_id))))
 
 
 @router.get("/runs/{run_id}/stream", name="console_run_stream", openapi_extra=seen_by(*READ))
@@ -58,6 +67,21 @@ def stream_run(request: Request, context: Context, run_id: str) -> StreamingResp
     )
 
 
+def _chosen(
+    q: Annotated[str, Query(max_length=200)] = "",
+    level: LogLevel = "info",
+    step: Annotated[str, Query(max_length=20)] = "",
+) -> LogFilter:
+    return LogFilter(q, level, step)
+
+
+@router.get("/runs/{run_id}/log", name="console_run_log_part", openapi_extra=seen_by(*READ))
+def show_log(context: Context, run_id: str, only: Annotated[LogFilter, Depends(_chosen)]) -> Response:
+    """The newest lines of the log that match a filter."""
+    filtered = only != LogFilter()
+    return plain(fragment("run_log.html", log=read_log(context, run_id, only), filtered=filtered))
+
+
 @router.get("/runs/{run_id}/log.txt", name="console_run_log", openapi_extra=seen_by(*READ))
 def download_log(context: Context, run_id: str) -> StreamingResponse:
     """The whole log as text."""
@@ -66,7 +90,7 @@ def download_log(context: Context, run_id: str) -> StreamingResponse:
 
     def text() -> Iterator[str]:
         for line in () if first is None else (first, *lines):
-            yield f"{iso(line.timestamp)} {line.stage:<10} {line.message}\n"
+            yield f"{iso(line.timestamp)} {line.level:<7} {line.stage:<9} {line.message}\n"
 
     headers = {"Content-Disposition": f'attachment; filename="{run_id}.log.txt"'}
     return StreamingResponse(text(), media_type="text/plain; charset=utf-8", headers=headers)
@@ -101,13 +125,13 @@ def _shown(context: RequestContext, report: RunReport) -> dict[str, Any]:
         "sources": source_bars(run, report.ir),
         "nodes": node_rows(run, report.ir),
         "graph": graph_of(report.ir, run.nodes, errors) if report.ir is not None else None,
-        "stages": stages_of(run),
+        "stages": timed_stages(run),
         "gantt": gantt_of(run),
         "first_errors": run.first_errors[:_FIRST_ERRORS],
-        "retryable": can_be_retried(run),
+        "warned": sum(counts.get("warned", 0) for counts in run.nodes.values()),
+        "retryable": can_be_retried(run) and not any(status in _RETRIED for _, status in report.retries),
         "seconds": _seconds(report),
         "prefect_url": prefect_url(context, run.id),
-        "steps": sorted({line.stage for line in run.log}),
     }
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
-from headrace.catalog.runs.records import TERMINAL, PartitionCounts, PartitionStatus, RunSnapshot
+from headrace.catalog.runs.records import PartitionCounts, PartitionStatus, RunSnapshot
+from headrace.catalog.runs.stages import StageRows, stages_of
 
 _MAX_BARS = 40
 """Partitions of a stage that have a bar each; of more, the stage has one bar."""
@@ -17,14 +16,10 @@ _TEXT_HEIGHT, _BAR_HEIGHT, _GAP = 20, 7, 10
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """A stage. `rate` is in rows per second, `left` in seconds; both None where nothing can be measured."""
+    """A stage with its times. `rate` is in rows per second, `left` and `seconds` in seconds; None where nothing can be
+    measured."""
 
-    name: str
-    partitions: int
-    completed: int
-    status: str
-    rows: int
-    failed: int
+    rows: StageRows
     seconds: float | None
     rate: float | None
     left: float | None
@@ -51,9 +46,9 @@ class Gantt:
     seconds: float
 
 
-def stages_of(run: RunSnapshot) -> list[Stage]:
+def timed_stages(run: RunSnapshot) -> list[Stage]:
     """The stages in the order in which they run; publications come last."""
-    return [_stage(run, _name(run.plan, number), parts) for number, parts in _by_stage(run)]
+    return [_timed(run, each) for each in stages_of(run)]
 
 
 def gantt_of(run: RunSnapshot) -> Gantt | None:
@@ -64,12 +59,11 @@ def gantt_of(run: RunSnapshot) -> Gantt | None:
     start, end = min(began), run.finished_at or run.observed_at
     whole = max((end - start).total_seconds(), 0.001)
     names, bars, y = list[tuple[int, str]](), list[Bar](), 0
-    for number, parts in _by_stage(run):
-        ran = [each for each in parts if each.began_at is not None]
+    for stage in stages_of(run):
+        ran = [each for each in stage.partitions if each.began_at is not None]
         if not ran:
             continue
-        name = _name(run.plan, number)
-        names.append((y + 13, name))
+        names.append((y + 13, stage.name))
         y += _TEXT_HEIGHT
         spans = [(each.began_at or start, _ended(each, end), each.status, f"partition {each.index}") for each in ran]
         if len(spans) > _MAX_BARS:
@@ -89,38 +83,22 @@ def gantt_of(run: RunSnapshot) -> Gantt | None:
     return Gantt(names, bars, max(y - _GAP, 1), whole)
 
 
-def _by_stage(run: RunSnapshot) -> list[tuple[int, list[PartitionCounts]]]:
-    found: dict[int, list[PartitionCounts]] = defaultdict(list)
-    for each in run.partitions:
-        found[each.stage].append(each)
-    return sorted(found.items(), key=lambda item: (item[0] < 0, abs(item[0])))
-
-
-def _stage(run: RunSnapshot, name: str, parts: Sequence[PartitionCounts]) -> Stage:
-    completed = sum(each.status == "completed" for each in parts)
+def _timed(run: RunSnapshot, stage: StageRows) -> Stage:
+    parts = stage.partitions
     began = [each.began_at for each in parts if each.began_at is not None]
-    rows, planned = sum(each.rows_in for each in parts), sum(each.planned_rows for each in parts)
     ended = run.finished_at or run.observed_at
     seconds = (max(_ended(each, ended) for each in parts) - min(began)).total_seconds() if began else None
-    here = rows - sum(each.base_rows or 0 for each in parts)
+    here = stage.done - sum(each.base_rows or 0 for each in parts)
     rate = here / seconds if seconds and here > 0 else None
-    if completed == len(parts):
-        status = "completed"
-    elif any(each.status == "failed" for each in parts) or (began and run.status in TERMINAL):
-        status = "failed"
+    planned = sum(each.planned_rows for each in parts)
+    if stage.status != "running" or rate is None or not seconds:
+        left = None
+    elif all(each.gathered_rows is None for each in parts):
+        left = (planned - stage.done) / rate if planned > stage.done else None
     else:
-        status = "running" if began else "pending"
-    left = (planned - rows) / rate if status == "running" and rate and planned > rows else None
-    failed = sum(each.failed for each in parts)
-    return Stage(name, len(parts), completed, status, rows, failed, seconds, rate, left)
+        left = seconds * (1 - stage.share) / stage.share if 0 < stage.share < 1 else None
+    return Stage(stage, seconds, rate, left)
 
 
 def _ended(each: PartitionCounts, now: datetime) -> datetime:
     return now if each.status == "running" else max(each.updated_at, each.began_at or each.updated_at)
-
-
-def _name(plan: Mapping[str, Any] | None, number: int) -> str:
-    stages = (plan or {}).get("stages", ())
-    if number < 0:
-        return "publication of rows that were held back"
-    return str(stages[number].get("name", f"stage {number}")) if number < len(stages) else f"stage {number}"

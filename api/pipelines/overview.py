@@ -8,8 +8,6 @@ from datetime import UTC, datetime, timedelta
 
 from headrace.api.context import RequestContext
 from headrace.api.pagination import PageRequest
-from headrace.api.scheduler.schemas import ScheduledPipeline
-from headrace.api.scheduler.service import statuses
 from headrace.catalog.models import Pipeline
 from headrace.catalog.repositories import Position
 from headrace.catalog.repositories.runs import RunSummary
@@ -19,12 +17,12 @@ RECENT = 12
 _MAX_LISTED = 20
 _WAITS_AFTER = timedelta(minutes=1)
 """A run that has been pending for this long waits for something."""
-_LATE_AFTER_S = 120
+_LATE_AFTER = timedelta(minutes=2)
 
 
 @dataclass(frozen=True, slots=True)
 class PipelineGlance:
-    """A pipeline with its newest runs, newest first, and the state of its schedule if it has one."""
+    """A pipeline with its newest runs, newest first."""
 
     id: str
     name: str
@@ -34,27 +32,21 @@ class PipelineGlance:
     last_run_at: datetime | None
     last_run_status: str | None
     runs: Sequence[RunSummary]
-    schedule: ScheduledPipeline | None
-
-    @property
-    def next_fire(self) -> datetime | None:
-        """When its schedule starts a run next."""
-        return self.schedule.next_fires[0] if self.schedule is not None and self.schedule.next_fires else None
-
-    @property
-    def late_s(self) -> int:
-        """For how many seconds a run has been due that has not begun; 0 for the first two minutes."""
-        lag = self.schedule.lag_seconds if self.schedule is not None else None
-        return lag if lag is not None and lag > _LATE_AFTER_S else 0
+    due_at: datetime | None
+    """When its schedule wants the next run; None without one, and while it is paused."""
+    late_s: int
+    """For how many seconds a run has been due that has not begun; 0 for the first two minutes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Attention:
-    """What somebody should look at: pipelines whose last run ended badly, runs that wait, and sources that have changed
-    (pipeline id, name, node). Each list has at most 20 entries; `bad_in_all` counts all pipelines of the first."""
+    """What somebody should look at: pipelines whose last run ended badly, those whose run is late (pipeline id, name,
+    when it was due), runs that wait, and sources that have changed (pipeline id, name, node). Each list has at most 20
+    entries; `bad_in_all` counts all pipelines of the first."""
 
     ended_badly: Sequence[PipelineGlance]
     bad_in_all: int
+    late: Sequence[tuple[str, str, datetime]]
     waiting: Sequence[tuple[RunSummary, str]]
     running: Sequence[tuple[RunSummary, str]]
     drifted: Sequence[tuple[str, str, str]]
@@ -77,8 +69,9 @@ def attention(context: RequestContext) -> Attention:
         waiting = catalog.runs.unfinished_runs("pending", _MAX_LISTED)
         runs = catalog.runs.recent([each.id for each in worst], 1)
         return Attention(
-            ended_badly=[_glance(each, runs.get(each.id, []), None) for each in worst],
+            ended_badly=[_glance(each, runs.get(each.id, []), None, now) for each in worst],
             bad_in_all=catalog.pipelines.count(catalog.pipelines.ended_badly()),
+            late=catalog.pipelines.late(now - _LATE_AFTER, _MAX_LISTED),
             waiting=[each for each in waiting if now - each[0].created_at > _WAITS_AFTER],
             running=catalog.runs.unfinished_runs("running", _MAX_LISTED),
             drifted=catalog.pipelines.drifted(_MAX_LISTED),
@@ -93,12 +86,13 @@ def glance(
         where = catalog.pipelines.matching(q=q, status=status)
         page = catalog.pipelines.page(limit=request.limit, after=request.after, where=where)
         runs = catalog.runs.recent([each.id for each in page.items], RECENT)
-        schedules = statuses(catalog, page.items, datetime.now(UTC), fires=1)
-        items = [_glance(each, runs.get(each.id, []), schedules.get(each.id)) for each in page.items]
+        due, now = catalog.pipelines.due([each.id for each in page.items]), datetime.now(UTC)
+        items = [_glance(each, runs.get(each.id, []), due.get(each.id), now) for each in page.items]
         return PipelinesPage(items, page.total, page.next)
 
 
-def _glance(pipeline: Pipeline, runs: Sequence[RunSummary], schedule: ScheduledPipeline | None) -> PipelineGlance:
+def _glance(pipeline: Pipeline, runs: Sequence[RunSummary], due_at: datetime | None, now: datetime) -> PipelineGlance:
+    late = due_at is not None and now - due_at > _LATE_AFTER
     return PipelineGlance(
         id=pipeline.id,
         name=pipeline.name,
@@ -108,5 +102,6 @@ def _glance(pipeline: Pipeline, runs: Sequence[RunSummary], schedule: ScheduledP
         last_run_at=pipeline.last_run_at,
         last_run_status=pipeline.last_run_status,
         runs=runs,
-        schedule=schedule,
+        due_at=due_at,
+        late_s=int((now - due_at).total_seconds()) if due_at is not None and late else 0,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from math import ceil
+from typing import Any
 
 from headrace.api.runs.schemas import (
     DatasetRuleResult,
@@ -15,11 +16,13 @@ from headrace.api.runs.schemas import (
     RunLinks,
     RunStatistics,
     SourceLagItem,
+    StageResult,
     ValidationErrorItem,
 )
 from headrace.catalog.repositories import TenantCatalog
 from headrace.catalog.runs.progress import only_reads, share_done
 from headrace.catalog.runs.records import SUCCESSFUL, TERMINAL, LogLine, PartitionCounts, RunSnapshot
+from headrace.catalog.runs.stages import rows_of, stages_of
 
 _ROUNDING = 1e-6
 """Shares are binary fractions: rounding must not lose a row."""
@@ -30,9 +33,11 @@ def progress_of(run: RunSnapshot) -> Progress:
     statistics = statistics_of(run)
     # Publication of rows has negative stages; the documented partitions are those that read.
     partitions = [partition for partition in run.partitions if partition.stage >= 0]
-    lag = {} if run.lags is None else {"lag": _lag(run)}
+    more: dict[str, Any] = {} if run.lags is None else {"lag": _lag(run)}
+    if stages := _stages(run):
+        more["stages"] = stages
     return Progress(
-        **lag,
+        **more,
         status=run.status,
         total_rows=statistics.total_rows,
         processed_rows=statistics.processed_rows,
@@ -67,6 +72,7 @@ def detail_of(run: RunSnapshot, *, base: str) -> RunDetail:
         retry_of=run.retry_of,
         statistics=statistics_of(run),
         node_results=[NodeResult(node_id=node, counters=counters) for node, counters in run.nodes.items()],
+        stages=_stages(run),
         dataset_rules=[DatasetRuleResult.model_validate(rule) for rule in run.rules],
         links=RunLinks(pipeline=base, progress=f"{base}/runs/{run.id}/progress", errors=f"{base}/runs/{run.id}/errors"),
     )
@@ -84,6 +90,27 @@ def statistics_of(run: RunSnapshot) -> RunStatistics:
         skipped_rows=run.skipped_rows,
         duration_ms=_duration_ms(run),
     )
+
+
+def _stages(run: RunSnapshot) -> list[StageResult]:
+    """The stages; none for a run that has only one, which the totals are about."""
+    found = stages_of(run)
+    if len(found) < 2:
+        return []
+    return [
+        StageResult(
+            stage=each.number,
+            name=each.name,
+            status=each.status,
+            partitions=len(each.partitions),
+            completed_partitions=each.completed,
+            rows_in=each.rows_in,
+            rows_out=each.rows_out,
+            failed_rows=each.failed,
+            skipped_rows=each.skipped,
+        )
+        for each in found
+    ]
 
 
 def _lag(run: RunSnapshot) -> dict[str, SourceLagItem]:
@@ -136,9 +163,11 @@ def _duration_ms(run: RunSnapshot) -> int:
 
 def _partition(index: int, partition: PartitionCounts) -> PartitionDetail:
     if partition.status != "running":
-        return PartitionDetail(index=index, status=partition.status, rows=partition.rows_in)
-    percent = min(partition.rows_in * 100 // partition.planned_rows, 100) if partition.planned_rows else 0
-    return PartitionDetail(index=index, status="running", rows=partition.rows_in, progress=percent)
+        return PartitionDetail(index=index, status=partition.status, rows=rows_of(partition))
+    rows, planned = rows_of(partition), partition.planned_rows
+    return PartitionDetail(
+        index=index, status="running", rows=rows, progress=min(rows * 100 // planned, 100) if planned else 0
+    )
 
 
 def with_waiting_reason(catalog: TenantCatalog, run: RunSnapshot, limit: int) -> RunSnapshot:

@@ -9,7 +9,7 @@ from pydantic import Field, StringConstraints, model_validator
 from headrace.api.ir.schemas import LiveVersion
 from headrace.api.pagination import Pagination
 from headrace.api.wire import CreatedAt, PipelineId, RequestModel, ResponseModel, RunId, Timestamp
-from headrace.catalog.runs.records import LogStage, PartitionStatus, RunStatus
+from headrace.catalog.runs.records import LogLevel, LogStage, PartitionStatus, RunStatus
 from headrace.ir.dataset_rules.rules import OnDatasetFail
 from headrace.ir.load_modes import LoadStrategy
 from headrace.ir.problems import fault
@@ -107,6 +107,29 @@ class DatasetRuleResult(ResponseModel):
     """What a rule that is not met does: `abort` fails the run before any row is visible, `warn` only reports it."""
 
 
+class StageResult(ResponseModel):
+    """One stage of a run: nodes that rows pass in one go."""
+
+    stage: int
+    """The number of the plan's stage, from 0; negative for the publication of rows that were held back."""
+    name: str
+    """The nodes of the stage, for people."""
+    status: PartitionStatus
+    """Whether it waits, runs or has ended."""
+    partitions: int
+    """The number of its partitions."""
+    completed_partitions: int
+    """The number of its partitions that have completed."""
+    rows_in: int
+    """The rows that it read from a source, or that other stages sent to it."""
+    rows_out: int
+    """The rows that went on: into a table, held back for publication, or to other stages."""
+    failed_rows: int
+    """Rows that broke a rule in the stage."""
+    skipped_rows: int
+    """Rows that were left out in the stage."""
+
+
 class RunLinks(ResponseModel):
     """Paths of related resources."""
 
@@ -135,6 +158,11 @@ class RunDetail(RunItem):
     """The rows of the run, and its duration."""
     node_results: list[NodeResult]
     """The nodes that have processed rows, in the order of the plan."""
+    stages: list[StageResult] = Field(
+        default_factory=list,
+        exclude_if=lambda found: not found,  # the documented shape has no such field
+    )
+    """The stages, in the order in which they run, of a run with more than one; omitted for others."""
     dataset_rules: list[DatasetRuleResult] = Field(
         default_factory=list,
         exclude_if=lambda found: not found,  # the documented shape has no such field
@@ -152,9 +180,9 @@ class PartitionDetail(ResponseModel):
     status: PartitionStatus
     """Whether it waits, runs or has ended."""
     rows: int
-    """The rows that it has read."""
+    """The rows that it has read; of a partition that gathers rows of other stages, those of its rows that are done."""
     progress: int | None = None
-    """How much of the planned rows it has read, in percent; omitted unless it runs."""
+    """How much of its rows is done, in percent; omitted unless it runs."""
 
 
 class ValidationErrorItem(ResponseModel):
@@ -180,6 +208,8 @@ class LogEntry(ResponseModel):
     """A line for people."""
     timestamp: Timestamp
     """When it was written."""
+    level: LogLevel = Field(default="info", exclude_if=lambda level: level == "info")
+    """`warning`: somebody should look at it; `error`: why the run failed. Omitted for others."""
 
 
 class RetryMetadata(ResponseModel):
@@ -252,6 +282,8 @@ class Progress(ResponseModel):
     starts from the beginning."""
     log: list[LogEntry]
     """The lines of the run's log, oldest first; of more than 500, the first."""
+    stages: list[StageResult] | None = None
+    """The stages, in the order in which they run, of a run with more than one; omitted for others."""
     lag: dict[str, SourceLagItem] | None = None
     """The lag of a streaming run, by source node; omitted for other runs."""
 

@@ -219,7 +219,7 @@ def _end(context: RequestContext, run_id: str, state: RunState) -> RunSnapshot:
         run_id, status=state.status, failure_reason=state.failure_reason, only_if_unfinished=True
     )
     if ended and state.failure_reason is not None:
-        context.store.log(run_id, "run", state.failure_reason)
+        context.store.log(run_id, "run", state.failure_reason, level="error")
     return _snapshot(context, run_id)
 
 

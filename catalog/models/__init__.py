@@ -6,7 +6,7 @@ from headrace.catalog.models.base import Base, new_id
 from headrace.catalog.models.connectors import Connector
 from headrace.catalog.models.hooks import HookKey, HookReader, HookRecord, HookSpool
 from headrace.catalog.models.metrics import PartitionSeconds, RunTotals
-from headrace.catalog.models.pipelines import DeploymentChange, Pipeline, PipelineIrVersion
+from headrace.catalog.models.pipelines import DeploymentChange, DueRun, Pipeline, PipelineIrVersion
 from headrace.catalog.models.replications import (
     Replication,
     ReplicationRequest,
@@ -30,6 +30,7 @@ __all__ = [
     "ConsoleSession",
     "DataSchema",
     "DeploymentChange",
+    "DueRun",
     "FoundColumns",
     "HookKey",
     "HookReader",

@@ -109,6 +109,19 @@ class PipelineIrVersion(Base):
     created_at: Mapped[Created]
 
 
+class DueRun(Base):
+    """When the schedule of a pipeline wants its next run: the first fire time after its last run began. In the past for
+    a run that is late (`catalog.due_runs`)."""
+
+    __tablename__ = "due_runs"
+
+    pipeline_id: Mapped[str] = mapped_column(ForeignKey(Pipeline.id, ondelete="CASCADE"), primary_key=True)
+    tenant_id: Mapped[str]
+    due_at: Mapped[datetime]
+
+    __table_args__ = (Index("due_runs_of_tenant", "tenant_id", "due_at"), Index("due_runs_next", "due_at"))
+
+
 class DeploymentChange(Base):
     """A pending change of a pipeline's Prefect deployment; it outlives the pipeline.
 

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from headrace.catalog.models.base import Base, Big, Created, TenantOwned, newest_first
 from headrace.catalog.models.pipelines import Pipeline
-from headrace.catalog.runs.records import LogStage, PartitionStatus, RunStatus
+from headrace.catalog.runs.records import LogLevel, LogStage, PartitionStatus, RunStatus
 from headrace.ir.load_modes import LoadStrategy
 
 
@@ -83,6 +83,8 @@ class RunPartition(Base):
     updated_at: Mapped[Created]
     began_at: Mapped[datetime | None]
     """When it last began to run; set by a trigger."""
+    gathered_rows: Mapped[int | None] = mapped_column(BigInteger)
+    """The rows that are done, of a stage that gathers rows of other stages (catalog.runs.records.Gathered)."""
 
 
 class RunNode(Base):
@@ -98,16 +100,19 @@ class RunNode(Base):
 
 
 class RunError(Base):
-    """A rejected cell. The key prevents duplicates from a replayed batch, and is the order of lists."""
+    """A rejected cell. The key prevents duplicates from a replayed batch. In its order the cells of a node, rule and
+    column are together, by row: lists are merged from these groups (`catalog.repositories.error_pages`)."""
 
     __tablename__ = "run_errors"
 
     root_run_id: Mapped[str] = mapped_column(primary_key=True)
-    row: Mapped[Big] = mapped_column(primary_key=True, autoincrement=False)
+    node_id: Mapped[str] = mapped_column(primary_key=True)
+    rule: Mapped[str] = mapped_column(primary_key=True)
     column: Mapped[str] = mapped_column(primary_key=True)
     """Empty for an error of the whole row."""
-    rule: Mapped[str] = mapped_column(primary_key=True)
-    node_id: Mapped[str] = mapped_column(primary_key=True)
+    warning: Mapped[bool] = mapped_column(primary_key=True, server_default="false")
+    """Whether the row was loaded anyway."""
+    row: Mapped[Big] = mapped_column(primary_key=True, autoincrement=False)
     partition: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     stage: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     """Part of the key, because rows are numbered again after a shuffle stage, and a node may be on both sides of
@@ -115,8 +120,6 @@ class RunError(Base):
     run_id: Mapped[str] = mapped_column(ForeignKey(PipelineRun.id, ondelete="CASCADE"))
     value: Mapped[str | None]
     error: Mapped[str]
-    warning: Mapped[bool] = mapped_column(server_default="false")
-    """Whether the row was loaded anyway."""
     sources: Mapped[list[dict[str, Any]]] = mapped_column(JSONB, server_default="[]")
     """The source rows that it comes from, `[{"node", "file", "row"}, …]`. `row` is counted in the file if there is one,
     and left out if many rows became one. Empty for rows of earlier releases."""
@@ -133,6 +136,7 @@ class RunLog(Base):
     run_id: Mapped[str] = mapped_column(ForeignKey(PipelineRun.id, ondelete="CASCADE"))
     stage: Mapped[LogStage] = mapped_column(Text)
     message: Mapped[str]
+    level: Mapped[LogLevel] = mapped_column(Text, server_default="info")
     created_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
 
     __table_args__ = (Index("run_log_run", "run_id", "id"),)

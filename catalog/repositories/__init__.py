@@ -11,9 +11,10 @@ from headrace.catalog.repositories.applied_sets import AppliedSetRepository
 from headrace.catalog.repositories.audit import AuditRepository
 from headrace.catalog.repositories.base import Page, Position
 from headrace.catalog.repositories.connectors import ConnectorRepository
+from headrace.catalog.repositories.error_pages import ErrorPosition
 from headrace.catalog.repositories.pipelines import PipelineRepository
 from headrace.catalog.repositories.replications import ReplicationRepository
-from headrace.catalog.repositories.runs import ErrorPosition, RunRepository
+from headrace.catalog.repositories.runs import RunRepository
 from headrace.catalog.repositories.schemas import SchemaRepository
 from headrace.catalog.repositories.yaml_connectors import YamlConnectorRepository
 

@@ -11,17 +11,21 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, literal, select, type_coerce
+from sqlalchemy import ColumnElement, func, literal, select, text, type_coerce
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import aliased
 
 from headrace.catalog.deployment_changes import note_change
+from headrace.catalog.due_runs import BEGUN, set_due
 from headrace.catalog.errors import Conflict, LimitReached, StaleVersion
-from headrace.catalog.models import DeploymentChange, FoundColumns, Pipeline, PipelineIrVersion, PipelineRun
+from headrace.catalog.models import DeploymentChange, DueRun, FoundColumns, Pipeline, PipelineIrVersion, PipelineRun
 from headrace.catalog.repositories.base import TenantRepository
 from headrace.catalog.runs.records import TERMINAL
 from headrace.ir.document import without_editor_keys
 from headrace.ir.parameters import parameters_of
+
+BAD_ENDS = ("failed", "completed_with_errors")
+"""The statuses of runs that somebody should look at, the worst first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,14 +81,19 @@ class PipelineRepository(TenantRepository[Pipeline]):
     def ended_badly(self) -> list[ColumnElement[bool]]:
         """Returns conditions: pipelines whose last run failed or completed with errors."""
         # Literals, so that the index of those is used.
-        bad = [literal(status, literal_execute=True) for status in ("failed", "completed_with_errors")]
+        bad = [literal(status, literal_execute=True) for status in BAD_ENDS]
         return [Pipeline.last_run_status.in_(bad)]
 
     def worst(self, limit: int) -> Sequence[Pipeline]:
-        """Returns the pipelines whose last run failed or completed with errors, at most `limit`, newest run first."""
-        chosen = self.owned().where(*self.ended_badly())
-        newest = chosen.order_by(Pipeline.last_run_at.desc(), Pipeline.id.desc()).limit(limit)
-        return self.session.scalars(newest).all()
+        """Returns the pipelines whose last run failed, then those whose last run completed with errors, at most
+        `limit`, of each the newest run first."""
+        found: list[Pipeline] = []
+        for status in BAD_ENDS:
+            if len(found) < limit:
+                ended = Pipeline.last_run_status == literal(status, literal_execute=True)
+                newest = self.owned().where(ended).order_by(Pipeline.last_run_at.desc(), Pipeline.id.desc())
+                found += self.session.scalars(newest.limit(limit - len(found)))
+        return found
 
     def drifted(self, limit: int) -> list[tuple[str, str, str]]:
         """Returns (pipeline id, name, source node) of sources that have other columns now than the last run was planned
@@ -141,6 +150,22 @@ class PipelineRepository(TenantRepository[Pipeline]):
         """Returns why the deployment of the pipeline failed; None if it did not."""
         query = select(DeploymentChange.problem).where(DeploymentChange.pipeline_id == pipeline.id)
         return self.session.scalar(query)
+
+    def due(self, pipeline_ids: Sequence[str]) -> dict[str, datetime]:
+        """Returns pipeline id → when its schedule wants the next run (in the past, if that run has not begun); those
+        without a schedule, and those that are paused, are left out."""
+        query = (
+            self.owned()
+            .where(DueRun.pipeline_id == Pipeline.id, Pipeline.id.in_(pipeline_ids), Pipeline.status != "paused")
+            .with_only_columns(DueRun.pipeline_id, DueRun.due_at)
+        )
+        return {row.pipeline_id: row.due_at for row in self.session.execute(query)}
+
+    def late(self, before: datetime, limit: int) -> list[tuple[str, str, datetime]]:
+        """Returns (pipeline id, name, when it was due) of pipelines whose run was due before `before` and has not
+        begun, at most `limit`, the latest first."""
+        found = self.session.execute(_LATE, {"tenant_id": self.tenant_id, "before": before, "limit": limit})
+        return [(pipeline_id, name, at) for pipeline_id, name, at in found]
 
     def waiting_since(self, pipeline_ids: Sequence[str]) -> dict[str, datetime]:
         """Returns pipeline id → creation time of its oldest pending run; pipelines without one are left out."""
@@ -275,6 +300,7 @@ class PipelineRepository(TenantRepository[Pipeline]):
             # A change of `catchup` alone does not restart the schedule: a rule with a COUNT continues.
             if _fires(schedule) != _fires(pipeline.live_schedule):
                 pipeline.scheduled_since = func.now() if schedule is not None else None
+                set_due(self.session, pipeline.id, pipeline.tenant_id, schedule)
             pipeline.live_schedule = schedule
             super().save(pipeline)
         parameters = (parameters_of(live.ir) if live is not None else []) or None
@@ -282,6 +308,14 @@ class PipelineRepository(TenantRepository[Pipeline]):
             pipeline.live_parameters = parameters
             super().save(pipeline)
         note_change(self.session, pipeline.id)
+
+
+_LATE = text(f"""
+    SELECT p.id, p.name, d.due_at FROM headrace.due_runs d JOIN headrace.pipelines p ON p.id = d.pipeline_id
+    WHERE d.tenant_id = :tenant_id AND d.due_at < :before AND p.status <> 'paused' AND p.live_version IS NOT NULL
+      AND NOT {BEGUN}
+    ORDER BY d.due_at, p.id LIMIT :limit
+""")  # noqa: S608
 
 
 def _fires(schedule: Mapping[str, Any] | None) -> dict[str, Any] | None:

@@ -12,23 +12,12 @@ from sqlalchemy.dialects.postgresql import insert
 
 from headrace.catalog.models import Pipeline, PipelineRun, RunError, RunLog, RunRequest
 from headrace.catalog.repositories.base import TenantRepository
-from headrace.catalog.runs.records import TERMINAL
+from headrace.catalog.repositories.error_pages import ErrorPosition, GroupKey, errors_by_row, groups_of
+from headrace.catalog.runs.records import TERMINAL, LogLevel
 from headrace.ir.schema import Field, Schema
 
 _ROW_DIGITS = 20
 _VALUE_AT = _ROW_DIGITS + 1
-_ERROR_KEY = (RunError.row, RunError.column, RunError.rule, RunError.node_id, RunError.partition, RunError.stage)
-
-
-class ErrorPosition(NamedTuple):
-    """A position in the errors of a run, which are ordered by row."""
-
-    row: int
-    column: str
-    rule: str
-    node_id: str
-    partition: int
-    stage: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +31,11 @@ class ErrorFilter:
     kind: str | None = None
     file: str | None = None
     stage: int | None = None
+
+    def selects(self, group: GroupKey) -> bool:
+        """Whether errors of the group can match."""
+        wanted = (self.node, self.rule, self.column, None if self.kind is None else self.kind == "warned")
+        return all(value is None or value == found for value, found in zip(wanted, group, strict=True))
 
     @property
     def conditions(self) -> tuple[ColumnElement[bool], ...]:
@@ -65,6 +59,27 @@ class ErrorFilter:
 EVERYTHING = ErrorFilter()
 FAILED = ErrorFilter(kind="failed")
 WARNED = ErrorFilter(kind="warned")
+
+
+@dataclass(frozen=True, slots=True)
+class LogFilter:
+    """A filter of the lines of a log: a part of the message, in any case; the least level; the part of the run."""
+
+    q: str = ""
+    level: LogLevel = "info"
+    stage: str = ""
+
+    @property
+    def conditions(self) -> tuple[ColumnElement[bool], ...]:
+        """The filter as conditions of a query."""
+        found: list[ColumnElement[bool]] = []
+        if self.q:
+            found.append(RunLog.message.icontains(self.q, autoescape=True))
+        if self.level != "info":
+            found.append(RunLog.level.in_(("warning", "error") if self.level == "warning" else ("error",)))
+        if self.stage:
+            found.append(RunLog.stage == self.stage)
+        return tuple(found)
 
 
 class ErrorTotal(NamedTuple):
@@ -112,6 +127,13 @@ class RunSummary(NamedTuple):
     retry_of: str | None
 
     @property
+    def state(self) -> str:
+        """Its status as people see it: also `skipped`, or `cancelled`."""
+        if self.skip_reason:
+            return "skipped"
+        return "cancelled" if self.status == "failed" and self.failure_reason == "cancelled" else self.status
+
+    @property
     def seconds(self) -> float | None:
         """How long it took; None until it has ended."""
         if self.started_at is None or self.finished_at is None:
@@ -120,7 +142,8 @@ class RunSummary(NamedTuple):
 
 
 class RunsOfDay(NamedTuple):
-    """How many runs of a day are in a state (`skipped` for those that never began), and the id of one of them."""
+    """How many runs of a day are in a state (also `skipped`, for those that never began, and `cancelled`), and the id
+    of one of them."""
 
     status: str
     runs: int
@@ -170,7 +193,11 @@ class RunRepository(TenantRepository[PipelineRun]):
     ) -> dict[str, dict[date, list[RunsOfDay]]]:
         """Returns pipeline id → day in UTC → the runs that were created then, from `start` to before `end`."""
         day = cast(func.timezone("UTC", PipelineRun.created_at), Date)
-        state = case((PipelineRun.skip_reason.is_not(None), "skipped"), else_=PipelineRun.status)
+        state = case(
+            (PipelineRun.skip_reason.is_not(None), "skipped"),
+            (PipelineRun.failure_reason == "cancelled", "cancelled"),
+            else_=PipelineRun.status,
+        )
         query = (
             self.owned()
             .with_only_columns(PipelineRun.pipeline_id, day, state, func.count(), func.max(PipelineRun.id))
@@ -236,6 +263,11 @@ class RunRepository(TenantRepository[PipelineRun]):
         lines = select(RunLog).where(RunLog.run_id == run.id, RunLog.id > after)
         return self.session.scalars(lines.order_by(RunLog.id).limit(limit)).all()
 
+    def newest_log(self, run: PipelineRun, only: LogFilter, *, limit: int) -> Sequence[RunLog]:
+        """Returns at most `limit` lines of the log of a run that match, newest first."""
+        lines = select(RunLog).where(RunLog.run_id == run.id, *only.conditions)
+        return self.session.scalars(lines.order_by(RunLog.id.desc()).limit(limit)).all()
+
     def error_count(self, run: PipelineRun, only: ErrorFilter = EVERYTHING) -> int:
         """Counts the errors of a run and of the runs that it continues."""
         count = select(func.count()).select_from(RunError).where(*self._errors_of(run), *only.conditions)
@@ -254,7 +286,8 @@ class RunRepository(TenantRepository[PipelineRun]):
         return [ErrorTotal(*each) for each in found]
 
     def error_groups(self, run: PipelineRun, only: ErrorFilter = EVERYTHING, *, limit: int) -> Sequence[ErrorGroup]:
-        """Groups the errors by node, rule, column and kind, largest first, at most `limit`. `samples` are up to three
+        """Groups the errors by node, rule, column and kind, those of failed rows first, then the largest first, at most
+        `limit`. `samples` are up to three
         different values: the first by row, the least and the greatest as text."""
         by = (RunError.node_id, RunError.rule, RunError.column, RunError.warning)
         cells = func.count()
@@ -264,7 +297,8 @@ class RunRepository(TenantRepository[PipelineRun]):
         )
         samples = (first, func.min(RunError.value), func.max(RunError.value))
         query = select(*by, func.min(RunError.error), cells, *samples).where(*self._errors_of(run), *only.conditions)
-        found = self.session.execute(query.group_by(*by).order_by(cells.desc(), *by).limit(limit))
+        ordered = query.group_by(*by).order_by(RunError.warning, cells.desc(), *by).limit(limit)
+        found = self.session.execute(ordered)
         return [
             ErrorGroup(node, rule, column, warned, error, count, _different(values))
             for node, rule, column, warned, error, count, *values in found
@@ -274,20 +308,30 @@ class RunRepository(TenantRepository[PipelineRun]):
         self, run: PipelineRun, only: ErrorFilter = EVERYTHING, *, limit: int, after: ErrorPosition | None = None
     ) -> Sequence[RunError]:
         """Returns at most `limit` errors of a run and of the runs that it continues, by row, after `after`."""
-        query = select(RunError).where(*self._errors_of(run), *only.conditions).order_by(*_ERROR_KEY).limit(limit)
-        if after is not None:
-            query = query.where(tuple_(*_ERROR_KEY) > tuple(after))
-        return self.session.scalars(query).all()
+        chosen = [group for group in groups_of(self.session, run.root_run_id) if only.selects(group)]
+        return errors_by_row(
+            self.session,
+            run.root_run_id,
+            self._chain(run) if chosen else [],
+            chosen,
+            limit=limit,
+            after=after,
+            file=only.file,
+            stage=only.stage,
+        )
 
     def _errors_of(self, run: PipelineRun) -> tuple[ColumnElement[bool], ...]:
-        # A retry includes the counts of its chain, so it includes the chain's errors too; not those of later retries.
+        # Ids instead of a subquery: with it, PostgreSQL sorts a million errors for the first page.
+        return RunError.root_run_id == run.root_run_id, RunError.run_id.in_(self._chain(run))
+
+    def _chain(self, run: PipelineRun) -> Sequence[str]:
+        """The ids of the runs whose errors are the run's: a retry includes the counts of its chain, so it includes the
+        chain's errors too; not those of later retries."""
         chain = select(PipelineRun.id).where(
             PipelineRun.root_run_id == run.root_run_id,
             (PipelineRun.created_at <= run.created_at) | (PipelineRun.id == run.id),
         )
-        # Ids instead of a subquery: with it, the first page of a million errors is found by sorting them all.
-        ids = self.session.scalars(chain).all()
-        return RunError.root_run_id == run.root_run_id, RunError.run_id.in_(ids)
+        return self.session.scalars(chain).all()
 
     def requested(self, pipeline_id: str, idempotency_key: str) -> str | None:
         """Returns the id of the run that was started with the idempotency key; None without one."""

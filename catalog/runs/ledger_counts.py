@@ -39,7 +39,9 @@ _COMMITTED = """
         SELECT l.*, l.partition + coalesce(CAST(run.plan -> 'epoch' ->> 'base' AS int), 0) AS place,
                CASE WHEN l.kind IN ('publication', 'comparison') THEN -target.number ELSE l.stage END AS counted_as,
                CASE WHEN l.kind IN ('publication', 'comparison') OR run.plan -> 'stages' -> l.stage ? 'gathers' THEN 0
-                    ELSE l.rows_done END AS rows_read
+                    ELSE l.rows_done END AS rows_read,
+               CASE WHEN l.kind IN ('load', 'exchange') AND run.plan -> 'stages' -> l.stage ? 'gathers'
+                    THEN l.rows_done END AS rows_gathered
         FROM run
         JOIN (SELECT * FROM _headrace.ledger UNION ALL SELECT * FROM _headrace.staging_ledger) AS l
             ON l.root_run_id IN (run.root_run_id || coalesce('.' || (run.plan -> 'epoch' ->> 'number'), ''),
@@ -51,16 +53,18 @@ _COMMITTED = """
 # All targets of a stage get the same rows, so the one that is furthest counts.
 _PARTITIONS = text(f"""{_COMMITTED}
     INSERT INTO headrace.run_partitions AS p
-        (run_id, stage, "index", planned_rows, status, rows_in, rows_out, failed, skipped, base_rows)
+        (run_id, stage, "index", planned_rows, status, rows_in, rows_out, failed, skipped, base_rows,
+         gathered_rows)
     SELECT :run_id, counted_as, place, 0, 'completed', max(rows_read), sum(rows_loaded), sum(rows_failed),
-           sum(rows_skipped), 0
+           sum(rows_skipped), 0, max(rows_gathered)
     FROM ledger
     WHERE counted_as < 0 OR EXISTS (SELECT FROM headrace.run_partitions known
         WHERE known.run_id = :run_id AND known.stage = counted_as AND known.index = place)
     GROUP BY counted_as, place
     ON CONFLICT (run_id, stage, "index") DO UPDATE
     SET rows_in = excluded.rows_in, rows_out = excluded.rows_out, failed = excluded.failed,
-        skipped = excluded.skipped, status = CASE WHEN p.stage < 0 THEN 'completed' ELSE p.status END
+        skipped = excluded.skipped, gathered_rows = excluded.gathered_rows,
+        status = CASE WHEN p.stage < 0 THEN 'completed' ELSE p.status END
 """)  # noqa: S608
 
 _NODES = text(f"""{_COMMITTED}

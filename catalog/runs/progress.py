@@ -1,4 +1,4 @@
-"""The progress of a run, over reading, shuffling and publishing."""
+"""The progress of a run, over reading, gathering and publishing."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ _PUBLISHING = -1
 
 def share_done(partitions: Iterable[PartitionCounts], *, only_before: bool = False) -> float:
     """Returns the share of a run that is done, from 0.0 to 1.0. All stages have the same weight, and so has publishing.
-    Stages that read sources are measured by rows, others, whose rows are not known in advance, by partitions.
-    `only_before`: the share that was done before the current attempt.
+    Stages that read sources are measured by rows. Others are measured by partitions, as how many rows they have is only
+    known once they run; one that runs counts with its share of its rows. `only_before`: the share that was done before
+    the current attempt.
     """
     reading, others = _parts(partitions)
     if not reading and not others:
@@ -22,7 +23,7 @@ def share_done(partitions: Iterable[PartitionCounts], *, only_before: bool = Fal
     counted = sum(_read(each, only_before=only_before) for each in read)
     done = len(reading) * min(1.0, counted / _planned(read)) if reading else 0.0
     if not only_before:
-        done += sum(sum(each.status == "completed" for each in parts) / len(parts) for parts in others)
+        done += sum(sum(map(_share, parts)) / len(parts) for parts in others)
     return done / (len(reading) + len(others))
 
 
@@ -42,8 +43,15 @@ def _parts(partitions: Iterable[PartitionCounts]) -> tuple[list[list[PartitionCo
 
 
 def _planned(partitions: Iterable[PartitionCounts]) -> int:
-    return sum(each.planned_rows for each in partitions if each.stage > _PUBLISHING)
+    return sum(each.planned_rows for each in partitions if each.stage > _PUBLISHING and each.gathered_rows is None)
 
 
 def _read(each: PartitionCounts, *, only_before: bool) -> int:
     return (each.rows_in if each.base_rows is None else each.base_rows) if only_before else each.rows_in
+
+
+def _share(each: PartitionCounts) -> float:
+    """The share of a partition that reads no source."""
+    if each.status == "completed":
+        return 1.0
+    return min(1.0, each.gathered_rows / each.planned_rows) if each.gathered_rows and each.planned_rows else 0.0

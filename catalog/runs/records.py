@@ -18,6 +18,9 @@ PartitionStatus = Literal["pending", "running", "completed", "failed"]
 LogStage = Literal["extract", "transform", "validate", "load", "retry", "run"]
 """The part of a run that a line of its log is about."""
 
+LogLevel = Literal["info", "warning", "error"]
+"""How much a line of a log matters: `warning` is for what somebody should look at, `error` for why the run failed."""
+
 TERMINAL = frozenset({"completed", "completed_with_errors", "failed"})
 """Final statuses."""
 
@@ -82,6 +85,18 @@ class PartitionCounts:
     updated_at: datetime
     began_at: datetime | None = None
     """When it last began to run."""
+    gathered_rows: int | None = None
+    """Of a stage that gathers rows of other stages: those of its rows that are done. `planned_rows` are all of them, 0
+    while that is not known. None where a source is read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """The rows of a partition that gathers rows of other stages: how many are done, and of how many; None while that is
+    not known."""
+
+    rows: int
+    of: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +138,7 @@ class LogLine:
     stage: LogStage | Literal["queue"]
     message: str
     timestamp: datetime
+    level: LogLevel = "info"
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +197,7 @@ class RunSnapshot:
     """The database's clock when the snapshot was read."""
     partitions: tuple[PartitionCounts, ...]
     nodes: dict[str, dict[str, int]]
+    """Node → its counters, over all stages."""
     first_errors: tuple[RejectedCell, ...]
     log: tuple[LogLine, ...]
     rules: tuple[DatasetRuleOutcome, ...] = ()
@@ -189,6 +206,8 @@ class RunSnapshot:
     """Of a streaming run, by source node."""
     skip_reason: str | None = None
     """Why it was skipped by its schedule; None if it was not."""
+    stage_nodes: Mapping[int, Mapping[str, Mapping[str, int]]] = field(default_factory=dict)
+    """Stage → node → its counters there: a node that gathers rows counts those that come in where they are sent."""
 
     @property
     def aborted(self) -> bool:

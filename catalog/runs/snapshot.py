@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from itertools import groupby
 from typing import Any
 
 from sqlalchemy import Engine, func, select, text
@@ -33,11 +32,12 @@ def read_snapshot(session: Session, run_id: str) -> RunSnapshot | None:
     partitions = partition_counts(session, run_id)
     errors = RunRepository(session, run.tenant_id).errors(run, FAILED, limit=FIRST_ERRORS)
     log = session.execute(
-        select(RunLog.stage, RunLog.message, RunLog.created_at)
+        select(RunLog.stage, RunLog.message, RunLog.created_at, RunLog.level)
         .where(RunLog.run_id == run_id)
         .order_by(RunLog.id)
         .limit(_MAX_LOG_LINES)
     )
+    by_stage = _counted_nodes(session, run_id)
     signs = [
         run.created_at,
         run.started_at,
@@ -73,7 +73,8 @@ def read_snapshot(session: Session, run_id: str) -> RunSnapshot | None:
         touched_at=max(sign for sign in signs if sign is not None),
         observed_at=observed_at,
         partitions=partitions,
-        nodes=_in_order(_node_totals(session, run_id), run.plan),
+        nodes=_in_order(_totals(by_stage), run.plan),
+        stage_nodes=by_stage,
         lags=None if run.lags is None else {node: SourceLag.of(each) for node, each in run.lags.items()},
         first_errors=tuple(RejectedCell(e.row, e.column or None, e.value, e.error) for e in errors),
         log=tuple(LogLine(*line) for line in log),
@@ -87,23 +88,38 @@ def partition_counts(session: Session, run_id: str) -> tuple[PartitionCounts, ..
     return tuple(PartitionCounts(*row) for row in session.execute(found))
 
 
-def _node_totals(session: Session, run_id: str) -> dict[str, dict[str, int]]:
-    by_node = groupby(session.execute(_NODE_TOTALS, {"run_id": run_id}), lambda row: row[0])
-    return {node: {counter: int(total) for _, counter, total in totals} for node, totals in by_node}
+def _counted_nodes(session: Session, run_id: str) -> dict[int, dict[str, dict[str, int]]]:
+    """Stage → node → its counters, over the partitions."""
+    found: dict[int, dict[str, dict[str, int]]] = {}
+    for stage, node, counter, total in session.execute(_COUNTED_NODES, {"run_id": run_id}):
+        found.setdefault(stage, {}).setdefault(node, {})[counter] = int(total)
+    return found
+
+
+def _totals(by_stage: dict[int, dict[str, dict[str, int]]]) -> dict[str, dict[str, int]]:
+    """Node → its counters, over the stages."""
+    found: dict[str, dict[str, int]] = {}
+    for nodes in by_stage.values():
+        for node, counters in nodes.items():
+            totals = found.setdefault(node, {})
+            for counter, count in counters.items():
+                totals[counter] = totals.get(counter, 0) + count
+    return found
 
 
 def _in_order(totals: dict[str, dict[str, int]], plan: dict[str, Any] | None) -> dict[str, dict[str, int]]:
-    """Orders the nodes as in the plan."""
+    """Orders the nodes as in the plan; one that gathers rows comes after all stages that send them."""
     known = [node for stage in (plan or {}).get("stages", ()) for node in stage.get("nodes", ())]
-    return {node: totals[node] for node in [*dict.fromkeys(known), *totals] if node in totals}
+    last = [*dict.fromkeys(reversed(known))][::-1]
+    return {node: totals[node] for node in [*last, *totals] if node in totals}
 
 
-_NODE_TOTALS = text("""
-    SELECT node.node_id, counter.key, sum(counter.value::numeric)
+_COUNTED_NODES = text("""
+    SELECT node.stage, node.node_id, counter.key, sum(counter.value::numeric)
     FROM headrace.run_nodes node, jsonb_each_text(node.counters) AS counter
     WHERE node.run_id = :run_id
-    GROUP BY node.node_id, counter.key
-    ORDER BY min(node.stage), node.node_id, counter.key
+    GROUP BY node.stage, node.node_id, counter.key
+    ORDER BY node.stage, node.node_id, counter.key
 """)
 
 

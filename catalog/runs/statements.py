@@ -6,7 +6,7 @@ from sqlalchemy import literal, select, text
 from sqlalchemy.dialects.postgresql import Insert, insert
 
 from headrace.catalog.models import PipelineRun, RunLog
-from headrace.catalog.runs.records import LogStage
+from headrace.catalog.runs.records import LogLevel, LogStage
 
 PIPELINE = text("""
     SELECT p.id, p.tenant_id, p.name, p.execution_config, coalesce(:ir_version, p.live_version) AS ir_version, v.ir,
@@ -113,17 +113,17 @@ STORE_ERRORS = text("""
            coalesce(CAST(cell.sources AS jsonb), '[]')
     FROM json_to_recordset(CAST(:cells AS json))
         AS cell ("row" bigint, "column" text, value text, error text, rule text, sources text)
-    ON CONFLICT (root_run_id, "row", "column", rule, node_id, "partition", stage) DO NOTHING
+    ON CONFLICT (root_run_id, node_id, rule, "column", warning, "row", "partition", stage) DO NOTHING
 """)
 
 
 MAX_MESSAGE_CHARS = 4000
 
 
-def log_line(run_id: str, stage: LogStage, message: str) -> Insert:
+def log_line(run_id: str, stage: LogStage, message: str, level: LogLevel = "info") -> Insert:
     """Returns the statement that adds a line to a run's log, if the run is known."""
-    line = select(PipelineRun.id, literal(stage), literal(storable(message, MAX_MESSAGE_CHARS)))
-    return insert(RunLog).from_select(["run_id", "stage", "message"], line.where(PipelineRun.id == run_id))
+    line = select(PipelineRun.id, literal(stage), literal(storable(message, MAX_MESSAGE_CHARS)), literal(level))
+    return insert(RunLog).from_select(["run_id", "stage", "message", "level"], line.where(PipelineRun.id == run_id))
 
 
 def storable(value: str, limit: int) -> str:

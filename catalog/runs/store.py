@@ -25,6 +25,8 @@ from headrace.catalog.runs.records import (
     SUCCESSFUL,
     TERMINAL,
     ConnectorRecord,
+    Gathered,
+    LogLevel,
     LogStage,
     PartitionStatus,
     RunPipeline,
@@ -154,12 +156,13 @@ class RunStore:
         failed: int,
         skipped: int,
         nodes: dict[str, dict[str, int]],
+        gathered: Gathered | None = None,
     ) -> None:
         """Sets the counts of a partition and of its nodes: rows committed since the root run began.
 
         A stage that reads no source reports `rows_in` 0, and one that loads nothing `rows_out` 0, so that the run's
         totals are sums. The first report of a partition should come before its first batch, with the counts of earlier
-        runs and attempts, so that the ETA is that of this attempt.
+        runs and attempts, so that the ETA is that of this attempt. `gathered`: see Gathered.
         """
         statement = insert(RunPartition).values(
             run_id=run_id,
@@ -173,12 +176,17 @@ class RunStore:
             skipped=skipped,
             base_rows=0,
             updated_at=func.clock_timestamp(),
+            gathered_rows=None if gathered is None else gathered.rows,
         )
         new = statement.excluded
         changes: dict[str, Any] = {
             name: new[name] for name in ("status", "rows_in", "rows_out", "failed", "skipped", "updated_at")
         }
         changes["base_rows"] = func.coalesce(RunPartition.base_rows, new.rows_in)
+        if gathered is not None:
+            changes["gathered_rows"] = new.gathered_rows
+            if gathered.of is not None:
+                changes["planned_rows"] = gathered.of
         key = [RunPartition.run_id, RunPartition.stage, RunPartition.index]
         with self._engine.begin() as connection:
             connection.execute(statement.on_conflict_do_update(index_elements=key, set_=changes))
@@ -217,10 +225,10 @@ class RunStore:
             )
             return stored.rowcount
 
-    def log(self, run_id: str, stage: LogStage, message: str) -> None:
+    def log(self, run_id: str, stage: LogStage, message: str, *, level: LogLevel = "info") -> None:
         """Adds a line to the run's log; does nothing for an unknown run (it failed before `open`)."""
         with self._engine.begin() as connection:
-            connection.execute(log_line(run_id, stage, message))
+            connection.execute(log_line(run_id, stage, message, level))
 
     def finished(
         self,
@@ -292,7 +300,7 @@ class RunStore:
         with self._engine.begin() as connection:
             if not connection.execute(statements.SKIP, {"run_id": run_id, "reason": reason}).rowcount:
                 return False
-            connection.execute(log_line(run_id, "run", reason))
+            connection.execute(log_line(run_id, "run", reason, "warning"))
             return True
 
     def begun(self, run_id: str) -> bool:

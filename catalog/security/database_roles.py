@@ -22,6 +22,7 @@ RUN_GRANTS: Mapping[str, str] = {
     "console_sessions": "",
     "connectors": "SELECT, UPDATE (last_sync_row_count, last_sync_at)",
     "deployment_changes": "",
+    "due_runs": "",
     "found_columns": "SELECT, INSERT, UPDATE, DELETE",
     "hook_keys": "",
     "hook_readers": "SELECT, INSERT, UPDATE",

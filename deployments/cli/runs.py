@@ -127,7 +127,8 @@ def logs(
         emit(lines)
         return
     for each in lines:
-        say(f"{each['timestamp']} {each['stage']:9} {each['message']}")
+        level = f"{each['level'].upper()}: " if "level" in each else ""
+        say(f"{each['timestamp']} {each['stage']:9} {level}{each['message']}")
 
 
 def retry(

@@ -98,5 +98,5 @@ class StreamKeeper:
             streams=True,
         )
         why = failing(ended) or f"{ended.run_id} has ended ({ended.failure_reason or ended.status})"
-        self._store.log(accepted.run_id, "run", f"The stream is started again: {why}")
+        self._store.log(accepted.run_id, "run", f"The stream is started again: {why}", level="warning")
         _log.info("stream started again", pipeline=ended.pipeline_id, run=accepted.run_id, after=ended.run_id)

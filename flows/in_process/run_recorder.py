@@ -7,7 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 
 import polars as pl
 
-from headrace.catalog.runs.records import DatasetRuleOutcome, LogStage, PartitionStatus, UncommittedRows
+from headrace.catalog.runs.records import (
+    DatasetRuleOutcome,
+    Gathered,
+    LogLevel,
+    LogStage,
+    PartitionStatus,
+    UncommittedRows,
+)
 from headrace.connectors.target import Resume
 from headrace.flows.in_process.history import History
 from headrace.flows.runtime.execute import RunTotals
@@ -34,7 +41,16 @@ class InProcessRecorder:
         del since  # a program runs no epochs
         self._history.forget(self._root, only)
 
-    def progress(self, stage: int, partition: int, status: PartitionStatus, committed: Resume) -> None:
+    def progress(
+        self,
+        stage: int,
+        partition: int,
+        status: PartitionStatus,
+        committed: Resume,
+        *,
+        gathered: Gathered | None = None,
+    ) -> None:
+        del gathered  # nobody looks before its end
         with self._lock:
             self._committed[stage, partition] = committed
 
@@ -46,7 +62,8 @@ class InProcessRecorder:
     def earlier_rows(self, node: str, runs: int) -> Sequence[int]:
         return self._history.earlier_rows(self._run_id, node, runs)
 
-    def log(self, stage: LogStage, message: str) -> None:
+    def log(self, stage: LogStage, message: str, *, level: LogLevel = "info") -> None:
+        del level  # its lines are read one by one
         line = f"{stage}: {message}"
         with self._lock:
             if len(self.lines) < _MAX_LINES:

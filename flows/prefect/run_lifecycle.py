@@ -112,7 +112,7 @@ async def run_to_end(scope: FlowRunScope, guard: MemoryGuard, run: RunExecution)
     except EXPLAINED as error:
         reason = _without_secrets(reporter, str(error) if arrival is None else arrival.failed(error))
         logger.error("%s", reason)
-        store.log(run_id, "run", reason)
+        store.log(run_id, "run", reason, level="error")
         store.finished(run_id, status="failed", failure_reason=reason)
         if reporter is not None:
             await reporter.ended("failed", logger, code=getattr(error, "code", None))
@@ -171,7 +171,7 @@ async def _loaded(
 
 def _planned(store: RunStore, job: Job, recorder: CatalogRecorder, locks: TargetLocks) -> Execution:
     """Plans the run, and stores the plan when no rows are left that another attempt has counted."""
-    sources = RunSources(store.sources, job, lambda text: recorder.log("extract", text, warning=True))
+    sources = RunSources(store.sources, job, lambda text: recorder.log("extract", text, level="warning"))
     execution = Execution(prepare(job, found=sources.found), recorder, locks)
     drop_refused_rows(job, recorder)
     prepared = execution.prepared

@@ -7,7 +7,7 @@ import threading
 
 import polars as pl
 
-from headrace.catalog.runs.records import LogStage, PartitionStatus
+from headrace.catalog.runs.records import Gathered, LogLevel, LogStage, PartitionStatus
 from headrace.catalog.runs.store import RunStore
 from headrace.connectors.target import Resume
 from headrace.flows.prefect.events import RunEvents
@@ -38,11 +38,19 @@ class PrefectRecorder(CatalogRecorder):
         where = f"row {row:,}" if not column else f"row {row:,}, column {column}"
         self._logger.warning("%s: %s: %s", node, where, error)
 
-    def progress(self, stage: int, partition: int, status: PartitionStatus, committed: Resume) -> None:
-        super().progress(stage, partition, status, committed)
+    def progress(
+        self,
+        stage: int,
+        partition: int,
+        status: PartitionStatus,
+        committed: Resume,
+        *,
+        gathered: Gathered | None = None,
+    ) -> None:
+        super().progress(stage, partition, status, committed, gathered=gathered)
         if self._events is not None:
             self._events.partition(stage, partition, status, committed)
 
-    def log(self, stage: LogStage, message: str, *, warning: bool = False) -> None:
-        super().log(stage, message, warning=warning)
-        self._logger.log(logging.WARNING if warning else logging.INFO, "%s: %s", stage, message)
+    def log(self, stage: LogStage, message: str, *, level: LogLevel = "info") -> None:
+        super().log(stage, message, level=level)
+        self._logger.log(logging.getLevelNamesMapping()[level.upper()], "%s: %s", stage, message)

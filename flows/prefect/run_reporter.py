@@ -67,7 +67,7 @@ class RunReporter:
         self._events.run("started", {"irVersion": pipeline.ir_version, "retryOf": job.continues.retry_of})
 
         def warn(text: str) -> None:
-            self._store.log(job.run_id, "run", text)
+            self._store.log(job.run_id, "run", text, level="warning")
             logger.warning("%s", text)
 
         self._lineage = LineageEmitter(job, settings(), warn)

@@ -180,7 +180,8 @@ class StreamRun:
             self._lagging = False
         elif not self._lagging:
             self._lagging = True
-            self.recorder.log("run", f"is more than {most:,} s behind (maxLagSeconds): {describe(lags, now)}")
+            text = f"is more than {most:,} s behind (maxLagSeconds): {describe(lags, now)}"
+            self.recorder.log("run", text, level="warning")
             sources = {node: {"rows": lag.rows, "seconds": lag.seconds(now)} for node, lag in lags.items()}
             self.reporter.lagging({"seconds": round(seconds, 1), "maxLagSeconds": most, "sources": sources})
 

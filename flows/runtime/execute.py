@@ -167,7 +167,8 @@ class Execution:
                     mine = () if self._locks is None else self._locks.alone(database)
                     dropped = drop_abandoned_tables(connection, run_id=job.run_id, root_run_id=job.load_key, mine=mine)
             except (psycopg.Error, TargetError) as error:
-                self.recorder.log("run", f"Tables that earlier runs left could not be dropped: {first_line(error)}")
+                text = f"Tables that earlier runs left could not be dropped: {first_line(error)}"
+                self.recorder.log("run", text, level="warning")
                 continue
             if dropped:
                 self.recorder.log("run", f"Dropped what earlier runs left: {', '.join(dropped)}")

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from headrace.catalog.runs.records import UncommittedRows
+from headrace.catalog.runs.records import Gathered, PartitionStatus, UncommittedRows
 from headrace.connectors.source import ROW, Batch, NotPassed, Partition
 from headrace.connectors.target import PartitionLoader, Quarantined, Resume, Written
 from headrace.flows.compile import Stage
@@ -91,7 +91,7 @@ def run_partition(work: Work) -> Resume:
         work.originals.begin(_last_row(work, max(resume.rows_done for resume in committed.values())))
         if done := min(resume.rows_done for resume in committed.values()):
             work.recorder.log("load", f"Partition {index + 1}: continues after {done:,} committed rows")
-        work.recorder.progress(work.stage.index, index, "running", _total(work.stage, committed))
+        _tell(work, "running", committed)
         reported_at = time.monotonic()
         refused = Counter[str]()
         try:
@@ -100,12 +100,12 @@ def run_partition(work: Work) -> Resume:
                     if sink.id in processed.arrived:
                         committed[sink.id] = _load(work, sink, loaders[sink.id], processed, committed[sink.id], refused)
                 if time.monotonic() - reported_at >= PROGRESS_SECONDS:
-                    work.recorder.progress(work.stage.index, index, "running", _total(work.stage, committed))
+                    _tell(work, "running", committed)
                     reported_at = time.monotonic()
         except NotPassed:
             raise  # it is read on
         except BaseException:
-            work.recorder.progress(work.stage.index, index, "failed", _total(work.stage, committed))
+            _tell(work, "failed", committed)
             raise
         for resume in committed.values():
             if not read_before and work.feed.rows is not None and resume.rows_done != work.feed.rows:
@@ -113,9 +113,18 @@ def run_partition(work: Work) -> Resume:
                     f"Partition {index + 1} of {work.stage.name} holds {work.feed.rows:,} rows "
                     f"but {resume.rows_done:,} were read: the source changed while it was read"
                 )
-        done_with = _total(work.stage, committed)
-        work.recorder.progress(work.stage.index, index, "completed", done_with)
-        return done_with
+        return _tell(work, "completed", committed)
+
+
+def _tell(work: Work, status: PartitionStatus, committed: Committed) -> Resume:
+    """Reports the partition; returns its counts."""
+    done = _total(work.stage, committed)
+    gathered = None
+    if work.stage.exchange is not None:
+        rows = committed[work.stage.sinks[0].id].rows_done
+        gathered = Gathered(rows, rows if status == "completed" else work.feed.rows or None)
+    work.recorder.progress(work.stage.index, work.partition.index, status, done, gathered=gathered)
+    return done
 
 
 def _forget_uncommitted(work: Work, sink: Sink, resume: Resume) -> None:

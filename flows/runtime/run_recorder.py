@@ -7,7 +7,14 @@ from typing import Protocol
 
 import polars as pl
 
-from headrace.catalog.runs.records import DatasetRuleOutcome, LogStage, PartitionStatus, UncommittedRows
+from headrace.catalog.runs.records import (
+    DatasetRuleOutcome,
+    Gathered,
+    LogLevel,
+    LogStage,
+    PartitionStatus,
+    UncommittedRows,
+)
 from headrace.catalog.runs.store import MAX_KEY_CHARS, MAX_VALUE_CHARS, RunStore
 from headrace.connectors.target import Resume
 from headrace.flows.runtime.transform.rejected_cells import SOURCES
@@ -30,6 +37,13 @@ def cells_as_json(cells: pl.DataFrame) -> str:
     ).write_json()
 
 
+def level_of(rule: DatasetRuleOutcome) -> LogLevel:
+    """How much the line about a dataset rule matters."""
+    if rule.holds:
+        return "info"
+    return "warning" if rule.on_fail == "warn" else "error"
+
+
 class RunRecorder(Protocol):
     """Records the events of a run. Called from the threads of partitions, so it must be thread-safe; must be
     idempotent, because a replayed batch records everything again."""
@@ -43,8 +57,17 @@ class RunRecorder(Protocol):
         `since` on, where an epoch does), or `only` those of rows whose batches were not committed. They are recorded
         again if they are still rejected."""
 
-    def progress(self, stage: int, partition: int, status: PartitionStatus, committed: Resume) -> None:
-        """Records the status and the committed row counts of a partition."""
+    def progress(
+        self,
+        stage: int,
+        partition: int,
+        status: PartitionStatus,
+        committed: Resume,
+        *,
+        gathered: Gathered | None = None,
+    ) -> None:
+        """Records the status and the committed row counts of a partition, and of one that gathers rows of other stages
+        how many of them are done."""
 
     def evaluated(self, rules: Sequence[DatasetRuleOutcome]) -> None:
         """Records the results of the run's dataset rules."""
@@ -52,7 +75,7 @@ class RunRecorder(Protocol):
     def earlier_rows(self, node: str, runs: int) -> Sequence[int]:
         """The rows out of a node in the last `runs` completed runs of the same pipeline, newest first."""
 
-    def log(self, stage: LogStage, message: str) -> None:
+    def log(self, stage: LogStage, message: str, *, level: LogLevel = "info") -> None:
         """Adds a line to the run's log."""
 
 
@@ -76,7 +99,15 @@ class CatalogRecorder:
     def forget(self, only: UncommittedRows | None = None, *, since: int = 0) -> None:
         self._store.forget_errors(self._root, only, since=since)
 
-    def progress(self, stage: int, partition: int, status: PartitionStatus, committed: Resume) -> None:
+    def progress(
+        self,
+        stage: int,
+        partition: int,
+        status: PartitionStatus,
+        committed: Resume,
+        *,
+        gathered: Gathered | None = None,
+    ) -> None:
         self._store.partition(
             self._run_id,
             stage,
@@ -87,16 +118,17 @@ class CatalogRecorder:
             failed=committed.rows_failed,
             skipped=committed.rows_skipped,
             nodes={node: dict(counters) for node, counters in committed.counters.items()},
+            gathered=gathered,
         )
 
     def evaluated(self, rules: Sequence[DatasetRuleOutcome]) -> None:
         self._store.rules.evaluated(self._run_id, rules)
         for rule in rules:
             text = f"{rule.node}: {rule.wants}: {'holds' if rule.holds else 'BROKEN'} ({rule.found})"
-            self.log("validate", text, warning=not rule.holds)
+            self.log("validate", text, level=level_of(rule))
 
     def earlier_rows(self, node: str, runs: int) -> Sequence[int]:
         return self._store.rules.earlier_rows(self._run_id, node, runs)
 
-    def log(self, stage: LogStage, message: str, *, warning: bool = False) -> None:
-        self._store.log(self._run_id, stage, message)
+    def log(self, stage: LogStage, message: str, *, level: LogLevel = "info") -> None:
+        self._store.log(self._run_id, stage, message, level=level)

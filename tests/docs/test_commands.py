@@ -107,6 +107,7 @@ OTHERS = {
     "python -c": "tests/deployments/test_automations.py",
     "python -m benchmarks.api": "bench",
     "python -m benchmarks.bson_columns": "bench",
+    "python -m benchmarks.console": "bench",
     "python -m benchmarks.generated_key": "bench",
     "python -m benchmarks.kafka": "bench",
     "python -m benchmarks.killed_copy": "bench",

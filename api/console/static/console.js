@@ -1,4 +1,4 @@
-// What pages do besides showing what the server sent: relative times, confirmations, filters of tables, shortcuts.
+// What pages do besides showing what the server sent: relative times, confirmations, shortcuts.
 (() => {
   "use strict";
 
@@ -22,23 +22,6 @@
     }
   }
 
-  // Rows of a table that contain the text and have one of the levels. The count is said to screen readers.
-  function filterRows(form) {
-    const table = document.getElementById(form.dataset.filters);
-    if (!table) return;
-    const text = (form.querySelector("input[type=search]")?.value || "").toLowerCase();
-    const level = form.querySelector("select")?.value || "";
-    let shown = 0;
-    for (const row of table.tBodies[0]?.rows || []) {
-      const chosen = !level || (level === "problem" ? "problem" in row.dataset : row.dataset.level === level);
-      const fits = chosen && (!text || row.textContent.toLowerCase().includes(text));
-      row.hidden = !fits;
-      shown += fits ? 1 : 0;
-    }
-    const said = form.querySelector("output");
-    if (said) said.textContent = text || level ? `${shown.toLocaleString("en")} lines` : "";
-  }
-
   // A link that signs in once: what follows the # is not sent to servers, and not kept in logs.
   document.addEventListener("DOMContentLoaded", () => {
     const form = document.getElementById("login");
@@ -49,17 +32,11 @@
     form.submit();
   });
 
-  document.addEventListener("input", (event) => {
-    const form = event.target.closest("form[data-filters]");
-    if (form) filterRows(form);
-  });
-
   document.addEventListener("change", (event) => {
     if (event.target.matches("select[data-submits]")) event.target.form.requestSubmit();
   });
 
   document.addEventListener("submit", (event) => {
-    if (event.target.dataset.filters) event.preventDefault();
     const question = event.submitter?.dataset.confirm || event.target.dataset.confirm;
     if (question && !window.confirm(question)) event.preventDefault();
   });
@@ -81,9 +58,6 @@
     }
   });
 
-  document.addEventListener("htmx:afterSwap", () => {
-    refreshTimes();
-    document.querySelectorAll("form[data-filters]").forEach(filterRows);
-  });
+  document.addEventListener("htmx:afterSwap", refreshTimes);
   window.setInterval(refreshTimes, 15000);
 })();

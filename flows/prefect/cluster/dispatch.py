@@ -71,7 +71,8 @@ class Cluster:
                         f"{type(error).__name__}: {error}. What is committed stays; a retry continues after it."
                     ) from error
                 lost_with = f"{type(error).__name__}: {error}"
-                self._execution.recorder.log("run", f"The cluster lost {work.name} [{index + 1}] ({lost_with}); again")
+                again = f"The cluster lost {work.name} [{index + 1}] ({lost_with}); again"
+                self._execution.recorder.log("run", again, level="warning")
                 continue
             if state.is_completed():
                 # The worker has recorded it in the catalog; events and progress are recorded here.

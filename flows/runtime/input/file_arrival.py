@@ -60,7 +60,7 @@ class Arrival:
             left_out: tuple[str, ...] = source.left_out if isinstance(source, HasInbox) else ()
             for name in left_out:
                 for sentence in arrivals.skipped(owner, name):
-                    self.recorder.log("extract", f"{node}: {sentence}")
+                    self.recorder.log("extract", f"{node}: {sentence}", level="warning")
             sentences = arrivals.loaded(owner)
             for sentence in sentences[:_MAX_NAMED_FILES]:
                 self.recorder.log("extract", f"{node}: {sentence}")
@@ -110,7 +110,7 @@ async def arrive(job: Job, recorder: RunRecorder, on_wait: Waiting | None = None
     except _FilesMissed as miss:
         claims.give_back()
         arrival.missed = miss.missed
-        recorder.log("extract", miss.missed.sentence)
+        recorder.log("extract", miss.missed.sentence, level="warning")
         return arrival
     except BaseException:  # a fault, or the run is cancelled
         claims.give_back()
@@ -160,7 +160,7 @@ class _Claims:
             try:
                 each.arrivals.release(each.owner)
             except SourceError as trouble:
-                self._recorder.log("extract", f"{each.node}: {trouble}")
+                self._recorder.log("extract", f"{each.node}: {trouble}", level="warning")
 
 
 class _FilesMissed(Exception):

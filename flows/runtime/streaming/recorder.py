@@ -7,7 +7,14 @@ from dataclasses import replace
 
 import polars as pl
 
-from headrace.catalog.runs.records import DatasetRuleOutcome, LogStage, PartitionStatus, UncommittedRows
+from headrace.catalog.runs.records import (
+    DatasetRuleOutcome,
+    Gathered,
+    LogLevel,
+    LogStage,
+    PartitionStatus,
+    UncommittedRows,
+)
 from headrace.connectors.target import Resume
 from headrace.flows.runtime.run_recorder import RunRecorder
 
@@ -33,8 +40,16 @@ class EpochRecorder:
         else:
             self._inner.forget(replace(only, partition=self._base + only.partition))
 
-    def progress(self, stage: int, partition: int, status: PartitionStatus, committed: Resume) -> None:
-        self._inner.progress(stage, self._base + partition, status, committed)
+    def progress(
+        self,
+        stage: int,
+        partition: int,
+        status: PartitionStatus,
+        committed: Resume,
+        *,
+        gathered: Gathered | None = None,
+    ) -> None:
+        self._inner.progress(stage, self._base + partition, status, committed, gathered=gathered)
 
     def evaluated(self, rules: Sequence[DatasetRuleOutcome]) -> None:
         if self._first or not all(rule.holds for rule in rules):
@@ -43,8 +58,8 @@ class EpochRecorder:
     def earlier_rows(self, node: str, runs: int) -> Sequence[int]:
         return self._inner.earlier_rows(node, runs)
 
-    def log(self, stage: LogStage, message: str) -> None:
+    def log(self, stage: LogStage, message: str, *, level: LogLevel = "info") -> None:
         alike = message.translate(_NO_NUMBERS)
         if alike not in self._seen and len(self._seen) < _MOST_LINES:
             self._seen.add(alike)
-            self._inner.log(stage, message)
+            self._inner.log(stage, message, level=level)

@@ -186,7 +186,7 @@ class Stream:
                         forget_other_epochs(connection, self._job.root_run_id, kept)
         except (psycopg.Error, TargetError) as error:
             text = first_line(error) if isinstance(error, psycopg.Error) else str(error)
-            self._recorder.log("run", f"Finished epochs could not be removed from the ledger: {text}")
+            self._recorder.log("run", f"Finished epochs could not be removed from the ledger: {text}", level="warning")
             return
         self._begun = True
         self._finished.clear()

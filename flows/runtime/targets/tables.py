@@ -49,7 +49,7 @@ def log_discarded(prepared: Prepared, recorder: RunRecorder, counted: RowCounts)
         columns = [f"{key.removeprefix(DISCARDED)} ({n:,})" for key, n in counters.items() if key.startswith(DISCARDED)]
         if columns:
             skipped = f"rows skipped for a value in a column that the table lacks: {', '.join(sorted(columns))}"
-            recorder.log("load", f"{load.target.table}: {skipped}")
+            recorder.log("load", f"{load.target.table}: {skipped}", level="warning")
 
 
 def log_kept_out(prepared: Prepared, recorder: RunRecorder, counted: RowCounts) -> None:
@@ -61,6 +61,7 @@ def log_kept_out(prepared: Prepared, recorder: RunRecorder, counted: RowCounts) 
                 "load",
                 f"{load.target.table}: {_rows(count)} kept out by a trigger of the table (it returned NULL), "
                 "counted as skipped; whether it wrote them into another table is not known",
+                level="warning",
             )
         if count := counters.get(PASSED_ON, 0):
             recorder.log(
@@ -78,6 +79,7 @@ def log_sent_again(prepared: Prepared, recorder: RunRecorder, counted: RowCounts
                 "load",
                 f"{load.target.id}: {_rows(count)} sent again after requests without an answer; the API may have them "
                 "twice",
+                level="warning",
             )
 
 
@@ -88,7 +90,9 @@ def log_unanswered(prepared: Prepared, recorder: RunRecorder, counted: RowCounts
             reason = prepared.providers.reasons.get(node)
             reason_text = f"; the last time, because {reason}" if reason else ""
             recorder.log(
-                "transform", f"{node}: {count:,} rows have null, because there was no answer for them{reason_text}"
+                "transform",
+                f"{node}: {count:,} rows have null, because there was no answer for them{reason_text}",
+                level="warning",
             )
 
 

@@ -46,6 +46,7 @@ CALLS: dict[str, Call] = {
     "console_run_live": Call(),
     "console_run_stream": Call(),
     "console_run_log": Call(),
+    "console_run_log_part": Call(query={"level": "warning", "q": "said"}),
     "console_retry": Call((303, 422), run="failed_id"),
     "console_cancel": Call((303,), run="waiting_id"),
     "console_errors": Call(query={"kind": "failed"}),

@@ -160,8 +160,21 @@ def test_counts_move_while_a_run_goes_on_and_the_page_says_how_it_ended(
     page.wait_for_selector(".banner.good")
     assert "All 1,000 rows that were read are loaded." in page.locator(".banner").inner_text()
     assert page.locator("#cancel").count() == 0
-    shown = page.locator("#log-lines tr:visible").all_inner_texts()
-    assert [text.split("\t")[-1] for text in shown] == ["this line is kept"]
+    page.wait_for_selector("#log-body td:has-text('this line is kept')")
+    page.wait_for_selector("#log-body td:has-text('this one is not')", state="detached")
+
+
+def test_the_log_is_searched_and_shows_only_what_matters(watched: Watched, facade: Facade, world: World) -> None:
+    facade.store.log(world.failed_id, "load", "rows were kept out", level="warning")
+    facade.store.log(world.failed_id, "extract", "nothing new")
+    watched.go(f"/runs/{world.failed_id}")
+    lines = watched.page.locator("#log-body tr")
+    assert lines.count() == 2
+    watched.page.select_option("select[name=level]", "warning")
+    watched.page.wait_for_selector("#log-body td:has-text('nothing new')", state="detached")
+    assert "rows were kept out" in lines.inner_text()
+    watched.page.fill("input[name=q]", "no such line")
+    watched.page.wait_for_selector("#log-body td:has-text('No line matches')")
 
 
 def test_a_part_that_cannot_be_shown_says_why(watched: Watched, world: World) -> None:

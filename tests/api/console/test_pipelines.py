@@ -61,6 +61,19 @@ class TestHome:
         assert "a run has not begun yet" in attention
         assert f'href="/pipelines/{world.pipeline_id}"' in rest
 
+    def test_a_pipeline_whose_run_is_late_is_named_and_says_since_when(self, facade: Facade, people: People) -> None:
+        pipeline = facade.pipeline("nightly load", ir=IR | {"schedule": {"kind": "cron", "expression": "0 2 * * *"}})
+        assert "Nothing: no last run failed" in people.viewer.get("/").text
+        with facade.engine.begin() as connection:
+            change = text("UPDATE headrace.due_runs SET due_at = now() - interval '3 h 5 min' WHERE pipeline_id = :id")
+            connection.execute(change, {"id": pipeline["id"]})
+        page = people.viewer.get("/").text
+        attention, rest = page.split("All pipelines", 1)
+        assert "its schedule wanted a run that has not begun" in attention
+        assert "3 h ago" in attention
+        assert "late by 3 h 5 min" in rest
+        assert "its schedule wanted" not in people.foreign.get("/").text
+
     def test_a_calm_tenant_is_told_that_nothing_needs_attention(self, facade: Facade, people: People) -> None:
         facade.pipeline("calm")
         assert "Nothing: no last run failed" in people.viewer.get("/").text

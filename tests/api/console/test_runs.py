@@ -14,7 +14,7 @@ import pytest
 
 from headrace.api.console.graph import graph_of
 from headrace.api.console.run_rows import rows_bar, source_bars
-from headrace.api.console.run_stages import gantt_of, stages_of
+from headrace.api.console.run_stages import gantt_of, timed_stages
 from headrace.api.console.run_words import can_be_retried, explained
 from headrace.catalog.runs.records import LogLine, PartitionCounts, RunSnapshot
 from headrace.ir import parse_ir
@@ -171,11 +171,19 @@ def test_stages_have_names_rates_and_what_is_left() -> None:
             part(1, 0, "completed", 0, 0, seconds=(12, 14)),
         ),
     )
-    reading, gathering, publishing = stages_of(run)
-    assert (reading.name, reading.status, reading.completed, reading.partitions) == ("src → tgt", "running", 1, 2)
+    reading, gathering, publishing = timed_stages(run)
+    rows = reading.rows
+    assert (rows.name, rows.status, rows.completed, len(rows.partitions)) == ("src → tgt", "running", 1, 2)
     assert (reading.rate, reading.left) == (40.0, 5.0)
-    assert (gathering.name, gathering.status, gathering.rate) == ("gather", "completed", None)
-    assert publishing.name.startswith("publication")
+    assert (gathering.rows.name, gathering.rows.status, gathering.rate) == ("gather", "completed", None)
+    assert publishing.rows.name.startswith("publication")
+
+
+def test_a_stage_that_gathers_says_what_is_left_by_its_own_rows() -> None:
+    half = replace(part(0, 0, "running", 400, 0, seconds=(0, 10)), gathered_rows=100)
+    [stage] = timed_stages(snapshot("running", finished_at=None, partitions=(half,)))
+    assert (stage.rows.share, stage.rate) == (0.25, 5.0)
+    assert stage.left == 60.0  # it took 20 s for a quarter
 
 
 def test_the_chart_shows_when_partitions_ran_and_stays_within_its_time() -> None:
@@ -200,6 +208,25 @@ def test_edges_of_the_graph_have_the_rows_that_passed_them() -> None:
         ("check", "tgt", 3),
     ]
     assert graph["nodes"][1] == {"id": "check", "kind": "validate", "rows": 3, "failed": 2, "warned": 0}
+
+
+def test_a_route_into_a_join_has_the_rows_that_the_other_edges_leave() -> None:
+    source, target = IR["nodes"]
+    names = {"id": "names", **{key: value for key, value in source.items() if key != "id"}}
+    branch = {
+        "id": "b",
+        "kind": "branch",
+        "input": "src",
+        "routes": [{"name": "big", "when": "id > 5"}, {"name": "small", "when": "id <= 5"}],
+    }
+    on = [{"left": "id", "right": "id"}]
+    join = {"id": "j", "kind": "join", "inputs": ["b.big", "names"], "type": "left", "on": on}
+    typed = [{**each, "fields": [{"name": "id", "dataType": "integer"}]} for each in (source, names)]
+    ir = parse_ir({**IR, "nodes": [*typed, branch, join, {**target, "input": "j"}]}).ir
+    assert ir is not None
+    counts = {"src": {"rowsOut": 9}, "names": {"rowsOut": 3}, "b": {"rowsOut": 9}, "j": {"rowsIn": 7}}
+    found = {(each["from"], each["to"]): each.get("rows") for each in graph_of(ir, counts)["edges"]}
+    assert (found["b", "j"], found["names", "j"]) == (4, 3)
 
 
 @pytest.mark.postgres
@@ -244,6 +271,43 @@ def test_the_whole_log_is_a_download(facade: Facade, people: People) -> None:
     lines = response.text.splitlines()
     assert lines[-1].endswith("line 599")
     assert len([line for line in lines if " line " in line]) == 600
+
+
+@pytest.mark.postgres
+class TestLog:
+    def test_lines_are_found_by_text_level_and_step_newest_first(self, facade: Facade, people: People) -> None:
+        run = new_world(facade).run_id
+        facade.store.log(run, "extract", "100% of it is here")
+        facade.store.log(run, "load", "rows were kept out", level="warning")
+        facade.store.log(run, "run", "the disk is full", level="error")
+
+        def lines(query: str) -> list[str]:
+            part = people.viewer.get(f"/runs/{run}/log?{query}").text
+            return [
+                re.sub(r"<[^>]+>", "", row).strip()
+                for row in re.findall(r"</td><td>([^<]*(?:<strong.*)?)</td></tr>", part)
+            ]
+
+        assert lines("")[:2] == ["error the disk is full", "warning rows were kept out"]
+        assert lines("level=warning") == ["error the disk is full", "warning rows were kept out"]
+        assert lines("level=error") == ["error the disk is full"]
+        assert lines("q=DISK") == ["error the disk is full"]
+        assert lines("q=0%25+of") == ["100% of it is here"]
+        assert lines("q=_") == []
+        assert lines("step=load&level=warning") == ["warning rows were kept out"]
+        assert "No line matches" in people.viewer.get(f"/runs/{run}/log?q=nothing").text
+        assert people.viewer.get(f"/runs/{run}/log?level=debug").status_code == 400
+        assert people.foreign.get(f"/runs/{run}/log").status_code == 404
+
+    def test_of_a_long_log_the_newest_lines_are_shown(self, facade: Facade, people: People) -> None:
+        run = new_world(facade).run_id
+        for number in range(510):
+            facade.store.log(run, "load", f"line {number}")
+        page = people.viewer.get(f"/runs/{run}").text
+        assert ">line 509<" in page
+        assert ">line 3<" not in page
+        assert "Only the newest 500 lines" in page
+        assert ">line 3<" in people.viewer.get(f"/runs/{run}/log?q=line+3").text
 
 
 @pytest.mark.postgres

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -46,6 +47,15 @@ def test_what_was_done_before_an_attempt_is_known() -> None:
     parts = [part(0, 60, 100, base=50), part(1, 0, 0, "completed")]
     assert share_done(parts, only_before=True) == 0.25
     assert share_done([part(0, 60, 100, base=None)], only_before=True) == 0.6
+
+
+def test_a_partition_that_gathers_rows_counts_with_the_share_of_them_that_is_done() -> None:
+    read, gathers = part(0, 100, 100), part(1, 0, 200)
+    gathers = replace(gathers, gathered_rows=50)
+    waits = replace(gathers, index=1, status="pending", planned_rows=0, gathered_rows=None)
+    assert share_done([read, gathers, waits]) == 0.5 + 0.5 * (0.25 / 2)
+    assert not only_reads([read, gathers])
+    assert share_done([read, replace(gathers, gathered_rows=200)]) == 1.0
 
 
 def test_a_run_without_parts_is_not_done() -> None:

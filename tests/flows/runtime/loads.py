@@ -39,7 +39,7 @@ class Notebook(Quiet):
         with self._lock:
             self.lines += [f"row {row}: {error}" for row, error in cells.select("row", "error").rows()]
 
-    def log(self, stage: str, message: str) -> None:
+    def log(self, stage: str, message: str, *, level: str = "info") -> None:
         with self._lock:
             self.lines.append(message)
 

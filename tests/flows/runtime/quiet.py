@@ -14,7 +14,7 @@ class Quiet:
     earlier: Sequence[int] = ()
     rules: Sequence[DatasetRuleOutcome] = ()
 
-    def progress(self, stage: int, partition: int, status: str, committed: Resume) -> None:
+    def progress(self, stage: int, partition: int, status: str, committed: Resume, *, gathered: object = None) -> None:
         """Nobody looks."""
 
     def forget(self, only: UncommittedRows | None = None, *, since: int = 0) -> None:

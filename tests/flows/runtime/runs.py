@@ -33,7 +33,7 @@ class Recording(Quiet):
         with self._lock:
             self.cells += [(node, row, column, value, error) for row, column, value, error, *_ in cells.rows()]
 
-    def log(self, stage: str, message: str) -> None:
+    def log(self, stage: str, message: str, *, level: str = "info") -> None:
         self.lines.append(message)
 
 

@@ -48,11 +48,11 @@ class Notebook(Quiet):
             for row, column, value, error, rule, *_ in cells.rows():
                 self.cells[(row, column or "", node, rule)] = (node, row, column, value, error)
 
-    def progress(self, stage: int, partition: int, status: str, committed: Resume) -> None:
+    def progress(self, stage: int, partition: int, status: str, committed: Resume, *, gathered: object = None) -> None:
         with self._lock:
             self.states[(stage, partition)] = (status, committed)
 
-    def log(self, stage: str, message: str) -> None:
+    def log(self, stage: str, message: str, *, level: str = "info") -> None:
         with self._lock:
             self.lines.append((stage, message))
 

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import Engine
 
 from headrace.catalog.repositories import TenantCatalog
-from headrace.catalog.runs.records import PartitionStatus, RunSnapshot
+from headrace.catalog.runs.records import Gathered, PartitionStatus, RunSnapshot
 from headrace.catalog.runs.store import RunStore
 from headrace.connectors.target import Resume
 from headrace.flows.runtime.execute import Execution
@@ -29,7 +29,15 @@ pytestmark = pytest.mark.postgres
 class Killed(CatalogRecorder):
     """Says that partitions begin, and is dead before it can say what they commit."""
 
-    def progress(self, stage: int, partition: int, status: PartitionStatus, committed: Resume) -> None:
+    def progress(
+        self,
+        stage: int,
+        partition: int,
+        status: PartitionStatus,
+        committed: Resume,
+        *,
+        gathered: Gathered | None = None,
+    ) -> None:
         if status in ("pending", "running") and not committed.rows_done:
             super().progress(stage, partition, status, committed)
 
