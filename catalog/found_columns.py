@@ -42,7 +42,7 @@ _READING = text("""
     JOIN headrace.pipeline_ir_versions v ON v.pipeline_id = p.id AND (v.version = p.live_version OR v.version = (
         SELECT max(w.version) FROM headrace.pipeline_ir_versions w WHERE w.pipeline_id = p.id))
     CROSS JOIN LATERAL jsonb_array_elements(v.ir -> 'nodes') AS n (value)
-    WHERE p.tenant_id = :tenant AND n.value ->> 'kind' = 'source' AND NOT n.value ? 'fields'
+    WHERE p.tenant_id = :tenant AND n.value ->> 'kind' = 'source' AND (:declared OR NOT n.value ? 'fields')
       AND n.value -> 'config' = ANY (CAST(:configs AS jsonb[]))
       AND CASE WHEN n.value ? 'connection' THEN n.value ->> 'connection' IN (:id, :name)
           ELSE p.connector_id = :id END
@@ -156,11 +156,16 @@ def known(session: Session | Connection, pipeline_id: str, keys: Mapping[str, st
 
 
 def nodes_reading(
-    session: Session, tenant_id: str, connector: tuple[str, str], configs: Sequence[Mapping[str, Any]]
+    session: Session,
+    tenant_id: str,
+    connector: tuple[str, str],
+    configs: Sequence[Mapping[str, Any]],
+    *,
+    declared: bool = False,
 ) -> list[tuple[str, dict[str, Any]]]:
-    """The source nodes without `fields` of the tenant's live and newest documents that read through a connector (its id
-    and name) with one of the configs: (pipeline, node)."""
-    asked = {"tenant": tenant_id, "id": connector[0], "name": connector[1]}
+    """The source nodes of the tenant's live and newest documents that read through a connector (its id and name) with
+    one of the configs: (pipeline, node). Those with `fields` only if `declared`."""
+    asked = {"tenant": tenant_id, "id": connector[0], "name": connector[1], "declared": declared}
     rows = session.execute(_READING, {**asked, "configs": [json.dumps(each) for each in configs]})
     return [(row[0], row[1]) for row in rows]
 

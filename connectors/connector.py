@@ -177,9 +177,9 @@ class Connector:
         with self.installed():
             return sorted(self.streams(context, text), key=lambda each: each.name)
 
-    def described(self, context: Context, name: str) -> StreamFound:
-        """One of `listed` by its whole name, with its columns. Raises SourceError, `unknown_stream` with similar
-        names."""
+    def described(self, context: Context, name: str, more: Mapping[str, Any] | None = None) -> StreamFound:
+        """One of `listed` by its whole name, with its columns; `more` are settings to read it with besides its own.
+        Raises SourceError, `unknown_stream` with similar names."""
         candidates = self.listed(context, name)
         found = next((each for each in candidates if each.name == name), None)
         if found is None:
@@ -187,7 +187,7 @@ class Connector:
             names = [each.name for each in around]
             hint = nearest(name, names) or "List them without a name."
             raise SourceError("unknown_stream", f"The connection has no stream '{name}'.", hint)
-        return self.described_as(context, found)
+        return self.described_as(context, replace(found, settings={**found.settings, **(more or {})}))
 
     def described_as(self, context: Context, found: StreamFound) -> StreamFound:
         """One of `listed`, with its columns. Raises SourceError."""

@@ -6,7 +6,7 @@ It runs in a child process, like connection tests: with the same networks, login
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from fastapi import Request
@@ -19,7 +19,7 @@ from headrace.api.connectors.connections import (
     stored_connection,
     surroundings_of,
 )
-from headrace.api.connectors.stream_schemas import StreamItem
+from headrace.api.connectors.stream_schemas import StreamItem, StreamRows
 from headrace.api.context import RequestContext
 from headrace.api.pagination import PageOf, Pagination, bad_cursor, decode_cursor, encode_cursor
 from headrace.api.subprocesses import jobs
@@ -48,13 +48,29 @@ async def list_streams(
     return PageOf(data=items[:limit], pagination=pagination)
 
 
-async def get_stream(context: RequestContext, request: Request, connector_id: str, name: str) -> StreamItem:
-    """One of them with its columns. Raises as `list_streams`, and ApiError 404 for an unknown name."""
+async def get_stream(
+    context: RequestContext,
+    request: Request,
+    connector_id: str,
+    name: str,
+    more: Mapping[str, Any] | None = None,
+) -> StreamItem:
+    """One of them with its columns, read with `more` settings if there are some. Raises as `list_streams`, and ApiError
+    404 for an unknown name."""
     seconds = context.services.settings.preview_timeout_s
-    answer = await _found(context, request, connector_id, seconds, jobs.describe_stream, name)
+    answer = await _found(context, request, connector_id, seconds, jobs.describe_stream, name, more)
     found = StreamItem.model_validate(answer)
     await run_in_threadpool(_remember, context, connector_id, found)
     return found
+
+
+async def sample_rows(
+    context: RequestContext, request: Request, connector_id: str, name: str, limit: int
+) -> StreamRows:
+    """Its first rows. Raises as `get_stream`."""
+    seconds = context.services.settings.preview_timeout_s
+    answer = await _found(context, request, connector_id, seconds, jobs.sample_stream, name, limit)
+    return StreamRows.model_validate(answer)
 
 
 def _remember(context: RequestContext, connector_id: str, found: StreamItem) -> None:

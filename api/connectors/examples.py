@@ -41,6 +41,14 @@ EXAMPLES: dict[str, Any] = {
         ],
         "guessed": [],
     },
+    "StreamRows": {
+        "name": "sales.orders",
+        "fields": [
+            {"name": "id", "dataType": "bigint", "precision": None, "scale": None},
+            {"name": "amount", "dataType": "decimal", "precision": 12, "scale": 2},
+        ],
+        "rows": [{"id": 1, "amount": "2.50"}, {"id": 2, "amount": "3.75"}],
+    },
     "UploadedFile": _UPLOADED,
     "UploadedFiles": {"data": [_UPLOADED]},
     "TestResult": {

@@ -16,7 +16,7 @@ from headrace.api.connectors.schemas import (
     UploadedFile,
     UploadedFiles,
 )
-from headrace.api.connectors.stream_schemas import StreamItem
+from headrace.api.connectors.stream_schemas import StreamItem, StreamRows
 from headrace.api.context import Context
 from headrace.api.pagination import DEFAULT_LIMIT, Cursor, Limit, Paged, PageOf
 from headrace.api.parameters import ConnectorIdPath, ConnectorIdQuery
@@ -148,3 +148,16 @@ async def get_stream(
 ) -> StreamItem:
     """One thing that the connection can be read for, with its columns as a run would discover them."""
     return await discovery.get_stream(context, request, connector_id, name)
+
+
+@router.get("/connectors/{connector_id}/stream/rows", responses={422: {}}, openapi_extra=allow(*WRITE))
+async def sample_rows(
+    context: Context,
+    request: Request,
+    connector_id: ConnectorIdPath,
+    name: Annotated[str, Query(min_length=1, max_length=_NAME, description="The whole name, as `…/streams` lists it")],
+    limit: Annotated[int, Query(ge=1, le=100, description="The most rows")] = 20,
+) -> StreamRows:
+    """The first rows of one thing that the connection can be read for, with their types. It connects like a run, and
+    changes nothing: messages of a stream stay new."""
+    return await discovery.sample_rows(context, request, connector_id, name, limit)

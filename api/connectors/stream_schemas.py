@@ -53,3 +53,14 @@ class StreamItem(ResponseModel):
             fields=fields,
             guessed=sorted(found.guessed),
         )
+
+
+class StreamRows(ResponseModel):
+    """The first rows of something that a connection can be read for."""
+
+    name: str
+    """The whole name."""
+    fields: list[StreamField]
+    """The columns of the rows, as a run would discover them."""
+    rows: list[dict[str, Any]]
+    """The rows: values by column, as JSON."""

@@ -12,6 +12,7 @@ from starlette.concurrency import run_in_threadpool
 from headrace.api.connector_types.schemas import ConnectorTypeItem
 from headrace.api.connector_types.service import list_connector_types
 from headrace.api.connectors import discovery, service, testing, uploads
+from headrace.api.connectors.readers import readers_of
 from headrace.api.connectors.schemas import ConnectorItem, CreateConnector, TestConnector, UpdateConnector
 from headrace.api.connectors.secrets import split_secrets
 from headrace.api.console.guard import done_by, pages, plain, see_other, seen_by, uploaded_by
@@ -30,10 +31,12 @@ router = pages()
 
 UPLOADS = "csv_upload"
 _STREAMS = 50
+_ROWS = 20
 _REFERENCE = "prefect://type/name/field"
 """How a credential is named that is in a block of Prefect."""
 _CATEGORIES = {"crm": "CRM"}
 _Type = Annotated[str, Query(alias="type", max_length=64)]
+_StreamName = Annotated[str, Query(min_length=1, max_length=2000)]
 
 
 async def _page(cursor: Annotated[str | None, Query(max_length=400)] = None) -> PageRequest:
@@ -189,12 +192,18 @@ async def show_streams(
 
 
 @router.get("/connectors/{connector_id}/stream", name="console_stream", openapi_extra=seen_by(*WRITE))
-async def show_stream(
-    request: Request, context: Context, connector_id: str, name: Annotated[str, Query(min_length=1, max_length=2000)]
-) -> Response:
-    """The columns of one thing that the connection can be read for."""
+async def show_stream(request: Request, context: Context, connector_id: str, name: _StreamName) -> Response:
+    """The columns of one thing that the connection can be read for, and the pipelines that know others."""
     found = await discovery.get_stream(context, request, connector_id, name)
-    return plain(fragment("stream.html", stream=found, connector=connector_id))
+    readers = await run_in_threadpool(readers_of, context, connector_id, found)
+    return plain(fragment("stream.html", stream=found, connector=connector_id, readers=readers))
+
+
+@router.get("/connectors/{connector_id}/stream/rows", name="console_stream_rows", openapi_extra=seen_by(*WRITE))
+async def show_rows(request: Request, context: Context, connector_id: str, name: _StreamName) -> Response:
+    """Its first rows."""
+    found = await discovery.sample_rows(context, request, connector_id, name, _ROWS)
+    return plain(fragment("stream_rows.html", found=found))
 
 
 @router.post(
@@ -275,7 +284,7 @@ def _form(
         connector=connector,
         form={"name": "", "description": "", "authMethod": "", **form},
         settings=fields_of(kind.config_schema, "config.", values),
-        credentials=fields_of(kind.auth_config_schema, "auth.", {}, secret=True),
+        credentials=fields_of(kind.auth_config_schema, "auth.", {}, secret=True, optional=len(kind.auth_methods) > 1),
         problem=message,
         reference=_REFERENCE,
         hint=hint,

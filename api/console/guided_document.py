@@ -21,6 +21,8 @@ MODES = {
     "replace": ("Replace all rows", "after a run the table has exactly the rows of the source"),
 }
 """The load modes that the form offers, in words; the editor knows all."""
+SEPARATORS = {",": "commas", ";": "semicolons", "tab": "tabs", "|": "bars"}
+"""What may be between the values of a CSV file, as the option `delimiter` has it, in words."""
 MAX_COLUMNS = 400
 """A source with more columns needs a document that is written by hand."""
 _SIZED = "decimal"
@@ -44,6 +46,22 @@ class ColumnChoice:
         """`decimal(10,2)`, `text`."""
         sizes = "" if self.precision is None else f"({self.precision},{self.scale or 0})"
         return f"{self.data_type}{sizes}" if self.data_type == _SIZED else self.data_type
+
+
+def separated_by(separator: str) -> dict[str, Any]:
+    """The settings that read a CSV file with that separator; none for the usual one."""
+    return {"options": {"delimiter": separator}} if separator else {}
+
+
+def likely_separator(stream: StreamItem) -> str:
+    """The separator of a CSV file that was read as one column, by what is in the name of that; empty if it has several
+    columns, or nothing that may separate."""
+    names = [each.name for each in stream.fields or ()]
+    if stream.format != "csv" or len(names) != 1:
+        return ""
+    counts = {separator: names[0].count("\t" if separator == "tab" else separator) for separator in SEPARATORS}
+    most = max(counts, key=lambda separator: counts[separator])
+    return most if counts[most] else ""
 
 
 def proposed(stream: StreamItem, schema: SchemaItem | None) -> list[ColumnChoice]:

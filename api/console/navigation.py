@@ -26,6 +26,7 @@ class Entry:
 
 ENTRIES = (
     Entry("Pipelines", "/", below=("/pipelines", "/runs")),
+    Entry("Replications", "/replications"),
     Entry("Connectors", "/connectors"),
     Entry("Schemas", "/schemas"),
     Entry("Calendar", "/calendar"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import Form, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
@@ -19,9 +19,12 @@ from headrace.api.console.guard import asked_by, done_by, pages, plain, see_othe
 from headrace.api.console.guided_document import (
     MAX_COLUMNS,
     MODES,
+    SEPARATORS,
     chosen_columns,
     document_of,
+    likely_separator,
     proposed,
+    separated_by,
     settings_in,
     table_for,
 )
@@ -30,13 +33,13 @@ from headrace.api.console.rendering import HEADERS, fragment, render
 from headrace.api.context import Context, RequestContext
 from headrace.api.errors import ApiError, answer_of, invalid
 from headrace.api.pagination import MAX_LIMIT, PageRequest
+from headrace.api.pipelines.free_names import free_names
 from headrace.api.pipelines.schemas import CreatePipeline, PipelineDetail
 from headrace.api.pipelines.service import create_pipeline
 from headrace.api.requests.auth import WRITE
 from headrace.api.schemas import service as schemas
 from headrace.api.schemas.schemas import SchemaItem
 from headrace.catalog.errors import Conflict, Invalid
-from headrace.catalog.schemas.names import sanitised
 from headrace.ir.schema import DATA_TYPES
 
 router = pages()
@@ -93,25 +96,39 @@ async def show_streams(
 
 
 @router.get("/pipelines/new/columns", name="console_new_columns", openapi_extra=seen_by(*WRITE))
-async def show_columns(request: Request, context: Context, connector: _Id, stream: _Name, schema: _Id = "") -> Response:
+async def show_columns(
+    request: Request,
+    context: Context,
+    connector: _Id,
+    stream: _Name,
+    schema: _Id = "",
+    separator: Literal["", ",", ";", "|", "tab"] = "",
+) -> Response:
     """The form of the columns, as a run would find them."""
-    found = await discovery.get_stream(context, request, connector, stream)
+    found = await discovery.get_stream(context, request, connector, stream, separated_by(separator))
+    chosen = separator or likely_separator(found)
+    if chosen != separator:
+        found = await discovery.get_stream(context, request, connector, stream, separated_by(chosen))
     if not found.fields or len(found.fields) > MAX_COLUMNS:
         count = len(found.fields or ())
         message = f"'{stream}' has {count:,} columns: this form is for at most {MAX_COLUMNS}, and at least one"
         raise ApiError(422, message)
     target = await run_in_threadpool(schemas.get_schema, context, schema) if schema else None
+    name, table = await run_in_threadpool(free_names, context, _short(found))
     settings = found.settings | ({"format": found.format} if found.format else {})
     return plain(
         fragment(
             "new_columns.html",
             connector=connector,
             stream=found,
+            separator=chosen,
+            separators=SEPARATORS if found.format == "csv" else {},
+            schema=schema,
             settings=json.dumps(settings, ensure_ascii=False),
             columns=proposed(found, target),
             target=target,
-            name=_short(found),
-            table=sanitised(_short(found))[:40],
+            name=name,
+            table=table,
             modes=MODES,
             types=[each for each in DATA_TYPES if each != "decimal"],
         )

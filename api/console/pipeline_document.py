@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from difflib import SequenceMatcher
-from typing import Annotated, Any
+from typing import Annotated
 
-import yaml
 from fastapi import Form, Query, Request, Response
 
+from headrace.api.console.document_text import written
 from headrace.api.console.graph import graph_of
 from headrace.api.console.guard import done_by, pages, see_other, seen_by
+from headrace.api.console.lineage_graph import MAX_COLUMNS, drawn
 from headrace.api.console.pipeline import head_of
 from headrace.api.console.rendering import render
 from headrace.api.context import Context
@@ -49,7 +50,7 @@ def show_graph(request: Request, context: Context, pipeline_id: str) -> Response
         "pipeline_graph.html",
         **head_of(found, "graph"),
         graph=graph_of(parsed.ir) if parsed.ir is not None else None,
-        text=as_yaml(found.document) if found.document else "",
+        text=written(found.document) if found.document else "",
     )
 
 
@@ -68,10 +69,10 @@ def show_versions(
     difference = lines = shown = None
     if before is not None and after is not None:
         difference = documents.compare(context, pipeline_id, before, after)
-        texts = [as_yaml(documents.get_ir(context, pipeline_id, each, live=False).ir) for each in (before, after)]
+        texts = [written(documents.get_ir(context, pipeline_id, each, live=False).ir) for each in (before, after)]
         lines = list(side_by_side(*texts))
     elif version is not None:
-        shown = as_yaml(documents.get_ir(context, pipeline_id, version, live=False).ir)
+        shown = written(documents.get_ir(context, pipeline_id, version, live=False).ir)
     return render(
         request,
         "pipeline_versions.html",
@@ -120,12 +121,15 @@ def show_lineage(request: Request, context: Context, pipeline_id: str) -> Respon
     found = history(context, pipeline_id, runs=0)
     native = found.live_version is not None and found.live_version > 0
     lineage = get_lineage(context, pipeline_id, found.live_version) if native else None
-    return render(request, "pipeline_lineage.html", **head_of(found, "lineage"), lineage=lineage)
-
-
-def as_yaml(document: Mapping[str, Any]) -> str:
-    """A document as YAML, with its fields in their order."""
-    return yaml.safe_dump(dict(document), sort_keys=False, allow_unicode=True, width=100)
+    return render(
+        request,
+        "pipeline_lineage.html",
+        **head_of(found, "lineage"),
+        lineage=lineage,
+        graph=drawn(lineage) if lineage is not None else None,
+        most=MAX_COLUMNS,
+        said="Choose a column to see where it comes from, or where it goes. A broken line decides which rows arrive.",
+    )
 
 
 def side_by_side(before: str, after: str) -> Iterator[Line]:

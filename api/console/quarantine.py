@@ -1,19 +1,25 @@
-"""`/runs/{id}/quarantine`: the rows that a validate node keeps, and whether they can run again."""
+"""`/runs/{id}/quarantine`: the rows that a validate node keeps, and how many of them would pass if they ran again."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Query, Request, Response
+from starlette.concurrency import run_in_threadpool
 
-from headrace.api.console.guard import pages, seen_by
-from headrace.api.console.rendering import render
+from headrace.api.console.guard import pages, plain, seen_by
+from headrace.api.console.rendering import fragment, render
 from headrace.api.console.run_words import can_be_retried, explained
 from headrace.api.context import Context
 from headrace.api.dlq.service import read_rows
+from headrace.api.ir import service as documents
+from headrace.api.ir.schemas import VersionNumber
 from headrace.api.pipelines.history import history
-from headrace.api.requests.auth import READ
+from headrace.api.requests.auth import READ, WRITE
 from headrace.api.runs.report import read_report
+from headrace.api.runs.retry_trial import dry_run
+from headrace.api.runs.service import pipeline_of
+from headrace.api.runs.trial_schemas import RetryTrialRequest
 from headrace.ir import PipelineIR
 from headrace.ir.nodes import ValidateNode
 
@@ -44,8 +50,21 @@ def show_quarantine(
         columns=list(dict.fromkeys(column for each in (found.rows if found else ()) for column in each.row)),
         retryable=can_be_retried(run),
         words=explained(run),
-        version=history(context, run.pipeline_id, runs=0).live_version,
+        live=history(context, run.pipeline_id, runs=0).live_version,
+        versions=[each.version for each in documents.list_versions(context, run.pipeline_id)],
     )
+
+
+@router.get("/runs/{run_id}/quarantine/dry-run", name="console_try_quarantine", openapi_extra=seen_by(*WRITE))
+async def try_rows(
+    request: Request, context: Context, run_id: str, version: Annotated[VersionNumber | None, Query()] = None
+) -> Response:
+    """What would become of the run's failed rows under a version, by default the live one; nothing is written."""
+    pipeline_id = await run_in_threadpool(pipeline_of, context, run_id)
+    found = await dry_run(context, request, pipeline_id, run_id, RetryTrialRequest(irVersion=version))
+    live = (await run_in_threadpool(history, context, pipeline_id, runs=0)).live_version
+    shown: dict[str, Any] = {"found": found, "run_id": run_id, "pipeline_id": pipeline_id, "live": live}
+    return plain(fragment("quarantine_tried.html", **shown))
 
 
 def quarantining(ir: PipelineIR | None) -> list[str]:

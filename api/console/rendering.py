@@ -69,7 +69,7 @@ def error_page(
         title=heading,
         message=message.rstrip("."),
         details=[each for each in details if each.message != message],
-        hint=next((each.hint for each in details if each.message == message), ""),
+        hint=next((each.hint for each in details if each.message == message), "").rstrip("."),
         where=next((each.path for each in details if each.message == message), ""),
         request_id=request.state.request_id,
     )

@@ -35,11 +35,16 @@ class FormField:
 
 
 def fields_of(
-    schema: Mapping[str, Any], prefix: str, values: Mapping[str, Any], *, secret: bool = False
+    schema: Mapping[str, Any],
+    prefix: str,
+    values: Mapping[str, Any],
+    *,
+    secret: bool = False,
+    optional: bool = False,
 ) -> list[FormField]:
     """The fields of an object's schema, those that are required first. `values` are what it has now; with `secret` all
-    of them are credentials, which are never shown."""
-    required = set(schema.get("required", ()))
+    of them are credentials, which are never shown. `optional`: which are required depends on something else."""
+    required = set() if optional else set(schema.get("required", ()))
     found = []
     for name, given in schema.get("properties", {}).items():
         part = _resolved(given, schema)

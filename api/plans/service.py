@@ -31,22 +31,22 @@ from headrace.ir.problems import Problem, nearest
 
 async def plan(context: RequestContext, request: Request, pipeline_id: str, body: PlanRequest) -> Response:
     """The plan of a run. Raises ApiError: 404, 422 with every problem for a pipeline that cannot run."""
-    with _plan_errors_as_422():
-        chosen, job = await run_in_threadpool(_planned_job, context, pipeline_id, body)
+    with plan_errors_as_422():
+        chosen, job = await run_in_threadpool(planned_job, context, pipeline_id, body)
         return await _run_in_child(context, request, "plan", jobs.plan, job, _shown(chosen), chosen.load_strategy)
 
 
 async def sql_preview(context: RequestContext, request: Request, pipeline_id: str, version: int | None) -> Response:
     """The SQL of each target. Raises as `plan`."""
-    with _plan_errors_as_422():
-        chosen, job = await run_in_threadpool(_planned_job, context, pipeline_id, PlanRequest(irVersion=version))
+    with plan_errors_as_422():
+        chosen, job = await run_in_threadpool(planned_job, context, pipeline_id, PlanRequest(irVersion=version))
         return await _run_in_child(context, request, "plan", jobs.sql_preview, job, _shown(chosen))
 
 
 async def preview_rows(context: RequestContext, request: Request, pipeline_id: str, body: PreviewRequest) -> Response:
     """The output of each node for the first records. Raises as `plan`, and ApiError 400 for an unknown node."""
-    with _plan_errors_as_422():
-        chosen, job = await run_in_threadpool(_planned_job, context, pipeline_id, body)
+    with plan_errors_as_422():
+        chosen, job = await run_in_threadpool(planned_job, context, pipeline_id, body)
         ids = [node.id for node in chosen.ir.nodes]
         if body.node is not None and body.node not in ids:
             message = f"The pipeline has no node '{body.node}'"
@@ -76,7 +76,7 @@ def _remember(context: RequestContext, pipeline_id: str, seen: Iterable[Seen], w
 
 
 @contextmanager
-def _plan_errors_as_422() -> Iterator[None]:
+def plan_errors_as_422() -> Iterator[None]:
     """Converts PlanFailed to ApiError 422, and a missing pipeline to 404."""
     try:
         yield
@@ -86,7 +86,7 @@ def _plan_errors_as_422() -> Iterator[None]:
         raise ApiError(404, "There is no such pipeline") from error
 
 
-def _planned_job(context: RequestContext, pipeline_id: str, body: PlanRequest) -> tuple[Runnable, Job]:
+def planned_job(context: RequestContext, pipeline_id: str, body: PlanRequest) -> tuple[Runnable, Job]:
     """The version to plan, and its job."""
     with context.catalog() as catalog:
         chosen = runnable(catalog, owned_pipeline(catalog, pipeline_id), body.ir_version)

@@ -43,6 +43,29 @@ EXAMPLES: dict[str, Any] = {
             }
         ],
     },
+    "RetryTrial": {
+        "irVersion": 3,
+        "rows": 50,
+        "tried": 50,
+        "passed": 20,
+        "failed": 30,
+        "skipped": 0,
+        "groups": [
+            {
+                "node": "check",
+                "rule": "small",
+                "column": "amount",
+                "rows": 30,
+                "error": "Must be less than 120",
+                "values": ["120", "121", "122"],
+            }
+        ],
+        "stopsRun": None,
+        "notes": [
+            "Types, lengths and missing values are checked as the table has them; its other constraints only by a run."
+        ],
+    },
+    "RetryTrialRequest": {"irVersion": 3},
     "RunDetail": {
         "id": "run_6f1d2c3b4a5968778695a4b3c2d1e0f1",
         "pipelineId": "pipe_019ac0ffee00",

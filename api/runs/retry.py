@@ -45,7 +45,7 @@ def _retry(context: RequestContext, pipeline_id: str, run_id: str, idempotency_k
         if original.skip_reason is not None:
             raise ApiError(422, f"The run never started: start a new one instead of retrying. {original.skip_reason}")
         raise ApiError(422, f"A run that is {original.status} cannot be retried: only failed or partly failed runs can")
-    _check_not_retried(context, original)
+    check_not_retried(context, original)
     try:
         ledgers = ledgers_of(context, pipeline_id)
         continues = retried(original, context.store, "", ledgers)
@@ -104,7 +104,8 @@ def replay_newest(context: RequestContext, pipeline_id: str, idempotency_key: st
     return started(context, pipeline_id, retried_as.id), True
 
 
-def _check_not_retried(context: RequestContext, original: RunSnapshot) -> None:
+def check_not_retried(context: RequestContext, original: RunSnapshot) -> None:
+    """Raises ApiError 422 for a run that has been retried already."""
     with context.catalog() as catalog:
         later = catalog.runs.retries_of(original.id)
     for run in later:

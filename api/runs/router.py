@@ -17,6 +17,7 @@ from headrace.api.runs.cancel import cancel_run
 from headrace.api.runs.csv_export import errors_as_csv, prefers_csv
 from headrace.api.runs.progress import detail_of, progress_of
 from headrace.api.runs.retry import replay_newest, retry_run
+from headrace.api.runs.retry_trial import dry_run
 from headrace.api.runs.schemas import (
     Progress,
     RetriedRun,
@@ -28,6 +29,7 @@ from headrace.api.runs.schemas import (
     StartedRun,
 )
 from headrace.api.runs.stream import progress_stream
+from headrace.api.runs.trial_schemas import RetryTrial, RetryTrialRequest
 from headrace.catalog.repositories.runs import ErrorFilter
 
 router = guarded_router("runs")
@@ -151,6 +153,23 @@ def stream_progress(context: Context, pipeline_id: PipelineIdPath, run_id: RunId
 def retry(context: Context, pipeline_id: PipelineIdPath, run_id: RunIdPath) -> RetriedRun:
     """Resumes a failed run after the rows it committed, or runs the failed rows of a completed run again."""
     return retry_run(context, pipeline_id, run_id)
+
+
+@router.post(
+    "/pipelines/{pipeline_id}/runs/{run_id}/retry/dry-run",
+    name="try_retry",
+    openapi_extra=allow(*WRITE, recorded=False),
+)
+async def try_retry(
+    context: Context,
+    request: Request,
+    pipeline_id: PipelineIdPath,
+    run_id: RunIdPath,
+    body: RetryTrialRequest | None = None,
+) -> RetryTrial:
+    """How many failed rows of a completed run would pass if they ran again: they are read, and go through the stages up
+    to the checks of the target. Nothing is written. 422 with the reason where they cannot run again."""
+    return await dry_run(context, request, pipeline_id, run_id, body or RetryTrialRequest())
 
 
 @router.post(

@@ -6,12 +6,12 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import psycopg
 
-from headrace.api.connectors.stream_schemas import StreamItem
+from headrace.api.connectors.stream_schemas import StreamItem, StreamRows
 from headrace.api.plans.schemas import (
     Plan,
     PlannedPartition,
@@ -23,6 +23,7 @@ from headrace.api.plans.schemas import (
     SqlPreview,
     TableChangeItem,
 )
+from headrace.api.runs.trial_schemas import RetryTrial
 from headrace.api.subprocesses.inspected import Found, inspected
 from headrace.api.wire import ResponseModel
 from headrace.connectors.connector import Connection, Context, Surroundings
@@ -31,8 +32,11 @@ from headrace.connectors.postgresql import questions
 from headrace.connectors.postgresql.connections import Database
 from headrace.connectors.postgresql.error_messages import error_message
 from headrace.connectors.registry import check, forgotten, listed, of_type
+from headrace.connectors.source import ROW, Closing
+from headrace.flows.dry_run import replay
 from headrace.flows.dry_run.plan import plan_run
 from headrace.flows.dry_run.preview import preview
+from headrace.flows.dry_run.shown_rows import shown_rows
 from headrace.flows.replication.discover import discover
 from headrace.flows.replication.found import FOUND_TABLES
 from headrace.flows.runtime.job import Job
@@ -81,6 +85,12 @@ def preview_rows(job: Job, version: int | None, limit: int, only: str | None) ->
         return _body(Preview(ir_version=version, limit=limit, nodes=shown))
 
     return inspected(job, previewed)
+
+
+def try_replay(job: Job, version: int | None, limit: int) -> bytes:
+    """Tries the open rows of a replay, at most `limit`; returns a RetryTrial. Raises PlanFailed, TargetError."""
+    found = replay.try_replay(job, rows=limit)
+    return _body(RetryTrial.model_validate({"ir_version": version, "skipped": found.skipped, **asdict(found)}))
 
 
 def _body(shown: ResponseModel) -> bytes:
@@ -176,11 +186,30 @@ def list_streams(
     return json.dumps({"total": len(found), "items": items}).encode()
 
 
-def describe_stream(connection: Connection, surroundings: Surroundings, name: str) -> bytes:
-    """Returns a StreamItem with columns as JSON. Raises SourceError."""
+def describe_stream(
+    connection: Connection, surroundings: Surroundings, name: str, more: Mapping[str, Any] | None = None
+) -> bytes:
+    """Returns a StreamItem with columns as JSON; `more` are settings besides its own. Raises SourceError."""
     connector = of_type(connection.type)
     assert connector is not None, "the caller has checked that the type can be read"
-    return _body(StreamItem.of(connector.described(Context(connection, surroundings), name)))
+    return _body(StreamItem.of(connector.described(Context(connection, surroundings), name, more)))
+
+
+def sample_stream(connection: Connection, surroundings: Surroundings, name: str, limit: int) -> bytes:
+    """Returns the first rows of a stream (StreamRows) as JSON. Raises SourceError."""
+    connector = of_type(connection.type)
+    assert connector is not None, "the caller has checked that the type can be read"
+    context = Context(connection, surroundings)
+    found = StreamItem.of(connector.described(context, name))
+    with connector.installed():
+        source = connector.source(replace(context, settings=found.settings))
+        try:
+            frame = source.sample(limit).head(limit)
+        finally:
+            if isinstance(source, Closing):
+                source.close()
+    rows = [each.values for each in shown_rows(frame)] if ROW in frame.columns else []
+    return _body(StreamRows(name=found.name, fields=found.fields or [], rows=rows))
 
 
 def discover_tables(connection: Connection, surroundings: Surroundings, document: ReplicationIR) -> bytes:

@@ -39,7 +39,10 @@ def failed(error: Any, what: str, secrets: Sequence[str], heard: Sequence[Any] =
                 "Check 'sslRootCert', and that the brokers' certificates are of their hosts.",
             )
     return SourceError(
-        "connection_failed", f"{what}: {said}.", "Check config.bootstrapServers, and the firewalls between."
+        "connection_failed",
+        f"{what}: {said}.",
+        "Check config.bootstrapServers, the firewalls between, and whether the brokers speak TLS: if not, set "
+        "config.securityProtocol to PLAINTEXT or SASL_PLAINTEXT.",
     )
 
 

@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime, time, timedelta
-from decimal import Decimal
-from typing import Any
 
 import polars as pl
 from polars.exceptions import PolarsError
 
-from headrace.connectors.api_targets import API_TARGETS
 from headrace.connectors.datatypes import polars_dtype
 from headrace.connectors.errors import SourceError
-from headrace.connectors.http.target.records import rendered
-from headrace.connectors.postgresql.copy.server_cast import predict_rejects
-from headrace.connectors.postgresql.tables.describe import describe_table
 from headrace.connectors.source import ROW, Batch, Discovery, Source, Wanted, no_rejects, reserved
 from headrace.flows.compile import logical_plan
 from headrace.flows.compile.logical_node import LogicalNode
@@ -27,7 +19,6 @@ from headrace.flows.compile.scope import first_line
 from headrace.flows.compile.source_cells import with_source_cells
 from headrace.flows.compile.stages.segment import fuse
 from headrace.flows.compile.step import Step
-from headrace.flows.compile.target.api_columns import known_api_columns
 from headrace.flows.dry_run.join_sample import (
     DEEP_SAMPLE_ROWS,
     MatchingRows,
@@ -39,28 +30,21 @@ from headrace.flows.dry_run.join_sample import (
     sample_order,
 )
 from headrace.flows.dry_run.plan import PlanFailed, columns, planned
+from headrace.flows.dry_run.refusals import Targets
+from headrace.flows.dry_run.shown_rows import PreviewRow, shown_rows
 from headrace.flows.runtime.job import Job, Prepared, finish_copies
 from headrace.flows.runtime.memory.current_node import working_on
 from headrace.flows.runtime.reference_tables import reference_tables
-from headrace.flows.runtime.targets.load_modes import target_columns
 from headrace.flows.runtime.transform.rejected_cells import with_source_text
 from headrace.flows.runtime.transform.row_counts import RowCounts
 from headrace.flows.runtime.transform.segment_runner import Rejects, run_segment
 from headrace.ir import PipelineIR, Problem
-from headrace.ir.nodes import AnyNode, BranchNode, JoinNode, SourceNode, TargetNode, producer
+from headrace.ir.nodes import AnyNode, BranchNode, JoinNode, SourceNode, producer
 from headrace.ir.schema import Schema
 from headrace.ir.secrets import document_credentials
 
 MOST_ROWS = 500
 """The maximum number of rows shown of a node whose output is larger than the sample."""
-
-
-@dataclass(frozen=True, slots=True)
-class PreviewRow:
-    """One output row of a node: its number in the source and its values as JSON."""
-
-    row: int
-    values: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,19 +102,13 @@ def preview(
 
 
 def _previews(job: Job, prepared: Prepared, rows: int, *, frames: bool) -> list[NodePreview]:
-    nodes = [node for node in prepared.ir.nodes if isinstance(node, TargetNode)]
-    tables = {
-        node.id: describe_table(job.database_of(node.id), node.table)
-        for node in nodes
-        if node.connector is None and job.database_url
-    }
-    taken = {node: target_columns(table) for node, table in tables.items()} | known_api_columns(prepared.ir)
+    targets = Targets.of(job, prepared.ir)
     schemas = {node: found.schema for node, found in prepared.discoveries.items()}
     secrets = document_credentials(job.pipeline.connector.credentials)
     logical = logical_plan(
         prepared.ir,
         schemas,
-        taken,
+        targets.columns,
         secrets=secrets,
         tables=reference_tables(job),
         views=prepared.views,
@@ -150,16 +128,9 @@ def _previews(job: Job, prepared: Prepared, rows: int, *, frames: bool) -> list[
             found = _run_steps(compiled, before)
             found.notes += notes
             rows_in = sum(frame.height for frame in before)
-            if node_id in tables:
-                wanted = [column for column in tables[node_id].columns if column.name in compiled.written]
-                refused = predict_rejects(job.database_of(node_id), found.frame, wanted)
-                if not refused.is_empty():
-                    found.rejects.append(Rejects(node_id, refused, written=compiled.cells))
-                    found.frame = found.frame.filter(~pl.col(ROW).is_in(refused.get_column("row").implode()))
-            elif isinstance(node, TargetNode) and node.connector is not None:
-                made = rendered(found.frame, API_TARGETS[node.connector].settings_of(node.config))
-                found.rejects.append(Rejects(node_id, made.rejects, written=compiled.cells))
-                found.frame = found.frame.join(made.frame.select(ROW), on=ROW, how="semi", maintain_order="left")
+            found.frame, refused = targets.split(compiled, found.frame)
+            if refused is not None and refused.height:
+                found.rejects.append(Rejects(node_id, refused, written=compiled.cells))
         if isinstance(node, BranchNode):
             found.frame = _split_routes(node, prepared.ir, found.frame, seen)
         if (sample := looking.sample_of(node)) is not None:
@@ -307,7 +278,7 @@ def _node_preview(compiled: LogicalNode, found: _NodeRows, rows_in: int, limit: 
         rows_out=found.frame.height,
         failed=len(failed),
         skipped=max(0, rows_in - found.frame.height - len(failed)) if _keeps_rows(compiled) else 0,
-        rows=[_row(each) for each in _showable(found.frame.head(max(limit, MOST_ROWS))).iter_rows(named=True)],
+        rows=shown_rows(found.frame.head(max(limit, MOST_ROWS))),
         errors=[
             PreviewError(**cell, warning=each.warning)
             for each in found.rejects
@@ -326,41 +297,3 @@ def _plain(frame: pl.DataFrame) -> pl.DataFrame:
 def _keeps_rows(compiled: LogicalNode) -> bool:
     """Whether a row that is not in the output was skipped, and not combined with other rows."""
     return all(step.copies == 1 and (step.shuffle is None or step.shuffle.keeps_rows) for step in compiled.steps)
-
-
-def _showable(frame: pl.DataFrame) -> pl.DataFrame:
-    """The frame, with text in columns of dates that Python does not have: before the year 1, and after 9999."""
-    return frame.with_columns(_text_of_far_dates(column) for column in frame if column.dtype.is_temporal())
-
-
-def _text_of_far_dates(values: pl.Series) -> pl.Series:
-    try:
-        values.to_list()
-    except (ValueError, OverflowError):
-        return values.cast(pl.String)
-    except pl.exceptions.PanicException:  # polars cannot write it either
-        return values.to_physical()
-    return values
-
-
-def _row(values: Mapping[str, Any]) -> PreviewRow:
-    return PreviewRow(values[ROW], {name: _json(value) for name, value in values.items() if not reserved(name)})
-
-
-def _json(value: Any) -> Any:
-    """A value as JSON: times in ISO 8601, decimals and timedeltas as text, bytes as hex text, NaN and infinity as
-    null."""
-    match value:
-        case float() if not math.isfinite(value):
-            return None
-        case datetime() | date() | time():
-            return value.isoformat()
-        case Decimal() | timedelta():
-            return str(value)
-        case bytes():
-            return value.hex()
-        case list():
-            return [_json(each) for each in value]
-        case dict():
-            return {key: _json(each) for key, each in value.items()}
-    return value

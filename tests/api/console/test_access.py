@@ -54,6 +54,7 @@ CALLS: dict[str, Call] = {
     "console_error_row": Call(query={"node": "check", "row": "3"}),
     "console_errors_csv": Call(),
     "console_quarantine": Call(),
+    "console_try_quarantine": Call(NOT_READ),
     "console_pipeline": Call(),
     "console_start_run": Call((303,)),
     "console_pause": Call((303,), form={"status": "paused"}),
@@ -66,6 +67,15 @@ CALLS: dict[str, Call] = {
     "console_preview": Call(NOT_READ, query={"node": "check"}),
     "console_settings": Call(),
     "console_save_settings": Call((303, 409), form={"name": "renamed"}),
+    "console_replications": Call(),
+    "console_replication": Call(),
+    "console_replication_run": Call(run="copied_id"),
+    "console_replication_tables": Call(run="copied_id"),
+    "console_replication_plan": Call(NOT_READ),
+    "console_run_replication": Call((303,)),
+    "console_pause_replication": Call((303,), form={"status": "paused"}),
+    "console_retry_replication": Call((303,), run="copied_id"),
+    "console_cancel_replication": Call((303,), run="copying_id"),
     "console_edit": Call(),
     "console_save_document": Call((303,), form={"text": TEXT, "based_on": "2"}),
     "console_check_document": Call(form={"text": f"{TEXT}  # {HOSTILE}\n{HOSTILE}: 1"}),
@@ -88,6 +98,7 @@ CALLS: dict[str, Call] = {
     "console_test_connector": Call(),
     "console_streams": Call(NOT_READ),
     "console_stream": Call(NOT_READ, query={"name": HOSTILE}),
+    "console_stream_rows": Call(NOT_READ, query={"name": HOSTILE}),
     "console_upload": Call((404,), file=True),
     "console_delete_file": Call((404,)),
     "console_schemas": Call(),
@@ -132,6 +143,7 @@ def shared(running_facade: Facade) -> Shared:
 FOR_ADMINS = {"console_audit", "console_verify_audit", "console_keys", "console_create_key", "console_revoke_key"}
 FOR_EDITORS = {
     *("console_preview", "console_streams", "console_stream", "console_new_connector", "console_edit_connector"),
+    *("console_try_quarantine", "console_stream_rows", "console_replication_plan"),
     *("console_new_pipeline", "console_new_streams", "console_new_columns", "console_new_document"),
 }
 """Pages that connect to sources or are only of use for a change."""

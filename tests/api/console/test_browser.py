@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from headrace.api.app import BASE_PATH
-from tests.api.conftest import Facade, emptied
+from tests.api.conftest import IR, Facade, emptied
 from tests.api.console.browser import MODES, Mode, Watched, needs_a_browser, opened, screen
 from tests.api.console.people import key_of
 from tests.api.console.worlds import World, new_world
@@ -63,7 +63,7 @@ def paths(world: World) -> list[str]:
         *("/", "/?q=nothing", run, f"/runs/{world.failed_id}", f"/runs/{world.waiting_id}", f"{run}/errors"),
         *(f"{run}/errors?kind=failed&node=check", f"{run}/quarantine", pipeline, f"{pipeline}/graph"),
         *(f"{pipeline}/versions?from=1&to=2", f"{pipeline}/lineage", f"{pipeline}/plan", f"{pipeline}/settings"),
-        "/pipelines/pipe_none",
+        *("/pipelines/pipe_none", "/replications", f"/replications/{world.replication_id}"),
     ]
 
 
@@ -207,3 +207,32 @@ def test_a_link_of_another_site_finds_the_session(browser: Browser, api: Served,
         watched.page.goto("http://elsewhere.example/")
         watched.page.click("text=the run")
         watched.page.wait_for_selector("text=Where the rows went")
+
+
+def test_lineage_is_drawn_and_a_column_shows_its_way_by_keyboard(watched: Watched, facade: Facade) -> None:
+    source, target = IR["nodes"]
+    fields = [{"name": name, "dataType": "integer"} for name in ("price", "count")]
+    ops = [{"type": "expression", "field": "amount", "expression": "price * count"}]
+    nodes = [
+        {**source, "fields": fields},
+        {"id": "total", "kind": "transform", "input": "src", "ops": ops},
+        {**target, "input": "total", "schema": "public.ds_drawn"},
+    ]
+    made = facade.pipeline("drawn", ir={**IR, "nodes": nodes})
+    watched.go(f"/pipelines/{made['id']}/lineage")
+    page = watched.page
+    page.wait_for_selector(".lineage [role=listbox]")
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.getAttribute('role')") == "option":
+            break
+    said = page.locator("[data-said]")
+    assert said.inner_text() == "src.price goes into amount of public.ds_drawn."
+    page.keyboard.press("ArrowDown")
+    assert said.inner_text() == "src.count goes into amount of public.ds_drawn."
+    assert page.locator(".lineage .link.on").count() == 1
+    page.keyboard.press("Tab")
+    assert "amount comes from src.price, src.count, through total: amount = price * count." in said.inner_text()
+    assert page.locator(".lineage .link.on").count() == 2
+    page.keyboard.press("Escape")
+    assert page.locator(".lineage .on").count() == 0

@@ -153,6 +153,8 @@ def test_a_connection_is_tested_and_looked_at(watched: Watched, site: Site, tmp_
     page.click("button:text-is('Look')")
     page.click("#streams button:text-is('orders.csv')")
     page.wait_for_selector("#stream th:has-text('Amount due')")
+    page.click("text=Show its first rows")
+    page.wait_for_selector("#sampled td:text-is('3.75')")
     watched.go(f"/connectors/{site.uploads}")
     (tmp_path / "sent.csv").write_text("a\n1\n")
     page.set_input_files("#file", tmp_path / "sent.csv")

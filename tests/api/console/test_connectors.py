@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from headrace.api.app import BASE_PATH
 from headrace.api.console.connectors import types
 from headrace.api.console.schema_form import fields_of, label_of, values_of
 from headrace.api.errors import ApiError
-from tests.api.conftest import Facade, created
+from tests.api.conftest import IR, Facade, created
 from tests.api.console.looking import with_files
 from tests.api.console.people import People, elements
 from tests.network_postgres import NetworkPostgres, network_postgres
@@ -162,6 +163,37 @@ class TestLooking:
             assert said in columns
         assert people.editor.get(f"{place}/stream", params={"name": "none.csv"}).status_code == 404
         assert "/streams" not in people.viewer.get(place).text
+
+    def test_the_first_rows_of_a_stream_are_shown_with_their_types(self, looking: Facade, people: People) -> None:
+        body = {"name": "drop", "type": "local_fs", "config": {"basePath": "in"}}
+        place = f"/connectors/{created(looking.editor, CONNECTORS, body)['id']}/stream/rows"
+        page = people.editor.get(place, params={"name": "orders.csv"}).text
+        for said in ("Amount due", "<td>2.5</td>", "<td>3.75</td>", "The first 2 rows"):
+            assert said in page
+        assert people.viewer.get(place, params={"name": "orders.csv"}).status_code == 403
+        found = looking.editor.get(f"{BASE_PATH}{place}", params={"name": "orders.csv", "limit": 1}).json()
+        assert found["rows"] == [{"id": 1, "Amount due": 2.5, "note": "a"}]
+        assert [each["dataType"] for each in found["fields"]] == ["integer", "double", "text"]
+        assert looking.editor.get(f"{BASE_PATH}{place}", params={"name": "none.csv"}).status_code == 404
+
+    @pytest.mark.parametrize("declares", [True, False])
+    def test_a_stream_says_what_the_pipelines_that_read_it_do_not_know(
+        self, looking: Facade, people: People, tmp_path: Path, declares: bool
+    ) -> None:
+        source, target = IR["nodes"]
+        fields = [{"name": name, "dataType": "text"} for name in ("id", "Amount due", "note")]
+        source = {**source, "config": {"path": "in/orders.csv"}, **({"fields": fields} if declares else {})}
+        made = looking.pipeline("reads orders", ir={**IR, "nodes": [source, target]})
+        place = f"/connectors/{made['connectorId']}/stream"
+        before = people.editor.get(place, params={"name": "in/orders.csv"}).text
+        assert f'href="/pipelines/{made["id"]}">reads orders</a>' in before
+        assert ("The same" if declares else "It has not run yet") in before
+        with looking.engine.begin() as connection:  # as a run notes what it was planned with
+            connection.execute(text("UPDATE headrace.found_columns SET run_columns = columns, run_at = now()"))
+        (tmp_path / "in" / "orders.csv").write_text("id,note,extra\n1,a,9\n")
+        after = people.editor.get(place, params={"name": "in/orders.csv"}).text
+        for said in ("Drifted", "Amount due is gone", "extra (integer) is new"):
+            assert said in after
 
     def test_files_are_uploaded_replaced_and_deleted(self, looking: Facade, people: People) -> None:
         made = created(looking.editor, CONNECTORS, {"name": "uploads", "type": "csv_upload"})["id"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -124,6 +125,36 @@ class TestGuided:
         assert (dropped["ops"][0]["fields"], target["mapping"]) == (["note"], {"amount": "Amount due"})
         plan = looking.editor.post(f"{BASE_PATH}/pipelines/{pipeline['id']}/plan", json={}).json()
         assert plan["estimatedRows"] == 2, plan
+
+    @pytest.mark.parametrize(("mark", "option"), [(";", ";"), ("\t", "tab"), ("|", "|")])
+    def test_values_that_other_marks_separate_are_found_and_the_document_says_so(
+        self, looking: Facade, people: People, files: str, tmp_path: Path, mark: str, option: str
+    ) -> None:
+        (tmp_path / "in" / "marks.csv").write_text(f"id{mark}Amount due\n1{mark}2\n")
+        query = {"connector": files, "stream": "marks.csv"}
+        form = form_of(people.editor.get("/pipelines/new/columns", params=query).text)
+        assert [form[f"name.{n}"] for n in range(2)] == ["id", "Amount due"]
+        assert json.loads(form["settings"])["options"] == {"delimiter": option}
+        place = people.editor.post("/pipelines/new", data=form).headers["location"].removesuffix("/edit")
+        plan = looking.editor.post(f"{BASE_PATH}{place}/plan", json={}).json()
+        assert plan["estimatedRows"] == 1, plan
+        by_commas = people.editor.get("/pipelines/new/columns", params={**query, "separator": ","}).text
+        assert "name.1" not in form_of(by_commas)  # whoever chooses, is not overruled
+
+    def test_the_names_that_it_proposes_are_free(self, looking: Facade, people: People, files: str) -> None:
+        query = {"connector": files, "stream": "orders.csv"}
+        for name in ("orders", "orders_2", "orders_3"):
+            form = form_of(people.editor.get("/pipelines/new/columns", params=query).text)
+            assert (form["name"], form["table"]) == (name, name)
+            assert people.editor.post("/pipelines/new", data=form).status_code == 303
+
+    def test_a_folder_is_opened_or_read_as_a_whole(self, looking: Facade, people: People) -> None:
+        whole = created(looking.editor, f"{BASE_PATH}/connectors", {"name": "all", "type": "local_fs", "config": {}})
+        query = {"connector": whole["id"]}
+        page = people.editor.get("/pipelines/new/streams", params=query).text
+        [opens] = [e.attributes["hx-get"] for e in elements(page, "button") if "filter=in" in e.attributes["hx-get"]]
+        assert "in/orders.csv" in people.editor.get(opens).text
+        assert f"connector={whole['id']}&amp;stream=in" in page
 
     def test_into_a_table_that_exists(self, looking: Facade, people: People, files: str) -> None:
         fields = [{"name": "ID", "dataType": "bigint"}, {"name": "amount_due", "dataType": "decimal"}]

@@ -10,7 +10,9 @@ from uuid import uuid4
 from sqlalchemy import text
 
 from headrace.api.app import BASE_PATH
+from headrace.catalog.replications.store import ReplicationRunStore
 from tests.api.conftest import IR, Facade, created
+from tests.replicated import document
 
 HOSTILE = "<script>alert('x')</script><img src=x onerror=alert(1)>\"'"
 """A text that is markup if it is not escaped."""
@@ -18,7 +20,8 @@ HOSTILE = "<script>alert('x')</script><img src=x onerror=alert(1)>\"'"
 
 @dataclass(frozen=True)
 class World:
-    """A pipeline with two versions; a run of it that completed with errors, one that failed and one that waits."""
+    """A pipeline with two versions; a run of it that completed with errors, one that failed and one that waits. A
+    replication with a run that failed, `copied_id`, and one that waits."""
 
     pipeline_id: str
     run_id: str
@@ -26,6 +29,9 @@ class World:
     waiting_id: str
     connector_id: str = "conn_x"
     schema_id: str = "schema_x"
+    replication_id: str = "repl_x"
+    copied_id: str = "run_x"
+    copying_id: str = "run_y"
 
     @property
     def ids(self) -> dict[str, str]:
@@ -91,7 +97,30 @@ def new_world(facade: Facade, name: str = "") -> World:
     facade.store.log(done, "load", f"said {HOSTILE}")
     facade.store.finished(done, status="completed_with_errors", failure_reason=None)
     facade.store.finished(failed, status="failed", failure_reason=f"The file {HOSTILE} is gone")
-    return World(pipeline, done, failed, waiting, made["connectorId"], made["schemaId"])
+    copies = new_replication(facade, done)
+    return World(pipeline, done, failed, waiting, made["connectorId"], made["schemaId"], *copies)
+
+
+def new_replication(facade: Facade, child: str) -> tuple[str, str, str]:
+    """A replication, a run of it that failed (one table has the run `child`), and one that waits."""
+    name = f"r{uuid4().hex[:12]}"
+    database = {"type": "postgresql", "config": {"host": "127.0.0.1", "port": 1, "database": "shop"}}
+    login = {"username": "reader", "password": "hunter2"}
+    source = created(facade.editor, f"{BASE_PATH}/connectors", {"name": name, **database, "authConfig": login})["id"]
+    body = {"document": document(name, source)}
+    replication = created(facade.editor, f"{BASE_PATH}/replications", body)["id"]
+    path = f"{BASE_PATH}/replications/{replication}/run"
+    copied, copying = (created(facade.editor, path, {})["id"] for _ in range(2))
+    tables = text(
+        "INSERT INTO headrace.replication_run_tables (run_id, name, change, status, child_run_id, message) VALUES"
+        " (:run, 'sales.orders', 'changed', 'completed_with_errors', :child, NULL),"
+        " (:run, :hostile, 'new', 'refused', NULL, :hostile)"
+    )
+    with facade.engine.begin() as connection:
+        for run in (copied, copying):
+            connection.execute(tables, {"run": run, "child": child, "hostile": HOSTILE})
+    ReplicationRunStore(facade.engine).finished(copied, status="failed", failure_reason=f"1 of 2 tables: {HOSTILE}")
+    return replication, copied, copying
 
 
 def more_pipelines(facade: Facade, like: str, count: int) -> None:

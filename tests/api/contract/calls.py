@@ -73,6 +73,7 @@ CALLS: dict[str, Call] = {
     "summarise_errors": Call(),
     "stream_progress": Call(),
     "retry_run": Call(201, spends=True),
+    "try_retry": Call(422),  # the run of the world failed: it has no rows to try
     "cancel_run": Call(202, ids={"run_id": "waiting_run_id"}, spends=True),
     "get_dlq": Call(query=lambda _: {"node": "v"}),
     "get_dlq_of_run": Call(query=lambda _: {"node": "v"}),
@@ -97,6 +98,7 @@ CALLS: dict[str, Call] = {
     "test_connector": Call(),
     "list_streams": Call(),
     "get_stream": Call(query=lambda _: {"name": "orders.csv"}),
+    "sample_rows": Call(query=lambda _: {"name": "orders.csv"}),
     "list_files": Call(ids={"connector_id": "uploads_id"}),
     "upload_file": Call(201, ids={"connector_id": "uploads_id"}, files=lambda _: {"file": (f"{_new()}.csv", b"id")}),
     "delete_file": Call(204, ids={"connector_id": "uploads_id", "name": "upload_name"}, spends=True),

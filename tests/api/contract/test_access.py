@@ -79,7 +79,7 @@ def test_every_operation_is_watched() -> None:
     assert len(OPERATIONS) >= 45
 
 
-CONNECT = {"list_streams", "get_stream"}
+CONNECT = {"list_streams", "get_stream", "sample_rows"}
 """They read what is elsewhere, with the connector's credentials, as connection tests do."""
 
 

@@ -81,6 +81,7 @@ SEMANTIC: dict[str, set[str] | None] = {
     "insert_rows": {"empty_row", "unknown_column", "refused", *_TEXT},
     "create_api_key": {"in_the_past"},
     "retry_run": set(),
+    "try_retry": _STATE,
     "cancel_run": set(),
     "read_rows": set(),
 }

@@ -118,12 +118,20 @@ def test_a_partly_failed_run_is_retried_for_its_failed_rows_alone(make: Make) ->
     # The rule is fixed; the retry of the retry loads the rows that now pass.
     corrected = json.loads(json.dumps(api.body["ir"]).replace("lt:100", "lt:120"))
     assert api.post(f"/pipelines/{api.pipeline}/ir", json={"ir": corrected}).is_success
+    trial = f"/pipelines/{api.pipeline}/runs/{again['id']}/retry/dry-run"
+    tried = api.post(trial).json()
+    assert (tried["irVersion"], tried["rows"], tried["passed"], tried["failed"]) == (2, 50, 20, 30)
+    assert [(each["node"], each["rule"], each["rows"]) for each in tried["groups"]] == [("check", "small", 30)]
+    before = api.post(trial, json={"irVersion": 1}).json()
+    assert (before["irVersion"], before["passed"], before["failed"]) == (1, 0, 50)
     last = retry(api, again["id"])
     progress = api.finished(last["id"])
     assert (progress["rowsIn"], progress["rowsOut"], progress["failedRows"]) == (50, 20, 30)
     assert api.detail(last["id"])["irVersion"] == 2
     assert api.rows("SELECT count(*), count(DISTINCT amount), max(amount) FROM {table}") == [(120, 120, 119)]
     assert api.get(f"/pipeline-runs/{last['id']}/dlq", params={"limit": 1000}).json()["count"] == 30
+
+    error_of(api.post(f"/pipelines/{api.pipeline}/runs/{last['id'][:-1]}x/retry/dry-run"), 404)
 
     # Replay by pipeline: the remaining failed rows of its newest run.
     replay = api.post(f"/pipelines/{api.pipeline}/run", json={"replayDlqOnly": True})
