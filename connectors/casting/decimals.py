@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+import numpy as np
 import polars as pl
 
 from headrace.connectors.datatypes import MAX_PRECISION, decimal_size
@@ -13,6 +14,8 @@ _MORE_PLACES = 12
 """Digits beyond a decimal's scale that are kept when a number in exponent notation is written out, before rounding."""
 _SHORTEST_POWER = 4
 """Characters after the point of the shortest number in exponent notation that may need rounding: `2.5e-4`."""
+
+_POINT, _EXPONENT, _LOWER = ord("."), ord("e"), ord("a") - ord("A")
 
 
 def cast_double(text: pl.Series, field: Field) -> pl.Series:
@@ -30,16 +33,37 @@ def cast_decimal(text: pl.Series, field: Field) -> pl.Series:
     not fit."""
     precision, scale = decimal_size(field)
     result = text.cast(pl.Decimal(precision, scale), strict=False)
-    exact = text.str.slice(-(scale + 1), 1) == "."
-    if 0 < scale < _SHORTEST_POWER:
-        # Cells with exactly as many digits after the point as the scale need no check, and are quick to find.
-        if exact.all():
-            return result
-        places = (~exact).arg_true()
-    else:
-        places = text.is_not_null().arg_true()
+    if _all_are_read_alike(text, scale):
+        return result
+    # Cells with exactly as many digits after the point as the scale need no check, and are quick to find.
+    checked = text.str.slice(-(scale + 1), 1) != "." if 0 < scale < _SHORTEST_POWER else text.is_not_null()
+    places = checked.arg_true()
     sized = field.precision is not None or field.scale is not None
     return result.scatter(places, _as_postgresql_reads(text.gather(places), result.gather(places), scale, sized=sized))
+
+
+def _all_are_read_alike(text: pl.Series, scale: int) -> bool:
+    """Whether polars reads every cell as PostgreSQL does, judged by the column's bytes at once: no cell has an exponent
+    or more digits after the point than the scale."""
+    texts = (text.drop_nulls() if text.null_count() else text).rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
+    _, offsets, content = texts.buffers()
+    if not len(texts) or content is None:
+        return True
+    bounds = np.frombuffer(offsets, dtype=np.int64)[texts.offset : texts.offset + len(texts) + 1]
+    data = np.frombuffer(content, dtype=np.uint8)[bounds[0] : bounds[-1]]
+    begins, ends = bounds[:-1] - bounds[0], bounds[1:] - bounds[0]
+    at = ends - scale - 1
+    if 0 < scale < _SHORTEST_POWER and bool((at >= begins).all()) and bool((data[at] == _POINT).all()):
+        return True
+    if bool(((data | _LOWER) == _EXPONENT).any()):
+        return False
+    after = np.flatnonzero(data == _POINT) + 1
+    is_end = np.zeros(len(data) + scale + 1, dtype=bool)
+    is_end[ends] = True
+    ended = is_end[after]
+    for places in range(1, scale + 1):
+        ended |= is_end[after + places]
+    return bool(ended.all())
 
 
 def _as_postgresql_reads(text: pl.Series, result: pl.Series, scale: int, *, sized: bool) -> pl.Series:

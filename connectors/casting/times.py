@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import polars as pl
 
+from headrace.connectors.casting.fixed_width import usual_dates, usual_timestamps
 from headrace.ir.schema import Field
 
 _MICROS = 1_000_000
@@ -31,6 +32,8 @@ def cast_date(text: pl.Series, field: Field) -> pl.Series:
     """The column as dates; null where a cell is not a date."""
     if field.format:
         return text.str.to_date(field.format, strict=False)
+    if (usual := usual_dates(text)) is not None:
+        return usual
     return _plausible(text, text.str.to_date("%Y-%m-%d", strict=False))
 
 
@@ -88,6 +91,8 @@ def cast_timestamp(text: pl.Series, field: Field) -> pl.Series:
 
     if field.format:
         return parse(text, field.format)
+    if (usual := usual_timestamps(text, aware=aware)) is not None:
+        return usual
     if _may_be_finer(text, "2024-01-01 10:00:00"):
         plain, micros = _rounded_seconds(text)
         if micros is not None:
