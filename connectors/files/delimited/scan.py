@@ -9,7 +9,7 @@ import numpy as np
 
 from headrace.connectors.errors import SourceError
 from headrace.connectors.files.delimited.dialect import Dialect, bad_encoding
-from headrace.connectors.files.delimited.encoding import byte_in_file, invalid_offsets
+from headrace.connectors.files.delimited.encoding import byte_in_file, invalid_offsets, is_utf8
 from headrace.connectors.files.delimited.records import find_records, record_chunks
 from headrace.connectors.files.delimited.structure import BITS, Structure, places
 from headrace.connectors.files.streams import ByteStream
@@ -40,16 +40,25 @@ class Scan:
     complete: bool = False
 
 
-def scan(stream: ByteStream, start: int, dialect: Dialect, *, pieces: int, name: str, block_bytes: int = BLOCK) -> Scan:
+def scan(
+    stream: ByteStream,
+    start: int,
+    dialect: Dialect,
+    *,
+    pieces: int,
+    name: str,
+    sampled: bool = True,
+    block_bytes: int = BLOCK,
+) -> Scan:
     """Counts the records from `start` (the first data record) and divides them into at most `pieces` slices of similar
-    size.
+    size. Without `sampled` there are no samples.
 
     Raises SourceError: `unterminated_quote` if every record has an unclosed quote, `bad_encoding` with offset and row.
     """
     found = Scan(complete=stream.size is not None and stream.size - start <= _WHOLE)
     span = 0 if stream.size is None else stream.size - start
     targets = [start + span * piece // pieces for piece in range(1, pieces)] if span else []
-    spots = [start + span * spot // SPOTS for spot in range(SPOTS)]
+    spots = [start + span * spot // SPOTS for spot in range(SPOTS if sampled else 0)]
     text = _EncodingCheck(dialect)
     position = cut = start
     cut_rows = unclosed = 0
@@ -67,7 +76,9 @@ def scan(stream: ByteStream, start: int, dialect: Dialect, *, pieces: int, name:
                 found.slices.append(Slice(cut, boundary, rows - cut_rows))
                 cut, cut_rows = boundary, rows
             targets = [target for target in targets if target >= boundary]
-        if found.complete:
+        if not sampled:
+            pass
+        elif found.complete:
             found.samples.append(block)
         elif stream.size is None:
             _add_sample(found, block, shape, 0)
@@ -145,8 +156,13 @@ class _EncodingCheck:
             raise bad_encoding(name, *self._first)
 
     def _check(self, text: bytes, offset: int, row_of: Callable[[int], int]) -> None:
+        if text.isascii():
+            return
+        if is_utf8(text):
+            self._other_alphabets = True
+            return
         try:
-            self._other_alphabets |= not text.decode().isascii()
+            text.decode()
         except UnicodeDecodeError as error:
             self._other_alphabets |= not text.decode(errors="ignore").isascii()
             if self._first is None:

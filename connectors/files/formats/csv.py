@@ -50,7 +50,7 @@ class Csv:
             if stream.size is not None:
                 pieces = max(1, min(pieces, (stream.size - head.start) // self._min_piece_bytes))
             dialect = self._dialect.of_file(head)
-            found = scan(stream, head.start, dialect, pieces=pieces, name=name)
+            found = scan(stream, head.start, dialect, pieces=pieces, name=name, sampled=not declared)
         finally:
             stream.close()
         schema = declared or infer_schema(found.samples, dialect, head.names, complete=found.complete)
