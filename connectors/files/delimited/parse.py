@@ -23,6 +23,7 @@ from headrace.connectors.files.delimited.structure import (
     bits_of,
     count,
     counts_before,
+    nth_places,
     places,
     view,
 )
@@ -83,12 +84,12 @@ class ChunkParser:
         """Parses only the records with these row numbers (Int64, each once) of a chunk whose first has `first_row`;
         numbers outside of the chunk are ignored. `quoted`: quotes are relevant in the chunk."""
         marks = self._dialect.marks if quoted else self._dialect.marks.unquoted
-        begins, ends = self._records(chunk, find_records(chunk, marks, final=True))
+        shape = find_records(chunk, marks, final=True)
         chosen = np.unique(rows.to_numpy() - first_row)
-        chosen = chosen[(chosen >= 0) & (chosen < len(begins))]
+        chosen = chosen[(chosen >= 0) & (chosen < shape.records)]
         if not len(chosen):
             return ParsedChunk(self._nothing(), no_rejects(), 0)
-        kept = _join_records(chunk, begins[chosen], ends[chosen])
+        kept = _join_records(chunk, *self._some_records(chunk, shape, chosen))
         parsed = self.parse(kept, 0, find_records(kept, marks, final=True) if quoted else None)
         numbers = pl.Series(chosen + first_row)
         return ParsedChunk(
@@ -239,6 +240,17 @@ class ChunkParser:
         if self._dialect.eol == NEWLINE:
             blank |= (lengths == 1) & (data[np.minimum(begins, len(data) - 1)] == 13)
         return begins[~blank], ends[~blank]
+
+    def _some_records(self, chunk: bytes, shape: Structure, chosen: BITS) -> tuple[BITS, BITS]:
+        """Begins and ends of the records with these numbers (from 0, ascending), which are mostly few."""
+        if shape.blanks is not None:
+            begins, ends = self._records(chunk, shape)
+            return begins[chosen], ends[chosen]
+        last = shape.records - 1 if shape.unended else -1
+        begins, ends = np.zeros_like(chosen), np.full_like(chosen, len(chunk))
+        begins[chosen > 0] = nth_places(shape.ends, chosen[chosen > 0] - 1) + 1
+        ends[chosen != last] = nth_places(shape.ends, chosen[chosen != last])
+        return begins, ends
 
     def _nothing(self) -> pl.DataFrame:
         empty = pl.DataFrame(schema={field.name: polars_dtype(field) for field in self._schema})

@@ -88,6 +88,17 @@ def places(words: Words, length: int) -> npt.NDArray[np.int64]:
     return np.flatnonzero(np.unpackbits(words.view(np.uint8), count=length, bitorder="little").view(bool))
 
 
+def nth_places(words: Words, numbers: BITS) -> BITS:
+    """Byte positions of the set bits with these numbers (from 0, each below the number of set bits). Only the words
+    that hold them are unpacked."""
+    after: BITS = np.cumsum(np.bitwise_count(words), dtype=np.int64)
+    at = np.searchsorted(after, numbers, side="right")
+    bits = np.unpackbits(words[at].view(np.uint8).reshape(-1, 8), axis=1, bitorder="little")
+    within = numbers - after[at] + np.bitwise_count(words[at])
+    found: BITS = at * 64 + (np.cumsum(bits, axis=1, dtype=np.int64) > within[:, None]).argmax(axis=1)
+    return found
+
+
 def last_bit(words: Words) -> int:
     """The position of the last set bit, -1 if there is none."""
     set_words = np.flatnonzero(words)
