@@ -58,7 +58,7 @@ def scan(
     found = Scan(complete=stream.size is not None and stream.size - start <= _WHOLE)
     span = 0 if stream.size is None else stream.size - start
     targets = [start + span * piece // pieces for piece in range(1, pieces)] if span else []
-    spots = [start + span * spot // SPOTS for spot in range(SPOTS if sampled else 0)]
+    spots = [start + span * spot // SPOTS for spot in range(SPOTS)]
     text = _EncodingCheck(dialect)
     position = cut = start
     cut_rows = unclosed = 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from headrace.connectors.files.delimited import encoding
@@ -30,3 +30,11 @@ def test_the_first_invalid_byte_of_each_line_is_found_whatever_is_decoded_at_onc
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(encoding, "_WINDOW", window)
         assert encoding.invalid_offsets(block) == line_by_line(block)
+
+
+@settings(max_examples=examples(200))
+@given(st.lists(_PIECES, max_size=60).map(b"".join))
+@example(b"")
+@example(b"\xed\xa0\x80")
+def test_a_block_is_utf8_if_it_can_be_decoded(block: bytes) -> None:
+    assert encoding.is_utf8(block) == (not line_by_line(block))
