@@ -21,7 +21,9 @@ from headrace.catalog.repositories import TenantCatalog
 from headrace.catalog.schemas.names import FieldDefinition
 from headrace.catalog.security import database_roles as catalog_roles
 from headrace.catalog.security.database_roles import tenant_url
+from headrace.connectors.errors import TargetError
 from headrace.connectors.postgresql.load.prepare import create_schemas
+from headrace.connectors.postgresql.tables.quarantine import create_quarantine
 from headrace.deployments.cli.app import app
 from headrace.deployments.cli.doctor.database import database
 from headrace.deployments.stack.database.server import DISPOSABLE, EmbeddedPostgres, ensure_database
@@ -185,6 +187,18 @@ def test_what_is_injected_at_the_target_finds_no_catalog_and_no_other_tenant(wor
     reset = f"RESET ROLE; RESET SESSION AUTHORIZATION; INSERT INTO {mine} (amount) VALUES (1); SELECT * FROM {theirs}"
     assert state_of(world.tenant, reset) == REFUSED
     assert state_of(world.tenant, f"SELECT * FROM {mine}") is None
+
+
+def test_a_quarantine_table_of_another_tenant_is_refused_before_a_row_is_read(world: Roles) -> None:
+    with psycopg.connect(world.tenant, autocommit=True) as connection:
+        create_quarantine(connection, ["dlq.orders"])
+        create_quarantine(connection, ["dlq.orders"])
+    with (
+        psycopg.connect(world.of_tenant("other"), autocommit=True) as connection,
+        pytest.raises(TargetError, match=r"dlq\.orders is in use by another tenant") as refused,
+    ):
+        create_quarantine(connection, ["dlq.orders"])
+    assert refused.value.code == "quarantine_taken"
 
 
 def test_a_run_knows_of_the_catalog_what_it_needs(world: Roles) -> None:

@@ -36,6 +36,9 @@ CREATE TABLE IF NOT EXISTS {table} (
 )
 """
 
+_MAY = "SELECT bool_and(has_table_privilege(%s::regclass, may)) FROM unnest('{SELECT,INSERT,DELETE}'::text[]) may"
+"""A tenant's login may use its own tables only: all tenants' have the same schema."""
+
 _KEEP = """
 INSERT INTO {table} (root_run_id, run_id, node_id, row_number, rule_id, error, "row")
 SELECT %s, %s, %s, kept.* FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::jsonb[]) AS kept
@@ -65,7 +68,8 @@ def create_schema(connection: psycopg.Connection[Any]) -> None:
 
 
 def create_quarantine(connection: psycopg.Connection[Any], tables: Iterable[str]) -> None:
-    """Creates the missing tables. Raises TargetError for a table outside `dlq` or with other columns."""
+    """Creates the missing tables. Raises TargetError for a table outside `dlq`, of another login, or with other
+    columns."""
     for qualified in tables:
         schema, name = split_name(qualified)
         if schema != SCHEMA:
@@ -78,6 +82,13 @@ def create_quarantine(connection: psycopg.Connection[Any], tables: Iterable[str]
             connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
             create_schema(connection)
             connection.execute(sql.SQL(_DDL).format(table=sql.Identifier(schema, name)))
+        may = connection.execute(_MAY, (sql.Identifier(schema, name).as_string(connection),)).fetchone()
+        if may != (True,):
+            raise TargetError(
+                "quarantine_taken",
+                f"Table {qualified} is in use by another tenant or login, and this run may not write it.",
+                "Name another one; it is made on first use.",
+            )
         found = connection.execute(
             "SELECT attname::text FROM pg_attribute WHERE attrelid = %s::regclass AND attnum > 0",
             (sql.Identifier(schema, name).as_string(connection),),
