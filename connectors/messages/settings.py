@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, StringConstraints
@@ -42,8 +41,3 @@ class MessageSettings(ClosedConfig):
     tombstones: Literal["error", "delete", "null"] = "error"
     """The meaning of a message without a value: an error row; a delete of its key (a column `op` with `u` and `d`, for
     `cdc_mirror`); a row of nulls."""
-
-
-def plain_options(options: Mapping[str, Any], *names: str) -> dict[str, Any]:
-    """The options by a format reader's names."""
-    return {name: options[name] for name in names if name in options}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import bz2
-import io
 import lzma
 import zlib
 from collections.abc import Callable
@@ -210,26 +209,3 @@ def _is_metadata(name: str) -> bool:
 def _bad_zip(error: BaseException) -> SourceError:
     hint = "Set options.compression to what it is compressed with, or to none."
     return SourceError("bad_compression", f"It is not a zip archive that can be read: {error}.", hint)
-
-
-def buffered(content: Content) -> io.BufferedReader:
-    """The content as a Python file object, for libraries that need one."""
-    return io.BufferedReader(_Raw(content), _OUT)
-
-
-class _Raw(io.RawIOBase):
-    def __init__(self, content: Content) -> None:
-        self._content = content
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        block = self._content.read(len(buffer))
-        buffer[: len(block)] = block
-        return len(block)
-
-    def close(self) -> None:
-        if not self.closed:
-            self._content.close()
-        super().close()

@@ -56,11 +56,6 @@ def object_ids(buffer: Buffer, at: Places) -> pl.Series:
     return _hex(buffer.binary(at, np.full(len(at), 12, dtype=np.int64)))
 
 
-def subtypes(buffer: Buffer, at: Places) -> pl.Series:
-    """The subtypes of binary values."""
-    return pl.Series(buffer.data[at + 4])
-
-
 def payload(buffer: Buffer, at: Places, size: Places) -> pl.Series:
     """The bytes of binary values, as pl.Binary. Those of subtype 2 have a second length before them."""
     old = ((buffer.data[at + 4] == 2) & (size >= 9)).astype(np.int64) * 4
