@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 MAX_PROBLEMS = 200
 """The largest number of reported problems: a hostile document must not cost memory."""
 
+_DELIMITERS = ",;\t|"
 _LONGEST_WORD, _MOST_NAMES = 200, 2_000
 """Above these, the nearest name is not searched for: it would take too long."""
 
@@ -43,6 +45,16 @@ def nearest(word: object, choices: Iterable[str]) -> str:
     few = len(text) <= _LONGEST_WORD and len(names) <= _MOST_NAMES
     close = get_close_matches(text, names, n=1, cutoff=0.6) if few else []
     return f"did you mean '{close[0]}'?" if close else f"one of: {', '.join(names[:30])}"
+
+
+def nearest_column(name: str, columns: Iterable[str]) -> str:
+    """Returns a hint with the column closest to `name`; where the only one has a delimiter in its name, a hint that the
+    source has another delimiter than the one it was read with."""
+    names = list(columns)
+    mark = next((each for each in _DELIMITERS if each in names[0]), None) if len(names) == 1 else None
+    if mark is None:
+        return nearest(name, names)
+    return f"there is one column, '{names[0][:80]}': if it is a CSV header, set options.delimiter to {json.dumps(mark)}"
 
 
 def fault(code: str, message: str, hint: str = "") -> PydanticCustomError:

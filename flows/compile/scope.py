@@ -18,7 +18,7 @@ from headrace.connectors.source import reserved
 from headrace.flows.compile.expression_types import Columns, learn, types_of
 from headrace.flows.compile.reference_tables import ReferenceTable
 from headrace.ir.parsing.limits import MAX_COLUMN_WORK, NODE
-from headrace.ir.problems import Problem, nearest
+from headrace.ir.problems import Problem, nearest, nearest_column
 from headrace.ir.secrets import secret_name
 from headrace.ir.sql import Refused, Tree
 from headrace.ir.sql import expression as read_expression
@@ -67,7 +67,8 @@ class Scope:
     def column(self, name: str, where: str) -> pl.DataType:
         """The type of a column. Raises PlanError with the nearest name when there is none."""
         if name not in self.schema:
-            raise self.fault(where, "unknown_column", f"There is no column '{name}' here", nearest(name, self.visible))
+            message, hint = f"There is no column '{name}' here", nearest_column(name, self.visible)
+            raise self.fault(where, "unknown_column", message, hint)
         return self.schema[name]
 
     def new_column(self, name: str, where: str) -> None:
@@ -189,7 +190,7 @@ class Scope:
             if match := re.search(r'unable to find column "([^"]*)"', message):
                 missing = match.group(1)
                 text = f"There is no column '{missing}' here"
-                raise self.fault(where, "unknown_column", text, nearest(missing, self.visible)) from None
+                raise self.fault(where, "unknown_column", text, nearest_column(missing, self.visible)) from None
             raise self.fault(where, "invalid_expression", message) from None
 
 

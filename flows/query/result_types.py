@@ -14,7 +14,7 @@ from headrace.flows.fork_lock import ForkLock
 from headrace.flows.query.cell_pairs import is_pair, text_of
 from headrace.flows.query.duckdb_types import column_type, engine_type
 from headrace.flows.query.sandbox import create_input, describe_columns, error_text, open_database, quoted
-from headrace.ir.problems import nearest
+from headrace.ir.problems import nearest_column
 from headrace.ir.sql.errors import Refused
 
 if TYPE_CHECKING:  # its parser takes a while to load
@@ -121,5 +121,5 @@ def _fault(error: Exception, columns: Mapping[str, pl.DataType]) -> Refused:
     message = error_text(error)
     if (missing := _MISSING.search(message)) is not None:
         name = next(name for name in missing.groups() if name is not None)
-        return Refused("unknown_column", f"There is no column '{name}' here", nearest(name, [*columns]))
+        return Refused("unknown_column", f"There is no column '{name}' here", nearest_column(name, columns))
     return Refused("invalid_query", message)

@@ -8,7 +8,7 @@ from headrace.connectors.source import reserved
 from headrace.flows.compile.target.schema_contract import TargetColumn
 from headrace.ir import PipelineIR, Problem
 from headrace.ir.nodes import TargetNode
-from headrace.ir.problems import nearest
+from headrace.ir.problems import nearest, nearest_column
 
 
 def missing_keys(ir: PipelineIR) -> Iterator[Problem]:
@@ -38,7 +38,7 @@ def key_problem(
         source = node.mapping.get(column, column)
         if source not in incoming:
             seen = [name for name in incoming if not reserved(name)]
-            return Problem(where, "unknown_column", f"The data have no column '{source}'", nearest(source, seen))
+            return Problem(where, "unknown_column", f"The data have no column '{source}'", nearest_column(source, seen))
     return None
 
 
@@ -74,7 +74,7 @@ def watermark_problem(
     source = node.mapping.get(column, column)
     if source not in incoming:
         seen = [name for name in incoming if not reserved(name)]
-        return Problem(where, "unknown_column", f"The data have no column '{source}'", nearest(source, seen))
+        return Problem(where, "unknown_column", f"The data have no column '{source}'", nearest_column(source, seen))
     if writable is not None and column not in writable and node.schema_contract != "evolve":
         message = f"The table {node.table} has no column '{column}' to write"
         return Problem(where, "unknown_column", message, nearest(column, writable))
