@@ -78,14 +78,15 @@ def apply(
                 note(f"not in the files any more: {names}; --prune deletes them")
             if prune and set_name is None:
                 _show_earlier(documents, tenant)
-        if dry_run:
-            for remark in server_dry_run(found.changes, documents, tenant):
-                note(remark)
         losses = [f"{change.kind} {change.name}: {loss}" for change in found.changes for loss in change.losses]
-        if not dry_run:
-            if losses and not confirm:
-                lines = "\n".join(f"  {each}" for each in losses)
-                raise HeadraceError(f"Something would be lost; nothing was changed.\n{lines}", "--confirm allows it.")
+        if losses and not confirm and not dry_run:
+            lines = "\n".join(f"  {each}" for each in losses)
+            raise HeadraceError(f"Something would be lost; nothing was changed.\n{lines}", "--confirm allows it.")
+        untried = server_dry_run(found.changes, documents, tenant)
+        if dry_run:
+            for remark in untried:
+                note(remark)
+        else:
             report = (lambda _: None) if as_json else _done
             perform(found.changes, documents, tenant, owned, named, report)
         if as_json:

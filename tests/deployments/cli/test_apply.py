@@ -15,6 +15,7 @@ from headrace.deployments.cli.documents.yaml_format import write_yaml
 from headrace.deployments.cli.output import EXIT_ATTENTION
 from tests.api.conftest import Facade, created
 from tests.api.legacy_pipeline import LEGACY
+from tests.deployments.cli.catalog_state import state
 from tests.deployments.cli.conftest import CONNECTOR, SCHEMA, Terminal, pipeline_document
 
 pytestmark = pytest.mark.postgres
@@ -266,19 +267,33 @@ def test_an_export_is_applied_without_a_difference_and_holds_no_secret(
 
 
 def test_what_was_done_before_a_refusal_belongs_to_the_files(headrace: Terminal, facade: Facade, files: Files) -> None:
-    created(facade.editor, f"{BASE_PATH}/schemas", {"name": "x", "displayName": "X"})
+    """A table in use cannot be tried, so what is before it in the files is done when it refuses."""
+    files.write(SCHEMA)
+    headrace("apply", "-f", files.folder)
+    files.write(CONNECTOR, SCHEMA | {"fields": [*SCHEMA["fields"], {"name": "more", "dataType": "text"}]})
+    with facade.engine.begin() as connection:
+        connection.exec_driver_sql("LOCK TABLE public.ds_orders IN ROW EXCLUSIVE MODE")
+        assert headrace.fails("apply", "-f", files.folder).startswith("update schema orders: ")
+    mine = {"name": set_name_for([files.folder])}
+    owned = facade.viewer.get(f"{BASE_PATH}/applied-sets", params=mine).json()["objects"]
+    assert sorted(each["kind"] for each in owned) == ["connector", "schema"]
+    assert "0 to create, 1 to update" in headrace("apply", "-f", files.folder).output
+
+
+def test_what_the_server_would_refuse_is_refused_before_anything_is_changed(
+    headrace: Terminal, facade: Facade, files: Files
+) -> None:
     with facade.engine.begin() as connection:
         connection.exec_driver_sql("CREATE TABLE public.ds_orders (x int)")
+    before = state(facade)
     try:
         message = headrace.fails("apply", "-f", files.folder)
-        assert message.startswith("create schema orders: ")
+        assert "nothing was changed" in message
+        assert "create schema orders: The table public.ds_orders exists already" in message
+        assert state(facade) == before
     finally:
         with facade.engine.begin() as connection:
             connection.exec_driver_sql("DROP TABLE public.ds_orders")
-    mine = {"name": set_name_for([files.folder])}
-    owned = facade.viewer.get(f"{BASE_PATH}/applied-sets", params=mine).json()["objects"]
-    assert [each["kind"] for each in owned] == ["connector"]
-    assert "2 to create" in headrace("apply", "-f", files.folder).output
 
 
 def test_a_key_or_role_that_will_not_do_says_so(headrace: Terminal, facade: Facade, files: Files) -> None:
