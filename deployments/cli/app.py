@@ -15,6 +15,7 @@ from headrace.deployments.cli.connectors import connectors
 from headrace.deployments.cli.cursors import cursors
 from headrace.deployments.cli.database import database
 from headrace.deployments.cli.doctor.command import doctor
+from headrace.deployments.cli.help_text import unwrap_help
 from headrace.deployments.cli.keys.accept_audit_log import accept_audit_log
 from headrace.deployments.cli.keys.api_keys import keys
 from headrace.deployments.cli.keys.rotate_encryption import rotate_encryption
@@ -47,6 +48,7 @@ for command in (
     *(cursors, versions, diff, publish, pause, resume, doctor, serve, up, down, worker, demo, mcp),
 ):
     app.command()(command)
+unwrap_help(app)
 
 
 def main() -> None:

@@ -29,6 +29,7 @@ connectors.command("diff")(stored_documents.diff)
 connectors.command("publish")(stored_documents.publish)
 
 _COLUMNS = ("name", "type", "id", "status", "lastTestedAt")
+_SAMPLE_CHARACTERS = 200
 _STREAM_COLUMNS = ("name", "kind", "format", "size", "rows", "comment")
 
 
@@ -66,7 +67,7 @@ def try_connector(
         for title, items in (found["sample"] or {}).items():
             for each in items if isinstance(items, list) else [items]:
                 shown = each.get("name", each) if isinstance(each, dict) else each
-                out.print(f"  [dim]{escape(title)}[/dim] {escape(str(shown))}")
+                out.print(f"  [dim]{escape(title)}[/dim] {escape(_cut(str(shown)))}")
     if not found["ok"]:
         raise HeadraceError(f"'{name}' does not connect: {found['message']}")
 
@@ -101,6 +102,11 @@ def discover(
         for each in found:
             table.add_row(*(cell(each[column]) for column in _STREAM_COLUMNS))
         show(table)
+
+
+def _cut(text: str) -> str:
+    """A sample on about two lines of a terminal: a record of an API may have any length."""
+    return text if len(text) <= _SAMPLE_CHARACTERS else f"{text[:_SAMPLE_CHARACTERS]}…"
 
 
 def _show_columns(found: dict[str, Any]) -> None:

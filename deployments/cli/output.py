@@ -48,10 +48,12 @@ def grid(*columns: str) -> Table:
 
 
 def cell(value: object) -> str:
-    """The text of a value in a table."""
+    """The text of a value in a table: as in JSON, but integers with commas, texts without quotes, and `-` for null."""
     if value is None:
         return "-"
-    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else escape(str(value))
+    if isinstance(value, bool | dict | list):
+        return escape(json.dumps(value, ensure_ascii=False))
+    return f"{value:,}" if isinstance(value, int) else escape(str(value))
 
 
 def print_error(error: HeadraceError, *, as_json: bool) -> None:

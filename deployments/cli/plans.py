@@ -108,9 +108,9 @@ def _show(node: dict[str, Any]) -> None:
     for error in node["errors"]:
         place = f"row {error['row']}" + (f", {error['column']}" if error["column"] else "")
         colour = "yellow" if error["warning"] else "red"
-        out.print(
-            f"[{colour}]{escape(place)}: {escape(str(error['error']))} ({escape(str(error['value']))})[/{colour}]"
-        )
+        value = "" if error["value"] is None else f" ({error['value']})"
+        text = f"{place}: {error['error']}{value}"
+        out.print(f"[{colour}]{escape(text)}[/{colour}]")
     for remark in node["notes"]:
         note(remark)
     if node["stopsRun"]:

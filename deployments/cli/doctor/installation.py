@@ -51,7 +51,7 @@ def versions() -> Iterator[Finding]:
     if wrong:
         yield Finding("packages", "failed", "; ".join(wrong), "`make setup`, or pip install -r requirements.lock.")
     else:
-        yield Finding("packages", "ok", ", ".join(shown) or "those of the command line")
+        yield Finding("packages", "ok", ", ".join(dict.fromkeys(shown)) or "those of the command line")
 
 
 def folder(data_dir: Path) -> Iterator[Finding]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import psycopg
@@ -134,3 +135,11 @@ def test_upgrading_brings_the_catalog(owner_url: str) -> None:
     with psycopg.connect(owner_url) as connection:
         found = connection.execute("SELECT to_regclass('headrace.pipelines') IS NOT NULL").fetchone()
     assert found == (True,)
+
+
+def test_help_wraps_paragraphs_at_the_width_of_the_terminal() -> None:
+    shown = headrace("validate", "--help", COLUMNS="100", TERMINAL_WIDTH="100").stdout
+    lines = [line.strip() for line in shown.splitlines()]
+    start = lines.index(next(line for line in lines if line.startswith("What needs the stack's")))
+    paragraph = lines[start : lines.index("", start)]
+    assert all(len(f"{line} {following.split()[0]}") > 90 for line, following in pairwise(paragraph))
