@@ -209,10 +209,10 @@ def _print_started(
     if last["status"] == "failed":
         run = rest.get(f"/pipelines/{pipeline['id']}/runs/{run_id}")
         hint = "`headrace retry` continues after the committed rows."
-        if not last["processedRows"]:
-            hint = "Correct the cause and start a new run: `headrace retry` would run the same version again."
         if run["failureReason"] == CANCELLED:
             raise HeadraceError("The run was cancelled.", hint)
+        if not last["partitions"]:  # it ended before it had a plan
+            hint = "Correct the cause and start a new run: `headrace retry` runs the same version again."
         if any(rule["onFail"] == "abort" and not rule["holds"] for rule in run.get("datasetRules", [])):
             hint = "Correct the file or the rule, then `headrace retry`: it reads all rows again."
             if last["rowsOut"]:

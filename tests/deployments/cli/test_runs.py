@@ -67,7 +67,7 @@ def test_a_watched_run_that_failed_says_what_helps(headrace: Terminal, facade: F
     broken = DatasetRuleOutcome(
         "check", "nodes[1].datasetLevel.rowCount", "1 row", "0 rows", holds=False, on_fail=on_fail
     )
-    facade.store.started(run_id, total_rows=0, fingerprint={}, plan={}, partitions=[])
+    facade.store.started(run_id, total_rows=0, fingerprint={}, plan={}, partitions=[(0, 0, 0)])
     facade.store.rules.evaluated(run_id, [broken])
     facade.store.finished(run_id, status="failed", failure_reason="no rows")
     ended = headrace(*run, "--watch", code=1).exception
@@ -77,6 +77,16 @@ def test_a_watched_run_that_failed_says_what_helps(headrace: Terminal, facade: F
     reported = headrace("errors", "orders").stderr
     assert "the run failed: no rows" in reported
     assert "no row was rejected" in reported
+
+
+def test_a_watched_run_that_ended_before_its_plan_is_not_said_to_continue(headrace: Terminal, facade: Facade) -> None:
+    facade.pipeline("orders")
+    run = ("run", "orders", "--idempotency-key", "monday")
+    run_id = json.loads(headrace(*run, "--json").stdout)["id"]
+    facade.store.finished(run_id, status="failed", failure_reason="orders.csv is not there")
+    ended = headrace(*run, "--watch", code=1).exception
+    assert isinstance(ended, HeadraceError)
+    assert "start a new run" in ended.hint
 
 
 def test_a_watched_run_that_somebody_cancelled_is_not_said_to_have_failed(headrace: Terminal, facade: Facade) -> None:
