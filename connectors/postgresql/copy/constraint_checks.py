@@ -104,38 +104,40 @@ def _violations(connection: psycopg.Connection[Any], candidates: Candidates, con
     # A column can be blamed only if it is the constraint's only one.
     blamed = constraint.columns[0] if constraint.columns else None
     shown = sql.SQL("t.{}::text").format(sql.Identifier(blamed)) if blamed else sql.SQL("NULL::text")
-    query = sql.SQL(
-        "DELETE FROM {stage} t WHERE {evaluated} AND {condition} RETURNING t.{row}, {shown}, {place}"
-    ).format(
-        stage=candidates.identifier,
-        evaluated=candidates.evaluated,
-        condition=_condition(candidates, constraint),
-        row=sql.Identifier(candidates.row),
-        shown=shown,
-        place=sql.Identifier("t", candidates.place) if candidates.place else sql.SQL("NULL::integer"),
-    )
+    statement = sql.SQL("DELETE FROM {stage} t WHERE {evaluated} AND {condition} RETURNING t.{row}, {shown}, {place}")
+    given = {
+        "stage": candidates.identifier,
+        "evaluated": candidates.evaluated,
+        "row": sql.Identifier(candidates.row),
+        "shown": shown,
+        "place": sql.Identifier("t", candidates.place) if candidates.place else sql.SQL("NULL::integer"),
+    }
     return [
         Violation(row, blamed, None if value is None else value[:MAX_VALUE], constraint, place)
-        for row, value, place in connection.execute(query).fetchall()
+        for condition in _conditions(candidates, constraint)
+        for row, value, place in connection.execute(statement.format(condition=condition, **given)).fetchall()
     ]
 
 
-def _condition(candidates: Candidates, constraint: Constraint) -> sql.Composable:
+def _conditions(candidates: Candidates, constraint: Constraint) -> list[sql.Composable]:
+    """The conditions under which candidate `t` violates the constraint, each to be used after the one before. They are
+    apart because PostgreSQL makes no join of two subqueries with OR between them, but compares every row with every
+    other once there are more than fit in its memory for hashing."""
     if constraint.kind == "c":
         # the expression comes from the catalog, written by PostgreSQL itself
-        return sql.SQL("NOT ({})").format(sql.SQL(cast("LiteralString", constraint.check)))
+        return [sql.SQL("NOT ({})").format(sql.SQL(cast("LiteralString", constraint.check)))]
     if constraint.kind == "n":
-        return sql.SQL("t.{} IS NULL").format(sql.Identifier(constraint.columns[0]))
+        return [sql.SQL("t.{} IS NULL").format(sql.Identifier(constraint.columns[0]))]
     known = sql.SQL(" AND ").join(sql.SQL("t.{} IS NOT NULL").format(sql.Identifier(n)) for n in constraint.columns)
     if constraint.kind == "f":
-        return sql.SQL("{} AND {}").format(known, _orphan(candidates, constraint))
+        return [sql.SQL("{} AND {}").format(known, _orphan(candidates, constraint))]
     guard = sql.SQL("true") if constraint.nulls_equal else known
     taken = sql.SQL("EXISTS (SELECT 1 FROM {} o WHERE {})").format(
         candidates.table.identifier, _blocking(candidates, constraint)
     )
-    return sql.SQL("{} AND ({} OR t.{} IN ({}))").format(
-        guard, taken, sql.Identifier(candidates.row), _repeated(candidates, constraint)
-    )
+    repeated = sql.SQL("t.{} IN ({})").format(sql.Identifier(candidates.row), _repeated(candidates, constraint))
+    # The first of equal rows is taken as the others are, so that none of them is left to be the first.
+    return [sql.SQL("{} AND {}").format(guard, condition) for condition in (taken, repeated)]
 
 
 def _orphan(candidates: Candidates, constraint: Constraint) -> sql.Composable:
