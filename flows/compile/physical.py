@@ -6,11 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from headrace.connectors.source import Discovery
+from headrace.connectors.source import Discovery, Partition
 from headrace.flows.compile.dataset_rules.base import NodeAudit
 from headrace.flows.compile.logical_node import LogicalNode, LogicalPlan
 from headrace.flows.compile.push_down.predicates import bounded
 from headrace.flows.compile.push_down.projection import projected
+from headrace.flows.compile.shuffle import bucket_count
 from headrace.flows.compile.source_cells import with_source_cells
 from headrace.flows.compile.stages.builder import Builder
 from headrace.flows.compile.stages.open_targets import OpenTargets, ways
@@ -128,7 +129,7 @@ def physical_plan(
     nodes: Mapping[str, LogicalNode] = with_source_cells(logical.nodes)
     if not audits:
         nodes = {name: replace(node, audit=None) for name, node in nodes.items()}
-    builder = Builder(ir, nodes, discoveries, parallelism, buckets or {})
+    builder = Builder(ir, nodes, discoveries)
     notes: list[str] = [*remarks]
     for node in ir.nodes:
         if isinstance(node, TargetNode) and node.id in logical.nodes:
@@ -140,7 +141,17 @@ def physical_plan(
     if push_down:
         sure = {node: found.sure for node, found in discoveries.items()}
         stages = bounded(projected(stages, sure))
+    # after the projection: only what is sent takes room in a bucket
+    stages = tuple(_spread(stage, parallelism, buckets or {}) for stage in stages)
     return PhysicalPlan(stages, tuple(notes), tuple(builder.audits))
+
+
+def _spread(stage: Stage, parallelism: int, buckets: Mapping[str, int]) -> Stage:
+    """The stage with its buckets as partitions, if it gathers rows."""
+    if (exchange := stage.exchange) is None:
+        return stage
+    many = buckets.get(exchange.id) or bucket_count(exchange.shuffle, exchange.sent, parallelism)
+    return replace(stage, partitions=tuple(Partition(bucket, 1, 0, {"bucket": bucket}) for bucket in range(many)))
 
 
 def _notes(node: TargetNode, target: LogicalNode) -> Iterator[str]:

@@ -14,6 +14,9 @@ from headrace.flows.compile.shuffle import Shuffle
 from headrace.flows.compile.step import Step
 from headrace.ir.ops import Deduplicate, Filter, Sort
 
+_PLACE = "__place"
+"""The place of a row among those of its bucket."""
+
 
 def compile_filter(op: Filter, scope: Scope) -> tuple[Step, ...]:
     """Keeps the rows for which the condition is true; null counts as not true, as in SQL."""
@@ -48,8 +51,12 @@ def compile_deduplicate(op: Deduplicate, scope: Scope) -> tuple[Step, ...]:
     keys = list(op.keys)
 
     def evaluate(frames: Sequence[pl.LazyFrame]) -> pl.LazyFrame:
-        ordered = frames[0].sort(by, descending=descending, nulls_last=op.keep == "first")
-        return ordered.unique(keys, keep=op.keep, maintain_order=True).sort(ROW)
+        # Chosen by the columns that decide, so that the others are not sorted and grouped, only filtered.
+        rows = frames[0].with_row_index(_PLACE)
+        deciding = rows.select(*dict.fromkeys([*keys, *by, _PLACE]))
+        ordered = deciding.sort(by, descending=descending, nulls_last=op.keep == "first")
+        kept_places = ordered.unique(keys, keep=op.keep, maintain_order=True).select(_PLACE)
+        return rows.join(kept_places, on=_PLACE, how="semi").drop(_PLACE).sort(ROW)
 
     chosen = named(dict.fromkeys([*keys, *(order.field for order in op.order_by)]))
     provenance = Provenance(kept(name for name in scope.schema if name != ROW), {"window": chosen})

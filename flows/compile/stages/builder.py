@@ -6,10 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from headrace.connectors.datatypes import field_of_polars
-from headrace.connectors.source import ROW, Discovery, Partition
+from headrace.connectors.source import ROW, Discovery
 from headrace.flows.compile.dataset_rules.base import Branch, NodeAudit
 from headrace.flows.compile.logical_node import LogicalNode
-from headrace.flows.compile.shuffle import bucket_count
 from headrace.flows.compile.stages.segment import fuse
 from headrace.flows.compile.stages.stage import Audit, Edge, Load, NodeChain, ShuffleRead, ShuffleWrite, Stage
 from headrace.flows.compile.step import Step
@@ -31,20 +30,18 @@ class _StageDraft:
 
 
 class Builder:
-    """Builds each stage when the first target that it leads to is reached, after the stages it depends on."""
+    """Builds each stage when the first target that it leads to is reached, after the stages it depends on. Stages that
+    gather rows have no partitions yet."""
 
     def __init__(
         self,
         ir: PipelineIR,
         nodes: Mapping[str, LogicalNode],
         discoveries: Mapping[str, Discovery],
-        parallelism: int,
-        buckets: Mapping[str, int],
     ) -> None:
         self.stages: list[Stage] = []
         self.audits: list[NodeAudit] = []
         self._nodes, self._discoveries = nodes, discoveries
-        self._parallelism, self._buckets = parallelism, buckets
         self._built: dict[StageRoot, Stage] = {}
         self._numbers = {
             node.id: number
@@ -124,14 +121,11 @@ class Builder:
         else:
             step = self._step(node, position)
             senders = [self._senders[exchange.id, side] for side in range(len(exchange.shuffle.sides))]
-            rows = [_expected(sender) for sender in senders]
-            many = self._buckets.get(exchange.id) or bucket_count(exchange.shuffle, rows, self._parallelism)
             columns = step.output_schema(*(side.schema for side in exchange.shuffle.sides))
             stage = replace(
                 stage,
-                root=replace(exchange, rows=sum(rows)),
+                root=replace(exchange, sent=tuple(map(_expected, senders))),
                 schema=tuple(field_of_polars(name, dtype) for name, dtype in columns.items() if name != ROW),
-                partitions=tuple(Partition(bucket, 1, 0, {"bucket": bucket}) for bucket in range(many)),
                 after=tuple(sorted({sender.index for sender in senders})),
                 hidden=step.hidden,
             )
@@ -144,7 +138,7 @@ class Builder:
     def _gathering(self, node: str, position: int) -> ShuffleRead:
         step = self._step(node, position)
         assert step.shuffle is not None
-        return ShuffleRead(self._id(node, position), node, step.label, step.shuffle, 0)
+        return ShuffleRead(self._id(node, position), node, step.label, step.shuffle)
 
     def _step(self, node: str, position: int) -> Step:
         steps = self._nodes[node].steps

@@ -153,8 +153,13 @@ class ShuffleRead:
     node: str
     label: str
     shuffle: Shuffle
-    rows: int
-    """The most rows that are expected, as the sources count them."""
+    sent: tuple[int, ...] = ()
+    """The most rows that are expected from each side, as the sources count them."""
+
+    @property
+    def rows(self) -> int:
+        """The most rows that are expected."""
+        return sum(self.sent)
 
 
 @dataclass(frozen=True, slots=True)
