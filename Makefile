@@ -118,9 +118,9 @@ test-ray: $(VENV)/.ready-to-test ## Runs over a Ray cluster (brings the extra in
 	@$(BIN)/python -m pytest -m slow tests/flows/prefect/test_cluster_ray.py
 
 .PHONY: bench
-bench: $(VENV)/.ready-to-test ## Run all benchmarks (about an hour), or those of NAMES="append upsert"; ROWS= ROUNDS= PEERS=1
+bench: $(VENV)/.ready-to-test ## Run all benchmarks (about an hour), or those of NAMES="append upsert"; ROWS= ROUNDS= MINUTES= PEERS=1
 	@$(BIN)/python -m benchmarks $(NAMES) $(if $(ROWS),--rows $(ROWS)) $(if $(ROUNDS),--rounds $(ROUNDS)) \
-		$(if $(PEERS),--peers) $(if $(OUT),--out $(OUT))
+		$(if $(PEERS),--peers) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(OUT),--out $(OUT))
 
 .PHONY: clean
 clean: ## Remove what was built (not the data folder)

@@ -1,6 +1,6 @@
 """Runs benchmarks and stores what they measure.
 
-    python -m benchmarks [NAME ...] [--rows 2000000] [--rounds 3] [--peers] [--out FILE] [--list]
+    python -m benchmarks [NAME ...] [--rows 2000000] [--rounds 3] [--peers] [--minutes 30] [--out FILE] [--list]
 
 Without names it runs all of them, one after the other, on servers of their own: about an hour. A name like `append`
 stands for all of `append/...`. Results are stored per machine in `benchmarks/results/`, each with the machine's load
@@ -11,17 +11,20 @@ plots from them.
 from __future__ import annotations
 
 import argparse
+import math
 import subprocess
 import sys
+import time
+import traceback
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from benchmarks import results
-from benchmarks.machine import load_average, machine, name_of, versions
-from benchmarks.registry import BENCHMARKS, Compared, Program, chosen
-from tests.environments import NotInstalledError
+from benchmarks.growth import Curve
+from benchmarks.machine import load_average, machine, name_of, used_by_others, versions
+from benchmarks.registry import BENCHMARKS, Benchmark, Program, chosen
 
 _ROWS = 2_000_000
 
@@ -35,6 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--rows", type=int, help="of the larger files; each of the other benchmarks has its own size")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--peers", action="store_true", help="also dlt and Sling, which are installed for it")
+    parser.add_argument("--minutes", type=float, help="begin no further benchmark after so many")
     parser.add_argument("--out", type=Path, help="another file for the results")
     parser.add_argument("--list", action="store_true", help="print the names")
     given = parser.parse_args(arguments)
@@ -47,27 +51,39 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parser.error(f"there is no benchmark {unknown}; `--list` prints their names")
     found = machine()
     out = given.out or results.FOLDER / f"{name_of(found)}.json"
-    failed = []
+    failed, left, end = [], [], time.monotonic() + 60 * (given.minutes or math.inf)
     for name, what in benchmarks.items():
+        if time.monotonic() > end:
+            left.append(name)
+            continue
         print(f"\n== {name}", flush=True)
-        began, load, used = datetime.now(UTC), load_average(), versions()
+        began, load, others, used = datetime.now(UTC), load_average(), used_by_others(), versions()
         try:
             measured = measure(what, given.rows, given.rounds)
-        except (SystemExit, subprocess.CalledProcessError, NotInstalledError) as error:
-            print(f"{name} failed: {error}", file=sys.stderr)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - the others are measured all the same
+            traceback.print_exception(error)
             failed.append(name)
             continue
-        about = {"measured": f"{began:%Y-%m-%d %H:%M} UTC", "load": [load, load_average()], "versions": used}
+        about = {
+            "measured": f"{began:%Y-%m-%d %H:%M} UTC",
+            "load": [load, load_average()],
+            "others": others,
+            "versions": used,
+        }
         results.add(out, found, name, about | measured)
     print(f"\nStored in {out}. `make docs` writes docs/performance.md.")
+    if left:
+        print(f"Not begun after {given.minutes:g} minutes: {', '.join(left)}")
     if failed:
         raise SystemExit(f"Failed, and nothing stored: {', '.join(failed)}")
 
 
-def measure(what: Compared | Program, rows: int | None, rounds: int) -> dict[str, Any]:
+def measure(what: Benchmark, rows: int | None, rounds: int) -> dict[str, Any]:
     """Runs one benchmark; what is stored of it. Raises what it raises when a load fails or is not exact."""
     if isinstance(what, Program):
         return {"printed": printed(what, rows)}
+    if isinstance(what, Curve):
+        return {"rounds": rounds, **what.stored(rows, rounds)}
     compared = [each.stored() for each in what.measure(rows or _ROWS, rounds)]
     return {"rounds": rounds, "comparisons": compared}
 

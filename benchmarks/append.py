@@ -15,7 +15,7 @@ from typing import Any
 
 from benchmarks import tables
 from benchmarks.comparison import Comparison, Way
-from benchmarks.datasets import DATASETS, ORDERS, Dataset, write_bad_orders
+from benchmarks.datasets import DATASETS, ORDERS, Dataset, Table, write_bad_orders
 from benchmarks.measure import Taken, measured
 from benchmarks.orders import RULES
 from benchmarks.stack import Bench, stack
@@ -32,18 +32,19 @@ OPS: list[dict[str, Any]] = [
 
 
 class Loads:
-    """Ways to load one file into one kind of table. What the first of them has loaded, all others must load too."""
+    """Ways to load the same rows into one kind of table. What the first of them has loaded, all others must load too;
+    without `rows` that is also how many they are."""
 
-    def __init__(self, bench: Bench, dataset: Dataset, kind: str, rows: int) -> None:
-        self.bench, self.dataset, self.kind, self.rows = bench, dataset, kind, rows
+    def __init__(self, bench: Bench, table: Table, kind: str, rows: int | None = None) -> None:
+        self.bench, self.table, self.kind, self.rows = bench, table, kind, rows
         self.url = bench.state.database_url
         self._content: Any = None
         self._compared: set[str] = set()
 
-    def psql(self, file: Path) -> Way:
+    def psql(self, file: Path, null: str = "") -> Way:
         """`\\copy` of the file."""
-        options = f"format csv, header, null '{self.dataset.null}'"
-        copy = f"\\copy {tables.name_of(self.dataset)} ({', '.join(self.dataset.names)}) from '{file}' with ({options})"
+        options = f"format csv, header, null '{null}'"
+        copy = f"\\copy {tables.name_of(self.table)} ({', '.join(self.table.names)}) from '{file}' with ({options})"
         return self.command(PSQL, [str(find_binaries() / "psql"), self.url, "-qc", copy])
 
     def command(self, name: str, command: Sequence[str], *, given: Path | None = None) -> Way:
@@ -63,17 +64,19 @@ class Loads:
         return Way(name, lambda: self._load(name, lambda: self.bench.run(pipeline), changed=changed))
 
     def _load(self, name: str, work: Callable[[], Taken], *, changed: bool = False) -> Taken:
-        tables.renew(self.url, self.dataset, self.kind)
+        tables.renew(self.url, self.table, self.kind)
         taken = work()
         if changed:
             return taken
-        if (found := tables.count(self.url, self.dataset)) != self.rows:
-            raise SystemExit(f"{name} has loaded {found:,} of {self.rows:,} rows of {self.dataset.name}")
+        found = tables.count(self.url, self.table)
+        self.rows = found if self.rows is None else self.rows
+        if found != self.rows:
+            raise SystemExit(f"{name} has loaded {found:,} of {self.rows:,} rows of {self.table.name}")
         if name not in self._compared:
-            content = tables.content(self.url, self.dataset)
+            content = tables.content(self.url, self.table)
             self._compared.add(name)
             if self._content not in (None, content):
-                raise SystemExit(f"{name} has loaded other values of {self.dataset.name}")
+                raise SystemExit(f"{name} has loaded other values of {self.table.name}")
             self._content = content
         return taken
 
@@ -119,15 +122,15 @@ def append(name: str, rows: int, rounds: int) -> Iterator[Comparison]:
         copy = bench.pipeline(name, document(dataset, file.name), schema)
         for kind in tables.kinds_of(dataset):
             loads = Loads(bench, dataset, kind, rows)
-            ways = [loads.psql(file), loads.run("headrace", copy)]
+            ways = [loads.psql(file, dataset.null), loads.run("headrace", copy)]
             if dataset is ORDERS and kind == tables.KINDS[0]:
-                ways += _more(bench, state, loads, schema)
+                ways += _more(bench, state, loads, schema, rows)
             yield Comparison.of(f"{name}, {kind}", rows, file.stat().st_size, ways, rounds)
 
 
-def _more(bench: Bench, state: StackState, loads: Loads, schema: str) -> list[Way]:
+def _more(bench: Bench, state: StackState, loads: Loads, schema: str, rows: int) -> list[Way]:
     """Orders with ops, rules, and rows that are refused."""
-    write_bad_orders(state.files_root / "bad.csv", loads.rows)
+    write_bad_orders(state.files_root / "bad.csv", rows)
     variants: list[tuple[str, str, dict[str, Any]]] = [
         ("headrace, 3 ops", "orders.csv", {"ops": OPS}),
         ("headrace, 3 ops and 4 rules", "orders.csv", {"ops": OPS, "rules": RULES}),

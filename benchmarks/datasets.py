@@ -34,22 +34,29 @@ _WORDS = (
 
 
 @dataclass(frozen=True)
-class Dataset:
-    """A CSV file with a header. `write(path, rows)` writes about so many rows and returns how many they are."""
+class Table:
+    """The columns of a table, as the fields of a schema."""
 
     name: str
-    about: str
     fields: Sequence[dict[str, Any]]
-    write: Callable[[Path, int], int]
-    key: Sequence[str] = ()
+    key: Sequence[str] = field(default=(), kw_only=True)
     """The columns of its primary key."""
-    null: str = ""
-    """What a missing value looks like."""
 
     @property
     def names(self) -> list[str]:
-        """Its columns, in the file's order."""
+        """Its columns in order."""
         return [str(each["name"]) for each in self.fields]
+
+
+@dataclass(frozen=True)
+class Dataset(Table):
+    """A CSV file with a header, and the table of its columns in the file's order. `write(path, rows)` writes about so
+    many rows and returns how many they are."""
+
+    about: str
+    write: Callable[[Path, int], int]
+    null: str = ""
+    """What a missing value looks like."""
 
     @property
     def read_as(self) -> list[dict[str, Any]]:
@@ -92,11 +99,20 @@ def write_bad_orders(path: Path, rows: int) -> int:
 
 def _lineitem(path: Path, rows: int) -> int:
     """TPC-H's own generator at the scale that has about so many rows."""
+    return _tpch("lineitem", path, rows)
+
+
+def _tpch_orders(path: Path, rows: int) -> int:
+    """The orders of so many rows of lineitem: a quarter as many."""
+    return _tpch("orders", path, rows)
+
+
+def _tpch(table: str, path: Path, lineitems: int) -> int:
     folder = path.with_suffix(".parts")
-    scale = f"{rows / _LINEITEMS:.6f}"
+    scale = f"{lineitems / _LINEITEMS:.6f}"
     tpchgen = str(program("tpchgen", [TPCHGEN], "tpchgen-cli"))
-    subprocess.run([tpchgen, "csv", "-q", "-s", scale, "-T", "lineitem", "-o", str(folder)], check=True)
-    shutil.move(folder / "lineitem.csv", path)
+    subprocess.run([tpchgen, "csv", "-q", "-s", scale, "-T", table, "-o", str(folder)], check=True)
+    shutil.move(folder / f"{table}.csv", path)
     shutil.rmtree(folder)
     return _lines(path) - 1
 
@@ -143,14 +159,13 @@ _MONEY = {"precision": 15, "scale": 2}
 
 ORDERS = Dataset(
     "orders",
-    "12 columns of mixed types, made by our own generator",
     [{"name": name, "dataType": kind} | (_TWO_DIGITS if kind == "decimal" else {}) for name, kind in COLUMNS.items()],
+    "12 columns of mixed types, made by our own generator",
     _orders,
-    ("id",),
+    key=("id",),
 )
 LINEITEM = Dataset(
     "lineitem",
-    "TPC-H's largest table, 16 columns with four decimals and three dates, by `tpchgen-cli`",
     _in_order(
         "l_orderkey l_partkey l_suppkey l_linenumber l_quantity l_extendedprice l_discount l_tax l_returnflag"
         " l_linestatus l_shipdate l_commitdate l_receiptdate l_shipinstruct l_shipmode l_comment",
@@ -161,12 +176,26 @@ LINEITEM = Dataset(
         _Fields("date", "l_shipdate l_commitdate l_receiptdate"),
         _Fields("varchar", "l_shipinstruct l_shipmode l_comment", {"length": 44}),
     ),
+    "TPC-H's largest table, 16 columns with four decimals and three dates, by `tpchgen-cli`",
     _lineitem,
-    ("l_orderkey", "l_linenumber"),
+    key=("l_orderkey", "l_linenumber"),
+)
+TPCH_ORDERS = Dataset(
+    "tpch_orders",
+    _in_order(
+        "o_orderkey o_custkey o_orderstatus o_totalprice o_orderdate o_orderpriority o_clerk o_shippriority o_comment",
+        _Fields("bigint", "o_orderkey"),
+        _Fields("integer", "o_custkey o_shippriority"),
+        _Fields("decimal", "o_totalprice", _MONEY),
+        _Fields("date", "o_orderdate"),
+        _Fields("varchar", "o_orderstatus o_orderpriority o_clerk o_comment", {"length": 79}),
+    ),
+    "TPC-H's orders, which lineitem's rows belong to",
+    _tpch_orders,
+    key=("o_orderkey",),
 )
 FLIGHTS = Dataset(
     "flights",
-    "19 columns, mostly small integers with missing values (`NA`): flights from New York City in 2013",
     _in_order(
         "year month day dep_time sched_dep_time dep_delay arr_time sched_arr_time arr_delay carrier flight tailnum"
         " origin dest air_time distance hour minute time_hour",
@@ -178,14 +207,15 @@ FLIGHTS = Dataset(
         _Fields("text", "carrier tailnum origin dest"),
         _Fields("timestamptz", "time_hour"),
     ),
+    "19 columns, mostly small integers with missing values (`NA`): flights from New York City in 2013",
     _flights,
     null="NA",
 )
 TEXT = Dataset(
     "text",
-    "41 columns of text with quotes, commas, line breaks and missing values",
     [*_Fields("bigint", "id").all(), *_Fields("text", " ".join(f"text_{n + 1}" for n in range(_TEXTS))).all()],
+    "41 columns of text with quotes, commas, line breaks and missing values",
     _texts,
-    ("id",),
+    key=("id",),
 )
 DATASETS = {each.name: each for each in (ORDERS, LINEITEM, FLIGHTS, TEXT)}

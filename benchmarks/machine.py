@@ -54,6 +54,11 @@ def load_average() -> float:
     return round(os.getloadavg()[0], 1)
 
 
+def used_by_others() -> int:
+    """The share of the cores that is in use now, in percent, over a second in which this program waits."""
+    return round(psutil.cpu_percent(interval=1))
+
+
 def _commit() -> str:
     """The commit of the checkout, marked if a file of the program has been changed since; its version without Git."""
     try:

@@ -1,9 +1,11 @@
 """Short scripts as a person would write them: a file into an existing table with polars, or with DuckDB and psql.
 
     python -m benchmarks.plain polars|duckdb FORMAT PATH URL DATASET
+    python -m benchmarks.plain query SQL URL TABLE COLUMNS
 
-polars parses with the dataset's types, and two connections send what pgpq encodes in binary. DuckDB writes CSV, which
-psql copies; its own extension for PostgreSQL is no part of its package. They check nothing and keep no ledger.
+`query` copies the result of a query of DuckDB into those columns of a table. polars parses with the dataset's types,
+and two connections send what pgpq encodes in binary. DuckDB writes CSV, which psql copies; its own extension for
+PostgreSQL is no part of its package. They check nothing and keep no ledger.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from typing import Any
 import polars as pl
 import psycopg
 
-from benchmarks.datasets import DATASETS, Dataset
+from benchmarks.datasets import DATASETS, Dataset, Table
 from benchmarks.tables import name_of
 from headrace.deployments.stack.database.installation import find_binaries
 
@@ -110,16 +112,20 @@ def _in_json(dtype: Any) -> Any:
 
 def duckdb(file_format: str, path: str, url: str, dataset: Dataset) -> None:
     """Lets DuckDB write the file as CSV into psql."""
-    import duckdb as engine
-
     files = _DUCKDB.get(file_format, f"read_csv({{}}, all_varchar = true, nullstr = '{dataset.null}')")
     columns = ", ".join(dataset.names)
-    out = f"COPY (SELECT {columns} FROM {files.format(repr(path))}) TO '/dev/stdout' (FORMAT csv, HEADER false)"
-    copy = f"COPY {name_of(dataset)} ({columns}) FROM STDIN (FORMAT csv)"
+    query(f"SELECT {columns} FROM {files.format(repr(path))}", url, name_of(dataset), columns)
+
+
+def query(select: str, url: str, table: str, columns: str) -> None:
+    """Lets DuckDB write the rows of a query as CSV into psql."""
+    import duckdb as engine
+
     if sys.argv[-1] == "--write":
         engine.sql("SET preserve_insertion_order = false; SET TimeZone = 'UTC'")
-        engine.sql(out)
+        engine.sql(f"COPY ({select}) TO '/dev/stdout' (FORMAT csv, HEADER false)")
         return
+    copy = f"COPY {table} ({columns}) FROM STDIN (FORMAT csv)"
     with subprocess.Popen([sys.executable, *sys.orig_argv[1:], "--write"], stdout=subprocess.PIPE) as writing:
         subprocess.run([find_binaries() / "psql", url, "-qc", copy], stdin=writing.stdout, check=True)
     if writing.returncode:
@@ -131,8 +137,16 @@ def command(tool: str, file_format: str, path: Path | str, url: str, dataset: Da
     return [sys.executable, "-m", "benchmarks.plain", tool, file_format, str(path), url, dataset.name]
 
 
+def query_command(select: str, url: str, table: Table) -> list[str]:
+    """The command that copies the result of DuckDB's query."""
+    return [sys.executable, "-m", "benchmarks.plain", "query", select, url, name_of(table), ", ".join(table.names)]
+
+
 def main() -> None:
     tool, file_format, path, url, name = sys.argv[1:6]
+    if tool == "query":
+        query(*sys.argv[2:6])
+        return
     (polars if tool == "polars" else duckdb)(file_format, path, url, DATASETS[name])
 
 

@@ -9,6 +9,8 @@ from benchmarks.append import append
 from benchmarks.comparison import Comparison
 from benchmarks.datasets import DATASETS
 from benchmarks.formats import FORMATS, formats
+from benchmarks.graphs import GRAPHS, graphs
+from benchmarks.growth import CURVES, Curve
 from benchmarks.peers import peers
 from benchmarks.postgresql_tables import TABLES
 from benchmarks.postgresql_to_postgresql import table_to_table
@@ -44,13 +46,21 @@ def _copying(name: str) -> Compared:
     return Compared(lambda rows, rounds: table_to_table(name, rows, rounds))
 
 
+def _graph(name: str) -> Compared:
+    return Compared(lambda rows, rounds: graphs(name, rows, rounds))
+
+
 def _beside_peers(name: str) -> Compared:
     return Compared(lambda rows, rounds: peers(name, rows, rounds), peers=True)
 
 
-BENCHMARKS: Mapping[str, Compared | Program] = {
+Benchmark = Compared | Curve | Program
+
+BENCHMARKS: Mapping[str, Benchmark] = {
     **{f"append/{name}": _appending(name) for name in DATASETS},
     **{f"format/{name}": _reading(name) for name in FORMATS},
+    **{f"graph/{name}": _graph(name) for name in GRAPHS},
+    **{f"growth/{name}": curve for name, curve in CURVES.items()},
     **{f"postgresql/{name}": _copying(name) for name in TABLES},
     **{f"peers/{name}": _beside_peers(name) for name in ("orders", "lineitem")},
     "api": Program("api"),
@@ -72,10 +82,10 @@ BENCHMARKS: Mapping[str, Compared | Program] = {
 }
 
 
-def chosen(names: list[str], *, with_peers: bool) -> dict[str, Compared | Program]:
+def chosen(names: list[str], *, with_peers: bool) -> dict[str, Benchmark]:
     """The benchmarks of these names; `append` stands for all of `append/…`. Without names all of them, those with peers
     only `with_peers`. Raises KeyError with a name that there is not."""
-    found: dict[str, Compared | Program] = {}
+    found: dict[str, Benchmark] = {}
     for name in names:
         matching = {each: what for each, what in BENCHMARKS.items() if each == name or each.startswith(f"{name}/")}
         if not matching:
@@ -88,5 +98,5 @@ def chosen(names: list[str], *, with_peers: bool) -> dict[str, Compared | Progra
 
 def modules() -> set[str]:
     """The modules of this package that `make bench` runs."""
-    compared = {"append", "formats", "peers", "postgresql_to_postgresql"}
+    compared = {"append", "formats", "graphs", "growth", "peers", "postgresql_to_postgresql"}
     return compared | {what.module for what in BENCHMARKS.values() if isinstance(what, Program)}

@@ -11,6 +11,7 @@ from typing import Any
 
 from benchmarks import results
 from benchmarks.comparison import Comparison
+from benchmarks.growth_report import grown, growth_plots
 from benchmarks.plots import Bar, bars
 
 _DOCS = Path(__file__).parents[1] / "docs"
@@ -18,9 +19,11 @@ _TEMPLATE = Path(__file__).with_name("performance.md.in")
 _GROUPS = {
     "append": "Files into tables",
     "format": "Formats and S3",
+    "graph": "Joins, aggregates and deduplication, against DuckDB",
     "postgresql": "PostgreSQL to PostgreSQL",
     "peers": "Beside dlt and Sling",
 }
+_BUSY_PERCENT = 25
 _PLAIN_PARTS = ("loading process", "PostgreSQL")
 
 Stored = Mapping[str, Any]
@@ -31,43 +34,70 @@ def pages() -> dict[str, str]:
     made: dict[str, str] = {}
     parts = []
     for machine, found in results.stored():
-        plots = dict(_plots(machine, found["benchmarks"]))
-        made |= plots
-        parts.append("\n".join(_machine(found, list(plots))))
+        quiet, busy = _apart(found)
+        plots = dict(_plots(machine, quiet))
+        curves = dict(growth_plots(machine, quiet))
+        made |= plots | curves
+        parts.append("\n".join([*_machine(found, quiet, list(plots), machine), *_busy(busy, machine)]))
     text = _TEMPLATE.read_text(encoding="utf-8")
     return {"performance.md": text.replace("{{machines}}", "\n\n".join(parts).strip()), **made}
 
 
-def _machine(found: Stored, plots: Sequence[str]) -> Iterator[str]:
+def _apart(found: Stored) -> tuple[Stored, Stored]:
+    """The results of the machine while it was quiet, and of the machine while other programs used it before the
+    benchmark began."""
+    quiet, busy = dict[str, Any](), dict[str, Any]()
+    for name, each in found["benchmarks"].items():
+        used = each["others"] if "others" in each else 50 * each["load"][0] / found["machine"]["cores"]
+        (busy if used > _BUSY_PERCENT else quiet)[name] = each
+    return quiet, busy
+
+
+def _machine(found: Stored, benchmarks: Stored, plots: Sequence[str], name: str) -> Iterator[str]:
     """The section of one machine."""
-    machine, benchmarks = found["machine"], found["benchmarks"]
+    machine = found["machine"]
     yield f"## Measured on {machine['cores']} cores of {machine['processor']}"
     yield ""
-    yield f"{machine['memory']} GB of memory, {machine['system']}; all servers and programs share it. {_when(found)}"
+    about = f"{machine['memory']} GB of memory, {machine['system']}; all servers and programs share it."
+    yield f"{about} {_when(benchmarks)}"
     yield ""
-    yield from _versions(benchmarks)
+    yield from _versions(found["benchmarks"])
     for plot in plots:
         yield from (f"![{plot.rpartition('/')[2].removesuffix('.svg')}]({plot})", "")
     yield from _losses(benchmarks)
+    yield from _results(benchmarks, name)
+
+
+def _busy(benchmarks: Stored, name: str) -> Iterator[str]:
+    """What was measured while other programs used the machine."""
+    if benchmarks:
+        yield from ("### Measured while other programs ran", "")
+        yield (
+            "**These are not the seconds of a quiet machine**, and a ratio may be off by a third. They are in no plot"
+            f" and not among the losses, until `make bench` has measured them again. {_when(benchmarks)}"
+        )
+        yield ""
+        yield from _results(benchmarks, name, plots=False)
+
+
+def _results(benchmarks: Stored, machine: str, *, plots: bool = True) -> Iterator[str]:
+    """A table for each group of comparisons, the curves, and what the others print."""
     for group, title in _GROUPS.items():
         measured = {name: each for name, each in benchmarks.items() if name.startswith(f"{group}/")}
         if measured:
-            yield from (f"### {title}", "", *_table(measured), "")
+            yield from (f"{'###' if plots else '####'} {title}", "", *_table(measured), "")
+    yield from grown(benchmarks, machine, plots=plots)
     yield from _printed(benchmarks)
 
 
-def _when(found: Stored) -> str:
+def _when(benchmarks: Stored) -> str:
     """When it was measured, and under which load."""
-    times = sorted(each["measured"] for each in found["benchmarks"].values())
-    loads = [load for each in found["benchmarks"].values() for load in each["load"]]
+    if not benchmarks:
+        return ""
+    times = sorted(each["measured"] for each in benchmarks.values())
+    loads = [load for each in benchmarks.values() for load in each["load"]]
     between = times[0] if times[0] == times[-1] else f"{times[0]} to {times[-1]}"
-    text = f"{between}, load average {min(loads)} to {max(loads)}."
-    if max(each["load"][0] for each in found["benchmarks"].values()) > 2 * found["machine"]["cores"]:
-        text += (
-            " **Other programs were running**: the seconds are not those of a quiet machine, and with few rounds a"
-            " ratio may be off by a third."
-        )
-    return text
+    return f"{between}, load average {min(loads)} to {max(loads)}."
 
 
 def _versions(benchmarks: Stored) -> Iterator[str]:
@@ -128,7 +158,7 @@ def _printed(benchmarks: Stored) -> Iterator[str]:
     printed = {name: each for name, each in benchmarks.items() if "printed" in each}
     if printed:
         yield from (
-            "### Other benchmarks",
+            "#### Other benchmarks",
             "",
             "As they print it; `--help` or the module's first lines explain each.",
             "",

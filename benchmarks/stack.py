@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -61,35 +62,54 @@ class Bench(httpx.Client):
         """Makes a schema with its table `public.ds_<name>`; returns its id."""
         return str(self.made("/schemas", {"name": name, "displayName": name, "fields": fields})["id"])
 
-    def pipeline(self, name: str, ir: dict[str, Any], schema: str, connector: str | None = None) -> str:
-        """Makes a pipeline of two partitions at a time; returns its id."""
+    def pipeline(
+        self, name: str, ir: dict[str, Any], schema: str, connector: str | None = None, *, parallelism: int = 2
+    ) -> str:
+        """Makes a pipeline of so many partitions at a time; returns its id."""
         references = {"connectorId": connector or self.files, "schemaId": schema}
-        body = {"name": name, **references, "irVersion": "1.0", "ir": ir, "executionConfig": {"parallelism": 2}}
+        body = {
+            "name": name,
+            **references,
+            "irVersion": "1.0",
+            "ir": ir,
+            "executionConfig": {"parallelism": parallelism},
+        }
         return str(self.made("/pipelines", body)["id"])
 
-    def run(self, pipeline: str) -> Taken:
-        """Runs it to its end. The seconds are those from its start to its end, as the API reports them; `client` is the
-        run's process, `beside` all other processes of the stack. Raises SystemExit if it fails."""
+    def run(self, *pipelines: str) -> Taken:
+        """Runs them at the same time to their end. The seconds are those from the start of the first to the end of the
+        last, as the API reports them; `client` are the runs' processes, `beside` all other processes of the stack.
+        Raises SystemExit if one fails."""
         server = self.postgres
         forker, rest = self._own()
         before = server_cpu(server.pid), cpu_of([forker]), cpu_of(rest)
-        run = self.made(f"/pipelines/{pipeline}/run", {})
-        peak, process = 0.0, None
-        while True:
-            progress = self.get(f"/pipelines/{pipeline}/runs/{run['id']}/progress").json()
-            if progress["status"] not in ("pending", "running"):
-                break
-            process = process or self._process(run["id"])
-            with suppress(psutil.NoSuchProcess):
-                peak = max(peak, process.memory_info().rss / 1e6 if process else 0.0)
+        runs = {self.made(f"/pipelines/{pipeline}/run", {})["id"]: pipeline for pipeline in pipelines}
+        left, peak, processes = set(runs), 0.0, dict[str, psutil.Process]()
+        while left:
+            for run in sorted(left):
+                progress = self.get(f"/pipelines/{runs[run]}/runs/{run}/progress").json()
+                if progress["status"] not in ("pending", "running"):
+                    left.remove(run)
+                    if not progress["status"].startswith("completed"):
+                        raise SystemExit(f"the run failed: {progress['log'][-1]['message']}")
+                elif run not in processes and (process := self._process(run)):
+                    processes[run] = process
+            resident = 0
+            for process in processes.values():
+                with suppress(psutil.NoSuchProcess):
+                    resident += process.memory_info().rss
+            peak = max(peak, resident / 1e6)
             time.sleep(_POLL_S)
-        if not progress["status"].startswith("completed"):
-            raise SystemExit(f"the run failed: {progress['log'][-1]['message']}")
-        while forker.children():  # until its process has ended: only then are its CPU seconds counted
+        while forker.children():  # until its processes have ended: only then are their CPU seconds counted
             time.sleep(_POLL_S)
-        seconds = progress["durationMs"] / 1000
         own = cpu_of([forker]) - before[1]
-        return Taken(seconds, own, server_cpu(server.pid) - before[0], peak, cpu_of(rest) - before[2])
+        return Taken(self._seconds(runs), own, server_cpu(server.pid) - before[0], peak, cpu_of(rest) - before[2])
+
+    def _seconds(self, runs: dict[str, str]) -> float:
+        """From the start of the first to the end of the last run."""
+        found = [self.get(f"/pipelines/{pipeline}/runs/{run}").json() for run, pipeline in runs.items()]
+        ended = max(datetime.fromisoformat(each["completedAt"]) for each in found)
+        return (ended - min(datetime.fromisoformat(each["startedAt"]) for each in found)).total_seconds()
 
     @property
     def postgres(self) -> psutil.Process:

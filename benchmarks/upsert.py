@@ -3,9 +3,9 @@
     python -m benchmarks.upsert [--rows 1000000] [--rounds 3]
 
 Starts a PostgreSQL of its own in a temporary folder and runs pipelines without an orchestrator, two partitions at a
-time. Prints the median seconds per variant, rows/s and the ratio to what a person would do by hand: COPY into a
-temporary table and one INSERT ... ON CONFLICT DO UPDATE. All variants of a round run one after the other, so that the
-ratio holds on a machine with other work.
+time. Prints the median seconds per variant, rows/s, the ratio to what a person would do by hand (COPY into a temporary
+table and one INSERT ... ON CONFLICT DO UPDATE), and the CPU seconds of this program and of PostgreSQL. All variants of
+a round run one after the other, so that the ratio holds on a machine with other work.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from uuid import uuid4
 
 import psycopg
 
+from benchmarks.measure import server_cpu
 from benchmarks.orders import pipeline_ir, write_orders
 from benchmarks.silence import Silence
 from headrace.catalog.runs.records import ConnectorRecord, RunPipeline
@@ -113,15 +114,20 @@ def main() -> None:
             "upsert, all exist": ("every", lambda: bench.load(**by_key)),
         }
         seconds: dict[str, list[float]] = {name: [] for name in variants}
+        cpu: dict[str, list[tuple[float, float]]] = {name: [] for name in variants}
         for _ in range(given.rounds):
             for name, (keys, work) in variants.items():
                 bench.fill(keys=keys)
+                before = time.process_time(), server_cpu(server.pid)
                 seconds[name].append(work())
+                cpu[name].append((time.process_time() - before[0], server_cpu(server.pid) - before[1]))
         print(f"{given.rows:,} rows of 12 columns, median of {given.rounds}")
         base = statistics.median(seconds["by hand, ON CONFLICT"])
         for name, taken in seconds.items():
             median = statistics.median(taken)
-            print(f"{name:22} {median:6.2f} s {given.rows / median:12,.0f} rows/s {median / base:5.2f} x by hand")
+            used = " + ".join(f"{statistics.median(each):.2f}" for each in zip(*cpu[name], strict=True))
+            speed = f"{given.rows / median:12,.0f} rows/s {median / base:5.2f} x by hand"
+            print(f"{name:22} {median:6.2f} s {speed}; CPU {used} s")
     finally:
         server.stop()
         shutil.rmtree(folder, ignore_errors=True)

@@ -80,22 +80,33 @@ def test_every_module_with_a_command_is_a_benchmark() -> None:
     assert {what.module for what in BENCHMARKS.values() if isinstance(what, Program)} <= found
 
 
-def test_the_page_says_where_headrace_loses_and_that_other_programs_ran(
+def test_the_page_says_where_headrace_loses_and_sets_results_of_a_busy_machine_apart(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ways = [_once(*each, []) for each in (("psql \\copy", [2.0]), ("headrace", [1.0]), ("headrace, 3 ops", [3.0]))]
     compared = Comparison.of("orders, no index", 10, 10, ways, 1)
     machine = {"processor": "P", "cores": 2, "memory": 8, "system": "Linux"}
     about = {"measured": "2026-12-01 03:00 UTC", "load": [9.5, 10.0], "versions": {"python": "3"}, "rounds": 1}
-    results.add(tmp_path / "p.json", machine, "append/orders", {**about, "comparisons": [compared.stored()]})
+    quiet, busy = {**about, "others": 3}, {**about, "others": 90}
+    results.add(tmp_path / "p.json", machine, "append/orders", {**quiet, "comparisons": [compared.stored()]})
+    other = {**compared.stored(), "subject": "busy table"}
+    results.add(tmp_path / "p.json", machine, "append/text", {**busy, "comparisons": [other]})
+    points = [
+        {"x": x, "units": x / 1e6, "taken": [Taken(1, x / 1e6, x * n / 1e6, 9)._asdict()]}
+        for n, x in ((1, 1e6), (3, 2e6))
+    ]
+    results.add(tmp_path / "p.json", machine, "growth/rows", {**quiet, "curve": {"points": points}})
     monkeypatch.setattr(results, "FOLDER", tmp_path)
     made = report.pages()
     page = made["performance.md"]
     assert "In 1 of 2 loads" in page
     assert "- orders, no index (3 ops): 1.50 times `psql \\copy`" in page
-    assert "**Other programs were running**" in page
+    assert "### Measured while other programs ran" in page
+    assert "busy table" in page.partition("### Measured while other programs ran")[2]
+    assert "busy table" not in "".join(made[name] for name in made if name.endswith(".svg"))
+    assert "CPU seconds per million rows go from 2.00 to 4.00 (2.00 times" in page
     plots = [name for name in made if name.endswith(".svg")]
-    assert len(plots) == 2
+    assert len(plots) == 3
     for name in plots:
         assert f"]({name})" in page
         assert ElementTree.fromstring(made[name]).tag.endswith("svg")
