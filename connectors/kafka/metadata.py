@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
 
 import msgspec
 import polars as pl
 
 from headrace.connectors.kafka.cluster import TopicPartition
+from headrace.connectors.kafka.reading import Group
 from headrace.ir.schema import DataType, Field
 
 _TYPES: Mapping[str, DataType] = {
@@ -27,16 +27,17 @@ def columns_of(metadata: Mapping[str, str]) -> Mapping[str, Field]:
     return {name: Field(column, _TYPES[name]) for name, column in metadata.items()}
 
 
-def metadata_of(name: str, messages: Sequence[Any], at: TopicPartition) -> pl.Series:
+def metadata_of(name: str, group: Group, at: TopicPartition) -> pl.Series:
     """One metadata column of all messages. A key or a header that is not UTF-8 becomes Base64; a missing timestamp is
     null; headers are pairs, because names may repeat."""
+    messages = group.messages
     match name:
         case "topic":
             return pl.Series(name, [at.topic], dtype=pl.String).new_from_index(0, len(messages))
         case "partition":
             return pl.Series(name, [at.partition], dtype=pl.Int32).new_from_index(0, len(messages))
         case "offset":
-            return pl.Series(name, [each.offset() for each in messages], dtype=pl.Int64)
+            return pl.Series(name, group.offsets)
         case "timestamp":
             stamps = [each.timestamp() for each in messages]
             millis = [None if kind == 0 else ms for kind, ms in stamps]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from time import monotonic
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from headrace.connectors.connector import Context
@@ -13,9 +13,10 @@ from headrace.connectors.errors import SourceError
 from headrace.connectors.files.delimited.dialect import near
 from headrace.connectors.files.patterns import expression_of, matching
 from headrace.connectors.kafka.cluster import Cluster, Reader, TopicPartition
-from headrace.connectors.kafka.errors import GONE, offsets_gone, topic_recreated
+from headrace.connectors.kafka.errors import offsets_gone, topic_recreated
 from headrace.connectors.kafka.login import access
 from headrace.connectors.kafka.metadata import columns_of, metadata_of
+from headrace.connectors.kafka.reading import SILENT_SECONDS, Group, PartitionReader
 from headrace.connectors.kafka.registry import SchemaRegistry
 from headrace.connectors.kafka.settings import settings_of
 from headrace.connectors.messages.columns import all_columns, own_columns, typed
@@ -39,15 +40,9 @@ from headrace.ir.schema import Schema
 
 BATCH_ROWS = 50_000
 """The most messages of a batch."""
-BATCH_BYTES = 32 << 20
-"""Bytes of payloads after which a batch ends."""
-SILENT_SECONDS = 60.0
-"""Seconds without a message, before the end offset, after which a broker is considered lost."""
 
 _SAMPLED = 1_000
 _SAMPLED_PARTITIONS = 8
-_ASKED = 10_000
-_WAIT_S = 0.25
 
 
 class KafkaSource:
@@ -166,75 +161,42 @@ class KafkaSource:
         complete = False
         if offset < end:
             with _Closing(self._cluster.consumer(committed=self._committed)) as reader:
-                for messages, next_offset in self._read(reader, at, offset, end, most):
-                    batch = rows.batch(
-                        self._as_columns(messages, at), partition.first_row, rows_done, position_at(next_offset)
-                    )
-                    rows_done, complete = batch.rows_done, next_offset >= end
+                for group in self._reading(reader, at, end).groups(offset, most):
+                    after = position_at(group.next_offset)
+                    batch = rows.batch(self._as_columns(group, at), partition.first_row, rows_done, after)
+                    rows_done, complete = batch.rows_done, group.next_offset >= end
                     yield batch
         if not complete:
             # If the last offsets have no message (transaction markers, compaction), or if there is nothing
             # to read yet, the cursor must be stored nevertheless.
-            empty = Messages([], pl.Series("place", [], dtype=pl.String), [])
-            nothing = self._with_metadata(empty, [], at)
+            nothing = self._as_columns(Group([], np.zeros(0, dtype=np.int64), offset), at)
             yield rows.batch(nothing, partition.first_row, rows_done, position_at(max(offset, end)))
 
     # --- reading
 
-    def _read(
-        self, reader: Reader, at: TopicPartition, offset: int, end: int, most: int
-    ) -> Iterator[tuple[list[Any], int]]:
-        """Messages below `end` in groups, each with the offset to continue at."""
-        reader.begin(at, offset)
-        group: list[Any] = []
-        size, next_offset, heard = 0, offset, monotonic()
-        while next_offset < end:
-            came = reader.some(min(most - len(group), end - next_offset, _ASKED), _WAIT_S)
-            for message in came:
-                if (error := message.error()) is not None:
-                    if error.name() == "_PARTITION_EOF":
-                        next_offset = max(next_offset, int(message.offset()))
-                    elif error.name() in GONE:
-                        next_offset = self._resumed(reader, at, next_offset, end)
-                    elif error.fatal() or not error.retriable():
-                        raise reader.failure(error, f"Reading {at}")
-                    continue
-                if message.offset() >= end:
-                    next_offset = end
-                    break
-                group.append(message)
-                next_offset = message.offset() + 1
-            if came:
-                heard = monotonic()
-                size += sum(map(len, filter(None, came)))
-            if group and (len(group) >= most or size >= BATCH_BYTES or next_offset >= end):
-                yield group, next_offset
-                group, size = [], 0
-                heard = monotonic()
-            elif not came and (refused := reader.refused) is not None:
-                raise refused
-            elif not came and monotonic() - heard > self.silent_seconds:
-                raise reader.silent(f"Reading {at}", self.silent_seconds)
+    def _reading(self, reader: Reader, at: TopicPartition, end: int) -> PartitionReader:
+        def resume(gone: int) -> int:
+            """The oldest available offset, if the settings allow to continue there after lost messages."""
+            low = self._cluster.earliest([at])[at]
+            if self._settings.on_missing_offsets != "earliest":
+                raise offsets_gone(str(at), gone, low, None)
+            return low
 
-    def _resumed(self, reader: Reader, at: TopicPartition, offset: int, end: int) -> int:
-        """The oldest available offset, if the settings allow to continue there after lost messages."""
-        low = self._cluster.earliest([at])[at]
-        if self._settings.on_missing_offsets != "earliest":
-            raise offsets_gone(str(at), offset, low, None)
-        if low < end:
-            reader.begin(at, low)
-        return min(low, end)
+        return PartitionReader(reader, at, end, resume, silent_seconds=self.silent_seconds)
 
-    def _as_columns(self, messages: Sequence[Any], at: TopicPartition) -> Messages:
-        offsets = [message.offset() for message in messages]
-        places = pl.Series("place", offsets, dtype=pl.Int64).to_frame()
-        said = places.select(pl.format("{} offset {}", pl.lit(str(at)), pl.col("place"))).to_series()
-        values = [message.value() for message in messages]
-        return self._with_metadata(Messages(values, said, [message.key() for message in messages]), messages, at)
+    def _as_columns(self, group: Group, at: TopicPartition) -> Messages:
+        from confluent_kafka import Message
 
-    def _with_metadata(self, found: Messages, messages: Sequence[Any], at: TopicPartition) -> Messages:
-        found_of = {name: metadata_of(name, messages, at) for name in self._settings.metadata}
-        return Messages(found.values, found.places, found.keys, found_of)
+        def places(among: pl.Series) -> pl.Series:
+            offsets = pl.Series("place", group.offsets).gather(among)
+            return offsets.to_frame().select(pl.format("{} offset {}", pl.lit(str(at)), "place")).to_series()
+
+        messages = group.messages
+        found_of = {name: metadata_of(name, group, at) for name in self._settings.metadata}
+        # `map`, so that no line of Python runs for each message
+        values: Sequence[bytes | None] = list(map(Message.value, messages))
+        keys: Sequence[bytes | None] = list(map(Message.key, messages))
+        return Messages(values, places, keys, found_of)
 
     # --- discovery
 
@@ -323,8 +285,8 @@ class KafkaSource:
         for each in some:
             begin = max(low[each], high[each] - max(1, _SAMPLED // len(some)))
             with _Closing(self._cluster.consumer(committed=self._committed)) as reader:
-                for group, _ in self._read(reader, each, begin, high[each], BATCH_ROWS):
-                    values += [value for message in group if (value := message.value()) is not None]
+                for group in self._reading(reader, each, high[each]).groups(begin, BATCH_ROWS):
+                    values += [value for message in group.messages if (value := message.value()) is not None]
         return values
 
 

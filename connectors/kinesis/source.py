@@ -169,17 +169,16 @@ class KinesisSource:
 
     def _as_columns(self, records: Sequence[Record], shard: str) -> Messages:
         found_of = {name: metadata_of(name, records, shard, self._stream) for name in self._settings.metadata}
-        sequences = pl.DataFrame(
-            {"s": [each.sequence for each in records], "p": [each.part for each in records]},
-            schema={"s": pl.String, "p": pl.Int64},
-        )
-        where = pl.format("{} {}", pl.lit(f"{self._stream} {shard}"), "s")
-        said = sequences.select(
-            pl.when(pl.col("p").is_null()).then(where).otherwise(pl.format("{} part {}", where, "p")).alias("place")
-        ).to_series()
+        where, numbers = f"{self._stream} {shard}", [(each.sequence, each.part) for each in records]
+
+        def places(among: pl.Series) -> pl.Series:
+            of = [numbers[place] for place in among]
+            said = [f"{where} {sequence}{'' if part is None else f' part {part}'}" for sequence, part in of]
+            return pl.Series("place", said, dtype=pl.String)
+
         return Messages(
             [each.data or None for each in records],
-            said,
+            places,
             [each.key.encode() for each in records],
             found_of,
             {at: _FOREIGN for at, each in enumerate(records) if each.foreign},

@@ -47,13 +47,15 @@ class JsonPayloads:
             values = [value[_MAGIC:] for value in values]
         if self._lines:
             values, of = lines_of(values)
-        blank = [place for place, value in enumerate(values) if not value.strip()]
-        blank = sorted({*blank, *foreign})
         there: Places = np.arange(len(values), dtype=np.int64)
+        block, blank = block_of(values), foreign
+        if foreign or not (all(values) and block.plain and block.rows == len(values)):  # only then each is looked at
+            blank = sorted({*foreign, *(place for place, value in enumerate(values) if not value.strip())})
         if blank:
             there = np.delete(there, blank)
             values = [values[place] for place in there.tolist()]
-        rows = self._columns.rows(block_of(values)) if values else None
+            block = block_of(values)
+        rows = self._columns.rows(block) if values else None
         faults = [Fault(place, b"", _FOREIGN if place in foreign else _EMPTY, "json") for place in blank]
         sound = there
         if rows is not None and rows.faulty:

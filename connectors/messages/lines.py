@@ -19,6 +19,6 @@ def lines_of(values: Sequence[bytes]) -> tuple[list[bytes], Places]:
 
 
 def block_of(values: Sequence[bytes]) -> Block:
-    """Non-empty records as a block in which each is one record, with any line ends in it."""
+    """Records as a block in which each is one record, with any line ends in it; an empty one is none."""
     lengths = np.fromiter(map(len, values), dtype=np.int64, count=len(values))
     return Block(0, b"\n".join(values), np.cumsum(lengths + 1) - 1, lines=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,11 +15,12 @@ Places = npt.NDArray[np.int64]
 @dataclass(frozen=True, slots=True)
 class Messages:
     """`values` are the payloads, None for a tombstone; `keys` are as long, or empty where nobody wants them. `places`
-    says for people where each message is: `orders[3] offset 4711`. `metadata` are further columns of that length.
-    `faults` are messages that are not to be decoded, by their index: an error for people and a rule."""
+    says for people where the messages with these indexes are, `orders[3] offset 4711`: called only for those at fault.
+    `metadata` are further columns of the length of `values`. `faults` are messages that are not to be decoded, by their
+    index: an error for people and a rule."""
 
     values: Sequence[bytes | None]
-    places: pl.Series
+    places: Callable[[pl.Series], pl.Series]
     keys: Sequence[bytes | None] = ()
     metadata: Mapping[str, pl.Series] = field(default_factory=dict)
     faults: Mapping[int, tuple[str, str]] = field(default_factory=dict)

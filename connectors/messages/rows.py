@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -69,7 +69,7 @@ class MessageRows:
             rows_done + count,
             rejects if rejects.height else no_rejects(),
             position,
-            locate=lambda rows: places.gather(pl.Series(decoded.of[rows.to_numpy() - begin])),
+            locate=lambda rows: places(pl.Series(decoded.of[rows.to_numpy() - begin])),
             dead=_dead(rejects, begin, decoded.of, messages) if rejects.height else None,
         )
 
@@ -86,9 +86,9 @@ class MessageRows:
 
     def _with_values(self, messages: Messages) -> Decoded:
         values, bad = messages.values, messages.faults
-        nothing = [place for place, value in enumerate(values) if value is None and place not in bad]
-        if not nothing and not bad:
+        if not bad and None not in values:
             return self._payloads.decode(values)  # type: ignore[arg-type]
+        nothing = [place for place, value in enumerate(values) if value is None and place not in bad]
         there = np.delete(np.arange(len(values), dtype=np.int64), [*nothing, *bad])
         some = self._payloads.decode([values[place] or b"" for place in there.tolist()])
         some = Decoded(some.raw, there[some.of], some.sound, some.faults)
@@ -177,9 +177,11 @@ def _stacked(one: pl.DataFrame, other: pl.DataFrame) -> pl.DataFrame:
     return pl.concat([one, other.cast(dict(one.schema))])  # type: ignore[arg-type]
 
 
-def _rejected(faults: Sequence[Fault], begin: int, places: pl.Series, of: Places) -> pl.DataFrame:
+def _rejected(
+    faults: Sequence[Fault], begin: int, places: Callable[[pl.Series], pl.Series], of: Places
+) -> pl.DataFrame:
     """A reject for each invalid record, with its position."""
-    where = places.gather(pl.Series([int(of[each.row]) for each in faults], dtype=pl.Int64)).to_list()
+    where = places(pl.Series([int(of[each.row]) for each in faults], dtype=pl.Int64)).to_list()
     return pl.DataFrame(
         {
             "row": [begin + each.row for each in faults],
@@ -199,7 +201,7 @@ def _dead(rejects: pl.DataFrame, begin: int, of: Places, messages: Messages) -> 
     return pl.DataFrame(
         {
             "row": rows,
-            "place": messages.places.gather(at),
+            "place": messages.places(pl.Series(at, dtype=pl.Int64)),
             "key": [messages.keys[place] if messages.keys else None for place in at],
             "value": [messages.values[place] for place in at],
         },

@@ -140,8 +140,11 @@ class WebhookSource:
             yield batch
 
     def _messages(self, records: SpooledRecords) -> Messages:
-        numbers = pl.DataFrame({"n": pl.Series(records.seqs, dtype=pl.Int64)})
-        places = numbers.select(pl.format("record {}", "n").alias("place")).to_series()
+        numbers = records.seqs
+
+        def places(among: pl.Series) -> pl.Series:
+            return pl.Series("place", [f"record {numbers[place]}" for place in among], dtype=pl.String)
+
         found_of = {name: metadata_of(name, records) for name in self._settings.metadata}
         keys = [None if key is None else key.encode() for key in records.keys]
         return Messages(records.bodies, places, keys, found_of)
