@@ -1,4 +1,5 @@
-"""Virtual environments of servers whose packages do not fit beside those of Headrace: each is made once."""
+"""Servers of packages that do not fit beside those of Headrace: virtual environments, and packages of npm. Each is made
+once on a machine."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ import fcntl
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -34,3 +36,21 @@ def environment(folder: Path, packages: Sequence[str], python: str = sys.executa
                     raise NotInstalledError(done.stderr)
             ready.write_text(wanted)
     return made
+
+
+def npm_package(name: str, version: str) -> Path:
+    """The folder `node_modules` with a package of npm, which is installed if it is not there. Other processes wait for
+    the one that installs it. Raises NotInstalledError."""
+    folder = Path(tempfile.gettempdir()) / "headrace-npm" / f"{name.replace('/', '-')}-{version}"
+    folder.mkdir(parents=True, exist_ok=True)
+    installed = folder / "node_modules"
+    with (folder / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (installed / name / "package.json").exists():
+            if (npm := shutil.which("npm")) is None:
+                raise NotInstalledError("npm is not here")
+            command = [npm, "install", "--no-audit", "--no-fund", "--prefix", str(folder), f"{name}@{version}"]
+            done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
+            if done.returncode:
+                raise NotInstalledError(done.stderr)
+    return installed

@@ -54,8 +54,7 @@ from tests.connectors.mongodb.double import Double as MongoDouble
 from tests.connectors.redshift.cluster import cluster, warehouse
 from tests.connectors.snowflake.double import CREDENTIALS, Double
 from tests.connectors.sql.mysql.market import certificates, mariadb, market
-from tests.connectors.sql.postgresql.changes.conftest import logical_server, origin
-from tests.connectors.sql.postgresql.changes.origin import Origin
+from tests.connectors.sql.postgresql.changes.origin import Origin, logical_server, origin
 from tests.connectors.sql.postgresql.shop import server, shop
 from tests.connectors.stores.conftest import made
 from tests.connectors.stores.places import LOOPBACK

@@ -11,8 +11,7 @@ from headrace.connectors.connector import Reader
 from headrace.connectors.errors import SourceError
 from headrace.connectors.sql.postgresql.connector import POSTGRESQL
 from tests.connectors.reading import batches
-from tests.connectors.sql.postgresql.changes.conftest import logical_server, origin
-from tests.connectors.sql.postgresql.changes.origin import Origin
+from tests.connectors.sql.postgresql.changes.origin import Origin, logical_server, origin
 
 __all__ = ["logical_server", "origin"]
 pytestmark = pytest.mark.postgres

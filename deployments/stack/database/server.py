@@ -72,14 +72,21 @@ class EmbeddedPostgres:
     """One PostgreSQL server with the data directory `data` (created when missing) and the log file `log`."""
 
     def __init__(
-        self, data: Path, log: Path, settings: Mapping[str, str] | None = None, *, access: Sequence[str] = ()
+        self,
+        data: Path,
+        log: Path,
+        settings: Mapping[str, str | None] | None = None,
+        *,
+        access: Sequence[str] = (),
+        binaries: Path | None = None,
     ) -> None:
-        """`access`: additional lines of `pg_hba.conf`, for a server that listens on TCP (tests)."""
-        self._access = tuple(access)
+        """`access`: additional lines of `pg_hba.conf`, for a server that listens on TCP (tests). `binaries`: the folder
+        of the programs, else `find_binaries`. A setting that is None is left as the server has it."""
+        self._access, self._binaries = tuple(access), binaries
         self.data, self.log = data.resolve(), log.resolve()
         self._account: Account | None = None
         self._superuser_allowed = True
-        self._settings = {**SETTINGS, **(settings or {})}
+        self._settings = {name: value for name, value in {**SETTINGS, **(settings or {})}.items() if value is not None}
         self._child: subprocess.Popen[bytes] | None = None
         self._taken_over: int | None = None
         self._socket_dir = self.data
@@ -109,7 +116,7 @@ class EmbeddedPostgres:
 
         Raises StackError with the end of the log when it does not start within 60 s.
         """
-        binaries = find_binaries()
+        binaries = self._binaries or find_binaries()
         check_version(binaries, self.data)
         account = self._account = system_account(self.data) if os.geteuid() == 0 else None
         self.data.mkdir(parents=True, exist_ok=True)

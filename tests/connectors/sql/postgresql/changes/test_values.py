@@ -39,18 +39,20 @@ def read(
 @pytest.mark.parametrize("identity", ["DEFAULT", "FULL"])
 def test_each_value_of_a_change_is_that_of_the_table(origin: Origin, identity: str) -> None:
     origin.make(*(each.format(schema="public") for each in TYPES), user="postgres")
-    kinds = [kind.format(schema="public") for kind in VALUES if kind != "money"]
+    new = ("numeric(5,-2)", "numeric(3,5)") if origin.version < 15 else ()
+    known = {kind: values for kind, values in VALUES.items() if kind not in ("money", *new)}
+    kinds = [kind.format(schema="public") for kind in known]
     columns = ", ".join(f"v{at} {kind}" for at, kind in enumerate(kinds))
     origin.make(f"CREATE TABLE t (n int PRIMARY KEY, {columns})", f"ALTER TABLE t REPLICA IDENTITY {identity}")
     origin.run()
     number = 0
     with origin.connected() as connection, connection.transaction():
-        for at, (kind, named) in enumerate(zip(kinds, (k for k in VALUES if k != "money"), strict=True)):
-            for text, _ in VALUES[named]:
+        for at, (kind, values) in enumerate(zip(kinds, known.values(), strict=True)):
+            for text, _ in values:
                 connection.execute(f"INSERT INTO t (n, v{at}) VALUES (%s, %s::{kind})".encode(), (number, text))
                 number += 1
         connection.execute("INSERT INTO t (n) VALUES (%s)", (number,))
-    wrong = sum(expected is ERROR for kind in VALUES if kind != "money" for _, expected in VALUES[kind])
+    wrong = sum(expected is ERROR for values in known.values() for _, expected in values)
     as_text = (Field("n", "bigint"), *(Field(f"v{at}", "text") for at in range(len(kinds))))
     for fields, errors in (((), wrong), (as_text, 0)):
         changed, refused = read(origin, fields, changes=True)
