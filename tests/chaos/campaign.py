@@ -6,16 +6,16 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-import httpx
-
 from tests.chaos.cases import CASES, Loaded
+from tests.chaos.result import NotYetError, Result, asked
 from tests.chaos.world import World
 
 _PATIENCE_SECONDS = 300
 _MOST_RETRIES = 12
+_CANCEL = "cancel"
 _COLUMNS = "id, amount, name, day"
 
 
@@ -26,26 +26,6 @@ class Outcome:
     counts: dict[str, Any]
     errors: Counter[str]
     quarantined: list[tuple[Any, ...]]
-
-
-@dataclass
-class Result:
-    """What a campaign found."""
-
-    runs: int = 0
-    retries: int = 0
-    faults: Counter[str] = field(default_factory=Counter)
-    lost: int = 0
-    doubled: int = 0
-    wrong: list[str] = field(default_factory=list)
-
-    def __str__(self) -> str:
-        kinds = ", ".join(f"{kind} {count}" for kind, count in sorted(self.faults.items()))
-        return (
-            f"{self.faults.total()} faults injected into {self.runs} runs, which were retried {self.retries} times "
-            f"({kinds}): {self.lost} rows lost, {self.doubled} rows doubled, {len(self.wrong)} runs with other "
-            f"differences"
-        )
 
 
 class Campaign:
@@ -93,13 +73,13 @@ class Campaign:
     def _one(self, api: Loaded, expected: Outcome) -> None:
         api.reset()
         self.result.runs += 1
-        began, run_id = time.monotonic(), self._asked(api.start)
-        reported = []
+        began, run_id = time.monotonic(), asked(api.start)
+        reported, kinds = [], [*self._world.faults, _CANCEL]
         for _ in range(self._chance.choice((1, 1, 1, 2, 3))):
-            delay, kind = self._chance.random() * self._took[api.case.mode] * 0.8, self._chance.choice(self._kinds(api))
+            delay, kind = self._chance.random() * self._took[api.case.mode] * 0.8, self._chance.choice(kinds)
             ended = self._wait(api, run_id, delay)
             if ended is None:
-                if self._inject(kind, api, run_id):
+                if self._cancelled(api, run_id) if kind == _CANCEL else self._world.faults[kind]():
                     self.result.faults[kind] += 1
                     reported.append(f"{kind} after {delay:.1f} s")
             elif ended == "failed":
@@ -114,26 +94,8 @@ class Campaign:
             run_id = self._retried(api, run_id)
         self._compare(api, run_id, expected, ", ".join(reported))
 
-    def _kinds(self, api: Loaded) -> list[str]:
-        kinds = ["kill run", "kill worker", "kill PostgreSQL", "cut connections", "cancel"]
-        return kinds + (["disk full"] if self._world.can_fill_the_disk else [])
-
-    def _inject(self, kind: str, api: Loaded, run_id: str) -> bool:
-        world = self._world
-        match kind:
-            case "kill run":
-                return world.kill_run()
-            case "kill worker":
-                return world.kill_worker()
-            case "kill PostgreSQL":
-                return world.kill_postgres()
-            case "cut connections":
-                return world.cut_connections()
-            case "disk full":
-                return world.fill_the_disk()
-            case _:
-                response = self._asked(lambda: api.post(f"/pipelines/{api.pipeline}/runs/{run_id}/cancel"))
-                return bool(response.is_success)
+    def _cancelled(self, api: Loaded, run_id: str) -> bool:
+        return bool(asked(lambda: api.post(f"/pipelines/{api.pipeline}/runs/{run_id}/cancel")).is_success)
 
     def _retried(self, api: Loaded, run_id: str) -> str:
         def retry() -> str | None:
@@ -143,10 +105,10 @@ class Campaign:
             newest = api.runs()[0]["id"]  # an answer that was lost on its way may have started one
             if newest != run_id:
                 return str(newest)
-            raise _NotYet(response.text)
+            raise NotYetError(response.text)
 
         self.result.retries += 1
-        return str(self._asked(retry))
+        return str(asked(retry))
 
     def _ended(self, api: Loaded, run_id: str) -> str:
         status = self._wait(api, run_id, _PATIENCE_SECONDS)
@@ -158,33 +120,16 @@ class Campaign:
         """The status with which the run ended within these seconds."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
-            status = self._asked(lambda: api.progress(run_id)).get("status")
+            status = asked(lambda: api.progress(run_id)).get("status")
             if status not in (None, "pending", "running"):
                 return str(status)
             time.sleep(0.05)
         return None
 
-    def _asked(self, ask: Callable[[], Any]) -> Any:
-        """Asks until there is an answer: the facade's own database is what the faults hit."""
-        deadline = time.monotonic() + 60
-        while True:
-            try:
-                found = ask()
-                if not (isinstance(found, httpx.Response) and found.status_code >= 500):
-                    return found
-                reason = found.text
-            except (httpx.HTTPError, _NotYet, AssertionError, ValueError) as error:
-                reason = repr(error)
-            if time.monotonic() > deadline:
-                raise AssertionError(reason)
-            time.sleep(0.2)
-
     def _outcome(self, api: Loaded, run_id: str) -> Outcome:
-        progress = self._asked(lambda: api.progress(run_id))
+        progress = asked(lambda: api.progress(run_id))
         counts = {name: progress[name] for name in ("rowsIn", "rowsOut", "failedRows", "skippedRows")}
-        csv = self._asked(
-            lambda: api.get(f"/pipelines/{api.pipeline}/runs/{run_id}/errors", headers={"Accept": "text/csv"})
-        )
+        csv = asked(lambda: api.get(f"/pipelines/{api.pipeline}/runs/{run_id}/errors", headers={"Accept": "text/csv"}))
         kept = api.sql(
             f'SELECT node_id, row_number, rule_id, error, "row"::text FROM dlq.{api.case.mode} '
             "ORDER BY row_number, rule_id"
@@ -222,10 +167,3 @@ def _without(these: Any, those: Any) -> Counter[Any]:
     """What is in one outcome's part and not in the other's."""
     counted = [Counter(part.items()) if type(part) is dict else Counter(part) for part in (these, those)]
     return counted[0] - counted[1]
-
-
-class _NotYet(Exception):
-    """The facade cannot do it just now."""
-
-
-__all__ = ["Campaign", "Outcome", "Result"]

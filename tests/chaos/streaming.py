@@ -2,105 +2,93 @@
 
 from __future__ import annotations
 
-import os
 import random
-import signal
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TypeVar
 
 import httpx
 import psycopg
 
-from headrace.deployments.stack.database.server import EmbeddedPostgres
-from tests.chaos.campaign import Result
+from tests.chaos.result import Result, asked
 from tests.chaos.sources import KafkaNumbers, KinesisNumbers, Mirror, Streamed
-from tests.chaos.world import World
+from tests.chaos.world import World, killed
 from tests.connectors.kafka.brokers import Topics, tansu
 from tests.connectors.kinesis.streams import kinesalite
 from tests.connectors.sql.postgresql.changes.origin import Origin, new_origin, start_origin
 
-T = TypeVar("T")
-
-_PATIENCE_SECONDS = 600
+_FAULTS_BETWEEN = 20
+"""Between two comparisons, each of which waits until nothing is left to do."""
+_SOON_SECONDS = 60.0
+_PATIENCE_SECONDS = 600.0
 _QUIET_SECONDS = 4.0
 """After everything has arrived, so that what is loaded twice would be seen."""
 
 
 class StreamCampaign:
-    """Sends, injects a fault, sends again, and waits until all streams have everything, until there were so many
-    faults."""
+    """Sends and injects a fault, again and again. From time to time, and at the end, it waits until all streams have
+    everything, and compares them row by row with what was sent."""
 
     def __init__(
         self, world: World, streams: Sequence[Streamed], origin: Origin, *, faults: int, seed: int,
         say: Callable[[str], None],
     ) -> None:  # fmt: skip
-        self._world, self._streams, self._origin, self._faults, self._say = world, streams, origin, faults, say
+        self._streams, self._faults, self._say = streams, faults, say
+        self._kinds = world.faults | {
+            "kill origin": lambda: killed(origin.server),
+            "cut origin": lambda: cut(origin),
+        }
         self._chance = random.Random(seed)
+        self._began = time.monotonic()
         self.result = Result()
 
     def run(self) -> Result:
         """Injects, waits, compares."""
         for stream in self._streams:
-            self._asked(stream.start)
+            asked(stream.start)
             self.result.runs += 1
-        self._arrives("the start")
+        self._compared("the start")
         while self.result.faults.total() < self._faults:
-            kinds = []
-            for _ in range(self._chance.choice((1, 1, 2, 3))):
-                for stream in self._streams:
-                    stream.sends(self._chance)
-                time.sleep(self._chance.random() * 2)
-                kind = self._chance.choice(self._kinds())
-                if self._inject(kind):
-                    self.result.faults[kind] += 1
-                    kinds.append(kind)
-            self._arrives(", ".join(kinds) or "no fault")
+            last = min(self._faults, self.result.faults.total() + _FAULTS_BETWEEN)
+            kinds: list[str] = []
+            while self.result.faults.total() < last:
+                self._arrived([self._chance.choice(self._streams)], _SOON_SECONDS)
+                for _ in range(self._chance.choice((1, 2, 3, 4))):
+                    kinds += self._one()
+            self._compared(", ".join(kinds))
         return self.result
 
-    def _kinds(self) -> list[str]:
-        kinds = [
-            "kill run",
-            "kill run",
-            "kill worker",
-            "kill PostgreSQL",
-            "cut connections",
-            "kill origin",
-            "cut origin",
-        ]
-        return kinds + (["disk full"] if self._world.can_fill_the_disk else [])
+    def _one(self) -> list[str]:
+        """A fault, soon after something was sent. One of the streams, another each time, had everything before the
+        first of several; the others may still be busy with the faults before."""
+        for stream in self._streams:
+            stream.sends(self._chance)
+        time.sleep(self._chance.random() * 2)
+        kind = self._chance.choice([*self._kinds, "kill run"])  # this one twice as often as the others
+        if not self._kinds[kind]():
+            return []
+        self.result.faults[kind] += 1
+        minutes = (time.monotonic() - self._began) / 60
+        self._say(f"{self.result.faults.total():4} faults in {minutes:.1f} minutes: {kind}")
+        return [kind]
 
-    def _inject(self, kind: str) -> bool:
-        world = self._world
-        match kind:
-            case "kill run":
-                return world.kill_run()
-            case "kill worker":
-                return world.kill_worker()
-            case "kill PostgreSQL":
-                return world.kill_postgres()
-            case "cut connections":
-                return world.cut_connections()
-            case "kill origin":
-                return killed(self._origin.server)
-            case "cut origin":
-                return cut(self._origin)
-        return world.fill_the_disk()
-
-    def _arrives(self, after: str) -> None:
-        deadline = time.monotonic() + _PATIENCE_SECONDS
-        waiting = list(self._streams)
-        while waiting and time.monotonic() < deadline:
-            time.sleep(0.5)
-            for stream in waiting:
+    def _arrived(self, streams: Sequence[Streamed], seconds: float) -> None:
+        """Waits until these streams have everything, or the time is over."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            for stream in self._streams:
                 self._retried(stream)
-            waiting = [each for each in waiting if not self._complete(each)]
+            if all(self._complete(each) for each in streams):
+                return
+            time.sleep(1.0)
+
+    def _compared(self, after: str) -> None:
+        self._arrived(self._streams, _PATIENCE_SECONDS)
         time.sleep(_QUIET_SECONDS)
         for stream in self._streams:
-            have, want = self._asked(stream.loaded), self._asked(stream.expected)
+            have, want = asked(stream.loaded), asked(stream.expected)
             lost, more = (want - have).total(), (have - want).total()
             self.result.lost += lost
             self.result.doubled += more
@@ -124,28 +112,6 @@ class StreamCampaign:
                 self.result.retries += answer.status_code == 201
         except (httpx.HTTPError, ValueError, KeyError, IndexError, TypeError):
             pass  # the facade's own database is what the faults hit
-
-    def _asked(self, ask: Callable[[], T]) -> T:
-        deadline = time.monotonic() + 120
-        while True:
-            try:
-                return ask()
-            except (httpx.HTTPError, psycopg.Error, AssertionError):
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(0.5)
-
-
-def killed(server: EmbeddedPostgres) -> bool:
-    """SIGKILL for a server, and a start a moment later."""
-    pid = server.pid
-    if pid is not None:
-        os.kill(pid, signal.SIGKILL)
-        while server.pid == pid:  # else the start would take the dying one over
-            time.sleep(0.02)
-    time.sleep(0.3)
-    server.start()
-    return pid is not None
 
 
 def cut(origin: Origin) -> bool:

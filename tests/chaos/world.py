@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -26,9 +26,12 @@ from tests.fault_proxy import FaultProxy
 
 _PASSWORD = "chaos"
 _HBA = "local all all trust\nhost all all 127.0.0.1/32 scram-sha-256\n"
-_START_SECONDS = 120
+_START_SECONDS = 300
 _DISK_MB = 1500
 _SPARE_BYTES = 200_000
+
+Fault = Callable[[], bool]
+"""Does something bad; returns whether there was something to do it to."""
 
 _SETTINGS = {**KILLABLE, "checkpoint_timeout": "30s", "max_wal_size": "256MB"}
 
@@ -109,6 +112,17 @@ class World:
         self.postgres.stop()
         self._prefects.stop()
 
+    @property
+    def faults(self) -> dict[str, Fault]:
+        """What can be done to it, by name."""
+        found = {
+            "kill run": self.kill_run,
+            "kill worker": self.kill_worker,
+            "kill PostgreSQL": self.kill_postgres,
+            "cut connections": self.cut_connections,
+        }
+        return {**found, "disk full": self.fill_the_disk} if self._disk is not None else found
+
     def kill_run(self) -> bool:
         """SIGKILL for the processes of runs; False when there is none."""
         victims = [
@@ -130,14 +144,7 @@ class World:
 
     def kill_postgres(self) -> bool:
         """SIGKILL for PostgreSQL, and a start a moment later."""
-        pid = self.postgres.pid
-        if pid is not None:
-            os.kill(pid, signal.SIGKILL)
-            while self.postgres.pid == pid:  # else the start would take the dying one over
-                time.sleep(0.02)
-        time.sleep(0.3)
-        self.postgres.start()
-        return pid is not None
+        return killed(self.postgres)
 
     def cut_connections(self) -> bool:
         """Every connection through the proxy is reset, in the middle of whatever it carries."""
@@ -146,8 +153,7 @@ class World:
 
     def fill_the_disk(self) -> bool:
         """No space left for PostgreSQL, for a second and a half."""
-        if self._disk is None:
-            return False
+        assert self._disk is not None
         filler = self._disk / "filler"
         with filler.open("wb") as file:
             while (free := shutil.disk_usage(self._disk).free) > _SPARE_BYTES:
@@ -171,6 +177,18 @@ class World:
                 if command in line and not same_as_parent:
                     found.append(process)
         return found
+
+
+def killed(server: EmbeddedPostgres) -> bool:
+    """SIGKILL for a server, and a start a moment later."""
+    pid = server.pid
+    if pid is not None:
+        os.kill(pid, signal.SIGKILL)
+        while server.pid == pid:  # else the start would take the dying one over
+            time.sleep(0.02)
+    time.sleep(0.3)
+    server.start()
+    return pid is not None
 
 
 @contextmanager
