@@ -114,6 +114,12 @@ STREAMING = text("""
     ORDER BY created_at LIMIT 1
 """)
 
+BEFORE = text("""
+    SELECT other.id FROM headrace.pipeline_runs run JOIN headrace.pipeline_runs other USING (pipeline_id)
+    WHERE run.id = :run_id AND other.lags IS NOT NULL AND (other.created_at, other.id) < (run.created_at, run.id)
+    ORDER BY other.created_at DESC, other.id DESC LIMIT 1
+""")
+
 ENDED = text("""
     SELECT p.id AS pipeline_id, p.tenant_id, p.name AS pipeline_name, p.deployment_id, p.live_version,
            last.id AS run_id, last.status, last.failure_reason, last.plan IS NOT NULL AS planned, last.parameters,

@@ -122,6 +122,12 @@ class StreamStore:
             found = connection.execute(statements.LAST_LAGS, {"pipeline_id": pipeline_id}).scalar()
         return {node: SourceLag.of(each) for node, each in (found or {}).items()}
 
+    def before(self, run_id: str) -> str | None:
+        """The streaming run of the same pipeline before this one."""
+        with self._engine.connect() as connection:
+            found = connection.scalar(statements.BEFORE, {"run_id": run_id})
+            return None if found is None else str(found)
+
     def wishes(self, pipeline_id: str, run_id: str) -> Wishes | None:
         """What is wanted of the run now; None when there is no such pipeline any more."""
         with self._engine.connect() as connection:

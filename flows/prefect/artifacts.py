@@ -1,4 +1,5 @@
-"""Prefect artifacts of a run: report, table of first errors, progress. Each pipeline has one key per kind."""
+"""Prefect artifacts of a run: report, table of first errors, progress, page of a stream. Each pipeline has one key per
+kind."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ from uuid import UUID
 
 from prefect import get_client
 from prefect.artifacts import Artifact, MarkdownArtifact, ProgressArtifact, TableArtifact, aupdate_progress_artifact
+from prefect.client.schemas.actions import ArtifactUpdate
 
 from headrace.catalog.runs.records import RunPipeline, RunSnapshot
 from headrace.catalog.runs.snapshot import FirstError
@@ -40,6 +42,7 @@ class RunArtifacts:
     def __init__(self, pipeline: RunPipeline, api_url: str) -> None:
         self._pipeline, self._api_url = pipeline, api_url
         self._progress: UUID | None = None
+        self._stream: UUID | None = None
 
     async def progress(self, percent: float, description: str) -> None:
         """Sets the run's progress in percent, 0 to 100."""
@@ -50,6 +53,15 @@ class RunArtifacts:
             self._progress = made.id
         else:
             await aupdate_progress_artifact(self._progress, percent, description)
+
+    async def stream(self, markdown: str, description: str) -> None:
+        """Sets the page of a streaming run."""
+        if self._stream is None:
+            page = MarkdownArtifact(key=self._key("stream"), markdown=markdown, description=description)
+            self._stream = (await page.acreate()).id
+        else:
+            async with get_client() as client:
+                await client.update_artifact(self._stream, ArtifactUpdate(data=markdown, description=description))
 
     async def end(self, run: RunSnapshot, errors: Sequence[FirstError], percent: float, note: str = "") -> None:
         """Stores the report, the first errors if there are any, and the final progress in percent."""

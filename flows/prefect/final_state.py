@@ -8,13 +8,11 @@ information that the run has ended.
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
 import httpx
 from prefect import State, get_client
-from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.responses import OrchestrationResult
 from prefect.context import FlowRunContext
@@ -22,6 +20,7 @@ from prefect.exceptions import Abort
 from prefect.utilities.engine import propose_state
 
 from headrace.flows.prefect.names import ROWS_FAILED
+from headrace.flows.prefect.tags import set_tags
 
 _PATIENCE_S = 60.0
 _STOPPING_S = 3.0
@@ -49,7 +48,8 @@ class FinalState:
         self._proposed = state
         try:
             async with asyncio.timeout(_PATIENCE_S), get_client() as client:
-                await self._tag(client, rows_failed=rows_failed)
+                if rows_failed or ROWS_FAILED in self._flow_run.tags:  # one that is run again may have it
+                    await set_tags(client, self._flow_run, {ROWS_FAILED: rows_failed})
                 # A copy, because the engine replaces a state that was already proposed by a new one.
                 taken = await propose_state(client, state.model_copy(deep=True), flow_run_id=self._flow_run.id)
         except Abort:
@@ -60,15 +60,6 @@ class FinalState:
             return False
         _skip_second_proposal(taken)
         return True
-
-    async def _tag(self, client: PrefectClient, *, rows_failed: bool) -> None:
-        """Sets or removes the tag: a run that is run again in Prefect may have one of its first time. Tags that others
-        gave it meanwhile stay. A failure is left to the proposal of the state, which the same server answers."""
-        if not rows_failed and ROWS_FAILED not in self._flow_run.tags:
-            return
-        with suppress(httpx.HTTPError):
-            others = [tag for tag in (await client.read_flow_run(self._flow_run.id)).tags if tag != ROWS_FAILED]
-            await client.update_flow_run(self._flow_run.id, tags=[*others, ROWS_FAILED] if rows_failed else others)
 
     async def accepted(self) -> bool:
         """For a run that was interrupted: whether Prefect has nevertheless accepted the completed state."""

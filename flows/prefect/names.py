@@ -9,6 +9,12 @@ ROWS_FAILED = "rows-failed"
 """Tag of a completed run that rejected rows. Not a state's name: both of Prefect's UIs list only runs whose states have
 the names they know."""
 
+STREAMING = "streaming"
+"""Tag of a run that streams."""
+
+LAGGING = "lagging"
+"""Tag of a run that streams and is more than `maxLagSeconds` behind, until it has caught up."""
+
 WAITING = "Waiting: "
 """Prefix of the message of a Running state: the run waits for its files, or for tables that another run has locked."""
 

@@ -58,5 +58,5 @@ async def start_next(flow_run: FlowRun, store: RunStore, job: Job, logger: RunLo
         parameters=job.parameters,
         streams=True,
     )
-    logger.info("Followed by %s", run_id)
+    logger.info("Followed by %s (%s)", following.name, run_id)
     return run_id

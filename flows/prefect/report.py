@@ -30,9 +30,9 @@ def run_report(pipeline_name: str, run: RunSnapshot, note: str = "", *, api_url:
     path = f"{api_url}/pipelines/{run.pipeline_id}/runs/{run.id}"
     plan = StoredPlan.of(run.plan) or StoredPlan()
     lines = [
-        f"## {_cell(pipeline_name)}: {outcome(run)}",
+        f"## {cell(pipeline_name)}: {outcome(run)}",
         "",
-        *([_cell(note, _MAX_SENTENCE), ""] if note else []),
+        *([cell(note, _MAX_SENTENCE), ""] if note else []),
         f"**{run.rows_out:,}** rows loaded, **{run.failed_rows:,}** failed, **{run.skipped_rows:,}** skipped "
         f"of **{run.rows_in:,}** read.",
     ]
@@ -51,22 +51,22 @@ def run_report(pipeline_name: str, run: RunSnapshot, note: str = "", *, api_url:
         lines += ["", f"| node | {titles} |", f"|---|{'--:|' * len(kinds)}"]
         for node, counters in run.nodes.items():
             counts = " | ".join(f"{counters.get(key, 0):,}" for key in kinds)
-            lines.append(f"| {_cell(node)} | {counts} |")
+            lines.append(f"| {cell(node)} | {counts} |")
     for node, counters in run.nodes.items():
         if again := counters.get(SENT_AGAIN, 0):
-            what = f"rows of {_cell(node)} were sent again after requests without an answer"
+            what = f"rows of {cell(node)} were sent again after requests without an answer"
             lines += ["", f"**{again:,}** {what}: the API may have them twice. The run's log names them."]
     if run.rules:
         lines += ["", "### Dataset rules", "", "| node | wanted | found | |", "|---|---|---|---|"]
         lines += [_rule(rule) for rule in run.rules]
     if notes := plan.notes:
-        lines += ["", "### Notes", "", *(f"- {_cell(note, _MAX_SENTENCE)}" for note in notes[:_MAX_NOTES])]
+        lines += ["", "### Notes", "", *(f"- {cell(note, _MAX_SENTENCE)}" for note in notes[:_MAX_NOTES])]
     if run.first_errors:
         lines += ["", "### First errors", "", "| row | column | value | error |", "|--:|---|---|---|"]
         lines += [_error(error) for error in run.first_errors]
         lines += ["", f"All of them: [{page}/errors]({page}/errors), or as CSV", "", *_command(f"{path}/errors", "csv")]
         if run.status == "completed_with_errors" and not plan.replayable:
-            lines += ["", f"{_cell(not_replayed(plan.entangling), _MAX_SENTENCE)}"]
+            lines += ["", f"{cell(not_replayed(plan.entangling), _MAX_SENTENCE)}"]
         elif run.status == "completed_with_errors":
             lines += ["", "Correct the rule or the op, then run the failed rows again:", "", *_command(f"{path}/retry")]
     return "\n".join(lines)
@@ -117,7 +117,7 @@ def _failure(run: RunSnapshot, path: str) -> list[str]:
     if run.failure_reason == CANCELLED:
         return [kept, "", *command]
     reason = " ".join((run.failure_reason or "unknown").split())
-    return [f"**Why:** {_cell(reason, _MAX_SENTENCE)}", "", kept, "", *command]
+    return [f"**Why:** {cell(reason, _MAX_SENTENCE)}", "", kept, "", *command]
 
 
 def _circumstances(run: RunSnapshot, console: str) -> list[tuple[str, str]]:
@@ -135,14 +135,14 @@ def _circumstances(run: RunSnapshot, console: str) -> list[tuple[str, str]]:
     for node, lag in (run.lags or {}).items():
         seconds = lag.seconds(run.finished_at or run.observed_at)
         age = "not known how far behind" if seconds is None else f"at most {seconds:,.1f} s behind"
-        found.append((f"lag of {_cell(node)}", f"{age} at the end, {lag.rows:,} rows waiting"))
+        found.append((f"lag of {cell(node)}", f"{age} at the end, {lag.rows:,} rows waiting"))
     partitions = [partition for partition in run.partitions if partition.stage >= 0]
     if partitions and run.lags is None:
         done = sum(partition.status == "completed" for partition in partitions)
         found.append(("partitions", f"{done} of {len(partitions)} completed"))
     if run.parameters:
         given = ", ".join(f"{name} = {value}" for name, value in run.parameters.items())
-        found.append(("parameters", _cell(given)))
+        found.append(("parameters", cell(given)))
     return found
 
 
@@ -158,15 +158,15 @@ def _command(url: str, kind: str = "") -> list[str]:
 
 
 def _error(error: RejectedCell) -> str:
-    return f"| {error.row:,} | {_cell(error.column)} | {_cell(error.value)} | {_cell(error.error)} |"
+    return f"| {error.row:,} | {cell(error.column)} | {cell(error.value)} | {cell(error.error)} |"
 
 
 def _rule(rule: DatasetRuleOutcome) -> str:
     verdict = "holds" if rule.holds else "**broken**" + (" (warning)" if rule.on_fail == "warn" else "")
-    return f"| {_cell(rule.node)} | {_cell(rule.wants)} | {_cell(rule.found)} | {verdict} |"
+    return f"| {cell(rule.node)} | {cell(rule.wants)} | {cell(rule.found)} | {verdict} |"
 
 
-def _cell(text: str | None, limit: int = 200) -> str:
+def cell(text: str | None, limit: int = 200) -> str:
     """Text escaped for a Markdown table cell."""
     if text is None:
         return ""

@@ -33,7 +33,7 @@ from headrace.flows.prefect.next_run import start_next
 from headrace.flows.prefect.out_of_memory import MemoryGuard
 from headrace.flows.prefect.run_recorder import RunLogger
 from headrace.flows.prefect.run_reporter import RunReporter
-from headrace.flows.prefect.streaming import run_stream
+from headrace.flows.prefect.streaming import StreamEnd, run_stream
 from headrace.flows.prefect.waiting import set_prefect_state, wait_for_files, wait_for_tables
 from headrace.flows.resume.restage import drop_refused_rows
 from headrace.flows.run_job import RunRequest, open_job, refresh_job
@@ -90,6 +90,7 @@ async def run_to_end(scope: FlowRunScope, guard: MemoryGuard, run: RunExecution)
     status: RunStatus = "failed"
     missed = ""
     follows: Job | None = None
+    stream: StreamEnd | None = None
     done: State[Any]
     try:
         job = await with_database_retries(open_job, store, run_id, scope.request, opened_pipeline, warn=logger.warning)
@@ -104,8 +105,9 @@ async def run_to_end(scope: FlowRunScope, guard: MemoryGuard, run: RunExecution)
         else:
             loaded = await _loaded(scope, arrival.job, recorder, reporter, run)
             await asyncio.to_thread(arrival.completed, loaded.sources)
-            status, done = _final_state(loaded.totals)
-            follows = arrival.job if loaded.followed else None
+            stream = loaded.stream
+            status, done = _final_state(loaded.totals, "" if stream is None else f"; {stream.reason}")
+            follows = arrival.job if stream is not None and stream.followed else None
         worked_until = await reporter.reports(status, logger, missed=missed)
         if not await conclusion.agreed(done, rows_failed=status == "completed_with_errors"):
             return await _cancelled_at_the_end(scope, reporter)
@@ -128,19 +130,20 @@ async def run_to_end(scope: FlowRunScope, guard: MemoryGuard, run: RunExecution)
             await reporter.report_interruption("cancelled" if reason == CANCELLED else "failed", logger)
         raise
     store.finished(run_id, status=status, failure_reason=None, at=worked_until)
-    if follows is not None:
-        await start_next(scope.flow_run, store, follows, logger)
+    if stream is not None:
+        following = None if follows is None else await start_next(scope.flow_run, store, follows, logger)
+        await stream.shows(following)
     await reporter.ended(status, logger, missed=missed)
     return conclusion.state
 
 
 @dataclass(frozen=True, slots=True)
 class _Loaded:
-    """The totals of what was loaded, and the sources, by node. `followed`: another run is to follow this one."""
+    """The totals of what was loaded, and the sources, by node. `stream`: how a streaming run ended."""
 
     totals: RunTotals
     sources: Mapping[str, Source]
-    followed: bool = False
+    stream: StreamEnd | None = None
 
 
 async def _loaded(
@@ -156,7 +159,7 @@ async def _loaded(
         if streams(job):
             async with report_lock_waits(job, recorder, set_prefect_state):
                 end = await run_stream(store, job, recorder, reporter, logger, locks)
-            return _Loaded(end.totals, {}, end.followed)
+            return _Loaded(end.totals, {}, end)
         with explain_memory_errors():
             execution = await with_database_retries(_planned, store, job, recorder, locks, warn=logger.warning)
         async with reporter.progress(execution.prepared, logger), report_lock_waits(job, recorder, set_prefect_state):
@@ -186,10 +189,10 @@ def _planned(store: RunStore, job: Job, recorder: CatalogRecorder, locks: Target
     return execution
 
 
-def _final_state(totals: RunTotals) -> tuple[RunStatus, State[Any]]:
+def _final_state(totals: RunTotals, besides: str) -> tuple[RunStatus, State[Any]]:
     status: RunStatus = "completed_with_errors" if totals.failed else "completed"
     message = f"{totals.rows_out:,} rows loaded, {totals.failed:,} failed, {totals.skipped:,} skipped"
-    return status, Completed(message=f"{message} of {totals.rows_in:,}")
+    return status, Completed(message=f"{message} of {totals.rows_in:,}{besides}")
 
 
 async def _cancelled_at_the_end(scope: FlowRunScope, reporter: RunReporter) -> State[Any]:

@@ -23,9 +23,10 @@ from headrace.catalog.settings import settings
 from headrace.flows.lineage.openlineage.emitter import LineageEmitter
 from headrace.flows.prefect.artifacts import MAX_ERRORS, RunArtifacts
 from headrace.flows.prefect.events import RunEvents
-from headrace.flows.prefect.names import is_random, run_name
+from headrace.flows.prefect.names import LAGGING, STREAMING, is_random, run_name
 from headrace.flows.prefect.report import console_url, outcome, seconds_of
 from headrace.flows.prefect.run_recorder import PrefectRecorder, RunLogger
+from headrace.flows.prefect.tags import set_tags
 from headrace.flows.runtime.job import Job, Prepared
 from headrace.flows.runtime.streaming.stream import streams
 
@@ -41,7 +42,7 @@ class RunReporter:
 
     def __init__(self, flow_run: FlowRun, job: Job, *, store: RunStore, engine: Engine, api_url: str) -> None:
         self._flow_run, self._job, self._store, self._engine = flow_run, job, store, engine
-        pipeline = job.pipeline
+        pipeline, self.api_url = job.pipeline, api_url
         self._events = RunEvents(flow_run, pipeline.id, pipeline.name, pipeline.tenant_id)
         self._artifacts = RunArtifacts(pipeline, api_url)
         self._errors_url = f"{console_url(api_url)}/runs/{job.run_id}/errors"
@@ -90,6 +91,18 @@ class RunReporter:
             async with asyncio.timeout(_PATIENCE_S):
                 self._last_share = max(self._last_share, min(_ALMOST, round(percent, 1)))
                 await self._artifacts.progress(self._last_share, f"{self._job.pipeline.name}: {description}")
+
+    async def stream_page(self, markdown: str, description: str) -> None:
+        """Sets the page of a streaming run, which says how far behind it is."""
+        with suppress(Exception):  # the next one may succeed
+            async with asyncio.timeout(_PATIENCE_S):
+                await self._artifacts.stream(markdown, description)
+
+    async def stream_tags(self, *, lagging: bool) -> None:
+        """Tags the run as one that streams, and whether it is too far behind."""
+        with suppress(Exception):  # a tag must not fail the run
+            async with asyncio.timeout(_PATIENCE_S), get_client() as client:
+                await set_tags(client, self._flow_run, {STREAMING: True, LAGGING: lagging})
 
     async def paused(self) -> bool:
         """Whether the run's deployment is paused; False where Prefect does not say."""

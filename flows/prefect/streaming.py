@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -16,6 +16,7 @@ from headrace.catalog.runs.streams import Wishes
 from headrace.flows.prefect.lock_waits import cancel_lock_wait
 from headrace.flows.prefect.run_recorder import RunLogger
 from headrace.flows.prefect.run_reporter import RunReporter
+from headrace.flows.prefect.stream_page import StreamPage
 from headrace.flows.resume.epoch import Epoch
 from headrace.flows.runtime.execute import RunTotals
 from headrace.flows.runtime.execution_config import ExecutionConfig
@@ -31,6 +32,7 @@ _FIRST_PAUSE_S, _LONGEST_PAUSE_S, _GROWTH = 1.0, 5.0, 1.3
 _WISHES_S = 1.0
 _LAG_S = 2.0
 _SHOWN_S = 10.0
+_PAGE_S = 30.0
 _LOGGED_S = 300.0
 _MOST_BASE = 1 << 22
 """Row numbers have room for twice as many partitions."""
@@ -43,6 +45,8 @@ class StreamEnd:
     totals: RunTotals
     followed: bool
     reason: str
+    shows: Callable[[str | None], Awaitable[None]]
+    """Stores the page of the stream for the last time, with the id of the run that follows."""
 
 
 @dataclass(slots=True)
@@ -64,12 +68,17 @@ class StreamRun:
     _lagging: bool = field(init=False, default=False)
     _rows: int = field(init=False, default=0)
     _paused_in_prefect: bool = field(init=False, default=False)
+    _page: StreamPage = field(init=False)
+    _tagged: bool | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         self._config = ExecutionConfig.of(self.job.pipeline.execution_config)
         lags = self.store.streams.last_lags(self.job.pipeline.id)
         self._stream = Stream(self.job, self.recorder, self._planned, self.locks, lags=lags)
         self._wanted = self._wishes()
+        before, pipeline = self.store.streams.before(self.job.run_id), self.job.pipeline
+        began = datetime.now(UTC)
+        self._page = StreamPage(pipeline.name, self.job.run_id, self.reporter.api_url, began, self._config, before)
 
     async def run(self) -> StreamEnd:
         """Loops epochs. Raises what an epoch raises; when it is cancelled, it stops between two batches."""
@@ -86,7 +95,7 @@ class StreamRun:
                 await asyncio.wait({reporting})
                 pool.submit(self._stream.close)
         self.recorder.log("run", reason)
-        return StreamEnd(await asyncio.to_thread(self._totals), followed, reason)
+        return StreamEnd(await asyncio.to_thread(self._totals), followed, reason, partial(self._show_end, reason))
 
     async def _loop(self, pool: ThreadPoolExecutor) -> tuple[str, bool]:
         loop, pause = asyncio.get_running_loop(), _FIRST_PAUSE_S
@@ -162,12 +171,26 @@ class StreamRun:
                 self.logger.debug("How far the stream is could not be stored: %r", error)
             self._watch(lags, now)
             text = f"{self._rows:,} rows, {describe(lags, now) or 'looking at its sources'}"
+            turned = self._tagged is not self._lagging
+            if turned:
+                self._tagged = self._lagging
+                await self.reporter.stream_tags(lagging=self._lagging)
+            if self._is_due("page", _PAGE_S) or turned:
+                page = self._page
+                await self.reporter.stream_page(page.markdown(lags, self._rows, now), page.heading(lags, now))
             if self._is_due("shown", _SHOWN_S):
                 self._paused_in_prefect = await self.reporter.paused()
                 share = 100 * (monotonic() - self._began) / self._config.rollover_seconds
                 await self.reporter.stream_progress(share, text)
             if self._is_due("logged", _LOGGED_S):
                 self.logger.info("%s", text)
+
+    async def _show_end(self, reason: str, after: str | None) -> None:
+        now, lags = datetime.now(UTC), dict(self._stream.lags)
+        if self._lagging:
+            await self.reporter.stream_tags(lagging=False)
+        text = self._page.markdown(lags, self._rows, now, ended=reason, after=after)
+        await self.reporter.stream_page(text, self._page.heading(lags, now))
 
     def _watch(self, lags: Mapping[str, Any], now: datetime) -> None:
         """Emits an event once when the stream is too far behind, and not again before it has caught up."""

@@ -29,6 +29,9 @@ class Streams:
     def last_lags(self, pipeline_id: str) -> dict[str, SourceLag]:
         return {}
 
+    def before(self, run_id: str) -> str | None:
+        return None
+
     def wishes(self, pipeline_id: str, run_id: str) -> Wishes | None:
         return self.wanted
 
@@ -41,6 +44,7 @@ class Catalog:
 @dataclass
 class Reporter:
     events: list[Mapping[str, Any]] = field(default_factory=list)
+    api_url: str = "http://127.0.0.1:1/api/v1"
 
     def lagging(self, payload: Mapping[str, Any]) -> None:
         self.events.append(payload)
