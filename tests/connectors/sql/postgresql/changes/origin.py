@@ -35,7 +35,8 @@ OLDER = {
     13: "13.23.0-beta.16",
 }
 """Major versions, and the version of the package with them."""
-_LOGICAL = {"wal_level": "logical", "max_replication_slots": "20", "synchronous_commit": "on"}
+_LOGICAL = {"wal_level": "logical", "max_replication_slots": "20", "synchronous_commit": "on",
+            "password_encryption": "scram-sha-256"}  # fmt: skip
 
 
 @dataclass
