@@ -81,7 +81,7 @@ class Bench(httpx.Client):
         last, as the API reports them; `client` are the runs' processes, `beside` all other processes of the stack.
         Raises SystemExit if one fails."""
         server = self.postgres
-        forker, rest = self._own()
+        forker, rest = self.own_processes()
         before = server_cpu(server.pid), cpu_of([forker]), cpu_of(rest)
         runs = {self.made(f"/pipelines/{pipeline}/run", {})["id"]: pipeline for pipeline in pipelines}
         left, peak, processes = set(runs), 0.0, dict[str, psutil.Process]()
@@ -117,7 +117,7 @@ class Bench(httpx.Client):
         [found] = [each for each in psutil.Process(self.state.pid).children() if each.name() == "postgres"]
         return found
 
-    def _own(self) -> tuple[psutil.Process, list[psutil.Process]]:
+    def own_processes(self) -> tuple[psutil.Process, list[psutil.Process]]:
         """The process whose children the runs are, and the stack's others except PostgreSQL's and this program's."""
         postgres = self.postgres
         apart = {postgres, *postgres.children(recursive=True)}
