@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Collection as Names
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
@@ -25,6 +24,7 @@ from headrace.connectors.mongodb.raw import Value, packed, unpacked
 from headrace.connectors.mongodb.session import SECONDS, Session
 from headrace.connectors.mongodb.settings import settings_of
 from headrace.connectors.mongodb.types import field_for, note_for
+from headrace.connectors.reconnecting import PAUSES, reconnecting
 from headrace.connectors.source import (
     ROW,
     Batch,
@@ -39,7 +39,6 @@ from headrace.connectors.source import (
 )
 from headrace.connectors.sql.plan import CURSOR
 from headrace.connectors.sql.ranges import partitions_for
-from headrace.connectors.sql.source import PAUSES
 from headrace.ir.schema import Field, Schema
 
 BATCH_ROWS = 65_536
@@ -164,22 +163,13 @@ class MongoSource:
     ) -> Iterator[Batch]:
         """Reconnects where reading can continue after the last batch; the driver finds a member that
         has taken over."""
-        tries, begun = 0, False
-        can_go_on = bool(partition.location.get("order"))
-        while True:
-            try:
-                for batch in self._read(partition, schema, wanted, rows_done, position):
-                    tries, begun = 0, True
-                    rows_done, position = batch.rows_done, batch.position
-                    yield batch
-            except SourceError as error:
-                passing = error.code == "connection_lost" or (error.code == "connection_failed" and tries > 0)
-                if not passing or tries == len(self._pauses) or (begun and not can_go_on):
-                    raise
-                time.sleep(self._pauses[tries])
-                tries += 1
-            else:
-                return
+        yield from reconnecting(
+            lambda done, after: self._read(partition, schema, wanted, done, after),
+            rows_done,
+            position,
+            pauses=self._pauses,
+            can_go_on=bool(partition.location.get("order")),
+        )
 
     def _read(
         self, partition: Partition, schema: Schema, wanted: Wanted | None, rows_done: int, position: Position | None

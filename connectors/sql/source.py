@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
@@ -10,6 +9,7 @@ import polars as pl
 
 from headrace.connectors.connector import Context
 from headrace.connectors.errors import SourceError
+from headrace.connectors.reconnecting import PAUSES, reconnecting
 from headrace.connectors.source import Batch, Discovery, Fitting, Partition, Passable, Position, StreamFound, Wanted
 from headrace.connectors.sql.columns import Chosen, Explain, Rows, chosen, details, empty, values_of_position
 from headrace.connectors.sql.dialect import Dialect, Explaining, Weighing
@@ -24,9 +24,6 @@ from headrace.ir.schema import Schema
 
 BATCH_ROWS = 65_536
 """The most rows of a batch."""
-
-PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
-"""Seconds before each attempt to reconnect, where reading can continue."""
 
 
 class SqlSource:
@@ -124,23 +121,13 @@ class SqlSource:
         position: Position | None = None,
     ) -> Iterator[Batch]:
         """Reconnects where reading can continue after the last batch."""
-        tries, begun = 0, False
-        can_go_on = bool(partition.location.get("order"))
-        while True:
-            try:
-                for batch in self._read(partition, schema, wanted, rows_done, position):
-                    tries, begun = 0, True
-                    rows_done, position = batch.rows_done, batch.position
-                    yield batch
-            except SourceError as error:
-                # connections may be refused for a while during a restart or a failover
-                passing = error.code == "connection_lost" or (error.code == "connection_failed" and tries > 0)
-                if not passing or tries == len(self._pauses) or (begun and not can_go_on):
-                    raise
-                time.sleep(self._pauses[tries])
-                tries += 1
-            else:
-                return
+        yield from reconnecting(
+            lambda done, after: self._read(partition, schema, wanted, done, after),
+            rows_done,
+            position,
+            pauses=self._pauses,
+            can_go_on=bool(partition.location.get("order")),
+        )
 
     def _read(
         self,

@@ -7,7 +7,6 @@ seen, the cursor which are loaded, and the slot keeps all others.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -17,6 +16,7 @@ import polars as pl
 
 from headrace.connectors.connector import Context
 from headrace.connectors.errors import SourceError
+from headrace.connectors.reconnecting import PAUSES, reconnecting
 from headrace.connectors.source import Batch, Discovery, Fitting, Partition, Position, Restart, Wanted, numbered_from
 from headrace.connectors.sql.columns import Chosen, Rows, chosen, empty
 from headrace.connectors.sql.postgresql.changes import slots
@@ -34,7 +34,6 @@ from headrace.connectors.sql.postgresql.session import SECONDS, Session, session
 from headrace.connectors.sql.relation import Column, Relation, table_name
 from headrace.connectors.sql.select import Select
 from headrace.connectors.sql.settings import settings_as
-from headrace.connectors.sql.source import PAUSES
 from headrace.ir.schema import Field, Schema
 
 BATCH_ROWS = 50_000
@@ -248,21 +247,13 @@ class ChangeSource:
     ) -> Iterator[Batch]:
         """Positions are after whole transactions, except in one that is too large for a batch. Reconnects where reading
         can continue after the last batch."""
-        tries, begun = 0, False
-        while True:
-            try:
-                for batch in self._read(partition, schema, wanted, rows_done, position):
-                    tries, begun = 0, True
-                    rows_done, position = batch.rows_done, batch.position
-                    yield batch
-            except SourceError as error:
-                lost = error.code == "connection_lost" or (error.code == "connection_failed" and tries > 0)
-                if not lost or tries == len(self.pauses) or (begun and "part" in partition.location):
-                    raise
-                time.sleep(self.pauses[tries])
-                tries += 1
-            else:
-                return
+        yield from reconnecting(
+            lambda done, after: self._read(partition, schema, wanted, done, after),
+            rows_done,
+            position,
+            pauses=self.pauses,
+            can_go_on="part" not in partition.location,
+        )
 
     def _read(
         self,
