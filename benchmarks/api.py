@@ -26,6 +26,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -158,10 +159,10 @@ async def a_running_run(database_url: str, pipeline_id: str, seconds: float) -> 
     began = time.monotonic()
     while (passed := time.monotonic() - began) < seconds:
         rows = int(passed * 10_000)
-        counts = {"rows_in": rows, "rows_out": rows, "failed": 0, "skipped": 0}
         for index in range(PARTITIONS):
             nodes = {"src": {"rowsIn": rows}, "tgt": {"rowsLoaded": rows}}
-            await asyncio.to_thread(store.partition, RUNNING, 0, index, status="running", **counts, nodes=nodes)
+            report = partial(store.partition, RUNNING, 0, index, status="running", nodes=nodes)
+            await asyncio.to_thread(report, rows_in=rows, rows_out=rows, failed=0, skipped=0)
         await asyncio.sleep(REPORT_EVERY_S)
     engine.dispose()
 

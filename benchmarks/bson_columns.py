@@ -64,7 +64,7 @@ def _drivers(text: bytes) -> pl.DataFrame:
     columns = {}
     for name in _TYPES:
         values = [each.get(name) for each in documents]
-        columns[name] = own.get(name, lambda same: same)(values)
+        columns[name] = own[name](values) if name in own else values
     return pl.DataFrame(columns)
 
 

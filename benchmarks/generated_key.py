@@ -23,6 +23,7 @@ from typing import NamedTuple
 import psycopg
 
 from benchmarks.database_copies import Copies
+from benchmarks.measure import server_cpu
 from benchmarks.postgresql_tables import LINEITEM
 from headrace import Pipeline
 from headrace.deployments.stack.database.server import EmbeddedPostgres
@@ -81,14 +82,14 @@ class Lines:
             made = f"CREATE TABLE target ({variant.definition}{_COLUMNS}, _headrace_load_id bigint)"
             connection.execute(made.encode())
             connection.execute("CHECKPOINT")
-            before = self.copies.cpu()
+            before = server_cpu(self.copies.server.pid)
             if variant.mode:
                 document = Pipeline.from_yaml(_DOCUMENT.format(mode=variant.mode))
                 document.run(files_root=str(self.folder), database_url=url)
             else:
                 self._copy(variant)
             time.sleep(0.2)  # until the server has seen its sessions end
-            taken = self.copies.cpu() - before
+            taken = server_cpu(self.copies.server.pid) - before
             there = "SELECT count(*), pg_indexes_size('target') / 1e6 FROM target"
             count, size = connection.execute(there).fetchone() or (0, 0)
             assert count == rows, count

@@ -45,7 +45,7 @@ def _result(name: str, names: str, **made: dict[str, Any]) -> Table:
 _JOINED = "l_orderkey l_linenumber l_quantity l_extendedprice o_custkey o_orderdate o_orderpriority"
 _SUM = {"dataType": "decimal", "precision": 38, "scale": 2}
 
-GRAPHS = {
+GRAPHS: Mapping[str, Graph] = {
     "join": Graph(
         "lineitem joined with the orders that its rows belong to, a quarter as many",
         [

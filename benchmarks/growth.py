@@ -69,7 +69,8 @@ class Curve:
 
 def median(point: Mapping[str, Any], *quantities: str) -> float:
     """The median over the rounds of a stored point, of the sum of some quantities."""
-    return statistics.median(sum(each[name] for name in quantities or ("seconds",)) for each in point["taken"])
+    sums = [float(sum(each[name] for name in quantities or ("seconds",))) for each in point["taken"]]
+    return statistics.median(sums)
 
 
 def cpu(point: Mapping[str, Any]) -> float:
@@ -215,7 +216,7 @@ def _up_to(most: int, steps: Iterable[int]) -> list[int]:
     return [*(each for each in steps if each < most), most]
 
 
-CURVES = {
+CURVES: Mapping[str, Curve] = {
     "rows": Curve(
         "One file of `orders` with more and more rows.",
         "rows",

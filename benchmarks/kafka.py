@@ -25,7 +25,7 @@ from benchmarks.measure import cpu_of
 from headrace.deployments.stack.database.server import DISPOSABLE, EmbeddedPostgres
 
 _RECORDS, _PARTITIONS = 1_000_000, 2
-FIELDS = [
+FIELDS: list[dict[str, Any]] = [
     {"name": "id", "dataType": "bigint"},
     {"name": "customer", "dataType": "text"},
     {"name": "amount", "dataType": "decimal", "precision": 12, "scale": 2},

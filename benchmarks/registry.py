@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from benchmarks.append import append
 from benchmarks.comparison import Comparison
@@ -54,7 +55,7 @@ def _beside_peers(name: str) -> Compared:
     return Compared(lambda rows, rounds: peers(name, rows, rounds), peers=True)
 
 
-Benchmark = Compared | Curve | Program
+Benchmark: TypeAlias = Compared | Curve | Program
 
 BENCHMARKS: Mapping[str, Benchmark] = {
     **{f"append/{name}": _appending(name) for name in DATASETS},

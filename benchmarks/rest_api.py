@@ -13,6 +13,7 @@ import multiprocessing
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_network
 from multiprocessing.connection import Connection as Pipe
@@ -138,7 +139,7 @@ def main() -> None:
         least = dict.fromkeys(shapes, float("inf"))
         for _ in range(args.rounds):
             for shape in shapes:
-                least[shape] = min(least[shape], _cpu(lambda shape=shape: reading(url, shape), args.records))
+                least[shape] = min(least[shape], _cpu(partial(reading, url, shape), args.records))
     print(f"{args.records:,} records, {args.page} per page: CPU seconds of the client, least of {args.rounds} rounds")
     for shape, seconds in least.items():
         print(f"{shape:16} {seconds:6.2f} s   {1e6 * seconds / args.records:6.1f} µs per record")

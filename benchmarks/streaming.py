@@ -53,7 +53,8 @@ def send(servers: str, topic: str, rate: int, many: int) -> None:
 def watch(url: str, table: str, many: int) -> Took:
     """Notes how long each record took. Those of a partition are committed in their order, so what is new of each has
     greater ids."""
-    took, last = [], [-1] * _PARTITIONS
+    took: Took = []
+    last = [-1] * _PARTITIONS
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(f"CREATE INDEX ON {table} (mod(id, {_PARTITIONS}), id)".encode())
         asked = f"SELECT id, sent FROM {table} WHERE mod(id, {_PARTITIONS}) = %s AND id > %s ORDER BY id".encode()
