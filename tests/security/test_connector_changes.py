@@ -215,7 +215,7 @@ def test_apply_sends_credentials_with_a_change_of_address_or_says_that_the_file_
     refused = headrace("apply", "-f", file, code=1).exception
     assert isinstance(refused, HeadraceError)
     assert "config.host" in refused.message
-    assert "send authConfig again" in refused.hint
+    assert "send authConfig again" in refused.message
     [made] = facade.viewer.get(PATH).json()["data"]
     assert made["config"]["host"] == "db.example.org"
     file.write_text(write_yaml(given | moved))

@@ -87,6 +87,7 @@ def test_no_form_of_another_site_does_anything(facade: Facade, people: People, h
         "pipeline_id": made["id"],
         "connector_id": made["connectorId"],
         "run_id": "run_x",
+        "replication_id": "repl_x",
         "schema_id": "x",
         "name": "a",
     }
