@@ -58,12 +58,13 @@ def test_a_graph_runs_with_nothing_but_an_object_store_between_its_stages(
     mill: Mill, object_store: ObjectStore, url: str
 ) -> None:
     fill(mill)
+    others = set(scratch.scratch_folder().iterdir())  # of earlier tests of this process
     mill.run(nodes(), batch=97)
     check(mill)
     assert object_store.names(url) == []
     put = [path for method, path in object_store.asked if method == "PUT" and url.removeprefix("s3:/") in path]
     assert len(put) > 20
-    assert list(scratch.scratch_folder().iterdir()) == []
+    assert set(scratch.scratch_folder().iterdir()) <= others
 
 
 @pytest.mark.slow
