@@ -47,7 +47,7 @@ def _sentence(curve: Curve, points: list[Stored]) -> str:
     memory = [median(point, "memory") for point in (first, last)]
     resident = f", memory from {memory[0]:.0f} to {memory[1]:.0f} MB" if all(memory) else ""
     return (
-        f"{curve.about} From {first['x']:,g} to {last['x']:,g} {curve.x}, CPU seconds per {curve.per} go from"
+        f"{curve.about} From {first['x']:,} to {last['x']:,} {curve.x}, CPU seconds per {curve.per} go from"
         f" {each[0]:.2f} to {each[-1]:.2f} ({each[-1] / each[0]:.2f} times; between {min(each):.2f} and"
         f" {max(each):.2f}), seconds on the clock from {clock[0]:.2f} to {clock[1]:.2f}{resident}. {curve.explained}"
     )
