@@ -271,10 +271,10 @@ def _started(run: PipelineRun) -> StartedRun:
 def error_position(cursor: str) -> ErrorPosition:
     """The position in a cursor of errors. Raises ApiError 400."""
     match decode_cursor(cursor):
-        case [int(row), str(column), str(rule), str(node_id), int(partition), int(stage)] if (
+        case [int(row), str(column), str(rule), str(node_id), int(partition), int(stage), bool(warned)] if (
             abs(row) < 2**63 and abs(partition) < 2**31 and abs(stage) < 2**31
         ):
-            return ErrorPosition(row, column, rule, node_id, partition, stage)
+            return ErrorPosition(row, column, rule, node_id, partition, stage, warned)
     raise bad_cursor()
 
 

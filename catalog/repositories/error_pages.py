@@ -24,6 +24,7 @@ class ErrorPosition(NamedTuple):
     node_id: str
     partition: int
     stage: int
+    warned: bool
 
 
 class GroupKey(NamedTuple):
@@ -57,11 +58,11 @@ _PAGE = """
         WHERE each.root_run_id = :root AND each.run_id = ANY(:runs) AND each.node_id = found.node_id
           AND each.rule = found.rule AND each."column" = found."column" AND each.warning = found.warning {}
         ORDER BY each."row", each."partition", each.stage LIMIT :limit) e
-    ORDER BY e."row", e."column", e.rule, e.node_id, e."partition", e.stage LIMIT :limit
+    ORDER BY e."row", e."column", e.rule, e.node_id, e."partition", e.stage, e.warning LIMIT :limit
 """
 _AFTER = """AND each."row" >= :row
-          AND (each."row", each."column", each.rule, each.node_id, each."partition", each.stage)
-              > (:row, :column, :rule, :node_id, :partition, :stage)"""
+          AND (each."row", each."column", each.rule, each.node_id, each."partition", each.stage, each.warning)
+              > (:row, :column, :rule, :node_id, :partition, :stage, :warned_before)"""
 _FILE = "AND each.sources @> jsonb_build_array(jsonb_build_object('file', CAST(:file AS text)))"
 _STAGE = "AND each.stage = :only_stage"
 
@@ -89,6 +90,7 @@ def errors_by_row(
     values = {"root": root_run_id, "runs": list(run_ids), "limit": limit, "file": file, "only_stage": stage}
     values |= {"nodes": list(nodes), "rules": list(rules), "columns": list(columns), "warned": list(warned)}
     parts = [(_AFTER, after is not None), (_FILE, file is not None), (_STAGE, stage is not None)]
-    values |= after._asdict() if after is not None else {}
+    if after is not None:
+        values |= after._asdict() | {"warned": list(warned), "warned_before": after.warned}
     query = text(_PAGE.format(" ".join(part for part, wanted in parts if wanted)))
     return session.scalars(select(RunError).from_statement(query), values).all()

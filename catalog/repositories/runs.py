@@ -351,4 +351,6 @@ def _different(values: Sequence[str | None]) -> list[str]:
 
 def position_of(error: RunError) -> ErrorPosition:
     """Returns the position of an error."""
-    return ErrorPosition(error.row, error.column, error.rule, error.node_id, error.partition, error.stage)
+    return ErrorPosition(
+        error.row, error.column, error.rule, error.node_id, error.partition, error.stage, error.warning
+    )
