@@ -58,13 +58,17 @@ class Restart(StrEnum):
     its end into the staging folder before any of its rows is loaded."""
 
 
+READER_NOTES = "readerNotes"
+
+
 @dataclass(frozen=True, slots=True)
 class Partition:
     """One independently readable slice of a source. A process that has only this and the schema can read it.
 
     `first_row` is the number of its first row. Rows count from 1 across all partitions of a source; where not all
     partitions know their rows, partition n begins at `numbered_from(n)`. `rows` is how many records it holds, or about
-    how many where `counted` is false. `location` is what the source needs to find it (JSON values only).
+    how many where `counted` is false. `location` is what the source needs to find it (JSON values only),
+    and what it has noted for itself under READER_NOTES, which plans do not show.
     """
 
     index: int

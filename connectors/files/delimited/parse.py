@@ -13,6 +13,7 @@ from headrace.connectors.datatypes import polars_dtype
 from headrace.connectors.errors import SourceError
 from headrace.connectors.files.delimited.dialect import Dialect
 from headrace.connectors.files.delimited.encoding import byte_in_file, invalid_offsets
+from headrace.connectors.files.delimited.known_chunks import Sound
 from headrace.connectors.files.delimited.numbers import NUMERIC
 from headrace.connectors.files.delimited.records import find_records
 from headrace.connectors.files.delimited.structure import (
@@ -65,10 +66,10 @@ class ChunkParser:
             self._as_text |= {field.name for field in schema if field.data_type in NUMERIC}
         self._cast = dialect.numbers.cast
 
-    def parse(self, chunk: bytes, first_row: int, shape: Structure | None) -> ParsedChunk:
-        """Parses whole records, the first of which has the row number `first_row`. `shape` are their positions; None if
-        quotes are irrelevant in the chunk, as from `record_chunks`."""
-        if shape is None or not shape.faulty:
+    def parse(self, chunk: bytes, first_row: int, shape: Structure | Sound | None) -> ParsedChunk:
+        """Parses whole records, the first of which has the row number `first_row`. `shape` are their positions, or what
+        is known of them; None if quotes are irrelevant in the chunk, as from `record_chunks`."""
+        if shape is None or isinstance(shape, Sound) or not shape.faulty:
             try:
                 raw = self._read(chunk, self._as_text)
                 if endless := self._endless(raw):
@@ -98,10 +99,13 @@ class ChunkParser:
             parsed.records,
         )
 
-    def _structure(self, chunk: bytes) -> Structure:
-        return find_records(chunk, self._dialect.marks.unquoted, final=True)
+    def _structure(self, chunk: bytes, shape: Structure | Sound | None) -> Structure:
+        if isinstance(shape, Structure):
+            return shape
+        quoted = shape is not None and shape.quoted
+        return find_records(chunk, self._dialect.marks if quoted else self._dialect.marks.unquoted, final=True)
 
-    def _full(self, raw: pl.DataFrame, chunk: bytes, shape: Structure | None) -> bool:
+    def _full(self, raw: pl.DataFrame, chunk: bytes, shape: Structure | Sound | None) -> bool:
         """Whether every record has the right number of fields.
 
         Polars fills short lines with nulls, so no null in the last column means no short line. It refuses long lines,
@@ -109,7 +113,7 @@ class ChunkParser:
         ruled out, the total number of separators decides: without long lines and with the right total there are no
         short ones, and vice versa. Otherwise the fields of every record are counted. Where quotes matter, the number of
         rows must equal the number of records counted without polars; elsewhere the whole piece is compared with the
-        scan.
+        scan. Of a sound chunk with quotes the right total is known.
         """
         if shape is not None and raw.height != shape.records:
             return False
@@ -118,10 +122,12 @@ class ChunkParser:
         if ended and refused:
             return True
         total = raw.height * (len(self._names) - 1)
+        if isinstance(shape, Sound) and (ended or refused):
+            return shape.quoted or count(bits_of(view(chunk), self._separator)) == total
         if ended and shape is None:
-            return int(np.count_nonzero(view(chunk) == self._separator)) == total
-        shape = shape or self._structure(chunk)
-        separators = self._separators(chunk, shape)
+            return count(bits_of(view(chunk), self._separator)) == total
+        shape = self._structure(chunk, shape)
+        separators = shape.separators(chunk, self._separator)
         if ended:
             return count(separators) == total
         if shape.blanks is not None or chunk.endswith(b"\r"):
@@ -168,9 +174,9 @@ class ChunkParser:
         frame, more, _ = cast_columns(raw, rows, self._schema, self._cast)
         return ParsedChunk(frame, _concat_rejects(rejects, more), raw.height + rejects.height)
 
-    def _careful(self, chunk: bytes, first_row: int, shape: Structure | None) -> ParsedChunk:
+    def _careful(self, chunk: bytes, first_row: int, shape: Structure | Sound | None) -> ParsedChunk:
         """Rejects faulty records first, then cells that are not of their type."""
-        shape = shape or self._structure(chunk)
+        shape = self._structure(chunk, shape)
         begins, ends = self._records(chunk, shape)
         if not len(begins):
             return ParsedChunk(self._nothing(), no_rejects(), 0)
@@ -196,16 +202,11 @@ class ChunkParser:
         parsed = self._typed(_check_height(raw, rows), rows, rejects)
         return ParsedChunk(parsed.frame, parsed.rejects, len(begins))
 
-    def _separators(self, chunk: bytes, shape: Structure) -> Words:
-        """The separators between fields."""
-        separators = bits_of(view(chunk), self._separator)
-        return separators if shape.inside is None else separators & ~shape.inside
-
     def _faults(self, chunk: bytes, shape: Structure, begins: BITS, ends: BITS) -> dict[int, tuple[str, str]]:
         """(error, rule) of each faulty record, by its index."""
         faults: dict[int, tuple[str, str]] = {}
         expected = len(self._names)
-        found = _fields(self._separators(chunk, shape), begins, ends)
+        found = _fields(shape.separators(chunk, self._separator), begins, ends)
         for index in np.flatnonzero(found != expected).tolist():
             faults[index] = (f"Expected {expected} fields, found {found[index]}", "ragged")
         for index in _unique_records(shape.stray, begins):

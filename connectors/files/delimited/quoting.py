@@ -33,7 +33,7 @@ Flags = npt.NDArray[np.bool_]
 
 
 def has_misplaced_quotes(
-    block: bytes, quotes: Words, parity: Words, newlines: Words, marks: Marks, *, final: bool
+    block: bytes, quotes: Words, parity: Words, newlines: Words, delimiters: Words, marks: Marks, *, final: bool
 ) -> bool:
     """Whether any quote of a block is in a place where parity does not distinguish inside from outside.
 
@@ -41,7 +41,7 @@ def has_misplaced_quotes(
     a delimiter, the end of the line or another quote.
     """
     data = view(block)
-    edges = bits_of(data, marks.delimiter) | newlines | quotes
+    edges = delimiters | newlines | quotes
     if (quotes & parity & ~shifted(edges, 1)).any():
         return True
     if marks.eol == NEWLINE and RETURN in block:

@@ -27,13 +27,13 @@ def find_records(block: bytes, marks: Marks, *, final: bool, limit: int | None =
     makes its record longer than `limit` counts as unclosed."""
     data = view(block)
     ends = bits_of(data, marks.eol)
-    inside = None
+    inside = delimiters = None
     stray = unclosed = NO_POSITIONS
     whole = -1
     if marks.quote is not None and marks.quote.to_bytes(1, "little") in block:
-        quotes = bits_of(data, marks.quote)
+        quotes, delimiters = bits_of(data, marks.quote), bits_of(data, marks.delimiter)
         parity = inside_quotes(quotes, 0)
-        wrong = has_misplaced_quotes(block, quotes, parity, ends, marks, final=final)
+        wrong = has_misplaced_quotes(block, quotes, parity, ends, delimiters, marks, final=final)
         open_end = bool(count(quotes) & 1)
         full = limit is not None and len(block) >= limit
         if wrong or (open_end and (final or full)):
@@ -53,7 +53,8 @@ def find_records(block: bytes, marks: Marks, *, final: bool, limit: int | None =
         blanks |= ends & shifted(returns, 0)
     rest = block[last_bit(ends) + 1 : whole]
     unended = int(bool(rest) and (rest != b"\r" or marks.eol != NEWLINE))
-    return Structure(ends, blanks if blanks.any() else None, inside, len(block), whole, unended, stray, unclosed)
+    found_blanks = blanks if blanks.any() else None
+    return Structure(ends, found_blanks, inside, len(block), whole, unended, delimiters, stray, unclosed)
 
 
 CHUNK_BYTES = 8 << 20

@@ -10,7 +10,8 @@ import numpy as np
 from headrace.connectors.errors import SourceError
 from headrace.connectors.files.delimited.dialect import Dialect, bad_encoding
 from headrace.connectors.files.delimited.encoding import byte_in_file, invalid_offsets, is_utf8
-from headrace.connectors.files.delimited.records import find_records, record_chunks
+from headrace.connectors.files.delimited.known_chunks import ChunkNotes, Noted
+from headrace.connectors.files.delimited.records import CHUNK_BYTES, find_records, record_chunks
 from headrace.connectors.files.delimited.structure import BITS, Structure, places
 from headrace.connectors.files.streams import ByteStream
 
@@ -23,11 +24,12 @@ _BAD_SHARE = 1000  # one invalid row in a thousand is a wrong encoding, one in a
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """A byte range that starts and ends at records, and its number of records."""
+    """A byte range that starts and ends at records, its number of records, and what is known of its chunks."""
 
     start: int
     end: int
     rows: int
+    noted: Noted = ()
 
 
 @dataclass(slots=True)
@@ -47,11 +49,13 @@ def scan(
     *,
     pieces: int,
     name: str,
+    columns: int = 1,
     sampled: bool = True,
     block_bytes: int = BLOCK,
+    chunk_bytes: int = CHUNK_BYTES,
 ) -> Scan:
-    """Counts the records from `start` (the first data record) and divides them into at most `pieces` slices of similar
-    size. Without `sampled` there are no samples.
+    """Counts the records from `start` (the first data record) of so many columns, divides them into at most `pieces`
+    slices of similar size, and notes chunks of about `chunk_bytes`. Without `sampled` there are no samples.
 
     Raises SourceError: `unterminated_quote` if every record has an unclosed quote, `bad_encoding` with offset and row.
     """
@@ -62,10 +66,12 @@ def scan(
     text = _EncodingCheck(dialect)
     position = cut = start
     cut_rows = unclosed = 0
-    for end_offset, block, known in record_chunks(stream, start, None, dialect.marks, block_bytes):
+    notes = ChunkNotes(dialect.marks.delimiter, columns, chunk_bytes)
+    for end_offset, block, known in record_chunks(stream, start, None, dialect.marks, min(block_bytes, chunk_bytes)):
         shape = known or find_records(block, dialect.marks.unquoted, final=True)
         text.feed(block, position, found.rows, shape)
         ends = None
+        noted = noted_rows = 0
         while targets and targets[0] < position + len(block):
             ends = places(shape.ends, len(block)) if ends is None else ends
             at = int(np.searchsorted(ends, targets[0] - position))
@@ -73,7 +79,9 @@ def scan(
                 break
             boundary, rows = position + int(ends[at]) + 1, found.rows + _records_to(shape, ends, at)
             if rows > cut_rows:
-                found.slices.append(Slice(cut, boundary, rows - cut_rows))
+                notes.add(block, shape, noted, boundary - position, rows - found.rows - noted_rows)
+                noted, noted_rows = boundary - position, rows - found.rows
+                found.slices.append(Slice(cut, boundary, rows - cut_rows, notes.taken()))
                 cut, cut_rows = boundary, rows
             targets = [target for target in targets if target >= boundary]
         if not sampled:
@@ -85,6 +93,7 @@ def scan(
         else:
             for spot in [spot for spot in spots if position <= spot < position + len(block)]:
                 _add_sample(found, block, shape, spot - position)
+        notes.add(block, shape, noted, len(block), shape.records - noted_rows)
         found.rows += shape.records
         unclosed += len(shape.unclosed)
         position = end_offset
@@ -96,10 +105,10 @@ def scan(
         )
     text.check(name, found.rows, position)
     if found.rows > cut_rows or not found.slices:
-        found.slices.append(Slice(cut, position, found.rows - cut_rows))
+        found.slices.append(Slice(cut, position, found.rows - cut_rows, notes.taken()))
     elif found.slices:
         last = found.slices.pop()  # only blank lines follow the last cut
-        found.slices.append(Slice(last.start, position, last.rows))
+        found.slices.append(Slice(last.start, position, last.rows, last.noted))
     return found
 
 

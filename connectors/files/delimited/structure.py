@@ -138,6 +138,8 @@ class Structure:
     whole: int
     unended: int = 0
     """1 if the last record has no line end, which only the last record of a file may lack."""
+    delimiters: Words | None = None
+    """Delimiters, quoted ones too; None if they were not looked for."""
     stray: BITS = field(default_factory=lambda: NO_POSITIONS)
     unclosed: BITS = field(default_factory=lambda: NO_POSITIONS)
 
@@ -155,7 +157,15 @@ class Structure:
     def first(self, length: int) -> Structure:
         """The structure of the first `length` bytes, which end with a record."""
         words = (length + 63) // 64
-        cut = [None if part is None else part[:words] for part in (self.ends, self.blanks, self.inside)]
-        assert cut[0] is not None
+        parts = (self.blanks, self.inside, self.delimiters)
+        blanks, inside, delimiters = (None if part is None else part[:words] for part in parts)
+        if delimiters is not None and length % 64:  # no bit after `length`, as everywhere
+            delimiters = delimiters.copy()
+            delimiters[-1] &= np.uint64((1 << length % 64) - 1)
         stray, unclosed = self.stray[self.stray < length], self.unclosed[self.unclosed < length]
-        return Structure(cut[0], cut[1], cut[2], length, length, 0, stray, unclosed)
+        return Structure(self.ends[:words], blanks, inside, length, length, 0, delimiters, stray, unclosed)
+
+    def separators(self, block: bytes, delimiter: int) -> Words:
+        """The delimiters between fields of the block."""
+        found = bits_of(view(block), delimiter) if self.delimiters is None else self.delimiters
+        return found if self.inside is None else found & ~self.inside

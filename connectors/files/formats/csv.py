@@ -15,13 +15,14 @@ from headrace.connectors.errors import SourceError
 from headrace.connectors.files.compression import compression_of
 from headrace.connectors.files.delimited.dialect import Dialect, check_declared, missing_fields, read_header
 from headrace.connectors.files.delimited.infer import LocalNumbers, TypeStatistics, infer_schema
+from headrace.connectors.files.delimited.known_chunks import Sound, known_chunks
 from headrace.connectors.files.delimited.parse import ChunkParser
 from headrace.connectors.files.delimited.records import CHUNK_BYTES, find_records, record_chunks
 from headrace.connectors.files.delimited.scan import scan
 from headrace.connectors.files.delimited.structure import places
 from headrace.connectors.files.formats.base import Inspection, Piece
 from headrace.connectors.files.streams import ByteStream, Forward, Plain, open_stream
-from headrace.connectors.source import ROW, Batch, Fitting, Wanted
+from headrace.connectors.source import READER_NOTES, ROW, Batch, Fitting, Wanted
 from headrace.ir.schema import Field, Schema
 
 MIN_PIECE_BYTES = 4 << 20
@@ -50,13 +51,25 @@ class Csv:
             if stream.size is not None:
                 pieces = max(1, min(pieces, (stream.size - head.start) // self._min_piece_bytes))
             dialect = self._dialect.of_file(head)
-            found = scan(stream, head.start, dialect, pieces=pieces, name=name, sampled=not declared)
+            found = scan(
+                stream,
+                head.start,
+                dialect,
+                pieces=pieces,
+                name=name,
+                columns=len(head.names),
+                sampled=not declared,
+                chunk_bytes=self._chunk_bytes,
+            )
         finally:
             stream.close()
         schema = declared or infer_schema(found.samples, dialect, head.names, complete=found.complete)
         missing = missing_fields(schema, head.names)
         also: dict[str, Any] = {"lacking": list(missing)} if missing else {}
-        pieces_found = [Piece(part.rows, {"start": part.start, "end": part.end, **also}) for part in found.slices]
+        pieces_found = [
+            Piece(part.rows, {"start": part.start, "end": part.end, READER_NOTES: part.noted, **also})
+            for part in found.slices
+        ]
         guessed = frozenset() if declared else frozenset(head.names)
         if not declared and not dialect.numbers.plain:
             local = LocalNumbers(dialect.numbers, head.names)
@@ -108,15 +121,19 @@ class Csv:
             head = read_header(stream, self._dialect, schema, name)
             missing = frozenset(piece.location.get("lacking", ()))
             check_declared(tuple(field for field in schema if field.name not in missing), head.names, name)
-            start, end = int(piece.location["start"]), int(piece.location["end"])
+            begin, end = int(piece.location["start"]), int(piece.location["end"])
             dialect = self._dialect.of_file(head)
+            start = begin
             if rows_done:
-                start = position if position is not None else self._skip(stream, start, end, rows_done, dialect)
+                start = position if position is not None else self._skip(stream, begin, end, rows_done, dialect)
             chosen = [field for field in schema if wanted is None or field.name in wanted.columns]
             read = [field for field in chosen if field.name not in missing]
             nulls = [pl.lit(None, polars_dtype(field)).alias(field.name) for field in chosen if field.name in missing]
             parser = ChunkParser(dialect, head.names, tuple(read))
-            for end_offset, chunk, shape in record_chunks(stream, start, end, dialect.marks, self._chunk_bytes):
+            noted = piece.location.get(READER_NOTES, ())
+            for end_offset, chunk, shape in known_chunks(
+                stream, begin, end, start, noted, dialect.marks, self._chunk_bytes
+            ):
                 parsed = parser.parse(chunk, first_row + rows_done, shape)
                 if not parsed.records:
                     continue
@@ -125,7 +142,7 @@ class Csv:
                 if nulls:
                     frame = frame.with_columns(nulls).select(*(field.name for field in chosen), ROW)
                 again = stream.again(end_offset - len(chunk), chunk)
-                quoted = shape is not None
+                quoted = shape.quoted if isinstance(shape, Sound) else shape is not None
                 first = first_row + rows_done - parsed.records
                 cells = partial(_cells, dialect, head.names, again, first, quoted=quoted)
                 yield Batch(frame, parsed.records, rows_done, parsed.rejects, end_offset, cells=cells)

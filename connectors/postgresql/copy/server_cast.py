@@ -8,12 +8,11 @@ from typing import Any, LiteralString
 
 import polars as pl
 import psycopg
-import pyarrow as pa
 from psycopg import sql
 
 from headrace.connectors.casting.columns import MAX_VALUE
 from headrace.connectors.postgresql.connections import Database, connect
-from headrace.connectors.postgresql.copy.encode import ENCODINGS, encode
+from headrace.connectors.postgresql.copy.encode import ENCODINGS, TEXT, encode
 from headrace.connectors.postgresql.copy.precheck import precheck, reject_nul
 from headrace.connectors.postgresql.copy.type_messages import misfit_error
 from headrace.connectors.postgresql.tables.describe import Column
@@ -43,7 +42,7 @@ _ROW_COLUMN = Column(ROW, "int8", "bigint", nullable=False)
 def cast_on_server(column: Column, dtype: pl.DataType) -> bool:
     """Whether a converted column of this dtype is sent as text and cast by the server."""
     encoding = ENCODINGS.get(column.type_name)
-    return dtype == pl.String and (encoding is None or encoding.arrow != pa.large_string())
+    return dtype == pl.String and (encoding is None or encoding.arrow != TEXT)
 
 
 def copy_and_cast(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from headrace.connectors.source import Partition
+from headrace.connectors.source import READER_NOTES, Partition
 from headrace.flows.compile.stages.stage import Audit, Load, Sink, Stage
 from headrace.flows.compile.step import Step
 
@@ -33,10 +34,16 @@ def described(stage: Stage) -> dict[str, Any]:
         "segments": [[_label(step) for step in segment.steps] for segment in stage.segments],
         **ends,
         "partitions": [
-            {"index": p.index, "firstRow": p.first_row, "rows": p.rows, **_remarks(p), **p.location}
+            {"index": p.index, "firstRow": p.first_row, "rows": p.rows, **_remarks(p), **_shown(p.location)}
             for p in stage.partitions
         ],
     }
+
+
+def _shown(location: Any) -> Any:
+    if isinstance(location, Mapping):
+        return {key: _shown(value) for key, value in location.items() if key != READER_NOTES}
+    return [_shown(each) for each in location] if isinstance(location, list | tuple) else location
 
 
 def _remarks(partition: Partition) -> dict[str, Any]:

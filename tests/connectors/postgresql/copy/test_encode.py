@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import struct
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -15,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from psycopg import sql
 
+from headrace.connectors.postgresql.copy import encode as module
 from headrace.connectors.postgresql.copy.copy_rows import copy_rows
 from headrace.connectors.postgresql.copy.encode import ENCODINGS
 from headrace.connectors.postgresql.copy.precheck import precheck
@@ -165,3 +167,24 @@ def test_every_encoding_is_tried_here() -> None:
     tried |= {"uuid", "bytea", "date", "time", "timestamp", "timestamptz", "interval", "_text", "_int4"}
     like_another = {"bpchar", "name", "citext", "_int2", "_int8", "_float8", "_bool", "_date"}
     assert set(ENCODINGS) == tried | like_another
+
+
+ROWS = st.lists(st.tuples(st.integers(0, 9), st.none() | TEXT | TEXT.map(lambda text: text * 20)), max_size=40)
+
+
+@settings(max_examples=examples(200))
+@given(ROWS, ROWS, st.integers(1, 400), st.integers(0, 20))
+def test_pieces_are_the_whole(before: list[Any], after: list[Any], piece_bytes: int, begin: int) -> None:
+    """Of frames whose texts lie in several buffers, and begin within them."""
+    columns = [Column("n", "int4", "integer", nullable=True), Column("t", "text", "text", nullable=True)]
+    schema = pl.Schema({"n": pl.Int32, "t": pl.String})
+    frame = pl.concat([pl.DataFrame(rows, schema=schema, orient="row") for rows in (before, after)]).slice(begin)
+    expected = b"PGCOPY\n\xff\r\n\0" + bytes(8)
+    for number, text in frame.rows():
+        expected += struct.pack("!hii", 2, 4, number)
+        encoded = None if text is None else text.encode()
+        expected += struct.pack("!i", -1) if encoded is None else struct.pack("!i", len(encoded)) + encoded
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(module, "PIECE_BYTES", piece_bytes)
+        pieces = [*module.encode(frame, columns)]
+    assert b"".join(pieces) == expected + b"\xff\xff"
