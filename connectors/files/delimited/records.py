@@ -59,7 +59,7 @@ def find_records(block: bytes, marks: Marks, *, final: bool, limit: int | None =
 
 CHUNK_BYTES = 8 << 20
 RECORD_LIMIT = 64 << 20
-_TAIL = 1 << 16
+_TAIL = 1 << 15
 
 
 def record_chunks(

@@ -55,16 +55,14 @@ def shifted_back(words: Words) -> Words:
 
 def inside_quotes(quotes: Words, parity: int) -> Words:
     """The bits of bytes after an odd number of quotes (an opening quote counts as inside, a closing one does not)."""
-    inside = quotes.copy()
+    inside, spare = quotes.copy(), np.empty_like(quotes)
     for step in (1, 2, 4, 8, 16, 32):
-        inside ^= inside << np.uint64(step)
-    odd = (inside >> np.uint64(63)).astype(np.uint8)
-    before = np.bitwise_xor.accumulate(odd)
-    flip = np.empty(len(odd), dtype=bool)
-    if len(odd):
-        flip[0] = parity == 1
-        flip[1:] = (before[:-1] ^ np.uint8(parity)) == 1
-    inside[flip] = ~inside[flip]
+        np.left_shift(inside, np.uint64(step), out=spare)
+        np.bitwise_xor(inside, spare, out=inside)
+    np.right_shift(inside, np.uint64(63), out=spare)  # whether each word has an odd number of quotes
+    flip = np.full_like(spare, parity)
+    flip[1:] ^= np.bitwise_xor.accumulate(spare)[:-1]
+    inside ^= np.negative(flip, out=flip)  # all bits of a word, or none
     return inside
 
 
