@@ -100,6 +100,21 @@ class AddedColumns:
         return found
 
 
+def check_added_columns(added: Schema, own: Schema, name: str) -> None:
+    """No file has a column that it is given. Raises SourceError(`bad_header`)."""
+    there = {field.name for field in own}
+    for field in added:
+        if field.name in there:
+            message = f"{name} has a column '{field.name}' itself, which its folder or the config gives it, too."
+            raise SourceError("bad_header", message, "Give the added column another name, or declare `fields` without.")
+
+
+def in_declared_order(schema: Schema, declared: Schema) -> Schema:
+    """The declared columns in their order, then the others."""
+    places = {field.name: place for place, field in enumerate(declared)}
+    return tuple(sorted(schema, key=lambda field: places.get(field.name, len(places))))
+
+
 def _folder_value(text: str | None, field: Field, file: str) -> Any:
     values, bad = cast_text(pl.Series([text], dtype=pl.String), field)
     if bad is not None:

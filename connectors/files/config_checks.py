@@ -11,8 +11,8 @@ from headrace.connectors.files.arrival.settings import PARAMETER, arrival_proble
 from headrace.connectors.files.compression import inner_suffix
 from headrace.connectors.files.delimited.dialect import Dialect
 from headrace.connectors.files.formats import FORMATS, SUFFIXES
-from headrace.connectors.files.selection import Selection
-from headrace.connectors.files.source import reads_subfolders, skips_bad_files
+from headrace.connectors.files.inspected_files import skips_bad_files
+from headrace.connectors.files.selection import Selection, reads_subfolders
 from headrace.ir.problems import Problem
 
 

@@ -156,3 +156,12 @@ def dated(text: str, now: datetime | None = None, timezone: str = "UTC") -> str:
 def is_temporary(name: str) -> bool:
     """Whether the name is that of an unfinished, temporary or hidden file."""
     return any(fnmatch.fnmatchcase(name.lower(), pattern) for pattern in _TEMPORARY)
+
+
+def reads_subfolders(config: Mapping[str, Any], selection: Selection) -> bool:
+    """Whether files of folders below the source's are meant. Raises SourceError(`bad_option`) where they cannot be."""
+    below = selection.of_paths or bool(config.get("hivePartitioning"))
+    if below and config.get("atomicity") is not None:
+        hint = "Take files from one folder, or leave atomicity out."
+        raise SourceError("bad_option", "config.atomicity takes no files out of folders below the source's.", hint)
+    return below
