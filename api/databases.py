@@ -69,7 +69,7 @@ def ask(context: RequestContext, database: Database, question: str, *arguments: 
 
 
 def _loaded(context: RequestContext, pipeline_id: str, version: int | None) -> RunPipeline:
-    pipeline = context.store.load_pipeline(pipeline_id, version)
+    pipeline = context.store.pipelines.load(pipeline_id, version)
     try:
         # References are read only where a target names a connector: nothing else is logged into here.
         return opened(context, pipeline) if pipeline.named else pipeline

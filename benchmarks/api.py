@@ -155,13 +155,13 @@ async def a_running_run(database_url: str, pipeline_id: str, seconds: float) -> 
     partitions = [(0, index, 1_000_000) for index in range(PARTITIONS)]
     store.started(RUNNING, total_rows=8_000_000, fingerprint={}, plan={}, partitions=partitions)
     cell = {"column": "amount", "value": "x", "error": "Expected integer", "rule": "type", "sources": None}
-    store.errors(RUNNING, RUNNING, "src", 0, 0, cells=json.dumps([{"row": row, **cell} for row in range(200)]))
+    store.cells.add(RUNNING, RUNNING, "src", 0, 0, cells=json.dumps([{"row": row, **cell} for row in range(200)]))
     began = time.monotonic()
     while (passed := time.monotonic() - began) < seconds:
         rows = int(passed * 10_000)
         for index in range(PARTITIONS):
             nodes = {"src": {"rowsIn": rows}, "tgt": {"rowsLoaded": rows}}
-            report = partial(store.partition, RUNNING, 0, index, status="running", nodes=nodes)
+            report = partial(store.counts.report, RUNNING, 0, index, status="running", nodes=nodes)
             await asyncio.to_thread(report, rows_in=rows, rows_out=rows, failed=0, skipped=0)
         await asyncio.sleep(REPORT_EVERY_S)
     engine.dispose()

@@ -60,7 +60,7 @@ def _ledgers(store: RunStore, asked: RunRequest, opened: Opened) -> Ledgers:
 
     def found(versions: Versions) -> Sequence[Database]:
         chosen = dict.fromkeys(asked.ir_version if each is None else each for each in versions)
-        pipelines = [store.load_pipeline(asked.pipeline_id, each) for each in chosen]
+        pipelines = [store.pipelines.load(asked.pipeline_id, each) for each in chosen]
         return databases_of(map(opened, pipelines), settings().for_runs, settings().connector_networks)
 
     return Ledgers(found)
@@ -73,7 +73,7 @@ def open_job(store: RunStore, run_id: str, asked: RunRequest, opened: Opened = _
     Raises RunFailed when there is nothing to retry, PipelineMissing when the tenant has no such pipeline.
     """
     continues = continuation_for(store, run_id, asked, opened)
-    pipeline = store.load_pipeline(asked.pipeline_id, continues.ir_version or asked.ir_version)
+    pipeline = store.pipelines.load(asked.pipeline_id, continues.ir_version or asked.ir_version)
     if pipeline.tenant_id != asked.tenant_id:
         raise PipelineMissing(f"There is no pipeline {asked.pipeline_id}")
     parameters = asked.parameters if continues.parameters is None else continues.parameters
@@ -120,7 +120,7 @@ def stored_job(store: RunStore, run_id: str) -> Job:
         parameters=begun.parameters,
         first_run_id=store.first_of_chain(run_id),
     )
-    pipeline = store.load_pipeline(begun.pipeline_id, begun.ir_version)
+    pipeline = store.pipelines.load(begun.pipeline_id, begun.ir_version)
     return _job(store, run_id, pipeline, continues, begun.parameters)
 
 
@@ -134,7 +134,7 @@ def _job(
     return Job(
         run_id,
         pipeline,
-        store.target_url(settings(), pipeline.tenant_id),
+        store.pipelines.target_url(settings(), pipeline.tenant_id),
         files_of(settings(), pipeline.tenant_id),
         continues,
         parameters,

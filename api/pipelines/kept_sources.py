@@ -56,7 +56,7 @@ def _sources(context: RequestContext, pipeline_id: str) -> Iterator[tuple[str, C
     seen: set[tuple[str, str]] = set()
     for version, node in keeping:
         try:
-            loaded = context.store.load_pipeline(pipeline_id, version)
+            loaded = context.store.pipelines.load(pipeline_id, version)
             record = opened(context, loaded).connection(node.get("connection"))
         except (KeyError, SourceError):
             continue  # a connector that does not exist any more cannot be asked

@@ -91,7 +91,7 @@ def planned_job(context: RequestContext, pipeline_id: str, body: PlanRequest) ->
     with context.catalog() as catalog:
         chosen = runnable(catalog, owned_pipeline(catalog, pipeline_id), body.ir_version)
     settings = context.services.settings
-    stored = context.store.load_pipeline(pipeline_id, chosen.version)
+    stored = context.store.pipelines.load(pipeline_id, chosen.version)
     job = preview_job(
         _with_block_values(context, stored),
         database_url=settings.database_url,

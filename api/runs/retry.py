@@ -124,7 +124,7 @@ def _version_to_run(context: RequestContext, pipeline_id: str, continues: Contin
 
 def _check_sources(context: RequestContext, pipeline_id: str, chosen: Runnable, continues: Continuation) -> None:
     settings = context.services.settings
-    pipeline = context.store.load_pipeline(pipeline_id, chosen.version)
+    pipeline = context.store.pipelines.load(pipeline_id, chosen.version)
     parameters = continues.parameters or {}
     root = files_of(settings, pipeline.tenant_id)
     networks = settings.connector_networks

@@ -145,7 +145,7 @@ class RunSync:
         if state.pipeline_id is None:
             return None
         with suppress(PipelineMissing, NoIr, CredentialsUnreadable):
-            pipeline = self._store.load_pipeline(state.pipeline_id, None)
+            pipeline = self._store.pipelines.load(state.pipeline_id, None)
             self._store.open(
                 state.run_id,
                 tenant_id=pipeline.tenant_id,

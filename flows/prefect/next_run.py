@@ -27,7 +27,7 @@ async def start_next(flow_run: FlowRun, store: RunStore, job: Job, logger: RunLo
         return None
     pipeline = job.pipeline
     try:
-        pipeline = await asyncio.to_thread(store.load_pipeline, pipeline.id, None)
+        pipeline = await asyncio.to_thread(store.pipelines.load, pipeline.id, None)
         async with get_client() as client:
             deployment = await client.read_deployment(flow_run.deployment_id)
             if deployment.paused:

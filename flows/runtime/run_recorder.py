@@ -15,7 +15,8 @@ from headrace.catalog.runs.records import (
     PartitionStatus,
     UncommittedRows,
 )
-from headrace.catalog.runs.store import MAX_KEY_CHARS, MAX_VALUE_CHARS, RunStore
+from headrace.catalog.runs.rejected_cells import MAX_KEY_CHARS, MAX_VALUE_CHARS
+from headrace.catalog.runs.store import RunStore
 from headrace.connectors.target import Resume
 from headrace.flows.runtime.transform.rejected_cells import SOURCES
 
@@ -86,7 +87,7 @@ class CatalogRecorder:
         self._store, self._run_id, self._root = store, run_id, root_run_id
 
     def rejected(self, stage: int, partition: int, node: str, cells: pl.DataFrame, *, warning: bool) -> None:
-        self._store.errors(
+        self._store.cells.add(
             self._root,
             self._run_id,
             node,
@@ -97,7 +98,7 @@ class CatalogRecorder:
         )
 
     def forget(self, only: UncommittedRows | None = None, *, since: int = 0) -> None:
-        self._store.forget_errors(self._root, only, since=since)
+        self._store.cells.forget(self._root, only, since=since)
 
     def progress(
         self,
@@ -108,7 +109,7 @@ class CatalogRecorder:
         *,
         gathered: Gathered | None = None,
     ) -> None:
-        self._store.partition(
+        self._store.counts.report(
             self._run_id,
             stage,
             partition,

@@ -98,7 +98,7 @@ class Cluster:
             await asyncio.sleep(LOOK_S)
 
     def _evaluate(self) -> None:
-        self._execution.evaluate(*self._store.counted(self._execution.prepared.job.run_id))
+        self._execution.evaluate(*self._store.counts.totals(self._execution.prepared.job.run_id))
 
     async def end(self) -> None:
         """Stops the workers and waits up to `_ENDING_S` seconds until none of them writes."""

@@ -149,13 +149,15 @@ def test_counts_move_while_a_run_goes_on_and_the_page_says_how_it_ended(
     for rows in (250, 750):
         nodes = {"src": {"rowsIn": rows, "rowsOut": rows}}
         counts = {"rows_in": rows, "rows_out": rows, "failed": 0, "skipped": 0}
-        facade.store.partition(run_id, 0, 0, status="running", nodes=nodes, **counts)
+        facade.store.counts.report(run_id, 0, 0, status="running", nodes=nodes, **counts)
         page.wait_for_selector(f".legend strong:text-is('{rows}')")
         page.wait_for_selector(f".graph text:text-is('{rows} rows out')")
     page.fill("input[type=search]", "kept")
     facade.store.log(run_id, "load", "this line is kept")
     facade.store.log(run_id, "load", "this one is not")
-    facade.store.partition(run_id, 0, 0, status="completed", rows_in=1000, rows_out=1000, failed=0, skipped=0, nodes={})
+    facade.store.counts.report(
+        run_id, 0, 0, status="completed", rows_in=1000, rows_out=1000, failed=0, skipped=0, nodes={}
+    )
     facade.store.finished(run_id, status="completed", failure_reason=None)
     page.wait_for_selector(".banner.good")
     assert "All 1,000 rows that were read are loaded." in page.locator(".banner").inner_text()

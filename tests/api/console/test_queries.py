@@ -59,7 +59,7 @@ def many_errors(facade: Facade, world: World) -> None:
     rules = [f"rule{row % 7}" for row in rows]
     names = ("row", "column", "value", "error", "rule")
     cells = [dict(zip(names, cell, strict=True)) for cell in zip(rows, columns, values, texts, rules, strict=True)]
-    facade.store.errors(world.run_id, world.run_id, "check", 0, 0, cells=json.dumps(cells))
+    facade.store.cells.add(world.run_id, world.run_id, "check", 0, 0, cells=json.dumps(cells))
     partitions = [(1, index, 10) for index in range(300)]
     with facade.engine.begin() as connection:
         for stage, index, planned in partitions:

@@ -79,7 +79,7 @@ def new_world(facade: Facade, name: str = "") -> World:
             "check": {"rowsIn": read, "rowsOut": read - 12, "failed": 10, "skipped": 2, "warned": 1},
             "tgt": {"rowsIn": read - 12, "rowsOut": read - 12},
         }
-        facade.store.partition(done, 0, index, status="completed", nodes=nodes, **counts)
+        facade.store.counts.report(done, 0, index, status="completed", nodes=nodes, **counts)
     rows = list(range(1, 61))
     place = [{"node": "src", "file": f"orders {HOSTILE}.csv", "row": 7}]
     cells = [
@@ -93,7 +93,7 @@ def new_world(facade: Facade, name: str = "") -> World:
         }
         for row in rows
     ]
-    facade.store.errors(done, done, "check", 0, 0, cells=json.dumps(cells))
+    facade.store.cells.add(done, done, "check", 0, 0, cells=json.dumps(cells))
     facade.store.log(done, "load", f"said {HOSTILE}")
     facade.store.finished(done, status="completed_with_errors", failure_reason=None)
     facade.store.finished(failed, status="failed", failure_reason=f"The file {HOSTILE} is gone")

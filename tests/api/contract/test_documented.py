@@ -153,10 +153,10 @@ def test_the_progress_of_the_page_is_shown_as_there(contract: Facade, world: Wor
         [("completed", 12_500, 12_500, 0, 0), ("completed", 12_500, 12_485, 12, 3), ("running", 7_000, 7_000, 0, 0)]
     ):
         counts = {"rows_in": read, "rows_out": out, "failed": failed, "skipped": skipped}
-        store.partition(run_id, 0, index, status=status, **counts, nodes={})
+        store.counts.report(run_id, 0, index, status=status, **counts, nodes={})
     shown_error = shown["validationErrors"][0]
     cell = {"row": 142, "column": "email", "value": "not-an-email", "error": shown_error["error"], "rule": "email"}
-    store.errors(run_id, run_id, "v", 0, 1, cells=json.dumps([cell]))
+    store.cells.add(run_id, run_id, "v", 0, 1, cells=json.dumps([cell]))
     store.log(run_id, "extract", shown["log"][0]["message"])
     path = f"{BASE_PATH}/pipelines/{pipeline_id}/runs/{run_id}"
     given = contract.viewer.get(f"{path}/progress").json()

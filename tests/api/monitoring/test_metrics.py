@@ -62,8 +62,8 @@ def test_runs_rows_and_partitions_are_those_that_happened(facade: Facade) -> Non
         store.started(run_id, total_rows=100, fingerprint={}, plan={}, partitions=[(0, 0, 100)])
         counts = dict(zip(("rows_in", "rows_out", "failed", "skipped"), rows, strict=True))
         zero = {"rows_in": 0, "rows_out": 0, "failed": 0, "skipped": 0}
-        store.partition(run_id, 0, 0, status="running", **zero, nodes={})
-        store.partition(run_id, 0, 0, status="completed" if status else "running", **counts, nodes={})
+        store.counts.report(run_id, 0, 0, status="running", **zero, nodes={})
+        store.counts.report(run_id, 0, 0, status="completed" if status else "running", **counts, nodes={})
         if status is not None:
             store.finished(run_id, status=status, failure_reason=None)
         return run_id

@@ -125,14 +125,14 @@ class TestLegacy:
         put(facade, legacy, nodes=COMPLETE, edges=EDGES)
         run = created(facade.editor, f"{PIPELINES}/{legacy['id']}/run", {})
         version = facade.orchestrator.parameters[0]["ir_version"]
-        ir = facade.store.load_pipeline(legacy["id"], version).ir
+        ir = facade.store.pipelines.load(legacy["id"], version).ir
         assert [node["kind"] for node in ir["nodes"]] == ["source", "transform", "target"]
         assert facade.viewer.get(f"{PIPELINES}/{legacy['id']}/ir/versions").json() == []
         error_of(facade.viewer.get(f"{PIPELINES}/{legacy['id']}/ir"), 409)
         # a run keeps the version it started with
         put(facade, legacy, nodes=[COMPLETE[0], COMPLETE[2]], edges=[{"source": "n1", "target": "n3"}])
-        assert facade.store.load_pipeline(legacy["id"], version).ir == ir
-        assert facade.store.load_pipeline(legacy["id"], None).ir != ir
+        assert facade.store.pipelines.load(legacy["id"], version).ir == ir
+        assert facade.store.pipelines.load(legacy["id"], None).ir != ir
         assert facade.viewer.get(f"{PIPELINES}/{legacy['id']}/runs/{run['id']}").status_code == 200
 
     def test_a_pipeline_that_can_run_no_more_loses_its_deployment(self, facade: Facade, legacy: dict[str, Any]) -> None:

@@ -26,7 +26,7 @@ def begin(facade: Facade, pipeline: str, *partitions: tuple[int, int, int]) -> s
 def report(
     facade: Facade, run_id: str, index: int, status: PartitionStatus, rows: int, *, failed: int = 0, skipped: int = 0
 ) -> None:
-    facade.store.partition(
+    facade.store.counts.report(
         run_id,
         0,
         index,
@@ -42,7 +42,7 @@ def report(
 def reject(facade: Facade, run_id: str, cells: list[tuple[int, str | None, str | None, str]]) -> None:
     named = [dict(zip(("row", "column", "value", "error"), cell, strict=True)) | {"rule": "rule"} for cell in cells]
     stored = json.dumps([each | {"column": each["column"] or ""} for each in named])
-    facade.store.errors(run_id, run_id, "check", 0, 0, cells=stored)
+    facade.store.cells.add(run_id, run_id, "check", 0, 0, cells=stored)
 
 
 def age(facade: Facade, run_id: str, seconds: int) -> None:

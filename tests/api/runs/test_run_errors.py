@@ -34,10 +34,10 @@ def several(facade: Facade, run_id: str) -> None:
             | {"sources": json.dumps([{"node": "src", "file": file, "row": row}])}
             for row in rows
         ]
-        facade.store.errors(run_id, run_id, node, stage, 0, cells=json.dumps(cells), warning=warning)
+        facade.store.cells.add(run_id, run_id, node, stage, 0, cells=json.dumps(cells), warning=warning)
     both = [{"node": "l", "file": "a.csv", "row": 9}, {"node": "r", "file": "=b.csv", "row": 1}]
     lonely = {"row": 1, "column": "", "error": "Refused", "rule": "23514", "sources": json.dumps(both)}
-    facade.store.errors(run_id, run_id, "tgt", 2, 1, cells=json.dumps([lonely]))
+    facade.store.cells.add(run_id, run_id, "tgt", 2, 1, cells=json.dumps([lonely]))
 
 
 class TestErrors:

@@ -202,10 +202,10 @@ class TestProgress:
         counts = {"rows_in": 0, "rows_out": 0, "failed": 0, "skipped": 0, "nodes": {}}
         seen = []
         for stage, index, status in ((1, 0, "completed"), (1, 1, "completed"), (-1, 0, "completed")):
-            facade.store.partition(run_id, -1, 0, status="pending", **counts)
+            facade.store.counts.report(run_id, -1, 0, status="pending", **counts)
             report(facade, run_id, 0, "completed", 100)
             seen.append(looks())
-            facade.store.partition(run_id, stage, index, status=status, **counts)
+            facade.store.counts.report(run_id, stage, index, status=status, **counts)
         assert seen == [(100, 33, True), (100, 50, True), (100, 66, True)]
         facade.store.finished(run_id, status="completed", failure_reason=None)
         assert looks() == (100, 100, False)

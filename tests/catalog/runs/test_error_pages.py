@@ -30,7 +30,7 @@ def store(engine: Engine, mine: TenantCatalog) -> RunStore:
 def add(store: RunStore, rows: range, column: str, rule: str = "type", *, warning: bool = False) -> None:
     cell = {"column": column, "value": "x", "error": "Bad", "rule": rule, "sources": '[{"node": "src", "file": "a"}]'}
     cells = [{"row": row, **cell} for row in rows]
-    store.errors(RUN, RUN, "check", 0, 0, cells=json.dumps(cells), warning=warning)
+    store.cells.add(RUN, RUN, "check", 0, 0, cells=json.dumps(cells), warning=warning)
 
 
 def read(mine: TenantCatalog, only: ErrorFilter, limit: int = 5) -> list[tuple[int, str, str]]:

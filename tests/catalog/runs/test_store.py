@@ -59,7 +59,7 @@ def start(store: RunStore, *partitions: tuple[int, int, int], run_id: str = RUN)
 def report(
     store: RunStore, index: int, status: PartitionStatus, rows_in: int, failed: int = 0, run_id: str = RUN
 ) -> None:
-    store.partition(
+    store.counts.report(
         run_id,
         0,
         index,
@@ -76,7 +76,7 @@ def reject(store: RunStore, *rows: int, run_id: str = RUN, root: str = RUN) -> i
     cells = [
         {"row": row, "column": "email", "value": "x", "error": "Invalid email format", "rule": "email"} for row in rows
     ]
-    return store.errors(root, run_id, "check", 0, 0, cells=json.dumps(cells))
+    return store.cells.add(root, run_id, "check", 0, 0, cells=json.dumps(cells))
 
 
 def seen(store: RunStore, run_id: str = RUN) -> RunSnapshot:
@@ -116,11 +116,11 @@ def test_dataset_rules_are_kept_and_compared_with_completed_runs_of_the_pipeline
 def test_errors_of_rows_that_did_not_commit_are_forgotten_alone(store: RunStore, pipeline: Pipeline) -> None:
     open_run(store, pipeline)
     reject(store, 3, 7, 9)
-    store.forget_errors(RUN, UncommittedRows(0, 0, ("tgt",), 0))
-    store.forget_errors(RUN, UncommittedRows(0, 1, ("check",), 0))
-    store.forget_errors(RUN, UncommittedRows(1, 0, ("check",), 0))
+    store.cells.forget(RUN, UncommittedRows(0, 0, ("tgt",), 0))
+    store.cells.forget(RUN, UncommittedRows(0, 1, ("check",), 0))
+    store.cells.forget(RUN, UncommittedRows(1, 0, ("check",), 0))
     assert store.failed_rows(RUN) == {(0, 0, "check"): [3, 7, 9]}
-    store.forget_errors(RUN, UncommittedRows(0, 0, ("src", "check"), 7))
+    store.cells.forget(RUN, UncommittedRows(0, 0, ("src", "check"), 7))
     assert store.failed_rows(RUN) == {(0, 0, "check"): [3, 7]}
 
 
@@ -250,7 +250,7 @@ def test_errors_of_any_text_are_stored(store: RunStore, pipeline: Pipeline) -> N
             SOURCES: ["[]", '[{"file":"a\\u0000.csv"}]', None, None],
         }
     )
-    assert store.errors(RUN, RUN, "check", 0, 0, cells=cells_as_json(cells)) == 4
+    assert store.cells.add(RUN, RUN, "check", 0, 0, cells=cells_as_json(cells)) == 4
     first, second, third, fourth = seen(store).first_errors
     assert fourth.value == '"\\\n\u2028\U0001f600'
     assert (first.column, first.value, first.error) == (None, None, "ragged line")
@@ -297,7 +297,7 @@ def test_a_node_may_reject_the_same_row_number_in_two_stages(
     open_run(store, pipeline)
     for stage in (0, 2, 2):
         cell = {"row": 1, "column": "c", "value": f"in stage {stage}", "error": "e", "rule": "r"}
-        store.errors(RUN, RUN, "n", stage, 0, cells=json.dumps([cell]))
+        store.cells.add(RUN, RUN, "n", stage, 0, cells=json.dumps([cell]))
     run = mine.runs.get(RUN)
     assert run is not None
     first, second = mine.runs.errors(run, limit=10)
@@ -324,7 +324,7 @@ def test_a_flow_gets_its_pipeline_with_the_pinned_or_the_live_ir(
     sealed = KEYRING.seal({"token": "t"}, connector_id=pipeline.connector_id)
     session.execute(text("UPDATE headrace.connectors SET auth_sealed = :sealed"), {"sealed": sealed})
     session.commit()
-    pinned, live = store.load_pipeline(pipeline.id, 1), store.load_pipeline(pipeline.id, None)
+    pinned, live = store.pipelines.load(pipeline.id, 1), store.pipelines.load(pipeline.id, None)
     assert (pinned.ir, pinned.ir_version) == (IR, 1)
     assert (live.ir, live.ir_version) == ({"second": True}, 2)
     assert live.tables == frozenset({"public.ds_orders"})
@@ -335,11 +335,11 @@ def test_a_flow_gets_its_pipeline_with_the_pinned_or_the_live_ir(
 def test_a_pipeline_without_ir_or_version_says_so(store: RunStore, mine: TenantCatalog, pipeline: Pipeline) -> None:
     legacy = add_pipeline(mine, "legacy", with_ir=False)
     with pytest.raises(NoIr):
-        store.load_pipeline(legacy.id, None)
+        store.pipelines.load(legacy.id, None)
     with pytest.raises(PipelineMissing, match="no IR version 9"):
-        store.load_pipeline(pipeline.id, 9)
+        store.pipelines.load(pipeline.id, 9)
     with pytest.raises(PipelineMissing):
-        store.load_pipeline("pipe_none", None)
+        store.pipelines.load("pipe_none", None)
 
 
 def test_an_idempotency_key_belongs_to_the_run_it_started(mine: TenantCatalog, pipeline: Pipeline) -> None:

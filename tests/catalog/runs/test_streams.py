@@ -63,7 +63,7 @@ def epoch(store: RunStore, base: int, *rows: int, run_id: str = RUN, begins: boo
     for stage, index, many in [*partitions, (-1, base, 0)]:
         nodes = {"src": {"rowsIn": many, "rowsOut": many}} if stage == 0 else {"tgt": {"rowsOut": sum(rows)}}
         counts = {"rows_in": many, "rows_out": 0 if stage == 0 else sum(rows), "failed": 0, "skipped": 0}
-        store.partition(run_id, stage, index, status="completed", nodes=nodes, **counts)
+        store.counts.report(run_id, stage, index, status="completed", nodes=nodes, **counts)
 
 
 def test_finished_epochs_are_one_row_for_each_stage(store: RunStore, pipeline: Pipeline) -> None:

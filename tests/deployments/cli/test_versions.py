@@ -44,7 +44,7 @@ def test_the_log_and_the_counts_of_a_run_are_shown(headrace: Terminal, facade: F
     facade.pipeline("orders")
     run_id = headrace("run", "orders").stdout.strip()
     facade.store.started(run_id, total_rows=2_000, fingerprint={}, plan={}, partitions=[(0, 0, 2_000)])
-    facade.store.partition(
+    facade.store.counts.report(
         run_id, 0, 0, status="completed", rows_in=2_000, rows_out=1_990, failed=7, skipped=3, nodes={}
     )
     facade.store.log(run_id, "load", "public.ds_orders: 1,990 rows loaded")

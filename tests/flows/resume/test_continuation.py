@@ -55,7 +55,7 @@ class Runs:
 
     def failed(self, run_id: str, *rows: int, node: str = "tgt") -> None:
         cells = [{"row": row, "column": "x", "value": "x", "error": "bad", "rule": "r"} for row in rows]
-        self.store.errors(run_id, run_id, node, 0, 0, cells=json.dumps(cells))
+        self.store.cells.add(run_id, run_id, node, 0, 0, cells=json.dumps(cells))
 
     def retry(self, run_id: str) -> Continuation:
         original = self.store.snapshot(run_id)
