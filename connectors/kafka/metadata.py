@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
+from typing import Any
 
 import msgspec
+import numpy as np
 import polars as pl
+from polars.exceptions import PolarsError
 
 from headrace.connectors.kafka.cluster import TopicPartition
 from headrace.connectors.kafka.reading import Group
@@ -21,6 +25,16 @@ _TYPES: Mapping[str, DataType] = {
     "headers": "json",
 }
 
+_NEXT = "[89ab]."
+_WELL_FORMED = (
+    "[0-7].",
+    f"(?:c[2-9a-f]|d.){_NEXT}",
+    f"(?:e0[ab].|e[1-9abcef][89ab].|ed[89].){_NEXT}",
+    f"(?:f0[9ab].|f[1-3][89ab].|f48.){_NEXT}{_NEXT}",
+)
+_UTF8_IN_HEX = f"^(?:{'|'.join(_WELL_FORMED)})*$"
+"""Table 3-7 of the Unicode standard, for bytes written as hexadecimal digits."""
+
 
 def columns_of(metadata: Mapping[str, str]) -> Mapping[str, Field]:
     """The metadata fields by their names in the settings."""
@@ -30,6 +44,8 @@ def columns_of(metadata: Mapping[str, str]) -> Mapping[str, Field]:
 def metadata_of(name: str, group: Group, at: TopicPartition) -> pl.Series:
     """One metadata column of all messages. A key or a header that is not UTF-8 becomes Base64; a missing timestamp is
     null; headers are pairs, because names may repeat."""
+    from confluent_kafka import Message
+
     messages = group.messages
     match name:
         case "topic":
@@ -39,11 +55,32 @@ def metadata_of(name: str, group: Group, at: TopicPartition) -> pl.Series:
         case "offset":
             return pl.Series(name, group.offsets)
         case "timestamp":
-            stamps = [each.timestamp() for each in messages]
-            millis = [None if kind == 0 else ms for kind, ms in stamps]
-            return pl.Series(name, millis, dtype=pl.Int64).cast(pl.Datetime("ms", "UTC")).dt.cast_time_unit("us")
+            return _timestamps(map(Message.timestamp, messages), len(messages))
         case "key":
-            return pl.Series(name, [_text(each.key()) for each in messages], dtype=pl.String)
+            return _texts(pl.Series(name, list(map(Message.key, messages)), dtype=pl.Binary))
+    return _headers(messages)
+
+
+def _timestamps(stamps: Iterable[tuple[int, int]], count: int) -> pl.Series:
+    """`stamps` are kinds, 0 for none, and milliseconds."""
+    kinds, millis = np.fromiter(chain.from_iterable(stamps), dtype=np.int64, count=2 * count).reshape(-1, 2).T
+    known = pl.Series("timestamp", millis).set(pl.Series(kinds == 0), None)
+    return known.cast(pl.Datetime("ms", "UTC")).dt.cast_time_unit("us")
+
+
+def _texts(values: pl.Series) -> pl.Series:
+    try:
+        return values.cast(pl.String)
+    except PolarsError:  # some are not UTF-8
+        valid = values.bin.encode("hex").str.contains(_UTF8_IN_HEX)
+        as_text = pl.when(valid).then(values).otherwise(pl.lit(b"")).cast(pl.String)
+        return pl.select(
+            pl.when(valid).then(as_text).otherwise(values.bin.encode("base64")).alias(values.name)
+        ).to_series()
+
+
+def _headers(messages: Sequence[Any]) -> pl.Series:
+    """The pairs of each message as JSON. A loop: flattening them to columns and back took twice as long."""
     written = [
         None
         if (headers := each.headers()) is None

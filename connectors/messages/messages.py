@@ -46,8 +46,3 @@ class Decoded:
     of: Places
     sound: Places
     faults: Sequence[Fault] = ()
-
-
-def all_sound(raw: pl.DataFrame, of: Places) -> Decoded:
-    """Records without errors."""
-    return Decoded(raw, of, np.arange(len(of), dtype=np.int64))

@@ -126,8 +126,8 @@ def _config(document: Mapping[str, Any]) -> type[Config]:
             Text,
             Field(default=... if default is None else str(default), description=meaning, json_schema_extra=extra),
         )
-    # It has no source code: looking for docstrings there walks through all modules for each frame, which was half of the
-    # time of importing the API.
+    # It has no source code: looking for docstrings there goes through all modules for each frame, which was half
+    # of the time of importing the API.
     no_docstrings = {"use_attribute_docstrings": False}
     return create_model(f"{document['displayName']}Config", __base__=base, __cls_kwargs__=no_docstrings, **fields)
 

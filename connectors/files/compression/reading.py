@@ -46,6 +46,9 @@ SPOOLED = ExpansionLimits(size=16 << 30)
 """For files decompressed to disk."""
 
 
+_HEADS = {"gzip": (b"\x1f\x8b",), "xz": (b"\xfd7", b"]\0")}
+"""How a file begins, where the library looks at a longer head, and only as a whole. xz may be the older LZMA format."""
+
 _STEP = 1 << 18
 _OUT = 1 << 20
 _XZ_MEMORY = 256 << 20
@@ -76,7 +79,7 @@ class _Decompressing:
         self._file, self._kind, self._bounds = file, kind, bounds
         self._make, self._errors = _decompressor(kind)
         self._decompressor = self._make()
-        self._waiting = b""
+        self._waiting = self._head = b""
         self._taken = self._out = 0
         self._begun = self._ended = False
 
@@ -105,6 +108,7 @@ class _Decompressing:
 
     def _more(self) -> bytes:
         block = self._file.read(_STEP)
+        self._head = self._head or block[:2]
         self._taken += len(block)
         return block
 
@@ -121,18 +125,20 @@ class _Decompressing:
         if not self._taken:
             self._ended = True
             return SourceError("empty_file", "It is empty.", f"A {self._kind} file has at least a head.")
+        if self._kind in _HEADS and not any(each.startswith(self._head) for each in _HEADS[self._kind]):
+            return self._other_kind()
         message = f"It is truncated: its {self._kind} data end early, after {self._out:,} decompressed bytes."
         return SourceError("bad_compression", message, _HINT)
 
     def _damaged(self, error: Exception) -> SourceError:
         if not self._begun:
-            return SourceError(
-                "bad_compression",
-                f"It is not compressed with {self._kind}.",
-                "Set options.compression to what it is compressed with, or to none.",
-            )
+            return self._other_kind()
         message = f"Its {self._kind} data are damaged after {self._out:,} valid bytes: {error}."
         return SourceError("bad_compression", message, _HINT)
+
+    def _other_kind(self) -> SourceError:
+        hint = "Set options.compression to what it is compressed with, or to none."
+        return SourceError("bad_compression", f"It is not compressed with {self._kind}.", hint)
 
 
 def _decompressor(kind: str) -> tuple[Callable[[], Any], tuple[type[Exception], ...]]:

@@ -97,6 +97,18 @@ def test_what_is_not_compressed_as_it_should_be(tmp_path: Path, kind: str) -> No
     assert f"Set options.compression to {kind}" in str(refused(source(tmp_path / "data.csv")))
 
 
+@pytest.mark.parametrize("kind", [each for each in KINDS if each != "zip"])
+def test_a_short_file_is_truncated_only_if_it_begins_as_its_kind(tmp_path: Path, kind: str) -> None:
+    suffix, packed = KINDS[kind]
+    path = tmp_path / f"data.csv.{suffix}"
+    for text in (b"1", b"a,b", b"a,b\n1,2\n"):
+        path.write_bytes(text)
+        assert f"not compressed with {kind}" in str(refused(source(path)))
+    for end in (1, 2, 5):
+        path.write_bytes(packed(CSV)[:end])
+        assert "truncated" in str(refused(source(path)))
+
+
 def test_archives_of_several_files_name_them(tmp_path: Path) -> None:
     path = tmp_path / "data.csv.zip"
     path.write_bytes(zipped(CSV, "a.csv", "b.csv"))
