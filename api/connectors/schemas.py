@@ -53,6 +53,7 @@ TypeName = Annotated[
     AfterValidator(_known_type),
     _Names(),
 ]
+DEFAULT_AUTH_METHOD = "access_key"
 AuthMethod = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 _MAX_SETTINGS = 200
 Config = Annotated[
@@ -153,7 +154,7 @@ class TestConnector(RequestModel):
     """The connector type, as listed at `/connector-types`."""
     config: Config = Field(default_factory=dict)
     connection_config: Config = Field(default_factory=dict)
-    auth_method: AuthMethod = "access_key"
+    auth_method: AuthMethod = DEFAULT_AUTH_METHOD
     """How it authenticates; `/connector-types` lists the methods of each type."""
     auth_config: AuthConfig = Field(default_factory=dict)
 

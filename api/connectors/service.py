@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from headrace.api.connectors.schemas import ConnectorItem, CreateConnector, UpdateConnector
+from headrace.api.connectors.schemas import DEFAULT_AUTH_METHOD, ConnectorItem, CreateConnector, UpdateConnector
 from headrace.api.connectors.secrets import split_secrets
 from headrace.api.context import RequestContext
 from headrace.api.errors import ApiError, invalid, not_found
@@ -42,6 +42,7 @@ def create_connector(context: RequestContext, body: CreateConnector) -> Connecto
     """Stores a connector. Errors: 400 for a config that is not valid for its type, 409 for a taken name."""
     given = body.config | body.connection_config
     check_config(body.type, given, body.auth_config)
+    check_auth_method(body.type, body.auth_method)
     config, secrets = split_secrets(given)
     connector_id = new_id("conn")
     with context.catalog() as catalog:
@@ -106,6 +107,14 @@ def check_config(kind: str, config: dict[str, Any], credentials: dict[str, Any])
         raise ApiError(400, f"The config is not valid for a {kind} connector", details=problems)
 
 
+def check_auth_method(kind: str, method: str) -> None:
+    """Raises ApiError 400 for a method that the type does not have. The default of a body goes with every type."""
+    known = connector_types()[kind].auth_methods
+    if method not in (*known, DEFAULT_AUTH_METHOD):
+        message = f"A {kind} connector has no authMethod '{method}'"
+        raise invalid("authMethod", "unknown_auth_method", message, f"use one of {', '.join(known)}")
+
+
 def check_document(catalog: TenantCatalog, kind: str, config: dict[str, Any], secrets: dict[str, Any]) -> None:
     """Raises ApiError 400 for a config that does not fit the connector document that it names; keeps the document until
     the transaction ends."""
@@ -166,6 +175,8 @@ def _update_connection(
     """Applies a change of config or credentials. Secrets in the config become credentials. Credentials that are not
     given again are kept, unless the change could send them elsewhere: that raises ApiError 400."""
     given = body.model_fields_set
+    if "auth_method" in given and body.auth_method != connector.auth_method:  # what an older release stored may stay
+        check_auth_method(connector.type, body.auth_method)
     wanted = connector.config
     if given & {"config", "connection_config"}:
         wanted = (body.config or {}) | (body.connection_config or {})

@@ -112,13 +112,13 @@ class TestOneConnector:
         facade: Facade,
         connector: dict[str, Any],
     ) -> None:
-        change = {"id": connector["id"], "authMethod": "token"}
+        change = {"id": connector["id"], "authMethod": "basic"}
         (problem,) = error_of(facade.editor.put(PATH, json=change), 400)["details"]
         assert "authMethod" in problem["message"]
         same = {"id": connector["id"], "authMethod": connector["authMethod"]}
         assert facade.editor.put(PATH, json=same).status_code == 200
         answer = facade.editor.put(PATH, json=change | {"authConfig": SECRETS})
-        assert answer.json()["authMethod"] == "token"
+        assert answer.json()["authMethod"] == "basic"
 
     @pytest.mark.parametrize("change", [{}, {"schema": "sales"}])
     def test_what_sends_nothing_elsewhere_is_free(

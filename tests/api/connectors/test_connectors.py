@@ -84,6 +84,7 @@ class TestCreate:
             ({"config": DATABASE | {"port": "many"}}, "config.port", ""),
             ({"type": "local_fs", "config": {"basePaht": "x"}}, "config.basePaht", "did you mean 'basePath'?"),
             ({"authConfig": "hunter2"}, "authConfig", ""),
+            ({"authMethod": "iam_role"}, "authMethod", "use one of basic"),
             ({"name": "  "}, "name", ""),
         ],
     )
@@ -166,6 +167,7 @@ class TestUpdate:
             ({"name": None}, 400, "name"),
             ({"config": None}, 400, "config"),
             ({"colour": "red"}, 400, "colour"),
+            ({"authMethod": "psychic", "authConfig": {}}, 400, "authMethod"),
             ({"id": ""}, 400, "id"),
             ({"id": "conn_none"}, 404, None),
             ({"name": "taken"}, 409, None),
