@@ -1,6 +1,6 @@
 """The server time of each page of the console, with 10,000 pipelines, a million errors and 100,000 audit entries.
 
-    python -m benchmarks.console [--pipelines 10000] [--errors 1000000] [--requests 40]
+    python -m benchmarks.console [--pipelines 10000] [--errors 1000000] [--requests 40] [--only file]
 
 Starts a PostgreSQL and a facade of its own (no Prefect), fills the catalog, and asks for each page one after another.
 Prints p50, p95 and the slowest, in milliseconds, and the processor time of the facade and of PostgreSQL per request,
@@ -44,7 +44,11 @@ _FILL = """
     INSERT INTO headrace.run_errors (root_run_id, node_id, rule, "column", warning, row, partition, stage, run_id,
         value, error, sources)
     SELECT 'RUN', 'src', 'rule' || n % 6, CASE WHEN n < 500 THEN 'rare' ELSE 'column' || n % 10 END, n % 6 = 0, n,
-        n / 20000, 0, 'RUN', 'value ' || n, 'Expected integer', '[{"node": "src", "file": "orders.csv", "row": 1}]'
+        n / 20000, 0, 'RUN', 'value ' || n, 'Expected integer', jsonb_build_array(
+            jsonb_build_object('node', 'src', 'row', n, 'file', CASE WHEN n % 40000 = 7 THEN 'scattered.csv'
+                WHEN n > ERRORS - 30 THEN 'last.csv' ELSE 'orders.csv' END),
+            jsonb_build_object('node', 'customers', 'row', n % 100, 'file',
+                CASE WHEN n % 40000 = 9 THEN 'new.csv' ELSE 'customers.csv' END))
     FROM generate_series(1, ERRORS) n;
     INSERT INTO headrace.run_log (run_id, stage, message) SELECT 'RUN', 'load', 'line ' || n
     FROM generate_series(1, 20000) n;
@@ -71,7 +75,17 @@ PAGES = {
     "errors of a group": f"/runs/{RUN}/errors?node=src&rule=rule1&column=column7&kind=failed",
     "errors, few hits": f"/runs/{RUN}/errors?column=rare",
     "errors without hits": f"/runs/{RUN}/errors?node=src&rule=rule1&column=column2",
+    "errors of a file": f"/runs/{RUN}/errors?file=orders.csv",
+    "errors of a joined file": f"/runs/{RUN}/errors?file=customers.csv",
+    "errors of a file, few hits": f"/runs/{RUN}/errors?file=scattered.csv",
+    "errors of a joined file, few": f"/runs/{RUN}/errors?file=new.csv",
+    "errors of a file, at the end": f"/runs/{RUN}/errors?file=last.csv",
     "errors of a file without hits": f"/runs/{RUN}/errors?file=none.csv",
+    "file without hits in a group": f"/runs/{RUN}/errors?file=none.csv&node=src&rule=rule1&column=column7",
+    "groups of a file, few hits": f"/runs/{RUN}/errors/groups?file=scattered.csv",
+    "CSV of a file, few hits": f"/runs/{RUN}/errors.csv?file=scattered.csv",
+    "REST, file with few hits": f"/api/v1/pipelines/pipe_default_1/runs/{RUN}/errors?file=scattered.csv",
+    "REST, totals of a file": f"/api/v1/pipelines/pipe_default_1/runs/{RUN}/errors/summary?file=scattered.csv",
     "error groups": f"/runs/{RUN}/errors/groups",
     "audit": "/audit",
     "audit, of a kind": "/audit?kind=pipeline",
@@ -122,6 +136,7 @@ def main() -> None:
     parser.add_argument("--pipelines", type=int, default=10_000)
     parser.add_argument("--errors", type=int, default=1_000_000)
     parser.add_argument("--requests", type=int, default=40)
+    parser.add_argument("--only", default="", help="only pages whose name contains this")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="headrace-bench-") as name:
         folder = Path(name)
@@ -132,13 +147,15 @@ def main() -> None:
                 connection.execute("UPDATE headrace.api_keys SET role = 'admin'")
                 connection.execute("VACUUM ANALYZE")
             root = base.removesuffix("/api/v1")
-            with httpx.Client(base_url=root, headers={"Origin": root, "Sec-Fetch-Site": "same-origin"}) as client:
+            headers = {"Origin": root, "Sec-Fetch-Site": "same-origin"}
+            with httpx.Client(base_url=root, headers=headers) as client:
                 client.timeout = httpx.Timeout(120)
                 assert client.post("/login", data={"key": key}).status_code == 303
+                client.headers["Authorization"] = f"Bearer {key}"  # for REST
                 print(f"{options.pipelines:,} pipelines per tenant, a run with {options.errors:,} errors")
                 pids = [_listening(int(root.rpartition(":")[2])), _postmaster(folder)]
                 print(f"{'':32}{'p50':>8}{'p95':>8}{'max':>8}{'facade':>8}{'database':>10}  ms")
-                for page, path in PAGES.items():
+                for page, path in ((page, path) for page, path in PAGES.items() if options.only in page):
                     took, (here, there) = measure(client, path, options.requests, pids)
                     cuts = statistics.quantiles(took, n=20)
                     times = f"{cuts[9]:8.1f}{cuts[18]:8.1f}{max(took):8.1f}{here:8.1f}{there:10.1f}"

@@ -30,6 +30,10 @@ class PipelineMissing(LookupError):
     """There is no such pipeline, or no such version of its IR."""
 
 
+class RunMissing(LookupError):
+    """There is no such run: it was deleted with its pipeline."""
+
+
 class NoIr(Exception):
     """The pipeline has no IR to run (legacy nodes and edges)."""
 

@@ -99,6 +99,21 @@ class RunNode(Base):
     counters: Mapped[dict[str, int]] = mapped_column(JSONB)
 
 
+HAS_SOURCE = (
+    "sources->0->>'file' IS NOT NULL",
+    "jsonb_array_length(sources) > 1",
+    "jsonb_array_length(sources) > 2",
+)
+"""Conditions of the indexes of errors by the file of their first, second and third source: rows of joins have several.
+Those of more sources than that are in an index of their own."""
+HAS_MORE_SOURCES = "jsonb_array_length(sources) > 3"
+
+
+def _by_file(name: str, file: str, has: str) -> Index:
+    key = text(f'headrace.error_key(root_run_id, node_id, rule, "column", warning, {file})')
+    return Index(f"run_errors_{name}", key, "row", postgresql_where=text(has))
+
+
 class RunError(Base):
     """A rejected cell. The key prevents duplicates from a replayed batch. In its order the cells of a node, rule and
     column are together, by row: lists are merged from these groups (`catalog.repositories.error_pages`)."""
@@ -117,14 +132,21 @@ class RunError(Base):
     stage: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     """Part of the key, because rows are numbered again after a shuffle stage, and a node may be on both sides of
     it."""
-    run_id: Mapped[str] = mapped_column(ForeignKey(PipelineRun.id, ondelete="CASCADE"))
+    run_id: Mapped[str]
+    """Deleted with the run by a trigger: a foreign key would be checked for each error."""
     value: Mapped[str | None]
     error: Mapped[str]
     sources: Mapped[list[dict[str, Any]]] = mapped_column(JSONB, server_default="[]")
     """The source rows that it comes from, `[{"node", "file", "row"}, …]`. `row` is counted in the file if there is one,
     and left out if many rows became one. Empty for rows of earlier releases."""
 
-    __table_args__ = (Index("run_errors_run", "run_id"),)
+    __table_args__ = (
+        *(
+            _by_file(f"file_{place + 1}", f"(sources -> {place}) ->> 'file'", has)
+            for place, has in enumerate(HAS_SOURCE)
+        ),
+        _by_file("more_files", "''", HAS_MORE_SOURCES),
+    )
 
 
 class RunLog(Base):

@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from headrace.catalog.models import Pipeline, PipelineRun, RunError, RunLog, RunRequest
 from headrace.catalog.repositories.base import TenantRepository
-from headrace.catalog.repositories.error_pages import ErrorPosition, GroupKey, errors_by_row, groups_of
+from headrace.catalog.repositories.error_pages import ErrorPosition, GroupKey, errors_by_row, few_of_file, groups_of
 from headrace.catalog.runs.records import TERMINAL, LogLevel
 from headrace.ir.schema import Field, Schema
 
@@ -37,22 +37,21 @@ class ErrorFilter:
         wanted = (self.node, self.rule, self.column, None if self.kind is None else self.kind == "warned")
         return all(value is None or value == found for value, found in zip(wanted, group, strict=True))
 
-    @property
-    def conditions(self) -> tuple[ColumnElement[bool], ...]:
-        """The filter as conditions of a query."""
+    def conditions(self, errors: type[RunError]) -> tuple[ColumnElement[bool], ...]:
+        """The filter as conditions of a query of these errors."""
         found: list[ColumnElement[bool]] = []
         if self.node is not None:
-            found.append(RunError.node_id == self.node)
+            found.append(errors.node_id == self.node)
         if self.rule is not None:
-            found.append(RunError.rule == self.rule)
+            found.append(errors.rule == self.rule)
         if self.column is not None:
-            found.append(RunError.column == self.column)
+            found.append(errors.column == self.column)
         if self.kind is not None:
-            found.append(RunError.warning.is_(self.kind == "warned"))
+            found.append(errors.warning.is_(self.kind == "warned"))
         if self.file is not None:
-            found.append(RunError.sources.contains([{"file": self.file}]))
+            found.append(errors.sources.contains([{"file": self.file}]))
         if self.stage is not None:
-            found.append(RunError.stage == self.stage)
+            found.append(errors.stage == self.stage)
         return tuple(found)
 
 
@@ -270,18 +269,19 @@ class RunRepository(TenantRepository[PipelineRun]):
 
     def error_count(self, run: PipelineRun, only: ErrorFilter = EVERYTHING) -> int:
         """Counts the errors of a run and of the runs that it continues."""
-        count = select(func.count()).select_from(RunError).where(*self._errors_of(run), *only.conditions)
-        return self.session.scalar(count) or 0
+        errors, conditions = self._matching(run, only)
+        return self.session.scalar(select(func.count()).select_from(errors).where(*conditions)) or 0
 
     def error_totals(self, run: PipelineRun, only: ErrorFilter = EVERYTHING, *, limit: int) -> Sequence[ErrorTotal]:
         """Groups the errors by node, rule, kind, column and file, largest first, at most `limit`. `error` is one of
         theirs."""
-        kind = case((RunError.warning, "warned"), else_="failed").label("kind")
-        file = RunError.sources[0]["file"].astext.label("file")
-        by = (RunError.node_id, RunError.rule, kind, RunError.column, file)
+        errors, conditions = self._matching(run, only)
+        kind = case((errors.warning, "warned"), else_="failed").label("kind")
+        file = errors.sources[0]["file"].astext.label("file")
+        by = (errors.node_id, errors.rule, kind, errors.column, file)
         cells = func.count()
-        rows = func.count(distinct(tuple_(RunError.stage, RunError.partition, RunError.row)))
-        query = select(*by, func.min(RunError.error), cells, rows).where(*self._errors_of(run), *only.conditions)
+        rows = func.count(distinct(tuple_(errors.stage, errors.partition, errors.row)))
+        query = select(*by, func.min(errors.error), cells, rows).where(*conditions)
         found = self.session.execute(query.group_by(*by).order_by(cells.desc(), *by).limit(limit))
         return [ErrorTotal(*each) for each in found]
 
@@ -289,15 +289,14 @@ class RunRepository(TenantRepository[PipelineRun]):
         """Groups the errors by node, rule, column and kind, those of failed rows first, then the largest first, at most
         `limit`. `samples` are up to three
         different values: the first by row, the least and the greatest as text."""
-        by = (RunError.node_id, RunError.rule, RunError.column, RunError.warning)
+        errors, conditions = self._matching(run, only)
+        by = (errors.node_id, errors.rule, errors.column, errors.warning)
         cells = func.count()
-        padded = func.lpad(cast(RunError.row, Text), _ROW_DIGITS, "0")
-        first = func.substr(
-            func.min(func.concat(padded, RunError.value)).filter(RunError.value.is_not(None)), _VALUE_AT
-        )
-        samples = (first, func.min(RunError.value), func.max(RunError.value))
-        query = select(*by, func.min(RunError.error), cells, *samples).where(*self._errors_of(run), *only.conditions)
-        ordered = query.group_by(*by).order_by(RunError.warning, cells.desc(), *by).limit(limit)
+        padded = func.lpad(cast(errors.row, Text), _ROW_DIGITS, "0")
+        first = func.substr(func.min(func.concat(padded, errors.value)).filter(errors.value.is_not(None)), _VALUE_AT)
+        samples = (first, func.min(errors.value), func.max(errors.value))
+        query = select(*by, func.min(errors.error), cells, *samples).where(*conditions)
+        ordered = query.group_by(*by).order_by(errors.warning, cells.desc(), *by).limit(limit)
         found = self.session.execute(ordered)
         return [
             ErrorGroup(node, rule, column, warned, error, count, _different(values))
@@ -308,7 +307,7 @@ class RunRepository(TenantRepository[PipelineRun]):
         self, run: PipelineRun, only: ErrorFilter = EVERYTHING, *, limit: int, after: ErrorPosition | None = None
     ) -> Sequence[RunError]:
         """Returns at most `limit` errors of a run and of the runs that it continues, by row, after `after`."""
-        chosen = [group for group in groups_of(self.session, run.root_run_id) if only.selects(group)]
+        chosen = self._groups(run, only)
         return errors_by_row(
             self.session,
             run.root_run_id,
@@ -320,9 +319,20 @@ class RunRepository(TenantRepository[PipelineRun]):
             stage=only.stage,
         )
 
-    def _errors_of(self, run: PipelineRun) -> tuple[ColumnElement[bool], ...]:
+    def _matching(self, run: PipelineRun, only: ErrorFilter) -> tuple[type[RunError], Sequence[ColumnElement[bool]]]:
+        """The errors to select from, and the conditions."""
         # Ids instead of a subquery: with it, PostgreSQL sorts a million errors for the first page.
-        return RunError.root_run_id == run.root_run_id, RunError.run_id.in_(self._chain(run))
+        chain = self._chain(run)
+        if only.file is not None:
+            few = few_of_file(self.session, run.root_run_id, self._groups(run, only), only.file)
+            if few is not None:
+                # No condition on what the groups select already: PostgreSQL would prefer an index of it.
+                return few, (few.run_id.in_(chain), *ErrorFilter(stage=only.stage).conditions(few))
+        of_run = (RunError.root_run_id == run.root_run_id, RunError.run_id.in_(chain))
+        return RunError, (*of_run, *only.conditions(RunError))
+
+    def _groups(self, run: PipelineRun, only: ErrorFilter) -> list[GroupKey]:
+        return [group for group in groups_of(self.session, run.root_run_id) if only.selects(group)]
 
     def _chain(self, run: PipelineRun) -> Sequence[str]:
         """The ids of the runs whose errors are the run's: a retry includes the counts of its chain, so it includes the

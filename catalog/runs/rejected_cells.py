@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Engine, delete
 
+from headrace.catalog.errors import RunMissing
 from headrace.catalog.models import RunError
 from headrace.catalog.runs import statements
 from headrace.catalog.runs.records import UncommittedRows
@@ -34,9 +35,12 @@ class RejectedCellStore:
 
         `cells` is a JSON list of objects with `row`, `column` ('' for a whole row), `value`, `error`, `rule`, and
         `sources`, the files of the row as in RunError, as JSON text; without NUL characters, and of texts that are not
-        longer than MAX_VALUE_CHARS and MAX_KEY_CHARS. `warning`: the rows are loaded anyway.
+        longer than MAX_VALUE_CHARS and MAX_KEY_CHARS. `warning`: the rows are loaded anyway. Raises RunMissing.
         """
         with self._engine.begin() as connection:
+            # Once for all, and no foreign key, which would be checked for each.
+            if not connection.scalar(statements.HOLD_RUN, {"run": run_id}):
+                raise RunMissing(f"There is no run {run_id}")
             stored = connection.execute(
                 statements.STORE_ERRORS,
                 {

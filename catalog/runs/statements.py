@@ -106,6 +106,9 @@ FAILED_ROWS = text("""
     GROUP BY stage, "partition", node_id
 """)
 
+HOLD_RUN = text("SELECT TRUE FROM headrace.pipeline_runs WHERE id = :run FOR KEY SHARE")
+"""The run cannot be deleted before the end of the transaction."""
+
 STORE_ERRORS = text("""
     INSERT INTO headrace.run_errors
         (root_run_id, run_id, node_id, stage, "partition", warning, "row", "column", value, error, rule, sources)

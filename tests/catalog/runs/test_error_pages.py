@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, event, text
 
+from headrace.catalog.errors import RunMissing
 from headrace.catalog.repositories import TenantCatalog
 from headrace.catalog.repositories.runs import ErrorFilter, position_of
 from headrace.catalog.runs.store import RunStore
@@ -31,6 +32,15 @@ def add(store: RunStore, rows: range, column: str, rule: str = "type", *, warnin
     cell = {"column": column, "value": "x", "error": "Bad", "rule": rule, "sources": '[{"node": "src", "file": "a"}]'}
     cells = [{"row": row, **cell} for row in rows]
     store.cells.add(RUN, RUN, "check", 0, 0, cells=json.dumps(cells), warning=warning)
+
+
+def add_of(
+    store: RunStore, rows: range, *files: str | None, node: str = "check", column: str = "a", run: str = RUN
+) -> None:
+    """Errors of rows that were joined from these files; None is a table."""
+    sources = json.dumps([{"node": f"n{n}"} | ({"file": file} if file else {}) for n, file in enumerate(files)])
+    cell = {"column": column, "value": "x", "error": "Bad", "rule": "type", "sources": sources}
+    store.errors(RUN, run, node, 0, 0, cells=json.dumps([{"row": row, **cell} for row in rows]))
 
 
 def read(mine: TenantCatalog, only: ErrorFilter, limit: int = 5) -> list[tuple[int, str, str]]:
@@ -70,6 +80,67 @@ def test_a_cell_that_was_warned_of_may_fail_later(store: RunStore, mine: TenantC
     assert len(read(mine, ErrorFilter(), limit=1)) == 2  # a page may end between the two
 
 
+def test_errors_of_a_file_are_those_of_rows_with_any_source_in_it(store: RunStore, mine: TenantCatalog) -> None:
+    add_of(store, range(1, 4), "a", "b")
+    add_of(store, range(4, 7), "b", "a", "c")
+    add_of(store, range(7, 9), None, "a", "a", node="late")  # joined with itself: each is one error
+    add_of(store, range(9, 11), "b", "c", "d", "a", "e", column="z")
+    add_of(store, range(11, 13), "a", "b", "c", "a", column="z")
+    add_of(store, range(13, 15), None)
+    add_of(store, range(15, 17))
+    run = mine.runs.get(RUN)
+    assert run is not None
+    of = {"a": [*range(1, 13)], "b": [*range(1, 7), *range(9, 13)], "c": [*range(4, 7), *range(9, 13)]}
+    of |= {"d": [9, 10], "e": [9, 10], "": [], "A": [], "none": []}
+    for file, rows in of.items():
+        only = ErrorFilter(file=file)
+        assert [row for row, *_ in read(mine, only)] == rows
+        assert mine.runs.error_count(run, only) == len(rows)
+        assert sum(each.cells for each in mine.runs.error_groups(run, only, limit=9)) == len(rows)
+        assert sum(each.cells for each in mine.runs.error_totals(run, only, limit=9)) == len(rows)
+    late = ErrorFilter(file="a", node="late")
+    assert ([row for row, *_ in read(mine, late)], mine.runs.error_count(run, late)) == ([7, 8], 2)
+
+
+def test_errors_of_a_file_are_those_of_the_run_and_the_runs_that_it_continues(
+    store: RunStore, mine: TenantCatalog
+) -> None:
+    first = mine.runs.get(RUN)
+    assert first is not None
+    facts: dict[str, Any] = {"tenant_id": "default", "pipeline_id": first.pipeline_id, "root_run_id": RUN}
+    store.open("run_2", **facts, ir_version=1, retry_of=RUN, load_strategy="append")
+    add_of(store, range(1, 4), "a", "b")
+    add_of(store, range(4, 6), "a", "b", run="run_2")
+    again = mine.runs.get("run_2")
+    assert again is not None
+    counts = {run.id: mine.runs.error_count(run, ErrorFilter(file="b")) for run in (first, again)}
+    assert counts == {RUN: 3, "run_2": 5}
+    assert len(mine.runs.errors(first, ErrorFilter(file="b"), limit=9)) == 3
+    mine.session.delete(again)
+    mine.session.commit()
+    assert [row for row, *_ in read(mine, ErrorFilter(file="a"))] == [1, 2, 3]
+    store.forget_errors(RUN)
+    assert read(mine, ErrorFilter(file="a")) == []
+    with pytest.raises(RunMissing):
+        add_of(store, range(4, 6), "a", run="run_2")
+
+
+def test_deleting_a_pipeline_deletes_the_errors_of_its_runs_alone(
+    store: RunStore, engine: Engine, mine: TenantCatalog
+) -> None:
+    other = add_pipeline(mine, "other")
+    mine.session.commit()
+    facts: dict[str, Any] = {"tenant_id": "default", "pipeline_id": other.id, "root_run_id": "run_9"}
+    store.open("run_9", **facts, ir_version=1, retry_of=None, load_strategy="append")
+    store.errors("run_9", "run_9", "n", 0, 0, cells='[{"row": 1, "column": "", "error": "e", "rule": "r"}]')
+    add(store, range(1, 4), "a")
+    mine.session.delete(other)
+    mine.session.commit()
+    with engine.connect() as connection:
+        left = connection.execute(text("SELECT DISTINCT run_id FROM headrace.run_errors")).scalars().all()
+    assert left == [RUN]
+
+
 @pytest.mark.parametrize(
     "only",
     [
@@ -77,6 +148,12 @@ def test_a_cell_that_was_warned_of_may_fail_later(store: RunStore, mine: TenantC
         ErrorFilter(column="none"),
         ErrorFilter(kind="failed"),
         ErrorFilter(rule="type", column="often"),
+        ErrorFilter(file="none"),
+        ErrorFilter(file="a", column="often"),
+        ErrorFilter(file="few"),
+        ErrorFilter(file="common"),
+        ErrorFilter(file="few", column="often"),
+        ErrorFilter(file="fourth"),
     ],
     ids=str,
 )
@@ -85,18 +162,30 @@ def test_a_page_reads_no_more_than_its_groups_have_to_give(
 ) -> None:
     add(store, range(1, MANY), "often", warning=True)
     add(store, range(MANY - 3, MANY), "rare")
+    add_of(store, range(MANY), "a", "common", column="joined")
+    add_of(store, range(MANY, MANY + 3), "b", "few", column="joined")
+    add_of(store, range(MANY + 3, MANY + 6), "b", "common", "c", "fourth", column="joined")
     with engine.begin() as connection:
         connection.execute(text("ANALYZE headrace.run_errors"))
-    asked = list[tuple[str, Any]]()
+    asked, run = list[tuple[str, Any]](), mine.runs.get(RUN)
+    assert run is not None
 
     def note(_: Any, __: Any, statement: str, values: Any, *___: Any) -> None:
         asked.append((statement, values))
 
     event.listen(engine, "before_cursor_execute", note)
-    read(mine, only, limit=50) if only.column == "rare" else mine.runs.errors(mine.runs.get(RUN), only, limit=50)  # type: ignore[arg-type]
+    few = only.column == "rare" or only.file in ("none", "few", "fourth")
+    read(mine, only, limit=50) if few else mine.runs.errors(run, only, limit=50)
+    if few and only.file:
+        mine.runs.error_count(run, only)
+        mine.runs.error_totals(run, only, limit=50)
+        mine.runs.error_groups(run, only, limit=50)
     event.remove(engine, "before_cursor_execute", note)
     with engine.connect() as connection:
         for statement, values in asked:
+            if statement.startswith("SET"):
+                connection.exec_driver_sql(statement)
+                continue
             explain = f"EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) {statement}"
             [plan] = connection.exec_driver_sql(explain, values).scalar_one()
             assert _rows_read(plan["Plan"]) <= 200, json.dumps(plan, indent=1)
