@@ -151,6 +151,16 @@ EXAMPLES: dict[str, Any] = {
         "createdAt": "2026-01-15T09:00:00.000Z",
         "completedAt": "2026-01-15T09:05:30.000Z",
     },
+    "RunLogPage": {
+        "runId": "run_6f1d2c3b4a5968778695a4b3c2d1e0f1",
+        "lines": [
+            {"stage": "load", "message": "public.ds_orders: 1,990 rows loaded", "timestamp": "2026-01-15T09:05:30.000Z"}
+        ],
+        "last": 4711,
+        "more": False,
+        "ended": True,
+        "waiting": None,
+    },
     "RunRequest": {"parameters": {"day": "2026-01-15"}, "irVersion": 2},
     "StartedRun": {
         "id": "run_6f1d2c3b4a5968778695a4b3c2d1e0f1",

@@ -15,6 +15,7 @@ from headrace.api.requests.auth import READ, WRITE, allow, guarded_router
 from headrace.api.runs import service
 from headrace.api.runs.cancel import cancel_run
 from headrace.api.runs.csv_export import errors_as_csv, prefers_csv
+from headrace.api.runs.log import read_lines
 from headrace.api.runs.progress import detail_of, progress_of
 from headrace.api.runs.retry import replay_newest, retry_run
 from headrace.api.runs.retry_trial import dry_run
@@ -25,12 +26,14 @@ from headrace.api.runs.schemas import (
     RunErrors,
     RunErrorsSummary,
     RunItem,
+    RunLogPage,
     RunRequest,
     StartedRun,
 )
 from headrace.api.runs.stream import progress_stream
 from headrace.api.runs.trial_schemas import RetryTrial, RetryTrialRequest
-from headrace.catalog.repositories.runs import ErrorFilter
+from headrace.catalog.repositories.runs import ErrorFilter, LogFilter
+from headrace.catalog.runs.records import LogLevel, LogStage
 
 router = guarded_router("runs")
 
@@ -78,6 +81,30 @@ def get_run(context: Context, request: Request, pipeline_id: PipelineIdPath, run
 def get_progress(context: Context, pipeline_id: PipelineIdPath, run_id: RunIdPath) -> Progress:
     """The progress of a run."""
     return progress_of(service.watch(context, pipeline_id, run_id))
+
+
+def _log_filter(
+    q: Annotated[str, Query(max_length=200, description="Only lines with this text, in any case")] = "",
+    level: Annotated[LogLevel, Query(description="Only lines of at least this level")] = "info",
+    stage: Annotated[LogStage | None, Query(description="Only lines about this part of the run")] = None,
+) -> LogFilter:
+    return LogFilter(q, level, stage or "")
+
+
+@router.get("/pipelines/{pipeline_id}/runs/{run_id}/log", openapi_extra=allow(*READ))
+def get_log(
+    context: Context,
+    pipeline_id: PipelineIdPath,
+    run_id: RunIdPath,
+    only: Annotated[LogFilter, Depends(_log_filter)],
+    limit: Annotated[int, Query(ge=1, le=1000, description="The most lines of a page")] = 1000,
+    after: Annotated[int, Query(ge=0, lt=2**63, description="The `last` of the page before")] = 0,
+    tail: Annotated[
+        int | None, Query(ge=1, le=10_000, description="The newest so many lines, instead of a page from the oldest on")
+    ] = None,
+) -> RunLogPage:
+    """The log of a run, page by page. To follow it, ask again with `after` until it has `ended`."""
+    return read_lines(context, pipeline_id, run_id, only, limit=limit, after=after, tail=tail)
 
 
 def _error_filter(

@@ -212,6 +212,22 @@ class LogEntry(ResponseModel):
     """`warning`: somebody should look at it; `error`: why the run failed. Omitted for others."""
 
 
+class RunLogPage(ResponseModel):
+    """Lines of the log of a run."""
+
+    run_id: RunId
+    lines: list[LogEntry]
+    """The lines that match, oldest first."""
+    last: int
+    """The position of the last of them: as `after` it requests those that follow, also those that are yet to come."""
+    more: bool
+    """Whether there are further lines now."""
+    ended: bool
+    """Whether the run has ended, so that no further lines come."""
+    waiting: LogEntry | None
+    """Why the run has not started, if it waits for other runs of the tenant; null otherwise."""
+
+
 class RetryMetadata(ResponseModel):
     """Where a retry resumes."""
 

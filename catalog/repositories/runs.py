@@ -81,6 +81,9 @@ class LogFilter:
         return tuple(found)
 
 
+WHOLE_LOG = LogFilter()
+
+
 class ErrorTotal(NamedTuple):
     """A group of errors, with the number of cells and of rows."""
 
@@ -257,9 +260,10 @@ class RunRepository(TenantRepository[PipelineRun]):
         query = self.owned().where(PipelineRun.retry_of == run_id).order_by(PipelineRun.created_at)
         return self.session.scalars(query).all()
 
-    def log(self, run: PipelineRun, *, limit: int, after: int = 0) -> Sequence[RunLog]:
-        """Returns at most `limit` lines of the log of a run after the one with the id `after`, oldest first."""
-        lines = select(RunLog).where(RunLog.run_id == run.id, RunLog.id > after)
+    def log(self, run: PipelineRun, only: LogFilter = WHOLE_LOG, *, limit: int, after: int = 0) -> Sequence[RunLog]:
+        """Returns at most `limit` lines of the log of a run that match, after the one with the id `after`, oldest
+        first."""
+        lines = select(RunLog).where(RunLog.run_id == run.id, RunLog.id > after, *only.conditions)
         return self.session.scalars(lines.order_by(RunLog.id).limit(limit)).all()
 
     def newest_log(self, run: PipelineRun, only: LogFilter, *, limit: int) -> Sequence[RunLog]:

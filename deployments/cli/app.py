@@ -19,12 +19,13 @@ from headrace.deployments.cli.help_text import unwrap_help
 from headrace.deployments.cli.keys.accept_audit_log import accept_audit_log
 from headrace.deployments.cli.keys.api_keys import keys
 from headrace.deployments.cli.keys.rotate_encryption import rotate_encryption
+from headrace.deployments.cli.logs import logs
 from headrace.deployments.cli.offline import init, validate
 from headrace.deployments.cli.open import open_page
 from headrace.deployments.cli.output import err, out, print_error
 from headrace.deployments.cli.plans import plan, preview
 from headrace.deployments.cli.run_errors import errors
-from headrace.deployments.cli.runs import cancel, logs, retry, run, runs
+from headrace.deployments.cli.runs import cancel, retry, run, runs
 from headrace.deployments.cli.services import serve, worker
 from headrace.deployments.cli.stack import demo, down, up
 from headrace.deployments.cli.versions import diff, pause, publish, resume, versions

@@ -1,4 +1,4 @@
-"""`headrace run`, `runs`, `logs`, `retry` and `cancel`."""
+"""`headrace run`, `runs`, `retry` and `cancel`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from headrace.deployments.cli.replications import (
     retry_replication,
     run_replication,
 )
-from headrace.deployments.cli.rest import ApiRefused, Rest, newest_run, run_path
+from headrace.deployments.cli.rest import ApiRefused, Rest, newest_run
 from headrace.deployments.cli.watch import COLOURS, summary, watch
 from headrace.deployments.errors import HeadraceError
 from headrace.deployments.stack.layout import DEFAULT_DATA_DIR
@@ -110,25 +110,6 @@ def runs(
 
 def _skipped(run: dict[str, Any]) -> dict[str, str]:
     return {"skipReason": run["skipReason"]} if "skipReason" in run else {}
-
-
-def logs(
-    pipeline: Pipeline,
-    run_id: RunId = None,
-    url: Url = None,
-    api_key: ApiKey = None,
-    data_dir: DataDir = DEFAULT_DATA_DIR,
-    as_json: Json = False,
-) -> None:
-    """Print the log of a run: what it read, waited for, loaded, and why it ended."""
-    with connect(url, api_key, data_dir) as rest:
-        lines = rest.get(f"{run_path(rest, pipeline, run_id)}/progress")["log"]
-    if as_json:
-        emit(lines)
-        return
-    for each in lines:
-        level = f"{each['level'].upper()}: " if "level" in each else ""
-        say(f"{each['timestamp']} {each['stage']:9} {level}{each['message']}")
 
 
 def retry(

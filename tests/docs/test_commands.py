@@ -52,7 +52,7 @@ HEADRACE = {
     "keys list": "tests/deployments/cli/test_api_keys.py",
     "keys revoke": "tests/deployments/cli/test_api_keys.py",
     "keys rotate-encryption": "tests/deployments/stack/test_encryption_keys.py",
-    "logs": f"{_COMMANDS}/test_versions.py",
+    "logs": f"{_COMMANDS}/test_logs.py",
     "open": "tests/security/test_prefect_api.py",
     "pause": f"{_COMMANDS}/test_versions.py",
     "plan": f"{_COMMANDS}/test_plans.py",

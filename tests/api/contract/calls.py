@@ -69,6 +69,7 @@ CALLS: dict[str, Call] = {
     "list_runs": Call(),
     "get_run": Call(),
     "get_progress": Call(),
+    "get_log": Call(query=lambda _: {"level": "error"}),
     "get_errors": Call(),
     "summarise_errors": Call(),
     "stream_progress": Call(),
