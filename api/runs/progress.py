@@ -132,7 +132,7 @@ def eta(run: RunSnapshot) -> str | None:
     if run.status != "running" or run.measured_from is None or run.lags is not None:
         return None
     done = share_done(run.partitions)
-    since = done - share_done(run.partitions, only_before=True)
+    since = done - share_done(run.partitions, before=run.measured_from)
     measured = (run.observed_at - run.measured_from).total_seconds()
     if since <= 0 or measured <= 0 or done >= 1:
         return None

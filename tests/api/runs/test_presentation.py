@@ -14,7 +14,7 @@ from headrace.api.pagination import decode_cursor, encode_cursor
 from headrace.api.runs.csv_export import escaped, prefers_csv
 from headrace.api.runs.progress import eta, progress_of
 from headrace.api.wire import timestamp
-from headrace.catalog.runs.records import PartitionCounts, RunSnapshot
+from headrace.catalog.runs.records import PartitionCounts, PartitionStatus, RunSnapshot
 
 START = datetime(2026, 1, 15, 9, tzinfo=UTC)
 AFTER = START + timedelta(seconds=10)
@@ -79,6 +79,21 @@ def test_the_time_that_remains_is_said_in_its_unit(total: int, expected: str) ->
 def test_rows_of_an_earlier_run_are_not_part_of_the_rate() -> None:
     resumed = replace(RUN, rows_in=900, partitions=(replace(PARTITION, rows_in=900, base_rows=800),))
     assert eta(resumed) == "10s"
+
+
+def gathering(began: timedelta | None, status: PartitionStatus = "completed") -> PartitionCounts:
+    at = None if began is None else START + began
+    return replace(PARTITION, stage=1, planned_rows=0, rows_in=0, status=status, began_at=at)
+
+
+def test_a_retry_is_measured_by_the_partitions_that_it_ran_itself() -> None:
+    read = replace(PARTITION, status="completed", rows_in=1000, base_rows=1000)
+    before, mine, left = gathering(None), gathering(timedelta(seconds=1)), gathering(None, "pending")
+    retry = replace(RUN, retry_of="run_0", partitions=(read, before, before, mine, left))
+    assert eta(retry) == "10s"  # one partition in ten seconds, and one left
+    assert eta(replace(retry, partitions=(read, before, before, left))) is None
+    again = replace(retry, partitions=(read, *[gathering(-timedelta(seconds=9))] * 2, mine, left))
+    assert eta(again) == "10s"
 
 
 def test_time_since_the_last_report_has_passed_too() -> None:

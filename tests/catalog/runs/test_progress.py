@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from headrace.catalog.runs.progress import only_reads, share_done
 from headrace.catalog.runs.records import PartitionCounts, PartitionStatus
+
+HOUR = timedelta(hours=1)
 
 
 def part(
@@ -44,9 +46,14 @@ def test_all_publications_are_one_step() -> None:
 
 
 def test_what_was_done_before_an_attempt_is_known() -> None:
-    parts = [part(0, 60, 100, base=50), part(1, 0, 0, "completed")]
-    assert share_done(parts, only_before=True) == 0.25
-    assert share_done([part(0, 60, 100, base=None)], only_before=True) == 0.6
+    now = datetime.now(UTC)
+    assert share_done([part(0, 60, 100, base=50)], before=now) == 0.5
+    assert share_done([part(0, 60, 100, base=None)], before=now) == 0.6
+    gathered = [replace(part(1, 0, 0, "completed"), began_at=began) for began in (now - HOUR, None, now + HOUR)]
+    waits = part(1, 0, 0, "pending")
+    assert share_done([*gathered, waits], before=now) == 0.5
+    assert share_done([*gathered, waits]) == 0.75
+    assert share_done([replace(part(1, 0, 200), gathered_rows=50, began_at=now)], before=now) == 0.0
 
 
 def test_a_partition_that_gathers_rows_counts_with_the_share_of_them_that_is_done() -> None:
