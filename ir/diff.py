@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -80,20 +80,51 @@ def _details(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[st
 def _within(key: str, before: Any, after: Any) -> Iterator[str]:
     """Describes the change of a list by its items and of an object by its keys, other values as a whole."""
     if isinstance(before, list) and isinstance(after, list):
-        old, new = set(map(_text, before)), set(map(_text, after))
-        added = [each for each in after if _text(each) not in old]
-        removed = [each for each in before if _text(each) not in new]
-        for each in removed:
-            yield f"{key}: {_shown(each)} removed"
-        for each in added:
-            yield f"{key}: {_shown(each)} added"
-        if not added and not removed:
-            yield f"{key}: another order"
+        named = _named(before), _named(after)
+        if named[0] is not None and named[1] is not None:
+            yield from _items(key, named[0], named[1])
+        else:
+            yield from _values(key, before, after)
     elif isinstance(before, Mapping) and isinstance(after, Mapping):
         for detail in _details(before, after):
             yield f"{key}.{detail}"
     else:
         yield f"{key}: {_shown(before)} → {_shown(after)}"
+
+
+def _named(values: Sequence[Any]) -> dict[str, Mapping[str, Any]] | None:
+    """Items by their id or name; None if some have none, or two have the same."""
+    for by in ("id", "name"):
+        found = {each[by]: each for each in values if isinstance(each, Mapping) and isinstance(each.get(by), str)}
+        if len(found) == len(values):
+            return found
+    return None
+
+
+def _items(key: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
+    for name in before:
+        if name not in after:
+            yield f"{key}: {name} removed"
+    for name, item in after.items():
+        if name not in before:
+            yield f"{key}: {_shown(item)} added"
+        else:
+            for detail in _details(before[name], item):
+                yield f"{key}: {name}.{detail}"
+    if [name for name in before if name in after] != [name for name in after if name in before]:
+        yield f"{key}: another order"
+
+
+def _values(key: str, before: Sequence[Any], after: Sequence[Any]) -> Iterator[str]:
+    old, new = set(map(_text, before)), set(map(_text, after))
+    added = [each for each in after if _text(each) not in old]
+    removed = [each for each in before if _text(each) not in new]
+    for each in removed:
+        yield f"{key}: {_shown(each)} removed"
+    for each in added:
+        yield f"{key}: {_shown(each)} added"
+    if not added and not removed:
+        yield f"{key}: another order"
 
 
 def _same(one: Any, other: Any) -> bool:
@@ -106,5 +137,16 @@ def _text(value: Any) -> str:
 
 
 def _shown(value: Any) -> str:
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    text = _words(value)
     return text if len(text) <= _MAX_SHOWN else f"{text[: _MAX_SHOWN - 1]}…"
+
+
+def _words(value: Any) -> str:
+    """A value without the punctuation of JSON: `rename (from a, to b)`."""
+    if isinstance(value, Mapping):
+        head = next((key for key in ("id", "name", "type", "kind") if isinstance(value.get(key), str)), None)
+        rest = ", ".join(f"{key} {_words(each)}" for key, each in value.items() if key != head)
+        return rest or "nothing" if head is None else f"{value[head]}{f' ({rest})' if rest else ''}"
+    if isinstance(value, list):
+        return ", ".join(map(_words, value)) or "none"
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -36,7 +36,8 @@ def fill_parameters(
     document: Mapping[str, Any], parameters: Mapping[str, ParameterValue]
 ) -> tuple[dict[str, Any], list[Problem]]:
     """Returns the document with the placeholders in its nodes' configs replaced, and a problem for each placeholder
-    without a value or a default, and each unused value (a misspelt name must not run with the wrong data)."""
+    without a value or a default, and each unused value (a misspelt name must not run with the wrong data). It declares
+    no parameters any more: nothing in it uses them."""
     problems: list[Problem] = []
     given, parameters = parameters, {**_defaults(document), **parameters}
     used: set[str] = set()
@@ -56,7 +57,7 @@ def fill_parameters(
         if name not in used:
             message = f"No node uses the parameter '{name}'"
             problems.append(Problem(f"parameters.{name}", "unknown_parameter", message, nearest(name, used)))
-    return {**document, "nodes": nodes}, problems
+    return {key: value for key, value in document.items() if key != "parameters"} | {"nodes": nodes}, problems
 
 
 def parameters_of(document: Mapping[str, Any]) -> list[dict[str, Any]]:

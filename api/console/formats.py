@@ -36,6 +36,13 @@ def number(value: float | None) -> str:
     return DASH if value is None else f"{value:,}"
 
 
+def counted(count: int, noun: str) -> str:
+    """`1 row`, `1,234 rows`, `2 entries`."""
+    if count == 1:
+        return f"1 {noun}"
+    return f"{count:,} {noun[:-1]}ies" if noun.endswith("ry") else f"{count:,} {noun}s"
+
+
 def short_number(value: float | None) -> str:
     """`1.2M`, for places that are too small for all digits."""
     if value is None:

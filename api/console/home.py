@@ -12,7 +12,7 @@ from headrace.api.console.guard import pages, plain, seen_by
 from headrace.api.console.rendering import fragment, render
 from headrace.api.context import Context
 from headrace.api.pagination import PageRequest, encode_cursor, page_request
-from headrace.api.pipelines.overview import attention, glance
+from headrace.api.pipelines.overview import RECENT, attention, glance
 from headrace.api.requests.auth import READ
 from headrace.catalog.repositories.runs import RunSummary
 
@@ -62,13 +62,14 @@ def show_home(
 
 
 def spark(runs: Sequence[RunSummary]) -> list[Bar]:
-    """The bars of the newest runs, oldest first, as high as their rows are many compared with the most of them."""
+    """The bars of the newest runs, oldest first and the newest at the right edge, as high as their rows are many
+    compared with the most of them."""
     counts = [_rows(run) for run in runs]
     most = max(counts, default=0)
     bars = []
     for index, (run, count) in enumerate(zip(reversed(runs), reversed(counts), strict=True)):
         height = 3 + (_SPARK_HEIGHT - 3) * (count / most) if most else 3.0
-        bars.append(Bar(index * 10, round(height, 1), run.state))
+        bars.append(Bar((RECENT - len(runs) + index) * 10, round(height, 1), run.state))
     return bars
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from typing import Annotated, Any
+from urllib.parse import urlencode
 
 from fastapi import Query, Request, Response
 
@@ -32,7 +33,7 @@ def show_plan(
     found = history(context, pipeline_id, runs=0)
     parsed = parse_ir(found.document)
     ids = [each.id for each in parsed.ir.nodes] if parsed.ir is not None else []
-    links = {each: f"/pipelines/{pipeline_id}/plan?node={each}" for each in ids}
+    links = {each: f"/pipelines/{pipeline_id}/plan?{urlencode({'node': each})}#rows" for each in ids}
     graph = graph_of(parsed.ir, links=links) if parsed.ir is not None else None
     for each in graph["nodes"] if graph is not None else ():
         each["current"] = each["id"] == node
@@ -45,6 +46,7 @@ def show_plan(
         graph=graph,
         node=node if node in ids else None,
         given=given,
+        described={each["name"]: each.get("description") or "" for each in found.parameters},
         ready=all(given.values()),
         query={**{f"{_FIELD}{name}": value for name, value in given.items()}},
     )

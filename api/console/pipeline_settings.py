@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated, Any
 
 from fastapi import Form, Request, Response
@@ -25,8 +24,7 @@ _Number = Annotated[str, Form(max_length=20)]
 def show_settings(request: Request, context: Context, pipeline_id: str) -> Response:
     """The form; whoever may not change anything sees the values."""
     found = history(context, pipeline_id, runs=0)
-    execution = json.dumps(found.detail.execution_config, indent=2, ensure_ascii=False)
-    return render(request, "pipeline_settings.html", **head_of(found, "settings"), execution=execution)
+    return render(request, "pipeline_settings.html", **head_of(found, "settings"))
 
 
 @router.post(

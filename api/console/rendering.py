@@ -99,7 +99,18 @@ def _environment() -> Environment:
         auto_reload=False,
     )
     environment.globals["asset"] = url_of
-    for name in ("number", "short_number", "percent", "duration", "moment", "iso", "relative", "size", "as_json"):
+    for name in (
+        "number",
+        "counted",
+        "short_number",
+        "percent",
+        "duration",
+        "moment",
+        "iso",
+        "relative",
+        "size",
+        "as_json",
+    ):
         environment.filters[name] = getattr(formats, name)
     environment.filters["status_words"] = formats.status_words
     environment.filters["tone"] = formats.tone

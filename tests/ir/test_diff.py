@@ -47,7 +47,7 @@ def test_each_node_is_reported_by_what_happened_to_it() -> None:
     after["nodes"].insert(2, {"id": "check", "kind": "validate", "input": "clean", "rowLevel": []})
     assert summary(after) == [
         ("src", "changed", ("config.path: a.csv → b.csv",)),
-        ("clean", "changed", ('ops: {"type": "rename", "from": "a", "to": "b"} added',)),
+        ("clean", "changed", ("ops: rename (from a, to b) added",)),
         ("check", "added", ("new validate",)),
         ("tgt", "changed", ("input: clean → check", "loadMode added: append")),
     ]
@@ -57,8 +57,23 @@ def test_what_is_no_node_is_reported_too() -> None:
     after = changed(schedule={"kind": "interval", "minutes": 5}, nodes=BEFORE["nodes"][::-1])
     assert summary(after) == [
         (None, "moved", ("the nodes are listed in another order",)),
-        (None, "changed", ('schedule added: {"kind": "interval", "minutes": 5}',)),
+        (None, "changed", ("schedule added: interval (minutes 5)",)),
     ]
+
+
+def test_items_with_an_id_are_compared_with_themselves() -> None:
+    mail = {"id": "mail", "field": "email", "rule": "email"}
+    low = {"id": "low", "field": "amount", "rule": "gt:0"}
+    before = {"nodes": [{"id": "check", "rowLevel": [mail, low]}]}
+    day = {"id": "day", "field": "day", "rule": "in", "values": ["mon", "tue"]}
+    (change,) = ir_diff(before, {"nodes": [{"id": "check", "rowLevel": [{**low, "rule": "gt:5"}, day]}]}).changes
+    assert change.details == (
+        "rowLevel: mail removed",
+        "rowLevel: low.rule: gt:0 → gt:5",
+        "rowLevel: day (field day, rule in, values mon, tue) added",
+    )
+    (change,) = ir_diff(before, {"nodes": [{"id": "check", "rowLevel": [low, mail]}]}).changes
+    assert change.details == ("rowLevel: another order",)
 
 
 def test_true_is_not_one() -> None:

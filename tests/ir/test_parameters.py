@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from headrace.ir import parse_ir
 from headrace.ir.parameters import fill_parameters, parameters_of, unused_parameters
 
 
@@ -43,6 +44,21 @@ def test_a_default_is_used_where_the_run_gives_no_value() -> None:
     declared = document({"path": "{{day}}/{{n}}.csv"}) | {"parameters": {"day": {"default": "1"}, "n": {"default": 2}}}
     filled, problems = fill_parameters(declared, {"day": "7"})
     assert (filled["nodes"][0]["config"], problems) == ({"path": "7/2.csv"}, [])
+
+
+def test_a_filled_document_is_one_that_can_run() -> None:
+    """A run parses it: a parameter that it declared is used by nothing any more, and was a problem of every run."""
+    nodes = [
+        {"id": "s", "kind": "source", "connector": "local_fs", "config": {"path": "{{day}}.csv"}},
+        {"id": "t", "kind": "target", "input": "s", "schema": "public.ds_t"},
+    ]
+    declared = {"day": {"default": "2026-01-02", "description": "The day"}}
+    written = {"kind": "pipeline", "version": "1.0", "id": "p", "metadata": {"name": "P"}, "nodes": nodes}
+    filled, problems = fill_parameters(written | {"parameters": declared}, {})
+    result = parse_ir(filled)
+    assert (problems, result.problems) == ([], [])
+    assert result.ir is not None
+    assert result.ir.nodes[0].config == {"path": "2026-01-02.csv"}
 
 
 def test_parameters_are_listed_with_what_the_document_says_of_them() -> None:

@@ -1,4 +1,5 @@
-// Rows over time, with uPlot. Colours are those of the page, and are taken again when the system changes them.
+// Rows over time, with uPlot. The legend has the run under the pointer, else the newest one. Colours are those of the
+// page, and are taken again when the system changes them.
 (() => {
   "use strict";
 
@@ -25,15 +26,15 @@
         tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC"),
         cursor: { drag: { x: false, y: false } },
         scales: { y: { range: (_, low, high) => [0, Math.max(high, 1) * 1.05] } },
-        axes: [{ ...axis, values: times }, { ...axis, size: 70, values: (_, ticks) => ticks.map((tick) => tick.toLocaleString("en")) }],
+        axes: [{ ...axis, values: times, space: 90 }, { ...axis, size: 70, values: (_, ticks) => ticks.map((tick) => tick.toLocaleString("en")) }],
         series: [
-          { label: "UTC", value: (_, at) => (at === null ? "" : zone(at)) },
-          ...shown.map(([, name, label]) => ({
+          { label: "Run of", value: (_, at) => `${zone(at ?? data.at.at(-1))} UTC` },
+          ...shown.map(([key, name, label]) => ({
             label,
             stroke: colour(name),
             width: 2,
             points: { show: true, size: 5, fill: colour(name) },
-            value: (_, count) => (count === null ? "" : count.toLocaleString("en")),
+            value: (_, count) => (count ?? data[key].at(-1)).toLocaleString("en"),
           })),
         ],
       };

@@ -56,7 +56,7 @@
   function drawing(holder) {
     const data = JSON.parse(holder.dataset.lineage);
     const left = sized(data.sources), right = sized(data.targets);
-    const apart = Math.max(110, Math.min(420, holder.clientWidth - left.width - right.width - 2));
+    const apart = Math.max(56, Math.min(420, holder.clientWidth - left.width - right.width - 2));
     const height = Math.max(left.height, right.height) + 2;
     for (const [boxes, size] of [[data.sources, left], [data.targets, right]]) {
       for (const box of boxes) box.y += (height - size.height) / 2;

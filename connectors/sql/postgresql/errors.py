@@ -44,10 +44,10 @@ def refused(error: psycopg.Error, place: PostgreSQL) -> SourceError:
     """The error of a failed connection, with every attempt. libpq's texts contain the address and the cause, never the
     password."""
     text = str(error).strip()
-    said = text if "\n" not in text else "; ".join(line.strip(" -") for line in text.splitlines()[:4])
+    said = text if "\n" not in text else "; ".join(line.strip(" \t-") for line in text.splitlines()[:4])
     hint = next((remedy for pattern, remedy in _CONNECTING if re.search(pattern, said, re.I | re.S)), "")
     del place
-    return SourceError("connection_failed", said if said.endswith(".") else f"{said}.", hint)
+    return SourceError("connection_failed", said if said.endswith((".", "?")) else f"{said}.", hint)
 
 
 def failed(error: psycopg.Error, what: str) -> SourceError:

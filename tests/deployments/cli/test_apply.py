@@ -77,7 +77,7 @@ def test_changes_are_shown_in_words_and_made(headrace: Terminal, facade: Facade,
         "field note added: varchar",
         "executionConfig.parallelism added: 2",
         "node src changed: config.path: orders.csv → new.csv",
-        'ir changed: schedule added: {"kind": "interval", "minutes": 5}',
+        "ir changed: schedule added: interval (minutes 5)",
         "0 to create, 3 to update, 0 to delete",
     ):
         assert line in shown
