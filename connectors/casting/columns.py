@@ -185,6 +185,9 @@ def _plain(text: pl.Series, field: Field) -> pl.Series:
 
 
 def _boolean(text: pl.Series, field: Field) -> pl.Series:
+    true = text == "true"
+    if (true | (text == "false")).all():
+        return true  # nearly always: no other words
     lower = text.str.to_lowercase()
     return lower.replace_strict(
         _TRUE + _FALSE, [True] * len(_TRUE) + [False] * len(_FALSE), default=None, return_dtype=pl.Boolean

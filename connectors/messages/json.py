@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from headrace.connectors.files.formats.json_rows import keys_of
-from headrace.connectors.files.jsontext.cells import cells
+from headrace.connectors.files.jsontext.cells import joined_cells
 from headrace.connectors.files.jsontext.rows import Columns
 from headrace.connectors.messages.lines import block_of, lines_of
 from headrace.connectors.messages.messages import Decoded, Fault, Places
@@ -55,17 +55,16 @@ class JsonPayloads:
             there = np.delete(there, blank)
             values = [values[place] for place in there.tolist()]
             block = block_of(values)
-        rows = self._columns.rows(block) if values else None
+        rows = self._columns.texts(block)
         faults = [Fault(place, b"", _FOREIGN if place in foreign else _EMPTY, "json") for place in blank]
         sound = there
-        if rows is not None and rows.faulty:
+        if rows.faulty:
             faults += [Fault(int(there[each.index]), each.text, each.error, each.rule) for each in rows.faulty]
             sound = np.delete(there, [each.index for each in rows.faulty])
-        found = rows.sound if rows is not None else ()
         raw = pl.DataFrame(
             [
                 self._nulled(
-                    cells(field.name, self._columns.values(found, place), verbatim=field.data_type == "json").text,
+                    joined_cells(field.name, rows.columns[place], rows.sound, verbatim=field.data_type == "json").text,
                     is_json=field.data_type == "json",
                 )
                 for place, field in enumerate(self._schema)

@@ -37,6 +37,13 @@ def bits_of(data: Bytes, value: int) -> Words:
     return words
 
 
+def line_ends(block: bytes) -> BITS:
+    """The positions of all line ends."""
+    data = view(block)
+    found = [np.flatnonzero(data[begin : begin + _PIECE] == NEWLINE) + begin for begin in range(0, len(data), _PIECE)]
+    return np.concatenate(found) if found else NO_POSITIONS
+
+
 def shifted(words: Words, carry: int) -> Words:
     """Every bit moved one position later; `carry` (0 or 1) enters at the front."""
     result = words << np.uint64(1)

@@ -10,7 +10,7 @@ import numpy as np
 from headrace.connectors.errors import SourceError
 from headrace.connectors.files.delimited.dialect import BOM
 from headrace.connectors.files.delimited.records import record_chunks
-from headrace.connectors.files.delimited.structure import NEWLINE, Marks, bits_of, places, view
+from headrace.connectors.files.delimited.structure import NEWLINE, Marks, line_ends
 from headrace.connectors.files.formats.json_rows import JsonRows
 from headrace.connectors.files.jsontext.array_path import find_array, path_keys
 from headrace.connectors.files.jsontext.block import Block
@@ -72,7 +72,7 @@ class JsonLines(JsonRows):
 
     def _blocks(self, stream: ByteStream, start: int, end: int | None) -> Iterator[Block]:
         for end_offset, chunk, _ in record_chunks(stream, start, end, _LINES, self._chunk_bytes):
-            ends = places(bits_of(view(chunk), NEWLINE), len(chunk))
+            ends = line_ends(chunk)
             if not len(ends) or ends[-1] != len(chunk) - 1:
                 ends = np.append(ends, len(chunk))
             yield Block(end_offset, chunk, ends, lines=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from headrace.connectors.files.delimited.structure import BITS, NEWLINE, bits_of, places, view
+from headrace.connectors.files.delimited.structure import BITS, line_ends, view
 
 _SPACE = b" \t\r\n"
 
@@ -35,6 +35,8 @@ class Block:
         """The positions where records end; blank lines are not records."""
         if not self.lines:
             return self.marks
+        if not self.text:
+            return self.marks[:0]
         begins = self.begins(self.marks)
         lengths = self.marks - begins
         blank = (lengths == 0) | ((lengths == 1) & (view(self.text)[np.minimum(begins, len(self.text) - 1)] == 13))
@@ -44,6 +46,15 @@ class Block:
     def begins(self, ends: BITS) -> BITS:
         """The positions where the records begin that end at `ends`, all marks of the block."""
         return np.concatenate((np.zeros(1, dtype=np.int64), ends[:-1] + 1)) if len(ends) else ends
+
+    def parts(self, size: int) -> Iterator[Block]:
+        """The block in parts of about `size` bytes."""
+        begin, done = 0, 0
+        while done < len(self.marks):
+            after = max(done + 1, int(np.searchsorted(self.marks, begin + size)))
+            marks = self.marks[done:after]
+            yield Block(self.end_offset, self.text[begin : marks[-1]], marks - begin, self.lines)
+            begin, done = int(marks[-1]) + 1, after
 
     def records(self) -> list[bytes]:
         """The records, without blanks around them."""
@@ -75,4 +86,4 @@ def block_of_lines(records: Sequence[Mapping[str, Any]], end_offset: int) -> Blo
     """Records of another format, written as JSON lines; an empty text becomes null, as in CSV."""
     # Quotes within a text are escaped, so these bytes occur only where a value is an empty text.
     text = _ENCODER.encode_lines(records).replace(b':""', b":null")
-    return Block(end_offset, text, places(bits_of(view(text), NEWLINE), len(text)), lines=True)
+    return Block(end_offset, text, line_ends(text), lines=True)

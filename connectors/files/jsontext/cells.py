@@ -11,11 +11,14 @@ import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 
-from headrace.connectors.files.delimited.structure import Bytes
+from headrace.connectors.files.delimited.structure import BITS, Bytes, view
 
 _TEXTS = msgspec.json.Decoder(list[str])
 QUOTE, NOTHING = ord('"'), ord("n")
 NESTED = (ord("{"), ord("["))
+
+SEPARATOR = b"\0"
+"""Between the values of a column; no byte of JSON text is 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,55 +32,50 @@ class Cells:
 def cells(name: str, values: Sequence[msgspec.Raw], *, verbatim: bool = False, whole: bool = False) -> Cells:
     """Each value as text, null for null. `verbatim` keeps strings as in JSON; `whole` writes the number 1.0 as 1, for
     libraries that write whole numbers so."""
-    if not values:
+    return joined_cells(name, SEPARATOR.join(values), len(values), verbatim=verbatim, whole=whole)
+
+
+def joined_cells(name: str, values: bytes, count: int, *, verbatim: bool = False, whole: bool = False) -> Cells:
+    """Like `cells`, of so many values with SEPARATOR between them."""
+    if not count:
         return Cells(pl.Series(name, [], dtype=pl.String), np.zeros(0, dtype=np.uint8))
-    blob = b"\n".join(values)
-    data = np.frombuffer(blob, dtype=np.uint8)
-    begins, ends = _places(data, values)
+    data = view(values)
+    breaks = np.flatnonzero(data == SEPARATOR[0])
+    assert len(breaks) == count - 1
+    begins = np.concatenate((np.zeros(1, dtype=np.int64), breaks + 1))
+    ends = np.concatenate((breaks, np.full(1, len(data), dtype=np.int64)))
     first = data[begins]
     nothing = first == NOTHING
-    quoted = np.zeros(len(first), dtype=bool) if verbatim else first == QUOTE
-    escaped = _escaped(data, begins, quoted) if b"\\" in blob else np.zeros(0, dtype=np.int64)
-    kept = np.ones(len(data), dtype=bool)
-    kept[ends[:-1]] = False
-    kept[begins[quoted]] = False
-    kept[ends[quoted] - 1] = False
-    if nothing.any():
-        kept[(begins[nothing][:, None] + np.arange(4)).ravel()] = False
-    lengths = ends - begins - 2 * quoted
-    lengths[nothing] = 0
-    text = _series(data[kept], lengths, ~nothing)
-    if len(escaped):
-        written = b",".join([values[place] for place in escaped.tolist()])
-        read = _TEXTS.decode(b"[" + written + b"]")
-        text = text.scatter(escaped, pl.Series(read, dtype=pl.String))
-    if whole and b".0" in blob:
+    quoted = np.zeros(count, dtype=bool) if verbatim else first == QUOTE
+    text = _series(data, begins + quoted, np.where(nothing, begins, ends - quoted), nothing)
+    if not verbatim and b"\\" in values:
+        escaped = _escaped(data, begins, quoted)
+        written = [values[begins[place] : ends[place]] for place in escaped.tolist()]
+        text = text.scatter(escaped, pl.Series(_TEXTS.decode(b"[" + b",".join(written) + b"]"), dtype=pl.String))
+    if whole and b".0" in values:
         numbers = pl.Series(first != QUOTE) & text.str.ends_with(".0").fill_null(value=False)
         text = text.zip_with(~numbers, text.str.replace(r"^(-?\d+)\.0$", "$1"))
     return Cells(text.alias(name), first)
 
 
-def _places(data: Bytes, values: Sequence[msgspec.Raw]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Begin and end of each value in the text of all values joined by line ends."""
-    breaks = np.flatnonzero(data == 10)
-    if len(breaks) != len(values) - 1:  # some values contain line ends
-        lengths = np.fromiter(map(len, values), dtype=np.int64, count=len(values))
-        breaks = np.cumsum(lengths + 1)[:-1] - 1
-    begins = np.concatenate((np.zeros(1, dtype=np.int64), breaks + 1))
-    return begins, np.concatenate((breaks, np.full(1, len(data), dtype=np.int64)))
-
-
-def _escaped(data: Bytes, begins: npt.NDArray[np.int64], quoted: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+def _escaped(data: Bytes, begins: BITS, quoted: npt.NDArray[np.bool_]) -> BITS:
+    """The indexes of the strings with escapes."""
     at = np.unique(np.searchsorted(begins, np.flatnonzero(data == ord("\\")), side="right") - 1)
-    found: npt.NDArray[np.int64] = at[quoted[at]]
+    found: BITS = at[quoted[at]]
     return found
 
 
-def _series(body: Bytes, lengths: npt.NDArray[np.int64], there: npt.NDArray[np.bool_]) -> pl.Series:
-    offsets = np.zeros(len(lengths) + 1, dtype=np.int64)
-    np.cumsum(lengths, out=offsets[1:])
-    valid = None if there.all() else pa.py_buffer(np.packbits(there, bitorder="little"))
-    made = pa.LargeStringArray.from_buffers(len(lengths), pa.py_buffer(offsets), pa.py_buffer(body), valid)
-    found = pl.from_arrow(made)
+def _series(data: Bytes, begins: BITS, ends: BITS, nothing: npt.NDArray[np.bool_]) -> pl.Series:
+    """The texts at these places, without a copy of them: texts, and what is between them, are taken by turns, and every
+    second one is kept."""
+    bounds = np.empty(2 * len(begins), dtype=np.int64)
+    bounds[0::2], bounds[1::2] = begins, ends
+    valid = None
+    if nothing.any():
+        there = np.ones(len(bounds) - 1, dtype=bool)
+        there[0::2] = ~nothing
+        valid = pa.py_buffer(np.packbits(there, bitorder="little"))
+    turns = pa.LargeStringArray.from_buffers(len(bounds) - 1, pa.py_buffer(bounds), pa.py_buffer(data), valid)
+    found = pl.from_arrow(turns)
     assert isinstance(found, pl.Series)
-    return found
+    return found.gather_every(2)

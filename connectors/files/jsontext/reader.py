@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import polars as pl
 
 from headrace.connectors.casting.columns import MAX_VALUE, cast_columns, cast_text
 from headrace.connectors.files.jsontext.block import Block
-from headrace.connectors.files.jsontext.cells import cells
-from headrace.connectors.files.jsontext.rows import Columns
+from headrace.connectors.files.jsontext.cells import joined_cells
+from headrace.connectors.files.jsontext.rows import Columns, Faulty
+from headrace.connectors.files.jsontext.typed import TypedColumns, Values
 from headrace.connectors.source import REJECT_SCHEMA, Batch, no_rejects
 from headrace.ir.schema import Field, Schema
 
@@ -26,18 +26,27 @@ class RowReader:
         self, schema: Schema, keys: Mapping[str, str], nulls: Sequence[str] = (), *, whole: bool = False
     ) -> None:
         self._schema, self._nulls, self._whole = schema, list(nulls), whole
-        self._columns = Columns([keys[field.name] for field in schema])
+        chosen = [keys[field.name] for field in schema]
+        self._columns = Columns(chosen)
+        self._typed = TypedColumns(schema, chosen, texts_only=bool(nulls) or whole)
 
     def parse(self, block: Block, first_row: int, skip: int) -> Batch:
         """The rows of a block after the first `skip`."""
-        rows = self._columns.rows(block)
-        faulty = [each for each in rows.faulty if each.index >= skip]
-        numbers = np.arange(first_row, first_row + rows.count, dtype=np.int64)
-        if rows.faulty:
-            numbers = np.delete(numbers, [each.index for each in rows.faulty])
-        sound = rows.sound[skip - (len(rows.faulty) - len(faulty)) :] if skip else rows.sound
-        numbers = numbers[len(numbers) - len(sound) :]
-        raw = pl.DataFrame([self._column(sound, place, field) for place, field in enumerate(self._schema)])
+        typed = None if skip else self._typed.columns(block)
+        faulty: Sequence[Faulty] = ()
+        if typed is not None:
+            sound, columns = typed
+        else:
+            texts = self._columns.texts(block, skip)
+            self._typed.learn(texts)
+            sound, columns, faulty = texts.sound, list(texts.columns), texts.faulty
+        count = sound + len(faulty)
+        numbers = np.arange(first_row + skip, first_row + skip + count, dtype=np.int64)
+        if faulty:
+            numbers = np.delete(numbers, [each.index - skip for each in faulty])
+        raw = pl.DataFrame(
+            [self._column(field, values, sound) for field, values in zip(self._schema, columns, strict=True)]
+        )
         frame, rejects, _ = cast_columns(raw, pl.Series(numbers), self._schema, cast_json)
         if faulty:
             bad = pl.DataFrame(
@@ -51,11 +60,13 @@ class RowReader:
                 schema=REJECT_SCHEMA,
             )
             rejects = pl.concat([bad, rejects]).sort("row", maintain_order=True)
-        return Batch(frame, len(sound) + len(faulty), 0, rejects if rejects.height else no_rejects())
+        return Batch(frame, count, 0, rejects if rejects.height else no_rejects())
 
-    def _column(self, rows: Any, place: int, field: Field) -> pl.Series:
-        values = self._columns.values(rows, place)
-        found = cells(field.name, values, verbatim=field.data_type == "json", whole=self._whole).text
+    def _column(self, field: Field, values: Values, count: int) -> pl.Series:
+        if isinstance(values, pl.Series):
+            found = values
+        else:
+            found = joined_cells(field.name, values, count, verbatim=field.data_type == "json", whole=self._whole).text
         if self._nulls and field.data_type != "json":
             empty = found.is_in(self._nulls).fill_null(value=False)
             if empty.any():
@@ -65,6 +76,7 @@ class RowReader:
 
 def cast_json(values: pl.Series, field: Field) -> tuple[pl.Series, pl.Series | None]:
     """Like `cast_text`; a whole number may also be written as 1.0."""
-    if field.data_type in _INTEGERS and values.str.contains(".", literal=True).any():
-        values = values.str.replace(_WHOLE, "$1")
-    return cast_text(values, field)
+    found, bad = cast_text(values, field)
+    if bad is None or field.data_type not in _INTEGERS or not values.filter(bad).str.contains(_WHOLE).any():
+        return found, bad
+    return cast_text(values.str.replace(_WHOLE, "$1"), field)

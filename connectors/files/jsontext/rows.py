@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from operator import attrgetter
 from types import GenericAlias
@@ -14,12 +14,16 @@ import msgspec
 
 from headrace.connectors.files.delimited.encoding import invalid_offsets
 from headrace.connectors.files.jsontext.block import Block
+from headrace.connectors.files.jsontext.cells import SEPARATOR
 
 NULL = msgspec.Raw(b"null")
 _UNNAMEABLE = frozenset('"\\').union(map(chr, range(32)))
 """Characters that a field name of a msgspec struct cannot have; keys with them are looked up individually."""
 
-_FAULTS = (msgspec.MsgspecError, RecursionError, UnicodeDecodeError)
+_PART_BYTES = 256 << 10
+"""What is decoded at a time."""
+
+FAULTS = (msgspec.MsgspecError, RecursionError, UnicodeDecodeError)
 _OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
 T = TypeVar("T")
 
@@ -47,15 +51,46 @@ class Rows(Generic[T]):
         return len(self.sound) + len(self.faulty)
 
 
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """Of some records: how many are valid objects, their values for each column with SEPARATOR between them, and the
+    faulty records."""
+
+    sound: int
+    columns: Sequence[bytes]
+    faulty: Sequence[Faulty]
+
+    @property
+    def count(self) -> int:
+        """The number of all records."""
+        return self.sound + len(self.faulty)
+
+
 class Objects:
     """Decodes records into dicts of keys and raw values."""
 
     def __init__(self) -> None:
-        self._decode = _Decode[dict[str, msgspec.Raw]](dict[str, msgspec.Raw])
+        self._decode = Decode[dict[str, msgspec.Raw]](dict[str, msgspec.Raw])
 
     def rows(self, block: Block) -> Rows[dict[str, msgspec.Raw]]:
         """The objects of a block."""
         return self._decode.rows(block)
+
+
+def nameable(keys: Sequence[str]) -> bool:
+    """Whether a struct can have these keys."""
+    return all(_UNNAMEABLE.isdisjoint(key) for key in keys)
+
+
+def struct(keys: Sequence[str], kinds: Sequence[Any], *, closed: bool = False) -> Any:
+    """The type of records with these keys, whose fields are f0, f1, ...; with values as written where a kind is None,
+    else of that kind or None."""
+    names = {f"f{place}": key for place, key in enumerate(keys)}
+    fields: list[tuple[str, Any, Any]] = [
+        (name, msgspec.Raw, NULL) if kind is None else (name, kind | None, None)
+        for name, kind in zip(names, kinds, strict=True)
+    ]
+    return msgspec.defstruct("Row", fields, rename=names, gc=False, forbid_unknown_fields=closed)
 
 
 class Columns:
@@ -63,21 +98,36 @@ class Columns:
     an object that has any other key is faulty (rule `unknown_key`)."""
 
     def __init__(self, keys: Sequence[str], *, closed: bool = False) -> None:
-        nameable = all(_UNNAMEABLE.isdisjoint(key) for key in keys)
-        if nameable:
-            names = {f"f{place}": key for place, key in enumerate(keys)}
-            fields = [(name, msgspec.Raw, NULL) for name in names]
-            kind: Any = msgspec.defstruct("Row", fields, rename=names, gc=False, forbid_unknown_fields=closed)
-            self._getters: list[Callable[[Any], msgspec.Raw]] = [attrgetter(name) for name in names]
+        if nameable(keys):
+            kind: Any = struct(keys, [None] * len(keys), closed=closed)
+            self._getters: list[Callable[[Any], msgspec.Raw]] = list(map(attrgetter, kind.__struct_fields__))
         else:
             kind = dict[str, msgspec.Raw]
             self._getters = [partial(_value, key) for key in keys]
         # Keys that no struct can have are handled one object at a time: rare, and always correct.
-        self._decode = _Decode[Any](kind, frozenset(keys) if closed else None, each=closed and not nameable)
+        self._decode = Decode[Any](kind, frozenset(keys) if closed else None, each=closed and not nameable(keys))
 
     def rows(self, block: Block) -> Rows[Any]:
         """The objects of a block."""
         return self._decode.rows(block)
+
+    def texts(self, block: Block, skip: int = 0) -> Texts:
+        """The values of each key in the records of a block after the first `skip`. Few records are decoded at a time:
+        their objects are used and gone while they are in the processor's cache."""
+        columns: list[list[bytes]] = [[] for _ in self._getters]
+        faulty: list[Faulty] = []
+        done = sound = 0
+        for rows in self._decode.parts(block):
+            bad = [replace(each, index=done + each.index) for each in rows.faulty]
+            first = max(0, min(skip - done, rows.count)) - sum(each.index < skip for each in bad)
+            found = rows.sound[first:] if first else rows.sound
+            done += rows.count
+            faulty += [each for each in bad if each.index >= skip]
+            if found:
+                sound += len(found)
+                for getter, values in zip(self._getters, columns, strict=True):
+                    values.append(SEPARATOR.join(map(getter, found)))
+        return Texts(sound, [SEPARATOR.join(values) for values in columns], faulty)
 
     def values(self, rows: Sequence[Any], place: int) -> list[msgspec.Raw]:
         """The values of the key at that index."""
@@ -88,7 +138,9 @@ def _value(key: str, row: Mapping[str, msgspec.Raw]) -> msgspec.Raw:
     return row.get(key, NULL)
 
 
-class _Decode(Generic[T]):
+class Decode(Generic[T]):
+    """Decodes records to a type; `known` are the keys that they may have, looked at in each record if `each`."""
+
     def __init__(self, kind: Any, known: frozenset[str] | None = None, *, each: bool = False) -> None:
         self._known, self._each = known, each
         self._one = msgspec.json.Decoder(kind)
@@ -96,16 +148,32 @@ class _Decode(Generic[T]):
 
     def rows(self, block: Block) -> Rows[T]:
         """All records at once; if that fails, halves are tried until the faulty ones are isolated."""
-        expected = block.rows
         if not self._each and block.plain and _is_text(block.text):
-            try:
-                found = self._all(block.text, lines=block.lines)
-            except _FAULTS:
-                pass
-            else:
-                if len(found) == expected:
-                    return Rows(found, ())
+            found = self._complete(block, block.rows)
+            if found is not None:
+                return Rows(found, ())
         return self._careful(block.records())
+
+    def parts(self, block: Block) -> Iterator[Rows[T]]:
+        """The records of the block, some at a time."""
+        for part, found in self.attempts(block):
+            yield self.rows(part) if found is None else Rows(found, ())
+
+    def attempts(self, block: Block) -> Iterator[tuple[Block, list[T] | None]]:
+        """Parts of the block with all their records; None for a part in which one may be invalid. What holds for the
+        whole block is not looked at again in its parts."""
+        sound = not self._each and block.plain and _is_text(block.text)
+        dense = block.rows == len(block.marks)
+        for part in block.parts(_PART_BYTES):
+            yield part, self._complete(part, len(part.marks) if dense else part.rows) if sound else None
+
+    def _complete(self, block: Block, expected: int) -> list[T] | None:
+        """All records at once; None if one of them is invalid."""
+        try:
+            found = self._all(block.text, lines=block.lines)
+        except FAULTS:
+            return None
+        return found if len(found) == expected else None
 
     def _all(self, text: bytes, *, lines: bool) -> list[T]:
         found: list[T] = self._one.decode_lines(text) if lines else self._many.decode(b"[" + text + b"]")
@@ -136,7 +204,7 @@ class _Decode(Generic[T]):
             return None
         try:
             found: list[T] = self._one.decode_lines(text)
-        except _FAULTS:
+        except FAULTS:
             return None
         # A record may contain line ends; between two records there is exactly one and nothing else.
         if len(found) != len(records) or (self._each and any(not self._knows(each) for each in found)):
@@ -171,7 +239,7 @@ def _fault(index: int, record: bytes, known: frozenset[str] | None) -> Faulty:
 def _other_keys(record: bytes, known: frozenset[str]) -> list[str]:
     try:
         found = _OBJECT.decode(record)
-    except _FAULTS:
+    except FAULTS:
         return []
     return [key for key in found if key not in known]
 
