@@ -16,6 +16,7 @@ from headrace.catalog.models import PipelineRun
 from headrace.catalog.runs import statements
 from headrace.catalog.runs.dataset_rules import DatasetRuleStore
 from headrace.catalog.runs.ending import end_run
+from headrace.catalog.runs.error_copies import ErrorCopies
 from headrace.catalog.runs.partition_counts import PartitionCountStore
 from headrace.catalog.runs.pipelines import RunPipelineStore
 from headrace.catalog.runs.progress import share_done
@@ -58,6 +59,11 @@ class RunStore:
     def cells(self) -> RejectedCellStore:
         """The store of rejected cells."""
         return RejectedCellStore(self._engine)
+
+    @property
+    def error_copies(self) -> ErrorCopies:
+        """The faster way to store rejected cells that are new."""
+        return ErrorCopies(self._engine)
 
     @property
     def rules(self) -> DatasetRuleStore:

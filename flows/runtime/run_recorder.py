@@ -7,6 +7,7 @@ from typing import Protocol
 
 import polars as pl
 
+from headrace.catalog.runs.error_copies import COPIED
 from headrace.catalog.runs.records import (
     DatasetRuleOutcome,
     Gathered,
@@ -17,6 +18,8 @@ from headrace.catalog.runs.records import (
 )
 from headrace.catalog.runs.rejected_cells import MAX_KEY_CHARS, MAX_VALUE_CHARS
 from headrace.catalog.runs.store import RunStore
+from headrace.connectors.postgresql.copy.encode import encode
+from headrace.connectors.postgresql.tables.describe import Column
 from headrace.connectors.target import Resume
 from headrace.flows.runtime.transform.rejected_cells import SOURCES
 
@@ -24,18 +27,32 @@ from headrace.flows.runtime.transform.rejected_cells import SOURCES
 def cells_as_json(cells: pl.DataFrame) -> str:
     """Rejected cells as a JSON list of objects, for PostgreSQL: texts are cut, and NUL characters, which it cannot
     store, are left out."""
+    return cells.select(_storable()).write_json()
 
+
+def cells_as_copy(cells: pl.DataFrame, **place: object) -> bytes:
+    """The same cells as rows for `ErrorCopies.add`; `place` are its other columns, which they have in common."""
+    columns = [pl.lit(value).alias(name) for name, value in place.items()]
+    rows = cells.select(*columns, *_storable()).with_columns(pl.col(SOURCES).fill_null("[]"))
+    return b"".join(encode(rows, _COPIED))
+
+
+def _storable() -> list[pl.Expr]:
     def text(name: str, limit: int) -> pl.Expr:
         return pl.col(name).str.slice(0, limit).str.replace_all("\x00", "", literal=True)
 
-    return cells.select(
-        "row",
+    return [
+        pl.col("row"),
         text("column", MAX_KEY_CHARS).fill_null(""),
         text("value", MAX_VALUE_CHARS),
         text("error", MAX_VALUE_CHARS),
         text("rule", MAX_KEY_CHARS),
         pl.col(SOURCES).str.replace_all("\\u0000", "", literal=True),
-    ).write_json()
+    ]
+
+
+_TYPES = {"stage": "int4", "partition": "int4", "warning": "bool", "row": "int8", "sources": "jsonb"}
+_COPIED = [Column(name, of := _TYPES.get(name, "text"), of, nullable=name == "value") for name in COPIED]
 
 
 def level_of(rule: DatasetRuleOutcome) -> LogLevel:
@@ -87,15 +104,21 @@ class CatalogRecorder:
         self._store, self._run_id, self._root = store, run_id, root_run_id
 
     def rejected(self, stage: int, partition: int, node: str, cells: pl.DataFrame, *, warning: bool) -> None:
-        self._store.cells.add(
-            self._root,
-            self._run_id,
-            node,
-            stage,
-            partition,
-            cells=cells_as_json(cells),
+        if cells.is_empty():
+            return
+        copied = cells_as_copy(
+            cells,
+            root_run_id=self._root,
+            run_id=self._run_id,
+            node_id=node,
+            stage=stage,
+            partition=partition,
             warning=warning,
         )
+        if not self._store.error_copies.add(self._run_id, copied):
+            self._store.cells.add(
+                self._root, self._run_id, node, stage, partition, cells=cells_as_json(cells), warning=warning
+            )
 
     def forget(self, only: UncommittedRows | None = None, *, since: int = 0) -> None:
         self._store.cells.forget(self._root, only, since=since)

@@ -52,10 +52,12 @@ class RowOrigins:
     def described(self, stage: Stage, cells: pl.DataFrame, *, copies: int = 1) -> pl.DataFrame:
         """Adds the column SOURCES to rejected cells of a stage. `copies` is the number of rows made of each row that
         the stage reads or gathers."""
-        rows = (cells.get_column("row") - 1) // copies + 1
-        described = [self._shown(each, rows.len()) for each in self._coming(stage, rows)]
-        joined = pl.concat_str(described, separator=", ", ignore_nulls=True)
-        return cells.with_columns(("[" + joined + "]").alias(SOURCES))
+        rows = cells.get_column("row")
+        rows = rows if copies == 1 else (rows - 1) // copies + 1
+        described = [self._shown(each, rows.len()).alias(f"{n}") for n, each in enumerate(self._coming(stage, rows))]
+        joined = pl.concat_str(pl.all(), separator=", ", ignore_nulls=True)
+        sources = pl.DataFrame(described).select(pl.format("[{}]", joined).alias(SOURCES)).to_series()
+        return pl.DataFrame([*cells.get_columns(), sources])
 
     def _coming(self, stage: Stage, rows: pl.Series) -> Iterator[_SourceRows]:
         """The sources of the rows of a stage; those of a join's left side come first."""
@@ -144,23 +146,34 @@ def with_source_text(found: Rejects, batch: Batch) -> pl.DataFrame:
     """The cells of `found`; cells that are unchanged since the source get the text of the source. Masked values stay
     masked, and values without a source text stay as they are."""
     cells = found.cells
-    shown = cells.filter(pl.col("value").is_not_null() & (pl.col("value") != MASK))
-    columns = {name: found.written[name] for name in shown.get_column("column").unique() if name in found.written}
+    values, names = cells.get_column("value"), cells.get_column("column")
+    shown = values.is_not_null() & (values != MASK)
+    columns = {name: found.written[name] for name in names.filter(shown).unique() if name in found.written}
     if not columns:
         return cells
-    rows = cells.select(found.rows_of_batch().alias(ROW), "column", "value")
-    texts = _texts(batch, set(columns.values()), rows.get_column(ROW).unique())
+    rows = cells.get_column("row")
+    rows = (rows if found.copies == 1 else (rows - 1) // found.copies + 1).alias(ROW)
+    texts = _texts(batch, set(columns.values()), rows.unique())
     if texts is None:
         return cells
-    value = pl.col("value")
-    for position, (name, column) in enumerate(columns.items()):
-        if column not in texts.columns:
+    aligned = _aligned(texts, rows)
+    for name, column in columns.items():
+        if column not in aligned.columns:
             continue
-        written = texts.select(ROW, pl.col(column).alias(f"{position}"))
-        rows = rows.join(written, on=ROW, how="left", maintain_order="left")
-        this = (pl.col("column") == name) & pl.col(f"{position}").is_not_null() & (pl.col("value") != MASK)
-        value = pl.when(this).then(f"{position}").otherwise(value)
-    return cells.with_columns(rows.select(value.alias("value")).to_series())
+        text = aligned.get_column(column)
+        this = shown & text.is_not_null() & (names == name).fill_null(value=False)
+        values = text.zip_with(this, values)
+    changed = cells.get_columns()
+    changed[cells.columns.index("value")] = values.alias("value")
+    return pl.DataFrame(changed)
+
+
+def _aligned(texts: pl.DataFrame, rows: pl.Series) -> pl.DataFrame:
+    """The texts of each of these rows, null where there are none. Without a join if there is one text for each row in
+    order, as for cells of one rule."""
+    if texts.get_column(ROW).equals(rows):
+        return texts
+    return rows.to_frame().join(texts, on=ROW, how="left", maintain_order="left")
 
 
 def _texts(batch: Batch, columns: Collection[str], rows: pl.Series) -> pl.DataFrame | None:

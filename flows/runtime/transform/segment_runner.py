@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import polars as pl
 from polars.exceptions import PolarsError
 
-from headrace.connectors.source import REJECT_SCHEMA, ROW, no_rejects, reserved
+from headrace.connectors.source import REJECT_SCHEMA, ROW, reserved
 from headrace.flows.compile.scope import first_line
 from headrace.flows.compile.stages.segment import Segment
 from headrace.flows.compile.step import Check, Step
@@ -80,8 +80,7 @@ def run_segment(segment: Segment, frame: pl.DataFrame, row_counts: RowCounts) ->
         return _run_steps_singly(segment.steps, frame, row_counts, error)
     flags = [name for name in out.columns if _FLAG.fullmatch(name)]
     extra = [*flags, _KEEP] if _KEEP in out.columns else flags
-    clean = out.select(~pl.any_horizontal(pl.col(flags).any())).item() if flags else True
-    if not clean:
+    if any(out.get_column(flag).any() for flag in flags):
         return _read_flags(segment.steps, frame, out, row_counts)
     kept = out.filter(pl.col(_KEEP)) if _KEEP in out.columns else out
     last = segment.steps[-1]
@@ -111,40 +110,64 @@ def _read_flags(
     steps: tuple[Step, ...], frame: pl.DataFrame, out: pl.DataFrame, row_counts: RowCounts
 ) -> SegmentResult:
     """Evaluates the flags of a query in which some rows failed. A row that failed at a step is counted at that step
-    only; the results of later steps for it are ignored."""
-    alive = pl.repeat(True, out.height, dtype=pl.Boolean, eager=True)
+    only; the results of later steps for it are ignored.
+
+    Works on columns, not on frames: a method of a frame is a query of its own, and waits for the cores."""
+    gone: pl.Series | None = None
     rejects: list[Rejects] = []
     for position, step in enumerate(steps):
-        failed = skipped = warned = pl.repeat(False, out.height, dtype=pl.Boolean, eager=True)
+        failed: pl.Series | None = None
+        skipped: pl.Series | None = None
+        warned: pl.Series | None = None
         hit: list[tuple[Check, pl.Series]] = []
         discarded: dict[str, pl.Series] = {}
         for number, check in enumerate(step.checks):
-            bad = out.get_column(_flag(position, number)) & alive
+            bad = out.get_column(_flag(position, number))
+            if not bad.any():
+                continue
+            bad = _without(bad, gone)
             if not bad.any():
                 continue
             if check.on_fail == "note":
-                row_counts.add(step.node, **{UNANSWERED: int(bad.sum())})
+                row_counts.add(step.node, **{UNANSWERED: _count(bad)})
                 continue
             if check.on_fail == "skip":
-                skipped |= bad
+                skipped = _either(skipped, bad)
                 if check.rule == DISCARDED_ROW:
                     discarded[DISCARDED + check.column] = bad
                 continue
             hit.append((check, bad))
             if check.on_fail == "warn":
-                warned |= bad
+                warned = _either(warned, bad)
             else:
-                failed |= bad
+                failed = _either(failed, bad)
         if step.keep is not None:
-            skipped |= alive & ~out.get_column(_KEEP)
-        skipped &= ~failed
-        alive &= ~(failed | skipped)
+            skipped = _either(skipped, _without(~out.get_column(_KEEP), gone))
+        skipped = None if skipped is None else _without(skipped, failed)
+        for mask in (failed, skipped):
+            gone = gone if mask is None else _either(gone, mask)
         if hit:
             rejects += _rejected_cells(steps[:position], step, frame, hit)
-        row_counts.add(step.node, failed=int(failed.sum()), skipped=int(skipped.sum()), warned=int(warned.sum()))
-        row_counts.add(step.node, **{column: int((bad & skipped).sum()) for column, bad in discarded.items()})
-    extra = [name for name in out.columns if _FLAG.fullmatch(name) or name == _KEEP]
-    return SegmentResult(out.drop(extra).filter(alive), row_counts, rejects)
+        row_counts.add(step.node, failed=_count(failed), skipped=_count(skipped), warned=_count(warned))
+        if skipped is not None:
+            row_counts.add(step.node, **{column: _count(bad & skipped) for column, bad in discarded.items()})
+    columns = [each for each in out.get_columns() if not _FLAG.fullmatch(each.name) and each.name != _KEEP]
+    if gone is not None and gone.any():
+        alive = ~gone
+        columns = [each.filter(alive) for each in columns]
+    return SegmentResult(pl.DataFrame(columns), row_counts, rejects)
+
+
+def _either(mask: pl.Series | None, other: pl.Series) -> pl.Series:
+    return other if mask is None else mask | other
+
+
+def _without(mask: pl.Series, other: pl.Series | None) -> pl.Series:
+    return mask if other is None else mask & ~other
+
+
+def _count(mask: pl.Series | None) -> int:
+    return 0 if mask is None else int(mask.sum())
 
 
 def _rejected_cells(
@@ -152,35 +175,42 @@ def _rejected_cells(
 ) -> list[Rejects]:
     """The rejected cells of one step, with the values before that step. `frame` and the masks have the same rows in the
     same order, because only the last step of a segment removes rows."""
-    any_hit = pl.repeat(False, frame.height, dtype=pl.Boolean, eager=True)
-    for _, bad in hit:
-        any_hit |= bad
-    query = frame.filter(any_hit).lazy()
+    any_hit = hit[0][1]
+    for _, bad in hit[1:]:
+        any_hit = any_hit | bad
+    # Rows are taken first, and of the columns that are needed.
+    query = frame.lazy().filter(any_hit)
     for earlier in before:
         query = earlier.apply(query)
     # Selects only what the query itself computed: an unused expression may raise.
     rejects = [_reject_struct(check).alias(f"{number}") for number, (check, _) in enumerate(hit)]
-    rows = query.select(ROW, *rejects).collect()
-    failures = Rejects(step.node, no_rejects(), written=step.cells)
-    warnings = Rejects(step.node, no_rejects(), warning=True, written=step.cells)
+    rows = query.select(rejects).collect()
+    found: dict[bool, list[pl.DataFrame]] = {False: [], True: []}
+    aborting: int | None = None
     for number, (check, bad) in enumerate(hit):
-        cells = rows.filter(bad.filter(any_hit)).select(f"{number}").unnest(f"{number}").cast(_REJECTS)
-        found = warnings if check.on_fail == "warn" else failures
-        if check.on_fail == "abort" and failures.aborting is None:
-            failures.aborting = found.cells.height
-        found.cells = pl.concat([found.cells, cells])
-    return [found for found in (failures, warnings) if not found.cells.is_empty()]
+        cells = rows.get_column(f"{number}")
+        if len(hit) > 1:
+            cells = cells.filter(bad.filter(any_hit))
+        if check.on_fail == "abort" and aborting is None:
+            aborting = sum(each.height for each in found[False])
+        found[check.on_fail == "warn"].append(cells.struct.unnest())
+    return [
+        Rejects(step.node, pl.concat(parts), None if warning else aborting, warning, written=step.cells)
+        for warning, parts in found.items()
+        if parts
+    ]
 
 
 def _reject_struct(check: Check) -> pl.Expr:
     """A rejected cell as a struct with the fields of REJECT_SCHEMA."""
-    return pl.struct(
-        pl.col(ROW).alias("row"),
-        pl.lit(check.column).alias("column"),
-        check.value.alias("value"),
-        (pl.lit(check.message) if isinstance(check.message, str) else check.message).alias("error"),
-        pl.lit(check.rule).alias("rule"),
-    )
+    values = {
+        "row": pl.col(ROW),
+        "column": pl.lit(check.column),
+        "value": check.value,
+        "error": pl.lit(check.message) if isinstance(check.message, str) else check.message,
+        "rule": pl.lit(check.rule),
+    }
+    return pl.struct(values[name].cast(dtype).alias(name) for name, dtype in _REJECTS.items())
 
 
 def _run_steps_singly(

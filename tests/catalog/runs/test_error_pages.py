@@ -40,7 +40,7 @@ def add_of(
     """Errors of rows that were joined from these files; None is a table."""
     sources = json.dumps([{"node": f"n{n}"} | ({"file": file} if file else {}) for n, file in enumerate(files)])
     cell = {"column": column, "value": "x", "error": "Bad", "rule": "type", "sources": sources}
-    store.errors(RUN, run, node, 0, 0, cells=json.dumps([{"row": row, **cell} for row in rows]))
+    store.cells.add(RUN, run, node, 0, 0, cells=json.dumps([{"row": row, **cell} for row in rows]))
 
 
 def read(mine: TenantCatalog, only: ErrorFilter, limit: int = 5) -> list[tuple[int, str, str]]:

@@ -10,14 +10,14 @@ import pytest
 from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 
-from headrace.catalog.errors import NoIr, PipelineMissing
+from headrace.catalog.errors import NoIr, PipelineMissing, RunMissing
 from headrace.catalog.models import Pipeline
 from headrace.catalog.repositories import TenantCatalog
 from headrace.catalog.repositories.runs import position_of
 from headrace.catalog.runs.records import DatasetRuleOutcome, PartitionStatus, RunSnapshot, UncommittedRows
 from headrace.catalog.runs.store import RunStore
 from headrace.catalog.security.credentials import Keyring, generate_encryption_key
-from headrace.flows.runtime.run_recorder import cells_as_json
+from headrace.flows.runtime.run_recorder import CatalogRecorder, cells_as_copy, cells_as_json
 from headrace.flows.runtime.transform.rejected_cells import SOURCES
 from headrace.ir.load_modes import load_strategy
 from tests.catalog.conftest import IR, add_pipeline
@@ -77,6 +77,10 @@ def reject(store: RunStore, *rows: int, run_id: str = RUN, root: str = RUN) -> i
         {"row": row, "column": "email", "value": "x", "error": "Invalid email format", "rule": "email"} for row in rows
     ]
     return store.cells.add(root, run_id, "check", 0, 0, cells=json.dumps(cells))
+
+
+def copied(cells: pl.DataFrame, run_id: str = RUN) -> bytes:
+    return cells_as_copy(cells, root_run_id=run_id, run_id=run_id, node_id="check", stage=0, partition=0, warning=False)
 
 
 def seen(store: RunStore, run_id: str = RUN) -> RunSnapshot:
@@ -238,7 +242,8 @@ def test_a_replayed_batch_writes_its_errors_once(store: RunStore, pipeline: Pipe
     assert [error.row for error in seen(store).first_errors] == [1, 2, 3, 4]
 
 
-def test_errors_of_any_text_are_stored(store: RunStore, pipeline: Pipeline) -> None:
+@pytest.mark.parametrize("way", ["json", "copy"])
+def test_errors_of_any_text_are_stored(store: RunStore, pipeline: Pipeline, way: str) -> None:
     open_run(store, pipeline)
     cells = pl.DataFrame(
         {
@@ -250,12 +255,61 @@ def test_errors_of_any_text_are_stored(store: RunStore, pipeline: Pipeline) -> N
             SOURCES: ["[]", '[{"file":"a\\u0000.csv"}]', None, None],
         }
     )
-    assert store.cells.add(RUN, RUN, "check", 0, 0, cells=cells_as_json(cells)) == 4
+    if way == "json":
+        assert store.cells.add(RUN, RUN, "check", 0, 0, cells=cells_as_json(cells)) == 4
+    else:
+        assert store.error_copies.add(RUN, copied(cells))
     first, second, third, fourth = seen(store).first_errors
     assert fourth.value == '"\\\n\u2028\U0001f600'
     assert (first.column, first.value, first.error) == (None, None, "ragged line")
     assert (second.column, second.value) == ("ab", "v" * 1000)
     assert third.value == "nul"
+
+
+def test_copied_errors_are_what_inserted_ones_are(store: RunStore, pipeline: Pipeline) -> None:
+    texts = ["-5", None, "", '"\\\n\u2028\U0001f600', "\\.", "a\tb\r\n", "NULL", "\\N"]
+    cells = pl.DataFrame(
+        {
+            "row": range(1, 9),
+            "column": ["a", None, "", "b", "c", "d", "e", "f"],
+            "value": texts,
+            "error": [text or "none" for text in texts],
+            "rule": ["r"] * 8,
+            SOURCES: ['[{"node": "src", "file": "\u00e4 \\"b\\".csv", "row": 7}]', None, *["[]"] * 6],
+        }
+    )
+    open_run(store, pipeline)
+    open_run(store, pipeline, "run_2")
+    assert store.cells.add(RUN, RUN, "check", 0, 0, cells=cells_as_json(cells)) == 8
+    assert store.error_copies.add("run_2", copied(cells, "run_2"))
+    assert seen(store, "run_2").first_errors == seen(store).first_errors
+
+
+def test_of_copied_errors_that_are_there_in_part_none_is_added(store: RunStore, pipeline: Pipeline) -> None:
+    open_run(store, pipeline)
+    assert reject(store, 3, 1) == 2
+    cell = {"column": "email", "value": "x", "error": "Invalid email format", "rule": "email", SOURCES: "[]"}
+    cells = pl.DataFrame([{"row": row, **cell} for row in (2, 3)])
+    assert not store.error_copies.add(RUN, copied(cells))
+    assert [error.row for error in seen(store).first_errors] == [1, 3]
+    assert store.error_copies.add(RUN, copied(cells.head(1)))
+    assert [error.row for error in seen(store).first_errors] == [1, 2, 3]
+
+
+def test_a_replayed_batch_of_a_run_writes_its_errors_once(store: RunStore, pipeline: Pipeline) -> None:
+    open_run(store, pipeline)
+    recorder = CatalogRecorder(store, RUN, RUN)
+    cell = {"column": "email", "value": "x", "error": "Invalid email format", "rule": "email", SOURCES: "[]"}
+    for rows in ((1, 2), (2, 3), (2, 3)):
+        recorder.rejected(0, 0, "check", pl.DataFrame([{"row": row, **cell} for row in rows]), warning=False)
+    assert [error.row for error in seen(store).first_errors] == [1, 2, 3]
+
+
+def test_copied_errors_of_no_run_are_refused(store: RunStore) -> None:
+    cell = {"row": 1, "column": "email", "value": "x", "error": "e", "rule": "email", SOURCES: "[]"}
+    with pytest.raises(RunMissing):
+        store.error_copies.add("run_unknown", copied(pl.DataFrame([cell]), "run_unknown"))
+    assert store.log(RUN, "run", "the session is usable again") is None
 
 
 def test_no_errors_are_no_errors(store: RunStore, pipeline: Pipeline) -> None:
