@@ -132,7 +132,7 @@ def test_deleting_a_pipeline_deletes_the_errors_of_its_runs_alone(
     mine.session.commit()
     facts: dict[str, Any] = {"tenant_id": "default", "pipeline_id": other.id, "root_run_id": "run_9"}
     store.open("run_9", **facts, ir_version=1, retry_of=None, load_strategy="append")
-    store.errors("run_9", "run_9", "n", 0, 0, cells='[{"row": 1, "column": "", "error": "e", "rule": "r"}]')
+    store.cells.add("run_9", "run_9", "n", 0, 0, cells='[{"row": 1, "column": "", "error": "e", "rule": "r"}]')
     add(store, range(1, 4), "a")
     mine.session.delete(other)
     mine.session.commit()
