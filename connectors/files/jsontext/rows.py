@@ -20,8 +20,8 @@ NULL = msgspec.Raw(b"null")
 _UNNAMEABLE = frozenset('"\\').union(map(chr, range(32)))
 """Characters that a field name of a msgspec struct cannot have; keys with them are looked up individually."""
 
-_PART_BYTES = 256 << 10
-"""What is decoded at a time."""
+_PART_BYTES, _PART_ROWS = 256 << 10, 600
+"""What is decoded at a time: few bytes, but as many records as make the cost of a column small."""
 
 FAULTS = (msgspec.MsgspecError, RecursionError, UnicodeDecodeError)
 _OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -164,7 +164,8 @@ class Decode(Generic[T]):
         whole block is not looked at again in its parts."""
         sound = not self._each and block.plain and _is_text(block.text)
         dense = block.rows == len(block.marks)
-        for part in block.parts(_PART_BYTES):
+        size = max(_PART_BYTES, _PART_ROWS * len(block.text) // max(1, len(block.marks)))
+        for part in block.parts(size):
             yield part, self._complete(part, len(part.marks) if dense else part.rows) if sound else None
 
     def _complete(self, block: Block, expected: int) -> list[T] | None:

@@ -89,6 +89,7 @@ def test_what_is_decoded_to_types_is_what_is_written(data: st.DataObject) -> Non
     part = data.draw(st.sampled_from([1, 40, 1 << 18]))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(decoding, "_PART_BYTES", part)
+        patch.setattr(decoding, "_PART_ROWS", 1)
         for _ in range(3):  # the reader has learned from the block before
             lines = []
             for _ in range(data.draw(st.integers(1, 12))):
