@@ -119,7 +119,7 @@ def test_errors_of_a_file_are_those_of_the_run_and_the_runs_that_it_continues(
     mine.session.delete(again)
     mine.session.commit()
     assert [row for row, *_ in read(mine, ErrorFilter(file="a"))] == [1, 2, 3]
-    store.forget_errors(RUN)
+    store.cells.forget(RUN)
     assert read(mine, ErrorFilter(file="a")) == []
     with pytest.raises(RunMissing):
         add_of(store, range(4, 6), "a", run="run_2")
