@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import Form, Query, Request, Response
 
-from headrace.api.console.document_text import (
-    MAX_CHARACTERS,
-    MAX_LIVE_CHARACTERS,
-    Language,
-    TypedDocument,
-    typed,
-    written,
+from headrace.api.console.document_problems import (
+    Checked,
+    Text,
+    refuse_unstorable,
+    shown,
+    too_long_to_check,
+    unreadable,
 )
+from headrace.api.console.document_text import Language, TypedDocument, typed, written
 from headrace.api.console.guard import asked_by, done_by, pages, plain, see_other, seen_by
 from headrace.api.console.pipeline import head_of, validated
 from headrace.api.console.pipeline_document import side_by_side
@@ -28,40 +27,10 @@ from headrace.api.pipelines.history import PipelineHistory, history
 from headrace.api.requests.auth import READ, WRITE
 from headrace.catalog.errors import Conflict, Invalid
 from headrace.ir import parse_ir
-from headrace.ir.diff import Change, ir_diff
+from headrace.ir.diff import ir_diff
 from headrace.ir.document import without_editor_keys
-from headrace.ir.parsing.storable_text import unstorable_texts
-from headrace.ir.problems import MAX_PROBLEMS
 
 router = pages()
-
-Text = Annotated[str, Form(max_length=2 * MAX_CHARACTERS)]
-"""Twice as long as what is read: a text that is too long is a problem that the page shows, with the text."""
-
-
-@dataclass(frozen=True, slots=True)
-class ShownProblem:
-    """A problem, the line that it is at, and what it means: `bad` refuses a save, `amber` warns, `asks` needs a
-    confirmation."""
-
-    line: int | None
-    path: str
-    message: str
-    hint: str
-    meaning: str
-
-
-@dataclass(frozen=True, slots=True)
-class Checked:
-    """A text that was checked: its problems in the order of its lines, and what differs from the live version."""
-
-    problems: Sequence[ShownProblem]
-    changes: Sequence[Change] | None = None
-    columns: Mapping[str, Sequence[str]] | None = None
-
-    def count(self, meaning: str) -> int:
-        """How many problems mean that."""
-        return sum(each.meaning == meaning for each in self.problems)
 
 
 @router.get("/pipelines/{pipeline_id}/edit", name="console_edit", openapi_extra=seen_by(*READ))
@@ -102,7 +71,7 @@ def save(
         return _page(request, found, text=given.text, comment=comment, based_on=based_on, status=400, problem=problem)
     try:
         body = validated(SaveIr, {"ir": given.document, "comment": comment.strip() or None})
-        _refuse_unstorable(given.document)
+        refuse_unstorable(given.document)
         saved, _ = documents.save_ir(context, pipeline_id, body, publish=publish, expected=based_on, confirm=confirm)
     except (ApiError, Conflict, Invalid) as error:
         status, message, _ = answer_of(error)
@@ -125,9 +94,8 @@ def save(
 def check(context: Context, pipeline_id: str, text: Text = "", now: Annotated[bool, Form()] = False) -> Response:
     """The problems of the text, and what it would change."""
     found = history(context, pipeline_id, runs=0)
-    if len(text) > MAX_LIVE_CHARACTERS and not now:
-        return plain(fragment("document_problems.html", checked=None, found=found))
-    return plain(fragment("document_problems.html", checked=checked_text(context, typed(text), found), found=found))
+    checked = None if too_long_to_check(text, now=now) else checked_text(context, typed(text), found)
+    return plain(fragment("document_problems.html", checked=checked, place=f"/pipelines/{pipeline_id}/edit/problems"))
 
 
 @router.post(
@@ -145,13 +113,9 @@ def compare(context: Context, pipeline_id: str, text: Text = "") -> Response:
 def checked_text(context: RequestContext, given: TypedDocument, found: PipelineHistory | None) -> Checked:
     """Everything that is known of a text before it is saved, as `/ir/validate` and `/ir/check` say it: as a version of
     a pipeline, or by itself."""
-    if given.document is None:
-        fault = given.fault
-        assert fault is not None
-        return Checked([ShownProblem(given.lines.get(""), "", fault.message, fault.hint, "bad")])
-    unstorable = [Detail.model_validate(each.as_dict()) for each in _unstorable(given.document)]
-    if unstorable:
-        return Checked(list(_shown(given, [("bad", unstorable)])))
+    if (fault := unreadable(given)) is not None:
+        return fault
+    assert given.document is not None
     pipeline_id = found.detail.id if found is not None else None
     validation: Validation = documents.validate(context, given.document, pipeline_id)
     groups: list[tuple[str, list[Detail]]] = [("bad", validation.issues), ("amber", validation.warnings)]
@@ -166,16 +130,7 @@ def checked_text(context: RequestContext, given: TypedDocument, found: PipelineH
     columns = {
         name: [f"{each.name} {each.data_type}" for each in node.schema_] for name, node in validation.nodes.items()
     }
-    return Checked(list(_shown(given, groups)), changes, columns)
-
-
-def _shown(given: TypedDocument, groups: Iterable[tuple[str, list[Detail]]]) -> Iterator[ShownProblem]:
-    found = [
-        ShownProblem(given.line_of(each.path), each.path, each.message, each.hint, meaning)
-        for meaning, some in groups
-        for each in some
-    ]
-    yield from sorted(found[:MAX_PROBLEMS], key=lambda each: each.line or 0)
+    return Checked(shown(given, groups), changes, columns)
 
 
 def _only_asks(context: RequestContext, pipeline_id: str, given: TypedDocument) -> bool:
@@ -183,15 +138,6 @@ def _only_asks(context: RequestContext, pipeline_id: str, given: TypedDocument) 
     assert given.document is not None
     validation = documents.validate(context, given.document, None)
     return not validation.issues
-
-
-def _unstorable(document: Mapping[str, Any]) -> list[Any]:
-    return [each for each, _ in zip(unstorable_texts(document), range(MAX_PROBLEMS), strict=False)]
-
-
-def _refuse_unstorable(document: Mapping[str, Any]) -> None:
-    if found := _unstorable(document):
-        raise ApiError(400, found[0].message, details=found)
 
 
 def _page(
@@ -205,7 +151,7 @@ def _page(
     version: int | None = None,
     **more: Any,
 ) -> Response:
-    shown: dict[str, Any] = {"problem": "", "asks": False, "publish": True, "theirs": None, "lines": None}
+    defaults: dict[str, Any] = {"problem": "", "asks": False, "publish": True, "theirs": None, "lines": None}
     saved = request.query_params.get("saved", "")
     return render(
         request,
@@ -217,5 +163,5 @@ def _page(
         based_on=found.newest_version if based_on is None else based_on,
         version=version,
         saved=int(saved) if saved.isascii() and saved.isdigit() and int(saved[:9]) <= found.newest_version else None,
-        **{**shown, **more},
+        **{**defaults, **more},
     )

@@ -13,8 +13,9 @@ from headrace.api.connectors import discovery
 from headrace.api.connectors import service as connectors
 from headrace.api.connectors.stream_schemas import StreamItem
 from headrace.api.console.connectors import types
-from headrace.api.console.document_text import MAX_LIVE_CHARACTERS, typed, written
-from headrace.api.console.edit import Text, checked_text
+from headrace.api.console.document_problems import Text, too_long_to_check
+from headrace.api.console.document_text import typed, written
+from headrace.api.console.edit import checked_text
 from headrace.api.console.guard import asked_by, done_by, pages, plain, see_other, seen_by
 from headrace.api.console.guided_document import (
     MAX_COLUMNS,
@@ -184,8 +185,8 @@ def create_from_document(
 @router.post("/pipelines/new/problems", name="console_check_new", openapi_extra=asked_by(*WRITE))
 def check_new(context: Context, text: Text = "", now: Annotated[bool, Form()] = False) -> Response:
     """The problems of a text that is no pipeline's yet."""
-    checked = None if len(text) > MAX_LIVE_CHARACTERS and not now else checked_text(context, typed(text), None)
-    return plain(fragment("document_problems.html", checked=checked, found=None))
+    checked = None if too_long_to_check(text, now=now) else checked_text(context, typed(text), None)
+    return plain(fragment("document_problems.html", checked=checked, place="/pipelines/new/problems"))
 
 
 def _create(context: RequestContext, form: dict[str, str]) -> PipelineDetail:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
+from typing import Any
 
 from sqlalchemy import func, select
 
@@ -12,10 +14,12 @@ from headrace.api.pagination import PageOf, PageRequest, page_of
 from headrace.api.pipelines.deployment import sync_deployment
 from headrace.api.replications.checks import checked
 from headrace.api.replications.schemas import CreateReplication, ReplicationItem, UpdateReplication
+from headrace.catalog.errors import StaleVersion
 from headrace.catalog.models import Pipeline, PipelineRun, Replication, ReplicationTable, new_id
 from headrace.catalog.repositories import TenantCatalog
 from headrace.catalog.runs.records import TERMINAL
 from headrace.ir.document import without_editor_keys
+from headrace.ir.problems import Problem
 
 _CANCEL_TIMEOUT_S = 10.0
 _POLL_S = 0.2
@@ -57,14 +61,18 @@ def create_replication(context: RequestContext, body: CreateReplication) -> Repl
     return get_replication(context, replication_id)
 
 
-def update_replication(context: RequestContext, body: UpdateReplication) -> ReplicationItem:
-    """Updates what is given. Errors: 404, 400 with every problem of the document, 409 for a taken name. Pipelines of
-    its tables follow in the next run."""
+def update_replication(
+    context: RequestContext, body: UpdateReplication, *, expected: int | None = None
+) -> ReplicationItem:
+    """Updates what is given. Errors: 404, 400 with every problem of the document, 409 for a taken name, or if its
+    version is not the `expected` one. Pipelines of its tables follow in the next run."""
     given = body.model_fields_set
     with context.catalog() as catalog:
         replication = catalog.replications.lock(body.id)
         if replication is None:
             raise not_found("replication")
+        if expected is not None and replication.version != expected:
+            raise StaleVersion(replication.version, "replication")
         if "document" in given:
             _, connector = checked(catalog, body.document)
             catalog.replications.change(replication, body.document, connector_id=connector.id)
@@ -73,6 +81,17 @@ def update_replication(context: RequestContext, body: UpdateReplication) -> Repl
             catalog.replications.touch(replication)
     sync_deployment(context, body.id)
     return get_replication(context, body.id)
+
+
+def document_problems(context: RequestContext, replication_id: str, document: dict[str, Any]) -> Sequence[Problem]:
+    """Why the document could not be saved; none if it can. Raises ApiError 404."""
+    with context.reading() as catalog:
+        owned_replication(catalog, replication_id)
+        try:
+            checked(catalog, document)
+        except ApiError as error:
+            return error.details
+    return ()
 
 
 def delete_replication(context: RequestContext, replication_id: str, *, force: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from headrace.api.console.router import GUARDED
 from tests.api.conftest import Facade, created
 from tests.api.console.looking import with_files
 from tests.api.console.people import People, elements, people_of
+from tests.api.console.worlds import new_world
 
 pytestmark = pytest.mark.postgres
 
@@ -106,6 +108,38 @@ def test_no_form_of_another_site_does_anything(facade: Facade, people: People, h
         assert response.status_code == 403, path
     assert count >= 20
     assert facade.admin.get(f"{BASE_PATH}/audit-logs").json()["total"] == before
+
+
+class TestReplications:
+    def test_a_document_is_changed_by_its_own_tenant_alone_and_reaches_no_connector_of_another(
+        self, facade: Facade, people: People
+    ) -> None:
+        world = new_world(facade)
+        place = f"/replications/{world.replication_id}/edit"
+        stored = facade.viewer.get(f"{BASE_PATH}/replications/{world.replication_id}").json()
+        database = {"type": "postgresql", "config": {"host": "127.0.0.1", "port": 1, "database": "theirs"}}
+        theirs = created(facade.foreign, CONNECTORS, {"name": "their database", **database})
+        for connection in (theirs["id"], theirs["name"]):
+            text = json.dumps(stored["document"] | {"connection": connection})
+            for path in (place, f"{place}/plan"):
+                answer = people.editor.post(path, data={"text": text, "based_on": "1"})
+                assert answer.status_code == 400
+                assert "There is no connector" in answer.text
+            assert "There is no connector" in people.editor.post(f"{place}/problems", data={"text": text}).text
+        text = json.dumps(stored["document"] | {"schedule": None})
+        assert people.foreign.get(place).status_code == 404
+        for path in (place, f"{place}/problems", f"{place}/difference", f"{place}/plan"):
+            answer = people.foreign.post(path, data={"text": text, "based_on": "1"})
+            assert answer.status_code == 404
+            assert stored["name"] not in answer.text
+        assert facade.viewer.get(f"{BASE_PATH}/replications/{world.replication_id}").json() == stored
+
+    def test_what_was_typed_is_shown_as_text(self, facade: Facade, people: People) -> None:
+        place = f"/replications/{new_world(facade).replication_id}/edit"
+        hostile = "</textarea><script>alert(1)</script>: {{ 7 * 7 }}\n"
+        for path in (place, f"{place}/problems", f"{place}/difference", f"{place}/plan"):
+            shown = people.editor.post(path, data={"text": hostile, "based_on": "1"}).text
+            assert "<script>alert" not in shown
 
 
 class TestUploads:

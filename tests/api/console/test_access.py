@@ -76,6 +76,11 @@ CALLS: dict[str, Call] = {
     "console_pause_replication": Call((303,), form={"status": "paused"}),
     "console_retry_replication": Call((303,), run="copied_id"),
     "console_cancel_replication": Call((303,), run="copying_id"),
+    "console_edit_replication": Call(),
+    "console_save_replication": Call((400,), form={"text": HOSTILE, "based_on": "1"}),
+    "console_check_replication": Call(form={"text": f"kind: replication\n{HOSTILE}: 1"}),
+    "console_compare_replication": Call(form={"text": HOSTILE}),
+    "console_plan_replication_text": Call((400,), form={"text": HOSTILE}),
     "console_edit": Call(),
     "console_save_document": Call((303,), form={"text": TEXT, "based_on": "2"}),
     "console_check_document": Call(form={"text": f"{TEXT}  # {HOSTILE}\n{HOSTILE}: 1"}),
@@ -142,6 +147,7 @@ def shared(running_facade: Facade) -> Shared:
 
 FOR_ADMINS = {"console_audit", "console_verify_audit", "console_keys", "console_create_key", "console_revoke_key"}
 FOR_EDITORS = {
+    "console_edit_replication",
     *("console_preview", "console_streams", "console_stream", "console_new_connector", "console_edit_connector"),
     *("console_try_quarantine", "console_stream_rows", "console_replication_plan"),
     *("console_new_pipeline", "console_new_streams", "console_new_columns", "console_new_document"),
