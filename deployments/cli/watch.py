@@ -72,15 +72,19 @@ def _as_lines(rest: Rest, path: str) -> dict[str, Any]:
     last: dict[str, Any] = {}
     printed_at = float("-inf")
     for progress in _poll(rest, path):
-        if (
-            _has_progressed(last, progress)
-            and time.monotonic() - printed_at >= _LINE_S
-            and progress["status"] not in FINAL
-        ):
+        waits = _waits_for(progress)
+        moved = _has_progressed(last, progress) and time.monotonic() - printed_at >= _LINE_S
+        if (moved or (waits and waits != _waits_for(last))) and progress["status"] not in FINAL:
             printed_at = time.monotonic()
             say(_line(progress))
         last = progress
     return last
+
+
+def _waits_for(progress: dict[str, Any]) -> str:
+    """Why a run waits, the newest line of its log; empty for one that does not."""
+    lines = progress.get("log") if progress.get("status") == "pending" else None
+    return str(lines[-1]["message"]) if lines and lines[-1]["stage"] in ("queue", "run") else ""
 
 
 def _line(progress: dict[str, Any]) -> str:
@@ -90,6 +94,8 @@ def _line(progress: dict[str, Any]) -> str:
         parts.append(f"{progress['completedPartitions']}/{progress['partitions']} partitions")
     if progress["eta"]:
         parts.append(f"{progress['eta']} left")
+    if waits := _waits_for(progress):
+        parts.append(waits)
     return f"{progress['status']:8} {', '.join(parts)}"
 
 
