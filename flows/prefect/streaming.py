@@ -82,6 +82,14 @@ class StreamRun:
 
     async def run(self) -> StreamEnd:
         """Loops epochs. Raises what an epoch raises; when it is cancelled, it stops between two batches."""
+        try:
+            return await self._follow()
+        except Exception:
+            if self._tagged:  # it follows nothing any more
+                await self.reporter.stream_tags(lagging=False)
+            raise
+
+    async def _follow(self) -> StreamEnd:
         with ThreadPoolExecutor(1, thread_name_prefix="stream") as pool:
             reporting = asyncio.create_task(self._report())
             try:
