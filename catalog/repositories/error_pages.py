@@ -127,10 +127,13 @@ def few_of_file(session: Session, root_run_id: str, groups: Sequence[GroupKey], 
 def _by_indexes(session: Session, *, only_if: bool = True) -> Iterator[None]:
     """Queries read errors in the order of an index. By itself PostgreSQL would do otherwise: it thinks that few errors
     match, and fetches and sorts all before it returns the first."""
-    if only_if:
+    if not only_if:
+        yield
+        return
+    connection: Any = session.connection().connection.dbapi_connection
+    with connection.transaction():  # sessions that only read have none, and the setting would last no longer
         session.execute(text("SET LOCAL enable_bitmapscan TO off"))
-    yield
-    if only_if:
+        yield
         session.execute(text("SET LOCAL enable_bitmapscan TO DEFAULT"))
 
 

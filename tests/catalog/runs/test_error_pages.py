@@ -6,7 +6,9 @@ import json
 from typing import Any
 
 import pytest
+from psycopg.pq import TransactionStatus
 from sqlalchemy import Engine, event, text
+from sqlalchemy.orm import Session
 
 from headrace.catalog.errors import RunMissing
 from headrace.catalog.repositories import TenantCatalog
@@ -170,17 +172,22 @@ def test_a_page_reads_no_more_than_its_groups_have_to_give(
     asked, run = list[tuple[str, Any]](), mine.runs.get(RUN)
     assert run is not None
 
-    def note(_: Any, __: Any, statement: str, values: Any, *___: Any) -> None:
+    def note(connection: Any, _: Any, statement: str, values: Any, *__: Any) -> None:
+        if statement.startswith("SET"):  # without a transaction it would do nothing
+            assert connection.connection.dbapi_connection.info.transaction_status == TransactionStatus.INTRANS
         asked.append((statement, values))
 
     event.listen(engine, "before_cursor_execute", note)
     few = only.column == "rare" or only.file in ("none", "few", "fourth")
-    read(mine, only, limit=50) if few else mine.runs.errors(run, only, limit=50)
-    if few and only.file:
-        mine.runs.error_count(run, only)
-        mine.runs.error_totals(run, only, limit=50)
-        mine.runs.error_groups(run, only, limit=50)
+    with Session(engine.execution_options(isolation_level="AUTOCOMMIT")) as session:  # as pages read
+        reading = TenantCatalog(session, "default")
+        read(reading, only, limit=50) if few else reading.runs.errors(run, only, limit=50)
+        if few and only.file:
+            reading.runs.error_count(run, only)
+            reading.runs.error_totals(run, only, limit=50)
+            reading.runs.error_groups(run, only, limit=50)
     event.remove(engine, "before_cursor_execute", note)
+    assert asked
     with engine.connect() as connection:
         for statement, values in asked:
             if statement.startswith("SET"):
