@@ -1,4 +1,4 @@
-"""The console in a real browser: on desktop and phone, light and dark, by keyboard alone, and for assistive tools."""
+"""The console in a real browser: journeys by hand and by keyboard alone; `test_every_page.py` looks at all pages."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from headrace.api.app import BASE_PATH
 from tests.api.conftest import IR, Facade, emptied
-from tests.api.console.browser import MODES, Mode, Watched, needs_a_browser, opened, screen
+from tests.api.console.browser import MODES, Watched, needs_a_browser, opened, screen
 from tests.api.console.people import key_of
 from tests.api.console.worlds import World, new_world
 from tests.security.served import Served, served
@@ -55,42 +55,6 @@ _PLACE = """(() => {
     return String(reached.href?.baseVal ?? reached.href ?? reached.innerText ?? reached.name);
 })()"""
 """Where the focused element leads to, or what it says."""
-
-
-def paths(world: World) -> list[str]:
-    pipeline, run = f"/pipelines/{world.pipeline_id}", f"/runs/{world.run_id}"
-    return [
-        *("/", "/?q=nothing", run, f"/runs/{world.failed_id}", f"/runs/{world.waiting_id}", f"{run}/errors"),
-        *(f"{run}/errors?kind=failed&node=check", f"{run}/quarantine", pipeline, f"{pipeline}/graph"),
-        *(f"{pipeline}/versions?from=1&to=2", f"{pipeline}/lineage", f"{pipeline}/plan", f"{pipeline}/settings"),
-        *("/pipelines/pipe_none", "/replications", f"/replications/{world.replication_id}"),
-    ]
-
-
-@pytest.mark.timeout(600)
-@pytest.mark.parametrize("mode", MODES, ids=lambda mode: mode.name)
-def test_pages_are_whole_accessible_and_load_nothing_from_elsewhere(
-    browser: Browser, api: Served, facade: Facade, world: World, mode: Mode
-) -> None:
-    from axe_playwright_python.sync_playwright import Axe
-
-    axe = Axe()
-    with screen(browser, f"http://127.0.0.1:{api.port}", mode) as watched:
-        watched.go("/login")
-        found = [f"/login: {each['id']}" for each in axe.run(watched.page).response["violations"]]
-        watched.log_in(key_of(facade.editor))
-        for path in paths(world):
-            watched.go(path)
-            violations = axe.run(watched.page).response["violations"]
-            found += [
-                f"{path}: {each['id']}: {each['nodes'][0]['html'][:200]} {each['nodes'][0]['failureSummary'][:200]}"
-                for each in violations
-            ]
-            wide = watched.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-            assert wide <= 0, f"{path} is {wide} pixels wider than the screen"
-        assert found == []
-        not_said = [each for each in watched.problems if "404" not in each and "422" not in each]
-        assert not_said == []
 
 
 def test_the_documentation_is_shown_without_the_internet(watched: Watched) -> None:
