@@ -167,6 +167,7 @@ def test_every_page_is_whole_accessible_and_loads_nothing_from_elsewhere(
     monkeypatch.setattr(Environment, "get_template", recorded)
     axe, found = Axe(), list[str]()
     with screen(browser, site.base, mode) as watched:
+        watched.page.set_default_timeout(120_000)  # the first answer of /openapi.json is made, on a busy machine
         requests: list[tuple[str, str]] = []
         watched.page.on("request", lambda each: requests.append((each.method, urlsplit(each.url).path)))
         watched.page.on("dialog", lambda dialog: dialog.accept())
@@ -216,7 +217,7 @@ def test_other_people_see_what_is_theirs_and_are_told_what_is_not(browser: Brows
                 found.append(f"{name}: {answer.status} instead of {wanted}")
             if who == "foreign" and "of the shop" in watched.page.inner_text("main"):
                 found.append(f"{name} shows what another tenant has")
-            found += [f"{name}: {each}" for each in watched.problems if "status of 4" not in each]
+            found += [f"{name}: {each}" for each in watched.problems if not re.search(r"(status of|Code) 4", each)]
     assert not found, "\n".join(found)
 
 
