@@ -6,7 +6,9 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 from benchmarks.append import document
@@ -19,18 +21,26 @@ from headrace.flows.resume.continuation import Continuation
 from headrace.flows.runtime.execute import Execution, RunTotals
 from headrace.flows.runtime.job import Job
 from headrace.flows.runtime.prepare import prepare
+from headrace.flows.runtime.run_recorder import RunRecorder
 from headrace.flows.runtime.scheduler import run_in_threads
 
 
-def load(file: Path, url: str, dataset: Dataset) -> RunTotals:
-    """Appends the file to the dataset's table, two partitions at a time."""
+def load(
+    file: Path,
+    url: str,
+    dataset: Dataset,
+    *,
+    rules: Sequence[dict[str, Any]] = (),
+    recorder: RunRecorder | None = None,
+) -> RunTotals:
+    """Appends the rows of the file that follow the rules to the dataset's table, two partitions at a time."""
     run_id = uuid4().hex
     connector = ConnectorRecord("conn_1", "local_fs", {})
-    ir, tables = document(dataset, file.name), frozenset({name_of(dataset)})
+    ir, tables = document(dataset, file.name, rules=rules), frozenset({name_of(dataset)})
     pipeline = RunPipeline("pipe_1", "default", dataset.name, ir, 1, connector, {"parallelism": 2}, tables)
     prepared = prepare(Job(run_id, pipeline, url, FilesRoot(file.parent), Continuation(run_id)))
     try:
-        return run_in_threads(Execution(prepared, Silence()))
+        return run_in_threads(Execution(prepared, recorder or Silence()))
     finally:
         prepared.close()
 

@@ -1,5 +1,6 @@
-"""One load in a process of its own, counted: `python -m tests.flows.runtime.hot_path FILE DATABASE_URL DATASET` prints
-JSON. Nothing is timed, so that the counts are the same on a busy machine."""
+"""One load in a process of its own, counted: `python -m tests.flows.runtime.hot_path FILE DATABASE_URL DATASET [rules]`
+prints JSON. With `rules`, those of the benchmarks' orders are checked, and the cells that break them are encoded for
+the catalog. Nothing is timed, so that the counts are the same on a busy machine."""
 
 from __future__ import annotations
 
@@ -11,8 +12,22 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import polars as pl
+
 from benchmarks.datasets import DATASETS
 from benchmarks.in_process import load
+from benchmarks.orders import RULES
+from benchmarks.silence import Silence
+from headrace.flows.runtime.run_recorder import cells_as_copy
+
+
+class _Encoding(Silence):
+    """Goes as far as a run's recorder, but for the catalog."""
+
+    def rejected(self, stage: int, partition: int, node: str, cells: pl.DataFrame, *, warning: bool) -> None:
+        place = {"root_run_id": "r", "run_id": "r", "node_id": node, "stage": stage, "partition": partition}
+        assert cells_as_copy(cells, **place, warning=warning)
+
 
 _POLARS = ("PySeries", "PyDataFrame", "PyLazyFrame")
 
@@ -39,9 +54,16 @@ def main() -> None:
     before = _bytes_read()
     threading.setprofile(count)  # for the threads of the partitions, which start later
     sys.setprofile(count)
-    rows = load(file, url, DATASETS[name]).rows_out
+    checked = RULES if sys.argv[4:] == ["rules"] else ()
+    totals = load(file, url, DATASETS[name], rules=checked, recorder=_Encoding())
     sys.setprofile(None)
-    counts = {**found, "read": _bytes_read() - before, "rows": rows, "size": file.stat().st_size}
+    counts = {
+        **found,
+        "read": _bytes_read() - before,
+        "rows": totals.rows_out,
+        "failed": totals.failed,
+        "size": file.stat().st_size,
+    }
     sys.stdout.write(json.dumps(counts) + "\n")
 
 
