@@ -17,20 +17,25 @@ from headrace.connectors.postgresql.tables.quarantine import keep_rows
 from headrace.connectors.source import no_rejects
 from headrace.connectors.target import CommitCallback, Quarantined, Resume, Written
 from headrace.flows.compile.shuffle import ShuffleSide
-from headrace.flows.runtime.staging.files import StagingFiles
+from headrace.flows.runtime.staging.files import ARROW, PARQUET, StagingFiles
 
 _BUCKET = "__bucket"
 
 
-def file_name(partition: int, start: int, token: str) -> str:
+_UNENCODED_BUCKETS = 24
+"""Up to this many buckets, a few GB, the rows are written as they are in memory: encoding them is then most of the work
+of an exchange. More of them would not stay in the machine's memory, and the disk would become slower than encoding."""
+
+
+def file_name(partition: int, start: int, token: str, kind: str) -> str:
     """The file name of the batch that begins after `start` rows of its partition; names sort in the order of the
     rows."""
-    return f"p{partition:05}-{start:012}-{token}.parquet"
+    return f"p{partition:05}-{start:012}-{token}{kind}"
 
 
 def parsed_name(name: str) -> tuple[int, int, str]:
     """(partition, start, token) of a file name."""
-    partition, start, token = name.removesuffix(".parquet").split("-")
+    partition, start, token = name.rpartition(".")[0].split("-")
     return int(partition[1:]), int(start), token
 
 
@@ -64,6 +69,7 @@ class ShuffleWriter(SessionLoader):
         super().__init__(spec)
         self._key, self._side, self._buckets, self._files = key, side, buckets, files
         self._token = uuid4().hex[:12]
+        self._kind = ARROW if files.local and buckets <= _UNENCODED_BUCKETS else PARQUET
 
     def write(self, frame: pl.DataFrame, on_commit: CommitCallback, quarantined: Sequence[Quarantined] = ()) -> Written:
         """Writes a batch to files and commits it with its ledger row; see PartitionLoader.write."""
@@ -80,7 +86,7 @@ class ShuffleWriter(SessionLoader):
 
     def _written(self, frame: pl.DataFrame, start: int) -> tuple[int, int]:
         """Writes the rows and returns the number of files and their bytes."""
-        name, sink = file_name(self._key.partition, start, self._token), self._key.target_node
+        name, sink = file_name(self._key.partition, start, self._token, self._kind), self._key.target_node
         if frame.is_empty():
             return 0, 0
         frame = frame.select(self._side.schema.names())

@@ -85,7 +85,7 @@ def test_files_that_vanish_between_stages_are_noticed(mill: Mill, monkeypatch: p
     for stage in reading:
         for partition in stage.partitions:
             run.partition(stage, partition.index)
-    victim = next(path for path in sorted(run.prepared.job.staging.rglob("p*.parquet")) if "both" in str(path))
+    victim = next(path for path in sorted(run.prepared.job.staging.rglob("p*.arrow")) if "both" in str(path))
     victim.unlink()
     exchange = next(stage for stage in run.prepared.plan.stages if stage.exchange is not None)
     with pytest.raises(Exception, match="are gone from the staging folder: retry the run"):

@@ -52,6 +52,27 @@ def test_rows_come_back_in_the_order_of_the_files(files: StagingFiles) -> None:
         assert rows.collect().schema == FRAME.schema
 
 
+def test_rows_as_they_are_in_memory_come_back_beside_parquet(files: StagingFiles) -> None:
+    frame = FRAME.with_columns(
+        price=pl.Series(["1.10", None, "-0.01"]).cast(pl.Decimal(15, 2)),
+        at=pl.Series([0, None, -1]).cast(pl.Datetime("us", "UTC")),
+        tags=pl.Series([["a", None], [], None], dtype=pl.List(pl.String)),
+        inner=pl.Series([{"x": 1}, {"x": None}, {"x": 3}]),
+        nothing=pl.lit(None),
+    )
+    names = ["p1.parquet", "p2.arrow", "p3.arrow", "p4.parquet"]
+    parts = [frame, frame.filter(pl.col("id") > 1), frame.clear(), frame.reverse()]
+    for name, part in zip(names, parts, strict=True):
+        size = files.write("a.0/0001", name, part)
+        assert size == next(file.size for file in files.list("a.0/0001") if file.name == name)
+    assert [file.name for file in files.list("a.0/0001")] == names
+    with files.reading("a.0/0001", names, frame.schema) as rows:
+        assert_frame_equal(rows.collect(), pl.concat(parts))
+        assert rows.select(pl.len()).collect().item() == 8
+    with files.reading("a.0/0001", names[1:3], frame.schema) as rows:
+        assert_frame_equal(rows.collect(), pl.concat(parts[1:3]))
+
+
 def test_a_folder_lists_the_files_of_all_its_places(files: StagingFiles) -> None:
     sizes = files.write_all("p.parquet", {f"a.0/{number:04}": FRAME.head(number) for number in range(1, 13)})
     files.write("a.01/0001", "other.parquet", FRAME)
