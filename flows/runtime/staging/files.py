@@ -77,7 +77,8 @@ class StagingFiles:
         """A scan of several files in the given order, to be collected inside the `with` block. Without files, an empty
         frame of `schema`."""
         with self._kept.fetched([f"{place}/{name}" for name in names]) as paths:
-            scans = [_scan(kind, [*some]) for kind, some in groupby(paths, key=lambda path: path.suffix)]
+            kinds = groupby(zip(names, paths, strict=True), key=lambda each: each[0].endswith(ARROW))
+            scans = [_scan([path for _, path in some], arrow=arrow) for arrow, some in kinds]
             # An attempt that began with another release may have written files of the other kind.
             yield pl.concat(scans) if scans else pl.LazyFrame(schema=schema)
 
@@ -101,8 +102,8 @@ class StagingFiles:
         self._kept.remove()
 
 
-def _scan(kind: str, paths: list[Path]) -> pl.LazyFrame:
-    return pl.scan_ipc(paths, glob=False) if kind == ARROW else pl.scan_parquet(paths, glob=False)
+def _scan(paths: list[Path], *, arrow: bool) -> pl.LazyFrame:
+    return pl.scan_ipc(paths, glob=False) if arrow else pl.scan_parquet(paths, glob=False)
 
 
 def probe(root: Path | str) -> None:
