@@ -6,8 +6,7 @@ Readers only use `read_at`, whatever the file's encoding and compression.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -37,20 +36,6 @@ class ByteStream(Protocol):
     def close(self) -> None: ...
 
 
-class _Again:
-    """A file that stays open as long as part of it may be read again."""
-
-    def __init__(self, file: int) -> None:
-        self._file = os.dup(file)
-
-    def read(self, offset: int, length: int) -> bytes:
-        """Up to `length` of its bytes from `offset`."""
-        return os.pread(self._file, length, offset)
-
-    def __del__(self) -> None:
-        os.close(self._file)
-
-
 class Plain:
     """A UTF-8 file read in place."""
 
@@ -60,13 +45,6 @@ class Plain:
     def __init__(self, path: Path) -> None:
         self._file = os.open(path, os.O_RDONLY)
         self.size: int | None = os.fstat(self._file).st_size
-        self._again: _Again | None = None
-
-    def again(self, offset: int, block: bytes) -> Callable[[], bytes]:
-        """A function that reads the block at `offset` again, even after the stream is closed; the block is not kept in
-        memory."""
-        self._again = self._again or _Again(self._file)
-        return partial(self._again.read, offset, len(block))
 
     def read_at(self, offset: int, length: int) -> bytes:
         block = os.pread(self._file, length, offset)
@@ -109,11 +87,6 @@ class Forward:
             self._pull()
         start = offset - self._base
         return bytes(self._window[start : start + length])
-
-    def again(self, offset: int, block: bytes) -> Callable[[], bytes]:
-        """A function that returns the block, which it keeps in memory."""
-        del offset
-        return lambda: block
 
     def release(self, offset: int) -> None:
         """Drops the bytes before `offset`."""

@@ -1,7 +1,7 @@
 """Errors are found by the source file of their row; what is written for each costs less than before.
 
-The indexes took 5 s for a million errors. Runs that record errors wait meanwhile, and at the end, for a moment, readers of
-runs and errors."""
+The indexes took 5 s for a million errors. Runs that record errors wait meanwhile, and at the end, for a moment, readers
+of runs and errors."""
 
 from __future__ import annotations
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from headrace.connectors.files.delimited.records import record_chunks
-from headrace.connectors.files.delimited.structure import Marks, Structure, counts_before
+from headrace.connectors.files.delimited.records import find_records, record_chunks
+from headrace.connectors.files.delimited.structure import Marks, Structure, bits_of, counts_before, view
 from headrace.connectors.files.streams import ByteStream
 
 Noted = Sequence[Sequence[int]]
@@ -27,6 +27,13 @@ class Sound:
 
     records: int
     quoted: bool
+
+    def structure(self, chunk: bytes, marks: Marks) -> Structure:
+        """The places of its records."""
+        if self.quoted:
+            return find_records(chunk, marks, final=True)
+        length = len(chunk)
+        return Structure(bits_of(view(chunk), marks.eol), None, None, length, length, int(chunk[-1] != marks.eol))
 
 
 class ChunkNotes:

@@ -81,17 +81,17 @@ class ChunkParser:
                 return self._typed(raw, _numbers(first_row, raw.height), no_rejects())
         return self._careful(chunk, first_row, shape)
 
-    def parse_rows(self, chunk: bytes, first_row: int, rows: pl.Series, *, quoted: bool) -> ParsedChunk:
+    def parse_rows(self, chunk: bytes, first_row: int, rows: pl.Series, known: Structure | Sound | None) -> ParsedChunk:
         """Parses only the records with these row numbers (Int64, each once) of a chunk whose first has `first_row`;
-        numbers outside of the chunk are ignored. `quoted`: quotes are relevant in the chunk."""
-        marks = self._dialect.marks if quoted else self._dialect.marks.unquoted
-        shape = find_records(chunk, marks, final=True)
+        numbers outside of the chunk are ignored. `known` is the shape of `parse`."""
+        shape = self._structure(chunk, known)
         chosen = np.unique(rows.to_numpy() - first_row)
         chosen = chosen[(chosen >= 0) & (chosen < shape.records)]
         if not len(chosen):
             return ParsedChunk(self._nothing(), no_rejects(), 0)
         kept = _join_records(chunk, *self._some_records(chunk, shape, chosen))
-        parsed = self.parse(kept, 0, find_records(kept, marks, final=True) if quoted else None)
+        quoted = known is not None and known.quoted
+        parsed = self.parse(kept, 0, find_records(kept, self._dialect.marks, final=True) if quoted else None)
         numbers = pl.Series(chosen + first_row)
         return ParsedChunk(
             parsed.frame.with_columns(numbers.gather(parsed.frame.get_column(ROW)).alias(ROW)),
@@ -102,8 +102,9 @@ class ChunkParser:
     def _structure(self, chunk: bytes, shape: Structure | Sound | None) -> Structure:
         if isinstance(shape, Structure):
             return shape
-        quoted = shape is not None and shape.quoted
-        return find_records(chunk, self._dialect.marks if quoted else self._dialect.marks.unquoted, final=True)
+        if shape is not None:
+            return shape.structure(chunk, self._dialect.marks)
+        return find_records(chunk, self._dialect.marks.unquoted, final=True)
 
     def _full(self, raw: pl.DataFrame, chunk: bytes, shape: Structure | Sound | None) -> bool:
         """Whether every record has the right number of fields.
@@ -249,8 +250,9 @@ class ChunkParser:
             return begins[chosen], ends[chosen]
         last = shape.records - 1 if shape.unended else -1
         begins, ends = np.zeros_like(chosen), np.full_like(chosen, len(chunk))
-        begins[chosen > 0] = nth_places(shape.ends, chosen[chosen > 0] - 1) + 1
-        ends[chosen != last] = nth_places(shape.ends, chosen[chosen != last])
+        later, ended = chosen > 0, chosen != last
+        found = nth_places(shape.ends, np.concatenate((chosen[later] - 1, chosen[ended])))
+        begins[later], ends[ended] = found[: later.sum()] + 1, found[later.sum() :]
         return begins, ends
 
     def _nothing(self) -> pl.DataFrame:

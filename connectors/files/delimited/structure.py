@@ -159,6 +159,11 @@ class Structure:
         """Whether there are misplaced quotes."""
         return len(self.stray) + len(self.unclosed) > 0
 
+    @property
+    def quoted(self) -> bool:
+        """Whether quotes are relevant."""
+        return self.inside is not None
+
     def first(self, length: int) -> Structure:
         """The structure of the first `length` bytes, which end with a record."""
         words = (length + 63) // 64

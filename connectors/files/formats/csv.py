@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from headrace.connectors.files.delimited.known_chunks import Sound, known_chunks
 from headrace.connectors.files.delimited.parse import ChunkParser
 from headrace.connectors.files.delimited.records import CHUNK_BYTES, find_records, record_chunks
 from headrace.connectors.files.delimited.scan import scan
-from headrace.connectors.files.delimited.structure import places
+from headrace.connectors.files.delimited.structure import Structure, places
 from headrace.connectors.files.formats.base import Inspection, Piece
 from headrace.connectors.files.streams import ByteStream, Forward, Plain, open_stream
 from headrace.connectors.source import READER_NOTES, ROW, Batch, Fitting, Wanted
@@ -141,10 +141,8 @@ class Csv:
                 frame = parsed.frame
                 if nulls:
                     frame = frame.with_columns(nulls).select(*(field.name for field in chosen), ROW)
-                again = stream.again(end_offset - len(chunk), chunk)
-                quoted = shape.quoted if isinstance(shape, Sound) else shape is not None
                 first = first_row + rows_done - parsed.records
-                cells = partial(_cells, dialect, head.names, again, first, quoted=quoted)
+                cells = partial(_cells, dialect, head.names, chunk, shape, first)
                 yield Batch(frame, parsed.records, rows_done, parsed.rejects, end_offset, cells=cells)
         finally:
             stream.close()
@@ -176,16 +174,15 @@ class Csv:
 def _cells(
     dialect: Dialect,
     names: tuple[str, ...],
-    again: Callable[[], bytes],
+    chunk: bytes,
+    shape: Structure | Sound | None,
     first_row: int,
     columns: Collection[str],
     rows: pl.Series,
-    *,
-    quoted: bool,
 ) -> pl.DataFrame:
-    """Reads the chunk again, and parses only these columns of these rows, as text."""
+    """Parses only these columns of these rows of a chunk, as text."""
     texts = tuple(Field(name, "text") for name in names if name in columns)
-    return ChunkParser(dialect, names, texts).parse_rows(again(), first_row, rows, quoted=quoted).frame
+    return ChunkParser(dialect, names, texts).parse_rows(chunk, first_row, rows, shape).frame
 
 
 class Tsv(Csv):

@@ -22,7 +22,7 @@ from headrace.connectors.files.delimited.scan import Slice, scan
 from headrace.connectors.files.delimited.structure import Marks, Structure
 from headrace.connectors.files.local.local_fs import local_files
 from headrace.connectors.files.streams import ByteStream, open_stream
-from headrace.connectors.source import Source, Wanted
+from headrace.connectors.source import ROW, Source, Wanted
 from headrace.ir.schema import Field, Schema
 from tests.effort import examples
 
@@ -50,6 +50,8 @@ def parsed(chunks: Read, schema: Schema = SCHEMA) -> tuple[list[object], list[ob
     bad: list[object] = []
     for _, chunk, shape in chunks:
         found = parser.parse(chunk, done + 1, shape)
+        some = found.frame.gather_every(2)
+        assert parser.parse_rows(chunk, done + 1, some[ROW], shape).frame.rows() == some.rows()
         done += found.records
         good += found.frame.rows()
         bad += found.rejects.rows()

@@ -106,8 +106,9 @@ def test_chunks_and_the_parser_agree_wherever_the_text_is_cut(text: bytes, size:
 def test_chosen_records_are_parsed_as_among_all(text: bytes, chosen: set[int], quoted: bool) -> None:
     dialect = Dialect(delimiter=",", quote='"' if quoted else None)
     parser = ChunkParser(dialect, ("a", "b"), (Field("a", "text"), Field("b", "text")))
-    whole = parser.parse(text, 5, find_records(text, dialect.marks, final=True))
-    some = parser.parse_rows(text, 5, pl.Series(sorted(chosen), dtype=pl.Int64), quoted=quoted)
+    shape = find_records(text, dialect.marks, final=True)
+    whole = parser.parse(text, 5, shape)
+    some = parser.parse_rows(text, 5, pl.Series(sorted(chosen), dtype=pl.Int64), shape if quoted else None)
     assert some.frame.rows() == whole.frame.filter(pl.col(ROW).is_in(chosen)).rows()
     assert some.rejects.rows() == whole.rejects.filter(pl.col("row").is_in(chosen)).rows()
 
