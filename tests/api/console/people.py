@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from html.parser import HTMLParser
@@ -73,3 +75,10 @@ def elements(html: str, tag: str = "") -> Iterator[Element]:
     parser = _Elements()
     parser.feed(html)
     return (each for each in parser.found if tag in ("", each.tag))
+
+
+def text_of(page: str) -> str:
+    """The text in the editor of a page."""
+    match = re.search(r"<textarea id=\"text\"[^>]*>\n?(.*?)</textarea>", page, re.DOTALL)
+    assert match is not None
+    return html.unescape(match[1])

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import html
 import json
-import re
 from typing import Any
 
 import pytest
@@ -12,7 +10,7 @@ import pytest
 from headrace.api.app import BASE_PATH
 from headrace.api.console.document_text import MAX_LIVE_CHARACTERS, typed, written
 from tests.api.conftest import IR, Facade
-from tests.api.console.people import People, elements
+from tests.api.console.people import People, elements, text_of
 from tests.api.console.worlds import checked_ir
 
 
@@ -52,12 +50,6 @@ def test_a_document_is_written_in_the_order_in_which_people_read_it_and_reads_as
         text = written(stored, language)
         assert typed(text).document == stored
     assert written(stored).splitlines()[:4] == ["kind: pipeline", "id: x", "nodes:", "- id: s"]
-
-
-def text_of(page: str) -> str:
-    match = re.search(r"<textarea id=\"text\"[^>]*>\n?(.*?)</textarea>", page, re.DOTALL)
-    assert match is not None
-    return html.unescape(match[1])
 
 
 def field(page: str, name: str) -> str:

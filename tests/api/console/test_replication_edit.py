@@ -10,8 +10,7 @@ import pytest
 from headrace.api.app import BASE_PATH
 from headrace.api.console.document_text import MAX_LIVE_CHARACTERS, typed
 from tests.api.conftest import Facade
-from tests.api.console.people import People
-from tests.api.console.test_edit import text_of
+from tests.api.console.people import People, text_of
 from tests.api.console.worlds import World, new_world
 
 pytestmark = pytest.mark.postgres

@@ -15,8 +15,8 @@ from headrace.api.console import rendering
 from headrace.api.console.router import GUARDED, PUBLIC
 from headrace.catalog.security.api_keys import ROLES, Role
 from tests.api.conftest import Facade, emptied
+from tests.api.console.calls import CALLS, ROUTES, Shared, ask, roles_of
 from tests.api.console.people import elements, people_of
-from tests.api.console.test_access import CALLS, ROUTES, Shared, ask, roles_of
 from tests.api.console.views import APART, DOWNLOADS, UNTRIED, VIEWS
 from tests.api.console.worlds import new_world
 

@@ -114,6 +114,18 @@ VIEWS: dict[str, View] = {
         "/replications/{copies}", ("console_replication_plan",), ("replication_plan.html",),
         ("text=Look at the source",), "#plan table",
     ),
+    "editor of a replication": View(
+        "/replications/{copies}/edit", ("console_edit_replication", "console_check_replication"),
+        ("replication_edit.html",), seen="#problems .status",
+    ),
+    "replication, compared": View(
+        "/replications/{copies}/edit", ("console_compare_replication",), (),
+        ("#text >> fill:kind: nothing", "text=Compare with the stored document"), "#difference .removed",
+    ),
+    "replication, plan of the text": View(
+        "/replications/{copies}/edit", ("console_plan_replication_text",), (),
+        ("text=What a run would do",), "#plan table",
+    ),
     "connectors": View("/connectors", ("console_connectors",), ("connectors.html",)),
     "kinds of connectors": View("/connectors/new", ("console_new_connector",), ("connector_types.html",)),
     "connector form": View("/connectors/new?type=postgresql", (), ("connector_form.html",)),

@@ -34,6 +34,7 @@ _TEXT = {"unstorable_text"}  # in what has no schema of its own
 _CURSOR = {"bad_cursor"}
 _STATE = None  # whatever the data, the tables and the version that is asked for make impossible
 _CONFIG = {"bad_option", "missing_field", "unknown_field", "invalid_value", "out_of_range", "unknown_value", *_TEXT}
+_CONFIG |= {"unknown_auth_method"}
 _FIELD = {"invalid_name", "not_allowed", "out_of_range", "missing_field", "duplicate_name", "invalid_default", *_TEXT}
 _DOCUMENT = {"not_an_object", "not_one_document", "malformed_yaml", "too_many_fields", *_TEXT}
 _PIPELINE = {
