@@ -17,7 +17,7 @@ PYTHON ?= $(shell for p in $$(type -ap python3.13 python3.12 python3.11 python3 
 	done; echo $$first)
 # As many processes as cores, and two: one has the tests that need a stack (tests/distribution.py), and waits for a
 # third of its time, as the others do for their servers now and then.
-PYTEST = $(BIN)/python -m pytest -n $$(( $$(getconf _NPROCESSORS_ONLN) + 2 )) --dist loadscope --no-loadscope-reorder
+PYTEST = $(BIN)/python -m pytest -n $$(( $$(getconf _NPROCESSORS_ONLN) + 2 )) --dist loadscope --no-loadscope-reorder --max-worker-restart 0
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 unexport PYTHONDONTWRITEBYTECODE # tests start dozens of processes; none need compile what another has
 
@@ -60,6 +60,10 @@ test: $(VENV)/.ready-to-test ## Check style, types and import direction, and run
 	@# Generated data are the same each time; `make test-all` has others each time.
 	@$(MAKE) --no-print-directory lint > $(VENV)/lint.log 2>&1 & lint=$$!; \
 		$(PYTEST) --hypothesis-seed=0 -m 'not slow'; tests=$$?; \
+		if [ $$tests = 2 ]; then \
+			echo "A process of the tests died in the test that is named above: correct it. All are run once more."; \
+			$(PYTEST) --hypothesis-seed=0 -m 'not slow'; tests=$$?; \
+		fi; \
 		if [ $$tests = 1 ]; then \
 			echo "What failed is run once more, alone. A test that passes now depends on its neighbours or on time: correct it."; \
 			$(BIN)/python -m pytest --hypothesis-seed=0 -m 'not slow' --last-failed --maxfail 5; tests=$$?; \

@@ -67,6 +67,9 @@ socketserver.StreamRequestHandler.disable_nagle_algorithm = True
 gc.disable()
 
 
+_DIED = pytest.StashKey[bool]()
+
+
 def pytest_itemcollected(item: pytest.Item) -> None:
     """Marks the variants of a test with `first_variant` as slow, but for the first that is not slow by itself."""
     if item.get_closest_marker("first_variant") is None or item.get_closest_marker("slow") is not None:
@@ -89,6 +92,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     return scheduler(config, log)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any, error: object | None) -> None:
+    """Tests that a process had when it died have not run: the session is not whole."""
+    node.config.stash[_DIED] = node.config.stash.get(_DIED, False) or error is not None
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if session.config.stash.get(_DIED, False):
+        session.exitstatus = pytest.ExitCode.INTERRUPTED
 
 
 def pytest_collection_finish() -> None:

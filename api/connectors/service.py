@@ -112,7 +112,7 @@ def check_auth_method(kind: str, method: str) -> None:
     known = connector_types()[kind].auth_methods
     if method not in (*known, DEFAULT_AUTH_METHOD):
         message = f"A {kind} connector has no authMethod '{method}'"
-        raise invalid("authMethod", "unknown_auth_method", message, f"use {' or '.join(known)}")
+        raise invalid("authMethod", "unknown_auth_method", message, f"use one of {', '.join(known)}")
 
 
 def check_document(catalog: TenantCatalog, kind: str, config: dict[str, Any], secrets: dict[str, Any]) -> None:
