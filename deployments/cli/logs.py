@@ -58,13 +58,14 @@ def logs(
 
 
 def _lines(rest: Rest, path: str, meant: dict[str, Any], *, follow: bool, tail: int | None) -> Iterator[dict[str, Any]]:
-    """The lines that match. While the run waits for others, the reason is one, unless only warnings are wanted."""
+    """The lines that match. While the run waits for others, the reason is one, unless only some lines are wanted."""
     page = rest.get(path, **meant, tail=tail)
     said = None
+    everything = meant["level"] == _Level.info and not meant["q"] and not meant["stage"]
     while True:
         yield from page["lines"]
         waiting = page["waiting"]
-        if waiting is not None and waiting["message"] != said and not any(_filters(meant)):
+        if waiting is not None and waiting["message"] != said and everything:
             said = waiting["message"]
             yield waiting
         if not page["more"]:
@@ -72,9 +73,3 @@ def _lines(rest: Rest, path: str, meant: dict[str, Any], *, follow: bool, tail: 
                 return
             time.sleep(_POLL_S)
         page = rest.get(path, **meant, after=page["last"])
-
-
-def _filters(meant: dict[str, Any]) -> Iterator[bool]:
-    yield meant["level"] != _Level.info
-    yield bool(meant["q"])
-    yield bool(meant["stage"])
