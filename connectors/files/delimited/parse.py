@@ -83,7 +83,7 @@ class ChunkParser:
 
     def parse_rows(self, chunk: bytes, first_row: int, rows: pl.Series, known: Structure | Sound | None) -> ParsedChunk:
         """Parses only the records with these row numbers (Int64, each once) of a chunk whose first has `first_row`;
-        numbers outside of the chunk are ignored. `known` is the shape of `parse`. They must be rows that `parse` gave or
+        numbers outside of the chunk are ignored. `known` is the shape of `parse`. They are rows that `parse` gave, or
         rejected for a cell: without its neighbours a misplaced quote would mean something else."""
         shape = self._structure(chunk, known)
         chosen = np.unique(rows.to_numpy() - first_row)
