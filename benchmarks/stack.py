@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
@@ -19,7 +19,9 @@ import psycopg
 from benchmarks.measure import Taken, cpu_of, server_cpu
 from headrace.deployments.stack.state import StackState
 
-_POLL_S = 0.05
+_MEMORY_EVERY_S = 0.05
+_PROGRESS_EVERY_S = 0.5
+"""As often as a page that people look at asks for the progress of a run: asking costs the API some 8 ms of CPU."""
 _FORKER = "headrace.deployments.worker.fork_server"
 
 
@@ -84,26 +86,26 @@ class Bench(httpx.Client):
         forker, rest = self.own_processes()
         before = server_cpu(server.pid), cpu_of([forker]), cpu_of(rest)
         runs = {self.made(f"/pipelines/{pipeline}/run", {})["id"]: pipeline for pipeline in pipelines}
-        left, peak, processes = set(runs), 0.0, dict[str, psutil.Process]()
+        left, peak, asked = set(runs), 0.0, 0.0
         while left:
-            for run in sorted(left):
-                progress = self.get(f"/pipelines/{runs[run]}/runs/{run}/progress").json()
-                if progress["status"] not in ("pending", "running"):
-                    left.remove(run)
-                    if not progress["status"].startswith("completed"):
-                        raise SystemExit(f"the run failed: {progress['log'][-1]['message']}")
-                elif run not in processes and (process := self._process(run)):
-                    processes[run] = process
-            resident = 0
-            for process in processes.values():
-                with suppress(psutil.NoSuchProcess):
-                    resident += process.memory_info().rss
-            peak = max(peak, resident / 1e6)
-            time.sleep(_POLL_S)
+            if time.monotonic() - asked >= _PROGRESS_EVERY_S:
+                asked = time.monotonic()
+                left = {run for run in left if not self._has_ended(runs[run], run)}
+            peak = max(peak, _resident(forker.children()) / 1e6)
+            time.sleep(_MEMORY_EVERY_S)
         while forker.children():  # until its processes have ended: only then are their CPU seconds counted
-            time.sleep(_POLL_S)
+            time.sleep(_MEMORY_EVERY_S)
         own = cpu_of([forker]) - before[1]
         return Taken(self._seconds(runs), own, server_cpu(server.pid) - before[0], peak, cpu_of(rest) - before[2])
+
+    def _has_ended(self, pipeline: str, run: str) -> bool:
+        """Raises SystemExit if it has failed."""
+        progress = self.get(f"/pipelines/{pipeline}/runs/{run}/progress").json()
+        if progress["status"] in ("pending", "running"):
+            return False
+        if not progress["status"].startswith("completed"):
+            raise SystemExit(f"the run failed: {progress['log'][-1]['message']}")
+        return True
 
     def _seconds(self, runs: dict[str, str]) -> float:
         """From the start of the first to the end of the last run."""
@@ -126,14 +128,14 @@ class Bench(httpx.Client):
         [forker] = [each for each in others if _FORKER in " ".join(each.cmdline())]
         return forker, [each for each in others if each != forker]
 
-    def _process(self, run_id: str) -> psutil.Process | None:
-        with self.state.prefect_api.client(30) as prefect:
-            flow_run = prefect.get(f"/flow_runs/{run_id.removeprefix('run_')}").json()
-        found = str(flow_run.get("infrastructure_pid") or "").rpartition(":")[2]
-        try:
-            return psutil.Process(int(found)) if found.isdecimal() else None
-        except psutil.NoSuchProcess:
-            return None
+
+def _resident(processes: Iterable[psutil.Process]) -> int:
+    """Bytes."""
+    total = 0
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            total += process.memory_info().rss
+    return total
 
 
 def emptied(state: StackState, table: str) -> None:
