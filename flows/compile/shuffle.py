@@ -14,8 +14,9 @@ import polars as pl
 
 from headrace.connectors.source import ROW
 
-BUCKET_BYTES = 96 * 1024 * 1024
-"""Target size of the rows of a bucket in memory; polars needs a multiple of it to evaluate them."""
+BUCKET_BYTES = 160 * 1024 * 1024
+"""Target size of the rows of a bucket in memory; polars needs a multiple of it to evaluate them. Buckets are counted
+before the widths of texts are known, so a bucket that turns out to be larger is evaluated in pieces."""
 MAX_BUCKETS = 256
 _ONE_BUCKET_ROWS = 100_000
 """Up to this many rows all sides together use one bucket."""
@@ -38,10 +39,15 @@ class ShuffleSide:
 
     def bucket(self, buckets: int) -> pl.Expr:
         """The bucket of each row, from 0."""
-        if buckets == 1 or not self.keys:
-            return pl.lit(0, pl.UInt64)
+        return self._hash() % buckets if buckets > 1 and self.keys else pl.lit(0, pl.UInt64)
+
+    def piece(self, buckets: int, pieces: int) -> pl.Expr:
+        """The piece of each row of a bucket, from 0. Rows with equal keys are in the same piece."""
+        return self._hash() // buckets % pieces
+
+    def _hash(self) -> pl.Expr:
         names = [f"k{index}" for index in range(len(self.keys))]
-        return pl.struct(key.alias(name) for key, name in zip(self.keys, names, strict=True)).hash(0) % buckets
+        return pl.struct(key.alias(name) for key, name in zip(self.keys, names, strict=True)).hash(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,15 +80,16 @@ class Shuffle:
         """Whether there are keys, so that rows can be spread over buckets."""
         return bool(self.sides[0].keys)
 
-    def apply(self, frames: Sequence[pl.LazyFrame], bucket: int = 0, buckets: int = 1) -> pl.LazyFrame:
-        """The output rows of a bucket with ROW; numbers of new rows are unique over all buckets."""
+    def apply(self, frames: Sequence[pl.LazyFrame], bucket: int = 0, buckets: int = 1, before: int = 0) -> pl.LazyFrame:
+        """The output rows of a bucket, or of a piece of it, with ROW. Numbers of new rows are unique over all buckets;
+        `before` are the rows of the pieces before this one."""
         made = self.evaluate(frames)
-        return made if self.keeps_rows else _numbered(made, bucket, buckets)
+        return made if self.keeps_rows else _numbered(made, bucket, buckets, before)
 
-    def traced(self, frames: Sequence[pl.LazyFrame], bucket: int, buckets: int) -> pl.LazyFrame:
-        """The numbers of the output rows of a bucket with those of their input rows; only where there are `parents`."""
+    def traced(self, frames: Sequence[pl.LazyFrame], bucket: int, buckets: int, before: int = 0) -> pl.LazyFrame:
+        """The numbers of the output rows of `apply` with those of their input rows; only where there are `parents`."""
         assert self.parents is not None
-        return _numbered(self.parents(frames), bucket, buckets)
+        return _numbered(self.parents(frames), bucket, buckets, before)
 
 
 def parent(side: int) -> str:
@@ -90,23 +97,23 @@ def parent(side: int) -> str:
     return f"side {side}"
 
 
-def _numbered(made: pl.LazyFrame, bucket: int, buckets: int) -> pl.LazyFrame:
+def _numbered(made: pl.LazyFrame, bucket: int, buckets: int, before: int) -> pl.LazyFrame:
     # not pl.int_range(pl.len()), which would need all of them in memory
-    numbers = pl.col(ROW).cast(pl.Int64) * buckets + bucket + 1
+    numbers = (pl.col(ROW).cast(pl.Int64) + before) * buckets + bucket + 1
     return made.with_row_index(ROW).select(pl.exclude(ROW), numbers.alias(ROW))
 
 
 def bucket_count(shuffle: Shuffle, rows: Sequence[int], at_once: int) -> int:
-    """The number of buckets for `rows` per side: at most BUCKET_BYTES in each, and at least `at_once` of them."""
+    """The number of buckets for `rows` per side: about BUCKET_BYTES in each, and at least `at_once` of them."""
     if not shuffle.spreads or sum(rows) <= _ONE_BUCKET_ROWS:
         return 1
     size = sum(count * row_bytes(side.schema) for side, count in zip(shuffle.sides, rows, strict=True))
     return min(max(at_once, -(-size // BUCKET_BYTES)), MAX_BUCKETS)
 
 
-def row_bytes(schema: pl.Schema) -> int:
-    """About how many bytes a row takes in memory."""
-    return sum(_BYTES.get(dtype.base_type(), 48) for dtype in schema.dtypes())
+def row_bytes(schema: pl.Schema, per_text: int = 48) -> int:
+    """About how many bytes a row takes in memory, with so many for each text and each value of nested types."""
+    return sum(_BYTES.get(dtype.base_type(), per_text) for dtype in schema.dtypes())
 
 
 _BYTES: dict[type[pl.DataType], int] = {

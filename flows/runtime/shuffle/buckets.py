@@ -5,7 +5,7 @@ again continues exactly after what an earlier attempt committed."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 
@@ -17,41 +17,21 @@ from headrace.connectors.postgresql.ledger.exchange_manifest import read_sent
 from headrace.connectors.source import ROW, Batch, Position
 from headrace.flows.compile.push_down.projection import filled_up
 from headrace.flows.compile.scope import first_line
-from headrace.flows.compile.shuffle import BUCKET_BYTES, ShuffleSide, row_bytes
+from headrace.flows.compile.shuffle import ShuffleSide
 from headrace.flows.compile.stages.stage import ShuffleRead
 from headrace.flows.enrich import Interrupted
 from headrace.flows.fork_lock import ForkLock
 from headrace.flows.query import QUERY_LIMITS, QueryLimits, QueryStopped
 from headrace.flows.runtime.errors import RunFailed
 from headrace.flows.runtime.memory.current_node import working_on
-from headrace.flows.runtime.shuffle.writer import bucket_of, folder, is_committed, place
+from headrace.flows.runtime.shuffle.pieces import SentRows, divided, one_after_the_other, pieces_of
+from headrace.flows.runtime.shuffle.sizes import Size
+from headrace.flows.runtime.shuffle.writer import bucket_of, folder, is_committed, place, size_in_name
 from headrace.flows.runtime.staging.files import StagingFiles
 
-_SAMPLE_ROWS = 100_000
-
-
-def split_by_range(rows: pl.LazyFrame, order: tuple[str, bool], count: int, many: int) -> Iterator[pl.LazyFrame]:
-    """About `many` parts of the `count` rows, in the order of `order` = (column, descending), nulls in the last part.
-    Rows with equal values are in the same part, so a very frequent value is not divided."""
-    name, descending = order
-    value = pl.col(name)
-    sample = rows.select(value).gather_every(max(1, count // _SAMPLE_ROWS)).collect().to_series().drop_nulls().sort()
-    places = [sample.len() * part // many for part in range(1, many)]
-    bounds = sample.gather(places).unique(maintain_order=True) if sample.len() else sample
-    lowest = [None, *bounds]
-    parts = [rows.filter(_in_range(value, low, high)) for low, high in zip(lowest, [*lowest[1:], None], strict=True)]
-    yield from reversed(parts) if descending else parts
-    yield rows.filter(value.is_null())
-
-
-def _in_range(value: pl.Expr, low: object, high: object) -> pl.Expr:
-    inside = value.is_not_null()
-    if low is not None:
-        inside &= value >= pl.lit(low)
-    return inside if high is None else inside & (value < pl.lit(high))
-
-
 BATCH_ROWS = 65_536
+_BATCH_BYTES = 16 * 1024 * 1024
+"""What a batch takes in memory at most, but for one row."""
 
 _one_at_a_time = ForkLock()
 """polars uses every core for one bucket; evaluating several at once would only take more memory."""
@@ -70,6 +50,8 @@ class ExchangedBuckets:
     """The limits for its queries (op `sql`)."""
     _names: list[list[list[str]]] | None = field(default=None, init=False)
     """Committed file names by side and bucket."""
+    _sent: dict[int, list[SentRows]] = field(default_factory=dict, init=False)
+    """What was sent to a bucket, by side."""
 
     def result(self, bucket: int) -> tuple[str, int]:
         """The file with the bucket's rows, evaluated if it does not exist yet, and the number of input rows. Raises
@@ -78,30 +60,44 @@ class ExchangedBuckets:
             where = self._place(bucket)
             for _, name, _ in self.files.list(where):
                 return name, int(name.removesuffix(".parquet").partition("-")[2])
-            with ExitStack() as reading:
-                frames, rows_in = self._frames(bucket, reading)
-                name = f"rows-{rows_in}.parquet"
-                mine = QUERY_LIMITS.set(self.means)
-                try:
-                    with working_on(self.exchange.node):
-                        self._evaluate(frames, rows_in, bucket, where, name)
-                except QueryStopped:
-                    raise Interrupted from None
-                except PolarsError as error:
-                    text = f"{self.exchange.node}: {self.exchange.label} cannot be computed: {first_line(error)}"
-                    raise RunFailed(text) from error
-                finally:
-                    QUERY_LIMITS.reset(mine)
+            rows_in = sum(each.size.rows for each in self.sent(bucket))
+            name = f"rows-{rows_in}.parquet"
+            mine = QUERY_LIMITS.set(self.means)
+            try:
+                with working_on(self.exchange.node):
+                    self._evaluate(bucket, where, name)
+            except QueryStopped:
+                raise Interrupted from None
+            except PolarsError as error:
+                text = f"{self.exchange.node}: {self.exchange.label} cannot be computed: {first_line(error)}"
+                raise RunFailed(text) from error
+            finally:
+                QUERY_LIMITS.reset(mine)
             return name, rows_in
 
-    def _evaluate(self, frames: Sequence[pl.LazyFrame], rows_in: int, bucket: int, where: str, name: str) -> None:
+    def _evaluate(self, bucket: int, where: str, name: str) -> None:
         shuffle = self.exchange.shuffle
-        many = -(-rows_in * row_bytes(shuffle.sides[0].schema) // BUCKET_BYTES)
-        if shuffle.order is None or many <= 1:
-            self.files.sink(where, name, shuffle.apply(frames, bucket, self.buckets))
+        self._store(bucket, where, name, lambda frames, before: shuffle.apply(frames, bucket, self.buckets, before))
+
+    def _store(
+        self, bucket: int, where: str, name: str, evaluate: Callable[[Sequence[pl.LazyFrame], int], pl.LazyFrame]
+    ) -> None:
+        """Writes what `evaluate` makes of a bucket, in pieces if need be."""
+        shuffle, sent, group = self.exchange.shuffle, self.sent(bucket), self.batch_rows(bucket)
+        if (many := pieces_of(shuffle, sent)) > 1:
+            pieces = divided(self.files, shuffle, sent, self.buckets, many, f"{where}.pieces")
+            self.files.append(where, name, one_after_the_other(pieces, evaluate), group_rows=group)
             return
-        pieces = split_by_range(frames[0], shuffle.order, rows_in, many)
-        self.files.append(where, name, (shuffle.apply([piece]).collect() for piece in pieces))
+        with ExitStack() as reading:
+            frames = [
+                reading.enter_context(self.files.reading(each.place, [*each.names], each.side.schema)) for each in sent
+            ]
+            self.files.sink(where, name, evaluate(frames, 0), group_rows=group)
+
+    def batch_rows(self, bucket: int) -> int:
+        """How many of a bucket's output rows are read at once."""
+        width = sum(each.memory // max(1, each.size.rows) for each in self.sent(bucket))
+        return max(1, min(BATCH_ROWS, _BATCH_BYTES // max(1, width)))
 
     def count(self, bucket: int) -> int:
         """The number of rows of a bucket. Raises RunFailed."""
@@ -125,26 +121,37 @@ class ExchangedBuckets:
         where, name = f"{folder}.parents/{number}", "rows.parquet"
         with _one_at_a_time:
             if not list(self.files.list(where)):
-                with ExitStack() as reading:
-                    frames, _ = self._frames(bucket, reading)
-                    self.files.sink(where, name, self.exchange.shuffle.traced(frames, bucket, self.buckets))
+                shuffle = self.exchange.shuffle
+                self._store(
+                    bucket, where, name, lambda frames, before: shuffle.traced(frames, bucket, self.buckets, before)
+                )
         return self.files.reading(where, [name], pl.Schema())
 
     def _place(self, bucket: int) -> str:
         layout = "-".join(side.layout for side in self.exchange.shuffle.sides)
         return f"{self.exchange.id}-{layout}/{bucket:04}"
 
-    def _frames(self, bucket: int, reading: ExitStack) -> tuple[Sequence[pl.LazyFrame], int]:
-        if self._names is None:
+    def sent(self, bucket: int) -> list[SentRows]:
+        """What was sent to a bucket, by side. Raises RunFailed."""
+        if bucket not in self._sent:
             sides = self.exchange.shuffle.sides
-            self._names = [self._committed(f"{self.exchange.id}.{number}", side) for number, side in enumerate(sides)]
-        frames, rows_in = [], 0
-        for number, (side, names) in enumerate(zip(self.exchange.shuffle.sides, self._names, strict=True)):
-            where = place(f"{self.exchange.id}.{number}", side, bucket)
-            frame = reading.enter_context(self.files.reading(where, names[bucket], side.schema))
-            rows_in += _height(frame)
-            frames.append(frame)
-        return frames, rows_in
+            if self._names is None:
+                self._names = [self._committed(self._sink(number), side) for number, side in enumerate(sides)]
+            self._sent[bucket] = [
+                self._sent_rows(side, place(self._sink(number), side, bucket), self._names[number][bucket])
+                for number, side in enumerate(sides)
+            ]
+        return self._sent[bucket]
+
+    def _sink(self, side: int) -> str:
+        return f"{self.exchange.id}.{side}"
+
+    def _sent_rows(self, side: ShuffleSide, where: str, names: list[str]) -> SentRows:
+        sizes = [size for name in names if (size := size_in_name(name)) is not None]
+        if len(sizes) == len(names):
+            return SentRows(side, where, names, Size.total(sizes))
+        with self.files.reading(where, names, side.schema) as frame:  # some are of an earlier release
+            return SentRows(side, where, names, Size(_height(frame), 0))
 
     def _committed(self, sink: str, side: ShuffleSide) -> list[list[str]]:
         """The committed file names by bucket. Raises RunFailed when committed files are missing."""
@@ -181,7 +188,8 @@ class BucketInput:
         with self.gathered.rows(self.bucket, name) as scanned:
             self.rows = _height(scanned)
             gone = rows_in - self.rows if self.gathered.exchange.shuffle.keeps_rows else 0
-            size = min(self.batch_rows or BATCH_ROWS, BATCH_ROWS)
+            most = self.gathered.batch_rows(self.bucket)
+            size = min(self.batch_rows or most, most)
             for start in range(rows_done, self.rows, size):
                 frame = filled_up(scanned.slice(start, size).collect(), self.unread)
                 yield Batch(frame, frame.height, start + frame.height, gone=0 if start else gone)

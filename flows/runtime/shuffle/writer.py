@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import uuid4
 
@@ -17,6 +17,7 @@ from headrace.connectors.postgresql.tables.quarantine import keep_rows
 from headrace.connectors.source import no_rejects
 from headrace.connectors.target import CommitCallback, Quarantined, Resume, Written
 from headrace.flows.compile.shuffle import ShuffleSide
+from headrace.flows.runtime.shuffle.sizes import Size
 from headrace.flows.runtime.staging.files import ARROW, PARQUET, StagingFiles
 
 _BUCKET = "__bucket"
@@ -27,16 +28,22 @@ _UNENCODED_BUCKETS = 24
 of an exchange. More of them would not stay in the machine's memory, and the disk would become slower than encoding."""
 
 
-def file_name(partition: int, start: int, token: str, kind: str) -> str:
+def file_name(partition: int, start: int, token: str, size: Size, kind: str) -> str:
     """The file name of the batch that begins after `start` rows of its partition; names sort in the order of the
     rows."""
-    return f"p{partition:05}-{start:012}-{token}{kind}"
+    return f"p{partition:05}-{start:012}-{token}-{size.rows}-{size.values}{kind}"
 
 
 def parsed_name(name: str) -> tuple[int, int, str]:
     """(partition, start, token) of a file name."""
-    partition, start, token = name.rpartition(".")[0].split("-")
+    partition, start, token = name.rpartition(".")[0].split("-")[:3]
     return int(partition[1:]), int(start), token
+
+
+def size_in_name(name: str) -> Size | None:
+    """The size of the rows of a file; None for a file of an earlier release."""
+    rows_and_values = name.rpartition(".")[0].split("-")[3:]
+    return Size(*map(int, rows_and_values)) if rows_and_values else None
 
 
 def folder(sink: str, side: ShuffleSide) -> str:
@@ -86,19 +93,24 @@ class ShuffleWriter(SessionLoader):
 
     def _written(self, frame: pl.DataFrame, start: int) -> tuple[int, int]:
         """Writes the rows and returns the number of files and their bytes."""
-        name, sink = file_name(self._key.partition, start, self._token, self._kind), self._key.target_node
         if frame.is_empty():
             return 0, 0
         frame = frame.select(self._side.schema.names())
-        if self._buckets == 1:
-            return 1, self._files.write(place(sink, self._side, 0), name, frame)
-        parts = frame.with_columns(self._side.bucket(self._buckets).alias(_BUCKET)).partition_by(
-            _BUCKET, as_dict=True, include_key=False
-        )
+        parts: Mapping[tuple[Any, ...], pl.DataFrame] = {(0,): frame}
+        if self._buckets > 1:
+            parts = frame.with_columns(self._side.bucket(self._buckets).alias(_BUCKET)).partition_by(
+                _BUCKET, as_dict=True, include_key=False
+            )
         sizes = self._files.write_all(
-            name, {place(sink, self._side, int(bucket)): part for (bucket,), part in parts.items()}
+            {
+                (place(self._key.target_node, self._side, int(bucket)), self._name(start, part)): part
+                for (bucket,), part in parts.items()
+            }
         )
         return len(sizes), sum(sizes)
+
+    def _name(self, start: int, part: pl.DataFrame) -> str:
+        return file_name(self._key.partition, start, self._token, Size.of(part), self._kind)
 
     def _open(self) -> None:
         connection = self._session.connection()

@@ -51,24 +51,26 @@ class StagingFiles:
                 frame.write_parquet(path, compression="lz4", statistics=False)
             return path.stat().st_size
 
-    def write_all(self, name: str, frames: Mapping[str, pl.DataFrame]) -> list[int]:
-        """Writes one file in each of several folders, and returns their sizes in bytes."""
-        places = [*frames]
-        return map_in_threads(lambda place: self.write(place, name, frames[place]), places, self._kept.at_once)
+    def write_all(self, frames: Mapping[tuple[str, str], pl.DataFrame]) -> list[int]:
+        """Writes several files, by (place, name), and returns their sizes in bytes."""
+        return map_in_threads(lambda file: self.write(*file, frames[file]), [*frames], self._kept.at_once)
 
-    def sink(self, place: str, name: str, rows: pl.LazyFrame) -> None:
-        """Like `write`, for rows that are streamed from a query."""
+    def sink(self, place: str, name: str, rows: pl.LazyFrame, *, group_rows: int = _ROWS_PER_GROUP) -> None:
+        """Like `write`, for rows that are streamed from a query; `group_rows` of them are read at once later."""
         with self._kept.new(f"{place}/{name}") as path:
-            rows.sink_parquet(path, compression="lz4", row_group_size=_ROWS_PER_GROUP)
+            rows.sink_parquet(path, compression="lz4", row_group_size=group_rows)
 
-    def append(self, place: str, name: str, frames: Iterable[pl.DataFrame]) -> None:
-        """Like `write`, for a sequence of at least one frame."""
+    def append(
+        self, place: str, name: str, frames: Iterable[pl.DataFrame], *, group_rows: int = _ROWS_PER_GROUP
+    ) -> None:
+        """Like `sink`, for a sequence of at least one frame."""
         with self._kept.new(f"{place}/{name}") as path:
             writer: pq.ParquetWriter | None = None
             for frame in frames:
-                table = frame.to_arrow()
-                writer = writer or pq.ParquetWriter(path, table.schema, compression="lz4")
-                writer.write_table(table, row_group_size=_ROWS_PER_GROUP)
+                for group in frame.iter_slices(group_rows) if frame.height else [frame]:
+                    table = group.to_arrow()  # a copy: of few rows at once
+                    writer = writer or pq.ParquetWriter(path, table.schema, compression="lz4")
+                    writer.write_table(table)
             if writer is not None:
                 writer.close()
 

@@ -52,12 +52,18 @@ def attempt(mill: Mill, number: int, earlier: Any, bomb: Bomb) -> tuple[Executio
 
 
 @settings(max_examples=examples(12), suppress_health_check=list(HealthCheck))
-@given(deaths=st.lists(st.integers(0, 227), min_size=1, max_size=3), tidied=st.booleans())
+@given(deaths=st.lists(st.integers(0, 227), min_size=1, max_size=3), tidied=st.booleans(), pieces=st.booleans())
 def test_wherever_it_dies_a_retry_ends_it(
-    postgres_server: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory, deaths: list[int], tidied: bool
+    postgres_server: EmbeddedPostgres,
+    tmp_path_factory: pytest.TempPathFactory,
+    deaths: list[int],
+    tidied: bool,
+    pieces: bool,
 ) -> None:
     with pytest.MonkeyPatch.context() as patch, fresh(postgres_server, tmp_path_factory.mktemp("crashes")) as mill:
         patch.setattr("headrace.flows.compile.shuffle._ONE_BUCKET_ROWS", 0)
+        if pieces:
+            patch.setattr("headrace.flows.runtime.shuffle.pieces.PIECE_BYTES", 1_000)
         earlier, totals = None, None
         for number, death in enumerate([*deaths, 10**9], 1):
             run, totals = attempt(mill, number, earlier, Bomb(death))

@@ -12,10 +12,8 @@ ORDERS = [(1, "10", "x"), (2, "20", "y"), (3, "", "z"), (4, "10", "w"), (5, "99"
 CUSTOMERS = [(10, "Ann", "n1"), (20, "Bob", "n2"), (20, "Bo", "n3"), (30, "Cy", "n4"), ("", "Nobody", "n5")]
 
 
-@pytest.fixture(params=[1, 3])
-def shop(mill: Mill, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Mill:
-    if request.param > 1:
-        monkeypatch.setattr("headrace.flows.compile.shuffle._ONE_BUCKET_ROWS", 0)
+@pytest.fixture
+def shop(mill: Mill, spread: None) -> Mill:
     mill.write("orders.csv", "id,customer,note", ORDERS)
     mill.write("customers.csv", "nr,name,note", CUSTOMERS)
     mill.table("orders", "id bigint, customer integer, note text")

@@ -33,10 +33,8 @@ def _place(each: dict[str, Any]) -> tuple[Any, ...]:
     return each["node"], each.get("file"), each.get("row")
 
 
-@pytest.fixture(params=[1, 3])
-def shop(mill: Mill, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Mill:
-    if request.param > 1:
-        monkeypatch.setattr("headrace.flows.compile.shuffle._ONE_BUCKET_ROWS", 0)
+@pytest.fixture
+def shop(mill: Mill, spread: None) -> Mill:
     mill.write("orders.csv", "id,customer", [(n, n % 4) for n in range(1, 9)])
     mill.write("customers.csv", "nr,name", [(3, "Cy"), (2, ""), (1, "Ann"), (7, "Nobody")])
     mill.write("regions.csv", "who,region", [("Ann", "north"), ("Cy", "south")])

@@ -27,11 +27,8 @@ ROWS = [
 ]
 
 
-@pytest.fixture(params=[1, 3])
-def mill(mill: Mill, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Mill]:
-    """Once with one bucket and once with three."""
-    if request.param > 1:
-        monkeypatch.setattr("headrace.flows.compile.shuffle._ONE_BUCKET_ROWS", 0)
+@pytest.fixture
+def mill(mill: Mill, spread: None) -> Iterator[Mill]:
     mill.write("orders.csv", "id,kind,amount,at", ROWS)
     yield mill
     folder = mill.root.with_name(".files-staging")
@@ -142,7 +139,7 @@ def test_rows_are_loaded_in_order(mill: Mill) -> None:
 def test_what_does_not_fit_in_memory_is_sorted_range_by_range(
     mill: Mill, monkeypatch: pytest.MonkeyPatch, direction: str
 ) -> None:
-    monkeypatch.setattr("headrace.flows.runtime.shuffle.buckets.BUCKET_BYTES", 2_000)
+    monkeypatch.setattr("headrace.flows.runtime.shuffle.pieces.PIECE_BYTES", 2_000)
     mill.table("out", "id bigint, kind text, amount numeric, nr bigserial")
     rows = [(n, "abcde"[n * 7 % 5], "" if n % 11 == 0 else n * 37 % 101, "") for n in range(1, 1001)]
     mill.write("orders.csv", "id,kind,amount,at", rows)

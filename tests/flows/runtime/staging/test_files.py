@@ -74,7 +74,7 @@ def test_rows_as_they_are_in_memory_come_back_beside_parquet(files: StagingFiles
 
 
 def test_a_folder_lists_the_files_of_all_its_places(files: StagingFiles) -> None:
-    sizes = files.write_all("p.parquet", {f"a.0/{number:04}": FRAME.head(number) for number in range(1, 13)})
+    sizes = files.write_all({(f"a.0/{number:04}", "p.parquet"): FRAME.head(number) for number in range(1, 13)})
     files.write("a.01/0001", "other.parquet", FRAME)
     listed = list(files.list("a.0"))
     assert [(file.place, file.name) for file in listed] == [
