@@ -1,36 +1,34 @@
-"""One pass over a delimited file before rows are loaded: record counts, cuts at records, samples, encoding."""
+"""A delimited file before rows are loaded: record counts, cuts at records, samples, encoding.
+
+A large file is looked at in several places at once. Each range begins after a line end, as if that ended a record; it
+does if the range before it, which begins at a record, ends outside of quotes. From the first range that has misplaced
+quotes on, the rest is looked at from there in one go."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
-
-import numpy as np
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from itertools import islice
 
 from headrace.connectors.errors import SourceError
-from headrace.connectors.files.delimited.dialect import Dialect, bad_encoding
-from headrace.connectors.files.delimited.encoding import byte_in_file, invalid_offsets, is_utf8
-from headrace.connectors.files.delimited.known_chunks import ChunkNotes, Noted
-from headrace.connectors.files.delimited.records import CHUNK_BYTES, find_records, record_chunks
-from headrace.connectors.files.delimited.structure import BITS, Structure, places
+from headrace.connectors.files.delimited.dialect import Dialect
+from headrace.connectors.files.delimited.encoding_check import EncodingCheck
+from headrace.connectors.files.delimited.records import CHUNK_BYTES, find_records
+from headrace.connectors.files.delimited.scanned_range import SAMPLES, Pass, ScannedRange, Slice, scan_range
+from headrace.connectors.files.delimited.structure import Marks
 from headrace.connectors.files.streams import ByteStream
 
 BLOCK = 1 << 20
 """Its packed bits stay in the processor's cache."""
-SAMPLE = 1 << 16
-SPOTS = 16
-_WHOLE = _LONG_LINE = 1 << 20
-_BAD_SHARE = 1000  # one invalid row in a thousand is a wrong encoding, one in a million a broken row
-
-
-@dataclass(frozen=True, slots=True)
-class Slice:
-    """A byte range that starts and ends at records, its number of records, and what is known of its chunks."""
-
-    start: int
-    end: int
-    rows: int
-    noted: Noted = ()
+SPOTS = SAMPLES // 2
+RANGE_BYTES = 16 << 20
+"""A range of a file is at least as large: less is not worth a thread."""
+_WHOLE = 1 << 20
+_WINDOW = 1 << 16
+_TRIED = 100
+"""Line ends after a target of which one has to end a record."""
 
 
 @dataclass(slots=True)
@@ -54,128 +52,87 @@ def scan(
     sampled: bool = True,
     block_bytes: int = BLOCK,
     chunk_bytes: int = CHUNK_BYTES,
+    range_bytes: int = RANGE_BYTES,
 ) -> Scan:
     """Counts the records from `start` (the first data record) of so many columns, divides them into at most `pieces`
     slices of similar size, and notes chunks of about `chunk_bytes`. Without `sampled` there are no samples.
 
-    Raises SourceError: `unterminated_quote` if every record has an unclosed quote, `bad_encoding` with offset and row.
+    Raises SourceError: `unterminated_quote` if every record has an unclosed quote, `bad_encoding` with offset and row,
+    `record_too_large`.
     """
-    found = Scan(complete=stream.size is not None and stream.size - start <= _WHOLE)
+    complete = stream.size is not None and stream.size - start <= _WHOLE
     span = 0 if stream.size is None else stream.size - start
     targets = [start + span * piece // pieces for piece in range(1, pieces)] if span else []
-    spots = [start + span * spot // SPOTS for spot in range(SPOTS)]
-    text = _EncodingCheck(dialect)
-    position = cut = start
-    cut_rows = unclosed = 0
-    notes = ChunkNotes(dialect.marks.delimiter, columns, chunk_bytes)
-    for end_offset, block, known in record_chunks(stream, start, None, dialect.marks, min(block_bytes, chunk_bytes)):
-        shape = known or find_records(block, dialect.marks.unquoted, final=True)
-        text.feed(block, position, found.rows, shape)
-        ends = None
-        noted = noted_rows = 0
-        while targets and targets[0] < position + len(block):
-            ends = places(shape.ends, len(block)) if ends is None else ends
-            at = int(np.searchsorted(ends, targets[0] - position))
-            if at == len(ends):
-                break
-            boundary, rows = position + int(ends[at]) + 1, found.rows + _records_to(shape, ends, at)
-            if rows > cut_rows:
-                notes.add(block, shape, noted, boundary - position, rows - found.rows - noted_rows)
-                noted, noted_rows = boundary - position, rows - found.rows
-                found.slices.append(Slice(cut, boundary, rows - cut_rows, notes.taken()))
-                cut, cut_rows = boundary, rows
-            targets = [target for target in targets if target >= boundary]
-        if not sampled:
-            pass
-        elif found.complete:
-            found.samples.append(block)
-        elif stream.size is None:
-            _add_sample(found, block, shape, 0)
-        else:
-            for spot in [spot for spot in spots if position <= spot < position + len(block)]:
-                _add_sample(found, block, shape, spot - position)
-        notes.add(block, shape, noted, len(block), shape.records - noted_rows)
-        found.rows += shape.records
-        unclosed += len(shape.unclosed)
-        position = end_offset
+    spots = [start + span * spot // SPOTS for spot in range(SPOTS)] if sampled else []
+    asked = Pass(dialect, columns, targets, spots, sampled and complete, block_bytes, chunk_bytes)
+    found, encoding, unclosed = Scan(complete=complete), EncodingCheck(dialect), 0
+    for part in _ranges(stream, start, asked, range_bytes):
+        encoding.add(part.encoding, found.rows)
+        if part.rows or not found.slices:
+            found.slices += part.slices
+        else:  # only blank lines
+            last = found.slices.pop()
+            found.slices.append(Slice(last.start, part.end, last.rows, last.noted))
+        found.samples += part.samples
+        found.rows += part.rows
+        unclosed += part.unclosed
     if unclosed and unclosed == found.rows:
         raise SourceError(
             "unterminated_quote",
             f"Every record of {name} has a quote that is never closed; the first starts in row 1.",
             "Close it, double it if it is part of the text, or set options.quote to null if quotes mean nothing here.",
         )
-    text.check(name, found.rows, position)
-    if found.rows > cut_rows or not found.slices:
-        found.slices.append(Slice(cut, position, found.rows - cut_rows, notes.taken()))
-    elif found.slices:
-        last = found.slices.pop()  # only blank lines follow the last cut
-        found.slices.append(Slice(last.start, position, last.rows, last.noted))
+    encoding.conclude(name, found.rows)
     return found
 
 
-def _records_to(shape: Structure, ends: BITS, at: int) -> int:
-    if shape.blanks is None:
-        return at + 1
-    blanks = places(shape.blanks, shape.length)
-    return at + 1 - int(np.searchsorted(blanks, ends[at], side="right"))
-
-
-def _add_sample(found: Scan, block: bytes, shape: Structure, spot: int) -> None:
-    """Adds about SAMPLE bytes of whole records from `spot` on."""
-    if len(found.samples) >= 2 * SPOTS:
+def _ranges(stream: ByteStream, start: int, asked: Pass, range_bytes: int) -> Iterator[ScannedRange]:
+    """The parts of a file, one after the other."""
+    begins = {start: start} | dict(_begins(stream, start, asked, range_bytes))
+    at_once = min(len(begins), len(os.sched_getaffinity(0)))
+    if at_once == 1:
+        yield scan_range(stream, start, None, asked)
         return
-    ends = places(shape.ends, len(block))
-    first = 0 if spot == 0 and not found.samples else int(np.searchsorted(ends, spot))
-    begin = 0 if spot == 0 and not found.samples else (int(ends[first]) + 1 if first < len(ends) else len(block))
-    last = int(np.searchsorted(ends, begin + SAMPLE, side="right")) - 1
-    if last >= 0 and ends[last] >= begin:
-        found.samples.append(block[begin : int(ends[last]) + 1])
-
-
-class _EncodingCheck:
-    """Distinguishes a file in the wrong encoding from one with a few broken rows."""
-
-    def __init__(self, dialect: Dialect) -> None:
-        self._encoding, self._eol = dialect.encoding, dialect.eol
-        self._tail = b""
-        self._other_alphabets = False
-        self._bad_rows = 0
-        self._first: tuple[int, int, int, str] | None = None
-
-    def feed(self, block: bytes, position: int, rows: int, shape: Structure) -> None:
-        if block.isascii() and not self._tail:
-            return
-        text, offset = self._tail + block, position - len(self._tail)
-        cut = text.rfind(self._eol) + 1
-        text, self._tail = text[:cut], b"" if text[cut:].isascii() else text[cut:]
-        if len(self._tail) > _LONG_LINE:
-            self._tail = b""  # such a long line is checked when it is read
-        ends: BITS | None = None
-
-        def row_of(place: int) -> int:
-            nonlocal ends
-            ends = places(shape.ends, len(block)) if ends is None else ends
-            at = int(np.searchsorted(ends, place - position)) - 1
-            return rows + (_records_to(shape, ends, at) if at >= 0 else 0) + 1
-
-        self._check(text, offset, row_of)
-
-    def check(self, name: str, rows: int, end: int) -> None:
-        self._check(self._tail, end - len(self._tail), lambda place: rows)
-        if self._first and not self._other_alphabets and self._bad_rows * _BAD_SHARE > rows:
-            raise bad_encoding(name, *self._first)
-
-    def _check(self, text: bytes, offset: int, row_of: Callable[[int], int]) -> None:
-        if text.isascii():
-            return
-        if is_utf8(text):
-            self._other_alphabets = True
-            return
+    ends = [*[*begins][1:], None]
+    # no cut at a target that a range begins near
+    rest = replace(asked, targets=[target for target in asked.targets if target not in begins.values()])
+    with ThreadPoolExecutor(at_once, "headrace-scan") as pool:
+        parts = [pool.submit(scan_range, stream, *one, rest) for one in zip(begins, ends, strict=True)]
         try:
-            text.decode()
-        except UnicodeDecodeError as error:
-            self._other_alphabets |= not text.decode(errors="ignore").isascii()
-            if self._first is None:
-                codec, byte = byte_in_file(text, error.start, self._encoding)
-                self._first = (offset + error.start, row_of(offset + error.start), byte, codec)
-            self._bad_rows += len(invalid_offsets(text, self._eol))
+            for part in parts:
+                found = part.result()
+                if found.odd or (found.start == start and not found.rows):
+                    yield scan_range(stream, found.start, None, asked)
+                    return
+                yield found
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _begins(stream: ByteStream, start: int, asked: Pass, range_bytes: int) -> Iterator[tuple[int, int]]:
+    """Where ranges may begin, each as far from the one before as a range is long, and the targets that they are
+    near."""
+    if not stream.seekable or stream.size is None or asked.whole:
+        return
+    for target in asked.targets:
+        if target - start < range_bytes or stream.size - target < range_bytes:
+            continue
+        record = _record_after(stream.read_at(target, _WINDOW), asked.dialect.marks)
+        if record is not None:
+            start = target + record
+            yield start, target
+
+
+def _record_after(window: bytes, marks: Marks) -> int | None:
+    """Where a record begins after a line end, as it seems: within quotes, what follows has quotes at odd places."""
+    for end in islice(_places(window, marks.eol), _TRIED):
+        if not find_records(window[end + 1 :], marks, final=False).faulty:
+            return end + 1
+    return None
+
+
+def _places(window: bytes, byte: int) -> Iterator[int]:
+    at = window.find(byte)
+    while at >= 0:
+        yield at
+        at = window.find(byte, at + 1)

@@ -154,6 +154,13 @@ class Structure:
         found = count(self.ends) - (count(self.blanks) if self.blanks is not None else 0)
         return found + self.unended
 
+    def records_to(self, ends: BITS, at: int) -> int:
+        """The number of records up to the line end with this number in `ends`, the places of all of them."""
+        if self.blanks is None:
+            return at + 1
+        blanks = places(self.blanks, self.length)
+        return at + 1 - int(np.searchsorted(blanks, ends[at], side="right"))
+
     @property
     def faulty(self) -> bool:
         """Whether there are misplaced quotes."""

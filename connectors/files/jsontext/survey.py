@@ -13,7 +13,7 @@ import polars as pl
 from headrace.connectors.errors import SourceError
 from headrace.connectors.files.delimited.encoding import invalid_offsets
 from headrace.connectors.files.delimited.infer import infer_field
-from headrace.connectors.files.delimited.scan import Slice
+from headrace.connectors.files.delimited.scanned_range import Slice
 from headrace.connectors.files.delimited.structure import Bytes
 from headrace.connectors.files.jsontext.block import Block
 from headrace.connectors.files.jsontext.cells import NESTED, QUOTE, cells

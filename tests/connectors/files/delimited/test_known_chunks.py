@@ -18,7 +18,8 @@ from headrace.connectors.files.delimited.dialect import Dialect
 from headrace.connectors.files.delimited.known_chunks import Sound, known_chunks
 from headrace.connectors.files.delimited.parse import ChunkParser
 from headrace.connectors.files.delimited.records import find_records, record_chunks
-from headrace.connectors.files.delimited.scan import Slice, scan
+from headrace.connectors.files.delimited.scan import scan
+from headrace.connectors.files.delimited.scanned_range import Slice
 from headrace.connectors.files.delimited.structure import Marks, Structure
 from headrace.connectors.files.local.local_fs import local_files
 from headrace.connectors.files.streams import ByteStream, open_stream
