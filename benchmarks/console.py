@@ -50,6 +50,9 @@ _FILL = """
             jsonb_build_object('node', 'customers', 'row', n % 100, 'file',
                 CASE WHEN n % 40000 = 9 THEN 'new.csv' ELSE 'customers.csv' END))
     FROM generate_series(1, ERRORS) n;
+    INSERT INTO headrace.run_error_counts
+    SELECT root_run_id, run_id, node_id, rule, "column", warning, stage, partition, count(*)
+    FROM headrace.run_errors GROUP BY 1, 2, 3, 4, 5, 6, 7, 8;
     INSERT INTO headrace.run_log (run_id, stage, message) SELECT 'RUN', 'load', 'line ' || n
     FROM generate_series(1, 20000) n;
     INSERT INTO headrace.audit_log (id, tenant_id, sequence, action, entity_type, entity_id, user_id, user_name,
@@ -84,6 +87,8 @@ PAGES = {
     "file without hits in a group": f"/runs/{RUN}/errors?file=none.csv&node=src&rule=rule1&column=column7",
     "groups of a file, few hits": f"/runs/{RUN}/errors/groups?file=scattered.csv",
     "CSV of a file, few hits": f"/runs/{RUN}/errors.csv?file=scattered.csv",
+    "REST, errors": f"/api/v1/pipelines/pipe_default_1/runs/{RUN}/errors?limit=50",
+    "REST, warnings": f"/api/v1/pipelines/pipe_default_1/runs/{RUN}/errors?limit=50&kind=warned",
     "REST, file with few hits": f"/api/v1/pipelines/pipe_default_1/runs/{RUN}/errors?file=scattered.csv",
     "REST, totals of a file": f"/api/v1/pipelines/pipe_default_1/runs/{RUN}/errors/summary?file=scattered.csv",
     "error groups": f"/runs/{RUN}/errors/groups",

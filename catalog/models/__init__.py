@@ -14,7 +14,7 @@ from headrace.catalog.models.replications import (
     ReplicationRunTable,
     ReplicationTable,
 )
-from headrace.catalog.models.runs import PipelineRun, RunError, RunLog, RunNode, RunPartition, RunRequest
+from headrace.catalog.models.runs import PipelineRun, RunError, RunErrorCount, RunLog, RunNode, RunPartition, RunRequest
 from headrace.catalog.models.schemas import DataSchema, SchemaField, SchemaStatistics
 from headrace.catalog.models.sources import FoundColumns
 from headrace.catalog.models.tenants import ApiKey, ConsoleSession, Tenant
@@ -46,6 +46,7 @@ __all__ = [
     "ReplicationRunTable",
     "ReplicationTable",
     "RunError",
+    "RunErrorCount",
     "RunLog",
     "RunNode",
     "RunPartition",

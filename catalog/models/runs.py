@@ -149,6 +149,23 @@ class RunError(Base):
     )
 
 
+class RunErrorCount(Base):
+    """How many errors have the same run, group, stage and partition; kept by triggers of the errors. A partition counts
+    its own, so that those of a run do not wait for each other."""
+
+    __tablename__ = "run_error_counts"
+
+    root_run_id: Mapped[str] = mapped_column(primary_key=True)
+    run_id: Mapped[str] = mapped_column(primary_key=True)
+    node_id: Mapped[str] = mapped_column(primary_key=True)
+    rule: Mapped[str] = mapped_column(primary_key=True)
+    column: Mapped[str] = mapped_column(primary_key=True)
+    warning: Mapped[bool] = mapped_column(primary_key=True)
+    stage: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    partition: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    cells: Mapped[Big]
+
+
 class RunLog(Base):
     """One line of a run's log."""
 

@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 from sqlalchemy import ColumnElement, Date, Text, case, cast, distinct, func, literal, select, true, tuple_
 from sqlalchemy.dialects.postgresql import insert
 
-from headrace.catalog.models import Pipeline, PipelineRun, RunError, RunLog, RunRequest
+from headrace.catalog.models import Pipeline, PipelineRun, RunError, RunErrorCount, RunLog, RunRequest
 from headrace.catalog.repositories.base import TenantRepository
 from headrace.catalog.repositories.error_pages import ErrorPosition, GroupKey, errors_by_row, few_of_file, groups_of
 from headrace.catalog.runs.records import TERMINAL, LogLevel
@@ -39,6 +39,12 @@ class ErrorFilter:
 
     def conditions(self, errors: type[RunError]) -> tuple[ColumnElement[bool], ...]:
         """The filter as conditions of a query of these errors."""
+        if self.file is None:
+            return self.conditions_but_file(errors)
+        return (*self.conditions_but_file(errors), errors.sources.contains([{"file": self.file}]))
+
+    def conditions_but_file(self, errors: type[RunError] | type[RunErrorCount]) -> tuple[ColumnElement[bool], ...]:
+        """The filter without the file, as conditions of a query of errors or of their counts."""
         found: list[ColumnElement[bool]] = []
         if self.node is not None:
             found.append(errors.node_id == self.node)
@@ -48,8 +54,6 @@ class ErrorFilter:
             found.append(errors.column == self.column)
         if self.kind is not None:
             found.append(errors.warning.is_(self.kind == "warned"))
-        if self.file is not None:
-            found.append(errors.sources.contains([{"file": self.file}]))
         if self.stage is not None:
             found.append(errors.stage == self.stage)
         return tuple(found)
@@ -272,7 +276,15 @@ class RunRepository(TenantRepository[PipelineRun]):
         return self.session.scalars(lines.order_by(RunLog.id.desc()).limit(limit)).all()
 
     def error_count(self, run: PipelineRun, only: ErrorFilter = EVERYTHING) -> int:
-        """Counts the errors of a run and of the runs that it continues."""
+        """The number of errors of a run and of the runs that it continues. Only those of a file are counted now: the
+        others are counted as they are recorded."""
+        if only.file is None:
+            kept = select(func.sum(RunErrorCount.cells)).where(
+                RunErrorCount.root_run_id == run.root_run_id,
+                RunErrorCount.run_id.in_(self._chain(run)),
+                *only.conditions_but_file(RunErrorCount),
+            )
+            return int(self.session.scalar(kept) or 0)
         errors, conditions = self._matching(run, only)
         return self.session.scalar(select(func.count()).select_from(errors).where(*conditions)) or 0
 

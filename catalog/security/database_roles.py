@@ -37,6 +37,7 @@ RUN_GRANTS: Mapping[str, str] = {
     "replication_runs": "SELECT, INSERT, UPDATE",
     "replication_tables": "SELECT",
     "replications": "SELECT, UPDATE (last_run_at, last_run_status)",
+    "run_error_counts": "SELECT, INSERT, UPDATE, DELETE",
     "run_errors": "SELECT, INSERT, UPDATE, DELETE",
     "run_log": "SELECT, INSERT, UPDATE, DELETE",
     "run_nodes": "SELECT, INSERT, UPDATE, DELETE",

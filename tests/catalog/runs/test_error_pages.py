@@ -10,11 +10,14 @@ from psycopg.pq import TransactionStatus
 from sqlalchemy import Engine, event, text
 from sqlalchemy.orm import Session
 
+from headrace.catalog.engine import downgrade, upgrade
 from headrace.catalog.errors import RunMissing
 from headrace.catalog.repositories import TenantCatalog
 from headrace.catalog.repositories.runs import ErrorFilter, position_of
+from headrace.catalog.runs.records import UncommittedRows
 from headrace.catalog.runs.store import RunStore
 from tests.catalog.conftest import add_pipeline
+from tests.databases import Roles
 
 pytestmark = pytest.mark.postgres
 
@@ -143,6 +146,56 @@ def test_deleting_a_pipeline_deletes_the_errors_of_its_runs_alone(
     assert left == [RUN]
 
 
+def test_errors_are_counted_once_until_they_are_forgotten(store: RunStore, engine: Engine, mine: TenantCatalog) -> None:
+    first = mine.runs.get(RUN)
+    assert first is not None
+    facts: dict[str, Any] = {"tenant_id": "default", "pipeline_id": first.pipeline_id, "root_run_id": RUN}
+    store.open("run_2", **facts, ir_version=1, retry_of=RUN, load_strategy="append")
+    again = mine.runs.get("run_2")
+    assert again is not None
+
+    def counts() -> list[int]:
+        """As they are kept, which is as they are."""
+        found = []
+        for run, only in ((first, failed), (first, warned), (again, everything), (again, ErrorFilter(column="a"))):
+            found.append(mine.runs.error_count(run, only))
+            assert found[-1] == sum(each.cells for each in mine.runs.error_groups(run, only, limit=99))
+        return found
+
+    failed, warned, everything = ErrorFilter(kind="failed"), ErrorFilter(kind="warned"), ErrorFilter()
+    add(store, range(1, 8), "a")
+    add(store, range(5, 12), "a")  # three of them again
+    add(store, range(1, 4), "b", warning=True)
+    assert counts() == [11, 3, 14, 11]
+    add_of(store, range(20, 25), "f", column="c", run="run_2")
+    store.cells.add(RUN, RUN, "check", 0, 3, cells='[{"row": 1, "column": "a", "error": "e", "rule": "r"}]')
+    assert counts() == [12, 3, 20, 12]
+    store.cells.forget(RUN, UncommittedRows(0, 0, ("check", "other"), 3))
+    assert counts() == [4, 3, 7, 4]
+    store.cells.forget(RUN, since=1)
+    assert counts() == [3, 3, 6, 3]
+    mine.session.delete(again)
+    mine.session.commit()
+    store.cells.forget(RUN)
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT count(*) FROM headrace.run_error_counts")).scalar() == 0
+
+
+def test_errors_of_before_the_counts_are_counted_by_the_upgrade(
+    store: RunStore, engine: Engine, mine: TenantCatalog, migrated: Roles
+) -> None:
+    add(store, range(1, 8), "a")
+    add(store, range(1, 4), "b", warning=True)
+    mine.session.commit()
+    downgrade(migrated.owner, "0021_errors_of_files")
+    upgrade(migrated.owner)
+    run = mine.runs.get(RUN)
+    assert run is not None
+    assert [mine.runs.error_count(run, ErrorFilter(kind=kind)) for kind in ("failed", "warned")] == [7, 3]
+    add(store, range(6, 10), "a")
+    assert mine.runs.error_count(run, ErrorFilter(kind="failed")) == 9
+
+
 @pytest.mark.parametrize(
     "only",
     [
@@ -182,8 +235,9 @@ def test_a_page_reads_no_more_than_its_groups_have_to_give(
     with Session(engine.execution_options(isolation_level="AUTOCOMMIT")) as session:  # as pages read
         reading = TenantCatalog(session, "default")
         read(reading, only, limit=50) if few else reading.runs.errors(run, only, limit=50)
-        if few and only.file:
+        if few or not only.file:
             reading.runs.error_count(run, only)
+        if few and only.file:
             reading.runs.error_totals(run, only, limit=50)
             reading.runs.error_groups(run, only, limit=50)
     event.remove(engine, "before_cursor_execute", note)
