@@ -215,11 +215,8 @@ def _end(context: RequestContext, run_id: str, state: RunState) -> RunSnapshot:
     if state.skip_reason is not None:
         context.store.skipped(run_id, state.skip_reason)
         return _snapshot(context, run_id)
-    ended = context.store.finished(
-        run_id, status=state.status, failure_reason=state.failure_reason, only_if_unfinished=True
-    )
-    if ended and state.failure_reason is not None:
-        context.store.log(run_id, "run", state.failure_reason, level="error")
+    reason = state.failure_reason
+    context.store.finished(run_id, status=state.status, failure_reason=reason, only_if_unfinished=True, error=reason)
     return _snapshot(context, run_id)
 
 

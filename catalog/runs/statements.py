@@ -124,9 +124,14 @@ MAX_MESSAGE_CHARS = 4000
 
 
 def log_line(run_id: str, stage: LogStage, message: str, level: LogLevel = "info") -> Insert:
-    """Returns the statement that adds a line to a run's log, if the run is known."""
-    line = select(PipelineRun.id, literal(stage), literal(storable(message, MAX_MESSAGE_CHARS)), literal(level))
-    return insert(RunLog).from_select(["run_id", "stage", "message", "level"], line.where(PipelineRun.id == run_id))
+    """Returns the statement that adds a line to a run's log, if the run is known.
+
+    The run is locked before the line gets its id, until the commit: who sees a line sees all lines of the run with
+    lower ids, so that whoever reads on after the last one that he has seen misses none. Errors, counts and foreign keys
+    of the run are not kept waiting by this lock."""
+    run = select(PipelineRun.id).where(PipelineRun.id == run_id).with_for_update(key_share=True).cte("run")
+    line = select(run.c.id, literal(stage), literal(storable(message, MAX_MESSAGE_CHARS)), literal(level))
+    return insert(RunLog).from_select(["run_id", "stage", "message", "level"], line)
 
 
 def storable(value: str, limit: int) -> str:

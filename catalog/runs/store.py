@@ -167,14 +167,16 @@ class RunStore:
         failure_reason: str | None,
         only_if_unfinished: bool = False,
         at: datetime | None = None,
+        error: str | None = None,
     ) -> bool:
         """Ends the run: sets its totals to the sums over its partitions, and the last run of the pipeline. Returns
-        False if nothing changed. `at` is when its work ended, by the database's clock; by default now.
+        False if nothing changed. `at` is when its work ended, by the database's clock; by default now. `error` becomes
+        the last line of its log: who sees that it has ended has it too.
 
         With `only_if_unfinished`, for observers that find a run dead, a run that has ended is not changed.
         """
         with self._engine.begin() as connection:
-            return end_run(
+            ended = end_run(
                 connection,
                 run_id,
                 status=status,
@@ -182,6 +184,9 @@ class RunStore:
                 only_if_unfinished=only_if_unfinished,
                 at=at,
             )
+            if ended and error is not None:
+                connection.execute(log_line(run_id, "run", error, "error"))
+            return ended
 
     def skipped(self, run_id: str, reason: str) -> bool:
         """Ends a run that its schedule skips before it began; the last run of the pipeline is not changed. Returns

@@ -169,10 +169,10 @@ class RunSync:
         return 1
 
     def _end(self, run: RunOwner, status: RunStatus, reason: str | None) -> int:
-        if not self._store.finished(run.run_id, status=status, failure_reason=reason, only_if_unfinished=True):
+        if not self._store.finished(
+            run.run_id, status=status, failure_reason=reason, only_if_unfinished=True, error=reason
+        ):
             return 0
-        if reason is not None:
-            self._store.log(run.run_id, "run", reason, level="error")
         _log.info("run ended without reporting", run=run.run_id, pipeline=run.pipeline_id, status=status, reason=reason)
         with suppress(OrchestratorAway, OrchestratorRefused):  # the catalog is up to date; the event is for automations
             self._orchestrator.emit(_event(run, status, reason))

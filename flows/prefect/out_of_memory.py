@@ -46,8 +46,7 @@ class MemoryGuard:
         time."""
         reason, recorded = str(error), False
         with suppress(Exception):
-            self._store.finished(self._run_id, status="failed", failure_reason=reason)
-            self._store.log(self._run_id, "run", reason, level="error")
+            self._store.finished(self._run_id, status="failed", failure_reason=reason, error=reason)
         with suppress(Exception):
             self._logger.error("%s", reason)
             asyncio.run_coroutine_threadsafe(self._tell(reason), self._loop).result(_PATIENCE_S)

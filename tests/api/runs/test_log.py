@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-import pytest
+import time
+from concurrent.futures import ThreadPoolExecutor
 
+import pytest
+from sqlalchemy import Engine, text
+
+from headrace.catalog.runs.statements import log_line
 from tests.api.conftest import Facade, error_of
-from tests.api.runs.reports import begin, path
+from tests.api.runs.reports import begin, path, reject
 
 pytestmark = pytest.mark.postgres
 
@@ -33,6 +38,51 @@ def test_pages_follow_each_other_and_end_with_the_run(facade: Facade, pipeline: 
     assert ([each["message"] for each in page["lines"]], page["ended"]) == (["the disk is full"], True)
     page = facade.viewer.get(path(pipeline, "runs", run_id, f"log?after={page['last']}")).json()
     assert (page["lines"], page["more"], page["last"] > after) == ([], False, True)
+
+
+def test_who_reads_on_misses_no_line_that_commits_late(facade: Facade, pipeline: str) -> None:
+    run_id = begin(facade, pipeline)
+    seen, after = list[str](), 0
+
+    def read_on() -> None:
+        nonlocal after
+        page = facade.viewer.get(path(pipeline, "runs", run_id, f"log?after={after}")).json()
+        seen.extend(each["message"] for each in page["lines"])
+        after = page["last"]
+
+    with ThreadPoolExecutor(1) as pool:
+        with facade.engine.begin() as slow:
+            slow.execute(log_line(run_id, "run", "commits late"))
+            quick = pool.submit(facade.store.log, run_id, "load", "commits early")
+            while not quick.done() and not _waits(facade.engine):
+                time.sleep(0.01)
+            read_on()
+            facade.store.log(begin(facade, pipeline), "run", "lines of other runs do not wait")
+            reject(facade, run_id, [(1, "age", "abc", "Expected integer")])  # and neither do errors
+        quick.result()
+    read_on()
+    assert sorted(seen) == ["commits early", "commits late"]
+
+
+def _waits(engine: Engine) -> bool:
+    """Whether a session waits for another one."""
+    asked = """
+        SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid)
+        WHERE datname = current_database() AND NOT granted
+    """
+    with engine.connect() as connection:
+        return connection.execute(text(asked)).scalar_one() > 0
+
+
+def test_who_sees_that_a_run_has_ended_sees_why(facade: Facade, pipeline: str) -> None:
+    run_id = begin(facade, pipeline)
+    facade.store.finished(run_id, status="failed", failure_reason="it crashed", only_if_unfinished=True, error="why")
+    again = facade.store.finished(run_id, status="failed", failure_reason=None, only_if_unfinished=True, error="no")
+    page = facade.viewer.get(path(pipeline, "runs", run_id, "log")).json()
+    assert ([each["message"] for each in page["lines"]], page["ended"], again) == (["why"], True, False)
+    with facade.engine.connect() as connection:  # in one transaction: nobody sees one without the other
+        asked = "SELECT l.xmin = r.xmin FROM headrace.run_log l JOIN headrace.pipeline_runs r ON r.id = l.run_id"
+        assert connection.execute(text(asked)).scalars().all() == [True]
 
 
 @pytest.mark.parametrize(
