@@ -15,7 +15,7 @@ from starlette.concurrency import run_in_threadpool
 from headrace.api.connectors.connections import opened_connection, refuse_unreadable, stored_connection, surroundings_of
 from headrace.api.connectors.schemas import TestConnector, TestResult
 from headrace.api.connectors.secrets import split_secrets
-from headrace.api.connectors.service import check_config, owned_connector
+from headrace.api.connectors.service import check_auth_method, check_config, owned_connector
 from headrace.api.context import RequestContext
 from headrace.api.subprocesses import jobs
 from headrace.connectors.connector import Connection
@@ -27,9 +27,11 @@ _GRACE_S = 3.0
 
 
 async def try_connection(context: RequestContext, request: Request, body: TestConnector) -> TestResult:
-    """Tests a connection that is not stored. Raises ApiError 400 for a config that is not valid for its type."""
+    """Tests a connection that is not stored. Raises ApiError 400 for a config or `authMethod` that is not valid for
+    its type."""
     given = body.config | body.connection_config
     check_config(body.type, given, body.auth_config)
+    check_auth_method(body.type, body.auth_method)
     config, secrets = split_secrets(given)
     return await _test(context, request, Connection("", body.type, config, secrets | body.auth_config))
 

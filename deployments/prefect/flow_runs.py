@@ -9,6 +9,7 @@ from uuid import UUID
 
 from headrace.deployments.prefect.deployments import not_due_yet, pipeline_from_tags, unfinished_runs
 from headrace.deployments.prefect.run_states import RunState, failure_reason, skip_reason, status_of
+from headrace.flows.prefect.names import LAGGING
 from headrace.flows.prefect.scheduled_runs import due_at
 
 if TYPE_CHECKING:
@@ -126,6 +127,7 @@ def state_of(run: FlowRun) -> RunState:
         failure_reason=failure_reason(state_type, state_name, message),
         pipeline_id=pipeline_from_tags(run.tags),
         skip_reason=skip_reason(state_type, message),
+        lagging=LAGGING in run.tags,
     )
 
 

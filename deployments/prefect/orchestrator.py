@@ -243,6 +243,17 @@ class Orchestrator:
             with suppress(ObjectNotFound, OrchestratorRefused):  # deleted meanwhile
                 self._call(lambda client: client.set_flow_run_name(found, name))
 
+    def remove_tag(self, run_id: str, tag: str) -> None:
+        """Removes a tag from the run; does nothing when Prefect has no such run."""
+        import_prefect()
+        from prefect.exceptions import ObjectNotFound
+
+        found = flow_run_id(run_id)
+        if found is not None:
+            with suppress(ObjectNotFound, OrchestratorRefused):  # deleted meanwhile
+                tags = self._call(lambda client: client.read_flow_run(found)).tags
+                self._call(lambda client: client.update_flow_run(found, tags=[each for each in tags if each != tag]))
+
     def emit(self, event: dict[str, Any]) -> None:
         """Sends an event to Prefect; `occurred` and `id` are added."""
         self._connection.emit({"occurred": datetime.now(UTC).isoformat(), "id": str(uuid4()), **event})

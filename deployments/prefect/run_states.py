@@ -41,6 +41,8 @@ class RunState:
     """The pipeline named by the run's tag."""
     skip_reason: str | None = None
     """Why a scheduled run was skipped by the schedule's `catchup`; its status is then `completed`."""
+    lagging: bool = False
+    """Whether it is tagged as a streaming run that is too far behind."""
 
 
 def status_of(state_type: str | None, message: str | None = None, tags: Iterable[str] = ()) -> RunStatus:

@@ -20,7 +20,7 @@ from headrace.catalog.runs.unfinished import RunOwner, UnfinishedRuns
 from headrace.catalog.security.credentials import CredentialsUnreadable
 from headrace.deployments.prefect.orchestrator import OrchestratorAway, OrchestratorRefused, UpcomingRun
 from headrace.deployments.prefect.run_states import RunState
-from headrace.flows.prefect.names import event_related, event_resource, is_random, run_name
+from headrace.flows.prefect.names import LAGGING, event_related, event_resource, is_random, run_name
 from headrace.ir.load_modes import load_modes, load_strategy
 
 _log = structlog.get_logger("headrace.runs")
@@ -57,6 +57,8 @@ class PrefectRuns(Protocol):
     def late(self, before: datetime, limit: int, offset: int = 0) -> list[RunState]: ...
 
     def rename(self, run_id: str, name: str) -> None: ...
+
+    def remove_tag(self, run_id: str, tag: str) -> None: ...
 
     def emit(self, event: dict[str, Any]) -> None: ...
 
@@ -119,6 +121,7 @@ class RunSync:
             for run_id, owner in owners.items():
                 state = states.get(run_id)
                 if state is not None and state.status in TERMINAL:
+                    self._follows_nothing(state)
                     ended += self._end_as(owner, state)
                 elif run_id in gone:
                     ended += self._end(owner, "failed", _DELETED)
@@ -133,6 +136,7 @@ class RunSync:
         owners = self._unfinished.owners([state.run_id for state in fresh]) if fresh else {}
         ended = 0
         for state in fresh:
+            self._follows_nothing(state)
             owner = owners.get(state.run_id) or self._record_run(state)
             if owner is not None and owner.status not in TERMINAL:
                 ended += self._end_as(owner, state)
@@ -158,6 +162,11 @@ class RunSync:
             )
             return RunOwner(state.run_id, pipeline.id, pipeline.name, pipeline.tenant_id, "pending")
         return None
+
+    def _follows_nothing(self, state: RunState) -> None:
+        """A streaming run that could not remove its tag itself, as when its process was killed."""
+        if state.lagging:
+            self._orchestrator.remove_tag(state.run_id, LAGGING)
 
     def _end_as(self, run: RunOwner, state: RunState) -> int:
         if state.skip_reason is None:

@@ -122,7 +122,7 @@ async def run_to_end(scope: FlowRunScope, guard: MemoryGuard, run: RunExecution)
     except BaseException as error:
         # Cancelled, killed, or a fault of Headrace: Prefect names the state, the catalog stores the cause.
         if await conclusion.accepted():  # it was stopped after Prefect had accepted that it is complete
-            store.finished(run_id, status=status, failure_reason=None)
+            await _stopped_when_complete(scope, reporter, status)
             raise
         reason = _without_secrets(reporter, _cause(error))
         store.finished(run_id, status="failed", failure_reason=reason)
@@ -200,6 +200,12 @@ async def _cancelled_at_the_end(scope: FlowRunScope, reporter: RunReporter) -> S
     scope.store.finished(scope.run_id, status="failed", failure_reason=CANCELLED)
     await reporter.report_interruption("cancelled", scope.logger)
     return Cancelled(message=_TOO_LATE)
+
+
+async def _stopped_when_complete(scope: FlowRunScope, reporter: RunReporter | None, status: RunStatus) -> None:
+    scope.store.finished(scope.run_id, status=status, failure_reason=None)
+    if reporter is not None:
+        await reporter.follows_nothing()
 
 
 def _without_secrets(reporter: RunReporter | None, reason: str) -> str:

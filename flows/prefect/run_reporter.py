@@ -48,6 +48,7 @@ class RunReporter:
         self._errors_url = f"{console_url(api_url)}/runs/{job.run_id}/errors"
         self._last_share = 0.0
         self._reported = ""
+        self._lags = LAGGING in flow_run.tags  # of an attempt that died
         self._lineage: LineageEmitter | None = None
 
     def without_secrets(self, reason: str) -> str:
@@ -100,9 +101,16 @@ class RunReporter:
 
     async def stream_tags(self, *, lagging: bool) -> None:
         """Tags the run as one that streams, and whether it is too far behind."""
+        self._lags = self._lags or lagging  # until Prefect has been told otherwise
         with suppress(Exception):  # a tag must not fail the run
             async with asyncio.timeout(_PATIENCE_S), get_client() as client:
                 await set_tags(client, self._flow_run, {STREAMING: True, LAGGING: lagging})
+            self._lags = LAGGING in self._flow_run.tags
+
+    async def follows_nothing(self) -> None:
+        """Removes the tag of a streaming run that is too far behind, which has ended, however it did."""
+        if self._lags:
+            await self.stream_tags(lagging=False)
 
     async def paused(self) -> bool:
         """Whether the run's deployment is paused; False where Prefect does not say."""
@@ -146,6 +154,7 @@ class RunReporter:
     async def ended(self, status: str, logger: RunLogger, *, code: str | None = None, missed: str = "") -> None:
         """Reports the end of a run that is recorded in the catalog: last log lines, artifacts, event. `missed` is the
         note for a run whose files did not arrive."""
+        await self.follows_nothing()
         run = await asyncio.to_thread(self._store.snapshot, self._job.run_id)
         if run is None:
             return

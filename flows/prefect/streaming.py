@@ -82,14 +82,6 @@ class StreamRun:
 
     async def run(self) -> StreamEnd:
         """Loops epochs. Raises what an epoch raises; when it is cancelled, it stops between two batches."""
-        try:
-            return await self._follow()
-        except Exception:
-            if self._tagged:  # it follows nothing any more
-                await self.reporter.stream_tags(lagging=False)
-            raise
-
-    async def _follow(self) -> StreamEnd:
         with ThreadPoolExecutor(1, thread_name_prefix="stream") as pool:
             reporting = asyncio.create_task(self._report())
             try:
@@ -195,8 +187,6 @@ class StreamRun:
 
     async def _show_end(self, reason: str, after: str | None) -> None:
         now, lags = datetime.now(UTC), dict(self._stream.lags)
-        if self._lagging:
-            await self.reporter.stream_tags(lagging=False)
         text = self._page.markdown(lags, self._rows, now, ended=reason, after=after)
         await self.reporter.stream_page(text, self._page.heading(lags, now))
 

@@ -33,6 +33,7 @@ class Prefect:
     scheduled: list[UpcomingRun] = field(default_factory=list)
     emitted: list[dict[str, Any]] = field(default_factory=list)
     renamed: dict[str, str] = field(default_factory=dict)
+    untagged: list[tuple[str, str]] = field(default_factory=list)
 
     def states(self, run_ids: Sequence[str]) -> dict[str, RunState]:
         return {run_id: self.runs[run_id] for run_id in run_ids if run_id in self.runs}
@@ -53,6 +54,9 @@ class Prefect:
 
     def rename(self, run_id: str, name: str) -> None:
         self.renamed[run_id] = name
+
+    def remove_tag(self, run_id: str, tag: str) -> None:
+        self.untagged.append((run_id, tag))
 
     def emit(self, event: dict[str, Any]) -> None:
         self.emitted.append(event)
@@ -147,6 +151,19 @@ def test_a_run_that_crashed_ends_in_the_catalog_once_and_is_reported_to_automati
     [event] = prefect.emitted
     assert (event["event"], event["payload"]["runId"]) == ("headrace.run.failed", run_id)
     assert event["resource"]["prefect.resource.id"] == f"headrace.pipeline.{pipeline}"
+
+
+def test_a_streaming_run_that_could_not_say_so_itself_is_no_longer_tagged_as_lagging(
+    engine: Engine, store: RunStore, prefect: Prefect, follower: RunSync, pipeline: str
+) -> None:
+    killed, told, quick = (prefect.put("failed", pipeline, "cancelled") for _ in range(3))
+    for run_id in (killed, told):
+        begin(engine, store, pipeline, run_id)
+        prefect.runs[run_id] = replace(prefect.runs[run_id], lagging=True)
+    store.finished(told, status="failed", failure_reason="cancelled")  # and was killed then
+    begin(engine, store, pipeline, quick)
+    follower.settle()
+    assert sorted(prefect.untagged) == sorted([(killed, "lagging"), (told, "lagging")])
 
 
 def test_a_run_that_died_before_it_began_becomes_known(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -14,7 +13,6 @@ import pytest
 
 from headrace.catalog.runs.records import SourceLag
 from headrace.catalog.runs.streams import Wishes
-from headrace.connectors.errors import SourceError
 from headrace.flows.prefect.streaming import StreamRun
 from tests.flows.runtime.graphs.world import Mill, target
 from tests.flows.runtime.shelf import Shelf
@@ -48,13 +46,8 @@ class Reporter:
     events: list[Mapping[str, Any]] = field(default_factory=list)
     api_url: str = "http://127.0.0.1:1/api/v1"
 
-    tags: list[bool] = field(default_factory=list)
-
     def lagging(self, payload: Mapping[str, Any]) -> None:
         self.events.append(payload)
-
-    async def stream_tags(self, *, lagging: bool) -> None:
-        self.tags.append(lagging)
 
 
 def run_of(tmp_path: Path, **config: Any) -> tuple[StreamRun, Catalog, Reporter, Mill]:
@@ -122,19 +115,3 @@ def test_a_lag_that_is_not_known_yet_is_no_event(tmp_path: Path) -> None:
     run, _, reporter, _ = run_of(tmp_path, maxLagSeconds=1)
     run._watch({"src": SourceLag(3)}, datetime.now(UTC))
     assert reporter.events == []
-
-
-@pytest.mark.parametrize("lagging", [True, False])
-def test_a_run_that_fails_is_no_longer_tagged_as_lagging(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lagging: bool
-) -> None:
-    run, _, reporter, _ = run_of(tmp_path, maxLagSeconds=60)
-
-    def fails() -> None:
-        raise SourceError("gone", "The topic is gone.", "Create it again.")
-
-    monkeypatch.setattr(run._stream, "step", fails)
-    run._tagged = run._lagging = lagging
-    with pytest.raises(SourceError, match="The topic is gone"):
-        asyncio.run(run.run())
-    assert reporter.tags == ([False] if lagging else [])

@@ -125,9 +125,13 @@ def test_a_stream_goes_on_behind_whatever_ends_its_run(flood: Flood) -> None:
     fourth = flood.running(third)
     flood.arrives()
 
-    # cancelled
+    # cancelled, when its lag was too great
+    tagged = f"/flow_runs/{fourth.removeprefix('run_')}"
+    tags = flood.stack.prefect.get(tagged).json()["tags"]
+    assert flood.stack.prefect.patch(tagged, json={"tags": [*tags, "lagging"]}).is_success
     assert flood.post(f"/pipelines/{flood.pipeline}/runs/{fourth}/cancel").is_success
     assert flood.settled(fourth) == "failed"
+    eventually(lambda: "lagging" not in flood.stack.prefect.get(tagged).json()["tags"] or None)
     assert flood.stack.pid
     quiet(flood, fourth)
 
