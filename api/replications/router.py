@@ -9,6 +9,7 @@ from headrace.api.pagination import Paged, PageOf
 from headrace.api.parameters import (
     CancelRuns,
     IdempotencyKey,
+    IfMatch,
     NamePart,
     ReplicationIdPath,
     ReplicationIdQuery,
@@ -30,6 +31,7 @@ from headrace.api.replications.schemas import (
     UpdateReplication,
 )
 from headrace.api.requests.auth import READ, WRITE, allow, guarded_router
+from headrace.api.requests.if_match import expected_version
 from headrace.api.runs.service import check_idempotency_key
 
 router = guarded_router("replications")
@@ -42,15 +44,18 @@ def list_replications(context: Context, page: Paged, q: NamePart = None) -> Page
 
 
 @router.post("/replications", status_code=201, openapi_extra=allow(*WRITE))
-def create_replication(context: Context, body: CreateReplication) -> ReplicationItem:
+def create_replication(context: Context, body: CreateReplication, response: Response) -> ReplicationItem:
     """Creates a replication. Its tables are inspected by a plan or a run."""
-    return service.create_replication(context, body)
+    return _tagged(service.create_replication(context, body), response)
 
 
 @router.put("/replications", openapi_extra=allow(*WRITE))
-def update_replication(context: Context, body: UpdateReplication) -> ReplicationItem:
+def update_replication(
+    context: Context, body: UpdateReplication, response: Response, if_match: IfMatch = None
+) -> ReplicationItem:
     """Updates a replication. Omitted fields are unchanged; the pipelines of its tables follow in the next run."""
-    return service.update_replication(context, body)
+    expected = expected_version(if_match)
+    return _tagged(service.update_replication(context, body, expected=expected), response)
 
 
 @router.delete("/replications", status_code=204, openapi_extra=allow(*WRITE))
@@ -64,9 +69,9 @@ def delete_replication(
 
 
 @router.get("/replications/{replication_id}", openapi_extra=allow(*READ))
-def get_replication(context: Context, replication_id: ReplicationIdPath) -> ReplicationItem:
+def get_replication(context: Context, replication_id: ReplicationIdPath, response: Response) -> ReplicationItem:
     """One replication."""
-    return service.get_replication(context, replication_id)
+    return _tagged(service.get_replication(context, replication_id), response)
 
 
 @router.post("/replications/{replication_id}/plan", responses={422: {}}, openapi_extra=allow(*WRITE, recorded=False))
@@ -128,3 +133,8 @@ def cancel_replication_run(
 ) -> ReplicationRunItem:
     """Cancels a run and the runs of its tables; rows they committed stay, and a retry resumes after them."""
     return runs.cancel_run(context, replication_id, run_id)
+
+
+def _tagged(replication: ReplicationItem, response: Response) -> ReplicationItem:
+    response.headers["ETag"] = f'"{replication.version}"'
+    return replication

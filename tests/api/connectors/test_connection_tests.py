@@ -46,6 +46,16 @@ def test_a_connection_is_tried_before_it_is_stored(dialling: Facade, network_pos
     assert dialling.viewer.get(CONNECTORS).json()["data"] == []
 
 
+def test_a_method_that_the_type_does_not_have_is_refused_as_when_it_is_stored(facade: Facade) -> None:
+    body = {"type": "postgresql", "config": {"host": "h", "port": 1, "database": "d"}, "authMethod": "iam_role"}
+    tried, stored = (
+        error_of(facade.editor.post(path, json=given), 400)
+        for path, given in ((f"{CONNECTORS}/test", body), (CONNECTORS, body | {"name": "db"}))
+    )
+    assert tried["details"] == stored["details"]
+    assert [(each["path"], each["code"]) for each in tried["details"]] == [("authMethod", "unknown_auth_method")]
+
+
 def test_the_outcome_stays_with_a_stored_connector(dialling: Facade, network_postgres: NetworkPostgres) -> None:
     body = {"name": "db", "type": "postgresql", "config": network_postgres.config}
     made = created(dialling.editor, CONNECTORS, body | {"authConfig": {"username": "reader", "password": "wrong"}})

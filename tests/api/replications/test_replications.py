@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from httpx import Response
 from sqlalchemy import text
 
 from tests.api.conftest import CONNECTOR, Facade, created, error_of
@@ -37,6 +38,27 @@ def test_a_replication_is_stored_listed_changed_and_registered(copying: Copying)
     assert copying.editor.delete(REPLICATIONS, params={"id": replication}).status_code == 204
     assert copying.facade.orchestrator.deployments == set()
     error_of(copying.editor.get(f"{REPLICATIONS}/{replication}"), 404)
+
+
+def test_a_change_of_an_older_version_is_refused(copying: Copying) -> None:
+    copying.connector()
+    made = copying.editor.post(REPLICATIONS, json={"document": document("shop", "shop db")})
+    replication = made.json()["id"]
+    read = copying.facade.viewer.get(f"{REPLICATIONS}/{replication}")
+    assert made.headers["ETag"] == read.headers["ETag"] == '"1"'
+
+    def put(name: str, if_match: str) -> Response:
+        body = {"id": replication, "document": document(name, "shop db")}
+        return copying.editor.put(REPLICATIONS, json=body, headers={"If-Match": if_match})
+
+    mine = put("mine", read.headers["ETag"])
+    assert (mine.status_code, mine.headers["ETag"]) == (200, '"2"')
+    for stale in ('"1"', "1", 'W/"1"'):
+        error_of(put("theirs", stale), 409)
+    error_of(put("theirs", "two"), 400)
+    kept = copying.facade.viewer.get(f"{REPLICATIONS}/{replication}").json()
+    assert (kept["version"], kept["name"]) == (2, "mine")
+    assert put("over it", "*").json()["version"] == 3
 
 
 def test_a_document_that_is_wrong_is_refused_with_every_problem(copying: Copying) -> None:
