@@ -40,6 +40,7 @@ import headrace.api.sources.router
 import headrace.api.yaml_connectors.router
 from headrace.api import errors, openapi
 from headrace.api.connectors.uploads import upload_limit
+from headrace.api.console.guard import recognise
 from headrace.api.console.rendering import error_page
 from headrace.api.context import RunOrchestrator, Services
 from headrace.api.hooks.known import KnownHooks
@@ -201,7 +202,7 @@ def create_app(
         generate_unique_id_function=openapi.operation_id,
     )
     app.state.services = services
-    app.state.error_page = error_page
+    app.state.error_page, app.state.recognise = error_page, recognise
     services.metrics.registry.register(AuditCollector(services.audit_sealer))
     errors.install(app, [*(resource.router for resource in RESOURCES), headrace.api.console.router.router])
     for resource in RESOURCES:

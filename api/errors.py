@@ -164,6 +164,7 @@ async def _http(request: Request, error: Exception) -> Response:
     nowhere = "route" not in request.scope and not request.url.path.startswith("/api/")
     if nowhere and "text/html" in request.headers.get("accept", ""):  # somebody mistyped an address
         request.state.error_page = request.app.state.error_page
+        await request.app.state.recognise(request)
     return envelope(request, error.status_code, message, details=details, headers=headers)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Request, Response
 
-from headrace.api.console.guard import PublicPage
+from headrace.api.console.guard import PublicPage, recognise
 from headrace.api.console.rendering import render
 
 router = APIRouter(route_class=PublicPage, include_in_schema=False)
@@ -12,5 +12,6 @@ router = APIRouter(route_class=PublicPage, include_in_schema=False)
 
 @router.get("/docs", name="api_docs")
 async def show_docs(request: Request) -> Response:
-    """Swagger UI for `/openapi.json`."""
+    """Swagger UI for `/openapi.json`; whoever is logged in has the menu above it."""
+    await recognise(request)
     return render(request, "api_docs.html", title="REST API")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Mapping
+from contextlib import suppress
 from typing import Any
 from urllib.parse import quote, urlsplit
 
 from fastapi import APIRouter, Request, Response
 from fastapi.routing import APIRoute
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import HTMLResponse, RedirectResponse
@@ -126,6 +128,13 @@ async def signed_in(request: Request) -> Principal | None:
         return None
     request.state.session_token = token
     return principal
+
+
+async def recognise(request: Request) -> None:
+    """Makes the request one of the caller who is logged in, for a page that everybody may see. Without a session that
+    can be found, it stays one of nobody."""
+    with suppress(ApiError, SQLAlchemyError):
+        request.state.principal = await signed_in(request)
 
 
 def session_is_valid(services: Services, token: str | None) -> bool:

@@ -84,6 +84,7 @@ def _shared(request: Request) -> dict[str, Any]:
         "may_write": principal is not None and principal.role != "viewer",
         "navigation": entries(principal, request.url.path),
         "may_log_out": getattr(request.state, "session_token", None) is not None,
+        "may_log_in": principal is None and request.url.path != "/login",
         "tenant": principal.tenant_id if principal is not None else "",
     }
 

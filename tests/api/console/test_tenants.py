@@ -6,10 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from fastapi.testclient import TestClient
 
 from headrace.api.app import BASE_PATH
 from tests.api.conftest import Facade, error_of
-from tests.api.console.people import People, key_of, signed_in
+from tests.api.console.people import People, elements, key_of, signed_in, visitor
 from tests.api.console.worlds import new_world
 
 pytestmark = pytest.mark.postgres
@@ -21,6 +22,23 @@ def test_a_mistyped_address_is_a_page_for_browsers_and_json_for_programs(facade:
     assert page.headers["X-Request-ID"] in page.text
     for path, accept in (("/nothing", "*/*"), (f"{BASE_PATH}/nothing", "text/html")):
         error_of(facade.anonymous.get(path, headers={"Accept": accept}), 404)
+
+
+@pytest.mark.parametrize(("path", "status"), [("/nothing", 404), ("/runs/a/b/c", 404), ("/docs", 200)])
+def test_there_is_a_way_back_from_a_page_for_everybody(facade: Facade, people: People, path: str, status: int) -> None:
+    def ways(client: TestClient) -> set[str]:
+        page = client.get(path, headers={"Accept": "text/html,*/*"})
+        assert page.status_code == status
+        return {each.attributes.get("href", "") for each in elements(page.text, "a")}
+
+    assert ways(people.viewer) >= {"/", "/connectors", "/schemas"}
+    assert "/keys" not in ways(people.viewer)
+    assert ways(people.admin) >= {"/", "/connectors", "/keys"}
+    assert {"/", "/login"} <= ways(visitor(facade.app)) - {"/docs", "/openapi.json"} == {"#main", "/", "/login"}
+    ended = signed_in(facade.app, key_of(facade.viewer))
+    ended.headers["Cookie"] = "; ".join(f"{name}={value}" for name, value in ended.cookies.items())
+    assert ended.post("/logout").status_code == 303
+    assert "/login" in ways(ended)
 
 
 def test_the_pages_of_another_tenant_show_nothing_of_this_one(facade: Facade, people: People) -> None:

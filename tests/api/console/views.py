@@ -36,6 +36,8 @@ class View:
 VIEWS: dict[str, View] = {
     "login": View("/login", ("console_login",), ("login.html",), logged_in=False),
     "documentation": View("/docs", ("api_docs",), ("api_docs.html",), seen=".opblock-tag-section", logged_in=False),
+    "documentation, with the menu": View("/docs", seen=".opblock-tag-section"),
+    "no page, before a login": View("/nothing", status=404, logged_in=False),
     "no page": View("/nothing", (), ("error.html",), status=404),
     "no pipeline": View("/pipelines/pipe_none", status=404),
     "home": View("/", ("console_home", "console_health"), ("home.html", "health_notes.html")),
