@@ -13,8 +13,10 @@ branch_labels = None
 depends_on = None
 
 _KEY = 'root_run_id, run_id, node_id, rule, "column", warning, stage, "partition"'
-_COUNT = f"SELECT {_KEY}, count(*) FROM {{}} GROUP BY {_KEY} ORDER BY {_KEY}"  # noqa: S608 - constants
-"""In the order of the key, so that two who count the same errors wait for each other in one order."""
+_COUNT = f"SELECT {_KEY}, count(*) AS cells FROM {{}} GROUP BY {_KEY}"  # noqa: S608 - constants
+_IN_ORDER = f"SELECT * FROM ({_COUNT}) counted ORDER BY {_KEY}"  # noqa: S608 - constants
+"""In the order of the key, so that two who count the same errors wait for each other in one order. The functions do not
+sort the errors to count them, as PostgreSQL would by itself: that takes several times as long."""
 _SAME = " AND ".join(f"kept.{name} = less.{name}" for name in _KEY.split(", "))
 
 _UPGRADE = (
@@ -29,18 +31,18 @@ _UPGRADE = (
     f"INSERT INTO headrace.run_error_counts {_COUNT.format('headrace.run_errors')}",
     f"""
     CREATE FUNCTION headrace.count_errors() RETURNS trigger
-    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET enable_sort = off AS $$
     BEGIN
-        INSERT INTO headrace.run_error_counts AS kept ({_KEY}, cells) {_COUNT.format("added")}
+        INSERT INTO headrace.run_error_counts AS kept ({_KEY}, cells) {_IN_ORDER.format("added")}
         ON CONFLICT ({_KEY}) DO UPDATE SET cells = kept.cells + excluded.cells;
         RETURN NULL;
     END $$
     """,
     f"""
     CREATE FUNCTION headrace.uncount_errors() RETURNS trigger
-    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET enable_sort = off AS $$
     BEGIN
-        UPDATE headrace.run_error_counts kept SET cells = kept.cells - less.count
+        UPDATE headrace.run_error_counts kept SET cells = kept.cells - less.cells
         FROM ({_COUNT.format("gone")}) less WHERE {_SAME};
         DELETE FROM headrace.run_error_counts kept USING (SELECT DISTINCT root_run_id FROM gone) chain
         WHERE kept.root_run_id = chain.root_run_id AND kept.cells = 0;
