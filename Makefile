@@ -15,9 +15,9 @@ PYTHON ?= $(shell for p in $$(type -ap python3.13 python3.12 python3.11 python3 
 	first=$${first:-$$p}; case $$p in (/usr/bin/*|/bin/*) echo $$p; exit;; esac; \
 	$$p -c 'import sys, sysconfig; sys.exit("--enable-opt" not in sysconfig.get_config_var("CONFIG_ARGS"))' && echo $$p && exit; \
 	done; echo $$first)
-# As many processes as cores, and two: one has the tests that need a stack (tests/distribution.py), and waits for a
-# third of its time, as the others do for their servers now and then.
-PYTEST = $(BIN)/python -m pytest -n $$(( $$(getconf _NPROCESSORS_ONLN) + 2 )) --dist loadscope --no-loadscope-reorder --max-worker-restart 0
+# As many processes as cores, and one: one has the tests that need a stack (tests/distribution.py), and waits for a
+# third of its time. Each more costs 17 s of CPU to collect the tests, and servers of its own.
+PYTEST = $(BIN)/python -m pytest -n $$(( $$(getconf _NPROCESSORS_ONLN) + 1 )) --dist loadscope --no-loadscope-reorder --max-worker-restart 0
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 unexport PYTHONDONTWRITEBYTECODE # tests start dozens of processes; none need compile what another has
 

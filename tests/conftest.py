@@ -32,6 +32,7 @@ from headrace.deployments.stack.state import StackState
 from tests.databases import Roles, in_public, new_copy
 from tests.distribution import arrange, scheduler
 from tests.effort import examples
+from tests.once import leave, once
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
@@ -68,6 +69,7 @@ gc.disable()
 
 
 _DIED = pytest.StashKey[bool]()
+_LAST_OF_STACK = pytest.StashKey[pytest.Item | None]()
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
@@ -105,11 +107,24 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         session.exitstatus = pytest.ExitCode.INTERRUPTED
 
 
-def pytest_collection_finish() -> None:
+def pytest_collection_finish(session: pytest.Session) -> None:
     """What is imported by now stays: the collector need not walk through it again and again."""
+    users = (item for item in reversed(session.items) if "stack" in getattr(item, "fixturenames", ()))
+    session.config.stash[_LAST_OF_STACK] = next(users, None)
     gc.collect()
     gc.freeze()
     gc.enable()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Iterator[None]:
+    """Stops the stack after the last test that uses it: even when nobody asks it anything, it takes a twentieth of a
+    core."""
+    try:
+        yield
+    finally:
+        if item is item.config.stash[_LAST_OF_STACK]:
+            leave(item.config, started_stack)
 
 
 @pytest.fixture(scope="session")
@@ -317,10 +332,9 @@ class RunningStack:
 
 
 @pytest.fixture(scope="session")
-def stack() -> Iterator[RunningStack]:
+def stack(pytestconfig: pytest.Config) -> RunningStack:
     """The real whole stack, started as a user starts it: PostgreSQL, Prefect, a worker and the facade."""
-    with started_stack() as running:
-        yield running
+    return once(pytestconfig, started_stack)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ import pytest
 
 Made = TypeVar("Made")
 
-_OPENED = pytest.StashKey[tuple[ExitStack, dict[Callable[..., Any], Any]]]()
+_OPENED = pytest.StashKey[tuple[ExitStack, dict[Callable[..., Any], tuple[ExitStack, Any]]]]()
 
 
 def once(config: pytest.Config, start: Callable[..., AbstractContextManager[Made]], *arguments: Any) -> Made:
@@ -23,6 +23,13 @@ def once(config: pytest.Config, start: Callable[..., AbstractContextManager[Made
         config.add_cleanup(stack.close)
     stack, opened = config.stash[_OPENED]
     if start not in opened:
-        opened[start] = stack.enter_context(start(*arguments))
-    made: Made = opened[start]
+        own = stack.enter_context(ExitStack())
+        opened[start] = own, own.enter_context(start(*arguments))
+    made: Made = opened[start][1]
     return made
+
+
+def leave(config: pytest.Config, start: Callable[..., AbstractContextManager[Any]]) -> None:
+    """Leaves what `once` entered, if it did, before the tests have ended: nobody uses it any more."""
+    if _OPENED in config.stash and start in (opened := config.stash[_OPENED][1]):
+        opened.pop(start)[0].close()

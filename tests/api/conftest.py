@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from anyio.from_thread import start_blocking_portal
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from pydantic import SecretStr
@@ -234,20 +236,36 @@ def settings_for(database_url: str, **changes: Any) -> Settings:
     return Settings(**facts | changes)
 
 
+@contextmanager
+def connected(app: FastAPI) -> Iterator[Callable[..., TestClient]]:
+    """Makes clients of an application, which have one event loop: without it each request starts one, and a thread,
+    which takes longer than to answer it."""
+    first = TestClient(app)
+    with start_blocking_portal(**first.async_backend) as portal:
+
+        def client(**options: Any) -> TestClient:
+            made = TestClient(app, raise_server_exceptions=False, **options)
+            made.portal = portal
+            return made
+
+        yield client
+
+
 @pytest.fixture(scope="session")
 def running_facade(facade_url: str, facade_roles: Roles) -> Iterator[Facade]:
     engine, after = make_engine(facade_url), make_engine(in_public(facade_roles.owner))
     app = create_app(settings_for(facade_url), orchestrator=LocalOrchestrator(), engine=engine)
 
-    def client(tenant: str, role: Role) -> TestClient:
-        ensure_tenant(engine, tenant)
-        key = issue_key(engine, tenant_id=tenant, name=role, role=role, pepper=PEPPER)
-        return TestClient(app, headers={"X-API-Key": key}, raise_server_exceptions=False)
+    with connected(app) as new_client:
 
-    admin, editor, viewer = (client("default", role) for role in ROLES)
-    foreign = client("other", "admin")
-    anonymous = TestClient(app, raise_server_exceptions=False)
-    yield Facade(app, after, LocalOrchestrator(), RunStore(engine), admin, editor, viewer, foreign, anonymous)
+        def client(tenant: str, role: Role) -> TestClient:
+            ensure_tenant(engine, tenant)
+            key = issue_key(engine, tenant_id=tenant, name=role, role=role, pepper=PEPPER)
+            return new_client(headers={"X-API-Key": key})
+
+        admin, editor, viewer = (client("default", role) for role in ROLES)
+        clients = admin, editor, viewer, client("other", "admin"), new_client()
+        yield Facade(app, after, LocalOrchestrator(), RunStore(engine), *clients)
     engine.dispose()
     after.dispose()
 

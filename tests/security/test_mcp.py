@@ -11,14 +11,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import anyio
-import httpx
 import psutil
 import pytest
 from mcp import StdioServerParameters
 from mcp.client import Client
 
 from tests.deployments.cli.conftest import Terminal, facade, facade_roles, facade_url, headrace, running_facade
-from tests.rest import eventually
+from tests.rest import ask, eventually
 
 __all__ = ["facade", "facade_roles", "facade_url", "headrace", "running_facade"]
 
@@ -71,7 +70,7 @@ def test_over_http_only_programs_of_this_machine_are_answered(headrace: Terminal
         listing = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {}}
         accepted = {"Accept": "application/json, text/event-stream"}
         for foreign in ({"Origin": "https://evil.example"}, {"Host": "evil.example"}):  # a page; DNS rebinding
-            answer = httpx.post(address, json=listing, headers=accepted | foreign)
+            answer = ask("POST", address, json=listing, headers=accepted | foreign)
             assert answer.status_code in (403, 421), foreign
             assert "list_pipelines" not in answer.text
 

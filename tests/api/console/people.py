@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from html.parser import HTMLParser
 
+from anyio.from_thread import BlockingPortal
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
@@ -16,14 +17,17 @@ from tests.api.conftest import Facade
 SAME_ORIGIN = {"Sec-Fetch-Site": "same-origin", "Origin": "http://testserver"}
 
 
-def visitor(app: FastAPI) -> TestClient:
-    """A browser without a session; it does not follow redirects by itself."""
-    return TestClient(app, headers=SAME_ORIGIN, follow_redirects=False, raise_server_exceptions=False)
+def visitor(app: FastAPI, portal: BlockingPortal | None = None) -> TestClient:
+    """A browser without a session; it does not follow redirects by itself. With an event loop of other clients it needs
+    no new one for each request."""
+    client = TestClient(app, headers=SAME_ORIGIN, follow_redirects=False, raise_server_exceptions=False)
+    client.portal = portal
+    return client
 
 
-def signed_in(app: FastAPI, key: str) -> TestClient:
+def signed_in(app: FastAPI, key: str, portal: BlockingPortal | None = None) -> TestClient:
     """A browser after a login with the key."""
-    client = visitor(app)
+    client = visitor(app, portal)
     response = client.post("/login", data={"key": key})
     assert response.status_code == 303, response.text
     assert response.headers["location"] == "/"
@@ -49,8 +53,8 @@ class People:
 def people_of(facade: Facade) -> People:
     """Logs everybody in."""
     clients = (facade.admin, facade.editor, facade.viewer, facade.foreign)
-    admin, editor, viewer, foreign = (signed_in(facade.app, key_of(client)) for client in clients)
-    return People(admin, editor, viewer, foreign, visitor(facade.app))
+    admin, editor, viewer, foreign = (signed_in(facade.app, key_of(client), client.portal) for client in clients)
+    return People(admin, editor, viewer, foreign, visitor(facade.app, facade.anonymous.portal))
 
 
 @dataclass(frozen=True)

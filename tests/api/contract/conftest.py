@@ -18,7 +18,7 @@ from headrace.catalog.replications.store import ReplicationRunStore
 from headrace.catalog.runs.store import RunStore
 from headrace.catalog.security.api_keys import ROLES
 from headrace.deployments.stack.database.server import EmbeddedPostgres
-from tests.api.conftest import IR, PEPPER, Facade, LocalOrchestrator, created, settings_for
+from tests.api.conftest import IR, PEPPER, Facade, LocalOrchestrator, connected, created, settings_for
 from tests.databases import new_copy
 from tests.replicated import document
 
@@ -49,14 +49,16 @@ def contract(postgres_server: EmbeddedPostgres, tmp_path_factory: pytest.TempPat
     orchestrator = LocalOrchestrator()
     app = create_app(settings, orchestrator=orchestrator, engine=engine)
 
-    def client(tenant: str, role: Any) -> TestClient:
-        ensure_tenant(engine, tenant)
-        key = issue_key(engine, tenant_id=tenant, name=role, role=role, pepper=PEPPER)
-        return TestClient(app, headers={"X-API-Key": key}, raise_server_exceptions=False)
+    with connected(app) as new_client:
 
-    admin, editor, viewer = (client("default", role) for role in ROLES)
-    foreign, anonymous = client("other", "admin"), TestClient(app, raise_server_exceptions=False)
-    yield Facade(app, engine, orchestrator, RunStore(engine), admin, editor, viewer, foreign, anonymous)
+        def client(tenant: str, role: Any) -> TestClient:
+            ensure_tenant(engine, tenant)
+            key = issue_key(engine, tenant_id=tenant, name=role, role=role, pepper=PEPPER)
+            return new_client(headers={"X-API-Key": key})
+
+        admin, editor, viewer = (client("default", role) for role in ROLES)
+        clients = admin, editor, viewer, client("other", "admin"), new_client()
+        yield Facade(app, engine, orchestrator, RunStore(engine), *clients)
     engine.dispose()
 
 

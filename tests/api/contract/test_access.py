@@ -11,12 +11,13 @@ import httpx
 import pytest
 from fastapi.testclient import TestClient
 
-from headrace.api.app import BASE_PATH, create_app
+from headrace.api.app import BASE_PATH
 from headrace.api.requests.auth import READ
 from headrace.catalog.security.api_keys import ROLES
-from tests.api.conftest import Facade, LocalOrchestrator, error_of, settings_for
+from tests.api.conftest import Facade, error_of
 from tests.api.contract.calls import CALLS, Call
 from tests.api.contract.conftest import World, new_world
+from tests.api.contract.openapi_document import document
 
 pytestmark = pytest.mark.postgres
 
@@ -49,8 +50,7 @@ class Operation:
 
 
 def operations() -> Iterator[Operation]:
-    app = create_app(settings_for("postgresql:///nowhere"), orchestrator=LocalOrchestrator())
-    for path, methods in app.openapi()["paths"].items():
+    for path, methods in document()["paths"].items():
         for method, operation in methods.items():
             if path.startswith(BASE_PATH):
                 yield Operation(method.upper(), path, operation["operationId"], tuple(operation["x-roles"]))

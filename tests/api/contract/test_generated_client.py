@@ -15,8 +15,7 @@ from uuid import uuid4
 
 import pytest
 
-from headrace.api.app import create_app
-from tests.api.conftest import LocalOrchestrator, settings_for
+from tests.api.contract.openapi_document import document
 from tests.conftest import RunningStack
 
 PACKAGE = "headrace_generated_client"
@@ -27,8 +26,7 @@ _PATIENCE_S = 120
 def client_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The folder of the generated package, added to the import path."""
     folder = tmp_path_factory.mktemp("client")
-    document = create_app(settings_for("postgresql:///nowhere"), orchestrator=LocalOrchestrator()).openapi()
-    (folder / "openapi.json").write_text(json.dumps(document))
+    (folder / "openapi.json").write_text(json.dumps(document()))
     overrides = "content_type_overrides: {application/yaml: application/octet-stream}\n"
     (folder / "config.yml").write_text(f"package_name_override: {PACKAGE}\npost_hooks: []\n{overrides}")
     command = [sys.executable, "-m", "openapi_python_client", "generate", "--path", "openapi.json"]

@@ -8,11 +8,12 @@ from typing import Any
 
 import jsonschema
 import pytest
+from fastapi.testclient import TestClient
 
-from headrace.api.app import BASE_PATH, create_app
-from tests.api.conftest import LocalOrchestrator, settings_for
+from headrace.api.app import BASE_PATH
+from tests.api.contract.openapi_document import application, document
 
-DOCUMENT: dict[str, Any] = create_app(settings_for("postgresql:///nowhere"), orchestrator=LocalOrchestrator()).openapi()
+DOCUMENT = document()
 SCHEMAS: dict[str, Any] = DOCUMENT["components"]["schemas"]
 OPERATIONS = [
     (method.upper(), path, operation) for path, item in DOCUMENT["paths"].items() for method, operation in item.items()
@@ -50,6 +51,10 @@ def examples(content: dict[str, Any]) -> list[Any]:
         if not found and {"data", "pagination"} <= set(schema.get("properties", ())):
             found += resolved(schema["properties"]["data"]["items"]).get("examples", [])
     return found
+
+
+def test_it_is_served() -> None:
+    assert TestClient(application()).get("/openapi.json").json() == DOCUMENT
 
 
 def test_it_says_what_it_is() -> None:

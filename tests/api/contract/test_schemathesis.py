@@ -5,6 +5,7 @@ A few requests per operation here; `make fuzz` sends many (HEADRACE_FUZZ_EXAMPLE
 
 from __future__ import annotations
 
+import json
 import os
 from typing import Any, get_args
 
@@ -19,9 +20,11 @@ from schemathesis.python._constants.orchestrator import make_constants_value_sou
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from headrace.api.app import BASE_PATH, create_app
-from tests.api.conftest import Facade, LocalOrchestrator, settings_for
+from headrace.api.app import BASE_PATH
+from tests.api.conftest import Facade
 from tests.api.contract.conftest import World, new_world
+from tests.api.contract.openapi_document import application as described
+from tests.api.contract.openapi_document import document
 
 pytestmark = pytest.mark.postgres
 
@@ -93,10 +96,10 @@ _KNOWN = ("pipeline_id", "replication_id", "connector_id", "schema_id", "run_id"
 
 
 class Application:
-    """The application: one without a database while the document is read, then the one that is tested."""
+    """The application: one without a database until the one that is tested is there."""
 
     def __init__(self) -> None:
-        self.app: ASGIApp = create_app(settings_for("postgresql:///nowhere"), orchestrator=LocalOrchestrator())
+        self.app: ASGIApp = described()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self.app(scope, receive, send)
@@ -106,7 +109,8 @@ application = Application()
 # too large is an answer to what is not valid, too
 REFUSALS = ["400", "401", "403", "404", "405", "409", "413", "415", "422", "429"]
 CONFIG = schemathesis.Config.from_dict({"checks": {"negative_data_rejection": {"expected-statuses": REFUSALS}}})
-schema = schemathesis.openapi.from_asgi("/openapi.json", application, config=CONFIG)
+schema = schemathesis.openapi.from_dict(json.loads(json.dumps(document())), config=CONFIG)
+schema.app = application
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from headrace.deployments.stack.environment import base_environment
 from headrace.deployments.stack.ports import choose_port
 from tests.conftest import HEADRACE
 from tests.databases import Roles
-from tests.rest import eventually
+from tests.rest import ask, eventually
 
 
 def environment(**settings: str) -> dict[str, str]:
@@ -48,12 +48,12 @@ def test_it_serves_without_prefect_and_ends_on_sigterm(migrated: Roles, tmp_path
 
         def health() -> int | None:
             try:
-                return httpx.get(f"http://127.0.0.1:{port}/healthz", timeout=30).status_code
+                return ask("GET", f"http://127.0.0.1:{port}/healthz").status_code
             except httpx.HTTPError:
                 return None
 
         assert eventually(health) == 200
-        assert httpx.get(f"http://127.0.0.1:{port}/readyz", timeout=30).status_code == 503
+        assert ask("GET", f"http://127.0.0.1:{port}/readyz").status_code == 503
     finally:
         os.kill(process.pid, signal.SIGTERM)
         reported = process.communicate(timeout=90)[1]

@@ -20,7 +20,7 @@ from headrace.deployments.stack.lost_runs import ensure_lost_run_automation
 from headrace.deployments.stack.ports import choose_port
 from headrace.deployments.stack.process import die_with_parent
 from tests.databases import Roles
-from tests.rest import eventually
+from tests.rest import ask, eventually
 
 pytestmark = [pytest.mark.postgres, pytest.mark.timeout(400)]
 
@@ -56,7 +56,7 @@ def own(roles: Roles, tmp_path: Path) -> Iterator[PrefectApi]:
 
 def _answers(api: PrefectApi) -> bool | None:
     try:
-        return httpx.get(f"{api.url}/ready", timeout=5).is_success or None
+        return ask("GET", f"{api.url}/ready", timeout=5).is_success or None
     except httpx.HTTPError:
         return None
 

@@ -11,7 +11,7 @@ import pytest
 
 from tests.conftest import RunningStack, command_of
 from tests.deployments.stacks import headrace, processes_of
-from tests.rest import eventually
+from tests.rest import ask, eventually
 
 pytestmark = pytest.mark.stack
 
@@ -48,7 +48,7 @@ def test_a_part_that_dies_is_started_again(stack: RunningStack) -> None:
 
 def answers(url: str, headers: dict[str, str]) -> bool:
     with suppress(httpx.HTTPError):
-        return httpx.get(url, headers=headers, timeout=30).status_code == 200
+        return ask("GET", url, headers=headers).status_code == 200
     return False
 
 
@@ -56,7 +56,7 @@ def test_one_folder_has_one_stack(stack: RunningStack) -> None:
     done = headrace("up", "--data-dir", str(stack.data_dir), "--port", "0", "--prefect-port", "0")
     assert done.returncode == 1
     assert f"already runs on {stack.data_dir} (process {stack.pid}" in done.stderr
-    assert httpx.get(f"{stack.api_url}/pipelines", headers={"X-API-Key": stack.api_key}, timeout=30).status_code == 200
+    assert ask("GET", f"{stack.api_url}/pipelines", headers={"X-API-Key": stack.api_key}).status_code == 200
 
 
 def test_a_taken_port_is_said_before_anything_starts(stack: RunningStack, tmp_path: Path) -> None:

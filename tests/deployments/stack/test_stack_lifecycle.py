@@ -14,7 +14,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import httpx
 import psutil
 import psycopg
 import pytest
@@ -26,6 +25,7 @@ from headrace.deployments.stack.state import StackState
 from tests.conftest import HEADRACE
 from tests.databases import stack_login
 from tests.deployments.stacks import headrace, processes_of
+from tests.rest import ask
 
 pytestmark = [pytest.mark.stack, pytest.mark.own_stack]
 
@@ -71,7 +71,7 @@ def keeps_a_password(state: StackState) -> str:
     config = {"host": "db.example.com", "port": 5432, "database": "d"}
     body = {"name": "db", "type": "postgresql", "config": config, "authConfig": {"password": PASSWORD}}
     headers = {"X-API-Key": state.api_key}
-    made = httpx.post(f"{state.api_url}/connectors", json=body, headers=headers, timeout=30)
+    made = ask("POST", f"{state.api_url}/connectors", json=body, headers=headers)
     assert made.status_code == 201, made.text
     return str(made.json()["id"])
 
@@ -91,8 +91,8 @@ def test_it_serves_and_leaves_nothing_however_it_ends(data: Path) -> None:
     state = start(data)
     processes = processes_of(state)
     assert stat.S_IMODE((data / "stack.json").stat().st_mode) == 0o600
-    assert httpx.get(f"{state.api_url}/pipelines", timeout=30).status_code == 401
-    assert httpx.get(f"{state.api_url}/pipelines", headers={"X-API-Key": state.api_key}, timeout=30).status_code == 200
+    assert ask("GET", f"{state.api_url}/pipelines").status_code == 401
+    assert ask("GET", f"{state.api_url}/pipelines", headers={"X-API-Key": state.api_key}).status_code == 200
     with psycopg.connect(stack_login(data, state.database_url, PREFECT, "headrace_prefect")) as connection:
         found = connection.execute("SELECT count(*) FROM automation WHERE enabled AND name LIKE 'headrace%'").fetchone()
     assert found == (1,)
@@ -126,7 +126,7 @@ def test_a_postgresql_of_ones_own_is_used_instead(data: Path, superuser_url: str
     state = start(data, HEADRACE_DATABASE_URL=superuser_url)
     assert state.database_url == superuser_url
     assert not (data / "postgres").exists()
-    assert httpx.get(f"{state.api_url}/pipelines", headers={"X-API-Key": state.api_key}, timeout=30).status_code == 200
+    assert ask("GET", f"{state.api_url}/pipelines", headers={"X-API-Key": state.api_key}).status_code == 200
     assert headrace("down", "--data-dir", str(data)).returncode == 0
     with psycopg.connect(superuser_url, autocommit=True) as connection:  # it goes on, and holds Prefect's database too
         connection.execute(f"DROP DATABASE {connection.info.dbname}_prefect WITH (FORCE)")
