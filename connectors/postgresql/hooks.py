@@ -18,7 +18,7 @@ from psycopg import sql
 from headrace.connectors.errors import TargetError
 from headrace.connectors.postgresql.connections import Database, connect
 from headrace.connectors.postgresql.copy.copy_rows import is_transient
-from headrace.connectors.postgresql.ledger.partitions import create_ledger
+from headrace.connectors.postgresql.ledger.schema import create_ledger
 from headrace.connectors.postgresql.load.spec import RetryPolicy
 from headrace.connectors.postgresql.tables.describe import first_line, split_name
 

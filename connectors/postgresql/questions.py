@@ -12,7 +12,8 @@ import psycopg
 
 from headrace.connectors.postgresql.connections import Database, connect
 from headrace.connectors.postgresql.cursors import create_cursors, forget_cursors, read_cursors, set_cursor
-from headrace.connectors.postgresql.ledger.partitions import committed_partitions, published_tables, replayed_rows
+from headrace.connectors.postgresql.ledger.committed import committed_partitions, published_tables
+from headrace.connectors.postgresql.ledger.replayed import replayed_rows
 from headrace.connectors.postgresql.ledger.resume_check import restart_reasons
 from headrace.connectors.postgresql.tables.quarantine import read_quarantine
 

@@ -13,7 +13,7 @@ from psycopg.rows import namedtuple_row
 
 from headrace.catalog.runs.records import DatasetRuleOutcome, RunSnapshot, UncommittedRows
 from headrace.connectors.postgresql.connections import connect
-from headrace.connectors.postgresql.ledger.partitions import create_ledger
+from headrace.connectors.postgresql.ledger.schema import create_ledger
 from headrace.ir.load_modes import load_modes, load_strategy
 
 _DDL = """

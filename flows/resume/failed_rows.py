@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from headrace.connectors.postgresql.ledger.partitions import Replayed
+from headrace.connectors.postgresql.ledger.replayed import Replayed
 from headrace.flows.resume.stored_plan import StoredPlan
 
 Failed = Mapping[tuple[int, int, str], Collection[int]]

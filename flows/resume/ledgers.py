@@ -7,7 +7,8 @@ from typing import Any, Protocol
 
 from headrace.connectors.postgresql import questions
 from headrace.connectors.postgresql.connections import Database
-from headrace.connectors.postgresql.ledger.partitions import Committed, Replayed, committed_rows
+from headrace.connectors.postgresql.ledger.committed import Committed, committed_rows
+from headrace.connectors.postgresql.ledger.replayed import Replayed
 
 Versions = Sequence[int | None]
 """IR versions; None is the one that the next run takes."""

@@ -30,7 +30,8 @@ from headrace.connectors.http.target.earlier import Earlier, row_range
 from headrace.connectors.http.target.records import Records, content_of, cuts, refused, rendered
 from headrace.connectors.http.target.target import ApiTarget
 from headrace.connectors.postgresql.cursors import move_cursor
-from headrace.connectors.postgresql.ledger.partitions import LedgerKey, read_ledger, register_load, replayed_by_others
+from headrace.connectors.postgresql.ledger.partitions import LedgerKey, read_ledger, register_load
+from headrace.connectors.postgresql.ledger.replayed import replayed_by_others
 from headrace.connectors.postgresql.ledger.sent_requests import (
     SentRequest,
     begin_request,

@@ -12,8 +12,9 @@ from headrace.connectors.http.target.loader import ApiLoader
 from headrace.connectors.http.target.target import ApiTarget
 from headrace.connectors.postgresql.connections import connect
 from headrace.connectors.postgresql.cursors import create_cursors
-from headrace.connectors.postgresql.ledger.partitions import LedgerKey, create_ledger
+from headrace.connectors.postgresql.ledger.partitions import LedgerKey
 from headrace.connectors.postgresql.ledger.resume_check import ReloadEffect
+from headrace.connectors.postgresql.ledger.schema import create_ledger
 from headrace.connectors.postgresql.ledger.sent_attributes import SentAttributes, create_sent_attributes
 from headrace.connectors.postgresql.ledger.sent_requests import create_sent_requests
 from headrace.connectors.postgresql.load.loader import PartitionRef

@@ -7,7 +7,8 @@ from typing import Any
 
 import psycopg
 
-from headrace.connectors.postgresql.ledger.partitions import LedgerKey, create_ledger
+from headrace.connectors.postgresql.ledger.partitions import LedgerKey
+from headrace.connectors.postgresql.ledger.schema import create_ledger
 
 _DDL = """
 CREATE TABLE IF NOT EXISTS _headrace.sent (

@@ -3,83 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import psycopg
 from psycopg import sql
 
 from headrace.connectors.target import Resume
-
-_LOCK = 0x4EAD_2ACE
-"""Advisory lock under which the schema is made, so that many runs may start at once."""
-
-_DDL = """
-CREATE SCHEMA IF NOT EXISTS _headrace;
-CREATE TABLE IF NOT EXISTS _headrace.ledger (
-  root_run_id text NOT NULL,
-  target_node text NOT NULL,
-  kind text NOT NULL DEFAULT 'load',
-  stage integer NOT NULL,
-  partition integer NOT NULL,
-  rows_done bigint NOT NULL,
-  rows_loaded bigint NOT NULL,
-  rows_failed bigint NOT NULL,
-  rows_skipped bigint NOT NULL,
-  position jsonb,
-  version bigint NOT NULL DEFAULT 1,
-  finished boolean NOT NULL DEFAULT false,
-  counters jsonb NOT NULL,
-  updated_at timestamptz NOT NULL DEFAULT now(),
-  PRIMARY KEY (root_run_id, target_node, kind, stage, partition)
-);
-CREATE UNLOGGED TABLE IF NOT EXISTS _headrace.staging_ledger (LIKE _headrace.ledger INCLUDING ALL);
-CREATE TABLE IF NOT EXISTS _headrace.loads (
-  load_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-  root_run_id text NOT NULL,
-  run_id text NOT NULL,
-  pipeline_id text NOT NULL,
-  ir_version integer NOT NULL,
-  source_node text NOT NULL,
-  target_node text NOT NULL,
-  target_table text NOT NULL,
-  stage integer NOT NULL,
-  partition integer NOT NULL,
-  started_at timestamptz NOT NULL DEFAULT now(),
-  UNIQUE (run_id, target_node, stage, partition)
-);
-CREATE TABLE IF NOT EXISTS _headrace.replayed (
-  origin_run_id text NOT NULL,
-  target_node text NOT NULL,
-  row_number bigint NOT NULL,
-  run_id text NOT NULL,
-  PRIMARY KEY (origin_run_id, target_node, row_number)
-);
-"""
-
-# A ledger of an earlier release: publications had a negative stage, entries that are no loads had a dot in their node.
-_UPGRADE = """
-ALTER TABLE _headrace.{ledger}
-  ADD COLUMN kind text NOT NULL DEFAULT 'load',
-  ADD COLUMN version bigint NOT NULL DEFAULT 1,
-  ADD COLUMN finished boolean NOT NULL DEFAULT false,
-  ALTER COLUMN position TYPE jsonb USING to_jsonb(position);
-ALTER TABLE _headrace.{ledger} DROP CONSTRAINT {key};
-ALTER TABLE _headrace.{ledger} ADD PRIMARY KEY (root_run_id, target_node, kind, stage, partition);
-UPDATE _headrace.{ledger} SET
-  kind = CASE WHEN target_node LIKE '%.rules' THEN 'verdict' WHEN stage < 0 THEN 'publication'
-              WHEN target_node LIKE '%.measured' THEN 'measure' ELSE 'exchange' END,
-  stage = CASE WHEN stage < 0 THEN -1 - stage ELSE stage END
-WHERE stage < 0 OR target_node LIKE '%.%';
-"""
-
-_PRIMARY_KEY = "SELECT conname::text FROM pg_constraint WHERE conrelid = %s::regclass AND contype = 'p'"
-
-_CURRENT = """
-SELECT EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass('_headrace.staging_ledger')
-  AND attname = 'kind' AND NOT attisdropped)
-"""
 
 _READ = """
 SELECT rows_done, rows_loaded, rows_failed, rows_skipped, position, counters, version, finished
@@ -119,22 +50,6 @@ INSERT INTO _headrace.ledger
 VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s::jsonb, %s, %s) ON CONFLICT DO NOTHING
 """
 
-# Of the targets of one stage, the one that is furthest counts: they all get the same rows.
-_COMMITTED = """
-SELECT stage, partition, kind NOT IN ('publication', 'verdict', 'comparison') AS reads, max(rows_done)
-FROM (SELECT * FROM _headrace.ledger UNION ALL SELECT * FROM _headrace.staging_ledger) AS l
-WHERE root_run_id = ANY(%s)
-  AND (rows_done > 0 OR position IS NOT NULL OR kind IN ('publication', 'verdict', 'comparison'))
-GROUP BY stage, partition, reads
-"""
-
-_VISIBLE = """
-SELECT DISTINCT coalesce(o.target_table, l.target_node)
-FROM _headrace.ledger AS l LEFT JOIN _headrace.loads AS o ON o.root_run_id = %s AND o.target_node = l.target_node
-WHERE l.root_run_id = ANY(%s) AND (l.kind = 'publication' OR (l.kind = 'load' AND l.rows_loaded > 0))
-ORDER BY 1
-"""
-
 _COUNTERS = """
 SELECT rows_done, counters FROM _headrace.{ledger}
 WHERE root_run_id = %s AND target_node = %s AND kind = 'measure' AND stage = %s ORDER BY partition
@@ -154,26 +69,8 @@ FROM (SELECT * FROM _headrace.ledger UNION ALL SELECT * FROM _headrace.staging_l
 WHERE root_run_id = %s AND target_node = %s AND kind = 'load' AND stage = %s
 """
 
-_MARK = """
-INSERT INTO _headrace.replayed (origin_run_id, target_node, run_id, row_number)
-SELECT %s, %s, %s, unnest(%s::bigint[]) ON CONFLICT DO NOTHING
-"""
-
-_BY_OTHERS = """
-SELECT EXISTS (SELECT FROM _headrace.replayed
-  WHERE origin_run_id = %s AND target_node = %s AND run_id <> %s AND row_number = ANY(%s))
-"""
-
-_REPLAYED = """
-SELECT l.source_node, r.target_node, l.target_table, r.rows
-FROM (SELECT run_id, target_node, array_agg(row_number) AS rows FROM _headrace.replayed
-      WHERE origin_run_id = %s GROUP BY run_id, target_node) AS r
-CROSS JOIN LATERAL (SELECT source_node, target_table FROM _headrace.loads AS l
-                    WHERE l.run_id = r.run_id AND l.target_node = r.target_node LIMIT 1) AS l
-"""
-
-
 Ledger = Literal["ledger", "staging_ledger"]
+
 Kind = Literal["load", "exchange", "measure", "publication", "verdict", "comparison"]
 """What a row counts: rows into a target or its staging table; rows sent to another stage; what dataset rules measure; a
 publication of what was staged; the check of a node's dataset rules; the comparison of a target's keys with those of
@@ -200,22 +97,6 @@ class LedgerKey:
     def values(self) -> tuple[str, str, str, int, int]:
         """As parameters of a statement."""
         return (self.root_run_id, self.target_node, self.kind, self.stage, self.partition)
-
-
-def create_ledger(connection: psycopg.Connection[Any]) -> None:
-    """Makes schema and tables when they are not there, and changes those of an earlier release; safe when many do it at
-    once. Commits."""
-    with connection.transaction():
-        if connection.execute(_CURRENT).fetchone() == (True,):
-            return
-        connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
-        older = connection.execute("SELECT to_regclass('_headrace.staging_ledger') IS NOT NULL").fetchone() == (True,)
-        connection.execute(_DDL)
-        if older and connection.execute(_CURRENT).fetchone() == (False,):
-            for name in ("ledger", "staging_ledger"):
-                (key,) = connection.execute(_PRIMARY_KEY, (f"_headrace.{name}",)).fetchone() or ("",)
-                upgrade = sql.SQL(_UPGRADE).format(ledger=sql.Identifier(name), key=sql.Identifier(key))
-                connection.execute(upgrade)
 
 
 def read_ledger(connection: psycopg.Connection[Any], key: LedgerKey) -> Resume:
@@ -301,41 +182,6 @@ def register_load(
     return int(row[0])
 
 
-def mark_replayed(
-    connection: psycopg.Connection[Any], origin_run_id: str, target_node: str, run_id: str, rows: list[int]
-) -> bool:
-    """Notes inside the caller's transaction that failed rows were loaded after all; False when another run did so
-    before for one of them, and this one must give up."""
-    cursor = connection.execute(_MARK, (origin_run_id, target_node, run_id, rows))
-    return cursor.rowcount == len(rows)
-
-
-def replayed_by_others(
-    connection: psycopg.Connection[Any], origin_run_id: str, target_node: str, run_id: str, rows: list[int]
-) -> bool:
-    """Whether another run has loaded one of these failed rows."""
-    found = connection.execute(_BY_OTHERS, (origin_run_id, target_node, run_id, rows)).fetchone()
-    return found == (True,)
-
-
-class Replayed(NamedTuple):
-    """Rows of a source that replays loaded into a target."""
-
-    source_node: str
-    target_node: str
-    table: str
-    rows: frozenset[int]
-
-
-def replayed_rows(connection: psycopg.Connection[Any], origin_run_id: str) -> list[Replayed]:
-    """The rows that were loaded after all; none when nothing was ever loaded."""
-    there = connection.execute("SELECT to_regclass('_headrace.replayed') IS NOT NULL").fetchone()
-    if there is None or not there[0]:
-        return []
-    found = connection.execute(_REPLAYED, (origin_run_id,))
-    return [Replayed(source, target, table, frozenset(rows)) for source, target, table, rows in found]
-
-
 _FULL = "/full"
 
 
@@ -352,45 +198,3 @@ def is_full_load(load_key: str) -> bool:
 def run_of_load_key(load_key: str) -> str:
     """The run in the ledger's id of a load."""
     return load_key.removesuffix(_FULL)
-
-
-class Committed(NamedTuple):
-    """The ledger's progress of a partition of a stage: the rows that the most advanced sink has processed, or (not
-    `reads`) that something was published or evaluated."""
-
-    stage: int
-    partition: int
-    reads: bool
-    rows: int
-
-
-def committed_partitions(connection: psycopg.Connection[Any], load_keys: Sequence[str]) -> list[Committed]:
-    """The progress committed under these ids."""
-    there = connection.execute("SELECT to_regclass('_headrace.staging_ledger') IS NOT NULL").fetchone()
-    if there is None or not there[0]:
-        return []
-    return [Committed(*row) for row in connection.execute(_COMMITTED, (list(load_keys),))]
-
-
-def committed_rows(found: Iterable[Committed], reading: Collection[int] = (0,)) -> tuple[int, bool]:
-    """How many source rows were dealt with in the stages that read sources (`reading`), and whether any row was
-    committed at all: rows may have been published and those that are still held back been lost in a crash of the
-    server. `found` may be of several ledgers: the sink that is furthest counts."""
-    known = list(found)
-    furthest: dict[tuple[int, int], int] = {}
-    for each in known:
-        if each.reads and each.stage in reading:
-            place = (each.stage, each.partition)
-            furthest[place] = max(furthest.get(place, 0), each.rows)
-    return sum(furthest.values()), bool(known)
-
-
-def published_tables(
-    connection: psycopg.Connection[Any], root_run_id: str, load_keys: Sequence[str] = ()
-) -> tuple[str, ...]:
-    """The tables into which the chain of runs has published or loaded directly, under its own id or one of these."""
-    there = connection.execute("SELECT to_regclass('_headrace.staging_ledger') IS NOT NULL").fetchone()
-    if there is None or not there[0]:
-        return ()
-    found = connection.execute(_VISIBLE, (root_run_id, [root_run_id, *load_keys]))
-    return tuple(str(table) for (table,) in found)

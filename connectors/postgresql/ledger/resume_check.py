@@ -12,7 +12,8 @@ from psycopg import sql
 
 from headrace.connectors.errors import TargetError
 from headrace.connectors.postgresql.ledger.column_changes import FilledColumn, column_changes, filled_columns
-from headrace.connectors.postgresql.ledger.partitions import create_ledger, is_full_load, run_of_load_key
+from headrace.connectors.postgresql.ledger.partitions import is_full_load, run_of_load_key
+from headrace.connectors.postgresql.ledger.schema import create_ledger
 from headrace.connectors.postgresql.tables.describe import LOAD_ID, Table, describe_table, split_name
 from headrace.connectors.postgresql.tables.garbage_collection import drop_load_tables
 

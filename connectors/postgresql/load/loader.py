@@ -23,10 +23,10 @@ from headrace.connectors.postgresql.ledger.partitions import (
     Ledger,
     LedgerKey,
     advance_ledger,
-    mark_replayed,
     read_ledger,
     register_load,
 )
+from headrace.connectors.postgresql.ledger.replayed import mark_replayed
 from headrace.connectors.postgresql.load.session import SessionLoader
 from headrace.connectors.postgresql.load.spec import LoadSpec
 from headrace.connectors.postgresql.tables.describe import (

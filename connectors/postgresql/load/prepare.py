@@ -15,8 +15,8 @@ from headrace.connectors.postgresql.cursors import create_cursors
 from headrace.connectors.postgresql.dead_letters import create_dead_letters
 from headrace.connectors.postgresql.hooks import create_hooks_table
 from headrace.connectors.postgresql.ledger.exchange_manifest import create_exchange_manifest
-from headrace.connectors.postgresql.ledger.partitions import create_ledger
 from headrace.connectors.postgresql.ledger.resume_check import create_load_starts
+from headrace.connectors.postgresql.ledger.schema import create_ledger
 from headrace.connectors.postgresql.ledger.sent_attributes import create_sent_attributes
 from headrace.connectors.postgresql.ledger.sent_requests import create_sent_requests
 from headrace.connectors.postgresql.ledger.watermarks import create_watermarks

@@ -11,13 +11,9 @@ from psycopg import sql
 
 from headrace.connectors.errors import TargetError
 from headrace.connectors.postgresql.connections import Database, connect
+from headrace.connectors.postgresql.ledger.committed import published_tables
 from headrace.connectors.postgresql.ledger.exchange_manifest import delete_sent
-from headrace.connectors.postgresql.ledger.partitions import (
-    full_load_key,
-    is_full_load,
-    published_tables,
-    run_of_load_key,
-)
+from headrace.connectors.postgresql.ledger.partitions import full_load_key, is_full_load, run_of_load_key
 from headrace.connectors.postgresql.locks.load_lock import is_unlocked
 from headrace.connectors.postgresql.tables.describe import first_line
 from headrace.connectors.postgresql.tables.quarantine import delete_run_rows

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from headrace.api.app import BASE_PATH
-from headrace.connectors.postgresql.ledger.partitions import create_ledger
+from headrace.connectors.postgresql.ledger.schema import create_ledger
 from tests.api.conftest import SCHEMA, Facade, created, error_of
 
 pytestmark = pytest.mark.postgres

@@ -13,7 +13,8 @@ from headrace.catalog.repositories import TenantCatalog
 from headrace.catalog.runs.records import RunStatus
 from headrace.catalog.runs.store import RunStore
 from headrace.catalog.security.credentials import Keyring, generate_encryption_key
-from headrace.connectors.postgresql.ledger.partitions import LedgerKey, advance_ledger, create_ledger
+from headrace.connectors.postgresql.ledger.partitions import LedgerKey, advance_ledger
+from headrace.connectors.postgresql.ledger.schema import create_ledger
 from headrace.connectors.target import Resume
 from headrace.flows.resume.continuation import Continuation, retried
 from headrace.flows.resume.failed_rows import OpenPartition, SettledRows

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from headrace.connectors.postgresql.ledger.partitions import Replayed
+from headrace.connectors.postgresql.ledger.replayed import Replayed
 from headrace.flows.resume.failed_rows import OpenPartition, SettledRows, find_open_rows
 from headrace.flows.resume.stored_plan import StoredPlan
 

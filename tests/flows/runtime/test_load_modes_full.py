@@ -19,7 +19,8 @@ import pytest
 
 from headrace.catalog.runs.records import RunPipeline
 from headrace.connectors.errors import TargetError
-from headrace.connectors.postgresql.ledger.partitions import committed_partitions, committed_rows, full_load_key
+from headrace.connectors.postgresql.ledger.committed import committed_partitions, committed_rows
+from headrace.connectors.postgresql.ledger.partitions import full_load_key
 from headrace.connectors.postgresql.locks.load_lock import TargetLock
 from headrace.deployments.stack.database.server import EmbeddedPostgres, ensure_database
 from headrace.flows.resume.continuation import Continuation

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from headrace.connectors.errors import TargetError
-from headrace.connectors.postgresql.ledger.partitions import create_ledger
+from headrace.connectors.postgresql.ledger.schema import create_ledger
 from headrace.connectors.source import Restart
 from headrace.deployments.stack.database.server import EmbeddedPostgres, ensure_database
 from headrace.flows.resume.continuation import Continuation

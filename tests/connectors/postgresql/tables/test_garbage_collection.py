@@ -12,13 +12,8 @@ import psycopg
 import pytest
 
 from headrace.connectors.errors import TargetError
-from headrace.connectors.postgresql.ledger.partitions import (
-    LedgerKey,
-    advance_ledger,
-    committed_partitions,
-    committed_rows,
-    record_publication,
-)
+from headrace.connectors.postgresql.ledger.committed import committed_partitions, committed_rows
+from headrace.connectors.postgresql.ledger.partitions import LedgerKey, advance_ledger, record_publication
 from headrace.connectors.postgresql.locks.load_lock import TargetLock
 from headrace.connectors.postgresql.tables.garbage_collection import drop_abandoned_tables, drop_staged
 from headrace.connectors.postgresql.tables.table_owner_tag import TableOwnerTag

@@ -12,7 +12,7 @@ import polars as pl
 import psycopg
 import pytest
 
-from headrace.connectors.postgresql.ledger.partitions import replayed_rows
+from headrace.connectors.postgresql.ledger.replayed import replayed_rows
 from headrace.flows.resume.continuation import Continuation
 from headrace.flows.resume.failed_rows import find_open_rows
 from headrace.flows.resume.stored_plan import StoredPlan
