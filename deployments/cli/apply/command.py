@@ -17,7 +17,7 @@ from headrace.deployments.errors import HeadraceError
 from headrace.deployments.stack.layout import DEFAULT_DATA_DIR
 
 if TYPE_CHECKING:
-    from headrace.deployments.cli.apply.changes import Change
+    from headrace.deployments.cli.apply.comparison import Change
     from headrace.deployments.cli.apply.tenant import Tenant
     from headrace.deployments.cli.documents.load import Document
 

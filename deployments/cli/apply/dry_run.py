@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 from headrace.catalog.schemas.names import sanitised
-from headrace.deployments.cli.apply.changes import Change
+from headrace.deployments.cli.apply.comparison import Change
 from headrace.deployments.cli.apply.perform import perform
 from headrace.deployments.cli.apply.tenant import COLLECTIONS, Item, Tenant
 from headrace.deployments.cli.documents.load import Document, DocumentsInvalid, Fault, Origin

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from headrace.deployments.cli.apply.changes import Change, field_changes
+from headrace.deployments.cli.apply.comparison import Change
+from headrace.deployments.cli.apply.field_changes import field_changes
 from headrace.deployments.cli.apply.tenant import COLLECTIONS, Item, Tenant
 from headrace.deployments.cli.documents.load import Document
 from headrace.deployments.cli.documents.models import YAML_CONNECTOR
