@@ -56,7 +56,7 @@ def test_nothing_that_acts_for_a_tenant_looks_into_the_servers_surroundings() ->
     assert looks == {STAGING, SNOWFLAKE}
 
 
-STORES = {f"connectors/stores/object_store/{name}.py" for name in ("bucket", "s3", "gcs", "azure")}
+STORES = {f"connectors/stores/object_store/{name}.py" for name in ("bucket", "client", "s3", "gcs", "azure")}
 """The connectors' own clients, which get all options explicitly: see tests/security/test_stores.py."""
 
 

@@ -91,7 +91,7 @@ def test_nobody_gives_a_users_text_to_pythons_engine() -> None:
         ("deployments/prefect/registered_pipeline.py", "_ALIKE"),
         ("deployments/cli/documents/yaml_format.py", "_pattern"),
         ("api/applied_sets/rehearsal.py", "pattern"),  # the path of a route
-        ("connectors/stores/object_store/bucket.py", "tag"),
+        ("connectors/stores/object_store/refusals.py", "tag"),
         ("connectors/stores/http/files.py", "at"),  # a number
         ("connectors/sql/postgresql/errors.py", "pattern"),  # what drivers say, and its remedy
         ("connectors/sql/mysql/errors.py", "pattern"),

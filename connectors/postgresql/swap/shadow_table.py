@@ -13,7 +13,8 @@ from psycopg import sql
 
 from headrace.connectors.errors import TargetError
 from headrace.connectors.postgresql.locks.table_lock import with_lock_retries
-from headrace.connectors.postgresql.swap.shadow_ddl import DEFAULT_GRANTS, IDENTITIES, OBSTACLES, PARTS, SHAPE
+from headrace.connectors.postgresql.swap.shadow_checks import DEFAULT_GRANTS, IDENTITIES, OBSTACLES, SHAPE
+from headrace.connectors.postgresql.swap.shadow_ddl import PARTS
 from headrace.connectors.postgresql.tables.describe import Table
 
 _NAME_LIMIT = 63

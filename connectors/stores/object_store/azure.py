@@ -13,7 +13,8 @@ from headrace.connectors.connector import Context
 from headrace.connectors.errors import SourceError
 from headrace.connectors.network.egress_proxy import Endpoint
 from headrace.connectors.specs.files import AzureBlob, AzureLogin
-from headrace.connectors.stores.object_store.bucket import Bucket, client_options, make_client, retry_config
+from headrace.connectors.stores.object_store.bucket import Bucket
+from headrace.connectors.stores.object_store.client import client_options, make_client, retry_config
 from headrace.connectors.stores.object_store.connector import bucket_connector
 from headrace.connectors.stores.remote import checked_path
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from headrace.connectors.errors import SourceError
@@ -19,13 +17,18 @@ from headrace.connectors.stores.file_copies import unnamed_file
 from headrace.ir.redaction import redact
 
 if TYPE_CHECKING:
-    from obstore.store import ClientConfig, ObjectStore, RetryConfig
+    from obstore.store import ObjectStore
+
+from headrace.connectors.stores.object_store.refusals import HINTS, NO_PLACE, client_message, element
 
 T = TypeVar("T")
 
 COPIED_AT_ONCE = 5 << 30
+
 _PAUSES_S = (0.1, 0.5, 2.0)
+
 _BROKE_OFF = ("body error", "response body", "error decoding")
+
 _SMALL = 16 << 20
 """Limit for the small text objects that Headrace writes."""
 
@@ -239,51 +242,15 @@ class Bucket:
 
     def refused(self, path: str, said: str, code: str) -> SourceError:
         """The error for an answer of the server or an error of the client."""
-        found, detail = (_element(said, tag) for tag in ("Code", "Message"))
-        reason = f"{found} ({detail})" if detail and found else found or detail or _client_message(said)
-        for signs, (own, remedy) in _HINTS.items():
+        found, detail = (element(said, tag) for tag in ("Code", "Message"))
+        reason = f"{found} ({detail})" if detail and found else found or detail or client_message(said)
+        for signs, (own, remedy) in HINTS.items():
             if any(sign in said for sign in signs):
                 code, hint = own or code, remedy
                 break
         else:
             hint = "Check that the server answers, and the connector's endpoint and credentials."
         return SourceError(code, redact(f"'{path}' in {self.place}: {reason}.", list(self.secrets)), hint)
-
-
-def make_client(place: str, make: Callable[[], T]) -> T:
-    """Creates a client. Raises SourceError if its library refuses: it reads the environment in any case, so invalid
-    variables there may be the cause."""
-    try:
-        return make()
-    except Exception as error:
-        if not type(error).__module__.startswith("obstore") and not isinstance(error, ValueError | TypeError):
-            raise
-        hint = "See the connector's config, and the settings of the server's environment (AWS_…, AZURE_…, GOOGLE_…)."
-        raise SourceError("not_readable", f"{place} cannot be asked: {_client_message(str(error))}.", hint) from None
-
-
-def retry_config() -> RetryConfig:
-    """How often the client repeats a request after a transient failure."""
-    return {
-        "max_retries": 6,
-        "retry_timeout": timedelta(seconds=60),
-        "backoff": {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=5), "base": 2},
-    }
-
-
-def client_options(relay: EgressProxy, *, plain: bool, excludes: str = "") -> ClientConfig:
-    """Options for a client that reaches one host only and ignores the environment."""
-    options: ClientConfig = {
-        "proxy_url": relay.url,
-        "allow_http": plain,
-        "allow_invalid_certificates": False,
-        "connect_timeout": "10s",
-        "read_timeout": "60s",
-        "timeout": "1h",  # a large file may take long, while data arrive
-    }
-    if excludes:
-        options["proxy_excludes"] = excludes
-    return options
 
 
 def _object_info(meta: Any) -> ObjectInfo:
@@ -294,49 +261,5 @@ def _object_info(meta: Any) -> ObjectInfo:
 
 def _raise_if_no_bucket(error: Exception) -> None:
     """Raises ValueError if the bucket, not the object, is missing."""
-    if any(sign in str(error) for sign in _NO_PLACE):
+    if any(sign in str(error) for sign in NO_PLACE):
         raise ValueError(str(error)) from None
-
-
-def _element(said: str, tag: str) -> str:
-    found = re.search(rf"<{tag}>([^<]{{1,300}})</{tag}>", said)
-    return found[1].partition("\n")[0].strip(". ") if found else ""
-
-
-def _client_message(said: str) -> str:
-    """The client's own message without URLs, which may contain a signature."""
-    line = said.partition("\n")[0]
-    line = re.sub(r"https?://\S+", "its address", line)
-    return line.rpartition(" - ")[2][:300].rstrip(". :") or "it does not answer"
-
-
-_NO_PLACE = ("NoSuchBucket", "ContainerNotFound", "The specified bucket does not exist")
-_HINTS: dict[tuple[str, ...], tuple[str, str]] = {
-    _NO_PLACE: ("no_such_bucket", "Create the bucket, or correct its name in the connector."),
-    (
-        "InvalidAccessKeyId",
-        "SignatureDoesNotMatch",
-        "ExpiredToken",
-        "InvalidToken",
-        "AuthenticationFailed",
-        "AuthorizationFailure",
-        "401 Unauthorized",
-        "invalid_grant",
-    ): ("login_refused", "Give the connector valid credentials."),
-    ("403 Forbidden", "AccessDenied", "AuthorizationPermissionMismatch"): (
-        "access_refused",
-        "Let its user list and read objects there; write and delete too where config.atomicity is set.",
-    ),
-    ("incorrectly configured region", "AuthorizationHeaderMalformed", "PermanentRedirect"): (
-        "",
-        "Set config.region to the bucket's region.",
-    ),
-    ("instance metadata", "latest/api", "169.254.169.254"): (
-        "login_refused",
-        "This server has no role: give the connector an access key, or run it where there is one.",
-    ),
-    ("invalid path", "Could not parse path"): (
-        "bad_path",
-        "Names with '//', '.' or '..' between slashes cannot be read: rename the object.",
-    ),
-}
