@@ -18,8 +18,8 @@ from headrace.catalog.runs.records import RunSnapshot
 from headrace.connectors.errors import TargetError
 from headrace.flows.resume.continuation import Continuation, reload_reasons, retried
 from headrace.flows.runtime.errors import RunFailed
+from headrace.flows.runtime.input.inspection import check_sources
 from headrace.flows.runtime.job import Job
-from headrace.flows.runtime.prepare import check_sources
 from headrace.flows.tenant_files import files_of
 from headrace.flows.validation.check import check_types
 from headrace.ir.load_modes import RESUMABLE

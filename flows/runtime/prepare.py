@@ -7,44 +7,33 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from headrace.connectors.casting.columns import ALWAYS_READABLE
-from headrace.connectors.errors import SourceError
-from headrace.connectors.files.arrival.inbox import HasInbox
 from headrace.connectors.postgresql.connections import ConnectionShare, connection_share
 from headrace.connectors.postgresql.modes import LoadSpec, RetryPolicy
-from headrace.connectors.source import Describing, Discovery, Restart, Source
+from headrace.connectors.source import Discovery, Source
 from headrace.flows.compile import PhysicalPlan, TargetColumn, logical_plan, physical_plan
 from headrace.flows.compile.logical_node import LogicalPlan
 from headrace.flows.compile.target.lost_columns import lost_columns
 from headrace.flows.compile.type_inference.infer import InferredTypes, infer_types
 from headrace.flows.enrich import ProviderAccess
 from headrace.flows.resume.continuation import not_replayed
-from headrace.flows.resume.epoch import KEPT, kept_partitions
-from headrace.flows.resume.replay import Replay, only_open_rows
-from headrace.flows.runtime.cursors import begin_at_cursors
 from headrace.flows.runtime.databases import identities
 from headrace.flows.runtime.deletes.comparison import comparisons_of, unmarkable
 from headrace.flows.runtime.deletes.traced import traced_keys
 from headrace.flows.runtime.errors import PlanFailed, RunFailed
 from headrace.flows.runtime.execution_config import ExecutionConfig
 from headrace.flows.runtime.hooks.check import hook_problems
+from headrace.flows.runtime.input.failed_rows import only_failed, replaying
+from headrace.flows.runtime.input.inspection import inspected, open_sources
 from headrace.flows.runtime.input.narrowing import narrowed
 from headrace.flows.runtime.input.passing import passed_through
-from headrace.flows.runtime.input.sources import held_before, parsed, source_of
+from headrace.flows.runtime.input.sources import parsed
 from headrace.flows.runtime.job import Job, Prepared, close_sources, finish_copies
-from headrace.flows.runtime.originals import KeptRows
 from headrace.flows.runtime.reference_tables import reference_tables
-from headrace.flows.runtime.stored_plan import (
-    as_before,
-    as_found,
-    check_unchanged,
-    keep_copies,
-    kept_in,
-    stored_buckets,
-)
+from headrace.flows.runtime.stored_plan import as_before, stored_buckets
 from headrace.flows.runtime.streaming.fitness import unending
 from headrace.flows.runtime.targets.load_modes import load_mode_of, load_spec_of, table_columns, unfit_keys
 from headrace.ir import PipelineIR
-from headrace.ir.nodes import SourceNode, TargetNode, producer
+from headrace.ir.nodes import TargetNode
 from headrace.ir.schema import Schema
 from headrace.ir.secrets import document_credentials
 
@@ -92,11 +81,6 @@ def prepare(
         raise
 
 
-def open_sources(job: Job, ir: PipelineIR) -> dict[str, Source]:
-    """The sources by node, not looked at yet. Raises SourceError."""
-    return {node.id: source_of(node, job) for node in ir.nodes if isinstance(node, SourceNode)}
-
-
 def _prepared(
     job: Job,
     ir: PipelineIR,
@@ -112,7 +96,7 @@ def _prepared(
         bounded = execution.bounded(seen)
         return bounded if epoch is None else epoch.numbered(bounded)
 
-    discoveries = _looked_at(job, ir, sources, under_way=under_way) if looked is None else looked.discoveries
+    discoveries = inspected(job, ir, sources, under_way=under_way) if looked is None else looked.discoveries
     if not under_way:
         discoveries = {node: settled(each) for node, each in discoveries.items()}
     if (earlier := job.continues.plan) is not None:
@@ -122,8 +106,8 @@ def _prepared(
     if job.continues.replays:
         for node in {node for node, _ in job.continues.open_rows or ()} - discoveries.keys():
             raise RunFailed(f"Failed rows are of the source '{node}', which is not in the pipeline any more.")
-        discoveries = {node: _open_only(node, found, job, ir) for node, found in discoveries.items()}
-        sources = {node: _replay(node, source, discoveries[node], job) for node, source in sources.items()}
+        discoveries = {node: only_failed(node, found, job, ir) for node, found in discoveries.items()}
+        sources = {node: replaying(node, source, discoveries[node], job) for node, source in sources.items()}
     known = bool(job.database_url)
     targets = _tables(job, ir) if known else {}
     secrets = document_credentials(job.pipeline.connector.credentials)
@@ -209,27 +193,6 @@ def _specs(
     return {load.target.id: load_spec_of(plan, load, job, retry, gathered.get(load.stage)) for load in plan.loads}
 
 
-def _looked_at(job: Job, ir: PipelineIR, sources: Mapping[str, Source], *, under_way: bool) -> Mapping[str, Discovery]:
-    """What the sources are, from the cursors on. Raises PlanFailed, SourceError or TargetError."""
-    if job.database_url:
-        begin_at_cursors(job, ir, sources)
-    if not under_way and job.continues.plan is not None:
-        keep_copies(sources, job.continues.plan)
-    partitions = ExecutionConfig.of(job.pipeline.execution_config).partitions
-    return {
-        node: as_found(node, source, job) if under_way else _found(source, job, partitions)
-        for node, source in sources.items()
-    }
-
-
-def _found(source: Source, job: Job, partitions: int) -> Discovery:
-    """The discovery of a source. One whose server does the work of a read for it describes its columns alone:
-    partitions are those of the plan that is continued, or follow when it is known what the plan uses."""
-    if isinstance(source, Describing) and (job.continues.plan is not None or not job.continues.replays):
-        return source.described(max_partitions=partitions)
-    return source.discover(max_partitions=partitions)
-
-
 def _unsliced(job: Job, execution: ExecutionConfig, discoveries: Mapping[str, Discovery]) -> Iterator[str]:
     """A note for each source of a micro-batch run that has no cursor."""
     for node, found in discoveries.items():
@@ -251,22 +214,6 @@ def _within(
     if given < at_once:
         plan = replace(plan, notes=(*plan.notes, share.describe(execution.parallelism, given)))
     return plan, replace(execution, parallelism=given)
-
-
-def check_sources(job: Job) -> None:
-    """Raises RunFailed if a source has changed since the continued plan, or if its files were moved to the failure
-    folder because they cannot be read. Reads no rows."""
-    earlier = job.continues.plan
-    for node in parsed(job).nodes:
-        if isinstance(node, SourceNode):
-            try:
-                source = source_of(node, job)
-                if isinstance(source, HasInbox) and (held := held_before(source.arrivals, node.id, job)) is not None:
-                    source.hold(held)
-                if earlier is not None:
-                    check_unchanged(node.id, source.fingerprint(), earlier)
-            except SourceError as error:
-                raise RunFailed(str(error)) from None
 
 
 def _settled(
@@ -300,43 +247,3 @@ def _read_as(found: Discovery, schema: Schema | None) -> Discovery:
     changed = {new.name for old, new in zip(found.schema, schema, strict=True) if old != new}
     sure = {field.name for field in schema if field.data_type in ALWAYS_READABLE}
     return replace(found, schema=schema, sure=frozenset((found.sure - changed) | sure))
-
-
-def _open_only(node: str, found: Discovery, job: Job, ir: PipelineIR) -> Discovery:
-    """The source's failed rows. A replay that is begun again has them in its stored partitions already."""
-    if job.continues.open_rows is None:
-        return found
-    targets = {
-        target.id: target.table
-        for target in ir.nodes
-        if isinstance(target, TargetNode) and _source_of(ir, target.id) == node
-    }
-    mine = {index: rows for (of, index), rows in job.continues.open_rows.items() if of == node}
-    if job.continues.epoch is not None:
-        kept = kept_partitions(mine)
-        found = replace(found, partitions=kept, restart=Restart.BOUNDARY)
-        mine = {each.index: mine[each.location[KEPT]] for each in kept}
-    return only_open_rows(found, mine, targets)
-
-
-def _replay(node: str, source: Source, found: Discovery, job: Job) -> Source:
-    """The source's failed rows; the stored ones, if the source cannot read the same rows again."""
-    left_out = _left_out(node, found, job)
-    if found.restart is Restart.EXACT:
-        return Replay(source, left_out=left_out)
-    kept = KeptRows(source, kept_in(job), job.continues.origin_run_id or job.root_run_id, node)
-    return Replay(kept, left_out=left_out, kept=True)
-
-
-def _left_out(node: str, found: Discovery, job: Job) -> int:
-    """How many of the source's failed rows have no way to a target in this version."""
-    asked = job.continues.open_rows
-    if asked is None:
-        return 0
-    return sum(len(left.rows) for (of, _), left in asked.items() if of == node) - found.total_rows
-
-
-def _source_of(ir: PipelineIR, node: str) -> str:
-    while inputs := ir.node(node).inputs:
-        node = producer(inputs[0])
-    return node

@@ -14,12 +14,11 @@ from headrace.connectors.files.local.safe_open import path_of_fd
 from headrace.connectors.network.egress_proxy import EgressProxy
 from headrace.connectors.stores.downloads import ConnectionCut, download_ranges
 from headrace.connectors.stores.file_copies import unnamed_file
+from headrace.connectors.stores.object_store.refusals import HINTS, NO_PLACE, client_message, element
 from headrace.ir.redaction import redact
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
-
-from headrace.connectors.stores.object_store.refusals import HINTS, NO_PLACE, client_message, element
 
 T = TypeVar("T")
 

@@ -25,10 +25,11 @@ from headrace.flows.resume.restage import drop_refused_rows
 from headrace.flows.runtime.cursors import begin_at_cursors
 from headrace.flows.runtime.execute import Execution, RunTotals
 from headrace.flows.runtime.execution_config import ExecutionConfig
+from headrace.flows.runtime.input.inspection import open_sources
 from headrace.flows.runtime.input.sources import parsed
 from headrace.flows.runtime.job import Job, Prepared, close_sources
 from headrace.flows.runtime.partition import Stopped
-from headrace.flows.runtime.prepare import Looked, open_sources, prepare
+from headrace.flows.runtime.prepare import Looked, prepare
 from headrace.flows.runtime.run_recorder import RunRecorder
 from headrace.flows.runtime.scheduler import run_in_threads
 from headrace.flows.runtime.stored_plan import keep_copies

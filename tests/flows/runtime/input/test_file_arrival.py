@@ -22,8 +22,9 @@ from headrace.flows.resume.failed_rows import OpenPartition
 from headrace.flows.runtime.errors import RunFailed, SourceChanged
 from headrace.flows.runtime.execute import Execution, RunTotals
 from headrace.flows.runtime.input.file_arrival import Arrival, arrive
+from headrace.flows.runtime.input.inspection import check_sources
 from headrace.flows.runtime.job import Job
-from headrace.flows.runtime.prepare import check_sources, prepare
+from headrace.flows.runtime.prepare import prepare
 from headrace.flows.runtime.scheduler import run_in_threads
 from headrace.flows.runtime.stored_plan import stored_plan
 from tests.flows.runtime.shop import ORDERS, Shop, many, until
