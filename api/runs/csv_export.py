@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from starlette.responses import StreamingResponse
 
 from headrace.api.context import RequestContext
-from headrace.api.runs.schemas import ErrorSource
+from headrace.api.runs.error_schemas import ErrorSource
 from headrace.api.runs.service import owned_run, shown_error, watch
 from headrace.catalog.models import RunError
 from headrace.catalog.repositories.runs import ErrorFilter, position_of

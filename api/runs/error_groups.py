@@ -9,7 +9,7 @@ from threading import Lock
 
 from headrace.api.context import RequestContext
 from headrace.api.pagination import encode_cursor
-from headrace.api.runs.schemas import RunErrorItem
+from headrace.api.runs.error_schemas import RunErrorItem
 from headrace.api.runs.service import error_position, owned_run, shown_error, watch
 from headrace.catalog.repositories.runs import ErrorFilter, ErrorGroup, position_of
 from headrace.catalog.runs.records import TERMINAL

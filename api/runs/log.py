@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from headrace.api.context import RequestContext
-from headrace.api.runs.schemas import LogEntry, RunLogPage
+from headrace.api.runs.log_schemas import LogEntry, RunLogPage
 from headrace.api.runs.service import owned_run, watch
 from headrace.catalog.repositories.runs import LogFilter
 from headrace.catalog.runs.records import TERMINAL

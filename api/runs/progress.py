@@ -6,19 +6,10 @@ from dataclasses import replace
 from math import ceil
 from typing import Any
 
-from headrace.api.runs.schemas import (
-    DatasetRuleResult,
-    LogEntry,
-    NodeResult,
-    PartitionDetail,
-    Progress,
-    RunDetail,
-    RunLinks,
-    RunStatistics,
-    SourceLagItem,
-    StageResult,
-    ValidationErrorItem,
-)
+from headrace.api.runs.error_schemas import ValidationErrorItem
+from headrace.api.runs.log_schemas import LogEntry
+from headrace.api.runs.progress_schemas import PartitionDetail, Progress, SourceLagItem
+from headrace.api.runs.schemas import DatasetRuleResult, NodeResult, RunDetail, RunLinks, RunStatistics, StageResult
 from headrace.catalog.repositories import TenantCatalog
 from headrace.catalog.runs.progress import only_reads, share_done
 from headrace.catalog.runs.records import SUCCESSFUL, TERMINAL, LogLine, PartitionCounts, RunSnapshot

@@ -11,7 +11,8 @@ from headrace.api.errors import ApiError
 from headrace.api.pipelines.deployment import Runnable, runnable
 from headrace.api.pipelines.service import owned_pipeline
 from headrace.api.runs.launch import RetryChain, launch
-from headrace.api.runs.schemas import LogEntry, RetriedRun, RetryMetadata, StartedRun
+from headrace.api.runs.log_schemas import LogEntry
+from headrace.api.runs.schemas import RetriedRun, RetryMetadata, StartedRun
 from headrace.api.runs.service import started, started_before, watch
 from headrace.catalog.advisory_locks import RETRY_LOCKS, advisory_lock
 from headrace.catalog.runs.records import RunSnapshot

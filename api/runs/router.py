@@ -15,21 +15,14 @@ from headrace.api.requests.auth import READ, WRITE, allow, guarded_router
 from headrace.api.runs import service
 from headrace.api.runs.cancel import cancel_run
 from headrace.api.runs.csv_export import errors_as_csv, prefers_csv
+from headrace.api.runs.error_schemas import RunErrors, RunErrorsSummary
 from headrace.api.runs.log import read_lines
+from headrace.api.runs.log_schemas import RunLogPage
 from headrace.api.runs.progress import detail_of, progress_of
+from headrace.api.runs.progress_schemas import Progress
 from headrace.api.runs.retry import replay_newest, retry_run
 from headrace.api.runs.retry_trial import dry_run
-from headrace.api.runs.schemas import (
-    Progress,
-    RetriedRun,
-    RunDetail,
-    RunErrors,
-    RunErrorsSummary,
-    RunItem,
-    RunLogPage,
-    RunRequest,
-    StartedRun,
-)
+from headrace.api.runs.schemas import RetriedRun, RunDetail, RunItem, RunRequest, StartedRun
 from headrace.api.runs.stream import progress_stream
 from headrace.api.runs.trial_schemas import RetryTrial, RetryTrialRequest
 from headrace.catalog.repositories.runs import ErrorFilter, LogFilter

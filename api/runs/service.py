@@ -13,18 +13,10 @@ from headrace.api.errors import ApiError, not_found
 from headrace.api.pagination import Pagination, bad_cursor, decode_cursor, encode_cursor
 from headrace.api.pipelines.deployment import runnable
 from headrace.api.pipelines.service import owned_pipeline
+from headrace.api.runs.error_schemas import ErrorSource, ErrorTotal, RunErrorItem, RunErrors, RunErrorsSummary
 from headrace.api.runs.launch import launch
 from headrace.api.runs.progress import with_waiting_reason
-from headrace.api.runs.schemas import (
-    ErrorSource,
-    ErrorTotal,
-    RunErrorItem,
-    RunErrors,
-    RunErrorsSummary,
-    RunItem,
-    RunRequest,
-    StartedRun,
-)
+from headrace.api.runs.schemas import RunItem, RunRequest, StartedRun
 from headrace.catalog.models import PipelineRun, RunError
 from headrace.catalog.repositories import ErrorPosition, TenantCatalog
 from headrace.catalog.repositories.runs import WARNED, ErrorFilter, position_of

@@ -18,7 +18,7 @@ from starlette.types import Receive, Scope, Send
 from headrace.api.context import RequestContext
 from headrace.api.errors import ApiError
 from headrace.api.runs.progress import progress_of
-from headrace.api.runs.schemas import Progress
+from headrace.api.runs.progress_schemas import Progress
 from headrace.api.runs.service import watch
 from headrace.catalog.runs.records import TERMINAL
 from headrace.catalog.security.api_keys import still_valid
