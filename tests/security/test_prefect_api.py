@@ -86,9 +86,13 @@ def test_a_deployment_that_a_stranger_makes_is_none(stranger: httpx.Client) -> N
 
 @pytest.mark.parametrize("origin", STRANGE_ORIGINS)
 def test_a_page_of_another_origin_is_refused_even_with_credentials(stack: RunningStack, origin: str) -> None:
-    ask = {"Origin": origin, "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization"}
+    sent = {
+        "Origin": origin,
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "authorization",
+    }
     answers = [
-        stack.prefect.options("/deployments/", headers=ask),
+        stack.prefect.options("/deployments/", headers=sent),
         stack.prefect.post("/deployments/filter", json={}, headers={"Origin": origin}),
         stack.prefect.get("/admin/version", headers={"Origin": origin}),
         ask("GET", f"{stack.prefect_url}/ui-settings", headers={"Origin": origin}),
@@ -101,8 +105,8 @@ def test_its_own_pages_are_not(stack: RunningStack) -> None:
     port = urlsplit(stack.prefect_url).port
     for name in ("127.0.0.1", "localhost"):
         origin = f"http://{name}:{port}"
-        ask = {"Origin": origin, "Access-Control-Request-Method": "POST"}
-        assert stack.prefect.options("/deployments/", headers=ask).headers["access-control-allow-origin"] == origin
+        sent = {"Origin": origin, "Access-Control-Request-Method": "POST"}
+        assert stack.prefect.options("/deployments/", headers=sent).headers["access-control-allow-origin"] == origin
         answer = stack.prefect.get("/admin/version", headers={"Origin": origin, "Sec-Fetch-Site": "same-origin"})
         assert answer.is_success
     link = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}
