@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import re
 from datetime import UTC, datetime, timedelta
+from uuid import uuid4
 
 import pytest
 from sqlalchemy import text
@@ -124,16 +125,17 @@ class TestAudit:
 
 class TestKeys:
     def test_a_key_is_shown_once_works_and_is_revoked_with_its_sessions(self, facade: Facade, people: People) -> None:
-        made = people.admin.post("/keys", data={"name": "nightly", "role": "editor", "expires": "2099-01-01"})
+        name = f"nightly {uuid4().hex[:8]}"  # keys of other tests stay
+        made = people.admin.post("/keys", data={"name": name, "role": "editor", "expires": "2099-01-01"})
         assert made.status_code == 201
         [key] = [e.attributes["value"] for e in elements(made.text, "input") if e.attributes.get("id") == "made"]
         holder = signed_in(facade.app, key)
         assert holder.get("/").status_code == 200
         page = people.admin.get("/keys").text
         assert key not in page
-        assert "nightly" in page
+        assert name in page
         keys = facade.admin.get(f"{BASE_PATH}/api-keys").json()["data"]
-        [key_id] = [each["id"] for each in keys if each["name"] == "nightly"]
+        [key_id] = [each["id"] for each in keys if each["name"] == name]
         assert people.admin.post("/keys/revoke", data={"id": key_id, "reason": "lost"}).headers["location"] == "/keys"
         assert holder.get("/").status_code == 303
         assert people.admin.post("/keys/revoke", data={"id": key_id}).status_code == 404
