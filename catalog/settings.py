@@ -72,7 +72,7 @@ class Settings(Limits):
 
     query_memory_mb: int = Field(default=0, ge=0)
     """Memory of a query of the op `sql` in a run, in MiB; more is written to a folder beside the rows between stages.
-    0 is a quarter of the memory of the process."""
+    0 is a third of the run's memory limit."""
 
     key_pepper: SecretStr | None = Field(default=None, min_length=16)
     """The secret that keys the stored hashes of API keys. The API needs it; no other process should have it."""

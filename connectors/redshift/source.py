@@ -8,10 +8,10 @@ from typing import Any
 
 import polars as pl
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from headrace.connectors.connector import Context
 from headrace.connectors.errors import SourceError
+from headrace.connectors.files.formats.parquet_batches import bounded_batches, opened
 from headrace.connectors.redshift.dialect import RedshiftDialect
 from headrace.connectors.redshift.frames import frame
 from headrace.connectors.redshift.login import bucket_context, place_of
@@ -164,21 +164,20 @@ class RedshiftSource(SqlSource):
     ) -> Iterator[pl.DataFrame]:
         """The rows of a file after the first `skip`."""
         names, asked = [name for name, _ in columns], [each for _, each in columns]
-        with self._store.opened(f"{folder}/{file.name}", missing="unload_gone") as opened:
-            if opened.file.size != file.size:
+        with self._store.opened(f"{folder}/{file.name}", missing="unload_gone") as copy:
+            if copy.file.size != file.size:
                 raise _changed(file)
             try:
-                with pq.ParquetFile(opened.path) as parquet:
+                with opened(copy.path) as parquet:
                     if parquet.metadata.num_rows != file.rows:
                         raise _changed(file)
-                    for records in parquet.iter_batches(size, columns=names):
+                    for records in bounded_batches(parquet, range(parquet.num_row_groups), names, size):
                         if skip >= records.num_rows:
                             skip -= records.num_rows
                             continue
                         part = records.slice(skip)
                         skip = 0
-                        table = pa.Table.from_batches([part]).select(names)
-                        raw = pl.from_arrow(table) if names else pl.DataFrame({"0": [1] * part.num_rows})
+                        raw = pl.from_arrow(part.select(names)) if names else pl.DataFrame({"0": [1] * part.num_rows})
                         assert isinstance(raw, pl.DataFrame)
                         yield frame(raw, asked)
             except pa.ArrowException as error:

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 from weakref import finalize
 
 import polars as pl
+import pyarrow as pa
 from polars.exceptions import ComputeError
 from polars.io.plugins import register_io_source
 
+from headrace.connectors.batch_size import in_batches
 from headrace.flows.query.limits import QUERY_LIMITS, QueryLimits
 from headrace.flows.query.sandbox import INPUT, create_input, database_with_spill_folder, error_text, quoted
 
@@ -19,6 +21,8 @@ if TYPE_CHECKING:  # its parser takes a while to load
     from headrace.ir.sql.queries.query import Query
 
 _BATCH_ROWS = 65_536
+_FEW_ROWS, _FEW_RESULTS = 512, 2048
+"""Rows that are read, and those of the result that the engine gives, at a time; its own vectors have as many."""
 _POLL_S = 0.2
 _FOREVER = {pl.Date: (1 << 31) - 1, pl.Datetime: (1 << 63) - 1}
 """The engine's physical value of an infinite date or timestamp; negative for -infinity."""
@@ -76,7 +80,8 @@ def _read(connection: Any, rows: pl.LazyFrame, means: QueryLimits) -> None:
     schema = rows.collect_schema()
     create_input(connection, schema)
     names = ", ".join(map(quoted, schema.names()))
-    for batch in rows.collect_batches(chunk_size=_BATCH_ROWS, maintain_order=True):
+    few = rows.collect_batches(chunk_size=_FEW_ROWS, maintain_order=True)
+    for batch in map(pl.concat, in_batches(few, pl.DataFrame.estimated_size, _BATCH_ROWS)):
         if means.stopped.is_set():
             raise QueryStopped
         _check_times(batch)
@@ -109,8 +114,9 @@ def _leaves(values: pl.Series) -> Iterator[pl.Series]:
 
 
 def _batches(connection: Any, sql: str, schema: pl.Schema) -> Iterator[pl.DataFrame]:
-    for batch in connection.sql(sql).to_arrow_reader(_BATCH_ROWS):
-        frame = pl.DataFrame(batch)
+    few = connection.sql(sql).to_arrow_reader(_FEW_RESULTS)
+    for batches in in_batches(few, lambda batch: int(batch.nbytes), _BATCH_ROWS):
+        frame = pl.DataFrame(pl.from_arrow(batches))
         frame = frame.select(_as(frame.schema[name], dtype, name) for name, dtype in schema.items())
         if frame.schema != schema:
             raise QueryFailed(f"The query gives {frame.schema}, but was planned as {schema}")
@@ -155,6 +161,10 @@ def _interruptible(connection: Any, means: QueryLimits) -> Iterator[None]:
         raise QueryStopped from None
     except duckdb.OutOfMemoryException as error:
         raise QueryFailed(_out_of_memory(means, error)) from None
+    except (OSError, pa.ArrowException) as error:  # of the engine too, where it writes its result as Arrow
+        if "Out of Memory" not in str(error):
+            raise
+        raise QueryFailed(_out_of_memory(means, error)) from None
     except duckdb.Error as error:
         raise QueryFailed(error_text(error)) from None
     finally:
@@ -166,4 +176,7 @@ def _out_of_memory(means: QueryLimits, error: Exception) -> str:
     memory = f"{means.memory_bytes / 1e9:.1f} GB"
     if "max_temp_directory_size" in str(error):
         return f"the query needed more than {memory} of memory and all disk space for temporary files"
-    return f"the query needed more than {memory} of memory: join or collect fewer rows, or select fewer columns before"
+    return (
+        f"the query needed more than {memory} of memory: sort, join or collect fewer or narrower rows, or raise "
+        "HEADRACE_RUN_MEMORY_LIMIT, of which a query gets a third, or HEADRACE_QUERY_MEMORY_MB"
+    )

@@ -9,11 +9,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from time import monotonic
 from typing import NamedTuple
 
 import polars as pl
 
+from headrace.connectors.batch_size import BATCH_BYTES
 from headrace.connectors.datatypes import polars_dtype
 from headrace.connectors.source import (
     DEAD_SCHEMA,
@@ -54,6 +56,8 @@ class _Staged(NamedTuple):
     rows: int
     position: Position | None
     cut: bool
+    ends: Sequence[int]
+    """After how many rows a batch ends at the latest, so that none is much larger than those of the source."""
 
 
 @dataclass(slots=True)
@@ -87,7 +91,7 @@ class ExtractedInput:
         self.rows = found.rows
         if found.cut:
             self.limits.ended_early()
-        yield from self._batches(found.rows, found.position, rows_done)
+        yield from self._batches(found, rows_done)
 
     def _staged(self) -> _Staged | None:
         """What there is, from the file that is written last: with it all of it is there."""
@@ -95,7 +99,8 @@ class ExtractedInput:
             return None
         with self.files.reading(self._place, [_END], pl.Schema()) as end:
             found = end.collect().row(0, named=True)
-        return _Staged(int(found["rows"]), json.loads(found["position"]), bool(found.get("cut")))
+        ends = found.get("ends") or ()
+        return _Staged(int(found["rows"]), json.loads(found["position"]), bool(found.get("cut")), ends)
 
     def _extract(self) -> None:
         for _, name, _ in [*self.files.list(self._place)]:  # of an attempt that died while it read
@@ -103,25 +108,32 @@ class ExtractedInput:
         rejects: list[pl.DataFrame] = []
         dead: list[pl.DataFrame] = []
         counted = written = 0
+        ends: list[int] = []
+        held_rows, held_bytes = 0, 0.0
         position: Position | None = None
         cut, began = False, monotonic()
         assert self.stage.source is not None
         bounded = self.prepared.discoveries[self.stage.source.id].restart is Restart.BOUNDARY
 
         def frames() -> Iterable[pl.DataFrame]:
-            nonlocal counted, cut, position, written
+            nonlocal counted, cut, held_rows, held_bytes, position, written
             yield self._nothing()
             wanted = replace(self.stage.wanted, batch_rows=self.batch_rows) if bounded else self.stage.wanted
             for batch in self.source.read(self.partition, self.stage.schema, wanted=wanted):
                 if self.prepared.providers.stopped.is_set():
                     raise Interrupted
                 assert not batch.unread, "only a source that restarts exactly counts rows that it leaves unread"
+                size = batch.frame.estimated_size()
+                if held_rows and (held_rows + batch.rows > BATCH_ROWS or held_bytes + size > BATCH_BYTES):
+                    ends.append(counted)
+                    held_rows, held_bytes = 0, 0.0
+                held_rows, held_bytes = held_rows + batch.rows, held_bytes + size
                 counted, position = counted + batch.rows, batch.position
                 if batch.rejects.height:
                     rejects.append(batch.rejects)
                 if batch.dead is not None:
                     dead.append(batch.dead)
-                if sum(each.height for each in rejects) >= BATCH_ROWS:
+                if sum(map(_weight, [*rejects, *dead])) >= 1:
                     self._write_rejects(written, rejects, dead)
                     written += 1
                     rejects.clear()
@@ -133,8 +145,8 @@ class ExtractedInput:
 
         self.files.append(self._place, _ROWS, frames())
         self._write_rejects(written, rejects, dead)
-        end = {"rows": [counted], "position": [json.dumps(position)], "cut": [cut]}
-        self.files.write(self._place, _END, pl.DataFrame(end))
+        end = {"rows": [counted], "position": [json.dumps(position)], "cut": [cut], "ends": [ends]}
+        self.files.write(self._place, _END, pl.DataFrame(end, schema_overrides={"ends": pl.List(pl.Int64)}))
 
     def _write_rejects(self, number: int, rejects: Sequence[pl.DataFrame], dead: Sequence[pl.DataFrame]) -> None:
         cells = pl.concat(rejects) if rejects else no_rejects()
@@ -142,8 +154,13 @@ class ExtractedInput:
         if dead:
             self.files.write(self._place, f"{_DEAD}-{number:06}.parquet", pl.concat(dead))
 
-    def _batches(self, rows: int, position: Position | None, rows_done: int) -> Iterator[Batch]:
+    def _batches(self, found: _Staged, rows_done: int) -> Iterator[Batch]:
+        rows, position = found.rows, found.position
         size = min(self.batch_rows or BATCH_ROWS, BATCH_ROWS)
+        parts = pairwise([0, *found.ends, rows])
+        starts = [
+            (start, min(start + size, high)) for low, high in parts for start in range(max(low, rows_done), high, size)
+        ]
         first = self.partition.first_row
         names = [name for _, name, _ in self.files.list(self._place) if name.startswith(_REJECTS)]
         with (
@@ -151,8 +168,7 @@ class ExtractedInput:
             self.files.reading(self._place, [_ROWS], self._nothing().schema) as staged,
         ):
             any_refused = not refused.head(1).collect().is_empty()
-            for start in range(rows_done, rows, size):
-                end = min(start + size, rows)
+            for start, end in starts:
                 inside = (first + start, first + end - 1)
                 frame = staged.filter(pl.col(ROW).is_between(*inside)).collect()
                 cells = refused.filter(pl.col("row").is_between(*inside)).collect() if any_refused else no_rejects()
@@ -178,3 +194,8 @@ class ExtractedInput:
     @property
     def _place(self) -> str:
         return f"{self.stage.root_node}.extracted/{self.partition.index:05}"
+
+
+def _weight(frame: pl.DataFrame) -> float:
+    """The share of what is written at once."""
+    return max(frame.height / BATCH_ROWS, float(frame.estimated_size()) / BATCH_BYTES)

@@ -12,11 +12,12 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import chain
 
 import polars as pl
 
 from headrace.catalog.runs.records import Gathered, PartitionStatus, UncommittedRows
-from headrace.connectors.source import ROW, Batch, NotPassed, Partition
+from headrace.connectors.source import ROW, Batch, NotPassed, Partition, Restart
 from headrace.connectors.target import PartitionLoader, Quarantined, Resume, Written
 from headrace.flows.compile import Stage
 from headrace.flows.compile.masking import masked_cells, masked_rows
@@ -24,12 +25,13 @@ from headrace.flows.compile.stages.stage import Load, Sink
 from headrace.flows.enrich import Interrupted
 from headrace.flows.resume.replay import is_replay, settled_rows
 from headrace.flows.runtime.errors import RunFailed
-from headrace.flows.runtime.input.partition_input import PartitionInput, cut_batch_at
+from headrace.flows.runtime.input.partition_input import PartitionInput, SourceInput, cut_batch_at
 from headrace.flows.runtime.input.prefetch import prefetch
 from headrace.flows.runtime.limits import ErrorBudget
 from headrace.flows.runtime.memory.current_node import working_on
 from headrace.flows.runtime.originals import NO_ORIGINALS, Originals
 from headrace.flows.runtime.run_recorder import RunRecorder
+from headrace.flows.runtime.transform.growth import Growth
 from headrace.flows.runtime.transform.rejected_cells import RowOrigins, with_source_text
 from headrace.flows.runtime.transform.row_counts import KEPT_OUT, PASSED_ON, SENT_AGAIN, AccountingError, RowCounts
 from headrace.flows.runtime.transform.segment_runner import Rejects
@@ -59,6 +61,11 @@ class Work:
     """Stores the failed rows of a source that cannot give the same rows a second time."""
     published: frozenset[str] = frozenset()
     """Targets that report refused rows again when staged rows are published."""
+
+    @property
+    def divisible(self) -> bool:
+        """Whether a piece of a batch may be committed: only where the other rows will be the same when read again."""
+        return not isinstance(self.feed, SourceInput) or self.feed.restart is Restart.EXACT
 
 
 @dataclass(slots=True)
@@ -188,7 +195,8 @@ def _process(work: Work, batches: Iterator[Batch], begin: Committed) -> Iterator
     for sink in begin:  # rows that were refused in an earlier attempt are counted as committed
         work.budget.record((work.stage.index, work.partition.index, sink), 0, 0)
     settled = settled_rows(work.partition)
-    for batch in batches:
+    growth = Growth()
+    for batch in chain.from_iterable(map(growth.cut, batches)) if work.divisible else batches:
         if work.stop.is_set():
             raise Stopped(f"Partition {work.partition.index + 1} was stopped")
         wanted = [sink for sink, resume in begin.items() if _lacks(resume, batch)]
@@ -213,7 +221,16 @@ def _process(work: Work, batches: Iterator[Batch], begin: Committed) -> Iterator
             _report_all(work, arrived)
             raise
         kept = {sink: list(_quarantined(work, batch, each)) for sink, each in arrived.items()}
+        growth.made(batch, _held(arrived, kept))
         yield _Processed(batch, arrived, kept)
+
+
+def _held(arrived: Mapping[str, SinkBatch], kept: Mapping[str, list[Quarantined]]) -> Iterator[pl.DataFrame]:
+    for each in arrived.values():
+        yield each.frame
+        yield from (found.cells for found in each.rejects)
+    for some in kept.values():
+        yield from (each.rows for each in some)
 
 
 def _lacks(resume: Resume, batch: Batch) -> bool:

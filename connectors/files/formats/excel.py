@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile, ZipFile, is_zipfile
 
+from headrace.connectors.batch_size import NextBatch
 from headrace.connectors.column_names import canonical_name
 from headrace.connectors.errors import SourceError
 from headrace.connectors.files.compression.reading import ExpansionLimits
@@ -61,15 +62,18 @@ class Excel(JsonRows):
         done = start
         for _ in islice(records, start):
             pass
+        size = NextBatch(self._batch_rows)
         while end is None or done < end:
-            some = list(islice(records, self._batch_rows if end is None else min(self._batch_rows, end - done)))
+            some = list(islice(records, size.rows if end is None else min(size.rows, end - done)))
             if not some:
                 return
             done += len(some)
             # A column without a name counts only if it has a value.
             kept = [bool(name) or any(map(itemgetter(place), some)) for place, name in enumerate(names)]
             reason = list(compress(keys, kept))
-            yield block_of_lines(list(map(dict, map(zip, repeat(reason), map(compress, some, repeat(kept))))), done)
+            block = block_of_lines(list(map(dict, map(zip, repeat(reason), map(compress, some, repeat(kept))))), done)
+            size.had(len(some), len(block.text))
+            yield block
 
     def _names(self, rows: Iterator[list[Any]], width: int) -> list[str]:
         if not self._header:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from headrace.connectors.batch_size import rows_within
 from headrace.connectors.datatypes import field_of_polars
 from headrace.connectors.errors import SourceError
 from headrace.connectors.files.formats.base import Inspection, Piece
@@ -76,8 +77,9 @@ class Orc:
                 continue
             with _OrcErrors(path):
                 table = pa.Table.from_batches([file.read_stripe(stripe, columns=there)])
-            for offset in range(skip, count, self._batch_rows):
-                raw = as_frame(table.slice(offset, self._batch_rows), name)
+            size = rows_within(count, table.nbytes, self._batch_rows)
+            for offset in range(skip, count, size):
+                raw = as_frame(table.slice(offset, size), name)
                 begin, rows_done = first_row + rows_done, rows_done + raw.height
                 yield rows.batch(raw, begin, rows_done)
             skip = 0

@@ -22,6 +22,7 @@ from headrace.connectors.errors import SourceError
 from headrace.connectors.files.delimited.dialect import check_declared, missing_fields
 from headrace.connectors.files.formats.base import Inspection, Piece
 from headrace.connectors.files.formats.options import check_options
+from headrace.connectors.files.formats.parquet_batches import bounded_batches, opened
 from headrace.connectors.files.formats.typed_rows import as_frame, split_into_runs
 from headrace.connectors.source import ROW, Batch, Bound, Comparison, Fitting, Wanted
 from headrace.ir.schema import Field, Schema
@@ -168,7 +169,7 @@ def _open(path: Path, name: str) -> pq.ParquetFile:
         raise SourceError("empty_file", f"{name} is empty.", "A Parquet file has at least a footer.")
     try:
         # INT96, as Spark and Impala write it, would overflow in nanoseconds.
-        return pq.ParquetFile(path, coerce_int96_timestamp_unit="us")
+        return opened(path, coerce_int96_timestamp_unit="us")
     except MemoryError:
         raise  # a problem of this process, not of the file
     except (pa.ArrowException, OSError) as error:
@@ -187,8 +188,7 @@ def _empty(file: pq.ParquetFile, name: str, columns: list[str] | None) -> pl.Dat
 
 def _batches(file: pq.ParquetFile, name: str, rows: int, groups: list[int], columns: list[str]) -> Iterator[pa.Table]:
     try:
-        for batch in file.iter_batches(rows, row_groups=groups, columns=columns):
-            yield pa.Table.from_batches([batch])
+        yield from bounded_batches(file, groups, columns, rows)
     except MemoryError:
         raise  # a problem of this process, not of the file
     except (pa.ArrowException, OSError) as error:

@@ -11,6 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from headrace.connectors.batch_size import BATCH_BYTES
 from headrace.connectors.errors import SourceError
 from headrace.connectors.files.compression import compression_of
 from headrace.connectors.files.compression.reading import Content, open_compressed
@@ -52,16 +53,16 @@ class Xml(JsonRows):
 
     def _blocks(self, stream: ByteStream, start: int, end: int | None) -> Iterator[Block]:
         assert isinstance(stream, _Elements)
-        done = 0
+        done = before = 0
         some: list[dict[str, Any]] = []
         for row in stream.rows():
             done += 1
             if done <= start:
                 continue
             some.append(record(row))
-            if len(some) >= self._batch_rows or done == end:
+            if len(some) >= self._batch_rows or stream.taken - before >= BATCH_BYTES or done == end:
                 yield block_of_lines(some, done)
-                some = []
+                some, before = [], stream.taken
             if done == end:
                 return
         if some:
@@ -92,6 +93,8 @@ class _Elements:
 
     def __init__(self, content: Content | Any, row: list[str]) -> None:
         self._content, self._row = content, row
+        self.taken = 0
+        """The bytes of the document that were read so far."""
 
     def rows(self) -> Iterator[Any]:
         """Each row element, complete. Raises SourceError(`bad_xml`, `no_rows`)."""
@@ -115,6 +118,7 @@ class _Elements:
         since, checked = 0, False
         while True:
             block = self._content.read(_STEP)
+            self.taken += len(block)
             root = None
             if block:
                 parser.feed(block)

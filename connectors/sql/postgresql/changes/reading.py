@@ -8,6 +8,7 @@ from typing import Any
 
 import polars as pl
 
+from headrace.connectors.batch_size import rows_within
 from headrace.connectors.errors import SourceError
 from headrace.connectors.source import Batch, Position
 from headrace.connectors.sql.columns import Chosen
@@ -58,6 +59,8 @@ class ChangeReading:
                 for cut in batches.add(events, piece.transactions):
                     batch = self._batch(cut, place, rows_done)
                     rows_done = batch.rows_done
+                    # Values that an update did not change are not among the events.
+                    batches.size = rows_within(batch.rows, int(batch.frame.estimated_size()), size)
                     yield batch
             rest = batches.rest(int(place["end"]))
             if rest is not None:

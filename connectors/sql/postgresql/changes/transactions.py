@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import polars as pl
 
+from headrace.connectors.batch_size import BATCH_BYTES, rows_within
 from headrace.connectors.sql.postgresql.changes.events import TRANSACTION
 from headrace.connectors.sql.postgresql.changes.pgoutput import Ints, Transactions
 
@@ -15,7 +16,7 @@ COMMIT, XID, AT = "#commit", "#xid", "#at"
 """Columns of an event: the LSN of its commit, its transaction's 32-bit id, and the time of the commit in microseconds
 since 1970."""
 
-MOST_ROWS = 200_000
+MOST_ROWS, MOST_BYTES = 200_000, 4 * BATCH_BYTES
 """A transaction with more events is given in parts."""
 
 
@@ -38,6 +39,7 @@ class Batches:
     rows: int
     _frames: list[pl.DataFrame] = field(default_factory=list, init=False)
     _count: int = field(default=0, init=False)
+    _bytes: int = field(default=0, init=False)
     _counts: list[Ints] = field(default_factory=list, init=False)
     _ends: list[Ints] = field(default_factory=list, init=False)
     _skip: int = field(init=False)
@@ -64,7 +66,10 @@ class Batches:
         if events.height:
             self._frames.append(events)
             self._count += events.height
-        while self._count >= self.size and (cut := self._cut()) is not None:
+            self._bytes += int(events.estimated_size())
+        while self._count >= (most := rows_within(self._count, self._bytes, self.size)):
+            if (cut := self._cut(most)) is None:
+                return
             yield cut
 
     def rest(self, end: int) -> Cut | None:
@@ -74,15 +79,15 @@ class Batches:
             return None
         return self._taken(self._count, last, 0)
 
-    def _cut(self) -> Cut | None:
+    def _cut(self, most: int) -> Cut | None:
         counts, ends = np.concatenate(self._counts), np.concatenate(self._ends)
-        at = int(np.searchsorted(counts, self.size, side="right")) - 1
+        at = int(np.searchsorted(counts, most, side="right")) - 1
         if at < 0 or counts[at] == 0:  # the first transaction alone is larger
             at = int(np.searchsorted(counts, 1))
         if at < len(counts):
             at = int(np.searchsorted(counts, counts[at], side="right")) - 1
             return self._taken(int(counts[at]), int(ends[at]), 0)
-        if self._count < MOST_ROWS:
+        if self._count < MOST_ROWS and self._bytes < MOST_BYTES:
             return None
         lsn = int(ends[-1]) if ends.size else self.lsn
         return self._taken(self._count, lsn, self._count + (self.rows if lsn == self.lsn else 0))
@@ -94,5 +99,6 @@ class Batches:
         later = ends > lsn
         self._counts, self._ends = [counts[later] - count], [ends[later]]
         self._frames, self._count = ([left] if left.height else []), left.height
+        self._bytes = int(left.estimated_size()) if left.height else 0
         self.lsn, self.rows = lsn, rows
         return Cut(taken, lsn, rows)

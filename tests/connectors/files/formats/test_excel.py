@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from headrace.connectors.batch_size import BATCH_BYTES
 from headrace.connectors.files.formats.excel import Excel
 from headrace.ir.schema import Field
 from tests.connectors.files.formats.reading import check_resuming, never_panics, refused, rows, source, texts
@@ -123,3 +124,14 @@ def test_damaged_files_are_errors_for_people(data: st.DataObject) -> None:
             content[place] = data.draw(st.integers(0, 255))
         path.write_bytes(content[: data.draw(st.integers(0, len(content)))])
         never_panics(path)
+
+
+@pytest.mark.slow
+def test_wide_rows_are_given_few_at_a_time(tmp_path: Path) -> None:
+    """A cell of Excel has at most 32,767 characters."""
+    path = written(tmp_path, ["n", "t"], *([n, "x" * 32_000] for n in range(2000)))
+    files = source(path, *texts("n", "t"))
+    found = files.discover(max_partitions=1)
+    batches = list(files.read(found.partitions[0], found.schema))
+    assert max(batch.frame.estimated_size() for batch in batches) < 2 * BATCH_BYTES
+    assert [n for batch in batches for n in batch.frame["n"]] == [str(n) for n in range(2000)]

@@ -11,8 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from headrace.connectors.batch_size import BATCH_BYTES
 from headrace.connectors.errors import SourceError
-from headrace.connectors.files.formats.parquet import Parquet
+from headrace.connectors.files.formats.parquet import BATCH_ROWS, Parquet
 from headrace.connectors.files.formats.typed_rows import as_frame
 from headrace.connectors.files.local.local_fs import local_files
 from headrace.connectors.files.source import FileSource
@@ -169,3 +170,33 @@ def test_damage_inside_a_file_is_reported(tmp_path: Path) -> None:
     found = files.discover(max_partitions=1)
     with pytest.raises(SourceError, match=r"data\.parquet is damaged"):
         list(files.read(found.partitions[0], found.schema))
+
+
+@pytest.mark.parametrize("dictionary", [False, True])
+def test_a_row_group_of_wide_rows_is_read_in_batches_of_bounded_size(tmp_path: Path, dictionary: bool) -> None:
+    """A dictionary has each text once, so that the footer says little of the size of rows."""
+    wide = [f"{n % 7}" * 100_000 for n in range(1000)]
+    table = pa.table({"n": range(3000), "t": pa.array([*wide, *(["short"] * 2000)], pa.large_string())})
+    pq.write_table(table, tmp_path / "wide.parquet", use_dictionary=dictionary, compression="zstd")
+    files = local_files({"path": "wide.parquet"}, files_root=tmp_path)
+    found = files.discover(max_partitions=1)
+    batches = list(files.read(found.partitions[0], found.schema))
+    assert max(batch.frame.estimated_size() for batch in batches) < 2 * BATCH_BYTES
+    read = pl.concat([batch.frame for batch in batches])
+    assert read["n"].to_list() == list(range(3000))
+    assert read["t"].to_list() == table["t"].to_pylist()
+    for done in (1, 500, 1001, 2999):
+        rest = list(files.read(found.partitions[0], found.schema, rows_done=done))
+        assert [n for batch in rest for n in batch.frame["n"]] == list(range(done, 3000))
+
+
+def test_what_a_row_group_has_of_a_column_is_not_read_at_once(tmp_path: Path) -> None:
+    table = pa.table({"t": pa.array([f"{n:0100}" for n in range(400_000)], pa.large_string())})
+    pq.write_table(table, tmp_path / "data.parquet", use_dictionary=False, compression="none", row_group_size=400_000)
+    del table
+    before = pa.total_allocated_bytes()
+    files = local_files({"path": "data.parquet"}, files_root=tmp_path)
+    found = files.discover(max_partitions=1)
+    batches = files.read(found.partitions[0], found.schema)
+    assert next(batches).frame.height == BATCH_ROWS
+    assert pa.total_allocated_bytes() - before < (tmp_path / "data.parquet").stat().st_size / 2

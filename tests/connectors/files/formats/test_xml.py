@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from headrace.connectors.batch_size import BATCH_BYTES
 from headrace.connectors.files.formats.xml import Xml
 from headrace.ir.schema import Field
 from tests.connectors.files.formats.reading import check_resuming, never_panics, refused, rows, source, texts
@@ -102,3 +103,13 @@ def test_damaged_files_are_errors_for_people(data: st.DataObject) -> None:
             content[place] = data.draw(st.sampled_from(b"<>/&;'\"\0\xff a!?"))
         path.write_bytes(content[: data.draw(st.integers(0, len(content)))])
         never_panics(path, options=ROW)
+
+
+def test_wide_rows_are_given_few_at_a_time(tmp_path: Path) -> None:
+    wide = "x" * 1_000_000
+    path = written(tmp_path, "<r>" + "".join(f"<o><n>{n}</n><t>{wide}</t></o>" for n in range(60)) + "</r>")
+    files = source(path, *texts("n", "t"), options=ROW)
+    found = files.discover(max_partitions=1)
+    batches = list(files.read(found.partitions[0], found.schema))
+    assert max(batch.frame.estimated_size() for batch in batches) < 2 * BATCH_BYTES
+    assert [n for batch in batches for n in batch.frame["n"]] == [str(n) for n in range(60)]
