@@ -11,6 +11,7 @@ import polars as pl
 import psycopg
 from psycopg import sql
 
+from headrace.connectors.batch_size import rows_within
 from headrace.connectors.errors import TargetError
 from headrace.connectors.postgresql.connections import Database, connect
 from headrace.connectors.postgresql.tables.describe import split_name
@@ -19,6 +20,8 @@ from headrace.connectors.target import Quarantined
 SCHEMA = "dlq"
 
 _LOCK = 0x4EAD_2ACF
+_AT_ONCE = 5_000
+"""The most rows of a statement: values of Python take many times the memory of a frame's."""
 _COLUMNS = {"id", "root_run_id", "run_id", "node_id", "row_number", "rule_id", "error", "row", "created_at"}
 
 _DDL = """
@@ -107,8 +110,10 @@ def keep_rows(
     """Adds rows inside the caller's transaction; rows of a repeated batch are added once."""
     for kept in quarantined:
         statement = sql.SQL(_KEEP).format(table=sql.Identifier(*split_name(kept.table)))
-        columns = [kept.rows.get_column(name).to_list() for name in ("row_number", "rule", "error", "row")]
-        connection.execute(statement, (root_run_id, run_id, kept.node, *columns))
+        few = rows_within(kept.rows.height, int(kept.rows.estimated_size()), _AT_ONCE)
+        for rows in kept.rows.iter_slices(few):
+            columns = [rows.get_column(name).to_list() for name in ("row_number", "rule", "error", "row")]
+            connection.execute(statement, (root_run_id, run_id, kept.node, *columns))
 
 
 def delete_run_rows(
