@@ -20,7 +20,7 @@ from headrace.connectors.files.delimited.scanned_range import SAMPLES, Pass, Sca
 from headrace.connectors.files.delimited.structure import Marks
 from headrace.connectors.files.streams import ByteStream
 
-BLOCK = 1 << 20
+BLOCK = 2 << 20
 """Its packed bits stay in the processor's cache."""
 SPOTS = SAMPLES // 2
 RANGE_BYTES = 16 << 20

@@ -20,9 +20,9 @@ from tests.flows.runtime.graphs.world import Mill, Node, source, target, transfo
 
 pytestmark = [pytest.mark.postgres, pytest.mark.slow, pytest.mark.timeout(600)]
 
-LIMIT = "512MB"
+LIMIT = "700MB"
 FIELDS = {"id": "bigint", "t": "text"}
-SIZE = 256 * 1024**2
+SIZE = 360 * 1024**2
 
 
 @pytest.fixture
@@ -87,8 +87,16 @@ def test_wide_rows_are_quarantined(mill: Mill) -> None:
     assert mill.rows(whole) == [(rows, rows * 5_000)]
 
 
+def test_a_query_over_wide_rows_is_loaded(mill: Mill) -> None:
+    rows = parquet(mill, 5_000, size=128 * 1024**2)
+    query = {"type": "sql", "query": "SELECT id, t FROM input WHERE id >= 0 ORDER BY id"}
+    nodes = [source("wide.parquet", FIELDS), transform("all", "src", query), target("tgt", "all", "t")]
+    assert limited(mill, *nodes, limit="1GB") == {"rows": [rows, rows, 0]}
+    assert mill.rows("SELECT count(DISTINCT id), sum(length(t)) FROM t") == [(rows, rows * 5_000)]
+
+
 def test_a_query_that_needs_more_than_its_share_says_so_with_its_node_and_the_settings(mill: Mill) -> None:
-    parquet(mill, 5_000, size=4 * SIZE)
+    parquet(mill, 5_000, size=1024**3)
     query = {"type": "sql", "query": "SELECT string_agg(t, '' ORDER BY id) AS t, min(id) AS id FROM input"}
     nodes = [source("wide.parquet", FIELDS), transform("all", "src", query), target("tgt", "all", "t")]
     found = limited(mill, *nodes, limit="1GB")
