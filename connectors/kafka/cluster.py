@@ -190,10 +190,11 @@ class Reader:
         self._consumer, self._heard, self._access, self._dialling = consumer, heard, access, dialling
 
     def begin(self, at: TopicPartition, offset: int) -> None:
-        """Continues reading from an offset."""
+        """Continues reading from an offset. Raises SourceError."""
         import confluent_kafka as ck
 
-        self._consumer.assign([ck.TopicPartition(at.topic, at.partition, offset)])
+        if code := self._dialling.assign(at.topic, at.partition, offset):
+            raise self.failure(ck.KafkaError(code), f"Reading {at}")
 
     def some(self, most: int, seconds: float) -> list[Any]:
         """At most `count` messages and events, as soon as they are there or the time is over."""

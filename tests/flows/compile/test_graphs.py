@@ -48,12 +48,12 @@ def test_a_join_and_an_aggregate_end_stages(snapshot: SnapshotAssertion) -> None
     made = plan(*nodes)
     assert made.describe() == snapshot
     assert made.total_rows == 4_000_000
-    assert [len(stage.partitions) for stage in made.stages] == [2, 2, 2, 3]
+    assert [len(stage.partitions) for stage in made.stages] == [2, 2, 2, 2]
 
 
 def test_there_are_as_many_buckets_as_the_rows_need_and_those_of_the_attempt_before() -> None:
     nodes = source("src", CUSTOMERS), transform("counts", "src", COUNT), target("c", "counts")
-    assert [len(stage.partitions) for stage in plan(*nodes, rows=8_000_000).stages] == [2, 5]
+    assert [len(stage.partitions) for stage in plan(*nodes, rows=8_000_000).stages] == [2, 3]
     assert [len(stage.partitions) for stage in plan(*nodes, rows=1000).stages] == [2, 1]
     assert [len(stage.partitions) for stage in plan(*nodes, rows=1000, buckets={"counts.0": 7}).stages] == [2, 7]
 
