@@ -118,9 +118,7 @@ OTHERS = {
     "python -m benchmarks.postgresql_source": "bench",
     "python -m benchmarks.postgresql_to_postgresql": "bench",
     "python -m benchmarks.reconcile": "bench",
-    "python -m benchmarks.start": "bench",
     "python -m benchmarks.stores": "bench",
-    "python -m benchmarks.upsert": "bench",
     "python -m benchmarks": "tests/benchmarks/test_command.py",
 }
 """The same of other programs' commands."""
