@@ -85,7 +85,8 @@ class ExchangedBuckets:
         """Writes what `evaluate` makes of a bucket, in pieces if need be."""
         shuffle, sent, group = self.exchange.shuffle, self.sent(bucket), self.batch_rows(bucket)
         if (many := pieces_of(shuffle, sent)) > 1:
-            pieces = divided(self.files, shuffle, sent, self.buckets, many, f"{where}.pieces")
+            above, _, number = where.rpartition("/")
+            pieces = divided(self.files, shuffle, sent, self.buckets, many, f"{above}.pieces/{number}")
             self.files.append(where, name, one_after_the_other(pieces, evaluate), group_rows=group)
             return
         with ExitStack() as reading:

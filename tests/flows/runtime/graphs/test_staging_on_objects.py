@@ -54,9 +54,11 @@ def url(mill: Mill, object_store: ObjectStore, monkeypatch: pytest.MonkeyPatch) 
     return mill.staging
 
 
+@pytest.mark.parametrize("piece_bytes", [1 << 26, 1_000])
 def test_a_graph_runs_with_nothing_but_an_object_store_between_its_stages(
-    mill: Mill, object_store: ObjectStore, url: str
+    mill: Mill, object_store: ObjectStore, url: str, monkeypatch: pytest.MonkeyPatch, piece_bytes: int
 ) -> None:
+    monkeypatch.setattr("headrace.flows.runtime.shuffle.pieces.PIECE_BYTES", piece_bytes)
     fill(mill)
     others = set(scratch.scratch_folder().iterdir())  # of earlier tests of this process
     mill.run(nodes(), batch=97)
