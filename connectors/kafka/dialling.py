@@ -73,12 +73,14 @@ class Dialling:
         return self._rules.refused
 
     def assign(self, topic: str, partition: int, offset: int) -> int:
-        """Lets the client, a consumer that is not closed, read a partition from an offset; returns librdkafka's code of
-        an error, 0 if it does.
+        """Lets the client, a consumer, read a partition from an offset; returns librdkafka's code of an error, 0 if it
+        does. Raises RuntimeError if it is closed.
 
         `Consumer.assign` keeps Python's lock while librdkafka's main thread does it. That thread may wait for a broker
         that is connecting, whose thread waits for the lock, because it has to call `_connect`: none would ever go on.
         """
+        if not self._handle.value:
+            raise RuntimeError("The consumer is closed")
         library, name = self._library, topic.encode()
         places = library.rd_kafka_topic_partition_list_new(1)
         try:

@@ -89,7 +89,7 @@ def scan(
 def _ranges(stream: ByteStream, start: int, asked: Pass, range_bytes: int) -> Iterator[ScannedRange]:
     """The parts of a file, one after the other."""
     begins = {start: start} | dict(_begins(stream, start, asked, range_bytes))
-    at_once = min(len(begins), len(os.sched_getaffinity(0)))
+    at_once = min(len(begins), _cores())
     if at_once == 1:
         yield scan_range(stream, start, None, asked)
         return
@@ -107,6 +107,10 @@ def _ranges(stream: ByteStream, start: int, asked: Pass, range_bytes: int) -> It
                 yield found
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _begins(stream: ByteStream, start: int, asked: Pass, range_bytes: int) -> Iterator[tuple[int, int]]:

@@ -7,6 +7,8 @@ import subprocess
 import sys
 import time
 
+import pytest
+
 from headrace.connectors.kafka.cluster import Cluster, TopicPartition
 from headrace.connectors.kafka.login import access
 from tests.connectors.kafka.brokers import Topics, mock_cluster
@@ -36,6 +38,9 @@ def read_on_while_brokers_connect() -> None:
                 reader.begin(TopicPartition("t", 0), 0)
                 time.sleep(0.013)
             reader.close()
+            clients = [cluster.consumer(committed=False), Cluster(cluster._access)]
+            time.sleep(0.01)
+            clients.clear()  # destroyed while their brokers are checked
 
 
 def test_a_reader_goes_on_while_its_brokers_are_checked() -> None:
@@ -43,6 +48,14 @@ def test_a_reader_goes_on_while_its_brokers_are_checked() -> None:
     command = [sys.executable, "-m", "tests.connectors.kafka.test_dialling"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=2 * _SECONDS, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
+
+
+def test_a_closed_reader_begins_nothing() -> None:
+    with mock_cluster() as servers:
+        reader = Cluster(access(Topics(servers, single=False).context({"topic": "t"}))).consumer(committed=True)
+        reader.close()
+        with pytest.raises(RuntimeError, match="closed"):
+            reader.begin(TopicPartition("t", 0), 0)
 
 
 def test_a_client_that_outlives_its_rules_connects_to_nothing() -> None:
